@@ -1,0 +1,344 @@
+"""Operators' YAML files, read strictly: every mistake of a file is kept with its line and column, none stops the reading.
+
+A reader asks a :class:`Section` for the keys that it knows. What it asks for wrongly typed becomes a problem and its
+default; what nobody asked for becomes a problem when the document is finished. Values are read as written: where text
+is expected, ``no`` is the text *no* and ``1.10`` the text *1.10*, whatever YAML 1.1 makes of them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evalsvc._hints import did_you_mean, nearest
+from evalsvc.errors import ConfigError, Problem
+
+MAX_BYTES = 1 << 20
+MAX_VALUES = 20_000
+_CORE = "tag:yaml.org,2002:"
+_SCALARS = frozenset(_CORE + kind for kind in ("str", "int", "float", "bool", "null", "timestamp", "value"))
+_COLLECTIONS = frozenset({_CORE + "map", _CORE + "seq"})
+_TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+class Document:
+    """One file: its problems so far, and its ``root``, which is ``None`` where it could not be read at all."""
+
+    def __init__(self, path: str, text: bytes) -> None:
+        """Read ``text``; ``path`` is what problems are shown under."""
+        self.path = path
+        self.root: Section | None = None
+        self._problems: set[Problem] = set()
+        self._sections: list[Section] = []
+        node = self._compose(text)
+        if node is not None and self._check(node):
+            self.root = Value(self, node, "").section()
+
+    @classmethod
+    def open(cls, path: Path, shown: str | None = None) -> Document:
+        """Read a file. One that cannot be read is a document without a root and with one problem."""
+        shown = shown or str(path)
+        try:
+            return cls(shown, path.read_bytes())
+        except OSError as error:
+            document = cls(shown, b"{}")
+            document.root = None
+            document.report_at(1, 1, f"cannot be read: {error.strerror or error}", "check the path and its permissions")
+            return document
+
+    def report_at(self, line: int, column: int, message: str, hint: str = "") -> None:
+        """Keep a problem at a place, both 1-based."""
+        self._problems.add(Problem(self.path, line, column, message, hint))
+
+    def report(self, node: yaml.Node, message: str, hint: str = "") -> None:
+        """Keep a problem at a node."""
+        self.report_at(node.start_mark.line + 1, node.start_mark.column + 1, message, hint)
+
+    def finish(self) -> tuple[Problem, ...]:
+        """Report what nobody asked for, and return every problem in the order of the file."""
+        for section in self._sections:
+            section.report_unknown()
+        return tuple(sorted(self._problems))
+
+    def adopt(self, section: Section) -> None:
+        """Look after a section: its unknown keys are reported by :meth:`finish`."""
+        self._sections.append(section)
+
+    def _compose(self, text: bytes) -> yaml.Node | None:
+        if len(text) > MAX_BYTES:
+            self.report_at(1, 1, f"expected at most {MAX_BYTES} bytes, but got {len(text)}")
+            return None
+        try:
+            node = yaml.compose(text.decode("utf-8-sig"), Loader=yaml.SafeLoader)
+        except UnicodeDecodeError as error:
+            line = text.count(b"\n", 0, error.start) + 1
+            self.report_at(line, 1, "expected UTF-8, but got other bytes", "save the file as UTF-8")
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            message = " ".join(part for part in (error.context, error.problem) if part)
+            place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            self.report_at(*place, f"is not YAML: {message}", _syntax_hint(message))
+        except yaml.reader.ReaderError as error:
+            before = text.decode("utf-8-sig")[: error.position]
+            self.report_at(before.count("\n") + 1, error.position - before.rfind("\n"), "holds a control character")
+        except RecursionError:
+            self.report_at(1, 1, "is nested too deeply", "write it flat")
+        else:
+            if node is None:
+                self.report_at(1, 1, "is empty", "`evalsvc init` writes one to start from")
+            return node
+        return None
+
+    def _check(self, root: yaml.Node) -> bool:
+        """Report duplicate keys, tags and merges; refuse what aliases blow up, cycles included."""
+        waiting, seen = [root], 0
+        while waiting:
+            node, seen = waiting.pop(), seen + 1
+            if seen > MAX_VALUES:
+                self.report(root, f"holds more than {MAX_VALUES} values, aliases counted", "write it without aliases")
+                return False
+            if node.tag not in (_SCALARS if isinstance(node, yaml.ScalarNode) else _COLLECTIONS):
+                self.report(node, f"the tag `{node.tag}` is not allowed", "write a plain value")
+            if isinstance(node, yaml.MappingNode):
+                self._check_keys(node)
+                waiting.extend(value for _, value in node.value)
+            elif isinstance(node, yaml.SequenceNode):
+                waiting.extend(node.value)
+        return True
+
+    def _check_keys(self, node: yaml.MappingNode) -> None:
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self.report(key, "expected a key to be text, but got a collection", "was a `{…}` meant to be in quotes?")
+            elif key.value in first:
+                self.report(key, f"the key `{key.value}` is there twice", f"first on line {first[key.value]}")
+            else:
+                first[key.value] = key.start_mark.line + 1
+
+
+class Value:
+    """One value of a document, with its name (``sampling.rates[0].rate``). Reading it wrongly gives the default."""
+
+    def __init__(self, document: Document, node: yaml.Node, name: str) -> None:
+        """Wrap ``node``."""
+        self.document, self.node, self.name = document, node, name
+
+    def problem(self, message: str, hint: str = "") -> None:
+        """Report a problem here."""
+        self.document.report(self.node, message, hint)
+
+    def expected(self, what: str, hint: str = "", *, secret: bool = False) -> None:
+        """Report that something else was expected; ``secret`` leaves out what came."""
+        name = f"`{self.name}` to be " if self.name else ""
+        self.problem(f"expected {name}{what}, but got {'something else' if secret else self.shown}", hint)
+
+    @property
+    def shown(self) -> str:
+        """The value in a message: short, and naming a collection only by its kind."""
+        if isinstance(self.node, yaml.MappingNode):
+            return "a mapping"
+        if isinstance(self.node, yaml.SequenceNode):
+            return "a list"
+        if self.is_null:
+            return "nothing"
+        text = str(self.node.value)
+        return repr(text if len(text) <= 40 else text[:37] + "...") if self._quoted else text[:40]
+
+    @property
+    def is_null(self) -> bool:
+        """Whether the value is left out or null."""
+        return self.node.tag == _CORE + "null"
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether it is a mapping."""
+        return isinstance(self.node, yaml.MappingNode)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list."""
+        return isinstance(self.node, yaml.SequenceNode)
+
+    @property
+    def _quoted(self) -> bool:
+        return isinstance(self.node, yaml.ScalarNode) and self.node.style in ("'", '"')
+
+    def text(
+        self, default: str = "", *, choices: Sequence[str] = (), pattern: str = "", what: str = "text", secret: bool = False
+    ) -> str:
+        """Return the scalar as it is written; optionally one of ``choices``, or all of a ``pattern``."""
+        if not isinstance(self.node, yaml.ScalarNode) or self.is_null or self.node.value == "":
+            self.expected(f"one of {', '.join(choices)}" if choices else what)
+            return default
+        text = str(self.node.value)
+        if choices and text not in choices:
+            self.expected(f"one of {', '.join(choices)}", nearest(text, choices))
+            return default
+        if pattern and not re.fullmatch(pattern, text):
+            self.expected(what, secret=secret)
+            return default
+        return text
+
+    def number(
+        self, default: float = 0.0, *, above: float = -math.inf, low: float = -math.inf, high: float = math.inf
+    ) -> float:
+        """Return a finite number greater than ``above``, at least ``low`` and at most ``high``."""
+        value = self._parsed(float)
+        if value is None or not math.isfinite(value) or not (above < value and low <= value <= high):
+            hint = "remove the quotes" if self._quoted else ""
+            self.expected(_range_text("a number", above, low, high), hint)
+            return default
+        return value
+
+    def integer(self, default: int = 0, *, low: float = -math.inf, high: float = math.inf) -> int:
+        """Return a whole number in [low, high]."""
+        value = self._parsed(int)
+        if value is None or not low <= value <= high:
+            hint = "remove the quotes" if self._quoted else ""
+            self.expected(_range_text("a whole number", -math.inf, low, high), hint)
+            return default
+        return value
+
+    def flag(self, default: bool = False) -> bool:
+        """Return true or false."""
+        truth = None if self._quoted or not isinstance(self.node, yaml.ScalarNode) else _TRUTHS.get(self.node.value.lower())
+        if truth is None:
+            self.expected("true or false")
+        return default if truth is None else truth
+
+    def items(self) -> list[Value]:
+        """Return the values of a list."""
+        if not isinstance(self.node, yaml.SequenceNode):
+            self.expected("a list", "" if self.is_null else "write [a, b], or a line each that starts with `- `")
+            return []
+        return [Value(self.document, node, f"{self.name}[{i}]") for i, node in enumerate(self.node.value)]
+
+    def texts(self, *, pattern: str = "", what: str = "text") -> tuple[str, ...]:
+        """Return a list of texts; one text alone is a list of one."""
+        values = [self] if isinstance(self.node, yaml.ScalarNode) and not self.is_null else self.items()
+        return tuple(value.text(pattern=pattern, what=what) for value in values)
+
+    def section(self) -> Section:
+        """Return a mapping, whose keys will be checked; an empty one where it is none."""
+        if not isinstance(self.node, yaml.MappingNode):
+            self.expected("a mapping", "write `key: value` lines below it")
+            return Section(Value(self.document, yaml.MappingNode(_CORE + "map", [], self.node.start_mark), self.name))
+        section = Section(self)
+        self.document.adopt(section)
+        return section
+
+    def plain(self) -> Any:
+        """Return it as Python values, for options that go to code of their own."""
+        if isinstance(self.node, yaml.MappingNode):
+            return {key: value.plain() for key, value in Section(self)}
+        if isinstance(self.node, yaml.SequenceNode):
+            return [value.plain() for value in self.items()]
+        if self.is_null or self._quoted:
+            return None if self.is_null else self.node.value
+        if self.node.tag == _CORE + "bool":
+            return _TRUTHS[self.node.value.lower()]
+        for kind in (int, float):
+            number = self._parsed(kind)
+            if number is not None and math.isfinite(number):
+                return number
+        return self.node.value
+
+    def _parsed(self, kind: type[Any]) -> Any:
+        if not isinstance(self.node, yaml.ScalarNode) or self._quoted:
+            return None
+        try:
+            return kind(self.node.value)
+        except ValueError:
+            return None
+
+
+class Section:
+    """A mapping of a document. Each key that is asked for is known; the others are reported when it is finished."""
+
+    def __init__(self, value: Value) -> None:
+        """Wrap a mapping."""
+        self.value = value
+        self._values: dict[str, Value] = {}
+        self._keys: dict[str, yaml.Node] = {}
+        self._asked: set[str] = set()
+        for key, node in value.node.value:
+            if isinstance(key, yaml.ScalarNode):
+                name = f"{value.name}.{key.value}" if value.name else key.value
+                self._values[key.value] = Value(value.document, node, name)
+                self._keys[key.value] = key
+
+    def __iter__(self) -> Iterator[tuple[str, Value]]:
+        """Yield every (key, value): these keys are the operator's own names, so none is unknown."""
+        self._asked.update(self._values)
+        return iter(self._values.items())
+
+    def __contains__(self, key: str) -> bool:
+        """Whether a key is there, with a value or without. Does not make it known."""
+        return key in self._values
+
+    def get(self, key: str) -> Value | None:
+        """Return the value of a known key; ``None`` when it is absent."""
+        self._asked.add(key)
+        return self._values.get(key)
+
+    def need(self, key: str, hint: str = "") -> Value | None:
+        """Return the value of a key that must be there."""
+        value = self.get(key)
+        if value is None:
+            self.value.problem(f"expected the key `{key}`{self._within}, but it is missing", hint)
+        return value
+
+    def key_problem(self, key: str, message: str, hint: str = "") -> None:
+        """Report a problem at a key."""
+        self.value.document.report(self._keys.get(key, self.value.node), message, hint)
+
+    def exactly_one(self, keys: Sequence[str], hint: str = "") -> str | None:
+        """Return which one of these keys is there; report when none is, or several are."""
+        self._asked.update(keys)
+        present = [key for key in keys if key in self._values]
+        if len(present) == 1:
+            return present[0]
+        came = " and ".join(f"`{key}`" for key in present) or "none"
+        self.value.problem(f"expected exactly one of {', '.join(f'`{k}`' for k in keys)}{self._within}, but got {came}", hint)
+        return None
+
+    def report_unknown(self) -> None:
+        """Report the keys that nobody asked for."""
+        for key in self._values:
+            if key not in self._asked:
+                hint = "merge keys are not read; write the keys out" if key == "<<" else did_you_mean(key, self._asked)
+                self.key_problem(key, f"unknown key `{key}`{self._within}", hint)
+
+    @property
+    def _within(self) -> str:
+        return f" in `{self.value.name}`" if self.value.name else ""
+
+
+def raise_problems(problems: Sequence[Problem]) -> None:
+    """Raise one :class:`ConfigError` with all of them, when there are any."""
+    if problems:
+        ordered = sorted(problems)
+        files = len({problem.path for problem in ordered})
+        count = "1 problem" if len(ordered) == 1 else f"{len(ordered)} problems"
+        raise ConfigError(f"{count} in {'1 file' if files == 1 else f'{files} files'}:", ordered)
+
+
+def _range_text(what: str, above: float, low: float, high: float) -> str:
+    parts = [f"above {above:g}"] if above > -math.inf else []
+    parts += [f"at least {low:g}"] if low > -math.inf else []
+    parts += [f"at most {high:g}"] if high < math.inf else []
+    return f"{what} {' and '.join(parts)}".rstrip()
+
+
+def _syntax_hint(message: str) -> str:
+    if "\\t" in message:
+        return "YAML indents with spaces, not tabs"
+    if "mapping values are not allowed" in message:
+        return "a text that holds `: ` needs quotes"
+    return ""

@@ -1,0 +1,19 @@
+"""The worker: source → sample → batch → score → sink → commit."""
+
+from evalsvc.pipeline.designs import Designs
+from evalsvc.pipeline.intake import TimeLimits
+from evalsvc.pipeline.metrics import WorkerMetrics
+from evalsvc.pipeline.scoring import EventMasker, ScorerEntry
+from evalsvc.pipeline.worker import DeadLetterSink, Worker, WorkerSettings, WorkerStatus
+
+__all__ = [
+    "DeadLetterSink",
+    "Designs",
+    "EventMasker",
+    "ScorerEntry",
+    "TimeLimits",
+    "Worker",
+    "WorkerMetrics",
+    "WorkerSettings",
+    "WorkerStatus",
+]

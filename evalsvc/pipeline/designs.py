@@ -1,0 +1,83 @@
+"""Which design samples which hour: the operator's versions and, with a target per hour, those chosen from the traffic."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from evalsvc.errors import ConfigError, InputError
+from evalsvc.protocols import ScoreStore
+from evalsvc.sampling import Design, History, next_hour
+from evalsvc.types import Window
+
+log = logging.getLogger("evalsvc.worker")
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+LEAD = timedelta(minutes=15)
+"""How long before an hour its version is recorded, at the latest: longer than an event's time may lie in the future."""
+
+
+class Designs:
+    """The versions of one consumer's design, as the store knows them."""
+
+    def __init__(self, store: ScoreStore, design: Design) -> None:
+        """Keep ``design`` and its successors in ``store``."""
+        self.store, self.design = store, design
+
+    def begin(self, now: datetime) -> History:
+        """Record the operator's design if it is new, and return the history.
+
+        The first version holds for all time; a later one from the next full minute on, so that a redelivered event meets
+        the version that it met before.
+
+        Raises:
+            ConfigError: when the design changed and its version did not.
+        """
+        versions = {version: text for version, _, text in self.store.designs(self.design.consumer)}
+        known = versions.get(self.design.version)
+        if known is not None and known != self.design.to_json():
+            raise ConfigError(
+                f"The sampling design of {self.design.consumer!r} changed, but its version is still {self.design.version}; "
+                f"set `sampling.version: {self.design.version + 1}`, so that stored scores keep the design that took them"
+            )
+        if known is None:
+            start = BEGINNING if not versions else now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+            self._record(self.design, start)
+            log.info("design_recorded version=%d from=%s", self.design.version, start.isoformat())
+        return self.history()
+
+    def history(self) -> History:
+        """Return every version that the store knows."""
+        rows = self.store.designs(self.design.consumer)
+        return History([(start, msgspec.json.decode(text, type=Design)) for _, start, text in rows])
+
+    def plan(self, now: datetime) -> bool:
+        """Record the next hour's version when it is time; return whether one was recorded.
+
+        Called by one worker of a group, the one that owns its first partition; two that both believe to be it record
+        one number, and the store keeps the first.
+        """
+        hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        if self.design.target_per_hour is None or hour - now < LEAD or now.minute < 30:
+            return False
+        if any(start == hour for _, start, _ in self.store.designs(self.design.consumer)):
+            return False
+        latest = self.history().latest
+        span = Window(now - timedelta(hours=1), now)
+        offered: dict[str, int] = {}
+        for row in self.store.offered(span, 3600, self.design.consumer):
+            offered[row.stratum] = offered.get(row.stratum, 0) + row.offered
+        if not offered:
+            return False
+        chosen = next_hour(latest, offered, hour)
+        self._record(chosen, hour)
+        log.info("design_chosen version=%d rate=%.6g from=%s", chosen.version, chosen.rate, hour.isoformat())
+        return True
+
+    def _record(self, design: Design, start: datetime) -> None:
+        try:
+            self.store.record_design(design.consumer, design.version, start, design.to_json())
+        except InputError:
+            log.info("design_recorded_by_another version=%d", design.version)

@@ -1,0 +1,79 @@
+"""Every metric that a worker exports, by name: a closed catalogue, shown in ``docs/reference/metrics.md``."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from evalsvc.types import Abstained, Failed, Outcome, ScorerSpec
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "evalsvc_records_read_total": ("Records read from the source.", ()),
+    "evalsvc_records_total": ("Records by what became of them, once written.", ("outcome",)),
+    "evalsvc_dead_letters_total": ("Records that are not events.", ("reason",)),
+    "evalsvc_scores_total": ("Scores by metric and status.", ("metric", "status")),
+    "evalsvc_score_seconds_total": ("Time spent in each scorer.", ("metric",)),
+    "evalsvc_write_seconds_total": ("Time spent writing to the store.", ()),
+    "evalsvc_waits_total": ("Times that store or source did not answer and were asked again.", ("target",)),
+    "evalsvc_batches_total": ("Batches written.", ()),
+    "evalsvc_rebalances_total": ("Times that partitions were taken away.", ()),
+    "evalsvc_pauses_total": ("Times that the source was paused by backpressure.", ()),
+    "evalsvc_engine_tokens_total": ("Tokens that went through the encoder.", ()),
+    "evalsvc_engine_device_seconds_total": ("Time that the encoder's device worked.", ()),
+}
+GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "evalsvc_lag_records": ("Records that wait in the source.", ("partition",)),
+    "evalsvc_oldest_unscored_seconds": ("Age of the oldest record that was read and is not yet written.", ()),
+    "evalsvc_queue_batches": ("Batches that wait for a step.", ("step",)),
+    "evalsvc_sampling_rate": ("Rate of the design in force, of strata without one of their own.", ()),
+    "evalsvc_design_version": ("Version of the design in force.", ()),
+    "evalsvc_ready": ("Whether the worker reads and writes (1) or waits (0).", ()),
+    "evalsvc_engine_padding_waste_ratio": ("Share of the encoder's tokens that were padding.", ()),
+}
+
+
+class WorkerMetrics:
+    """The catalogue on one registry, all with the label ``consumer``."""
+
+    def __init__(self, consumer: str, registry: CollectorRegistry | None = None) -> None:
+        """Register for ``consumer``; several consumers of one process share a registry."""
+        import prometheus_client as prometheus
+
+        self.consumer = consumer
+        self.registry = registry or prometheus.CollectorRegistry()
+        shared: dict[str, object] | None = getattr(self.registry, "evalsvc_catalogue", None)
+        if shared is None:
+            shared = {
+                **{n: prometheus.Counter(n, h, ("consumer", *ls), registry=self.registry) for n, (h, ls) in COUNTERS.items()},
+                **{n: prometheus.Gauge(n, h, ("consumer", *ls), registry=self.registry) for n, (h, ls) in GAUGES.items()},
+            }
+            self.registry.evalsvc_catalogue = shared  # type: ignore[attr-defined]
+        self._metrics = shared
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add to a counter of the catalogue."""
+        self._metrics[name].labels(consumer=self.consumer, **labels).inc(amount)  # type: ignore[attr-defined]
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge of the catalogue."""
+        self._metrics[name].labels(consumer=self.consumer, **labels).set(value)  # type: ignore[attr-defined]
+
+    def scored(self, spec: ScorerSpec, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """One scorer has looked at one batch."""
+        self.count("evalsvc_score_seconds_total", seconds, metric=spec.metric)
+        for status, number in Tally(map(_status, outcomes)).items():
+            self.count("evalsvc_scores_total", number, metric=spec.metric, status=status)
+
+    def render(self) -> bytes:
+        """Return the page that Prometheus reads."""
+        import prometheus_client
+
+        return prometheus_client.generate_latest(self.registry)
+
+
+def _status(outcome: Outcome) -> str:
+    return "abstained" if isinstance(outcome, Abstained) else "failed" if isinstance(outcome, Failed) else "ok"

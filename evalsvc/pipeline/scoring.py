@@ -1,0 +1,255 @@
+"""The second step of the worker: selected records are decoded, masked and scored.
+
+Every item that enters leaves as scores, as a dead letter or as a duplicate. A scorer that raises is given halves of its
+batch until the guilty item stands alone; that one is ``failed`` and the others are scored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import msgspec
+
+from evalsvc.errors import DecodeError, EngineError, MissingExtra
+from evalsvc.pipeline.intake import Draft, Item, dead_letter
+from evalsvc.protocols import Scorer
+from evalsvc.sampling import scorer_pi
+from evalsvc.types import (
+    Abstained,
+    DeadLetter,
+    Event,
+    Failed,
+    KeptEvent,
+    KnownEvent,
+    Need,
+    Outcome,
+    Sample,
+    Score,
+    Scored,
+    ScorerSpec,
+    Subject,
+    WriteBatch,
+)
+
+log = logging.getLogger("evalsvc.worker")
+
+RECENT_EVENTS = 50_000
+
+Decode = Callable[[bytes, datetime], Event]
+Known = Callable[[Sequence[str], str], Mapping[str, KnownEvent]]
+
+
+class EventMasker(Protocol):
+    """What takes personal data out of an event before anything is written; masking twice is masking once."""
+
+    def mask_event(self, event: Event) -> Event:
+        """Return the event with its texts masked and what was found recorded."""
+        ...
+
+
+class Observer(Protocol):
+    """What wants to know how scoring goes: the worker's metrics."""
+
+    def scored(self, spec: ScorerSpec, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """One scorer has looked at one batch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerEntry:
+    """A scorer of a consumer, with its nested rate in (0, 1]."""
+
+    scorer: Scorer
+    rate: float = 1.0
+
+
+def score_all(scorer: Scorer, batch: Sequence[Sample]) -> list[Outcome]:
+    """Return one outcome a sample, whatever the scorer does: it may raise, return too few, or return NaN.
+
+    Raises:
+        MissingExtra, EngineError: what no bisection can mend.
+    """
+    if not batch:
+        return []
+    try:
+        outcomes = list(scorer.score(batch))
+        if len(outcomes) != len(batch):
+            raise ValueError(f"{len(outcomes)} outcomes for {len(batch)} samples")
+    except (MissingExtra, EngineError):
+        raise
+    except Exception as error:
+        if len(batch) == 1:
+            log.warning("scorer_failed metric=%s error=%s", scorer.spec.metric, type(error).__name__)
+            return [Failed(f"{type(error).__name__} in scorer")]
+        middle = len(batch) // 2
+        return score_all(scorer, batch[:middle]) + score_all(scorer, batch[middle:])
+    return [_checked(outcome) for outcome in outcomes]
+
+
+def _checked(outcome: Outcome) -> Outcome:
+    if isinstance(outcome, (Abstained, Failed)):
+        return outcome
+    value = outcome.value if isinstance(outcome, Scored) else outcome
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return outcome
+    return Failed(f"Expected a finite number from the scorer, but got {type(value).__name__} {value!r:.40}")
+
+
+def missing_need(event: Event, needs: Sequence[Need]) -> str | None:
+    """Return the first thing that a scorer needs and the event does not have."""
+    for need in needs:
+        value = event.prompt if need == "prompt" else getattr(event, need)
+        if value is None or value in ("", ()):
+            return need
+    return None
+
+
+def run_scorer(entry: ScorerEntry, samples: Sequence[Sample]) -> Iterator[tuple[Sample, float, Outcome]]:
+    """Yield (sample, π, outcome) of every sample that the scorer's nested rate takes, in order."""
+    spec = entry.scorer.spec
+    taken = [(s, pi) for s in samples if (pi := scorer_pi(s.pi, s.draw, entry.rate)) is not None]
+    missing = [missing_need(sample.event, spec.needs) for sample, _ in taken]
+    ready = [sample for (sample, _), need in zip(taken, missing, strict=True) if need is None]
+    outcomes = iter(score_all(entry.scorer, ready))
+    for (sample, pi), need in zip(taken, missing, strict=True):
+        yield sample, pi, next(outcomes) if need is None else Abstained(f"no {need}")
+
+
+def subject_of(sample: Sample) -> Subject:
+    """Return the facts that all scores of a sample share."""
+    event = sample.event
+    return Subject(
+        event.event_id,
+        event.occurred_at,
+        sample.consumer,
+        event.application,
+        event.model,
+        event.model_version,
+        event.segments,
+        event.session_id or "",
+        sample.stratum,
+        sample.design_version,
+    )
+
+
+def to_score(subject: Subject, spec: ScorerSpec, pi: float, outcome: Outcome) -> Score:
+    """Return a scorer's outcome as the value that is stored."""
+    identity = (subject, spec.metric, spec.version, spec.signature, pi)
+    if isinstance(outcome, Abstained):
+        return Score(*identity, "abstained", None, outcome.reason)
+    if isinstance(outcome, Failed):
+        return Score(*identity, "failed", None, outcome.reason)
+    if isinstance(outcome, Scored):
+        detail = msgspec.json.encode(outcome.detail).decode() if outcome.detail else ""
+        return Score(*identity, "ok", float(outcome.value), "", detail)
+    return Score(*identity, "ok", float(outcome))
+
+
+class Processor:
+    """Turns drafts into batches to write. Used by one thread."""
+
+    def __init__(
+        self,
+        consumer: str,
+        decode: Decode,
+        masker: EventMasker,
+        scorers: Sequence[ScorerEntry],
+        known: Known,
+        observer: Observer,
+        monotonic: Callable[[], float],
+    ) -> None:
+        """Score for ``consumer``; ``known`` asks the store what it already has under event ids."""
+        self.consumer, self.decode, self.masker, self.scorers = consumer, decode, masker, tuple(scorers)
+        self.known, self.observer, self.monotonic = known, observer, monotonic
+        self._recent: OrderedDict[str, KnownEvent] = OrderedDict()
+
+    def process(self, draft: Draft) -> WriteBatch:
+        """Return what a draft leaves behind; its ledger rows are added by the writer, in order."""
+        letters = list(draft.dead)
+        kept = self._unique(list(self._decoded(draft.items, letters)), letters)
+        scores = self._score([event.sample for event in kept if not event.sample.stratum.startswith("kind=")])
+        return WriteBatch(events=tuple(kept), scores=tuple(scores), dead_letters=tuple(letters))
+
+    def _decoded(self, items: Sequence[Item], letters: list[DeadLetter]) -> Iterator[tuple[Item, KeptEvent]]:
+        for item in items:
+            record, selection = item.record, item.selection
+            try:
+                received = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+                event = self.masker.mask_event(self.decode(record.value or b"", received))
+            except DecodeError as error:
+                self._bury(item, error, letters)
+                continue
+            sample = Sample(
+                event,
+                self.consumer,
+                selection.version,
+                selection.stratum,
+                selection.pi or 1.0,
+                selection.draw,
+                item.partition,
+                record.offset,
+            )
+            yield item, KeptEvent(sample, content_digest(event))
+
+    def _unique(self, pairs: Sequence[tuple[Item, KeptEvent]], letters: list[DeadLetter]) -> list[KeptEvent]:
+        """Drop what is already there from another place: the same content is a duplicate, another one a conflict."""
+        ids = [event.sample.event.event_id for _, event in pairs]
+        stored = dict(self.known([i for i in ids if i not in self._recent], self.consumer)) if ids else {}
+        unique = []
+        for (item, event), event_id in zip(pairs, ids, strict=True):
+            here = KnownEvent(event.digest, item.partition, item.record.offset)
+            first = self._recent.get(event_id) or stored.get(event_id) or here
+            if (first.partition, first.offset) == (here.partition, here.offset):
+                self._remember(event_id, here)
+                unique.append(event)
+            elif first.digest == here.digest:
+                self._duplicate(item)
+            else:
+                error = DecodeError("conflicting_duplicate", "Expected one content for an event id, but got a second one")
+                self._bury(item, error, letters)
+        return unique
+
+    def _remember(self, event_id: str, place: KnownEvent) -> None:
+        self._recent[event_id] = place
+        if len(self._recent) > RECENT_EVENTS:
+            self._recent.popitem(last=False)
+
+    def _bury(self, item: Item, error: DecodeError, letters: list[DeadLetter]) -> None:
+        letters.append(dead_letter(self.consumer, item.partition, item.record, error))
+        self._uncount(item)
+        item.tally.add((item.record.timestamp // 60_000, "", 0, "dead"))
+
+    def _duplicate(self, item: Item) -> None:
+        self._uncount(item)
+        item.tally.add((item.minute, item.selection.stratum, item.selection.version, "duplicate"))
+
+    def _uncount(self, item: Item) -> None:
+        key = (item.minute, item.selection.stratum, item.selection.version)
+        item.tally.add((*key, "kept" if item.kept else "sampled"), -1)
+
+    def _score(self, samples: Sequence[Sample]) -> list[Score]:
+        subjects = {id(sample): subject_of(sample) for sample in samples}
+        scores: list[Score] = []
+        for entry in self.scorers:
+            began = self.monotonic()
+            results = list(run_scorer(entry, samples))
+            spec = entry.scorer.spec
+            self.observer.scored(spec, [outcome for _, _, outcome in results], self.monotonic() - began)
+            scores.extend(to_score(subjects[id(sample)], spec, pi, outcome) for sample, pi, outcome in results)
+        return scores
+
+
+def content_digest(masked: Event) -> str:
+    """Return what tells two contents of one event id apart: a digest of the masked event.
+
+    What is hashed with a key that may change between processes (the user id, the findings) does not count.
+    """
+    plain = msgspec.structs.replace(masked, user_id=None, findings=())
+    return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()[:32]

@@ -1,0 +1,500 @@
+"""The worker: poll → skim → sample → decode → mask → score → write → commit.
+
+Three threads with bounded queues between them: the caller's reads and commits, one scores, one writes. Nothing leaves a
+queue before the next step has it; the ledger rows that say "done" are written last, and the source is told after that.
+When a queue is full the source is paused, and the caller goes on polling so that it stays a member of its group.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import msgspec
+
+from evalsvc.clock import SystemClock
+from evalsvc.errors import SourceUnavailable, StoreUnavailable, TooManyDeadLetters
+from evalsvc.ledger import ChunkLedger
+from evalsvc.pipeline.designs import Designs
+from evalsvc.pipeline.intake import Draft, Intake, TimeLimits
+from evalsvc.pipeline.metrics import WorkerMetrics
+from evalsvc.pipeline.scoring import EventMasker, Processor, ScorerEntry
+from evalsvc.protocols import Clock, ScoreStore, Source
+from evalsvc.sampling import Design
+from evalsvc.sources.decode import decode, make_skimmer
+from evalsvc.types import DeadLetter, KnownEvent, LedgerRow, WriteBatch
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+log = logging.getLogger("evalsvc.worker")
+T = TypeVar("T")
+
+
+class DeadLetterSink(Protocol):
+    """Where dead letters go besides the store; called before the ledger says that they were handled."""
+
+    def write(self, letters: Sequence[DeadLetter]) -> None:
+        """Make them durable before returning; the same letter may come twice."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held. May be called twice."""
+        ...
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker batches and when it gives up. The defaults suit one machine and live traffic."""
+
+    max_batch: int = 512
+    flush_seconds: float = 1.0
+    queue_batches: int = 4
+    poll_seconds: float = 0.2
+    drain_seconds: float = 20.0
+    commit_seconds: float = 1.0
+    max_dead_ratio: float = 0.05
+    dead_window: int = 10_000
+    dead_min_records: int = 1000
+    retry_seconds: float = 0.5
+    retry_max_seconds: float = 30.0
+    time_limits: TimeLimits = TimeLimits()
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker has done since it started, and whether it can go on. Counts are of written records."""
+
+    read: int = 0
+    skipped: int = 0
+    sampled: int = 0
+    duplicate: int = 0
+    filtered: int = 0
+    dead: int = 0
+    kept: int = 0
+    scores: int = 0
+    lag: int = 0
+    ready: bool = False
+    alive: bool = False
+    waiting_for: str = ""
+
+
+class Stopped(Exception):  # noqa: N818
+    """The worker was asked to stop while it waited for something."""
+
+
+class _Job:
+    """A draft on its way, with the time at which its first record was read."""
+
+    __slots__ = ("batch", "began", "draft")
+
+    def __init__(self, draft: Draft, began: float) -> None:
+        self.draft, self.began = draft, began
+        self.batch = WriteBatch()
+
+
+class Worker:
+    """One consumer's pipeline. :meth:`run` blocks its thread; everything else may be called from any thread."""
+
+    def __init__(
+        self,
+        consumer: str,
+        source: Source,
+        store: ScoreStore,
+        design: Design,
+        scorers: Sequence[ScorerEntry],
+        masker: EventMasker,
+        settings: WorkerSettings | None = None,
+        dead_letters: DeadLetterSink | None = None,
+        clock: Clock | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        """Build, but touch nothing yet: no connection is made and no model is loaded before :meth:`run`."""
+        self.consumer, self.source, self.store, self.scorers = consumer, source, store, tuple(scorers)
+        self.settings, self.clock = settings or WorkerSettings(), clock or SystemClock()
+        self.metrics = WorkerMetrics(consumer, registry)
+        self._designs = Designs(store, design)
+        self._masker, self._dead_letters = masker, dead_letters
+        self._to_score: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
+        self._to_write: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
+        self._done: queue.SimpleQueue[Mapping[str, int]] = queue.SimpleQueue()
+        self._flying: deque[_Job] = deque()
+        self._stop, self._failure = threading.Event(), _Failure()
+        self._owned: set[str] = set()
+        self._positions: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        self._dead_window: deque[tuple[int, int]] = deque()
+        self._intake: Intake | None = None
+        self._began = self._committed = self._planned = 0.0
+        self._stopped_at: float | None = None
+        self._ready = self._ready_once = self._alive = False
+        self._waiting_for = ""
+
+    def stop(self) -> None:
+        """Ask :meth:`run` to finish what was read, commit and return. Safe in a signal handler; may be called twice."""
+        self._stop.set()
+
+    def run(self) -> WorkerStatus:
+        """Work until the source is finished or :meth:`stop` was called; return what was done.
+
+        Raises:
+            TooManyDeadLetters: the share of undecodable records passed the limit; nothing of that batch was written.
+            EvalsvcError: what trying again cannot mend. Uncommitted records are read again at the next start.
+        """
+        threads = [
+            threading.Thread(target=self._guard, args=(step,), name=f"{self.consumer}-{name}", daemon=True)
+            for name, step in (("score", self._score_loop), ("write", self._write_loop))
+        ]
+        self._alive = True
+        try:
+            self._prepare()
+            for thread in threads:
+                thread.start()
+            self._read_loop()
+            self._drain(threads)
+        except Stopped:
+            log.info("stopped_while_waiting for=%s", self._waiting_for)
+        finally:
+            self._failure.set(Stopped())
+            for thread in threads:
+                if thread.ident:
+                    thread.join(self.settings.drain_seconds)
+            self._close()
+        return self.status()
+
+    def status(self) -> WorkerStatus:
+        """Return what was done so far."""
+        counts = dict(self._counts)
+        scores = counts.pop("scores", 0)
+        lag = sum(self.source.lag().values()) if self._alive else 0
+        state = {"ready": self._ready, "alive": self._alive, "waiting_for": self._waiting_for}
+        return WorkerStatus(read=sum(counts.values()), scores=scores, lag=lag, **counts, **state)  # type: ignore[arg-type]
+
+    # What the source asks of its reader (``Assignment``), from within ``poll``.
+
+    def resume_at(self, partition: str, committed: int | None) -> int | None:
+        """Go on where the store's ledger ends, which is at or behind what the source believes is done."""
+        intake = self._reading()
+        rows = self._patiently(lambda: self.store.resume(self.consumer, partition), "store")
+        self._owned.add(partition)
+        ledger = self._ledger(rows, partition, committed)
+        intake.assign(partition, ledger)
+        return ledger.upto if ledger else None
+
+    def revoked(self, partitions: Sequence[str]) -> None:
+        """Finish what was read of these partitions if that is quick, commit it, and forget them."""
+        self.metrics.count("evalsvc_rebalances_total")
+        intake = self._reading()
+        try:
+            self._offer(intake.draft, self.settings.drain_seconds)
+            intake.cut()
+            self._wait_landed(self.settings.drain_seconds)
+        except (queue.Full, TimeoutError):
+            log.warning("rebalance_before_written partitions=%d; they will be read again", len(partitions))
+        self._commit(force=True)
+        for partition in partitions:
+            intake.revoke(partition)
+            self._owned.discard(partition)
+            self._positions.pop(partition, None)
+
+    # The caller's thread.
+
+    def _prepare(self) -> None:
+        now = self.clock.now()
+        history = self._patiently(lambda: self._designs.begin(now), "store")
+        for entry in self.scorers:
+            entry.scorer.load()
+        self._patiently(lambda: self.store.record_scorers([entry.scorer.spec for entry in self.scorers]), "store")
+        limits = self.settings.time_limits
+        self._intake = Intake(self.consumer, make_skimmer(history.fields), history.select, limits)
+        self._processor = Processor(
+            self.consumer, decode, self._masker, self.scorers, self._known, self.metrics, self.clock.monotonic
+        )
+        self._note_design()
+
+    def _read_loop(self) -> None:
+        self._patiently(lambda: self.source.open(self), "source")
+        self._ready = self._ready_once = True
+        self._began = self._planned = self.clock.monotonic()
+        intake = self._reading()
+        while not (self._stop.is_set() or self.source.finished):
+            self._failure.check()
+            self._poll(intake, self.settings.poll_seconds)
+            self._flush_if_due(intake)
+            self._commit()
+            self._plan()
+
+    def _poll(self, intake: Intake, seconds: float) -> None:
+        try:
+            chunks = self.source.poll(seconds)
+        except SourceUnavailable as error:
+            self._wait("source", error, self.settings.retry_seconds)
+            return
+        for chunk in chunks:
+            intake.take(chunk)
+            self.metrics.count("evalsvc_records_read_total", len(chunk.records))
+
+    def _flush_if_due(self, intake: Intake) -> None:
+        draft, now = intake.draft, self.clock.monotonic()
+        if not draft.records:
+            self._began = now
+        elif len(draft.items) >= self.settings.max_batch or now - self._began >= self.settings.flush_seconds:
+            self._submit(intake)
+            self._began = self.clock.monotonic()
+
+    def _submit(self, intake: Intake) -> None:
+        """Hand a draft on; while there is no room, pause the source and keep polling it."""
+        paused = False
+        while True:
+            self._failure.check()
+            try:
+                self._offer(intake.draft, 0.1 if paused else 0.0)
+            except queue.Full:
+                if not paused:
+                    self.source.pause()
+                    self.metrics.count("evalsvc_pauses_total")
+                    paused = True
+                self._poll(intake, 0.0)
+                self._commit()
+            else:
+                break
+        intake.cut()
+        if paused:
+            self.source.resume()
+
+    def _offer(self, draft: Draft, timeout: float) -> None:
+        if not draft.records:
+            return
+        job = _Job(draft, self._began)
+        self._flying.append(job)
+        try:
+            self._to_score.put(job, timeout=timeout) if timeout else self._to_score.put_nowait(job)
+        except queue.Full:
+            self._flying.remove(job)
+            raise
+
+    def _wait_landed(self, seconds: float) -> None:
+        deadline = self.clock.monotonic() + seconds
+        while self._flying:
+            self._failure.check()
+            if self.clock.monotonic() > deadline:
+                raise TimeoutError
+            self.clock.sleep(0.01)
+
+    def _drain(self, threads: Sequence[threading.Thread]) -> None:
+        """Finish what was read: the last draft goes the same way, and the threads end behind it."""
+        self._ready = False
+        self._submit(self._reading())
+        self._hand_on(self._to_score, None)
+        while any(thread.is_alive() for thread in threads):
+            self._failure.check()
+            self.clock.sleep(0.01)
+        self._failure.check()
+        self._commit(force=True)
+
+    def _commit(self, *, force: bool = False) -> None:
+        while not self._done.empty():
+            self._positions.update(self._done.get())
+        now = self.clock.monotonic()
+        positions = {p: offset for p, offset in self._positions.items() if p in self._owned}
+        if not positions or (now - self._committed < self.settings.commit_seconds and not force):
+            return
+        try:
+            self.source.commit(positions)
+        except SourceUnavailable as error:
+            log.warning("commit_failed error=%s; the ledger knows what is done", error)
+        else:
+            self._positions.clear()
+        self._committed = now
+        self._note_state(now)
+
+    def _note_state(self, now: float) -> None:
+        for partition, lag in self.source.lag().items():
+            self.metrics.gauge("evalsvc_lag_records", lag, partition=partition)
+        oldest = min((job.began for job in list(self._flying)), default=now)
+        self.metrics.gauge("evalsvc_oldest_unscored_seconds", max(0.0, now - oldest))
+        self.metrics.gauge("evalsvc_queue_batches", self._to_score.qsize(), step="score")
+        self.metrics.gauge("evalsvc_queue_batches", self._to_write.qsize(), step="write")
+        self.metrics.gauge("evalsvc_ready", float(self._ready and not self._waiting_for))
+
+    def _plan(self) -> None:
+        """Every half minute: choose the next hour's rate when it is this worker's turn, and learn what others chose."""
+        now = self.clock.monotonic()
+        if self._designs.design.target_per_hour is None or now - self._planned < 30:
+            return
+        self._planned = now
+        try:
+            if self._leads():
+                self._designs.plan(self.clock.now())
+            self._reading().select = self._designs.history().select
+            self._note_design()
+        except StoreUnavailable as error:
+            log.warning("design_not_planned error=%s", error)
+
+    def _leads(self) -> bool:
+        """Whether this worker chooses for its group: it owns the first partition, or the source has no numbered ones."""
+        return any(partition.endswith("/0") or "/" not in partition for partition in self._owned)
+
+    def _note_design(self) -> None:
+        design = self._designs.history().at(self.clock.now())
+        self.metrics.gauge("evalsvc_sampling_rate", design.rate)
+        self.metrics.gauge("evalsvc_design_version", design.version)
+
+    def _ledger(self, rows: Sequence[LedgerRow], partition: str, committed: int | None) -> ChunkLedger | None:
+        if not rows:
+            return None if committed is None else ChunkLedger(self.consumer, partition, committed)
+        ledger = ChunkLedger.restore(rows)
+        if committed is None or committed <= ledger.upto:
+            if committed is not None and committed < ledger.upto:
+                log.info("resume_from_ledger partition=%s committed=%d done=%d", partition, committed, ledger.upto)
+            return ledger
+        log.warning("resume_after_gap partition=%s done=%d committed=%d", partition, ledger.upto, committed)
+        return ChunkLedger(self.consumer, partition, committed)
+
+    def _reading(self) -> Intake:
+        if self._intake is None:
+            raise RuntimeError("Expected run() to have begun")
+        return self._intake
+
+    def _close(self) -> None:
+        self._alive = self._ready = False
+        self.metrics.gauge("evalsvc_ready", 0.0)
+        self.source.close()
+        if self._dead_letters:
+            self._dead_letters.close()
+
+    # The threads.
+
+    def _guard(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Stopped:
+            log.debug("step_ended")
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
+            self._failure.set(error)
+
+    def _score_loop(self) -> None:
+        while (job := self._next(self._to_score)) is not None:
+            draft = job.draft
+            job.batch = self._processor.process(draft)
+            self._check_dead(draft.records, len(job.batch.dead_letters))
+            self._hand_on(self._to_write, job)
+        self._hand_on(self._to_write, None)
+
+    def _known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
+        return self._patiently(lambda: self.store.known(event_ids, consumer), "store") if event_ids else {}
+
+    def _write_loop(self) -> None:
+        while (job := self._next(self._to_write)) is not None:
+            began = self.clock.monotonic()
+            rows: list[LedgerRow] = []
+            for tally in job.draft.tallies:
+                rows.extend(tally.ledger.add(tally.settle(), tally.upto))
+            batch = msgspec.structs.replace(job.batch, ledger=tuple(rows))
+            self._patiently(partial(self._land, batch), "store")
+            self._done.put(job.draft.positions)
+            self._flying.remove(job)
+            self._note_written(job, self.clock.monotonic() - began)
+
+    def _land(self, batch: WriteBatch) -> None:
+        if self._dead_letters and batch.dead_letters:
+            self._dead_letters.write(batch.dead_letters)
+        self.store.write(batch)
+
+    def _note_written(self, job: _Job, seconds: float) -> None:
+        self.metrics.count("evalsvc_batches_total")
+        self.metrics.count("evalsvc_write_seconds_total", seconds)
+        for letter in job.batch.dead_letters:
+            self.metrics.count("evalsvc_dead_letters_total", reason=letter.reason)
+        for tally in job.draft.tallies:
+            for (_, _, _, outcome), count in tally.counts.items():
+                self._counts[outcome] = self._counts.get(outcome, 0) + count
+                if count:
+                    self.metrics.count("evalsvc_records_total", count, outcome=outcome)
+        self._counts["scores"] = self._counts.get("scores", 0) + len(job.batch.scores)
+
+    def _check_dead(self, records: int, dead: int) -> None:
+        """Stop, rather than drain a topic into dead letters after a bad deploy."""
+        window = self._dead_window
+        window.append((records, dead))
+        total = sum(count for count, _ in window)
+        while total - window[0][0] >= self.settings.dead_window:
+            total -= window.popleft()[0]
+        share = sum(count for _, count in window) / total
+        if total >= self.settings.dead_min_records and share > self.settings.max_dead_ratio:
+            raise TooManyDeadLetters(
+                f"{share:.1%} of the last {total} records of {self.consumer!r} are not events, more than "
+                f"max_ratio {self.settings.max_dead_ratio:.1%}; the last batch was not written. Look at the reasons in "
+                f"evalsvc_dead_letters_total, mend the producer, or raise `dead_letters.max_ratio`, and start again"
+            )
+
+    def _next(self, source: queue.Queue[_Job | None]) -> _Job | None:
+        while True:
+            self._failure.check()
+            try:
+                return source.get(timeout=0.1)
+            except queue.Empty:
+                continue
+
+    def _hand_on(self, target: queue.Queue[_Job | None], job: _Job | None) -> None:
+        while True:
+            self._failure.check()
+            try:
+                return target.put(job, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def _patiently(self, action: Callable[[], T], what: str) -> T:
+        """Do it, trying again with growing pauses while store or source do not answer.
+
+        Raises:
+            Stopped: when asked to stop, and nothing was read yet or ``drain_seconds`` have passed since.
+        """
+        pause = self.settings.retry_seconds
+        while True:
+            try:
+                result = action()
+            except (StoreUnavailable, SourceUnavailable) as error:
+                if self._stop.is_set() and (not self._ready_once or self._grace_is_over()):
+                    raise Stopped from error
+                self._wait(what, error, pause)
+                pause = min(pause * 2, self.settings.retry_max_seconds)
+            else:
+                self._waiting_for = ""
+                return result
+
+    def _wait(self, what: str, error: Exception, seconds: float) -> None:
+        self._waiting_for = f"{what}: {error}"
+        log.warning("waiting_for %s seconds=%.1f error=%s", what, seconds, error)
+        self.metrics.count("evalsvc_waits_total", target=what)
+        self._pause(seconds)
+
+    def _grace_is_over(self) -> bool:
+        self._stopped_at = self._stopped_at or self.clock.monotonic()
+        return self.clock.monotonic() - self._stopped_at > self.settings.drain_seconds
+
+    def _pause(self, seconds: float) -> None:
+        deadline = self.clock.monotonic() + seconds
+        while self.clock.monotonic() < deadline and not (self._stop.is_set() and self._grace_is_over()):
+            self._failure.check()
+            self.clock.sleep(min(0.1, seconds))
+
+
+class _Failure:
+    """The first error of any thread, raised in every other."""
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+
+    def set(self, error: BaseException) -> None:
+        """Remember the first error."""
+        if self._error is None:
+            self._error = error
+
+    def check(self) -> None:
+        """Raise it, if there is one."""
+        if self._error is not None:
+            raise self._error

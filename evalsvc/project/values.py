@@ -1,0 +1,117 @@
+"""What an operator's project says, as frozen values. Paths are absolute; secrets stay names of environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from evalsvc.privacy import MaskingPolicy
+from evalsvc.sampling import Design
+
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+class KafkaSecurity(msgspec.Struct, frozen=True, kw_only=True):
+    """How a Kafka client proves who it is and whom it trusts. User name and passwords come from the environment."""
+
+    protocol: SecurityProtocol = "PLAINTEXT"
+    mechanism: Mechanism = ""
+    username_env: str = ""
+    password_env: str = ""
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    key_password_env: str = ""
+
+
+class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic. ``brokers_env`` names a variable that, where it is set, replaces ``brokers`` (``host:port,host:port``)."""
+
+    topic: str
+    brokers: tuple[str, ...] = ()
+    brokers_env: str = ""
+    group: str = ""
+    start: Literal["earliest", "latest"] = "latest"
+    security: KafkaSecurity = KafkaSecurity()
+
+
+class FilesConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Files, folders or patterns; ``fields`` maps a file's column to an event's field, ``constants`` fills others."""
+
+    paths: tuple[str, ...]
+    fields: Mapping[str, str] = {}
+    constants: Mapping[str, str] = {}
+
+
+class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /v1/events``. What is accepted lies in ``wal`` before it is answered."""
+
+    wal: Path
+    host: str = "127.0.0.1"
+    port: int = 8400
+    token_env: str = ""
+
+
+class ScorerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A scorer by its name, the share of the sampled events that it scores, and what it is built with."""
+
+    name: str
+    rate: float = 1.0
+    options: Mapping[str, Any] = {}
+
+
+class DeadLetterConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """When undecodable records stop the worker, and where they go besides the store."""
+
+    max_ratio: float = 0.05
+    min_records: int = 1000
+    topic: str = ""
+    folder: Path | None = None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker batches, and how far an event's time may lie from its receipt; the pipeline's own defaults."""
+
+    max_batch: int = 512
+    flush_seconds: float = 1.0
+    queue_batches: int = 4
+    future_seconds: int = 600
+    age_days: int | None = 400
+
+
+class ConsumerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of the consumers' folder: a pipeline from a source to scores."""
+
+    name: str
+    path: Path
+    source: KafkaConfig | FilesConfig | HttpConfig
+    design: Design
+    scorers: tuple[ScorerConfig, ...]
+    masking: MaskingPolicy
+    masking_key_env: str = ""
+    dead_letters: DeadLetterConfig = DeadLetterConfig()
+    limits: Limits = Limits()
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """``[tool.evalsvc]`` of the operator's pyproject.toml. Retention is in days; a table without one is kept for ever."""
+
+    consumers: str = "consumers"
+    suites: str = "suites"
+    alerts: str = "alerts"
+    dashboards: str = "dashboards"
+    store: str = "embedded:.evalsvc/store"
+    retention: Mapping[str, int] = {}
+    requires: str = ""
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator's folder, read and checked."""
+
+    root: Path
+    settings: Settings
+    consumers: tuple[ConsumerConfig, ...]

@@ -1,0 +1,264 @@
+"""The contracts between evalsvc's parts: what may be called when, whether it may block, what it may raise.
+
+Each has a public contract suite in :mod:`evalsvc.testing`; an implementation that passes it can be used anywhere
+that one of ours can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from evalsvc.types import (
+    Cell,
+    KnownEvent,
+    LedgerRow,
+    Outcome,
+    Sample,
+    ScorerSpec,
+    Window,
+    WriteBatch,
+)
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """Where the time comes from, so that tests can move it."""
+
+    def now(self) -> datetime:
+        """Return the time of day, with its zone (UTC)."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """One metric. Called from one thread at a time; holds no state about what it scored."""
+
+    @property
+    def spec(self) -> ScorerSpec:
+        """What it measures. Constant after :meth:`load`."""
+        ...
+
+    def load(self) -> None:
+        """Bring in packages and models; may take seconds, is called once before the first batch and may be called again.
+
+        Raises:
+            MissingExtra: when an optional package is absent.
+            EngineError: when a model cannot be loaded.
+        """
+        ...
+
+    def cost(self, sample: Sample) -> int:
+        """Return the work that one sample is, in tokens or characters (> 0): batches are cut by its sum."""
+        ...
+
+    def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+        """Return one outcome a sample, in the same order.
+
+        It may raise: the harness then bisects the batch, and the guilty item becomes ``failed``. It must give a sample
+        the same outcome whatever else is in the batch (to the tolerance that its signature allows).
+        """
+        ...
+
+
+class Record(Protocol):
+    """One raw message. kafka-python's ``ConsumerRecord`` is one as it is."""
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition; grows, not necessarily by one."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """The bytes; ``None`` for a tombstone."""
+        ...
+
+    @property
+    def timestamp(self) -> int:
+        """When the source received it, in milliseconds since the epoch."""
+        ...
+
+
+class Chunk(NamedTuple):
+    """Records of one partition, in the order of their offsets."""
+
+    partition: str
+    records: Sequence[Record]
+
+
+class Assignment(Protocol):
+    """What a source asks its reader when partitions come and go. Called from within ``Source.poll``."""
+
+    def resume_at(self, partition: str, committed: int | None) -> int | None:
+        """Return the offset to read from, given the committed one; ``None`` leaves it to the source's own policy."""
+        ...
+
+    def revoked(self, partitions: Sequence[str]) -> None:
+        """Forget these partitions: another reader may own them now; committing them is no longer allowed."""
+        ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where raw events come from. All methods are called from one thread."""
+
+    def open(self, assignment: Assignment) -> None:
+        """Connect. May block for a stated time-out.
+
+        Raises:
+            SourceUnavailable: when nothing answers.
+            TopicNotFound: when the topic does not exist.
+        """
+        ...
+
+    def poll(self, timeout_seconds: float) -> Sequence[Chunk]:
+        """Return what has come, waiting at most so long; empty when nothing has, or while paused.
+
+        A record is returned once a session unless its partition was reassigned; it is never skipped.
+        """
+        ...
+
+    def pause(self) -> None:
+        """Deliver nothing from :meth:`poll` until :meth:`resume`; stay a member of the group. May be called twice."""
+        ...
+
+    def resume(self) -> None:
+        """Deliver again. May be called without a pause."""
+        ...
+
+    def commit(self, positions: Mapping[str, int]) -> None:
+        """Remember that all before these offsets is done. Called only after the write returned; may be called again."""
+        ...
+
+    def lag(self) -> Mapping[str, int]:
+        """Return how many records wait, by partition, as far as is known without asking anybody."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will ever come again: a file was read to its end. Always false for a stream."""
+        ...
+
+    def close(self) -> None:
+        """Leave; does not commit. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Where results go."""
+
+    def write(self, batch: WriteBatch) -> None:
+        """Make a batch durable before returning. Written again, cut differently or out of order, it changes no aggregate.
+
+        Raises:
+            StoreUnavailable: when trying the same batch again may help. Parts of it may have been written.
+        """
+        ...
+
+
+class CellQuery(NamedTuple):
+    """Which scores: ``by`` names model, model_version, application, consumer or ``segments.NAME`` columns."""
+
+    metric: str
+    window: Window
+    step_seconds: int
+    by: tuple[str, ...] = ()
+    where: Mapping[str, tuple[str, ...]] = {}
+    clusters: bool = False
+
+
+class CellGroup(NamedTuple):
+    """The cells of one group in one window. ``key`` has an entry for each of the query's ``by``."""
+
+    window: Window
+    consumer: str
+    key: Mapping[str, str]
+    scorer_version: int
+    signature: str
+    cells: Sequence[Cell]
+
+
+class Offered(NamedTuple):
+    """How many events a design was offered in a window and stratum, and how many of them it took."""
+
+    window: Window
+    consumer: str
+    stratum: str
+    design_version: int
+    offered: int
+    sampled: int
+    duplicate: int
+
+
+class HistogramGroup(NamedTuple):
+    """A weighted histogram of ok values on logarithmic bins of stated relative width, by stratum, for quantiles.
+
+    ``bins`` maps (stratum, design_version, pi) to {bin index: count}; :mod:`evalsvc.stats.quantile` has the bin edges.
+    """
+
+    window: Window
+    consumer: str
+    key: Mapping[str, str]
+    scorer_version: int
+    signature: str
+    bins: Mapping[tuple[str, int, float], Mapping[int, int]]
+    n_missing: int
+
+
+@runtime_checkable
+class ScoreStore(Sink, Protocol):
+    """A sink that answers. Safe to call from several threads."""
+
+    def resume(self, consumer: str, partition: str, at: int | None = None) -> Sequence[LedgerRow]:
+        """Return the rows of the last chunk written for a partition: its start, how far, and its counts so far."""
+        ...
+
+    def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
+        """Return what is already stored under these ids by this consumer; absent ids have no entry."""
+        ...
+
+    def cells(self, query: CellQuery) -> Sequence[CellGroup]:
+        """Return sufficient statistics by window, group and stratum. Never scans raw scores where a rollup holds them."""
+        ...
+
+    def histograms(self, query: CellQuery) -> Sequence[HistogramGroup]:
+        """Return weighted histograms by window and group, for quantiles."""
+        ...
+
+    def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:
+        """Return what was offered and taken by window and stratum, exactly, however often it was delivered."""
+        ...
+
+    def metrics(self) -> Sequence[ScorerSpec]:
+        """Return the scorers that have written here, every version."""
+        ...
+
+    def record_scorers(self, specs: Sequence[ScorerSpec]) -> None:
+        """Remember what these scorers mean."""
+        ...
+
+    def record_design(self, consumer: str, version: int, effective_from: datetime, design: str) -> None:
+        """Remember a sampling design (JSON) and since which event time it holds. The same version twice must be equal."""
+        ...
+
+    def designs(self, consumer: str) -> Sequence[tuple[int, datetime, str]]:
+        """Return (version, effective_from, design JSON) of a consumer, oldest first."""
+        ...
+
+    def close(self) -> None:
+        """Release connections. May be called twice."""
+        ...
+
+
+ScorerFactory = Callable[..., Scorer]

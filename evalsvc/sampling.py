@@ -1,0 +1,400 @@
+"""Sampling designs: a unit is selected with a known probability, as a pure function of the design and its id.
+
+The selection is frozen (``docs/reference/sampling.md`` has test vectors that another language can reproduce)::
+
+    draw  = the first 8 bytes, big-endian, of SHA-256("evalsvc/1" 0x00 salt 0x00 unit id), all UTF-8
+    taken = draw < floor(rate · 2^64)
+
+so that a redelivered event is selected again, two replicas agree, and a lower rate selects a subset of a higher
+one (Särndal, Swensson & Wretman 1992, section 3.2: Bernoulli sampling; here with a permanent random number,
+Ohlsson 1995). A scorer with a nested rate r takes the draws below floor(rate · r · 2^64).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
+
+from evalsvc.errors import InputError
+
+SPAN = 1 << 64
+MAX_STRATA = 1000
+OTHER = "(other)"
+
+TEXT_FIELDS = frozenset(
+    {"application", "model", "model_version", "kind", "finish_reason", "session_id", "user_id"}
+)
+NUMBER_FIELDS = frozenset({"latency_ms", "time_to_first_token_ms", "input_tokens", "output_tokens", "cost_usd"})
+STRATUM_FIELDS = frozenset({"application", "model", "model_version"})
+
+Operator = Literal["in", "not_in", "gte", "gt", "lte", "lt"]
+
+
+class Facts(Protocol):
+    """What a design may look at: the head of an event, without its texts. ``Event`` has it too."""
+
+    @property
+    def event_id(self) -> str: ...  # noqa: D102
+    @property
+    def occurred_at(self) -> datetime: ...  # noqa: D102
+    @property
+    def application(self) -> str: ...  # noqa: D102
+    @property
+    def session_id(self) -> str | None: ...  # noqa: D102
+    @property
+    def segments(self) -> Mapping[str, str]: ...  # noqa: D102
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """One comparison of a field: text with ``in``/``not_in`` a set, numbers with ``gte gt lte lt``.
+
+    A field that the event does not have meets ``not_in`` and nothing else.
+    """
+
+    field: str
+    operator: Operator
+    values: tuple[str, ...] = ()
+    number: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a field that does not exist and an operator that does not fit it."""
+        if not is_field(self.field):
+            raise InputError(f"Expected a field of {sorted(TEXT_FIELDS | NUMBER_FIELDS)} or segments.NAME, got {self.field!r}")
+        if (self.operator in ("in", "not_in")) == (self.field in NUMBER_FIELDS):
+            raise InputError(f"Expected numbers to be compared with gte, gt, lte or lt and texts with in or not_in: {self.field!r}")
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A named conjunction: an event meets it when it meets all of its conditions."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+
+
+class StratumRate(msgspec.Struct, frozen=True):
+    """The rate of the strata whose fields have these values; the first that fits counts."""
+
+    match: Mapping[str, str]
+    rate: float
+
+
+class Design(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a consumer samples: what is filtered, which unit is drawn, in which strata, with which rates.
+
+    Args:
+        consumer: whose design it is; also the salt of the draw, unless one is given.
+        version: raised by the operator with every change, so that a stored π can be traced to its design.
+        rate: the rate of every stratum that no entry of ``rates`` matches, in (0, 1].
+        rates: rates by stratum.
+        strata: the fields whose values make a stratum, besides the always-rules.
+        unit: ``event``, or ``session`` (all events of a session are taken or none).
+        keep: events must meet one of these to be offered at all; empty keeps every one.
+        always: events that meet one are taken with π = 1, as strata of their own.
+        scorer_rates: nested rates of expensive scorers, relative to the design's.
+        target_per_hour: wished sampled units an hour; the rate of the next hour is chosen to meet it.
+        salt: what makes this draw independent of other designs'.
+    """
+
+    consumer: str
+    version: int = 1
+    rate: float = 1.0
+    rates: tuple[StratumRate, ...] = ()
+    strata: tuple[str, ...] = ("application", "model_version")
+    unit: Literal["event", "session"] = "event"
+    keep: tuple[Rule, ...] = ()
+    always: tuple[Rule, ...] = ()
+    scorer_rates: Mapping[str, float] = {}
+    target_per_hour: int | None = None
+    salt: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse rates outside (0, 1], strata that are no fields, and numbers that cannot be."""
+        named = [("rate", self.rate), *((f"rates[{i}].rate", r.rate) for i, r in enumerate(self.rates))]
+        for name, rate in [*named, *((f"scorer_rates.{k}", v) for k, v in self.scorer_rates.items())]:
+            if not 0.0 < rate <= 1.0:
+                raise InputError(f"Expected `{name}` in (0, 1], but got {rate!r}; to take nothing, use `keep`")
+        for field in self.strata:
+            if field not in STRATUM_FIELDS and not is_segment(field):
+                raise InputError(f"Expected a stratum of {sorted(STRATUM_FIELDS)} or segments.NAME, but got {field!r}")
+        for entry in self.rates:
+            if unknown := set(entry.match) - set(self.strata):
+                raise InputError(f"Expected `rates` to match fields of `strata`, but got {sorted(unknown)}")
+        if self.target_per_hour is not None and self.target_per_hour < 1:
+            raise InputError(f"Expected `target_per_hour` of 1 or more, but got {self.target_per_hour}")
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Every field that it looks at, so that a decoder reads no other."""
+        rules = (*self.keep, *self.always)
+        return frozenset({*self.strata, *(c.field for rule in rules for c in rule.conditions)})
+
+    def to_json(self) -> str:
+        """Return it as canonical JSON: equal designs give equal texts."""
+        return msgspec.json.encode(self, order="deterministic").decode()
+
+
+class Selection(NamedTuple):
+    """What a design says about one event. ``pi`` is None where the event was not taken, and ``draw`` then is 0."""
+
+    stratum: str
+    version: int
+    draw: int
+    pi: float | None
+
+
+def is_segment(field: str) -> bool:
+    """Whether a field names a segment, as ``segments.plan`` does."""
+    return field.startswith("segments.") and len(field) > len("segments.")
+
+
+def is_field(field: str) -> bool:
+    """Whether a rule may look at this field."""
+    return field in TEXT_FIELDS or field in NUMBER_FIELDS or is_segment(field)
+
+
+def draw(salt: str, unit_id: str) -> int:
+    """Return the unit's permanent random number in [0, 2^64).
+
+    >>> draw("support", "event-1") < SPAN
+    True
+    >>> hex(draw("support", "event-1"))
+    '0x5da8793ab75e0ade'
+    """
+    return drawer(salt)(unit_id)
+
+
+def drawer(salt: str) -> Callable[[str], int]:
+    """Return :func:`draw` with its salt bound, for hot loops."""
+    prefix = b"evalsvc/1\x00" + salt.encode() + b"\x00"
+    sha256, from_bytes = hashlib.sha256, int.from_bytes
+
+    def bound(unit_id: str) -> int:
+        return from_bytes(sha256(prefix + unit_id.encode()).digest()[:8], "big")
+
+    return bound
+
+
+def threshold(rate: float) -> int:
+    """Return floor(rate · 2^64): draws below it are taken. Exact, since scaling by a power of two is."""
+    return int(rate * SPAN)
+
+
+def stratum_label(fields: Sequence[str], values: Sequence[str], always: str = "") -> str:
+    """Return a stratum's name: its fields in order, then the always-rule that took it; commas and such are escaped.
+
+    >>> stratum_label(("application", "segments.plan"), ("support", "a,b"))
+    'application=support,segments.plan=a%2Cb'
+    """
+    body = ",".join(f"{field}={_escape(value)}" for field, value in zip(fields, values, strict=True))
+    return f"{body}|always={_escape(always)}" if always else body
+
+
+def parse_stratum(label: str) -> dict[str, str]:
+    """Return the fields of a stratum's name; an always-rule is under ``always``.
+
+    >>> parse_stratum('application=support,segments.plan=a%2Cb|always=errors')
+    {'application': 'support', 'segments.plan': 'a,b', 'always': 'errors'}
+    """
+    body, _, always = label.partition("|always=")
+    fields = dict(part.split("=", 1) for part in body.split(",") if "=" in part)
+    if always:
+        fields["always"] = always
+    return {field: _unescape(value) for field, value in fields.items()}
+
+
+def _escape(value: str) -> str:
+    for char, code in (("%", "%25"), (",", "%2C"), ("=", "%3D"), ("|", "%7C")):
+        value = value.replace(char, code)
+    return value
+
+
+def _unescape(value: str) -> str:
+    for char, code in (("|", "%7C"), ("=", "%3D"), (",", "%2C"), ("%", "%25")):
+        value = value.replace(code, char)
+    return value
+
+
+def _getter(field: str) -> Callable[[Any], Any]:
+    if is_segment(field):
+        name = field[len("segments.") :]
+        return lambda facts: facts.segments.get(name)
+    return lambda facts: getattr(facts, field)
+
+
+def _key_getter(fields: Sequence[str]) -> Callable[[Any], tuple[str, ...]]:
+    """Return what reads a stratum's values from an event, without a Python call where no segment is asked for."""
+    plain = tuple(field for field in fields if not is_segment(field))
+    if not fields:
+        return lambda facts: ()
+    if len(plain) == len(fields) > 1:
+        return attrgetter(*plain)
+    getters = [_getter(field) for field in fields]
+    return lambda facts: tuple([get(facts) or "" for get in getters])
+
+
+def _compile(condition: Condition) -> Callable[[Any], bool]:
+    get, number, values = _getter(condition.field), condition.number, frozenset(condition.values)
+    tests: dict[str, Callable[[Any], bool]] = {
+        "in": lambda facts: get(facts) in values,
+        "not_in": lambda facts: get(facts) not in values,
+        "gte": lambda facts: (value := get(facts)) is not None and value >= number,
+        "gt": lambda facts: (value := get(facts)) is not None and value > number,
+        "lte": lambda facts: (value := get(facts)) is not None and value <= number,
+        "lt": lambda facts: (value := get(facts)) is not None and value < number,
+    }
+    return tests[condition.operator]
+
+
+def _compile_rule(rule: Rule) -> Callable[[Any], bool]:
+    tests = [_compile(condition) for condition in rule.conditions]
+    return lambda facts: all(test(facts) for test in tests)
+
+
+class Sampler:
+    """A design made fast: one call an event, and nothing allocated for those that are not taken.
+
+    It is deterministic and remembers only names, so that any two samplers of one design agree. A design may have
+    :data:`MAX_STRATA` different strata; what comes after them is counted under ``(other)``, at its own rate.
+    """
+
+    def __init__(self, design: Design) -> None:
+        """Compile ``design``."""
+        self.design = design
+        self._draw = drawer(design.salt or design.consumer)
+        self._keep = [_compile_rule(rule) for rule in design.keep]
+        self._always = [(rule.name, _compile_rule(rule)) for rule in design.always]
+        self._key = _key_getter(design.strata)
+        self._by_session = design.unit == "session"
+        self._known: dict[tuple[str, ...], tuple[Selection, int, float]] = {}
+
+    def select(self, facts: Facts) -> Selection | None:
+        """Return what the design says of an event; ``None`` when ``keep`` filters it out."""
+        if self._keep and not any(test(facts) for test in self._keep):
+            return None
+        key = self._key(facts)
+        number = self._draw((facts.session_id or facts.event_id) if self._by_session else facts.event_id)
+        if self._always:
+            for name, test in self._always:
+                if test(facts):
+                    label = stratum_label(self.design.strata, key, name)
+                    return Selection(label, self.design.version, number, 1.0)
+        skipped, limit, rate = self._known.get(key) or self._learn(key)
+        return skipped if number >= limit else Selection(skipped.stratum, skipped.version, number, rate)
+
+    def _learn(self, key: tuple[str, ...]) -> tuple[Selection, int, float]:
+        rate = self.rate_of(dict(zip(self.design.strata, key, strict=True)))
+        full = len(self._known) >= MAX_STRATA
+        label = OTHER if full else stratum_label(self.design.strata, key)
+        known = (Selection(label, self.design.version, 0, None), threshold(rate), rate)
+        if not full:
+            self._known[key] = known
+        return known
+
+    def rate_of(self, values: Mapping[str, str]) -> float:
+        """Return the rate of a stratum by its fields' values."""
+        for entry in self.design.rates:
+            if all(values.get(field) == value for field, value in entry.match.items()):
+                return entry.rate
+        return self.design.rate
+
+
+def scorer_pi(pi: float, number: int, rate: float) -> float | None:
+    """Return the π with which a scorer of nested ``rate`` takes an already taken draw; ``None`` when it does not.
+
+    >>> scorer_pi(0.5, 0, 0.1)
+    0.05
+    >>> scorer_pi(0.5, SPAN // 4, 0.1) is None
+    True
+    """
+    if rate >= 1.0:
+        return pi
+    return pi * rate if number < threshold(pi * rate) else None
+
+
+class History:
+    """The versions of one consumer's design, each since an event time: an event is sampled by the one of its time.
+
+    A version's time never lies in the past when it is recorded, so that a redelivered event meets the same one.
+    """
+
+    def __init__(self, versions: Sequence[tuple[datetime, Design]]) -> None:
+        """Take (effective_from, design), in any order; the first also holds for all time before it."""
+        if not versions:
+            raise InputError("Expected at least one version of the design, but got none")
+        ordered = sorted(versions, key=lambda item: (item[0], item[1].version))
+        self.latest = ordered[-1][1]
+        self._starts = [start for start, _ in ordered]
+        self._samplers = [Sampler(design) for _, design in ordered]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Every field that any version looks at."""
+        return frozenset().union(*(sampler.design.fields for sampler in self._samplers))
+
+    def at(self, moment: datetime) -> Design:
+        """Return the version that holds for an event time."""
+        return self._at(moment).design
+
+    def select(self, facts: Facts) -> Selection | None:
+        """Return what the version of the event's own time says of it."""
+        return self._at(facts.occurred_at).select(facts)
+
+    def _at(self, moment: datetime) -> Sampler:
+        index = len(self._starts) - 1
+        while index > 0 and self._starts[index] > moment:
+            index -= 1
+        return self._samplers[index]
+
+
+def next_hour(design: Design, offered: Mapping[str, int], hour: datetime) -> Design:
+    """Return the version for the hour that starts at ``hour``: its rates are chosen to take ``target_per_hour`` events.
+
+    ``offered`` counts the last hour's events by stratum name. Strata taken by an always-rule are subtracted first; the
+    rates of the others keep their ratios, up to 1. Versions chosen so are numbered ``version·10^7 + hours since the
+    epoch``, so that replicas that choose for one hour choose one number.
+
+    Raises:
+        InputError: when the design has no target, or ``hour`` is not a full hour in UTC.
+    """
+    if design.target_per_hour is None:
+        raise InputError("Expected a design with `target_per_hour`, but it has none")
+    seconds = int(hour.astimezone(UTC).timestamp())
+    if seconds % 3600:
+        raise InputError(f"Expected a full hour, but got {hour.isoformat()}")
+    base = design.version if design.version < 10**7 else design.version // 10**7
+    sampler, always, counts = Sampler(design), 0, []
+    for label, count in offered.items():
+        fields = parse_stratum(label)
+        if "always" in fields:
+            always += count
+        else:
+            counts.append((count, sampler.rate_of(fields)))
+    factor = _factor(max(design.target_per_hour - always, 1), counts)
+    rates = tuple(StratumRate(entry.match, _clip(entry.rate * factor)) for entry in design.rates)
+    return msgspec.structs.replace(
+        design, version=base * 10**7 + seconds // 3600, rate=_clip(design.rate * factor), rates=rates
+    )
+
+
+def _factor(target: float, counts: Sequence[tuple[int, float]]) -> float:
+    """Return f with Σ count·min(1, rate·f) = target, or what takes everything; the sum grows with f: bisection."""
+
+    def taken(factor: float) -> float:
+        return sum(count * min(1.0, rate * factor) for count, rate in counts)
+
+    if not counts or taken(0.0) == taken(1e12) or taken(1e12) <= target:
+        return 1.0 / min((rate for _, rate in counts), default=1.0)
+    low, high = 0.0, 1.0 / min(rate for _, rate in counts)
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if taken(middle) < target else (low, middle)
+    return high
+
+
+def _clip(rate: float) -> float:
+    return min(1.0, max(rate, 1e-6))

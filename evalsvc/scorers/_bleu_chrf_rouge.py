@@ -1,0 +1,65 @@
+"""What the scorers that compare a response with a reference share: who is scored, who abstains, and bounds."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from evalsvc.types import Abstained, Outcome, Sample, ScorerSpec
+
+NO_REFERENCE = "no reference"
+
+
+class PairValues(NamedTuple):
+    """One value a pair, to the last digit the reference tool's, and how many tokens each reference has."""
+
+    values: list[float]
+    reference_tokens: list[int]
+
+
+class ReferenceScorer(ABC):
+    """A scorer of (response, reference) pairs.
+
+    An event without a reference abstains, and so does one whose reference has no token in the metric's own
+    tokenisation: nothing could match it, and 0 would be read as a bad response. An empty response scores what the
+    reference tool gives it, 0.
+    """
+
+    _empty_reference: str = "the reference is empty"
+
+    @property
+    @abstractmethod
+    def spec(self) -> ScorerSpec:
+        """What it measures."""
+
+    @abstractmethod
+    def load(self) -> None:
+        """Import the reference tool's tokeniser; a second call does nothing."""
+
+    @abstractmethod
+    def values(self, pairs: Sequence[tuple[str, str]]) -> PairValues:
+        """Return the values of (response, reference) pairs as the reference tool gives them, empty texts included."""
+
+    def cost(self, sample: Sample) -> int:
+        """Return the characters to be read, at least 1."""
+        return len(sample.event.response) + len(sample.event.reference or "") + 1
+
+    def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+        """Return one outcome a sample, in order; independent of what else is in the batch."""
+        outcomes: list[Outcome] = [Abstained(NO_REFERENCE)] * len(batch)
+        places: list[int] = []
+        pairs: list[tuple[str, str]] = []
+        for place, sample in enumerate(batch):
+            if sample.event.reference is not None:
+                places.append(place)
+                pairs.append((sample.event.response, sample.event.reference))
+        high = self.spec.scale.high
+        values, reference_tokens = self.values(pairs)
+        for place, value, tokens in zip(places, values, reference_tokens, strict=True):
+            if not tokens:
+                outcomes[place] = Abstained(self._empty_reference)
+            else:
+                # sacrebleu gives 100.00000000000004 for a perfect response; statistics rely on the bound.
+                outcomes[place] = value if high is None or value <= high else high
+        return outcomes

@@ -1,0 +1,151 @@
+"""Quantiles and tails of the few distributions that intervals need, in plain arithmetic.
+
+scipy has them all, at an import cost of a third of a second; these agree with it to 1e-9 relative
+(``tests/reference/test_stats_distributions.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from statistics import NormalDist
+
+from evalsvc.errors import InputError
+
+_NORMAL = NormalDist()
+_TINY = 1e-300
+
+
+def two_sided(confidence: float) -> float:
+    """Return the upper tail's start for a two-sided interval: 0.975 for 0.95.
+
+    >>> two_sided(0.95)
+    0.975
+    """
+    if not 0.0 < confidence < 1.0:
+        raise InputError(f"Expected `confidence` between 0 and 1, such as 0.95, but got {confidence!r}")
+    return 0.5 + confidence / 2.0
+
+
+@lru_cache(maxsize=64)
+def normal_quantile(probability: float) -> float:
+    """Return the standard normal quantile.
+
+    >>> round(normal_quantile(0.975), 4)
+    1.96
+    """
+    return _NORMAL.inv_cdf(probability)
+
+
+@lru_cache(maxsize=4096)
+def t_quantile(probability: float, degrees: float) -> float:
+    """Return the quantile of Student's t, for real degrees of freedom; below 1 counts as 1, infinity is the normal.
+
+    Hill's expansion (1970, CACM algorithm 396) as a start, mended by Newton steps on the exact distribution.
+
+    >>> round(t_quantile(0.975, 10), 3)
+    2.228
+    """
+    if probability < 0.5:
+        return -t_quantile(1.0 - probability, degrees)
+    if degrees > 1e7:
+        return normal_quantile(probability)
+    degrees = max(1.0, degrees)
+    value = _hill(probability, degrees)
+    for _ in range(8):
+        step = (t_tail(value, degrees) - (1.0 - probability)) / _t_density(value, degrees)
+        value = max(value / 4.0, value + step)
+        if abs(step) <= 1e-12 * (1.0 + value):
+            break
+    return value
+
+
+def t_tail(value: float, degrees: float) -> float:
+    """Return P(T > value) for value >= 0."""
+    return 0.5 * incomplete_beta(degrees / 2.0, 0.5, degrees / (degrees + value * value))
+
+
+def binomial_tails(successes: int, trials: int, probability: float) -> tuple[float, float]:
+    """Return P(X <= successes) and P(X >= successes) for a binomial X.
+
+    >>> [round(p, 4) for p in binomial_tails(0, 10, 0.1)]
+    [0.3487, 1.0]
+    """
+    if not 0 <= successes <= trials:
+        raise InputError(f"Expected 0 <= successes <= trials, but got {successes} of {trials}")
+    upper = incomplete_beta(successes, trials - successes + 1, probability) if successes else 1.0
+    lower = incomplete_beta(trials - successes, successes + 1, 1.0 - probability) if successes < trials else 1.0
+    return lower, upper
+
+
+def incomplete_beta(a: float, b: float, x: float) -> float:
+    """Return the regularised incomplete beta function I_x(a, b), for a, b > 0 and 0 <= x <= 1.
+
+    Lentz's evaluation of the continued fraction (DLMF 8.17.22).
+    """
+    if x <= 0.0:
+        return 0.0
+    if x >= 1.0:
+        return 1.0
+    front = math.exp(
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    )
+    if x < (a + 1.0) / (a + b + 2.0):
+        return front * _beta_fraction(a, b, x) / a
+    return 1.0 - front * _beta_fraction(b, a, 1.0 - x) / b
+
+
+def _beta_fraction(a: float, b: float, x: float) -> float:
+    c, d = 1.0, 1.0 / _away_from_zero(1.0 - (a + b) * x / (a + 1.0))
+    result = d
+    # The number of terms grows with the root of the larger parameter; this bound is never the one that ends it.
+    for m in range(1, 200 + int(10 * math.sqrt(max(a, b)))):
+        even = m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m))
+        d = 1.0 / _away_from_zero(1.0 + even * d)
+        c = _away_from_zero(1.0 + even / c)
+        result *= d * c
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0))
+        d = 1.0 / _away_from_zero(1.0 + odd * d)
+        c = _away_from_zero(1.0 + odd / c)
+        result *= d * c
+        if abs(d * c - 1.0) < 1e-15:
+            break
+    return result
+
+
+def _away_from_zero(number: float) -> float:
+    return number if abs(number) > _TINY else _TINY
+
+
+def _t_density(value: float, degrees: float) -> float:
+    log_density = (
+        math.lgamma((degrees + 1.0) / 2.0)
+        - math.lgamma(degrees / 2.0)
+        - 0.5 * math.log(degrees * math.pi)
+        - 0.5 * (degrees + 1.0) * math.log1p(value * value / degrees)
+    )
+    return math.exp(log_density)
+
+
+def _hill(probability: float, n: float) -> float:
+    tail = 2.0 * (1.0 - probability)
+    if n < 2.0:
+        return 1.0 / math.tan(tail * math.pi / 2.0)
+    a = 1.0 / (n - 0.5)
+    b = 48.0 / (a * a)
+    c = ((20700.0 * a / b - 98.0) * a - 16.0) * a + 96.36
+    d = ((94.5 / (b + c) - 3.0) / b + 1.0) * math.sqrt(a * math.pi / 2.0) * n
+    y = (d * tail) ** (2.0 / n)
+    if y > 0.05 + a:
+        x = normal_quantile(1.0 - tail / 2.0)
+        y = x * x
+        if n < 5.0:
+            c += 0.3 * (n - 4.5) * (x + 0.6)
+        c = (((0.05 * d * x - 5.0) * x - 7.0) * x - 2.0) * x + b + c
+        y = (((((0.4 * y + 6.3) * y + 36.0) * y + 94.5) / c - y - 3.0) / b + 1.0) * x
+        y = math.expm1(a * y * y)
+    else:
+        y = ((1.0 / (((n + 6.0) / (n * y) - 0.089 * d - 0.822) * (n + 2.0) * 3.0) + 0.5 / (n + 4.0)) * y - 1.0) * (
+            n + 1.0
+        ) / (n + 2.0) + 1.0 / y
+    return math.sqrt(n * abs(y))

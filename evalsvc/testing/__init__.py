@@ -1,0 +1,15 @@
+"""Public test kit: contract checks for scorers, sources and stores of your own, fakes, and a clock that you move.
+
+Each check raises ``AssertionError`` with what was promised and what came. They need no test framework::
+
+    from evalsvc.testing import check_scorer
+
+    def test_my_scorer() -> None:
+        check_scorer(MyScorer())
+"""
+
+from evalsvc.testing.clock import ManualClock
+from evalsvc.testing.samples import make_event, make_sample
+from evalsvc.testing.scorers import check_scorer
+
+__all__ = ["ManualClock", "check_scorer", "make_event", "make_sample"]

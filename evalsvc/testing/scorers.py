@@ -1,0 +1,102 @@
+"""The contract of a scorer, as checks that anyone can run against their own."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from evalsvc.protocols import Scorer
+from evalsvc.testing.samples import make_sample
+from evalsvc.types import Abstained, Failed, Outcome, Sample, Scored
+
+TOLERANCE = 1e-6
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
+
+
+def standard_samples() -> list[Sample]:
+    """Return samples that have caught scorers out: empty, long, other scripts, control characters, nothing to compare."""
+    return [
+        make_sample("plain"),
+        make_sample("empty", response=""),
+        make_sample("blank", response=" \n\t "),
+        make_sample("bare", prompt="Hi", contexts=(), reference=None, segments={}),
+        make_sample("long", response="The parcel arrives on Monday. " * 400),
+        make_sample("script", response="配送には3営業日かかります。", prompt="配送にどのくらいかかりますか？"),
+        make_sample("emoji", response="👩‍👩‍👧 \u200b ok \u0000 done"),
+        make_sample("same", response="Three working days, or one day with express delivery."),
+        make_sample("silent", latency_ms=None, input_tokens=None, output_tokens=None, cost_usd=None),
+    ]
+
+
+def check_scorer(scorer: Scorer, samples: Sequence[Sample] | None = None, tolerance: float = TOLERANCE) -> None:
+    """Check everything that the worker relies on. Takes seconds for a scorer with a model.
+
+    Args:
+        scorer: the scorer, not yet loaded.
+        samples: what to score; :func:`standard_samples` where not given.
+        tolerance: how far two values of one sample may lie apart when the batch around it differs.
+
+    Raises:
+        AssertionError: naming the promise that was broken, the sample and what came.
+    """
+    batch = list(samples if samples is not None else standard_samples())
+    scorer.load()
+    spec = scorer.spec
+    _promise(bool(_NAME.fullmatch(spec.metric)), f"a metric named in lower_case.dotted form, got {spec.metric!r}")
+    _promise(spec.version >= 1, f"a version of 1 or more, got {spec.version}")
+    for sample in batch:
+        _promise(scorer.cost(sample) > 0, f"a cost above 0 for {sample.event.event_id!r}")
+    before = msgspec.json.encode(batch)
+    outcomes = list(scorer.score(batch))
+    _promise(len(outcomes) == len(batch), f"{len(batch)} outcomes for {len(batch)} samples, got {len(outcomes)}")
+    _promise(msgspec.json.encode(batch) == before, "samples left as they were")
+    for sample, outcome in zip(batch, outcomes, strict=True):
+        _check_outcome(scorer, sample, outcome)
+    _check_same("scored again", batch, outcomes, scorer.score(batch), tolerance)
+    _check_same("scored in reverse", batch, outcomes, list(scorer.score(batch[::-1]))[::-1], tolerance)
+    _check_same("scored one by one", batch, outcomes, [scorer.score([s])[0] for s in batch], tolerance)
+    _promise(list(scorer.score([])) == [], "no outcome for no sample")
+    scorer.load()
+    _promise(scorer.spec == spec, "the same spec after loading again")
+
+
+def _check_outcome(scorer: Scorer, sample: Sample, outcome: Outcome) -> None:
+    name, scale = sample.event.event_id, scorer.spec.scale
+    if isinstance(outcome, (Abstained, Failed)):
+        _promise(bool(outcome.reason), f"a reason why {name!r} was not scored")
+        return
+    value = outcome.value if isinstance(outcome, Scored) else outcome
+    _promise(isinstance(value, float) and math.isfinite(value), f"a finite float for {name!r}, got {value!r}")
+    _promise(scale.low is None or value >= scale.low, f"{name!r} at or above {scale.low}, got {value}")
+    _promise(scale.high is None or value <= scale.high, f"{name!r} at or below {scale.high}, got {value}")
+    _promise(not scale.binary or value in (0.0, 1.0), f"0 or 1 for {name!r}, got {value}")
+    if isinstance(outcome, Scored):
+        detail = json.dumps(outcome.detail)
+        for text in (sample.event.response, *sample.event.contexts):
+            piece = text.strip()[:24]
+            _promise(len(piece) < 12 or piece not in detail, f"no text of {name!r} in the detail")
+
+
+def _check_same(
+    how: str, batch: Sequence[Sample], first: Sequence[Outcome], second: Sequence[Outcome], tolerance: float
+) -> None:
+    _promise(len(first) == len(second), f"{len(first)} outcomes when {how}, got {len(second)}")
+    for sample, one, two in zip(batch, first, second, strict=True):
+        a, b = _value(one), _value(two)
+        same = a == b if isinstance(a, str) or isinstance(b, str) else abs(a - b) <= tolerance * max(1.0, abs(a))
+        _promise(same, f"the same outcome for {sample.event.event_id!r} when {how}, got {a!r} and {b!r}")
+
+
+def _value(outcome: Outcome) -> float | str:
+    if isinstance(outcome, (Abstained, Failed)):
+        return f"{type(outcome).__name__}: {outcome.reason}"
+    return outcome.value if isinstance(outcome, Scored) else outcome
+
+
+def _promise(kept: bool, what: str) -> None:
+    if not kept:
+        raise AssertionError(f"Expected {what}")
