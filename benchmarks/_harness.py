@@ -45,7 +45,11 @@ class Paired:
 
 
 def paired_seconds(
-    ours: Callable[[], object], peer: Callable[[], object], rounds: int = 7, warmup: int = 1
+    ours: Callable[[], object],
+    peer: Callable[[], object],
+    rounds: int = 7,
+    warmup: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Paired:
     """Time two calls in turns (A B A B …) and return medians; the ratio is taken within each round.
 
@@ -54,6 +58,7 @@ def paired_seconds(
         peer: what it is compared with; it should do the same work.
         rounds: how many times each is timed, at least 1.
         warmup: how many untimed calls of each come first.
+        clock: seconds; ``time.process_time`` for work of one thread, so that other processes count less.
 
     Raises:
         ValueError: when `rounds` is below 1.
@@ -63,7 +68,7 @@ def paired_seconds(
     for _ in range(warmup):
         ours()
         peer()
-    pairs = [(_seconds(ours), _seconds(peer)) for _ in range(rounds)]
+    pairs = [(_seconds(ours, clock), _seconds(peer, clock)) for _ in range(rounds)]
     return Paired(
         seconds=statistics.median(mine for mine, _ in pairs),
         peer_seconds=statistics.median(theirs for _, theirs in pairs),
@@ -72,11 +77,16 @@ def paired_seconds(
     )
 
 
-def median_seconds(call: Callable[[], object], rounds: int = 7, warmup: int = 1) -> float:
+def median_seconds(
+    call: Callable[[], object],
+    rounds: int = 7,
+    warmup: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """Return the median time of one call without a peer, in seconds."""
     for _ in range(warmup):
         call()
-    return statistics.median(_seconds(call) for _ in range(rounds))
+    return statistics.median(_seconds(call, clock) for _ in range(rounds))
 
 
 def machine() -> str:
@@ -99,10 +109,10 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _seconds(call: Callable[[], object], clock: Callable[[], float]) -> float:
+    start = clock()
     call()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _figure(value: float | None) -> str:

@@ -6,21 +6,28 @@ import difflib
 from collections.abc import Iterable
 
 
+SHOWN = 20
+"""How many known words a hint lists at most."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint with the nearest known word; empty when none is near.
 
-    >>> nearest("blue", ["bleu", "chrf"])
-    'did you mean `bleu`?'
+    >>> nearest("blue", ["bleu", "chrf"]), nearest("EMAIL", ["EMAIL_ADDRESS", "IBAN_CODE"])
+    ('did you mean `bleu`?', 'did you mean `EMAIL_ADDRESS`?')
     """
-    found = difflib.get_close_matches(word, sorted(known), n=1)
+    words = sorted(known)
+    longer = [other for other in words if len(word) > 2 and other.lower().startswith(word.lower())]
+    found = difflib.get_close_matches(word, words, n=1) or longer
     return f"did you mean `{found[0]}`?" if found else ""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a hint: the nearest known word, or else all of them.
+    """Return a hint: the nearest known word, or else all of them, or the first :data:`SHOWN`.
 
     >>> did_you_mean("x", ["sampling", "source"])
     'known: sampling, source'
     """
     words = sorted(known)
-    return nearest(word, words) or (f"known: {', '.join(words)}" if words else "")
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return nearest(word, words) or (f"known: {', '.join(words[:SHOWN])}{more}" if words else "")

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from evalsvc._hints import did_you_mean, nearest
 from evalsvc.errors import ConfigError, Problem
+
+N = TypeVar("N", int, float)
 
 MAX_BYTES = 1 << 20
 MAX_VALUES = 20_000
@@ -130,8 +132,8 @@ class Value:
         self.document, self.node, self.name = document, node, name
 
     def problem(self, message: str, hint: str = "") -> None:
-        """Report a problem here."""
-        self.document.report(self.node, message, hint)
+        """Report a problem here; what another part of evalsvc said of the value is fitted to the line."""
+        self.document.report(self.node, message[:1].lower() + message[1:], hint)
 
     def expected(self, what: str, hint: str = "", *, secret: bool = False) -> None:
         """Report that something else was expected; ``secret`` leaves out what came."""
@@ -225,15 +227,15 @@ class Value:
         return tuple(value.text(pattern=pattern, what=what) for value in values)
 
     def section(self) -> Section:
-        """Return a mapping, whose keys will be checked; an empty one where it is none."""
+        """Return a mapping, whose keys will be checked; one without keys, and without further problems, where it is none."""
         if not isinstance(self.node, yaml.MappingNode):
             self.expected("a mapping", "write `key: value` lines below it")
-            return Section(Value(self.document, yaml.MappingNode(_CORE + "map", [], self.node.start_mark), self.name))
+            return Section(self)
         section = Section(self)
         self.document.adopt(section)
         return section
 
-    def plain(self) -> Any:
+    def plain(self) -> Any:  # noqa: ANN401 - whatever JSON holds
         """Return it as Python values, for options that go to code of their own."""
         if isinstance(self.node, yaml.MappingNode):
             return {key: value.plain() for key, value in Section(self)}
@@ -243,14 +245,13 @@ class Value:
             return None if self.is_null else self.node.value
         if self.node.tag == _CORE + "bool":
             return _TRUTHS[self.node.value.lower()]
-        for kind in (int, float):
-            number = self._parsed(kind)
-            if number is not None and math.isfinite(number):
-                return number
-        return self.node.value
+        whole, number = self._parsed(int), self._parsed(float)
+        if whole is not None:
+            return whole
+        return self.node.value if number is None or not math.isfinite(number) else number
 
-    def _parsed(self, kind: type[Any]) -> Any:
-        if not isinstance(self.node, yaml.ScalarNode) or self._quoted:
+    def _parsed(self, kind: Callable[[str], N]) -> N | None:
+        if not isinstance(self.node, yaml.ScalarNode) or self._quoted or not self.node.value.isascii():
             return None
         try:
             return kind(self.node.value)
@@ -267,7 +268,7 @@ class Section:
         self._values: dict[str, Value] = {}
         self._keys: dict[str, yaml.Node] = {}
         self._asked: set[str] = set()
-        for key, node in value.node.value:
+        for key, node in value.node.value if value.is_mapping else ():
             if isinstance(key, yaml.ScalarNode):
                 name = f"{value.name}.{key.value}" if value.name else key.value
                 self._values[key.value] = Value(value.document, node, name)
@@ -290,7 +291,7 @@ class Section:
     def need(self, key: str, hint: str = "") -> Value | None:
         """Return the value of a key that must be there."""
         value = self.get(key)
-        if value is None:
+        if value is None and self.value.is_mapping:
             self.value.problem(f"expected the key `{key}`{self._within}, but it is missing", hint)
         return value
 
@@ -304,9 +305,15 @@ class Section:
         present = [key for key in keys if key in self._values]
         if len(present) == 1:
             return present[0]
-        came = " and ".join(f"`{key}`" for key in present) or "none"
-        self.value.problem(f"expected exactly one of {', '.join(f'`{k}`' for k in keys)}{self._within}, but got {came}", hint)
+        if self.value.is_mapping:
+            came = " and ".join(f"`{key}`" for key in present) or "none"
+            wanted = ", ".join(f"`{key}`" for key in keys)
+            self.value.problem(f"expected exactly one of {wanted}{self._within}, but got {came}", hint)
         return None
+
+    def __len__(self) -> int:
+        """How many keys there are."""
+        return len(self._values)
 
     def report_unknown(self) -> None:
         """Report the keys that nobody asked for."""
@@ -330,9 +337,10 @@ def raise_problems(problems: Sequence[Problem]) -> None:
 
 
 def _range_text(what: str, above: float, low: float, high: float) -> str:
-    parts = [f"above {above:g}"] if above > -math.inf else []
-    parts += [f"at least {low:g}"] if low > -math.inf else []
-    parts += [f"at most {high:g}"] if high < math.inf else []
+    if low > -math.inf and high < math.inf:
+        return f"{what} from {low:.12g} to {high:.12g}"
+    parts = [f"above {above:.12g}"] if above > -math.inf else [f"of {low:.12g} or more"] if low > -math.inf else []
+    parts += [f"at most {high:.12g}"] if high < math.inf else []
     return f"{what} {' and '.join(parts)}".rstrip()
 
 

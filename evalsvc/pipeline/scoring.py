@@ -12,7 +12,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
@@ -42,7 +41,7 @@ log = logging.getLogger("evalsvc.worker")
 
 RECENT_EVENTS = 50_000
 
-Decode = Callable[[bytes, datetime], Event]
+Decode = Callable[[bytes], Event]
 Known = Callable[[Sequence[str], str], Mapping[str, KnownEvent]]
 
 
@@ -181,8 +180,7 @@ class Processor:
         for item in items:
             record, selection = item.record, item.selection
             try:
-                received = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-                event = self.masker.mask_event(self.decode(record.value or b"", received))
+                event = self.masker.mask_event(self.decode(record.value or b""))
             except DecodeError as error:
                 self._bury(item, error, letters)
                 continue

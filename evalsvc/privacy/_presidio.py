@@ -1,13 +1,14 @@
 """Presidio's own recogniser files, run without the rest of presidio.
 
-``import presidio_analyzer`` imports spaCy, and transformers and torch where they are installed: 20-28 s and 930 MB
-on a 2-core machine, for regular expressions that need neither. This module runs the files that hold them under a private
-import function, so that each ``from presidio_analyzer import X`` inside them reaches only the file that defines X:
-0.2 s and 42 MB, and nothing is put into ``sys.modules``, so that another user of presidio in the process still gets the whole.
-``tests/reference/test_privacy_presidio.py`` compares the result with the real import.
+``import presidio_analyzer`` imports spaCy, and transformers and torch where they are installed: 20-28 s and
+930 MB on a 2-core machine, for regular expressions that need neither. This module runs the files that hold
+them under a private import function, so that each ``from presidio_analyzer import X`` inside them reaches
+only the file that defines X: 0.2 s and 42 MB, and nothing is put into ``sys.modules``, so that another user
+of presidio in the process still gets the whole. ``tests/reference/test_privacy_presidio.py`` compares the
+result with the real import.
 
-Presidio's e-mail check asks tldextract for the public suffix list, which by default is downloaded and cached on disk;
-here it is the list inside that package, read when first asked for. Nothing is fetched.
+Presidio's e-mail check asks tldextract for the public suffix list, which by default is downloaded and cached
+on disk; here it is the list inside that package, read when first asked for. Nothing is fetched.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from evalsvc.errors import EngineError
 
@@ -35,8 +36,32 @@ DEFINED_IN = {
 }
 
 
+class PresidioPattern(Protocol):
+    """A regular expression of presidio's, with its name and score."""
+
+    name: str
+    regex: str
+    score: float
+
+
+class PatternRecogniser(Protocol):
+    """What evalsvc uses of presidio's ``PatternRecognizer``."""
+
+    patterns: list[PresidioPattern]
+    context: list[str]
+    global_regex_flags: int
+
+    def validate_result(self, pattern_text: str) -> bool | None:
+        """Whether check digits hold; ``None`` where there are none."""
+        ...
+
+    def invalidate_result(self, pattern_text: str) -> bool | None:
+        """Whether the value can't be one, such as a sample or all zeros."""
+        ...
+
+
 class _PackageFacade(ModuleType):
-    """What ``presidio_analyzer`` looks like from inside a recogniser file: names found when they are asked for."""
+    """What ``presidio_analyzer`` is inside a recogniser file: names found when they are asked for."""
 
     def __init__(self, loader: PresidioFiles) -> None:
         super().__init__(ROOT)
@@ -75,7 +100,8 @@ class PresidioFiles:
             module.__file__ = str(path)
             vars(module)["__builtins__"] = {**vars(builtins), "__import__": self._import}
             self._modules[name] = module
-            exec(compile(path.read_bytes(), str(path), "exec"), vars(module))  # noqa: S102 - an installed package's file
+            code = compile(path.read_bytes(), str(path), "exec")
+            exec(code, vars(module))  # noqa: S102 - a file of an installed package
         return self._modules[name]
 
     def _import(
@@ -97,24 +123,30 @@ class PresidioFiles:
         vars(module)["extract"] = self._split_domain
         return module
 
-    def _split_domain(self, text: str) -> Any:
+    def _split_domain(self, text: str) -> object:
         if self._suffixes is None:
             package: Any = importlib.import_module("tldextract")
             self._suffixes = package.TLDExtract(suffix_list_urls=(), cache_dir=None)
         return self._suffixes(text)
 
 
-def load_recogniser(files: PresidioFiles, path: str, class_name: str) -> Any:
-    """Return presidio's recogniser ``class_name``, made from the file ``path`` under ``predefined_recognizers``.
+def load_recogniser(files: PresidioFiles, path: str, class_name: str) -> PatternRecogniser:
+    """Return presidio's recogniser ``class_name``; ``path`` is its file under ``predefined_recognizers``.
 
     Raises:
         EngineError: when the installed presidio has no such file or class; the message names both.
     """
     name = f"{ROOT}.predefined_recognizers.{path}"
     try:
-        return getattr(files.module(name), class_name)()
+        recogniser: PatternRecogniser = getattr(files.module(name), class_name)()
+        return recogniser
     except (FileNotFoundError, AttributeError, ImportError) as error:
         raise EngineError(
             f"Expected {class_name} in {name} of the installed presidio-analyzer, but got {error}; "
             "install a version between 2.2.360 and 2.2.366"
         ) from error
+
+
+def regex_module() -> ModuleType:
+    """Return the ``regex`` package, which presidio's patterns are written for; imported when asked for."""
+    return importlib.import_module("regex")

@@ -1,4 +1,4 @@
-"""Numbers that a pattern alone does not settle: telephone numbers, IBANs, and two national numbers by check digits."""
+"""Numbers that a pattern alone does not settle: telephone numbers, IBANs, and numbers by check digits."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from evalsvc.privacy.catalogue import CONTEXT_AFTER, CONTEXT_BEFORE
+from evalsvc.privacy.context import Context
 
 ZERO_REGIONS = ("GB", "DE", "FR", "IL", "IN", "BR")
-"""Where numbers are written with a leading zero: presidio's default regions but the United States and Canada."""
+"""Where numbers are written with a leading zero: presidio's default regions but the US and Canada."""
 
 # phonenumbers' own punctuation between the digits of one number, at most four in a row.
 PUNCTUATION = r"[\-x\u2010-\u2015\u2212\u30fc \u00a0\u3000()\[\].~\u2053\u223c/]"
-PHONE_CORE = re.compile(rf"[(\[+]{{0,2}}\d(?:{PUNCTUATION}{{0,4}}\d){{6,}}")
+PHONE_CORE = re.compile(rf"[0-9](?:{PUNCTUATION}{{0,4}}[0-9]){{6,}}")
 PHONE_MARGIN = 24
 LONGEST_CHAIN = 120
 VALID_LENIENCY = 1
@@ -28,7 +28,7 @@ SHAPED = re.compile(
 )
 SHAPED_DIGITS = range(7, 16)
 
-IBAN_CHECK = re.compile(r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})(?=[ -]?[A-Za-z0-9]{4})")
+IBAN_CHECK = re.compile(r"[0-9][0-9](?<=[A-Za-z]{2}[0-9]{2})(?=[ -]?[A-Za-z0-9]{4})")
 IBAN_LENGTHS = range(15, 35)
 
 
@@ -38,9 +38,10 @@ def digits_of(text: str) -> str:
 
 
 def find_ibans(text: str, validate: Callable[[str], bool | None]) -> Iterator[tuple[int, int]]:
-    """Yield the spans of IBANs: from a possible start, the shortest run whose country format and check digits hold.
+    """Yield the spans of IBANs: from a start, the shortest run whose format and check digits hold.
 
-    Upper or lower case, with single spaces or hyphens inside; ``validate`` is presidio's check of a compact value.
+    Upper or lower case, with single spaces or hyphens inside; ``validate`` is presidio's check of a compact
+    value.
     """
     for check in IBAN_CHECK.finditer(text):
         start = check.start() - 2
@@ -63,25 +64,25 @@ def find_ibans(text: str, validate: Callable[[str], bool | None]) -> Iterator[tu
 
 
 class PhoneFinder:
-    """Finds telephone numbers: shapes with ``+`` or beside a telling word, and others that phonenumbers knows to be valid.
+    """Finds telephone numbers: shapes with ``+`` or beside a telling word, and others known to be valid.
 
-    A shape is 7 to 15 digits in groups. Without ``+`` and context word a number counts where it is written as in North
-    America (three, three, four) or with a leading zero and a separator, and valid there (:func:`regions_of`).
+    A shape is 7 to 15 digits in groups. Without ``+`` and context word a number counts where it is written
+    as in North America (three, three, four) or with a leading zero and a separator, and valid there
+    (:func:`regions_of`).
     """
 
-    def __init__(self, context: re.Pattern[str] | None) -> None:
+    def __init__(self, context: Context) -> None:
+        """Take the words that tell of a telephone number."""
         import phonenumbers
 
         self._matcher: Any = phonenumbers.PhoneNumberMatcher
         self._context = context
 
     def find(self, text: str, lower: str) -> Iterator[tuple[int, int, float]]:
-        """Yield (start, end, score) of telephone numbers; spans may overlap. ``lower`` is the text in lower case."""
+        """Yield (start, end, score) of numbers, which may overlap; ``lower`` is the text in lower case."""
         for core in PHONE_CORE.finditer(text):
             start, end = core.span()
-            near = self._context is not None and (
-                self._context.search(lower, max(0, start - CONTEXT_BEFORE), end + CONTEXT_AFTER) is not None
-            )
+            near = self._context.near(lower, start, end)
             low, high = max(0, start - PHONE_MARGIN), min(len(text), end + PHONE_MARGIN)
             for first, last, score in self._in_part(text[low:high], near, regions_of(core[0])):
                 yield low + first, low + last, score
@@ -99,10 +100,10 @@ class PhoneFinder:
 
 
 def regions_of(chain: str) -> tuple[str, ...]:
-    """Return where a chain of digits is worth being checked: written as North Americans do, or with a leading zero.
+    """Return where a chain of digits is checked: written as North Americans do, or with a leading zero.
 
-    >>> regions_of("(415) 555-0123"), regions_of("030 901820")[:2], regions_of("1234 5678 9012"), regions_of("0.227027")
-    (('US',), ('GB', 'DE'), (), ())
+    >>> regions_of("(415) 555-0123"), regions_of("030 901820")[:2], regions_of("0.227027")
+    (('US',), ('GB', 'DE'), ())
     """
     if len(chain) > LONGEST_CHAIN or DECIMAL.fullmatch(chain):
         return ()
@@ -111,7 +112,7 @@ def regions_of(chain: str) -> tuple[str, ...]:
 
 
 def is_nir(value: str) -> bool:
-    """Whether the key of a French social security number (13 digits and 2 of key) holds; Corsica's 2A and 2B included.
+    """Whether the key of a French social security number holds (13 digits and 2 of key; Corsica included).
 
     >>> is_nir("2 55 08 14 168 025 38"), is_nir("2 55 08 14 168 025 39")
     (True, False)
@@ -138,16 +139,18 @@ def is_cpf(value: str) -> bool:
 
 
 def is_public_address(value: str) -> bool:
-    """Whether an IP address can point at somebody: global, so not private, loopback, documentation or a network mask.
+    """Whether an IP address can point at somebody: no private, loopback or sample one, no network mask.
 
-    >>> is_public_address("58.74.121.78"), is_public_address("192.168.1.1"), is_public_address("255.255.255.0")
-    (True, False, False)
+    >>> is_public_address("58.74.121.78"), is_public_address("192.168.1.1")
+    (True, False)
     """
     try:
         address = ipaddress.ip_address(value.split("/")[0].split("%")[0])
     except ValueError:
         return False
-    if address.version == 6 and (len(re.findall(r"[0-9A-Fa-f]+", value)) < 2 or not any(map(str.isdigit, value))):
+    if address.version == 6 and (
+        len(re.findall(r"[0-9A-Fa-f]+", value)) < 2 or not any(map(str.isdigit, value))
+    ):
         return False
     return address.is_global and not address.is_multicast and not value.startswith("255.")
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from evalsvc.privacy import MaskingPolicy
+from evalsvc.privacy.policy import KEY_VARIABLE, MaskingPolicy
 from evalsvc.sampling import Design
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -29,22 +29,26 @@ class KafkaSecurity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic. ``brokers_env`` names a variable that, where it is set, replaces ``brokers`` (``host:port,host:port``)."""
+    """Topics of one cluster. ``brokers_env`` names a variable that, where it is set, replaces ``brokers`` (``host:port,host:port``)."""
 
-    topic: str
+    topics: tuple[str, ...]
+    group: str
     brokers: tuple[str, ...] = ()
     brokers_env: str = ""
-    group: str = ""
-    start: Literal["earliest", "latest"] = "latest"
+    start: Literal["earliest", "latest"] = "earliest"
     security: KafkaSecurity = KafkaSecurity()
 
 
 class FilesConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Files, folders or patterns; ``fields`` maps a file's column to an event's field, ``constants`` fills others."""
+    """Files, folders or patterns; ``fields`` maps a column to an event's field, ``constants`` fills others.
+
+    ``zone`` is the zone of times that are written without one; without it they are refused.
+    """
 
     paths: tuple[str, ...]
     fields: Mapping[str, str] = {}
     constants: Mapping[str, str] = {}
+    zone: str = ""
 
 
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +66,13 @@ class ScorerConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     rate: float = 1.0
     options: Mapping[str, Any] = {}
+
+
+class MaskingConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of personal data, and the variable that holds the key of the keyed hashes."""
+
+    policy: MaskingPolicy = MaskingPolicy()
+    key_env: str = KEY_VARIABLE
 
 
 class DeadLetterConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,8 +102,7 @@ class ConsumerConfig(msgspec.Struct, frozen=True, kw_only=True):
     source: KafkaConfig | FilesConfig | HttpConfig
     design: Design
     scorers: tuple[ScorerConfig, ...]
-    masking: MaskingPolicy
-    masking_key_env: str = ""
+    masking: MaskingConfig = MaskingConfig()
     dead_letters: DeadLetterConfig = DeadLetterConfig()
     limits: Limits = Limits()
 

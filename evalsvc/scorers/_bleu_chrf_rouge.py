@@ -1,4 +1,4 @@
-"""What the scorers that compare a response with a reference share: who is scored, who abstains, and bounds."""
+"""What the scorers that compare a response with a reference share: who is scored and who abstains."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class ReferenceScorer(ABC):
     """A scorer of (response, reference) pairs.
 
     An event without a reference abstains, and so does one whose reference has no token in the metric's own
-    tokenisation: nothing could match it, and 0 would be read as a bad response. An empty response scores what the
-    reference tool gives it, 0.
+    tokenisation: nothing could match it, and 0 would be read as a bad response. An empty response scores
+    what the reference tool gives it, 0.
     """
 
     _empty_reference: str = "the reference is empty"
@@ -39,7 +39,7 @@ class ReferenceScorer(ABC):
 
     @abstractmethod
     def values(self, pairs: Sequence[tuple[str, str]]) -> PairValues:
-        """Return the values of (response, reference) pairs as the reference tool gives them, empty texts included."""
+        """Return the values of (response, reference) pairs as the reference tool gives them."""
 
     def cost(self, sample: Sample) -> int:
         """Return the characters to be read, at least 1."""

@@ -1,14 +1,16 @@
 """Clipped n-gram matches of many text pairs at once, exact, without making an object for any n-gram.
 
-BLEU and chrF both need, for every order ``n`` up to ``N``, the number of n-grams that two texts share, counted with
-multiplicity: ``sum(min(count in hypothesis, count in reference))``. The usual way is a dictionary of n-grams for
-each order and side. Here the ``N`` symbols from each position are packed into one integer, first symbol highest.
-Sorting these integers once orders the n-grams of *all* lengths, since a shorter n-gram is a prefix of the bits; equal
-n-grams lie side by side, and counting is subtraction. There is no hash and no approximation.
+BLEU and chrF both need, for every order ``n`` up to ``N``, the number of n-grams that two texts share,
+counted with multiplicity: ``sum(min(count in hypothesis, count in reference))``. The usual way is a
+dictionary of n-grams for each order and side. Here the ``N`` symbols from each position are packed into one
+integer, first symbol highest. Sorting these integers once orders the n-grams of *all* lengths, since a
+shorter n-gram is a prefix of the bits; equal n-grams lie side by side, and counting is subtraction. There
+is no hash and no approximation.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -16,10 +18,12 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 
-# A slice of the batch should stay in the processor's cache: throughput halves at 16 times this size.
-SLICE_SYMBOLS = 12_288
+# A slice of the batch should stay in the processor's cache: throughput halves at ten times this size.
+SLICE_SYMBOLS = 16_384
 # One bit of a key tells hypothesis from reference, and the sign bit stays free.
 KEY_BITS = 62
+# Longer words come too rarely again to be worth their memory.
+LONGEST_KEPT_WORD = 32
 # Two symbols of the alphabet are the ends of a hypothesis and of a reference.
 END_SYMBOLS = 2
 
@@ -30,7 +34,7 @@ def clipped_matches(symbols: NDArray[np.integer], lengths: Integers, order: int)
     Time is O(S log S) for S symbols and memory O(S); the alphabet may be of any size.
 
     Args:
-        symbols: non-negative integers ``[S]``: hypothesis 0, reference 0, hypothesis 1, reference 1, … end to end.
+        symbols: non-negative integers ``[S]``, end to end: hypothesis 0, reference 0, hypothesis 1, …
         lengths: how many symbols each text has, ``[2 B]``; zeros are allowed.
         order: the longest n-gram counted, at least 1.
 
@@ -69,13 +73,13 @@ def _slices(lengths: Integers) -> Iterator[tuple[int, int]]:
 
 
 def _matches(symbols: NDArray[np.integer], lengths: Integers, order: int) -> Integers:
-    """Count a slice's matches; a slice whose alphabet does not fit a key is halved, and a pair is named instead."""
+    """Count a slice's matches; halve it where its alphabet does not fit a key, down to one pair."""
     codes, alphabet = _dense(symbols)
     bits = (alphabet + END_SYMBOLS - 1).bit_length()
     if bits * order <= KEY_BITS:
         return _matches_by_prefix(codes, lengths, order, bits)
     if len(lengths) == 2:
-        return _matches_by_name(codes, int(lengths[0]), order)
+        return _matches_by_name(codes.astype(np.int64), int(lengths[0]), order)
     middle = len(lengths) // 4 * 2
     cut = int(lengths[:middle].sum())
     return np.vstack(
@@ -83,21 +87,22 @@ def _matches(symbols: NDArray[np.integer], lengths: Integers, order: int) -> Int
     )
 
 
-def _dense(symbols: NDArray[np.integer]) -> tuple[Integers, int]:
-    """Renumber the symbols from `END_SYMBOLS` up without gaps; also return how many different ones there are."""
+def _dense(symbols: NDArray[np.integer]) -> tuple[NDArray[np.int32], int]:
+    """Renumber the symbols from `END_SYMBOLS` up without gaps; also return how many there are."""
     table_size = int(symbols.max()) + 1
     present = np.zeros(table_size, bool)
     present[symbols] = True
     distinct = np.flatnonzero(present)
-    code = np.empty(table_size, np.int64)
-    code[distinct] = np.arange(END_SYMBOLS, END_SYMBOLS + len(distinct))
+    code = np.empty(table_size, np.int32)
+    code[distinct] = np.arange(END_SYMBOLS, END_SYMBOLS + len(distinct), dtype=np.int32)
     return code[symbols], len(distinct)
 
 
-def _matches_by_prefix(codes: Integers, lengths: Integers, order: int, bits: int) -> Integers:
+def _matches_by_prefix(codes: NDArray[np.int32], lengths: Integers, order: int, bits: int) -> Integers:
     """Count by one sort of packed windows; every text is followed by `order` - 1 end symbols of its own side.
 
-    An n-gram that runs over its text's end holds an end symbol, which the other side never has: it matches nothing.
+    An n-gram that runs over its text's end holds an end symbol, which the other side never has: it matches
+    nothing.
     """
     room = lengths + (order - 1)
     side = np.repeat(np.arange(len(lengths)) & 1, room)
@@ -135,7 +140,7 @@ def _count_sorted(keys: Integers, pair_starts: Integers, order: int, bits: int) 
 
 
 def _matches_by_name(codes: Integers, hypothesis_length: int, order: int) -> Integers:
-    """Count one pair's matches for any alphabet: an n-gram's name is the rank of (its prefix's name, last symbol)."""
+    """Count one pair's matches for any alphabet: an n-gram's name ranks (its prefix's name, last symbol)."""
     sides = (codes[:hypothesis_length], codes[hypothesis_length:])
     alphabet = int(codes.max()) + 1
     names = sides
@@ -159,15 +164,15 @@ def _matches_by_name(codes: Integers, hypothesis_length: int, order: int) -> Int
 class WordNumbers(dict[str, bytes]):
     """A cache from a whitespace-separated word to the numbers of its tokens, as packed native int32.
 
-    Two words share a number exactly where they share a token, until :meth:`make_room` forgets everything: call it
-    between batches, never within one. Words longer than 64 characters are not kept.
+    Two words share a number exactly where they share a token, until :meth:`make_room` forgets everything:
+    call it between batches, never within one. Words longer than 32 characters are not kept.
 
     >>> numbers = WordNumbers(lambda word: word.partition("-")[::2])
     >>> numbers.encode("a-b b-a").tolist()
     [0, 1, 1, 0]
     """
 
-    def __init__(self, split: Callable[[str], Iterable[str]], capacity: int = 1 << 18) -> None:
+    def __init__(self, split: Callable[[str], Iterable[str]], capacity: int = 1 << 17) -> None:
         """Take the function that splits a word into tokens, and how many words or tokens to remember."""
         super().__init__()
         self._split = split
@@ -176,9 +181,10 @@ class WordNumbers(dict[str, bytes]):
 
     def __missing__(self, word: str) -> bytes:
         """Split a new word, number its tokens and remember them."""
-        numbers = [self._numbers.setdefault(token, len(self._numbers)) for token in self._split(word)]
-        packed = np.array(numbers, np.int32).tobytes()
-        if len(word) <= 64:
+        numbers = self._numbers
+        tokens = [numbers.setdefault(token, len(numbers)) for token in self._split(word)]
+        packed = b"".join([number.to_bytes(4, sys.byteorder) for number in tokens])
+        if len(word) <= LONGEST_KEPT_WORD:
             self[word] = packed
         return packed
 

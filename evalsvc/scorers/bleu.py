@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
+from string import punctuation
 
 from evalsvc.scorers._bleu_chrf_rouge import PairValues, ReferenceScorer
 from evalsvc.scorers._ngrams import WordNumbers, clipped_matches, unpack
 from evalsvc.types import Scale, ScorerSpec
 
 ORDER = 4
+# Apostrophe and hyphen stay with their word.
+SEPARATE_AT_END = frozenset(punctuation) - {"'", "-"}
 
 
 class Bleu(ReferenceScorer):
-    """Sentence BLEU, 0 … 100, higher is better: sacrebleu's defaults (13a tokens, exp smoothing, effective order).
+    """Sentence BLEU, 0 … 100, higher is better, with sacrebleu's defaults.
 
-    Geometric mean of the clipped n-gram precisions, n = 1 … 4, times the brevity penalty exp(1 - r/h) where the
-    response is shorter (Papineni et al., 2002; smoothing 3 of Chen and Cherry, 2014). BLEU was made for corpora: a
-    single value is noisy, and the mean of sentence values is not corpus BLEU.
+    13a tokens, exp smoothing, effective order: geometric mean of the clipped n-gram precisions, n = 1 … 4,
+    times the brevity penalty exp(1 - r/h) where the response is shorter (Papineni et al., 2002; smoothing 3
+    of Chen and Cherry, 2014). BLEU was made for corpora: a single value is noisy, and the mean of sentence
+    values is not corpus BLEU.
 
     >>> bleu = Bleu()
     >>> bleu.load()
@@ -46,15 +51,15 @@ class Bleu(ReferenceScorer):
     def load(self) -> None:
         """Import sacrebleu's tokeniser."""
         if self._numbers is None:
-            from sacrebleu.tokenizers.tokenizer_re import TokenizerRegexp
-
-            # Its rules look at neighbouring characters only, and white space separates like any other character
-            # that is no digit: a word is tokenised alike wherever it stands, so its tokens can be remembered.
-            tokenizer = TokenizerRegexp()
-            self._numbers = WordNumbers(lambda word: tokenizer(f" {word} ").split())
+            tokenizer_class = import_module("sacrebleu.tokenizers.tokenizer_re").TokenizerRegexp
+            # Its rules look at neighbouring characters only, and white space counts as any character but a
+            # digit: a word is tokenised alike wherever it stands, so its tokens can be remembered.
+            # Its own cache is left out: it keeps 65,536 texts of any length.
+            rules, apply = tokenizer_class(), tokenizer_class.__call__.__wrapped__
+            self._numbers = WordNumbers(lambda word: plain_tokens(word) or apply(rules, f" {word} ").split())
 
     def values(self, pairs: Sequence[tuple[str, str]]) -> PairValues:
-        """Return sentence BLEU of (response, reference) pairs, to the last digit ``sentence_bleu(...).score``."""
+        """Return sentence BLEU of (response, reference) pairs, equal to ``sentence_bleu(...).score``."""
         self.load()
         numbers = self._numbers
         if not pairs or numbers is None:
@@ -67,16 +72,34 @@ class Bleu(ReferenceScorer):
         return PairValues(values, reference_lengths)
 
 
-def normalised(text: str) -> str:
-    """Return the text as the 13a tokeniser sees it before its rules: line ends joined, entities resolved, in its order.
+def plain_tokens(word: str) -> list[str] | None:
+    """Return the 13a tokens of letters and digits with at most one mark after them; ``None`` for other words.
 
-    >>> normalised("a hyphen-\\nated &amp;lt; line\\nend ")
+    Most words are such, and the rules take ten times as long to find the same.
+
+    >>> plain_tokens("mat."), plain_tokens("e.g.")
+    (['mat', '.'], None)
+    """
+    if word.isalnum():
+        return [word]
+    if word[-1] in SEPARATE_AT_END and word[:-1].isalnum():
+        return [word[:-1], word[-1]]
+    return None
+
+
+def normalised(text: str) -> str:
+    r"""Return the text before 13a's rules: line ends joined, entities resolved, in its order.
+
+    >>> normalised("a hyphen-\nated &amp;lt; line\nend ")
     'a hyphenated < line end'
+    >>> normalised("cats, dogs. ")
+    'cats , dogs.'
     """
     text = text.rstrip().replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
     if "&" in text:
         text = text.replace("&quot;", '"').replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")
-    return text
+    # A comma or period before a space is always a token: words are then met without it, and oftener.
+    return text.replace(", ", " , ").replace(". ", " . ")
 
 
 def bleu_from_counts(matches: Sequence[int], response_length: int, reference_length: int) -> float:
@@ -86,7 +109,7 @@ def bleu_from_counts(matches: Sequence[int], response_length: int, reference_len
     orders that the response is too short for are left out.
 
     >>> bleu_from_counts([3, 2, 1, 0], 4, 4)
-    42.04482076268572
+    59.460355750136046
     """
     if not any(matches):
         return 0.0

@@ -20,14 +20,14 @@ PUNCTUATION = frozenset(punctuation)
 
 
 class ChrF(ReferenceScorer):
-    """Character n-gram F-score, 0 … 100, higher is better: sacrebleu's defaults (n = 1 … 6, β = 2, no white space).
+    """Character n-gram F-score, 0 … 100, higher is better, with sacrebleu's defaults.
 
-    F-score of the mean n-gram precision and recall, recall weighing β² = 4 times as much (Popović, 2015). With
-    ``word_order=2`` it is chrF++ (Popović, 2017), under the metric name ``chrf_plus_plus``. It needs no word
-    boundaries, so it is the one to take for Chinese, Japanese or Thai.
+    n = 1 … 6 without white space: F-score of the mean n-gram precision and recall, recall weighing β² = 4
+    times as much (Popović, 2015). With ``word_order=2`` it is chrF++ (Popović, 2017), under the metric name
+    ``chrf_plus_plus``. It needs no word boundaries, so it is the one to take for Chinese, Japanese or Thai.
 
     >>> ChrF().values([("the cat sat", "the cat sits")]).values
-    [71.58720510328149]
+    [61.034534424114085]
     """
 
     def __init__(self, word_order: int = 0) -> None:
@@ -37,13 +37,14 @@ class ChrF(ReferenceScorer):
         self._word_order = word_order
         self._words = WordNumbers(words_without_punctuation)
         orders = f"nc:{CHARACTER_ORDER}|nw:{word_order}"
+        name = "chrF++" if word_order else "chrF"
         self._spec = ScorerSpec(
             metric="chrf_plus_plus" if word_order else "chrf",
             version=1,
             scale=Scale(0.0, 100.0, "higher", "points"),
             needs=("response", "reference"),
             signature=f"nrefs:1|case:mixed|eff:yes|{orders}|space:no|version:{version('sacrebleu')}",
-            description=f"chrF{'++' if word_order else ''} of the response against the reference, as in sacrebleu.",
+            description=f"{name} of the response against the reference, as sacrebleu computes it.",
         )
 
     @property
@@ -84,10 +85,11 @@ def words_without_punctuation(word: str) -> list[str]:
 
 
 def chrf_from_counts(counts: Integers) -> NDArray[np.float64]:
-    """Return chrF, 0 … 100, ``[B]``, from counts ``[3, B, orders]`` of response, reference and shared n-grams.
+    """Return chrF, 0 … 100, ``[B]``.
 
-    Orders that either side is too short for are left out of the means. Every step is one IEEE operation in
-    sacrebleu's order, which is why the digits agree.
+    `counts` is ``[3, B, orders]``: n-grams of the response, of the reference and shared.     Orders that
+    either side is too short for are left out of the means. Every step is one IEEE operation in sacrebleu's
+    order, which is why the digits agree.
     """
     in_response, in_reference, shared = counts
     effective = (in_response > 0) & (in_reference > 0)

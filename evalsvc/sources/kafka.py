@@ -2,8 +2,8 @@
 
 The store's ledger, not the group's committed offset, says what is done (``docs/decisions/002-ledger-and-rollups.md``): when
 a partition arrives, the reader is asked where to go on, and nothing of the partition is delivered before. Commits tell
-Kafka's own tools about the progress. kafka-python runs its rebalance listener on an event loop in another thread; here the
-listener only takes notes, and :meth:`KafkaSource.poll` acts on them in the reader's thread.
+Kafka's own tools about the progress. kafka-python runs its rebalance listener on an event loop of its own, while the reader's
+thread waits in ``poll``; what the reader must finish before a partition leaves is run aside, so that heartbeats go on.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import difflib
 import logging
 import threading
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -72,7 +72,6 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     security: KafkaSecurity = KafkaSecurity()
     connect_seconds: float = 15.0
     session_seconds: float = 45.0
-    release_seconds: float = 20.0
     max_poll_records: int = 4000
     fetch_bytes: int = 4 * 1024 * 1024
     client_id: str = "evalsvc"
@@ -106,7 +105,7 @@ class KafkaSource:
         consumer = _connect(self.settings)
         try:
             self._check_topics(consumer)
-            consumer.subscribe(list(self.settings.topics), listener=_listener(self._notes, consumer, self.settings))
+            consumer.subscribe(list(self.settings.topics), listener=_listener(self._notes, consumer, self._release))
         except BaseException:
             consumer.close(autocommit=False)
             raise
@@ -120,7 +119,8 @@ class KafkaSource:
         try:
             self._release()
             self._settle()
-            polled = consumer.poll(timeout_ms=int(timeout_seconds * 1000))
+            with self._notes.polling():
+                polled = consumer.poll(timeout_ms=int(timeout_seconds * 1000))
         except RetriableError as error:
             raise SourceUnavailable(f"{type(error).__name__} from {self._where()}; is the broker up?") from error
         except AuthorizationError as error:
@@ -201,7 +201,7 @@ class KafkaSource:
                 raise TopicNotFound(f"Topic {topic!r} does not exist on {self._where()}{hint}")
 
     def _release(self) -> None:
-        """Let the reader finish with partitions that are being taken away, then let the listener go on."""
+        """Let the reader finish with partitions that are being taken away. Called from ``poll``, or while it waits."""
         leaving = self._notes.leaving()
         if leaving:
             names = [self._settled[partition] for partition in leaving if partition in self._settled]
@@ -253,9 +253,30 @@ class _Notes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._aside: threading.Thread | None = None
+        self._in_poll = threading.Event()
         self._arriving: set[TopicPartition] = set()
         self._leaving: set[TopicPartition] = set()
         self.closing = False
+
+    @contextmanager
+    def polling(self) -> Iterator[None]:
+        """Tell the listener that the reader waits; when it goes on, nothing is running aside any more."""
+        self._in_poll.set()
+        try:
+            yield
+        finally:
+            self._in_poll.clear()
+            if self._aside is not None:
+                self._aside.join()
+
+    def run_aside(self, action: Callable[[], None]) -> threading.Thread | None:
+        """Start an action in the reader's name, if the reader waits in ``poll``; else it will run it itself."""
+        if self.closing or not self._in_poll.is_set():
+            return None
+        self._aside = threading.Thread(target=action, name="evalsvc-kafka-release", daemon=True)
+        self._aside.start()
+        return self._aside
 
     def arrived(self, partitions: Iterable[TopicPartition]) -> None:
         with self._lock:
@@ -322,19 +343,19 @@ def _connect(settings: KafkaSettings) -> KafkaConsumer:
         raise SourceError(f"Could not set up the connection to {where}: {error}; check the files in `security`") from error
 
 
-def _listener(notes: _Notes, consumer: KafkaConsumer, settings: KafkaSettings) -> Any:  # noqa: ANN401 - untyped package
+def _listener(notes: _Notes, consumer: KafkaConsumer, release: Callable[[], None]) -> Any:  # noqa: ANN401 - untyped package
     from kafka import AsyncConsumerRebalanceListener
 
     class Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
-        """Takes notes; waits a while for the reader to finish, without holding up heartbeats."""
+        """Takes notes; lets the reader finish what leaves, without holding up heartbeats."""
 
         async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
             notes.arrived(assigned)
 
         async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
             notes.left(revoked)
-            deadline = time.monotonic() + settings.release_seconds
-            while notes.leaving() and not notes.closing and time.monotonic() < deadline:
+            thread = notes.run_aside(release)
+            while thread is not None and thread.is_alive():
                 await consumer._net.sleep(0.01)
 
         async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:

@@ -1,0 +1,15 @@
+"""Honest numbers from samples: estimates of all traffic, with intervals that hold. Pure functions, no packages loaded."""
+
+from evalsvc.stats.mean import estimate_mean, estimate_proportion
+from evalsvc.stats.quantile import bin_edges, bin_of, bin_value, estimate_quantile
+from evalsvc.stats.total import estimate_total
+
+__all__ = [
+    "bin_edges",
+    "bin_of",
+    "bin_value",
+    "estimate_mean",
+    "estimate_proportion",
+    "estimate_quantile",
+    "estimate_total",
+]

@@ -1,0 +1,182 @@
+"""How fast the store writes and answers, on the embedded engine: run ``python benchmarks/store.py``.
+
+Writing is compared with the driver's own row insert of the same rows; reading from rollups with the same question asked of
+raw rows (``scores FINAL``) in the same run. Rows to read are made inside the engine: 20 metrics, two weeks, 2
+applications, 2 model versions, 15 combinations of segments, 2 strata.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from benchmarks._harness import Row, machine, table
+
+from evalsvc.protocols import CellQuery
+from evalsvc.store import ClickHouseStore, open_store
+from evalsvc.types import Score, Subject, Window, WriteBatch
+
+START = datetime(2026, 5, 4, tzinfo=UTC)
+WEEKS = Window(START, START + timedelta(days=14))
+METRICS = 20
+BATCH = 10_000
+_COLUMNS = (
+    "metric application occurred_at consumer event_id scorer_version signature model model_version segments session_id "
+    "stratum design_version pi status value reason detail"
+).split()
+
+
+def run(quick: bool) -> list[Row]:
+    """Measure; ``quick`` reads 1 M rows instead of 10 M."""
+    rows = 1_000_000 if quick else 10_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(f"embedded:{folder}")
+        if not isinstance(store, ClickHouseStore):
+            raise TypeError("Expected the embedded store")
+        try:
+            return [*_writing(store, 4 if quick else 12), *_reading(store, rows), _memory()]
+        finally:
+            store.close()
+
+
+def _writing(store: ClickHouseStore, rounds: int) -> list[Row]:
+    batches = [_scores(number) for number in range(2 * rounds + 2)]
+    store.write(WriteBatch(scores=batches[-1]))
+    _driver_insert(store, batches[-2])
+    ours, peers = [], []
+    for place in range(rounds):
+        ours.append(_seconds(lambda batch=batches[2 * place]: store.write(WriteBatch(scores=batch))))
+        peers.append(_seconds(lambda batch=batches[2 * place + 1]: _driver_insert(store, batch)))
+    rate, peer = BATCH / statistics.median(ours), BATCH / statistics.median(peers)
+    what = f"score rows/s, {BATCH:,} a batch, from Score objects, with marks"
+    return [Row("store", what, rate, "rows/s", "clickhouse-connect insert of rows", peer, rate / peer, ">= 200,000")]
+
+
+def _driver_insert(store: ClickHouseStore, scores: Sequence[Score]) -> None:
+    rows = [
+        (
+            score.metric, score.subject.application, score.subject.occurred_at, score.subject.consumer,
+            score.subject.event_id, score.scorer_version, score.signature, score.subject.model,
+            score.subject.model_version, '{"language":"de"}', score.subject.session_id, score.subject.stratum,
+            score.subject.design_version, score.pi, score.status, score.value, score.reason, score.detail,
+        )
+        for score in scores
+    ]  # fmt: skip
+    with store.connection() as client:
+        client.insert("scores", rows, column_names=_COLUMNS, settings={"async_insert": "0"})
+
+
+def _scores(number: int) -> tuple[Score, ...]:
+    """One event in ten rows: what ten scorers make of a batch."""
+    found = []
+    for place in range(BATCH // 10):
+        index = number * BATCH + place
+        subject = Subject(
+            f"event-{index:012d}-{index * 7919 % 99991:05d}", START + timedelta(seconds=index % 100_000), "written", "app",
+            "model", f"v{index % 2}", {"language": "de"}, f"session-{index // 4}", "all", 1,
+        )  # fmt: skip
+        found += [
+            Score(subject, f"written.{metric}", 1, "tokeniser:13a|case:mixed", 0.25, "ok", (index * 31 + metric) % 997 / 997)
+            for metric in range(10)
+        ]
+    return tuple(found)
+
+
+def _reading(store: ClickHouseStore, rows: int) -> list[Row]:
+    _generate(store, rows)
+    settled = _seconds(store.settle)
+    size = f"{rows / 1e6:g} M scores"
+    by_segment = CellQuery("metric.07", WEEKS, 3600, ("segments.language",))
+    whole = int(WEEKS.seconds)
+    by_version = CellQuery("metric.07", WEEKS, whole, ("application", "model_version"))
+    questions: list[tuple[str, Callable[[], object], Callable[[], object]]] = [
+        (
+            "one metric by segment by hour, two weeks",
+            lambda: store.cells(by_segment),
+            lambda: store.cells(by_segment, raw=True),
+        ),
+        (
+            f"all {METRICS} metrics by application and version, two weeks",
+            lambda: [store.cells(by_version._replace(metric=name)) for name in _names()],
+            lambda: [store.cells(by_version._replace(metric=name), raw=True) for name in _names()],
+        ),
+        (
+            "one metric by application and version, two weeks",
+            lambda: store.cells(by_version),
+            lambda: store.cells(by_version, raw=True),
+        ),
+        (
+            "histograms of one metric by day, two weeks",
+            lambda: store.histograms(by_version._replace(step_seconds=86_400)),
+            lambda: store.histograms(by_version._replace(step_seconds=86_400), raw=True),
+        ),
+    ]
+    found = [Row("store", f"settling {size} for the first time", settled, "s")]
+    for what, ours, peer in questions:
+        mine, theirs = _median(ours, 7), _median(peer, 3)
+        name = "the same from raw rows (FINAL)"
+        found.append(Row("store", f"{what}, {size}", 1000 * mine, "ms", name, 1000 * theirs, theirs / mine, "< 200 ms"))
+    clustered = by_version._replace(clusters=True)
+    found.append(
+        Row("store", f"one metric with cluster moments, {size}", 1000 * _median(lambda: store.cells(clustered), 3), "ms")
+    )
+    return found
+
+
+def _generate(store: ClickHouseStore, rows: int) -> None:
+    with store.connection() as client:
+        client.command(_GENERATE.format(events=rows // METRICS, metrics=METRICS))
+        client.command("INSERT INTO marks (metric, consumer, hour) SELECT DISTINCT metric, consumer, toStartOfHour(occurred_at) FROM scores")
+
+
+_GENERATE = """
+INSERT INTO scores (metric, application, occurred_at, consumer, event_id, scorer_version, signature, model, model_version,
+    segments, session_id, stratum, design_version, pi, status, value)
+SELECT
+    'metric.' || leftPad(toString(number % {metrics}), 2, '0'),
+    'app-' || toString(event % 2),
+    toDateTime64('2026-05-04 00:00:00', 6, 'UTC') + toIntervalMillisecond(intDiv(event * 1209600000, {events})),
+    'bench', lower(hex(sipHash128(event))), 1, 'tokeniser:13a', 'model', 'v' || toString(intDiv(event, 2) % 2),
+    '{{"language":"' || ['de', 'en', 'es', 'fr', 'it'][1 + sipHash64(event, 1) % 5] || '","tier":"'
+        || ['a', 'b', 'c'][1 + sipHash64(event, 2) % 3] || '"}}',
+    toString(intDiv(event, 4)), 's' || toString(sipHash64(event, 3) % 2), 1,
+    if(sipHash64(event, 3) % 2 = 0, 0.1, 1.), if(sipHash64(number) % 50 = 0, 'failed', 'ok'),
+    if(sipHash64(number) % 50 = 0, NULL, (sipHash64(number) % 100000) / 100000)
+FROM (SELECT number, intDiv(number, {metrics}) AS event FROM numbers({events} * {metrics}))
+SETTINGS async_insert = 0, max_partitions_per_insert_block = 0"""
+
+
+def _names() -> list[str]:
+    return [f"metric.{number:02d}" for number in range(METRICS)]
+
+
+def _memory() -> Row:
+    return Row("store", "resident memory of the process at its peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MiB")
+
+
+def _median(call: Callable[[], object], rounds: int) -> float:
+    call()
+    return statistics.median(_seconds(call) for _ in range(rounds))
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--quick", action="store_true", help="1 M rows")
+    print(machine())
+    print(table(run(parser.parse_args().quick)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What commands print besides their answer: log lines and progress, both on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self, TextIO
+
+LINE_SECONDS = 5.0
+"""How often progress is a line where there is no terminal."""
+
+
+class JsonFormatter(logging.Formatter):
+    """A log line as one JSON object: ``time``, ``level``, ``logger``, ``thread``, ``message`` and, if any, ``error``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        line = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "thread": record.threadName,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def set_up_logging(form: str, verbose: bool, *, quiet: bool = False) -> None:
+    """Send log lines to stderr: ours from INFO (verbose: DEBUG, quiet: WARNING) on, those of packages from WARNING on."""
+    handler = logging.StreamHandler()
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
+    handler.setFormatter(JsonFormatter() if form == "json" else text)
+    logger, root = logging.getLogger("evalsvc"), logging.getLogger()
+    logger.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    root.setLevel(logging.WARNING)
+    for old in [old for old in root.handlers if getattr(old, "evalsvc", False)]:
+        root.removeHandler(old)
+    handler.evalsvc = True  # type: ignore[attr-defined]
+    root.addHandler(handler)
+
+
+class Progress:
+    """Shows how far long work is, from a thread of its own: a bar on a terminal, elsewhere a line every few seconds.
+
+    ``measure`` returns (done, total); it is called twice a second, and a total may grow.
+    """
+
+    def __init__(self, what: str, unit: str, measure: Callable[[], tuple[int, int]], stream: TextIO | None = None) -> None:
+        """Start nothing before ``with``."""
+        self.what, self.unit, self.measure = what, unit, measure
+        self.stream = stream or sys.stderr
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Show the end."""
+        self._stop.set()
+        self._thread.join(5.0)
+
+    def _show(self) -> None:
+        (self._bar if self.stream.isatty() else self._lines)()
+
+    def _bar(self) -> None:
+        from tqdm import tqdm
+
+        with tqdm(total=0, desc=self.what, unit=f" {self.unit}", unit_scale=True, file=self.stream) as bar:
+            while True:
+                stopping = self._stop.wait(0.5)
+                done, bar.total = self.measure()
+                bar.update(done - bar.n)
+                bar.refresh()
+                if stopping:
+                    return
+
+    def _lines(self) -> None:
+        began = time.monotonic()
+        while not self._stop.wait(LINE_SECONDS):
+            done, total = self.measure()
+            rate = done / (time.monotonic() - began)
+            far = f"{done:,} of {total:,} {self.unit} ({done / total:.0%}), {rate:,.0f}/s" if total else "starting"
+            print(f"{self.what}: {far}", file=self.stream, flush=True)

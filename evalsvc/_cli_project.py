@@ -1,0 +1,96 @@
+"""The commands about an operator's files: ``init`` and ``check``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from evalsvc import project
+from evalsvc.cli import FINDINGS, OK
+from evalsvc.errors import ConfigError
+
+_AGO = re.compile(r'"@(\d+)m"')
+
+
+def init(options: argparse.Namespace) -> int:
+    """Write the starter project; what is there already stays as it is."""
+    folder = Path(options.folder)
+    written, kept = [], []
+    now = datetime.now(UTC)
+    try:
+        for name, text in _starter(now):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with target.open("x", encoding="utf-8") as file:
+                    file.write(text)
+                written.append(name)
+            except FileExistsError:
+                kept.append(name)
+    except OSError as error:
+        raise ConfigError(f"Cannot write the starter project into {folder}: {error.strerror or error}") from error
+    print("\n".join([*(f"wrote  {name}" for name in written), *(f"kept   {name}: it was there already" for name in kept)]))
+    print(_next_steps(folder, "pyproject.toml" in kept and not _has_table(folder)))
+    return OK
+
+
+def check(options: argparse.Namespace) -> int:
+    """Check files; print every problem on stdout and return whether there was one."""
+    found = project.check([Path(path) for path in options.paths])
+    for problem in found.problems:
+        print(problem)
+    files = f"{len(found.files)} file{'' if len(found.files) == 1 else 's'}"
+    if found.problems:
+        count = len(found.problems)
+        print(f"evalsvc: {count} problem{'' if count == 1 else 's'} in {files}", file=sys.stderr)
+        return FINDINGS
+    if not found.files:
+        print("evalsvc: found no file to check; `evalsvc init` writes some", file=sys.stderr)
+        return FINDINGS
+    print(f"{files} checked, no problem: {', '.join(consumer.name for consumer in found.consumers) or 'settings'}")
+    return OK
+
+
+def _starter(now: datetime) -> Iterator[tuple[str, str]]:
+    """Yield (path, text); the example's times are set to the last hour."""
+    for name, file in _walk(resources.files("evalsvc").joinpath("_scaffold"), ""):
+        text = file.read_text(encoding="utf-8")
+        if name.endswith(".jsonl"):
+            text = _AGO.sub(lambda ago: f'"{now - timedelta(minutes=int(ago[1])):%Y-%m-%dT%H:%M:%SZ}"', text)
+        yield ".gitignore" if name == "gitignore" else name, text
+
+
+def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            if entry.name != "__pycache__":
+                yield from _walk(entry, f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name, entry
+
+
+def _has_table(folder: Path) -> bool:
+    return project.find_root(folder.resolve()) == folder.resolve() and "[tool.evalsvc" in (
+        folder / "pyproject.toml"
+    ).read_text(encoding="utf-8", errors="replace")
+
+
+def _next_steps(folder: Path, table_missing: bool) -> str:
+    lines = ["", "Next:"]
+    if folder.resolve() != Path.cwd():
+        lines.append(f"  cd {folder}")
+    if table_missing:
+        lines.append('  add [tool.evalsvc] to pyproject.toml, so that evalsvc knows the project\'s root (it may stay empty)')
+    lines += [
+        "  evalsvc check                        every mistake in these files, with its line",
+        "  evalsvc replay data/example.jsonl    score eight made-up events",
+        "  evalsvc query latency_ms             an estimate with its interval",
+        "  evalsvc up                           the service and its page; POST /v1/events sends it more",
+    ]
+    return "\n".join(lines)

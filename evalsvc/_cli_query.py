@@ -1,0 +1,131 @@
+"""The command ``query``: estimates of a metric as a table for people, or as JSON lines or CSV for programs."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from evalsvc import project
+from evalsvc.cli import OK
+from evalsvc.errors import InputError
+from evalsvc.project import Environment
+from evalsvc.types import Estimate, Window
+from evalsvc.windows import parse_duration, parse_since
+
+if TYPE_CHECKING:
+    from evalsvc.query import EstimateQuery, LabelledEstimate
+
+
+def query(options: argparse.Namespace) -> int:
+    """Print estimates."""
+    from evalsvc import assemble
+    from evalsvc.query import estimates
+
+    asked = estimate_query(options, datetime.now(UTC))
+    found = project.load_settings()
+    address = getattr(options, "store", None)
+    with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
+        rows = estimates(store, asked)
+    if options.format == "json":
+        _print_json(rows)
+    elif options.format == "csv":
+        _print_csv(rows)
+    else:
+        print(table(rows, windowed=options.window is not None) if rows else _nothing(asked))
+    return OK
+
+
+def estimate_query(options: argparse.Namespace, now: datetime) -> EstimateQuery:
+    """Return what the command line asks for.
+
+    Raises:
+        InputError: when a time or a duration cannot be read, or the span is empty.
+    """
+    from evalsvc.query import EstimateQuery
+
+    start, end = parse_since(options.since, now), now if options.until == "now" else parse_since(options.until, now)
+    if not start < end:
+        raise InputError(f"Expected --since before --until, but got {start.isoformat()} and {end.isoformat()}")
+    span = Window(start, end)
+    where: dict[str, tuple[str, ...]] = {}
+    for field, value in options.where:
+        where[field] = (*where.get(field, ()), value)
+    seconds = parse_duration(options.window).total_seconds() if options.window else span.seconds
+    return EstimateQuery(
+        options.metric,
+        span,
+        max(1, int(seconds)),
+        by=tuple(field.strip() for field in options.by.split(",") if field.strip()),
+        where=where,
+        statistic=options.statistic,
+        confidence=options.confidence,
+    )
+
+
+def table(rows: Sequence[LabelledEstimate], *, windowed: bool) -> str:
+    """Return an aligned table. Consumer and scorer have columns only where they tell rows apart."""
+    several = len({row.consumer for row in rows}) > 1
+    versions = len({(row.scorer_version, row.signature) for row in rows}) > 1
+    lines = [_cells(row, windowed=windowed, several=several, versions=versions) for row in rows]
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    widths = {name: max(len(name), *(len(line.get(name, "")) for line in lines)) for name in columns}
+    numbers = {"value", "interval", "n", "n eff", "missing"}
+
+    def laid_out(cells: Mapping[str, str]) -> str:
+        parts = [
+            cells.get(name, "").rjust(widths[name]) if name in numbers else cells.get(name, "").ljust(widths[name])
+            for name in columns
+        ]
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([laid_out({name: name for name in columns}), *map(laid_out, lines)])
+
+
+def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bool) -> dict[str, str]:
+    estimate = row.estimate
+    cells = {"window": f"{estimate.window.start:%Y-%m-%d %H:%M}"} if windowed else {}
+    cells |= {"consumer": row.consumer} if several else {}
+    cells |= {name: value or "-" for name, value in row.labels.items()}
+    cells |= {"scorer": f"v{row.scorer_version} {row.signature}"} if versions else {}
+    cells |= {estimate.statistic: _number(estimate.value), f"{estimate.confidence:.0%} interval": _interval(estimate)}
+    cells |= {"n": f"{estimate.n:,}", "n eff": f"{estimate.n_effective:,.1f}", "missing": f"{estimate.missing_share:.1%}"}
+    return cells | ({"note": estimate.reason} if estimate.reason else {})
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.low is None and estimate.high is None:
+        return "-"
+    return f"{_number(estimate.low)} … {_number(estimate.high)}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def _print_json(rows: Sequence[LabelledEstimate]) -> None:
+    from evalsvc.query import to_json
+
+    for row in rows:
+        print(json.dumps(to_json(row), ensure_ascii=False))
+
+
+def _print_csv(rows: Sequence[LabelledEstimate]) -> None:
+    from evalsvc.query import to_csv_row
+
+    lines = [to_csv_row(row) for row in rows]
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    if names:
+        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _nothing(asked: EstimateQuery) -> str:
+    return f"no scores of {asked.metric} match; widen --since, or loosen --where"

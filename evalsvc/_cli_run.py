@@ -1,0 +1,182 @@
+"""The commands that work on events: ``run``, ``replay``, ``migrate`` and ``demo``; ``up`` is in ``_cli_up``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalsvc import project
+from evalsvc._hints import did_you_mean
+from evalsvc.cli import OK
+from evalsvc.errors import ConfigError, InputError
+from evalsvc.project import ConsumerConfig, Environment, FilesConfig, HttpConfig, Project, ScorerConfig
+
+if TYPE_CHECKING:
+    from evalsvc.pipeline import Worker, WorkerStatus
+
+CHEAP = (
+    "bleu", "chrf", "rouge_l", "refusal", "introduced_pii",
+    "latency_ms", "time_to_first_token_ms", "input_tokens", "output_tokens", "cost_usd",
+)  # fmt: skip
+"""What a replay without a consumer's file scores: everything that needs no model."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run one consumer until its source ends or a signal comes."""
+    from evalsvc import assemble
+    from evalsvc._health import HealthServer
+
+    environment = Environment.read(os.environ)
+    found, consumer = find_consumer(options.consumer)
+    with assemble.project_store(found, environment, getattr(options, "store", None)) as store:
+        worker = assemble.build_worker(consumer, store, environment)
+        with (
+            HealthServer(options.metrics_host, options.metrics_port, [worker], worker.metrics.render) as health,
+            listening(consumer, worker),
+            stopping(worker.stop),
+        ):
+            print(f"{consumer.name}: health and metrics at {health.address}", file=sys.stderr)
+            status = worker.run()
+    print(summary(consumer.name, status), file=sys.stderr)
+    return OK
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Score events from files, show how far it is, and say what became of them."""
+    from evalsvc import assemble
+    from evalsvc._cli_output import Progress
+
+    environment = Environment.read(os.environ)
+    source = FilesConfig(
+        paths=tuple(os.path.abspath(file) for file in options.files),
+        fields=_event_fields(dict(options.field), "--field", of_values=True),
+        constants=_event_fields(dict(options.set), "--set", of_values=False),
+    )
+    if options.consumer:
+        found, consumer = project.load_consumer(Path(options.consumer))
+    else:
+        found = project.load_settings()
+        consumer = _default_consumer(found)
+    consumer = assemble.replay_config(consumer, source)
+    with assemble.project_store(found, environment, getattr(options, "store", None)) as store:
+        worker = assemble.build_worker(consumer, store, environment)
+        with stopping(worker.stop), Progress("replay", "events", lambda: _measure(worker)):
+            status = worker.run()
+    print(summary(consumer.name, status))
+    return OK
+
+
+def migrate(options: argparse.Namespace) -> int:
+    """Bring the store's schema and retention up to this release, or say what that would take."""
+    from evalsvc import assemble
+
+    found, environment = project.load_settings(), Environment.read(os.environ)
+    given = getattr(options, "store", None)
+    steps = assemble.pending_migrations(found, environment, given)
+    if not options.dry_run:
+        assemble.open_project_store(found, environment, given, migrate=True).close()
+    verb = "to do" if options.dry_run else "done"
+    print("\n".join(f"{verb}: {step}" for step in steps) or "the schema is up to date")
+    return OK
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Run the demonstration."""
+    demonstration = importlib.import_module("evalsvc.demo")
+    return int(demonstration.main(once=options.once))
+
+
+def find_consumer(name: str) -> tuple[Project, ConsumerConfig]:
+    """Return a consumer by its file, or by its name in this project.
+
+    Raises:
+        ConfigError: when there is no such file or name, or the file is wrong.
+    """
+    if os.sep in name or name.endswith((".yaml", ".yml")) or Path(name).is_file():
+        return project.load_consumer(Path(name))
+    found = project.load_project()
+    for consumer in found.consumers:
+        if consumer.name == name:
+            return found, consumer
+    names = [consumer.name for consumer in found.consumers]
+    hint = did_you_mean(name, names) or "`evalsvc init` writes one"
+    raise ConfigError(f"Expected a consumer's file or its name in {found.root}, but got {name!r} ({hint})")
+
+
+@contextmanager
+def listening(consumer: ConsumerConfig, worker: Worker) -> Iterator[None]:
+    """Serve the endpoint of a consumer that reads HTTP, for as long as it runs; others need none."""
+    if not isinstance(consumer.source, HttpConfig):
+        yield
+        return
+    from evalsvc._serving import WebServer, endpoint
+
+    with WebServer(endpoint(worker.source), consumer.source.host, consumer.source.port) as server:
+        print(f"{consumer.name}: POST {server.address}/v1/events", file=sys.stderr)
+        yield
+
+
+@contextmanager
+def stopping(*stops: Callable[[], None]) -> Iterator[threading.Event]:
+    """Call these on SIGTERM and SIGINT, so that work ends cleanly; a second SIGINT interrupts at once.
+
+    Yields an event that is set by then. Outside the main thread, where Python handles no signals, it changes nothing.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def stop(number: int, _: object) -> None:
+        if asked.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.set()
+        for each in stops:
+            each()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def summary(name: str, status: WorkerStatus) -> str:
+    """Return one line about what became of a consumer's records."""
+    parts = [("sampled", status.sampled), ("skipped", status.skipped), ("filtered", status.filtered)]
+    parts += [("kept", status.kept), ("duplicate", status.duplicate), ("dead letters", status.dead)]
+    rest = ", ".join(f"{count:,} {what}" for what, count in parts if count)
+    return f"{name}: {status.read:,} records read ({rest or 'nothing new'}), {status.scores:,} scores written"
+
+
+def _measure(worker: Worker) -> tuple[int, int]:
+    status = worker.status()
+    return status.read, status.read + status.lag
+
+
+def _event_fields(pairs: Mapping[str, str], option: str, *, of_values: bool) -> Mapping[str, str]:
+    for name in pairs.values() if of_values else pairs:
+        if not project.is_event_field(name):
+            raise InputError(f"Expected {option} to name a field of an event, but got {name!r} ({project.field_hint(name)})")
+    return pairs
+
+
+def _default_consumer(found: Project) -> ConsumerConfig:
+    from evalsvc.sampling import Design
+
+    return ConsumerConfig(
+        name="replay",
+        path=found.root,
+        source=FilesConfig(paths=()),
+        design=Design("replay"),
+        scorers=tuple(ScorerConfig(name=name) for name in CHEAP),
+    )

@@ -1,0 +1,122 @@
+"""The command ``up``: store, every consumer of the project, HTTP API and page in one process, a thread each."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from evalsvc import project
+from evalsvc._cli_run import stopping, summary
+from evalsvc.cli import OK, exit_code
+from evalsvc.errors import EvalsvcError
+from evalsvc.project import ConsumerConfig, Environment, HttpConfig, host_and_port
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from evalsvc.pipeline import Worker
+    from evalsvc.sources.http import HttpSource
+    from evalsvc.store import ClickHouseStore, MemoryStore
+
+log = logging.getLogger("evalsvc.up")
+
+
+def up(options: argparse.Namespace) -> int:
+    """Serve until a signal comes. A consumer that fails is reported and shown on the page; the others go on."""
+    from evalsvc import assemble
+    from evalsvc._serving import WebServer, endpoint
+    from evalsvc.web.app import create_app
+
+    environment = Environment.read(os.environ)
+    found = project.load_project()
+    host, port = host_and_port(environment.api, "EVALSVC_API")
+    with ExitStack() as stack:
+        store = stack.enter_context(
+            assemble.project_store(found, environment, getattr(options, "store", None), exclusive=True)
+        )
+        workers = build_workers(found.consumers, store, environment)
+        served, own = http_sources(found.consumers, workers)
+        routes = served.routes() if served else ()
+        app = create_app(store, workers, routes, metrics=workers[0].metrics.render if workers else None)
+        address = (options.host or host, port if options.port is None else options.port)
+        consumers = Consumers(workers)
+        asked = stack.enter_context(stopping(consumers.stop))
+        server = stack.enter_context(WebServer(app, *address))
+        for config, source in own:
+            side = stack.enter_context(WebServer(endpoint(source), config.host, config.port))
+            print(f"evalsvc: POST {side.address}/v1/events as well", file=sys.stderr)
+        stack.callback(consumers.finish)
+        consumers.start()
+        print(f"evalsvc: the page is at {server.address}/ — Ctrl-C stops", flush=True)
+        asked.wait()
+    return consumers.code
+
+
+class Consumers:
+    """The workers of one process, a thread each."""
+
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        """Start nothing yet."""
+        self.workers = tuple(workers)
+        self.code = OK
+        self._threads = [threading.Thread(target=self._work, args=(w,), name=w.consumer, daemon=True) for w in workers]
+
+    def start(self) -> None:
+        """Start every worker."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ask every worker to finish its batches; safe in a signal handler."""
+        for worker in self.workers:
+            worker.stop()
+
+    def finish(self) -> None:
+        """Ask, and wait until all have written and committed what they read."""
+        self.stop()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, worker: Worker) -> None:
+        try:
+            status = worker.run()
+        except EvalsvcError as error:
+            self.code = max(self.code, exit_code(error))
+            log.error("consumer_stopped consumer=%s: %s", worker.consumer, error)
+        except Exception:
+            self.code = max(self.code, exit_code(EvalsvcError()))
+            log.exception("consumer_failed consumer=%s", worker.consumer)
+        else:
+            log.info("consumer_finished %s", summary(worker.consumer, status))
+
+
+def build_workers(
+    consumers: Sequence[ConsumerConfig], store: ClickHouseStore | MemoryStore, environment: Environment
+) -> list[Worker]:
+    """Return a worker for each consumer, all on one registry of metrics."""
+    from prometheus_client import CollectorRegistry
+
+    from evalsvc import assemble
+
+    registry: CollectorRegistry = CollectorRegistry()
+    return [assemble.build_worker(config, store, environment, registry=registry) for config in consumers]
+
+
+def http_sources(
+    consumers: Sequence[ConsumerConfig], workers: Sequence[Worker]
+) -> tuple[HttpSource | None, list[tuple[HttpConfig, HttpSource]]]:
+    """Return the source that the page's own address serves (the first), and those that listen at addresses of their own."""
+    from evalsvc.sources.http import HttpSource
+
+    found = [
+        (config.source, worker.source)
+        for config, worker in zip(consumers, workers, strict=True)
+        if isinstance(config.source, HttpConfig) and isinstance(worker.source, HttpSource)
+    ]
+    return (found[0][1], found[1:]) if found else (None, [])

@@ -1,0 +1,288 @@
+"""From what an operator wrote to what runs: sources, scorers, masker and dead letters of a consumer, joined in a worker.
+
+Nothing connects and no model is loaded here; that is the worker's first step. Secrets are read from the environment
+that is handed in, once, and their absence is an error that names the file that wants them.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from evalsvc import scorers
+from evalsvc.dead_letters import FolderDeadLetters, KafkaDeadLetters
+from evalsvc.errors import ConfigError, InputError, SchemaError, StoreBusy, StoreUnavailable
+from evalsvc.pipeline import DeadLetterSink, ScorerEntry, TimeLimits, Worker, WorkerSettings
+from evalsvc.privacy import Masker, key_from_environment
+from evalsvc.privacy.policy import KEY_VARIABLE
+from evalsvc.project import ConsumerConfig, Environment, FilesConfig, HttpConfig, KafkaConfig, Project, shown
+from evalsvc.protocols import ScoreStore, Source
+from evalsvc.sources.files import FileSource
+from evalsvc.sources.http import HttpSource
+from evalsvc.sources.kafka import KafkaSecurity, KafkaSettings, KafkaSource
+from evalsvc.store import MemoryStore, Retention, open_store
+from evalsvc.store.address import parse_address
+from evalsvc.types import DeadLetter
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from evalsvc.store import ClickHouseStore
+
+
+def store_address(project: Project, environment: Environment, given: str | None = None) -> str:
+    """Return the store's address: the one given, else ``EVALSVC_STORE``, else the project's, relative to its root."""
+    if given or environment.store:
+        return given or environment.store
+    scheme, _, path = project.settings.store.partition(":")
+    if scheme != "embedded":
+        return project.settings.store
+    return f"embedded:{project.root / Path(path).expanduser()}"
+
+
+def retention(project: Project) -> Retention:
+    """Return how long the project keeps rows."""
+    return Retention(**{f"{table}_days": days for table, days in project.settings.retention.items()})
+
+
+def open_project_store(
+    project: Project, environment: Environment, given: str | None = None, *, migrate: bool | None = None
+) -> ClickHouseStore | MemoryStore:
+    """Open the project's store; reaches the process that owns an embedded folder, where one runs.
+
+    Raises:
+        StoreUnavailable, StoreBusy, SchemaError, ConfigError: as :func:`evalsvc.store.open_store`.
+    """
+    return open_store(store_address(project, environment, given), migrate=migrate, retention=retention(project))
+
+
+@contextmanager
+def project_store(
+    project: Project, environment: Environment, given: str | None = None, *, exclusive: bool = False
+) -> Iterator[ClickHouseStore | MemoryStore]:
+    """Open the store for as long as work goes on; an embedded folder that is ours is served to other commands meanwhile.
+
+    With ``exclusive``, another process that has the folder is an error; without, it is asked.
+
+    Raises:
+        StoreUnavailable, StoreBusy, SchemaError, ConfigError: as :func:`evalsvc.store.open_store`.
+    """
+    address = store_address(project, environment, given)
+    place, keep = parse_address(address), retention(project)
+    with ExitStack() as stack:
+        try:
+            store = open_store(address, retention=keep, reach_owner=False)
+            ours = bool(place.path)
+        except StoreBusy:
+            if exclusive:
+                raise
+            store, ours = open_store(address, retention=keep), False
+        stack.callback(store.close)
+        if ours:
+            from evalsvc.store.bridge import Bridge
+
+            stack.enter_context(Bridge(place.path))
+        yield store
+
+
+def pending_migrations(project: Project, environment: Environment, given: str | None = None) -> Sequence[str]:
+    """Return what ``evalsvc migrate`` would do to the store.
+
+    Raises:
+        SchemaError: the schema is newer than this release, or an applied migration was edited.
+    """
+    try:
+        store = open_project_store(project, environment, given, migrate=False)
+    except SchemaError as error:
+        if "run `evalsvc migrate`" in str(error):
+            return [str(error).partition(";")[0]]
+        raise
+    with closing(store):
+        return [] if isinstance(store, MemoryStore) else store.migrate(dry_run=True)
+
+
+def build_worker(
+    config: ConsumerConfig,
+    store: ScoreStore,
+    environment: Environment,
+    *,
+    source: Source | None = None,
+    registry: CollectorRegistry | None = None,
+) -> Worker:
+    """Return a consumer's worker; ``source`` replaces the one that its file names.
+
+    Raises:
+        ConfigError: when a variable that the file names is not set.
+        UnknownMetric, InputError: when a scorer cannot be built.
+    """
+    masker = build_masker(config, environment)
+    return Worker(
+        config.name,
+        source or build_source(config, environment, masker),
+        store,
+        config.design,
+        [ScorerEntry(scorers.create(entry.name, entry.options), entry.rate) for entry in config.scorers],
+        masker,
+        settings=worker_settings(config),
+        dead_letters=build_dead_letters(config, environment),
+        registry=registry,
+    )
+
+
+def worker_settings(config: ConsumerConfig) -> WorkerSettings:
+    """Return the worker's settings that a consumer's ``limits`` and ``dead_letters`` mean."""
+    limits, letters = config.limits, config.dead_letters
+    return WorkerSettings(
+        max_batch=limits.max_batch,
+        flush_seconds=limits.flush_seconds,
+        queue_batches=limits.queue_batches,
+        max_dead_ratio=letters.max_ratio,
+        dead_min_records=letters.min_records,
+        time_limits=TimeLimits(future_seconds=limits.future_seconds, age_days=limits.age_days),
+    )
+
+
+def build_masker(config: ConsumerConfig, environment: Environment) -> Masker:
+    """Return a consumer's masker; its key is in the variable that the file names, or a random one of this process.
+
+    Raises:
+        ConfigError: when the key is too short.
+    """
+    key = environment.variables.get(config.masking.key_env, "")
+    try:
+        return Masker(config.masking.policy, key=key_from_environment({KEY_VARIABLE: key}))
+    except InputError as error:
+        raise ConfigError(f"{config.masking.key_env}, which {shown(config.path)} names: {error}") from error
+
+
+def build_source(config: ConsumerConfig, environment: Environment, masker: Masker | None = None) -> Source:
+    """Return the source that a consumer's file names. It connects when it is opened.
+
+    Raises:
+        ConfigError: when no file matches, or a variable that the file names is not set.
+    """
+    source = config.source
+    if isinstance(source, KafkaConfig):
+        return KafkaSource(kafka_settings(config, environment))
+    if isinstance(source, HttpConfig):
+        return HttpSource(
+            source.wal,
+            (masker or build_masker(config, environment)).mask_event,
+            token=environment.secret(source.token_env, shown(config.path)) if source.token_env else None,
+            limits=worker_settings(config).time_limits,
+        )
+    return FileSource(
+        expand(source.paths),
+        fields=source.fields or None,
+        constants=source.constants or None,
+        assume_zone=source.zone or None,
+    )
+
+
+def kafka_settings(config: ConsumerConfig, environment: Environment) -> KafkaSettings:
+    """Return a Kafka consumer's settings, with secrets and addresses from the environment.
+
+    Raises:
+        ConfigError: when the source is another one, or a variable is not set.
+    """
+    source = config.source
+    if not isinstance(source, KafkaConfig):
+        raise ConfigError(f"Expected {shown(config.path)} to have a Kafka source, but it has another")
+    named = environment.variables.get(source.brokers_env, "") if source.brokers_env else ""
+    brokers = tuple(part.strip() for part in named.split(",") if part.strip()) or source.brokers
+    if not brokers:
+        environment.secret(source.brokers_env, shown(config.path))
+    security = source.security
+
+    def secret(variable: str) -> str | None:
+        return environment.secret(variable, shown(config.path)) if variable else None
+
+    return KafkaSettings(
+        brokers=brokers,
+        topics=source.topics,
+        group=source.group,
+        start=source.start,
+        security=KafkaSecurity(
+            protocol=security.protocol,
+            mechanism=security.mechanism or None,
+            username=secret(security.username_env),
+            password=secret(security.password_env),
+            ca_file=_text(security.ca_file),
+            certificate_file=_text(security.cert_file),
+            key_file=_text(security.key_file),
+            key_password=secret(security.key_password_env),
+        ),
+    )
+
+
+def build_dead_letters(config: ConsumerConfig, environment: Environment) -> DeadLetterSink | None:
+    """Return where a consumer's dead letters go besides the store; ``None`` where its file names no such place."""
+    topic, folder = config.dead_letters.topic, config.dead_letters.folder
+    if topic:
+        settings = kafka_settings(config, environment)
+        return LazyDeadLetters(lambda: KafkaDeadLetters(settings, topic))
+    return LazyDeadLetters(lambda: FolderDeadLetters(folder, config.name)) if folder else None
+
+
+class LazyDeadLetters:
+    """A place for dead letters that is opened with the first letter, when the worker can wait for it and try again."""
+
+    def __init__(self, connect: Callable[[], DeadLetterSink]) -> None:
+        """Remember how to open it."""
+        self._connect = connect
+        self._sink: DeadLetterSink | None = None
+
+    def write(self, letters: Sequence[DeadLetter]) -> None:
+        """Write the letters; nothing is opened for none.
+
+        Raises:
+            StoreUnavailable, SourceUnavailable: when the place does not answer now.
+        """
+        if not letters:
+            return
+        try:
+            self._sink = self._sink or self._connect()
+        except OSError as error:
+            raise StoreUnavailable(f"Dead letters have no place: {error.filename}: {error.strerror}") from error
+        self._sink.write(letters)
+
+    def close(self) -> None:
+        """Close what was opened. May be called twice."""
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.close()
+
+
+def expand(patterns: tuple[str, ...]) -> list[Path]:
+    """Return the files and folders that paths and patterns name, each pattern's in order.
+
+    Raises:
+        ConfigError: when one names nothing.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
+        if not matches:
+            raise ConfigError(f"Expected {os.path.relpath(pattern)} to name a file or a folder, but nothing is there")
+        found.update((Path(match), None) for match in matches)
+    return list(found)
+
+
+def replay_config(config: ConsumerConfig, source: FilesConfig) -> ConsumerConfig:
+    """Return a consumer that reads files instead, of any age, and writes dead letters to the store only if to a topic."""
+    return msgspec.structs.replace(
+        config,
+        source=source,
+        dead_letters=msgspec.structs.replace(config.dead_letters, topic=""),
+        limits=msgspec.structs.replace(config.limits, age_days=None),
+    )
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path is not None else None

@@ -1,0 +1,218 @@
+"""The command line. What a command needs is imported when it runs, so that ``evalsvc --help`` answers at once.
+
+Exit codes are in :data:`EXIT_CODES` and in ``docs/reference/cli.md``. A mistake of the user's is told in one message on
+stderr, without a traceback; ``-v`` shows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
+
+from evalsvc import __version__
+from evalsvc.errors import (
+    EngineError,
+    EvalsvcError,
+    SchemaError,
+    SourceUnavailable,
+    StoreError,
+    TooManyDeadLetters,
+)
+
+OK, FINDINGS, USAGE, UNAVAILABLE, INTERNAL, INTERRUPTED, CLOSED = 0, 1, 2, 3, 70, 130, 141
+
+EXIT_CODES: Mapping[int, str] = {
+    OK: "it did what was asked",
+    FINDINGS: "it ran, and found something wrong: `check` found problems, or too many dead letters stopped a worker",
+    USAGE: "the command line, an operator's file or the environment is wrong, or a package is missing",
+    UNAVAILABLE: "the store, the broker or a model does not answer; trying again may help",
+    INTERNAL: "a bug in evalsvc",
+    INTERRUPTED: "interrupted by Ctrl-C",
+    CLOSED: "the reader of its output went away",
+}
+
+STATISTICS = ("mean", "total", "min", "max", "p5", "p25", "p50", "p75", "p90", "p95", "p99")
+PROJECT, RUN, QUERY = "evalsvc._cli_project", "evalsvc._cli_run", "evalsvc._cli_query"
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = build_parser()
+    try:
+        options = parser.parse_args(argv)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else USAGE
+    if not hasattr(options, "handler"):
+        parser.print_help()
+        return OK
+    return _run(options)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    common = _common()
+    parser = argparse.ArgumentParser(
+        prog="evalsvc",
+        description="Evaluates and monitors generative-AI applications: sampled, scored, with honest intervals.",
+        epilog="Exit codes: " + "; ".join(f"{code} {text}" for code, text in EXIT_CODES.items()) + ".",
+        parents=[common],
+    )
+    parser.add_argument("--version", action="version", version=f"evalsvc {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    add = _Adder(commands, common)
+    _add_project(add)
+    _add_running(add)
+    _add_query(add)
+    return parser
+
+
+def exit_code(error: EvalsvcError) -> int:
+    """Return the exit code of an error.
+
+    >>> from evalsvc.errors import StoreUnavailable
+    >>> exit_code(StoreUnavailable("down"))
+    3
+    """
+    if isinstance(error, TooManyDeadLetters):
+        return FINDINGS
+    unavailable = isinstance(error, (SourceUnavailable, StoreError, EngineError)) and not isinstance(error, SchemaError)
+    return UNAVAILABLE if unavailable else USAGE
+
+
+class _Adder:
+    """Adds commands that all take the common options."""
+
+    def __init__(self, commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+        self.commands, self.common = commands, common
+
+    def __call__(self, name: str, handler: str, text: str, *, chatty: bool = False) -> argparse.ArgumentParser:
+        command = self.commands.add_parser(name, help=text, description=text, parents=[self.common])
+        command.set_defaults(handler=handler, chatty=chatty)
+        return command
+
+
+def _common() -> argparse.ArgumentParser:
+    """Return the options that may stand before and after the command; absent ones are left to the getters' defaults."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = common.add_argument_group("common options")
+    group.add_argument("--store", metavar="URL", help="embedded:PATH or a ClickHouse server's http(s)://…; before EVALSVC_STORE")
+    group.add_argument("-v", "--verbose", action="store_true", help="more log lines, and tracebacks of errors")
+    group.add_argument("--log-format", choices=("text", "json"), help="how log lines look on stderr (default: text)")
+    return common
+
+
+def _add_project(add: _Adder) -> None:
+    init = add("init", f"{PROJECT}:init", "write a starter project; never overwrites")
+    init.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where (default: here)")
+    check = add("check", f"{PROJECT}:check", "check every operator's file: all errors at once, with file:line:col and a hint")
+    check.add_argument("paths", nargs="*", metavar="PATH", help="files or folders (default: this project)")
+
+
+def _add_running(add: _Adder) -> None:
+    up = add("up", "evalsvc._cli_up:up", "run everything in one process: store, every consumer, HTTP API and page", chatty=True)
+    up.add_argument("--host", help="where to listen (default: the host of EVALSVC_API, 127.0.0.1)")
+    up.add_argument("--port", type=_port, help="0 for any free one (default: the port of EVALSVC_API, 8400)")
+    run = add("run", f"{RUN}:run", "run one consumer: a worker of its group", chatty=True)
+    run.add_argument("consumer", metavar="CONSUMER", help="its file, or its name in this project")
+    run.add_argument("--metrics-host", default="127.0.0.1", metavar="HOST", help="for /metrics, /livez and /readyz")
+    run.add_argument("--metrics-port", type=_port, default=9464, metavar="PORT", help="0 for any free one (default: 9464)")
+    replay = add("replay", f"{RUN}:replay", "score events from files and end")
+    replay.add_argument("files", nargs="+", metavar="FILE", help="JSONL, gzip, CSV, Parquet, or folders of them")
+    replay.add_argument("--consumer", metavar="FILE", help="take sampling, scorers and masking from here (default: all events)")
+    replay.add_argument(
+        "--field", action="append", default=[], type=_pair, metavar="FROM=TO", help="a column that is an event's field"
+    )
+    replay.add_argument(
+        "--set", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="a field that every event has"
+    )
+    migrate = add("migrate", f"{RUN}:migrate", "bring the store's schema up to this release")
+    migrate.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    demo = add("demo", f"{RUN}:demo", "two weeks of synthetic traffic through the whole path, then the page")
+    demo.add_argument("--once", action="store_true", help="end instead of staying up")
+
+
+def _add_query(add: _Adder) -> None:
+    query = add("query", f"{QUERY}:query", "estimates of a metric, with intervals")
+    query.add_argument("metric", metavar="METRIC", help="as in latency_ms or rouge_l")
+    query.add_argument("--by", default="", metavar="FIELD,…", help="application, model, model_version, consumer, segments.NAME")
+    query.add_argument(
+        "--where", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="only these; repeat it for more"
+    )
+    query.add_argument("--since", default="24h", metavar="TIME", help="24h, 7d, 2026-01-31 or an ISO time (default: 24h)")
+    query.add_argument("--until", default="now", metavar="TIME", help="the end, not included (default: now)")
+    query.add_argument("--window", metavar="DURATION", help="an estimate for each, as in 1h (default: one for all)")
+    query.add_argument("--statistic", choices=STATISTICS, default="mean", help="default: mean")
+    query.add_argument("--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of the interval (default: .95)")
+    query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, but got {text!r}")
+    return int(text)
+
+
+def _confidence(text: str) -> float:
+    try:
+        level = float(text)
+    except ValueError:
+        level = 0.0
+    if not 0.0 < level < 1.0:
+        raise argparse.ArgumentTypeError(f"expected a level between 0 and 1, as in .95, but got {text!r}")
+    return level
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, but got {text!r}")
+    return key, value
+
+
+def _run(options: argparse.Namespace) -> int:
+    verbose = getattr(options, "verbose", False)
+    try:
+        from evalsvc._cli_output import set_up_logging
+
+        set_up_logging(getattr(options, "log_format", "text"), verbose, quiet=not getattr(options, "chatty", False))
+        module, _, name = options.handler.partition(":")
+        handler: Handler = getattr(importlib.import_module(module), name)
+        code = handler(options)
+        sys.stdout.flush()
+        return code
+    except EvalsvcError as error:
+        if verbose:
+            _show_traceback()
+        print(f"evalsvc: {error}", file=sys.stderr)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        print("evalsvc: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit, which would print a traceback of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED
+    except Exception as error:  # noqa: BLE001 - the outermost frame: what arrives here is a bug, and says so
+        _show_traceback()
+        print(f"evalsvc: this is a bug in evalsvc, not a mistake of yours: {type(error).__name__}", file=sys.stderr)
+        return INTERNAL
+
+
+def _show_traceback() -> None:
+    import traceback
+
+    traceback.print_exc(file=sys.stderr)
+
+
+def _entry() -> NoReturn:
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    _entry()

@@ -1,0 +1,1 @@
+"""`evalsvc demo`: invented traffic through the whole embedded path, with estimates next to the planted truth."""

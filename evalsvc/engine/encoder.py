@@ -1,0 +1,200 @@
+"""Texts to unit vectors: cached, windowed, batched by a token budget; what fails is a value at its place."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evalsvc.engine.cache import EmbeddingCache, content_key
+from evalsvc.engine.device import Placement, place
+from evalsvc.engine.forward import Pooler, load_pooler
+from evalsvc.engine.models import ModelFiles, locate
+from evalsvc.engine.runner import BatchRunner, ItemFailure
+from evalsvc.engine.settings import EngineSettings
+from evalsvc.engine.statistics import EngineStats
+from evalsvc.engine.tokens import Tokenised, Tokeniser, TooLong, Window
+from evalsvc.errors import EngineError
+
+Vector = NDArray[np.float32]
+
+
+class Embeddings(msgspec.Struct, frozen=True):
+    """The result of :meth:`Encoder.embed`.
+
+    ``vectors`` is float32 ``[N, D]`` with rows of length 1; a row in ``failures`` or ``too_long`` is NaN.
+    Both map a row to its reason: ``failures`` broke, ``too_long`` needs more windows than the settings allow.
+    """
+
+    vectors: Vector
+    failures: Mapping[int, str]
+    too_long: Mapping[int, str]
+
+
+class Encoder:
+    """One loaded model. All methods may be called from several threads; the device serves one at a time."""
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        tokeniser: Tokeniser,
+        pooler: Pooler,
+        placement: Placement,
+        settings: EngineSettings,
+    ) -> None:
+        if tokeniser.max_length > placement.max_batch_tokens:
+            raise EngineError(
+                f"Expected `max_batch_tokens` of at least {tokeniser.max_length}, the window of "
+                f"model {files.name!r}, but got {placement.max_batch_tokens}"
+            )
+        self.files = files
+        self.placement = placement
+        self.stats = EngineStats()
+        self.tokeniser = tokeniser
+        self.cache = EmbeddingCache(settings.cache_bytes)
+        self._pooler = pooler
+        self._runner: BatchRunner[Vector] = BatchRunner(
+            placement.max_batch_tokens, settings.max_batch_texts, _is_out_of_memory, self.stats
+        )
+        self._device_lock = threading.Lock()
+
+    @classmethod
+    def load(cls, settings: EngineSettings | None = None) -> Encoder:
+        """Load a model; takes seconds. :func:`evalsvc.engine.shared_encoder` does so once a process.
+
+        Raises:
+            MissingExtra: when torch or the packaged model is absent.
+            ModelRefused: when the weights are not pinned, or not safetensors.
+            EngineError: when the model cannot be loaded, or its window exceeds the token budget.
+        """
+        settings = settings or EngineSettings()
+        placement = place(settings)
+        files = locate(settings.model, settings.revision)
+        tokeniser = Tokeniser(files, settings.window_overlap, settings.max_windows)
+        return cls(files, tokeniser, load_pooler(files, placement), placement, settings)
+
+    @property
+    def width(self) -> int:
+        """The size of an embedding."""
+        return self._pooler.width
+
+    @property
+    def signature(self) -> str:
+        """All that changes a digit of an embedding: model, weights, dtype, windows and how they are joined."""
+        tokens = self.tokeniser
+        return (
+            f"model:{self.files.name}|revision:{self.files.revision[:12]}|dtype:{self.placement.dtype}"
+            f"|pool:mean|window:{tokens.max_length}/{tokens.overlap}/{tokens.max_windows}/token-mean"
+        )
+
+    def encode(self, texts: Sequence[str]) -> Vector:
+        """Return float32 ``[N, D]`` unit vectors, the mean of a text's token states.
+
+        Equal to sentence-transformers' ``encode(normalize_embeddings=True)`` for texts of one
+        window.
+
+        Raises:
+            EngineError: when any text cannot be encoded; :meth:`embed` gives the others.
+        """
+        result = self.embed(texts)
+        broken = {**result.failures, **result.too_long}
+        if broken:
+            row, reason = min(broken.items())
+            raise EngineError(f"{len(broken)} of {len(texts)} texts cannot be encoded; text {row}: {reason}")
+        return result.vectors
+
+    def embed(self, texts: Sequence[str]) -> Embeddings:
+        """Return the vectors of all texts that can be encoded, and why the others cannot; raises for no text.
+
+        Equal texts are encoded once, within the call and, through the cache, across calls.
+        """
+        keys = [content_key(text) for text in texts]
+        known: dict[bytes, Vector | ItemFailure | TooLong] = {}
+        for key in set(keys):
+            cached = self.cache.get(key)
+            if cached is not None:
+                known[key] = cached
+        self.stats.add(texts=len(texts), cache_hits=sum(key in known for key in keys))
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        known.update(zip(missing, self._compute(list(missing.values())), strict=True))
+        for key in missing:
+            vector = known[key]
+            if isinstance(vector, np.ndarray):
+                self.cache.put(key, vector)
+        return self._gather([known[key] for key in keys])
+
+    def _compute(self, texts: list[str]) -> list[Vector | ItemFailure | TooLong]:
+        started = time.perf_counter()
+        tokenised = self.tokeniser.tokenise(texts) if texts else []
+        self.stats.add(tokenise_seconds=time.perf_counter() - started)
+        windows = [window for item in tokenised if isinstance(item, list) for window in item]
+        rows = iter(self._run(windows))
+        counts = [len(item) if isinstance(item, list) else 0 for item in tokenised]
+        return [
+            self._join(item, list(islice(rows, count))) for item, count in zip(tokenised, counts, strict=True)
+        ]
+
+    def _run(self, windows: list[Window]) -> list[Vector | ItemFailure]:
+        if not windows:
+            return []
+        started = time.perf_counter()
+        self.stats.add(waiting=1, windows=len(windows))
+        with self._device_lock:
+            self.stats.add(waiting=-1, queue_seconds=time.perf_counter() - started)
+            lengths = [len(window) for window in windows]
+            return self._runner.run(lengths, lambda batch: self._pool([windows[index] for index in batch]))
+
+    def _pool(self, windows: Sequence[Window]) -> list[Vector]:
+        import torch
+
+        with torch.inference_mode():
+            pooled, computed_tokens = self._pooler.pool(windows)
+            vectors: Vector = pooled.cpu().numpy()
+        self.stats.add(computed_tokens=computed_tokens)
+        return list(vectors)
+
+    def _join(self, item: Tokenised, rows: list[Vector | ItemFailure]) -> Vector | ItemFailure | TooLong:
+        """Make one unit vector of a text's windows: their mean weighted by their tokens, then normalised."""
+        if isinstance(item, TooLong):
+            return item
+        if not isinstance(item, list):
+            return ItemFailure(item.reason)
+        total = np.zeros(self.width, dtype=np.float32)
+        for window, row in zip(item, rows, strict=True):
+            if isinstance(row, ItemFailure):
+                return row
+            # A single window keeps its digits, and an empty text has no token of its own but still a window.
+            total += row if len(item) == 1 else row * np.float32(self.tokeniser.content_length(window))
+        norm = np.linalg.norm(total)
+        if not np.isfinite(norm):
+            return ItemFailure(f"model {self.files.name} gave a value that is not finite")
+        unit: Vector = total / max(norm, np.float32(1e-12))
+        return unit
+
+    def _gather(self, outcomes: Sequence[Vector | ItemFailure | TooLong]) -> Embeddings:
+        vectors = np.full((len(outcomes), self.width), np.nan, dtype=np.float32)
+        failures: dict[int, str] = {}
+        too_long: dict[int, str] = {}
+        for row, outcome in enumerate(outcomes):
+            if isinstance(outcome, ItemFailure):
+                failures[row] = outcome.reason
+            elif isinstance(outcome, TooLong):
+                too_long[row] = outcome.reason
+            else:
+                vectors[row] = outcome
+        self.stats.add(failures=len(failures))
+        return Embeddings(vectors, failures, too_long)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # torch's CPU allocator raises a plain RuntimeError.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,0 +1,182 @@
+"""One file of the consumers' folder, as a :class:`~evalsvc.project.values.ConsumerConfig`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import cast
+
+from evalsvc import scorers
+from evalsvc._hints import did_you_mean
+from evalsvc._yaml import Document, Section, Value
+from evalsvc.errors import ConfigError, EvalsvcError
+from evalsvc.privacy.catalogue import ENTITY_TYPES
+from evalsvc.privacy.policy import ACTIONS, KEY_VARIABLE, Action, CustomPattern, MaskingPolicy, check_pattern
+from evalsvc.project.sampling import read_design, read_rate
+from evalsvc.project.source import TOPIC, read_env_name, read_path, read_source
+from evalsvc.project.values import (
+    ConsumerConfig,
+    DeadLetterConfig,
+    FilesConfig,
+    HttpConfig,
+    KafkaConfig,
+    Limits,
+    MaskingConfig,
+    ScorerConfig,
+)
+
+CONSUMER_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
+
+
+def read_consumer(document: Document, path: Path, root: Path) -> ConsumerConfig | None:
+    """Read a consumer; what is wrong is reported to ``document``, and then the result is not to be used."""
+    if document.root is None:
+        return None
+    section = document.root
+    name_value, source_value = section.need("consumer"), section.need("source")
+    name = name_value.text(pattern=CONSUMER_NAME, what="a name of a-z, 0-9, _ and -") if name_value else ""
+    name = name or "consumer"
+    source = read_source(source_value.section(), name, root) if source_value else FilesConfig(paths=())
+    configured = _scorers(section.need("scorers", "as in `scorers: [refusal, latency_ms]`"))
+    rates = {scorer.name: scorer.rate for scorer in configured if scorer.rate < 1.0}
+    sampling, masking = section.get("sampling"), section.get("masking")
+    letters, limits = section.get("dead_letters"), section.get("limits")
+    return ConsumerConfig(
+        name=name,
+        path=path,
+        source=source,
+        design=read_design(sampling.section() if sampling else None, name, rates),
+        scorers=configured,
+        masking=_masking(masking.section()) if masking else MaskingConfig(),
+        dead_letters=_dead_letters(letters.section(), source, root) if letters else DeadLetterConfig(),
+        limits=_limits(limits.section()) if limits else Limits(),
+    )
+
+
+def _scorers(value: Value | None) -> tuple[ScorerConfig, ...]:
+    found: list[ScorerConfig] = []
+    items = value.items() if value else []
+    if value and value.is_list and not items:
+        value.problem("expected at least one scorer, but the list is empty", f"known: {', '.join(scorers.names())}")
+    for item in items:
+        scorer = _scorer(item)
+        if scorer and any(other.name == scorer.name and other.options == scorer.options for other in found):
+            item.problem(f"the scorer `{scorer.name}` is there twice")
+        elif scorer:
+            found.append(scorer)
+    return tuple(found)
+
+
+def _scorer(item: Value) -> ScorerConfig | None:
+    if not item.is_mapping:
+        name = item.text(what="a scorer's name, or a mapping with `name`")
+        return _checked(item, ScorerConfig(name=name)) if name else None
+    section = item.section()
+    name_value, rate, options = section.need("name"), section.get("rate"), section.get("options")
+    name = name_value.text(what="a scorer's name") if name_value else ""
+    share, plain = read_rate(rate), {key: value.plain() for key, value in options.section()} if options else {}
+    if not name_value or not name:
+        return None
+    return _checked(name_value, ScorerConfig(name=name, rate=share, options=plain), options)
+
+
+def _checked(place: Value, scorer: ScorerConfig, options: Value | None = None) -> ScorerConfig | None:
+    """Build the scorer once, which loads no model, so that a wrong option is found here and not at three in the morning."""
+    if ":" not in scorer.name and scorer.name not in scorers.names():
+        place.problem(f"unknown scorer `{scorer.name}`", did_you_mean(scorer.name, scorers.names()))
+        return None
+    try:
+        scorers.create(scorer.name, scorer.options)
+    except (EvalsvcError, TypeError) as error:
+        (options or place).problem(str(error))
+        return None
+    return scorer
+
+
+def _masking(section: Section) -> MaskingConfig:
+    default, user, entities = section.get("default"), section.get("user_id"), section.get("entities")
+    only, basis = section.get("only"), MaskingPolicy()
+    patterns = _patterns(section.get("patterns"))
+    known = {*ENTITY_TYPES, *(pattern.entity_type for pattern in patterns)}
+    for item in only.items() if only else []:
+        if (name := item.text()) and name not in known:
+            item.problem(f"unknown entity type `{name}`", did_you_mean(name, known))
+    policy = MaskingPolicy(
+        default=_action(default, basis.default),
+        user_id=_action(user, basis.user_id),
+        actions=_entity_actions(entities.section(), known) if entities else {},
+        entity_types=tuple(name for name in only.texts() if name in known) if only else (),
+        patterns=patterns,
+    )
+    return MaskingConfig(policy=policy, key_env=read_env_name(section, "key_env", KEY_VARIABLE))
+
+
+def _action(value: Value | None, default: Action) -> Action:
+    return cast("Action", value.text(default, choices=ACTIONS)) if value else default
+
+
+def _entity_actions(section: Section, known: Collection[str]) -> dict[str, Action]:
+    actions: dict[str, Action] = {}
+    for entity, value in section:
+        action = _action(value, "mask")
+        if entity in known:
+            actions[entity] = action
+        else:
+            section.key_problem(entity, f"unknown entity type `{entity}`", did_you_mean(entity, known))
+    return actions
+
+
+def _patterns(value: Value | None) -> tuple[CustomPattern, ...]:
+    found: list[CustomPattern] = []
+    for item in value.items() if value else []:
+        section = item.section()
+        name, regex = section.need("name"), section.need("regex")
+        entity, expression = name.text() if name else "", regex.text(what="a regular expression") if regex else ""
+        if not (name and regex and entity and expression):
+            continue
+        pattern = CustomPattern(entity, expression)
+        try:
+            check_pattern(pattern)
+        except ConfigError as error:
+            place = name if "a name of" in str(error) else regex
+            place.problem(str(error), "single quotes keep backslashes as they are" if place is regex else "")
+            continue
+        if any(other.entity_type == entity for other in found):
+            name.problem(f"the pattern `{entity}` is there twice")
+        found.append(pattern)
+    return tuple(found)
+
+
+def _dead_letters(section: Section, source: KafkaConfig | FilesConfig | HttpConfig, root: Path) -> DeadLetterConfig:
+    ratio, least, topic = section.get("max_ratio"), section.get("min_records"), section.get("topic")
+    folder = read_path(section, "folder", root)
+    if "topic" in section and "folder" in section:
+        section.key_problem("folder", "expected `topic` or `folder`, but got both", "one place is enough")
+    if topic and not isinstance(source, KafkaConfig):
+        section.key_problem("topic", "a dead-letter topic needs a Kafka source", "use `folder` here")
+    return DeadLetterConfig(
+        max_ratio=ratio.number(0.05, low=0.0, high=1.0) if ratio else 0.05,
+        min_records=least.integer(1000, low=1) if least else 1000,
+        topic=topic.text(pattern=TOPIC, what="a topic: letters, digits, . _ and -") if topic else "",
+        folder=folder,
+    )
+
+
+def _limits(section: Section) -> Limits:
+    basis = Limits()
+    batch, flush, queued = section.get("max_batch"), section.get("flush_seconds"), section.get("queue_batches")
+    future, age = section.get("future_seconds"), section.get("age_days")
+    return Limits(
+        max_batch=batch.integer(basis.max_batch, low=1, high=100_000) if batch else basis.max_batch,
+        flush_seconds=flush.number(1.0, above=0.0, high=3600.0) if flush else basis.flush_seconds,
+        queue_batches=queued.integer(basis.queue_batches, low=1, high=1000) if queued else basis.queue_batches,
+        future_seconds=future.integer(basis.future_seconds, low=0) if future else basis.future_seconds,
+        age_days=_age(age) if age else basis.age_days,
+    )
+
+
+def _age(value: Value) -> int | None:
+    """Return the days; ``none`` accepts events of any age, as a replay of old files needs it."""
+    if not value.is_list and not value.is_mapping and value.node.value == "none":
+        return None
+    return value.integer(400, low=1)

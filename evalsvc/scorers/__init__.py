@@ -1,0 +1,138 @@
+"""The registry of scorers: names for evalsvc's own, entry points for other packages', ``module:attribute`` for yours.
+
+Nothing is imported before a scorer is created, and its packages and models not before its ``load()``. Only an operator's
+own configuration may name a ``module:attribute``, since importing a module runs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Any
+
+from evalsvc._hints import did_you_mean, nearest
+from evalsvc.errors import InputError, UnknownMetric
+from evalsvc.protocols import Scorer, ScorerFactory
+
+GROUP = "evalsvc.scorers"
+"""The entry point group in which other packages announce scorers."""
+
+KNOWN: Mapping[str, str] = MappingProxyType(
+    {
+        "bleu": "evalsvc.scorers.bleu:Bleu",
+        "chrf": "evalsvc.scorers.chrf:ChrF",
+        "rouge_l": "evalsvc.scorers.rouge:RougeL",
+        "relevance": "evalsvc.scorers.relevance:Relevance",
+        "context_support": "evalsvc.scorers.context_support:ContextSupport",
+        "introduced_pii": "evalsvc.scorers.introduced_pii:IntroducedPii",
+        "refusal": "evalsvc.scorers.refusal:Refusal",
+        "latency_ms": "evalsvc.scorers.operational:LatencyMs",
+        "time_to_first_token_ms": "evalsvc.scorers.operational:TimeToFirstTokenMs",
+        "input_tokens": "evalsvc.scorers.operational:InputTokens",
+        "output_tokens": "evalsvc.scorers.operational:OutputTokens",
+        "cost_usd": "evalsvc.scorers.operational:CostUsd",
+    }
+)
+"""evalsvc's own scorers: name → ``module:attribute``."""
+
+_ADDRESS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def names() -> tuple[str, ...]:
+    """Return every name that :func:`create` knows, entry points of installed packages included. Imports none of them.
+
+    >>> "bleu" in names()
+    True
+    """
+    return tuple(sorted({*KNOWN, *(entry.name for entry in _announced())}))
+
+
+def factory(name: str) -> ScorerFactory:
+    """Return what builds a scorer, by its name or its ``module:attribute``; imports its module.
+
+    Raises:
+        UnknownMetric: when there is no such name.
+        InputError: when the module or the attribute cannot be imported.
+    """
+    if ":" in name:
+        return _import(name, name)
+    if name in KNOWN:
+        return _import(name, KNOWN[name])
+    for entry in _announced():
+        if entry.name == name:
+            return _import(name, entry.value)
+    raise UnknownMetric(f"Expected a scorer's name or module:attribute, but got {name!r} ({did_you_mean(name, names())})")
+
+
+def create(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> Scorer:
+    """Build a scorer; no model is loaded yet.
+
+    >>> create("bleu").spec.metric
+    'bleu'
+
+    Raises:
+        UnknownMetric: when there is no such name.
+        InputError: when it cannot be imported, does not take one of the options, or is no scorer.
+    """
+    build = factory(name)
+    _check_options(name, build, options)
+    scorer = build(**options)
+    if not isinstance(scorer, Scorer):
+        raise InputError(
+            f"Expected {name!r} to build a scorer with spec, load, cost and score, but got {type(scorer).__name__}"
+        )
+    return scorer
+
+
+def option_names(build: ScorerFactory) -> tuple[str, ...] | None:
+    """Return the names of the options that a factory takes; ``None`` when it takes any.
+
+    >>> option_names(factory("chrf"))
+    ('word_order',)
+    """
+    try:
+        parameters = inspect.signature(build).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return tuple(parameter.name for parameter in parameters if parameter.kind in named)
+
+
+def _announced() -> Iterator[EntryPoint]:
+    yield from entry_points(group=GROUP)
+
+
+def _import(name: str, address: str) -> ScorerFactory:
+    if not _ADDRESS.fullmatch(address):
+        raise InputError(f"Expected a scorer as module:attribute, as in my_scorers.tone:Tone, but got {address!r}")
+    module_name, _, path = address.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ImportError as error:
+        raise InputError(
+            f"Scorer {name!r} cannot be imported: {error}; install the package that holds {module_name!r} here"
+        ) from error
+    for part in path.split("."):
+        if not hasattr(found, part):
+            near = nearest(part, [word for word in dir(found) if not word.startswith("_")])
+            raise InputError(f"Scorer {name!r}: {module_name!r} has no {path!r}" + (f"; {near}" if near else ""))
+        found = getattr(found, part)
+    if not callable(found):
+        raise InputError(f"Expected {name!r} to be a class or a function that builds a scorer, but it cannot be called")
+    return found  # type: ignore[no-any-return]
+
+
+def _check_options(name: str, build: ScorerFactory, options: Mapping[str, Any]) -> None:
+    known = option_names(build)
+    if known is None:
+        return
+    for option in options:
+        if option not in known:
+            hint = did_you_mean(option, known) or "it takes none"
+            raise InputError(f"Scorer {name!r} has no option {option!r} ({hint})")

@@ -1,0 +1,115 @@
+"""Limits of the mean of one part, by what is known of the scale.
+
+* binary: Wilson's score interval (1927), with the effective number of scores in place of n;
+* bounded: the same with a variance of R·μ(1-μ), where R <= 1 is estimated from the scores and held up by
+  :data:`PRIOR` scores' worth of the largest R that there can be, since a small sample of a bounded score can miss the
+  rare low value that decides the mean;
+* bounded below only (latency, cost): t limits on the logarithm of the mean;
+* unbounded: t limits.
+
+Clusters and unequal weights enter through R: the linearised variance of the weighted mean over that of as many
+independent scores of a binary metric with the same mean (Korn & Graubard 1998 take that ratio for proportions).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from evalsvc.stats.distributions import normal_quantile, two_sided
+from evalsvc.types import Cell
+
+PRIOR = 12.0
+
+
+class Moments(NamedTuple):
+    """The weighted mean of a part's scores, its linearised variance without finite-population factor, and counts.
+
+    ``kish`` is (Σw)²/Σw², ``units`` the number of clusters (scores, where there are none), ``worst`` the ratio R of a
+    binary metric whose clusters are all-or-nothing.
+    """
+
+    mean: float
+    variance: float
+    kish: float
+    units: int
+    worst: float
+    clustered: bool
+
+
+def moments(cells: Sequence[Cell], low: float = 0.0, width: float = 1.0) -> Moments:
+    """Return the moments of (y - low)/width with weights 1/π.
+
+    A weighted mean is a ratio, so its variance is that of the residuals: Σ_c (w_c Σ_i (y_i - mean))² / (Σw)², times
+    m/(m-1) for m clusters (Särndal, Swensson & Wretman 1992, result 5.6.2).
+    """
+    weight = math.fsum(cell.n / cell.pi for cell in cells)
+    mean = math.fsum(cell.total / cell.pi for cell in cells) / weight
+    residual = square = first = 0.0
+    units, clustered = 0, False
+    for cell in cells:
+        n, n2, ny, y2 = cell.n, float(cell.n), cell.total, cell.squares
+        square += n / cell.pi**2
+        if cell.clusters:
+            n2, ny, y2 = cell.cluster_n2, cell.cluster_ny, cell.cluster_y2
+            clustered = clustered or cell.clusters < cell.n
+        units += cell.clusters or n
+        residual += max(0.0, y2 - 2.0 * mean * ny + mean * mean * n2) / cell.pi**2
+        first += n2 / cell.pi**2
+    correction = units / (units - 1) if units > 1 else 1.0
+    kish = weight * weight / square
+    variance = correction * residual / (weight * weight) / (width * width)
+    return Moments((mean - low) / width, variance, kish, units, first / square, clustered)
+
+
+def ratio(m: Moments, binary: bool, prior: float = PRIOR) -> tuple[float, float]:
+    """Return R, the part's variance over that of ``kish`` independent binary scores, and its degrees of freedom.
+
+    The estimate is mixed with the worst case, ``prior`` units of it; the more of it is known rather than estimated, the
+    more degrees of freedom it has.
+    """
+    if binary and not m.clustered:
+        return 1.0, math.inf
+    base = m.mean * (1.0 - m.mean) / m.kish
+    if base <= 0.0 or m.units < 2:
+        return m.worst, math.inf
+    estimated = m.units * min(m.variance / base, m.worst)
+    mixed = (estimated + prior * m.worst) / (m.units + prior)
+    share = estimated / (estimated + prior * m.worst)
+    return mixed, (m.units - 1) / share**2 if share else math.inf
+
+
+def wilson(share: float, n: float, confidence: float) -> tuple[float, float]:
+    """Return Wilson's interval for a share seen in ``n`` (effective, so not necessarily whole) scores.
+
+    >>> [round(limit, 4) for limit in wilson(0.0, 20, 0.95)]
+    [0.0, 0.1611]
+    """
+    return score_limits(share, n, normal_quantile(two_sided(confidence)))
+
+
+def score_limits(share: float, n: float, critical: float) -> tuple[float, float]:
+    """Return the shares μ with |share - μ| <= critical·√(μ(1-μ)/n), which lie in [0, 1] by construction."""
+    if math.isinf(n):
+        return share, share
+    z2 = critical * critical
+    centre = (share + z2 / (2.0 * n)) / (1.0 + z2 / n)
+    half = critical / (1.0 + z2 / n) * math.sqrt(max(0.0, share * (1.0 - share)) / n + z2 / (4.0 * n * n))
+    # The ends are exact for shares of 0 and 1; rounding must not push the share itself outside.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def log_limits(mean: float, error: float, critical: float) -> tuple[float, float]:
+    """Return limits of a positive mean from its standard error, on the logarithmic scale (delta method).
+
+    Skewed positive values, such as latencies, have a sample mean and variance that are small together, which symmetric
+    limits do not allow for.
+
+    >>> [round(limit, 1) for limit in log_limits(100.0, 20.0, 1.96)]
+    [67.6, 148.0]
+    """
+    if mean <= 0.0:
+        return mean, mean
+    factor = math.exp(min(700.0, critical * error / mean))
+    return mean / factor, mean * factor

@@ -1,0 +1,236 @@
+"""Means and proportions of all traffic, from the cells of a sample of it, with intervals that hold.
+
+The target is *the events of the window*: what was offered to the design between two moments and can be scored. A
+stratum that was taken whole therefore adds nothing to the interval. Who wants the process behind the events must add
+its own variance.
+
+Each part of the domain (:mod:`evalsvc.stats.strata`) has limits of its own (:mod:`evalsvc.stats.limits`); they are
+joined by MOVER (Zou & Donner 2008): the distances between the means and their limits add up as variances do. A
+lightly sampled stratum in which no failure was seen so keeps its doubt, which a variance of 0 would hide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from evalsvc.errors import InputError
+from evalsvc.stats.distributions import t_quantile, two_sided
+from evalsvc.stats.limits import PRIOR, log_limits, moments, ratio, score_limits
+from evalsvc.stats.strata import Layout, Part, StratumKey, lay_out
+from evalsvc.types import Cell, Estimate, Scale, Window
+
+NOTHING_SCORED = "no event of this window and group was scored"
+
+
+class PartMean(NamedTuple):
+    """A part's mean with the standard error behind its limits, its degrees of freedom, and the limits by critical value."""
+
+    mean: float
+    error: float
+    degrees: float
+    limits: Callable[[float], tuple[float, float]]
+
+
+class Joined(NamedTuple):
+    """A mean over all parts with its limits, which are ``None`` where ``reason`` says why."""
+
+    value: float
+    low: float | None
+    high: float | None
+    reason: str = ""
+
+
+def estimate_mean(
+    cells: Sequence[Cell],
+    scale: Scale,
+    window: Window,
+    *,
+    offered: Mapping[StratumKey, int] | None = None,
+    rates: Mapping[StratumKey, float] | None = None,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Return the mean score of the window's scorable events, on the scale's own unit.
+
+    Args:
+        cells: sufficient statistics by stratum and π; any order, and splitting one (by cluster) changes nothing.
+        scale: decides the interval: binary, bounded, bounded below, or open.
+        window: what the cells are of.
+        offered: how many events each (stratum, design version) was offered, for *every* stratum of the domain, where
+            the domain is a union of strata; ``None`` where it cuts across them.
+        rates: the π of strata that may hold events of the domain though no cell came from them.
+        confidence: of the two-sided interval.
+
+    Returns:
+        An estimate whose ``method`` names what was done. ``value`` is None where nothing was scored; ``low`` and
+        ``high`` are None where one score, or equal scores on an open scale, leave the spread unknown.
+
+    Raises:
+        InputError: on a confidence outside (0, 1).
+
+    >>> from datetime import UTC, datetime
+    >>> day = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
+    >>> light = Cell("plan=free", 1, pi=0.01, n=20, n_abstained=0, n_failed=0, total=1, squares=1)
+    >>> whole = Cell("plan=pro", 1, pi=1.0, n=200, n_abstained=0, n_failed=0, total=100, squares=100)
+    >>> share = Scale(0.0, 1.0, "lower", binary=True)
+    >>> e = estimate_mean([light, whole], share, day, offered={("plan=free", 1): 1800, ("plan=pro", 1): 200})
+    >>> round(e.value, 3), round(e.low, 3), round(e.high, 3)
+    (0.095, 0.058, 0.261)
+    """
+    layout = lay_out(cells, offered, rates, confidence)
+    joined = join(layout, [part_mean(part, scale) for part in layout.parts], scale, confidence)
+    return answer(layout, joined, window, "mean", confidence, describe(layout, scale))
+
+
+def estimate_proportion(
+    cells: Sequence[Cell],
+    scale: Scale,
+    window: Window,
+    *,
+    offered: Mapping[StratumKey, int] | None = None,
+    rates: Mapping[StratumKey, float] | None = None,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Return the share of the window's scorable events whose score is 1: the mean of a binary metric.
+
+    Raises:
+        InputError: on a metric that is not binary, which has no such share.
+    """
+    if not scale.binary:
+        raise InputError("Expected a binary metric for a proportion, but this one is not; ask for its mean or p50")
+    estimate = estimate_mean(cells, scale, window, offered=offered, rates=rates, confidence=confidence)
+    return Estimate(**{**{f: getattr(estimate, f) for f in Estimate.__struct_fields__}, "statistic": "proportion"})
+
+
+def part_mean(part: Part, scale: Scale) -> PartMean:
+    """Return a part's mean with its limits, on the scale's own unit."""
+    left = 1.0 - part.fraction
+    if scale.low is not None and scale.high is not None:
+        return _bounded(part, scale, scale.low, scale.high - scale.low)
+    m = moments(part.cells)
+    error = math.sqrt(m.variance * left) if m.units > 1 else math.nan if left > 0.0 else 0.0
+    floor = scale.low
+    if floor is None:
+        return PartMean(m.mean, error, m.units - 1, lambda t: (m.mean - t * error, m.mean + t * error))
+
+    def limits(critical: float) -> tuple[float, float]:
+        low, high = log_limits(m.mean - floor, error, critical)
+        return floor + low, floor + high
+
+    return PartMean(m.mean, error, m.units - 1, limits)
+
+
+def _bounded(part: Part, scale: Scale, low: float, width: float) -> PartMean:
+    m = moments(part.cells, low, width)
+    m = m._replace(mean=min(1.0, max(0.0, m.mean)))
+    left = 1.0 - part.fraction
+    downward, degrees = ratio(m, scale.binary, PRIOR * m.mean)
+    upward, others = ratio(m, scale.binary, PRIOR * (1.0 - m.mean))
+    scores_below, scores_above = (m.kish / (r * left) if left > 0.0 else math.inf for r in (downward, upward))
+    # Agresti & Coull's share stands in for 0 and 1, whose variance is not 0, when degrees of freedom are shared out.
+    steady = (m.mean * m.kish + 2.0) / (m.kish + 4.0)
+    error = width * math.sqrt(steady * (1.0 - steady) / min(scores_below, scores_above))
+
+    def limits(critical: float) -> tuple[float, float]:
+        below = score_limits(m.mean, scores_below, critical)[0]
+        above = score_limits(m.mean, scores_above, critical)[1]
+        return low + width * below, low + width * above
+
+    return PartMean(low + width * m.mean, error, min(degrees, others), limits)
+
+
+def join(layout: Layout, means: Sequence[PartMean], scale: Scale, confidence: float) -> Joined | None:
+    """Return the mean over all parts with its limits; None when there is no part.
+
+    The limits are joined by MOVER, with the variance of estimated part sizes, the doubt of hidden events, and, for a
+    bounded scale, the whole range for the events of strata without any score.
+    """
+    size = layout.size
+    if not layout.parts or size <= 0.0:
+        return None
+    shares = [part.size / size for part in layout.parts]
+    value = math.fsum(share * part.mean for share, part in zip(shares, means, strict=True))
+    means = _lonely(means, value)
+    if any(math.isnan(part.error) for part in means):
+        return Joined(value, None, None, "one score tells nothing of the spread")
+    if not scale.bounded and all(p.error == 0.0 for p in means) and any(p.fraction < 1.0 for p in layout.parts):
+        return Joined(value, None, None, "all scores are equal, which tells nothing of the spread")
+    critical = t_quantile(two_sided(confidence), _satterthwaite(shares, means))
+    below = above = _size_doubt(layout, means, value) * critical**2
+    for share, part in zip(shares, means, strict=True):
+        low, high = part.limits(critical)
+        below += (share * (part.mean - low)) ** 2
+        above += (share * (high - part.mean)) ** 2
+    return _with_unknown(layout, value, math.sqrt(below), math.sqrt(above), scale)
+
+
+def _lonely(means: Sequence[PartMean], value: float) -> list[PartMean]:
+    """Give a part of one unit, on an open scale, its distance from the whole as its error, if there are other parts."""
+    if len(means) < 2:
+        return list(means)
+    return [_moved(part, abs(part.mean - value)) if math.isnan(part.error) else part for part in means]
+
+
+def _moved(part: PartMean, error: float) -> PartMean:
+    return PartMean(part.mean, error, 1.0, lambda t: (part.mean - t * error, part.mean + t * error))
+
+
+def _satterthwaite(shares: Sequence[float], means: Sequence[PartMean]) -> float:
+    variances = [(share * part.error) ** 2 for share, part in zip(shares, means, strict=True)]
+    spread = math.fsum(v * v / max(1.0, part.degrees) for v, part in zip(variances, means, strict=True))
+    return math.fsum(variances) ** 2 / spread if spread > 0.0 else math.inf
+
+
+def _size_doubt(layout: Layout, means: Sequence[PartMean], value: float) -> float:
+    """Return the variance that estimated part sizes add: the derivative by a size is (part's mean - mean)/total."""
+    size = layout.size
+    pairs = zip(layout.parts, means, strict=True)
+    return math.fsum(((mean.mean - value) / size) ** 2 * part.size_variance for part, mean in pairs)
+
+
+def _with_unknown(layout: Layout, value: float, below: float, above: float, scale: Scale) -> Joined:
+    size, total = layout.size, layout.size + layout.unknown
+    if scale.low is None or scale.high is None:
+        low, high = value - below, value + above
+        low = low if scale.low is None else max(scale.low, low)
+        if not layout.unknown:
+            return Joined(value, low, high)
+        return Joined(value, low, high, f"{layout.unknown / total:.1%} of the events lie in strata without a score: left out")
+    for events in layout.hidden:
+        share = events / (size + events)
+        below, above = math.hypot(below, share * (value - scale.low)), math.hypot(above, share * (scale.high - value))
+    known = size / total
+    low = known * max(scale.low, value - below) + (1.0 - known) * scale.low
+    high = known * min(scale.high, value + above) + (1.0 - known) * scale.high
+    reason = f"{1.0 - known:.1%} of the events lie in strata without a score: the interval holds for any value of theirs"
+    return Joined(value, min(low, value), max(high, value), reason if layout.unknown else "")
+
+
+def describe(layout: Layout, scale: Scale) -> str:
+    """Return the name of the estimator and of the interval that :func:`join` makes."""
+    estimator = "hajek" if layout.offered is None else "post-stratified"
+    clustered = any(0 < cell.clusters < cell.n for part in layout.parts for cell in part.cells)
+    limits = "wilson" if scale.binary else "bounded-score" if scale.bounded else "log-t" if scale.low is not None else "t"
+    return f"{estimator}, {limits} by part, MOVER{', clustered' if clustered else ''}"
+
+
+def answer(
+    layout: Layout, joined: Joined | None, window: Window, statistic: str, confidence: float, method: str
+) -> Estimate:
+    """Return an estimate from what was joined; without a value when nothing was scored."""
+    return Estimate(
+        value=joined.value if joined else None,
+        low=joined.low if joined else None,
+        high=joined.high if joined else None,
+        n=layout.n,
+        n_effective=layout.n_effective,
+        n_missing=layout.n_missing,
+        missing_share=layout.missing_share,
+        window=window,
+        statistic=statistic,
+        confidence=confidence,
+        method=method if joined else "",
+        offered=layout.offered,
+        reason=joined.reason if joined else NOTHING_SCORED,
+    )

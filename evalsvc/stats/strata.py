@@ -1,0 +1,200 @@
+"""From cells to *parts*: pieces of the window in which every event was taken with about the same probability.
+
+An estimate is a sum over parts of (share of the events) × (mean of the part). Where the number of offered events is
+known, a stratum is a part and its share is exact (post-stratification); where a domain cuts across strata, a part is
+one level of π and its share is estimated from the sample.
+
+Three cases need a decision, and each has a simulation in ``tests/calibration``:
+
+* *Sparse strata.* Strata with fewer than :data:`SPARSE` sampled events are pooled with others of about the same π
+  (within a factor of two), weighted by 1/π inside the pool: for equal π that is again a simple sample of the pool.
+* *Strata with offered events and no score.* What the pool cannot mend is an ``unknown`` number of events.
+* *Levels of π at which nothing of the domain was seen.* They may hide events: up to -ln(1 - confidence)/π of them at
+  the interval's confidence (the zero-count limit of a Poisson number), held in ``hidden``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from evalsvc.stats.limits import wilson
+from evalsvc.types import Cell
+
+StratumKey = tuple[str, int]
+
+SPARSE = 20
+
+
+class Part(NamedTuple):
+    """Cells of about one π, the number of scorable events that they stand for, and the share of it that was seen.
+
+    ``size`` is estimated unless every sampled event was scored in a stratum of known size; ``size_variance`` is its
+    sampling variance. ``fraction`` in [0, 1] is the sampled fraction: at 1 nothing is left to chance.
+    """
+
+    cells: tuple[Cell, ...]
+    size: float
+    size_variance: float
+    fraction: float
+
+
+class Layout(NamedTuple):
+    """The parts of a window with what they leave out. Sizes are numbers of events."""
+
+    parts: tuple[Part, ...]
+    unknown: float
+    hidden: tuple[float, ...]
+    offered: int | None
+    n: int
+    n_missing: int
+    n_effective: float
+    missing_share: float
+
+    @property
+    def size(self) -> float:
+        """How many scorable events the parts stand for."""
+        return math.fsum(part.size for part in self.parts)
+
+
+def missing(cell: Cell) -> int:
+    """Return how many sampled events of a cell have no value."""
+    return cell.n_abstained + cell.n_failed
+
+
+def sampled(cells: Iterable[Cell]) -> int:
+    """Return how many events were sampled, scored or not."""
+    return sum(cell.n + missing(cell) for cell in cells)
+
+
+def lay_out(
+    cells: Sequence[Cell],
+    offered: Mapping[StratumKey, int] | None,
+    rates: Mapping[StratumKey, float] | None,
+    confidence: float,
+) -> Layout:
+    """Return the parts of a domain.
+
+    Args:
+        cells: the domain's cells, in any order; several of one stratum and π are added up.
+        offered: events offered by (stratum, design version), for all strata of the domain, when it is a union of
+            strata; ``None`` when it cuts across them.
+        rates: π of strata from which no cell came, where it is known.
+        confidence: the level at which an unseen number of events is limited.
+    """
+    rates = rates or {}
+    if offered is None:
+        parts = [_crossing(group) for group in _by_level(cells).values() if any(cell.n for cell in group)]
+        seen = {_level(cell.pi) for cell in cells}
+        unseen: dict[int, float] = {}
+        for pi in rates.values():
+            if _level(pi) not in seen:
+                unseen[_level(pi)] = min(pi, unseen.get(_level(pi), 1.0))
+        hidden = [-math.log1p(-confidence) * (1.0 - pi) / pi for pi in unseen.values() if pi < 1.0]
+        return _summary(parts, 0.0, tuple(hidden), None, cells)
+    parts, unknown = [], 0.0
+    for population, group in _pools(cells, offered, rates):
+        made, left = _stratum(group, population, confidence)
+        parts += made
+        unknown += left
+    return _summary(parts, unknown, (), sum(offered.values()), cells)
+
+
+def _summary(
+    parts: Sequence[Part], unknown: float, hidden: tuple[float, ...], offered: int | None, cells: Sequence[Cell]
+) -> Layout:
+    weights = [(part.size / sum(1.0 / c.pi * c.n for c in part.cells), part) for part in parts]
+    first = math.fsum(part.size for part in parts)
+    second = math.fsum(scale**2 * cell.n / cell.pi**2 for scale, part in weights for cell in part.cells)
+    gone = math.fsum(missing(cell) / cell.pi for cell in cells)
+    everything = math.fsum((cell.n + missing(cell)) / cell.pi for cell in cells)
+    return Layout(
+        parts=tuple(parts),
+        unknown=unknown,
+        hidden=hidden,
+        offered=offered,
+        n=sum(cell.n for cell in cells),
+        n_missing=sum(map(missing, cells)),
+        n_effective=first**2 / second if second else 0.0,
+        missing_share=gone / everything if everything else 0.0,
+    )
+
+
+def _level(pi: float) -> int:
+    # Levels are octaves of π, since weights within a factor of two cost at most an eighth of the sample;
+    # certainty is a level of its own, which nothing may dilute.
+    return -1 if pi >= 1.0 else math.floor(-math.log2(pi))
+
+
+def _by_level(cells: Iterable[Cell]) -> dict[int, list[Cell]]:
+    groups: dict[int, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        groups[_level(cell.pi)].append(cell)
+    return groups
+
+
+def _crossing(cells: Sequence[Cell]) -> Part:
+    size = math.fsum(cell.n / cell.pi for cell in cells)
+    variance = math.fsum((cell.cluster_n2 if cell.clusters else cell.n) * (1 - cell.pi) / cell.pi**2 for cell in cells)
+    squares = math.fsum(cell.n / cell.pi**2 for cell in cells)
+    left = math.fsum(cell.n * (1 - cell.pi) / cell.pi**2 for cell in cells) / squares
+    return Part(tuple(cells), size, variance, 1.0 - left)
+
+
+def _stratum(cells: Sequence[Cell], population: int, confidence: float) -> tuple[list[Part], float]:
+    """Return the parts of one (pooled) stratum and how many of its events nothing is known about."""
+    taken, scored = sampled(cells), sum(cell.n for cell in cells)
+    if taken == 0:
+        return [], float(population)
+    population = max(population, taken)
+    fraction = taken / population
+    if scored == 0:
+        # Nothing was scorable: with enough events seen they are outside the domain, with few they may be bad luck.
+        share = wilson(0.0, taken / (1.0 - fraction), confidence)[1] if fraction < 1.0 and taken < SPARSE else 0.0
+        return [], population * share
+    groups = [group for group in _by_level(cells).values() if any(cell.n for cell in group)]
+    weight = math.fsum((cell.n + missing(cell)) / cell.pi for cell in cells)
+    if len(groups) == 1 and sampled(groups[0]) == taken:
+        ratio = math.fsum(cell.n / cell.pi for cell in cells) / weight
+        variance = population**2 * ratio * (1.0 - ratio) / taken * (1.0 - fraction)
+        return [Part(tuple(cells), population * ratio, variance, fraction)], 0.0
+    scale = population / weight
+    crossing = [_crossing(group) for group in groups]
+    return [p._replace(size=p.size * scale, size_variance=p.size_variance * scale**2) for p in crossing], 0.0
+
+
+def _pools(
+    cells: Sequence[Cell], offered: Mapping[StratumKey, int], rates: Mapping[StratumKey, float]
+) -> list[tuple[int, list[Cell]]]:
+    """Return (events offered, cells) by stratum, sparse ones pooled with their like."""
+    found: dict[StratumKey, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        found[cell.stratum, cell.design_version].append(cell)
+    whole: list[tuple[int, list[Cell]]] = []
+    by_level: dict[int, list[tuple[int, list[Cell]]]] = defaultdict(list)
+    for key in sorted({*found, *(key for key, count in offered.items() if count > 0)}):
+        group = found.get(key, [])
+        population = offered.get(key) or round(math.fsum((c.n + missing(c)) / c.pi for c in group))
+        levels = {_level(cell.pi) for cell in group} or ({_level(rates[key])} if key in rates else set())
+        if len(levels) != 1 or levels == {-1} or sampled(group) >= population:
+            whole.append((population, group))
+        else:
+            by_level[levels.pop()].append((population, group))
+    for strata in by_level.values():
+        whole += _pool(strata)
+    return whole
+
+
+def _pool(strata: list[tuple[int, list[Cell]]]) -> list[tuple[int, list[Cell]]]:
+    """Return strata of one level with the sparse ones joined, and joined to the smallest other if still sparse."""
+    strata = sorted(strata, key=lambda item: sampled(item[1]))
+    split = next((i for i, item in enumerate(strata) if sampled(item[1]) >= SPARSE), len(strata))
+    sparse, dense = strata[:split], strata[split:]
+    while dense and sparse and sum(sampled(group) for _, group in sparse) < SPARSE:
+        sparse.append(dense.pop(0))
+    if not sparse:
+        return dense
+    joined = [cell for _, group in sparse for cell in group]
+    return [(sum(population for population, _ in sparse), joined), *dense]

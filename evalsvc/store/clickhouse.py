@@ -1,0 +1,375 @@
+"""The ClickHouse store: the same SQL on a server, on the embedded engine, and over another process's bridge.
+
+Reads go to hourly rollups wherever whole hours lie in one step, after bringing those up to date that were written to
+since; raw rows answer the rest. ``docs/decisions/002-ledger-and-rollups.md`` says why the sum is exact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from evalsvc.errors import SchemaError
+from evalsvc.protocols import CellGroup, CellQuery, HistogramGroup, Offered
+from evalsvc.store import migrate, queries
+from evalsvc.store.columns import (
+    dead_letter_table,
+    event_table,
+    ledger_table,
+    mark_table,
+    score_table,
+    scorer_table,
+)
+from evalsvc.store.connections import SETTINGS, Pool
+from evalsvc.store.memory import design_conflict
+from evalsvc.store.ranks import clean, microseconds, moment
+from evalsvc.store.steps import SECOND, Grid, Hours, check_names, edge_hours, grid, whole_hours
+from evalsvc.types import Cell, KnownEvent, LedgerRow, ScorerSpec, Window, WriteBatch, utc
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from clickhouse_connect.driver.client import Client
+
+log = logging.getLogger("evalsvc.store")
+
+SETTLE_LIMIT = 2000
+"""How many buckets one read recomputes at most; what is left of its window it reads raw."""
+
+_SETTLE_TOGETHER = 200
+_KNOWN_BYTES = 40_000
+_RAW_INSERT = {**SETTINGS, "optimize_on_insert": "0"}
+Row = tuple[Any, ...]
+
+
+class ClickHouseStore:
+    """A :class:`~evalsvc.protocols.ScoreStore` in ClickHouse. Use :func:`evalsvc.store.open_store` to get one.
+
+    ``margin_seconds`` is how far the clocks of a server's replicas may differ: a bucket written to within that time
+    before its recomputation is recomputed again. Zero where one clock stamps both.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        margin_seconds: float = 0.0,
+        retention: migrate.Retention | None = None,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        """Wrap a pool of connections whose database exists; call :meth:`migrate` or :meth:`check_schema` next."""
+        self._pool = pool
+        self._margin = int(margin_seconds * SECOND)
+        self._retention = retention
+        self._on_close = on_close
+
+    # Schema.
+
+    def migrate(self, *, dry_run: bool = False) -> Sequence[str]:
+        """Bring the schema and the retention up to date; return what was done, or with ``dry_run`` would be.
+
+        Raises:
+            SchemaError: the schema is newer than this release, or an applied migration was edited.
+        """
+        from evalsvc.store.schema import release
+
+        migrations = migrate.packaged()
+        with self._pool.client() as client:
+            todo = migrate.pending(client, migrations)
+            done = [f"{migration.version:04d}_{migration.name}" for migration in todo]
+            if dry_run and todo:
+                return done
+            if not dry_run:
+                migrate.apply(client, todo, release())
+            for statement in migrate.overdue_retention(client, self._retention or migrate.Retention()):
+                done.append(statement)
+                if not dry_run:
+                    client.command(statement)
+        return done
+
+    def check_schema(self) -> None:
+        """Refuse a schema that this release does not fit.
+
+        Raises:
+            SchemaError: it is older, newer or edited; the message says what to run.
+        """
+        with self._pool.client() as client:
+            todo = migrate.pending(client, migrate.packaged())
+        if todo:
+            raise SchemaError(
+                f"The store's schema lacks {len(todo)} migration(s), from {todo[0].version:04d}_{todo[0].name} on; "
+                "run `evalsvc migrate`"
+            )
+
+    def connection(self) -> AbstractContextManager[Client]:
+        """Lend a connection of the driver, for what this class has no method for (erasure, benchmarks)."""
+        return self._pool.client()
+
+    # Writing.
+
+    def write(self, batch: WriteBatch) -> None:
+        """Make a batch durable: events, scores, their marks, dead letters, and the ledger last."""
+        if batch.events:
+            self._insert("events", event_table(batch.events))
+        if batch.scores:
+            table, marks = score_table(batch.scores)
+            self._insert("scores", table, _RAW_INSERT)
+            self._insert("marks", mark_table(marks))
+        if batch.dead_letters:
+            self._insert("dead_letters", dead_letter_table(batch.dead_letters))
+        if batch.ledger:
+            self._insert("ledger", ledger_table(batch.ledger))
+
+    def _insert(self, table: str, rows: pa.Table, settings: Mapping[str, str] = SETTINGS) -> None:
+        with self._pool.client() as client:
+            client.insert_arrow(table, rows, settings=dict(settings))
+
+    # What was read and what was offered.
+
+    def resume(self, consumer: str, partition: str, at: int | None = None) -> Sequence[LedgerRow]:
+        """Return the rows of the chunk with the greatest start (at or before ``at``); empty where there is none."""
+        scope = "consumer = {consumer:String} AND partition = {partition:String}"
+        parameters: dict[str, object] = {"consumer": clean(consumer), "partition": clean(partition)}
+        until = ""
+        if at is not None:
+            until, parameters["at"] = " AND start <= {at:UInt64}", max(at, 0)
+        sql = (
+            f"SELECT start, upto, minute, stratum, design_version, outcome, count FROM ledger FINAL WHERE {scope} "  # noqa: S608
+            f"AND start = (SELECT max(start) FROM ledger WHERE {scope}{until}) "
+            "ORDER BY minute, stratum, design_version, outcome"
+        )
+        if at is not None and at < 0:
+            return []
+        return [LedgerRow(consumer, partition, *row) for row in self._rows(sql, parameters)]
+
+    def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
+        """Return what this consumer already stored under these ids; absent ids have no entry."""
+        sql = (
+            "SELECT event_id, argMax((digest, partition, offset), rank) FROM events "
+            "WHERE consumer = {consumer:String} AND event_id IN {ids:Array(String)} GROUP BY event_id"
+        )
+        stored = {clean(name): name for name in event_ids}
+        found = {}
+        for ids in _portions(list(stored)):
+            for name, place in self._rows(sql, {"consumer": clean(consumer), "ids": ids}):
+                found[stored[name]] = KnownEvent(*place)
+        return found
+
+    def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:
+        """Return what was offered and taken by step and stratum. A minute counts in the step that it begins in."""
+        steps = grid(window, step_seconds)
+        minute = 60 * SECOND
+        mine = "" if consumer is None else " AND consumer = {consumer:String}"
+        sql = (
+            f"SELECT intDiv(minute * {minute} - {steps.start}, {steps.step}) AS step, consumer, stratum, design_version, "  # noqa: S608
+            "sum(count) AS offered, sumIf(count, outcome = 'sampled'), sumIf(count, outcome = 'duplicate') "
+            f"FROM ledger FINAL WHERE minute >= {-(-steps.start // minute)} AND minute < {-(-steps.end // minute)}{mine} "
+            "AND outcome IN ('skipped', 'sampled', 'duplicate') "
+            "GROUP BY step, consumer, stratum, design_version HAVING offered > 0 "
+            "ORDER BY step, consumer, stratum, design_version"
+        )
+        rows = self._rows(sql, {} if consumer is None else {"consumer": clean(consumer)})
+        return [Offered(steps.window(row[0]), *row[1:]) for row in rows]
+
+    # Aggregates.
+
+    def cells(self, query: CellQuery, *, raw: bool = False) -> Sequence[CellGroup]:
+        """Return sufficient statistics by step, group and stratum, ordered by all of their keys.
+
+        ``raw`` leaves the rollups aside, to check or to measure them.
+        """
+        check_names(query)
+        steps = grid(query.window, query.step_seconds)
+        if query.clusters:
+            statement = queries.clusters_statement(query, steps)
+        else:
+            statement = queries.cells_statement(query, self._plan(query.metric, steps, raw))
+        return [
+            CellGroup(window, consumer, key, version, signature, [_cell(row) for row in rows])
+            for window, consumer, key, version, signature, rows in self._groups(query, steps, statement)
+        ]
+
+    def histograms(self, query: CellQuery, *, raw: bool = False) -> Sequence[HistogramGroup]:
+        """Return weighted histograms by step and group, on the bins of :mod:`evalsvc.stats.quantile`.
+
+        ``raw`` leaves the rollups aside, to check or to measure them.
+        """
+        check_names(query)
+        steps = grid(query.window, query.step_seconds)
+        statement = queries.histograms_statement(query, self._plan(query.metric, steps, raw))
+        return [
+            HistogramGroup(
+                window,
+                consumer,
+                key,
+                version,
+                signature,
+                {row[:3]: dict(zip(*row[4], strict=True)) for row in rows if row[4][0]},
+                sum(row[3] for row in rows),
+            )
+            for window, consumer, key, version, signature, rows in self._groups(query, steps, statement)
+        ]
+
+    def _groups(
+        self, query: CellQuery, steps: Grid, statement: queries.Statement
+    ) -> Iterator[tuple[Window, str, dict[str, str], int, str, list[Row]]]:
+        """Cut ordered rows into groups; what is left of a row is (stratum, design version, π, sums…)."""
+        width = 2 + len(query.by)
+        windows: dict[int, Window] = {}
+        rows = self._rows(statement.sql, statement.parameters, queries.FINAL_SETTINGS)
+        for head, members in groupby(rows, key=lambda row: row[: width + 2]):
+            window = windows.get(head[0]) or windows.setdefault(head[0], steps.window(head[0]))
+            key = dict(zip(query.by, head[2:width], strict=True))
+            yield window, head[1], key, head[width], head[width + 1], [row[width + 2 :] for row in members]
+
+    def _plan(self, metric: str, steps: Grid, raw: bool) -> queries.Plan:
+        """Decide what the rollup may answer, after recomputing what it may not yet."""
+        hours = None if raw else whole_hours(steps)
+        if hours is None:
+            return queries.Plan(steps, None, frozenset())
+        stale = self._settle_within(metric, hours)
+        return queries.Plan(steps, hours, frozenset(edge_hours(steps, hours) | stale))
+
+    # Rollups.
+
+    def settle(self, limit: int | None = None) -> int:
+        """Recompute every bucket that was written to since its last recomputation; return how many (at most ``limit``).
+
+        Reads do this for their own window; a worker that calls it now and then keeps them short.
+        """
+        done = 0
+        while limit is None or done < limit:
+            most = SETTLE_LIMIT if limit is None else min(SETTLE_LIMIT, limit - done)
+            buckets = self._dirty(None, None, most)
+            self._recompute(buckets)
+            done += len(buckets)
+            if len(buckets) < most:
+                break
+        return done
+
+    def _settle_within(self, metric: str, hours: Hours) -> set[int]:
+        """Recompute a metric's dirty hours, the newest first; return those that were too many."""
+        buckets = self._dirty(metric, hours, SETTLE_LIMIT + 1)
+        self._recompute(buckets[:SETTLE_LIMIT])
+        if len(buckets) <= SETTLE_LIMIT:
+            return set()
+        return {second for _, _, second in self._dirty(metric, hours, 0)}
+
+    def _dirty(self, metric: str | None, hours: Hours | None, limit: int) -> list[tuple[str, str, int]]:
+        statement = queries.dirty_statement(metric, hours, self._margin, limit)
+        return self._rows(statement.sql, statement.parameters)
+
+    def _recompute(self, buckets: Sequence[tuple[str, str, int]]) -> None:
+        grouped: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for metric, consumer, second in buckets:
+            grouped[(metric, consumer)].append(second)
+        for (metric, consumer), seconds in grouped.items():
+            for place in range(0, len(seconds), _SETTLE_TOGETHER):
+                self._recompute_hours(metric, consumer, seconds[place : place + _SETTLE_TOGETHER])
+        if buckets:
+            log.debug("settled buckets=%d", len(buckets))
+
+    def _recompute_hours(self, metric: str, consumer: str, seconds: Sequence[int]) -> None:
+        with self._pool.client() as client:
+            # Taken before the read begins: what is written after it leaves a mark that is later.
+            version = client.query("SELECT toUnixTimestamp64Micro(now64(6))").result_rows[0][0]
+            statement = queries.settle_statement(metric, consumer, seconds, version)
+            client.command(
+                statement.sql,
+                parameters=statement.parameters,
+                settings={**SETTINGS, **queries.FINAL_SETTINGS},
+            )
+
+    # Scorers and designs.
+
+    def metrics(self) -> Sequence[ScorerSpec]:
+        """Return the scorers that have written here, every version, by metric, version and signature."""
+        rows = self._rows("SELECT spec FROM scorers FINAL ORDER BY metric, version, signature")
+        return [msgspec.json.decode(text, type=ScorerSpec) for (text,) in rows]
+
+    def record_scorers(self, specs: Sequence[ScorerSpec]) -> None:
+        """Remember what these scorers mean; the last description of a version stays."""
+        held = set(self.metrics())
+        fresh = list(
+            {(spec.metric, spec.version, spec.signature): spec for spec in specs if spec not in held}.values()
+        )
+        if fresh:
+            self._insert("scorers", scorer_table(fresh))
+
+    def record_design(self, consumer: str, version: int, effective_from: datetime, design: str) -> None:
+        """Remember a sampling design.
+
+        Raises:
+            InputError: where that version of the consumer's design is already recorded with other content.
+        """
+        since = utc(effective_from)
+        content = (version, since, design)
+        if not self._recorded(consumer, version):
+            digest = hashlib.sha256(f"{microseconds(since)}\0{design}".encode()).hexdigest()
+            with self._pool.client() as client:
+                client.insert(
+                    "designs",
+                    [[consumer, version, since, design, digest]],
+                    column_names=["consumer", "version", "effective_from", "design", "digest"],
+                    settings=SETTINGS,
+                )
+        if self._recorded(consumer, version) != content:
+            raise design_conflict(consumer, version)
+
+    def _recorded(self, consumer: str, version: int) -> tuple[int, datetime, str] | None:
+        return next((row for row in self.designs(consumer) if row[0] == version), None)
+
+    def designs(self, consumer: str) -> Sequence[tuple[int, datetime, str]]:
+        """Return (version, effective_from, design JSON) of a consumer, oldest first.
+
+        Of two contents that raced for one version, the first written counts.
+        """
+        sql = (
+            "SELECT version, toUnixTimestamp64Micro(effective_from), design FROM designs WHERE consumer = {consumer:String} "
+            "ORDER BY version, written_at, digest LIMIT 1 BY version"
+        )
+        rows = self._rows(sql, {"consumer": clean(consumer)})
+        return [(version, moment(since), text) for version, since, text in rows]
+
+    def close(self) -> None:
+        """Release connections and, where it is this process's own, the folder. May be called twice."""
+        self._pool.close()
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
+
+    def _rows(
+        self,
+        sql: str,
+        parameters: Mapping[str, object] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> list[Any]:
+        with self._pool.client() as client:
+            found = client.query(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
+            return list(found.result_rows)
+
+
+def _cell(row: Row) -> Cell:
+    stratum, design_version, pi, n, abstained, failed, total, squares, low, high, *clusters = row
+    edges = (low, high) if n else (None, None)
+    return Cell(stratum, design_version, pi, n, abstained, failed, total, squares, *edges, *clusters)
+
+
+def _portions(ids: Sequence[str]) -> Iterator[list[str]]:
+    """Cut ids into lists that fit a request's address."""
+    portion, size = list[str](), 0
+    for name in ids:
+        if portion and (size > _KNOWN_BYTES or len(portion) >= 2000):
+            yield portion
+            portion, size = [], 0
+        portion.append(name)
+        size += 3 * len(name.encode()) + 8
+    if portion:
+        yield portion

@@ -1,0 +1,148 @@
+"""Connections to ClickHouse: a small pool, and every failure of the driver as one of ours, with what to do about it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from evalsvc.errors import SchemaError, StoreError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+log = logging.getLogger("evalsvc.store")
+
+Connect = Callable[[], "Client"]
+
+# async_insert would answer before rows are visible, and a deduplicated block would swallow a dirty mark.
+SETTINGS: dict[str, str] = {
+    "async_insert": "0",
+    "insert_deduplicate": "0",
+    "max_partitions_per_insert_block": "0",
+}
+
+_ADVICE = {
+    159: "it took too long; narrow the window, or raise max_execution_time",
+    202: "too many queries run at once; try again, or raise max_concurrent_queries",
+    209: "the network timed out",
+    210: "the network failed",
+    236: "the server is shutting down",
+    241: "the engine is out of memory; narrow the window, or give it more (max_server_memory_usage)",
+    242: "the table is read-only: the replica lost its coordinator",
+    243: "the disk is full; free space, or lower the retention of events and scores",
+    252: "merges lag behind inserts (too many parts); write larger batches, or wait",
+    285: "too few replicas answered",
+    319: "the outcome of the insert is unknown",
+    394: "the query was cancelled",
+    439: "no thread could be started",
+    999: "the coordinator (Keeper) does not answer",
+}
+_SCHEMA = {16: "column", 47: "column", 60: "table", 81: "database"}
+_REFUSED = {192, 193, 194, 291, 497, 516}
+_DISK_FULL = re.compile(r"No space left on device|NOT_ENOUGH_SPACE|errno: 28|Disk quota exceeded")
+_VERSION = re.compile(r"\s*\(version [^)]*\)|\(for url [^)]*\)")
+
+
+class Pool:
+    """Connections that threads borrow. A connection that failed is closed, not lent again."""
+
+    def __init__(self, connect: Connect, keep: int = 8) -> None:
+        """Connect lazily through ``connect``; keep at most ``keep`` idle."""
+        self._connect, self._keep = connect, keep
+        self._idle: list[Client] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """Lend a connection for one or more calls; what the driver raises inside comes out as ours.
+
+        Raises:
+            StoreUnavailable: trying again may help.
+            SchemaError: a table, column or database is missing.
+            StoreError: anything else that the database refuses.
+        """
+        with translated():
+            client = self._take()
+            try:
+                yield client
+            except BaseException:
+                self._discard(client)
+                raise
+            self._give(client)
+
+    def _take(self) -> Client:
+        with self._lock:
+            if self._closed:
+                raise StoreError("Expected an open store, but it was closed; open it again")
+            if self._idle:
+                return self._idle.pop()
+        return self._connect()
+
+    def _give(self, client: Client) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < self._keep:
+                self._idle.append(client)
+                return
+        client.close()
+
+    @staticmethod
+    def _discard(client: Client) -> None:
+        try:
+            client.close()
+        except Exception as error:  # the failure that led here is the one to report
+            log.debug("closing_failed_connection error=%s", type(error).__name__)
+
+    def close(self) -> None:
+        """Close idle connections; lent ones close when they are given back. May be called twice."""
+        with self._lock:
+            self._closed, idle, self._idle = True, self._idle, []
+        for client in idle:
+            client.close()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise what the driver raises as an :class:`~evalsvc.errors.StoreError` that says what to do."""
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    try:
+        yield
+    except ClickHouseError as error:
+        raise as_store_error(error) from error
+    except OSError as error:
+        raise StoreUnavailable(
+            f"The store cannot be reached or written: {error.strerror or error}"
+        ) from error
+
+
+def as_store_error(error: Exception) -> StoreError:
+    """Return the error of ours that a driver's error means."""
+    from clickhouse_connect.driver.exceptions import OperationalError, StreamFailureError
+
+    code = getattr(error, "code", None)
+    text = _brief(str(error))
+    if _DISK_FULL.search(str(error)):
+        return StoreUnavailable(f"The store cannot write: {_ADVICE[243]} ({text})")
+    if code in _ADVICE:
+        return StoreUnavailable(f"The store does not answer now: {_ADVICE[code]} ({text})")
+    if code in _SCHEMA:
+        return SchemaError(f"The store lacks a {_SCHEMA[code]}: run `evalsvc migrate` ({text})")
+    if code in _REFUSED:
+        return StoreError(
+            f"The store refuses this user: check user, password and grants in `store:` ({text})"
+        )
+    if isinstance(error, (OperationalError, StreamFailureError)) and not code:
+        return StoreUnavailable(
+            f"The store does not answer: is it running, and is its address right? ({text})"
+        )
+    return StoreError(f"The store refused a statement: {text}")
+
+
+def _brief(text: str) -> str:
+    line = _VERSION.sub("", text.strip().splitlines()[0] if text.strip() else "no message")
+    return line if len(line) <= 300 else f"{line[:297]}..."

@@ -1,0 +1,250 @@
+"""The reference store: plain Python, in memory, the same contract. For tests, notebooks and dry runs.
+
+Every other store must answer as this one does (``evalsvc.testing.check_store``); it is written to be read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from evalsvc.errors import InputError
+from evalsvc.protocols import CellGroup, CellQuery, HistogramGroup, Offered
+from evalsvc.stats.quantile import bin_of
+from evalsvc.store.ranks import event_rank, microseconds, score_rank
+from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_of, grid, selects
+from evalsvc.types import Cell, KnownEvent, LedgerRow, Score, ScorerSpec, Window, WriteBatch, utc
+
+_GroupKey = tuple[int, str, tuple[str, ...], int, str]
+_CellKey = tuple[str, int, float]
+_LedgerKey = tuple[str, str, int, int, str, int, str]
+K = TypeVar("K")
+V = TypeVar("V")
+_OFFERED = ("skipped", "sampled", "duplicate")
+
+
+class MemoryStore:
+    """A :class:`~evalsvc.protocols.ScoreStore` in this process's memory; nothing outlives it.
+
+    >>> MemoryStore().metrics()
+    []
+    """
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._lock = threading.RLock()
+        self._scores: dict[tuple[object, ...], tuple[int, Score]] = {}
+        self._events: dict[tuple[str, str], tuple[int, KnownEvent]] = {}
+        self._ledger: dict[_LedgerKey, LedgerRow] = {}
+        self._specs: dict[tuple[str, int, str], ScorerSpec] = {}
+        self._designs: dict[tuple[str, int], tuple[datetime, str]] = {}
+        self.dead_letters: dict[tuple[str, str, int], object] = {}
+
+    def write(self, batch: WriteBatch) -> None:
+        """Keep a batch; of two versions of a row the same one stays, whatever their order."""
+        with self._lock:
+            for kept in batch.events:
+                sample = kept.sample
+                rank = event_rank(sample.partition, sample.offset)
+                known = KnownEvent(kept.digest, sample.partition, sample.offset)
+                _keep(self._events, (sample.consumer, sample.event.event_id), rank, known)
+            for score in batch.scores:
+                place = (
+                    score.subject.application,
+                    microseconds(score.subject.occurred_at) // (HOUR_SECONDS * SECOND),
+                )
+                _keep(self._scores, (*score.identity, *place), score_rank(score), score)
+            for letter in batch.dead_letters:
+                self.dead_letters[(letter.consumer, letter.partition, letter.offset)] = letter
+            for row in batch.ledger:
+                self._keep_ledger(row)
+
+    def _keep_ledger(self, row: LedgerRow) -> None:
+        key = (
+            row.consumer,
+            row.partition,
+            row.start,
+            row.minute,
+            row.stratum,
+            row.design_version,
+            row.outcome,
+        )
+        held = self._ledger.get(key)
+        if held is None or row.upto >= held.upto:
+            self._ledger[key] = row
+
+    def resume(self, consumer: str, partition: str, at: int | None = None) -> Sequence[LedgerRow]:
+        """Return the rows of the chunk with the greatest start (at or before ``at``); empty where there is none."""
+        with self._lock:
+            rows = [
+                row
+                for row in self._ledger.values()
+                if row.consumer == consumer and row.partition == partition and (at is None or row.start <= at)
+            ]
+        last = max((row.start for row in rows), default=0)
+        chunk = [row for row in rows if row.start == last]
+        return sorted(chunk, key=lambda row: (row.minute, row.stratum, row.design_version, row.outcome))
+
+    def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
+        """Return what this consumer already stored under these ids; absent ids have no entry."""
+        with self._lock:
+            found = ((name, self._events.get((consumer, name))) for name in event_ids)
+            return {name: entry[1] for name, entry in found if entry is not None}
+
+    def cells(self, query: CellQuery) -> Sequence[CellGroup]:
+        """Return sufficient statistics by step, group and stratum, ordered by all of their keys."""
+        steps = grid(query.window, query.step_seconds)
+        return [
+            CellGroup(
+                steps.window(key[0]),
+                key[1],
+                dict(zip(query.by, key[2], strict=True)),
+                key[3],
+                key[4],
+                [_cell(*cell_key, scores, query.clusters) for cell_key, scores in sorted(members.items())],
+            )
+            for key, members in sorted(self._grouped(query, steps).items())
+        ]
+
+    def histograms(self, query: CellQuery) -> Sequence[HistogramGroup]:
+        """Return weighted histograms by step and group, on the bins of :mod:`evalsvc.stats.quantile`."""
+        steps = grid(query.window, query.step_seconds)
+        return [
+            HistogramGroup(
+                steps.window(key[0]),
+                key[1],
+                dict(zip(query.by, key[2], strict=True)),
+                key[3],
+                key[4],
+                {
+                    cell: counted
+                    for cell, scores in sorted(members.items())
+                    if (counted := _histogram(scores))
+                },
+                sum(score.status != "ok" for scores in members.values() for score in scores),
+            )
+            for key, members in sorted(self._grouped(query, steps).items())
+        ]
+
+    def _grouped(self, query: CellQuery, steps: Grid) -> dict[_GroupKey, dict[_CellKey, list[Score]]]:
+        check_names(query)
+        groups: dict[_GroupKey, dict[_CellKey, list[Score]]] = defaultdict(lambda: defaultdict(list))
+        with self._lock:
+            held = [score for _, score in self._scores.values() if score.metric == query.metric]
+        for score in held:
+            subject = score.subject
+            moment = microseconds(subject.occurred_at)
+            if steps.start <= moment < steps.end and selects(query.where, subject):
+                values = tuple(column_of(subject, name) for name in query.by)
+                key = (steps.step_of(moment), subject.consumer, values, score.scorer_version, score.signature)
+                groups[key][(subject.stratum, subject.design_version, score.pi)].append(score)
+        return groups
+
+    def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:
+        """Return what was offered and taken by step and stratum. A minute counts in the step that it begins in."""
+        steps = grid(window, step_seconds)
+        counts: dict[tuple[int, str, str, int], Counter[str]] = defaultdict(Counter)
+        with self._lock:
+            rows = list(self._ledger.values())
+        for row in rows:
+            moment = row.minute * 60 * SECOND
+            wanted = consumer in (None, row.consumer) and row.outcome in _OFFERED
+            if wanted and steps.start <= moment < steps.end:
+                key = (steps.step_of(moment), row.consumer, row.stratum, row.design_version)
+                counts[key][row.outcome] += row.count
+        return [
+            Offered(steps.window(key[0]), *key[1:], found.total(), found["sampled"], found["duplicate"])
+            for key, found in sorted(counts.items())
+            if found.total()
+        ]
+
+    def metrics(self) -> Sequence[ScorerSpec]:
+        """Return the scorers that have written here, every version, by metric, version and signature."""
+        with self._lock:
+            return [spec for _, spec in sorted(self._specs.items(), key=lambda item: item[0])]
+
+    def record_scorers(self, specs: Sequence[ScorerSpec]) -> None:
+        """Remember what these scorers mean; the last description of a version stays."""
+        with self._lock:
+            self._specs.update({(spec.metric, spec.version, spec.signature): spec for spec in specs})
+
+    def record_design(self, consumer: str, version: int, effective_from: datetime, design: str) -> None:
+        """Remember a sampling design.
+
+        Raises:
+            InputError: where that version of the consumer's design is already recorded with other content.
+        """
+        with self._lock:
+            held = self._designs.setdefault((consumer, version), (utc(effective_from), design))
+        if held != (utc(effective_from), design):
+            raise design_conflict(consumer, version)
+
+    def designs(self, consumer: str) -> Sequence[tuple[int, datetime, str]]:
+        """Return (version, effective_from, design JSON) of a consumer, oldest first."""
+        with self._lock:
+            held = sorted(self._designs.items(), key=lambda item: item[0])
+        return [(version, since, text) for (name, version), (since, text) in held if name == consumer]
+
+    def settle(self) -> int:
+        """Bring rollups up to date: there are none here. Returns 0."""
+        return 0
+
+    def close(self) -> None:
+        """Release nothing. May be called twice."""
+
+
+def design_conflict(consumer: str, version: int) -> InputError:
+    """Return the error for a design version that is recorded with other content."""
+    return InputError(
+        f"Expected version {version} of consumer {consumer!r}'s sampling design to equal the recorded one, but it "
+        "differs; a changed design needs a new version, since π of stored scores refers to the recorded one"
+    )
+
+
+def _keep(held: dict[K, tuple[int, V]], key: K, rank: int, value: V) -> None:
+    old = held.get(key)
+    if old is None or rank >= old[0]:
+        held[key] = (rank, value)
+
+
+def _cell(stratum: str, design_version: int, pi: float, scores: Sequence[Score], clusters: bool) -> Cell:
+    values = [score.value for score in scores if score.value is not None]
+    status = Counter(score.status for score in scores)
+    return Cell(
+        stratum,
+        design_version,
+        pi,
+        len(values),
+        status["abstained"],
+        status["failed"],
+        sum(values, 0.0),
+        sum((value * value for value in values), 0.0),
+        min(values, default=None),
+        max(values, default=None),
+        *(_cluster_moments(scores) if clusters else ()),
+    )
+
+
+def _cluster_moments(scores: Sequence[Score]) -> tuple[int, float, float, float]:
+    sums: dict[str, tuple[int, float]] = {}
+    for score in scores:
+        if score.value is not None:
+            name = score.subject.session_id or score.subject.event_id
+            n, total = sums.get(name, (0, 0.0))
+            sums[name] = (n + 1, total + score.value)
+    found = sums.values()
+    return (
+        len(sums),
+        float(sum(n * n for n, _ in found)),
+        sum((n * total for n, total in found), 0.0),
+        sum((total * total for _, total in found), 0.0),
+    )
+
+
+def _histogram(scores: Sequence[Score]) -> dict[int, int]:
+    return dict(
+        sorted(Counter(bin_of(score.value) for score in scores if score.value is not None).items())
+    )

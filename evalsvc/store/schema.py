@@ -1,0 +1,159 @@
+"""The tables as this release expects them; a test holds them against what the migrations make."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import NamedTuple
+
+TEXT = "LowCardinality(String)"
+MOMENT = "DateTime64(6, 'UTC')"
+SECONDS = "DateTime('UTC')"
+
+
+class Table(NamedTuple):
+    """A table's columns in their order, its sorting key and its engine."""
+
+    columns: dict[str, str]
+    order: str
+    engine: str = "ReplacingMergeTree"
+    partition: str = ""
+
+
+_PLACE = {"stratum": TEXT, "design_version": "UInt32", "pi": "Float64"}
+_SUMS = {name: "Array(UInt64)" for name in ("n", "n_abstained", "n_failed")}
+_MOMENTS = {name: "Array(Float64)" for name in ("total", "squares", "minimum", "maximum")}
+
+TABLES: dict[str, Table] = {
+    "migrations": Table(
+        {
+            "version": "UInt32",
+            "name": "String",
+            "checksum": "String",
+            "release": "String",
+            "applied_at": MOMENT,
+        },
+        "version, checksum",
+    ),
+    "events": Table(
+        {
+            "consumer": TEXT,
+            "event_id": "String",
+            "occurred_at": MOMENT,
+            "kind": TEXT,
+            "application": TEXT,
+            "model": TEXT,
+            "model_version": TEXT,
+            "segments": TEXT,
+            **{name: "String" for name in ("session_id", "user_id", "subject_id", "trace_id")},
+            **_PLACE,
+            "draw": "UInt64",
+            "partition": TEXT,
+            "offset": "Int64",
+            "digest": "String",
+            "event": "String",
+            "written_at": SECONDS,
+            "rank": "UInt64",
+        },
+        "consumer, event_id",
+        partition="toYYYYMM(occurred_at)",
+    ),
+    "scores": Table(
+        {
+            "metric": TEXT,
+            "application": TEXT,
+            "occurred_at": MOMENT,
+            "consumer": TEXT,
+            "event_id": "String",
+            "scorer_version": "UInt32",
+            "signature": TEXT,
+            "model": TEXT,
+            "model_version": TEXT,
+            "segments": TEXT,
+            "session_id": "String",
+            **_PLACE,
+            "status": "Enum8('failed' = 0, 'abstained' = 1, 'ok' = 2)",
+            "value": "Nullable(Float64)",
+            "reason": TEXT,
+            "detail": "String",
+            "written_at": SECONDS,
+            "rank": "UInt64",
+        },
+        "metric, application, toStartOfHour(occurred_at), consumer, event_id, scorer_version, signature",
+        partition="toYYYYMM(occurred_at)",
+    ),
+    "marks": Table(
+        {"metric": TEXT, "consumer": TEXT, "hour": SECONDS, "marked_at": MOMENT}, "metric, consumer, hour"
+    ),
+    "rollup": Table(
+        {
+            "metric": TEXT,
+            "consumer": TEXT,
+            "hour": SECONDS,
+            "version": MOMENT,
+            **{name: f"Array({TEXT})" for name in ("application", "model", "model_version", "segments")},
+            "scorer_version": "Array(UInt32)",
+            "signature": f"Array({TEXT})",
+            "stratum": f"Array({TEXT})",
+            "design_version": "Array(UInt32)",
+            "pi": "Array(Float64)",
+            **_SUMS,
+            **_MOMENTS,
+            "bins": "Array(Array(Int32))",
+            "counts": "Array(Array(UInt64))",
+        },
+        "metric, consumer, hour",
+        partition="toYYYYMM(hour)",
+    ),
+    "dead_letters": Table(
+        {
+            "consumer": TEXT,
+            "partition": TEXT,
+            "offset": "Int64",
+            "received_at": MOMENT,
+            "reason": TEXT,
+            "message": "String",
+            "size": "UInt64",
+            "digest": "String",
+            "written_at": SECONDS,
+        },
+        "consumer, partition, offset",
+    ),
+    "ledger": Table(
+        {
+            "consumer": TEXT,
+            "partition": TEXT,
+            "start": "UInt64",
+            "minute": "Int64",
+            "stratum": TEXT,
+            "design_version": "UInt32",
+            "outcome": TEXT,
+            "upto": "UInt64",
+            "count": "UInt64",
+            "written_at": SECONDS,
+        },
+        "consumer, partition, start, minute, stratum, design_version, outcome",
+    ),
+    "designs": Table(
+        {
+            "consumer": TEXT,
+            "version": "UInt32",
+            "effective_from": MOMENT,
+            "design": "String",
+            "digest": "String",
+            "written_at": MOMENT,
+        },
+        "consumer, version, digest",
+    ),
+    "scorers": Table(
+        {"metric": TEXT, "version": "UInt32", "signature": "String", "spec": "String", "written_at": MOMENT},
+        "metric, version, signature",
+    ),
+}
+
+
+def release() -> str:
+    """Return this release's version, as the migrations table records it."""
+    try:
+        return metadata.version("evalsvc")
+    except metadata.PackageNotFoundError:
+        return "unreleased"

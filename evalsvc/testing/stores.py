@@ -1,0 +1,388 @@
+"""Contract checks for stores: what any :class:`~evalsvc.protocols.ScoreStore` must hold, in any order of deliveries.
+
+Each check takes an empty store and raises ``AssertionError`` with what was promised and what came::
+
+    from evalsvc.testing.stores import check_store
+
+    def test_my_store() -> None:
+        check_store(lambda: MyStore())
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from evalsvc.errors import InputError
+from evalsvc.protocols import CellGroup, CellQuery, ScoreStore
+from evalsvc.stats.quantile import bin_of
+from evalsvc.types import (
+    DeadLetter,
+    Event,
+    KeptEvent,
+    KnownEvent,
+    LedgerOutcome,
+    LedgerRow,
+    Sample,
+    Scale,
+    Score,
+    ScorerSpec,
+    Status,
+    Subject,
+    Window,
+    WriteBatch,
+)
+
+MIDNIGHT = datetime(2026, 3, 29, tzinfo=UTC)
+"""A Sunday on which Europe's clocks change: a store that thinks in local hours shows it."""
+
+DAY = Window(MIDNIGHT, MIDNIGHT + timedelta(days=1))
+HOUR = 3600
+
+
+def check_store(factory: Callable[[], ScoreStore]) -> None:
+    """Run every check, each on a fresh, empty store of ``factory``, which it closes."""
+    for check in STORE_CHECKS:
+        store = factory()
+        try:
+            check(store)
+        finally:
+            store.close()
+
+
+def make_subject(index: int, **changes: object) -> Subject:
+    """Return the facts of the ``index``-th event: a pure function of it, as of a real event's id.
+
+    Events come every 7 minutes from :data:`MIDNIGHT`; applications, versions, languages and strata alternate.
+    """
+    facts: dict[str, object] = {
+        "event_id": f"event-{index}",
+        "occurred_at": MIDNIGHT + timedelta(minutes=7 * index, microseconds=index),
+        "consumer": "quality",
+        "application": f"app-{index % 3}",
+        "model": "model",
+        "model_version": f"v{index % 2}",
+        "segments": {"language": "de"} if index % 2 else {"language": "en", "tier": f"t{index % 5}"},
+        "session_id": f"session-{index // 4}" if index % 5 else "",
+        "stratum": f"stratum-{index % 2}",
+        "design_version": 1,
+    }
+    return Subject(**{**facts, **changes})  # type: ignore[arg-type]
+
+
+def make_score(
+    index: int,
+    value: float | None = 0.5,
+    metric: str = "quality",
+    status: Status | None = None,
+    subject: Subject | None = None,
+    reason: str = "no answer",
+) -> Score:
+    """Return a score of the ``index``-th event; without a value it is ``abstained``, or what ``status`` says."""
+    pi = 0.25 if index % 2 else 1.0
+    state: Status = status or ("abstained" if value is None else "ok")
+    why = reason if value is None else ""
+    return Score(subject or make_subject(index), metric, 1, "options:none", pi, state, value, why)
+
+
+def check_same_score_counts_once(store: ScoreStore) -> None:
+    """Written twice, re-cut and shuffled, scores change no aggregate: raw or rolled up."""
+    scores = [make_score(index, index % 8 / 8) for index in range(120)]
+    _write(store, scores)
+    before = _both(store)
+    shuffled = random.Random(7).sample(scores, len(scores))  # noqa: S311
+    for start in range(0, len(shuffled), 37):
+        _write(store, shuffled[start : start + 37])
+    _expect("aggregates after redelivery with other boundaries", before, _both(store))
+    _expect("the number of scores", 120, _n(before[0]))
+
+
+def check_order_of_versions_is_no_matter(store: ScoreStore) -> None:
+    """Of versions of one score the same one stays, whichever came first: ok before abstained before failed."""
+    orders: list[tuple[int, ...]] = [(0, 1, 2), (2, 1, 0), (1, 2, 0)]
+    for index, order in enumerate(orders):
+        subject = make_subject(0, event_id=f"order-{index}", application=f"order-{index}")
+        versions = [
+            make_score(0, None, status="failed", subject=subject),
+            make_score(0, None, status="abstained", subject=subject),
+            make_score(0, 0.75, subject=subject),
+        ]
+        for place in order:
+            _write(store, [versions[place]])
+    for pair, twins in enumerate(((0.25, 0.5), (0.5, 0.25))):
+        for value in twins:
+            subject = make_subject(0, event_id="twin", application=f"twin-{pair}")
+            _write(store, [make_score(0, value, subject=subject)])
+    groups = store.cells(CellQuery("quality", DAY, HOUR, ("application",)))
+    totals = {group.key["application"]: [(c.n, c.n_abstained, c.n_failed, c.total) for c in group.cells] for group in groups}
+    for index in range(3):
+        _expect(f"what stays of three versions in order {orders[index]}", [(1, 0, 0, 0.75)], totals[f"order-{index}"])
+    _expect("what stays of two ok values in either order", totals["twin-0"], totals["twin-1"])
+
+
+def check_unscored_is_counted(store: ScoreStore) -> None:
+    """Abstained and failed scores are counted beside the values and never enter a sum."""
+    _write(store, [make_score(0, 1.0), make_score(2, None), make_score(4, None, status="failed")])
+    (group,) = store.cells(CellQuery("quality", DAY, 24 * HOUR))
+    (cell,) = group.cells
+    found = (cell.n, cell.n_abstained, cell.n_failed, cell.total, cell.squares, cell.minimum, cell.maximum)
+    _expect("n, abstained, failed, Σ, Σ², minimum, maximum", (1, 1, 1, 1.0, 1.0, 1.0, 1.0), found)
+    _write(store, [make_score(0, None, metric="silent")])
+    (group,) = store.cells(CellQuery("silent", DAY, 24 * HOUR))
+    found = (group.cells[0].n, group.cells[0].minimum, group.cells[0].maximum)
+    _expect("n and extremes where nothing was scored", (0, None, None), found)
+
+
+def check_windows_are_half_open(store: ScoreStore) -> None:
+    """A moment on a boundary belongs to the later step, and steps count from the window's start."""
+    noon = MIDNIGHT + timedelta(hours=12)
+    moments = [noon - timedelta(microseconds=1), noon, noon + timedelta(minutes=30), noon + timedelta(hours=1)]
+    subjects = [
+        make_subject(0, event_id=f"edge-{place}", occurred_at=moment) for place, moment in enumerate(moments)
+    ]
+    _write(store, [make_score(0, 2.0**place, subject=subject) for place, subject in enumerate(subjects)])
+    for start, end, step, expected in (
+        (noon, noon + timedelta(hours=1), HOUR, {noon: 6.0}),
+        (noon - timedelta(hours=1), noon + timedelta(hours=2), HOUR, {noon - timedelta(hours=1): 1.0, noon: 6.0, noon + timedelta(hours=1): 8.0}),
+        (noon - timedelta(minutes=30), noon + timedelta(hours=3), 5400, {noon - timedelta(minutes=30): 7.0, noon + timedelta(hours=1): 8.0}),
+        (noon, noon + timedelta(minutes=31), 900, {noon: 2.0, noon + timedelta(minutes=30): 4.0}),
+    ):
+        groups = store.cells(CellQuery("quality", Window(start, end), step))
+        found = {group.window.start: sum(cell.total for cell in group.cells) for group in groups}
+        _expect(f"sums by step of {step} s from {start.time()} to {end.time()}", expected, found)
+        _expect("that no step passes the window's end", True, all(group.window.end <= end for group in groups))
+
+
+def check_groups_and_filters(store: ScoreStore) -> None:
+    """``by`` splits and ``where`` selects by columns and segments; an absent segment is the empty text."""
+    _write(store, [make_score(index, 1.0) for index in range(60)])
+    groups = store.cells(CellQuery("quality", DAY, 24 * HOUR, ("segments.tier", "model_version")))
+    found = {(group.key["segments.tier"], group.key["model_version"]): _n([group]) for group in groups}
+    expected = {("", "v1"): 30, **{(f"t{tier}", "v0"): 6 for tier in range(5)}}
+    _expect("counts by tier and version", expected, found)
+    where = {"application": ("app-0", "app-1"), "segments.language": ("en",)}
+    _expect("a filtered count", 20, _n(store.cells(CellQuery("quality", DAY, 24 * HOUR, (), where))))
+    _expect("a count of nothing", [], list(store.cells(CellQuery("quality", DAY, 24 * HOUR, (), {"model": ()}))))
+    strata = {cell.stratum: (cell.pi, cell.n) for cell in store.cells(CellQuery("quality", DAY, 24 * HOUR))[0].cells}
+    _expect("π and n by stratum", {"stratum-0": (1.0, 30), "stratum-1": (0.25, 30)}, strata)
+    for wrong in ("stratum", "segments.", "event_id; DROP TABLE scores"):
+        _refused(f"by={wrong!r}", lambda name=wrong: store.cells(CellQuery("quality", DAY, HOUR, (name,))))  # type: ignore[misc]
+
+
+def check_versions_are_not_pooled(store: ScoreStore) -> None:
+    """Scores of two scorer versions, signatures or consumers stand in groups of their own."""
+    base = make_score(0)
+    other = make_subject(0, consumer="canary")
+    variants = [
+        base,
+        Score(base.subject, "quality", 2, base.signature, base.pi, "ok", 0.5),
+        Score(base.subject, "quality", 1, "options:other", base.pi, "ok", 0.5),
+        Score(other, "quality", 1, base.signature, base.pi, "ok", 0.5),
+    ]
+    _write(store, variants)
+    groups = store.cells(CellQuery("quality", DAY, 24 * HOUR))
+    found = sorted((group.consumer, group.scorer_version, group.signature, _n([group])) for group in groups)
+    expected = sorted((s.subject.consumer, s.scorer_version, s.signature, 1) for s in variants)
+    _expect("one group a consumer, version and signature", expected, found)
+
+
+def check_cluster_moments(store: ScoreStore) -> None:
+    """With ``clusters`` the sums over sessions (or events without one) come with the cells."""
+    values = {"a": (0.5, 0.25), "b": (1.0,), "": (0.125, 0.75)}
+    scores, index = [], 0
+    for session, members in values.items():
+        for value in members:
+            subject = make_subject(0, event_id=f"member-{index}", session_id=session)
+            scores.append(make_score(0, value, subject=subject))
+            index += 1
+    _write(store, scores)
+    (group,) = store.cells(CellQuery("quality", DAY, 24 * HOUR, clusters=True))
+    (cell,) = group.cells
+    totals = [(2, 0.75), (1, 1.0), (1, 0.125), (1, 0.75)]
+    expected = (
+        4,
+        sum(n * n for n, _ in totals),
+        sum(n * total for n, total in totals),
+        sum(total * total for _, total in totals),
+    )
+    found = (cell.clusters, cell.cluster_n2, cell.cluster_ny, cell.cluster_y2)
+    _expect("clusters, Σn², Σn·y, Σy²", expected, found)
+
+
+def check_histograms(store: ScoreStore) -> None:
+    """Histograms count every ok value once, in bins of its sign and size, and the rest as missing."""
+    values = [0.0, 0.3, 0.3, -0.3, 4000.0, 1.0]
+    scores = [make_score(2 * place, value) for place, value in enumerate(values)]
+    _write(store, [*scores, *scores, make_score(20, None)])
+    (group,) = store.histograms(CellQuery("quality", DAY, 24 * HOUR))
+    expected: dict[int, int] = {}
+    for value in values:
+        expected[bin_of(value)] = expected.get(bin_of(value), 0) + 1
+    _expect("bins by stratum", {("stratum-0", 1, 1.0): expected}, {key: dict(bins) for key, bins in group.bins.items()})
+    _expect("the number without a value", 1, group.n_missing)
+
+
+def check_rollups_follow_writes(store: ScoreStore) -> None:
+    """What was read once is not stale after the next write: new rows, replaced rows and other cells all show."""
+    query = CellQuery("quality", DAY, HOUR)
+    _write(store, [make_score(index, None, status="failed") for index in range(30)])
+    _expect("failures at first", (0, 30), _counts(store.cells(query)))
+    _write(store, [make_score(index, 0.5) for index in range(10)])
+    _expect("after ten were scored after all", (10, 20), _counts(store.cells(query)))
+    _write(store, [make_score(index, 0.5) for index in range(200, 205)])
+    _expect("after scores of later hours", (15, 20), _counts(store.cells(CellQuery("quality", Window(DAY.start, DAY.end + timedelta(days=1)), HOUR))))
+    whole = store.cells(CellQuery("quality", DAY, 24 * HOUR))
+    cut = Window(DAY.start + timedelta(minutes=10), DAY.end - timedelta(minutes=10))
+    edges = _counts(store.cells(CellQuery("quality", cut, 24 * HOUR)))
+    inside = sum(cut.start <= make_subject(index).occurred_at < cut.end for index in (*range(30), *range(200, 205)))
+    _expect("the whole day", (15, 20), _counts(whole))
+    _expect("a window that cuts hours", inside, sum(edges))
+
+
+def check_ledger_resumes(store: ScoreStore) -> None:
+    """The last chunk comes back with its greatest ``upto`` a row, whatever the order of the writes."""
+    _expect("the rows of a partition that nobody read", [], list(store.resume("quality", "events/0")))
+    old = [_ledger(0, 100, 10, "sampled", 1), _ledger(0, 100, 10, "skipped", 99)]
+    new = [_ledger(0, 150, 10, "skipped", 148), _ledger(0, 150, 11, "sampled", 1)]
+    for rows in (new, old):
+        store.write(WriteBatch(ledger=tuple(rows)))
+    store.write(WriteBatch(ledger=(_ledger(0, 7, 1, "dead", 7, partition="events/1"),)))
+    expected = {(100, 10, "sampled", 1), (150, 10, "skipped", 148), (150, 11, "sampled", 1)}
+    _expect("the chunk's rows", expected, _brief(store.resume("quality", "events/0")))
+    store.write(WriteBatch(ledger=(_ledger(500, 501, 12, "skipped", 1),)))
+    _expect("the next chunk's rows", {(501, 12, "skipped", 1)}, _brief(store.resume("quality", "events/0")))
+    _expect("the chunk at or before 499", expected, _brief(store.resume("quality", "events/0", 499)))
+    _expect("another consumer's rows", [], list(store.resume("canary", "events/0")))
+
+
+def check_offered_is_exact(store: ScoreStore) -> None:
+    """What was offered is sampled + skipped + duplicate, by the minute, however often and in whatever order written."""
+    minute = int(MIDNIGHT.timestamp()) // 60
+    outcomes: tuple[tuple[LedgerOutcome, int], ...] = (("sampled", 3), ("skipped", 90), ("duplicate", 2), ("dead", 4))
+    rows = [_ledger(0, 200, minute + hour * 60, outcome, n) for hour in range(2) for outcome, n in outcomes]
+    stale = [_ledger(0, 50, minute, "skipped", 20)]
+    rows.append(_ledger(0, 200, minute - 1, "skipped", 1000))
+    for batch in (rows, stale, rows, list(reversed(rows))):
+        store.write(WriteBatch(ledger=tuple(batch)))
+    found = [(o.window.start.hour, o.stratum, o.offered, o.sampled, o.duplicate) for o in store.offered(DAY, HOUR)]
+    _expect("offered, sampled, duplicate by hour", [(0, "all", 95, 3, 2), (1, "all", 95, 3, 2)], found)
+    _expect("offered to another consumer", [], list(store.offered(DAY, HOUR, "canary")))
+    (whole,) = store.offered(DAY, 24 * HOUR, "quality")
+    _expect("offered in the whole day", (190, 6, 4), (whole.offered, whole.sampled, whole.duplicate))
+
+
+def check_known_events(store: ScoreStore) -> None:
+    """Events are found by exact id and consumer; of two records under one id the same one stays in any order."""
+    ids = [f"id-{index}" for index in range(300)] + ["with 'quotes' \\ and\ttabs\n", "ünï-✓"]
+    store.write(WriteBatch(events=tuple(_kept(name, 10 + place) for place, name in enumerate(ids))))
+    found = store.known([*ids, "absent"], "quality")
+    _expect("what is known", {name: KnownEvent(f"digest-{10 + place}", "events/0", 10 + place) for place, name in enumerate(ids)}, dict(found))
+    for first, second in ((5, 400), (400, 5)):
+        name = f"twice-{first}"
+        for offset in (first, second):
+            store.write(WriteBatch(events=(_kept(name, offset),)))
+        _expect("the record that stays", 5, store.known([name], "quality")[name].offset)
+    _expect("another consumer's knowledge", {}, dict(store.known(ids, "canary")))
+    _expect("what is known of nothing", {}, dict(store.known([], "quality")))
+
+
+def check_designs(store: ScoreStore) -> None:
+    """A design's version is recorded once and never changed."""
+    later = MIDNIGHT + timedelta(hours=1)
+    for version, since in ((2, later), (1, MIDNIGHT), (2, later)):
+        store.record_design("quality", version, since, f'{{"version":{version}}}')
+    expected = [(1, MIDNIGHT, '{"version":1}'), (2, later, '{"version":2}')]
+    _expect("designs, oldest first", expected, list(store.designs("quality")))
+    _refused("a version with other content", lambda: store.record_design("quality", 2, later, "{}"))
+    _expect("designs after a refusal", expected, list(store.designs("quality")))
+    _expect("another consumer's designs", [], list(store.designs("canary")))
+
+
+def check_scorers(store: ScoreStore) -> None:
+    """Every version and signature of a scorer is remembered; recording again changes nothing."""
+    scale = Scale(0.0, 1.0, "higher", "share")
+    specs = [ScorerSpec("quality", version, scale, signature=mark) for version in (1, 2) for mark in ("a", "b")]
+    for _ in range(2):
+        store.record_scorers(specs)
+    _expect("the scorers that wrote here", specs, list(store.metrics()))
+
+
+def check_dead_letters_and_empty_batches(store: ScoreStore) -> None:
+    """Dead letters may come twice, an empty batch is no mistake, and a store may be closed twice."""
+    letter = DeadLetter("quality", "events/0", 3, MIDNIGHT, "not_json", "byte 0", 12, "digest")
+    for _ in range(2):
+        store.write(WriteBatch(dead_letters=(letter,)))
+    store.write(WriteBatch())
+    _expect("aggregates of nothing", [], list(store.cells(CellQuery("quality", DAY, HOUR))))
+    store.close()
+
+
+STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
+    check_same_score_counts_once,
+    check_order_of_versions_is_no_matter,
+    check_unscored_is_counted,
+    check_windows_are_half_open,
+    check_groups_and_filters,
+    check_versions_are_not_pooled,
+    check_cluster_moments,
+    check_histograms,
+    check_rollups_follow_writes,
+    check_ledger_resumes,
+    check_offered_is_exact,
+    check_known_events,
+    check_designs,
+    check_scorers,
+    check_dead_letters_and_empty_batches,
+)
+"""All of them; each takes an empty store."""
+
+
+def _both(store: ScoreStore) -> tuple[list[CellGroup], list[CellGroup]]:
+    """The same scores as whole hours (rolled up) and as quarter hours (raw)."""
+    window = Window(DAY.start, DAY.end + timedelta(days=1))
+    return [
+        list(store.cells(CellQuery("quality", window, step, ("application", "segments.language"))))
+        for step in (HOUR, 900)
+    ]  # type: ignore[return-value]
+
+
+def _write(store: ScoreStore, scores: Sequence[Score]) -> None:
+    store.write(WriteBatch(scores=tuple(scores)))
+
+
+def _ledger(
+    start: int, upto: int, minute: int, outcome: LedgerOutcome, count: int, partition: str = "events/0"
+) -> LedgerRow:
+    return LedgerRow("quality", partition, start, upto, minute, "all", 1, outcome, count)
+
+
+def _brief(rows: Iterable[LedgerRow]) -> set[tuple[int, int, str, int]]:
+    return {(row.upto, row.minute, row.outcome, row.count) for row in rows}
+
+
+def _kept(event_id: str, offset: int) -> KeptEvent:
+    event = Event(event_id=event_id, occurred_at=MIDNIGHT, application="app", prompt="question", response="answer")
+    return KeptEvent(Sample(event, "quality", 1, "all", 0.5, 7, "events/0", offset), f"digest-{offset}")
+
+
+def _n(groups: Iterable[CellGroup]) -> int:
+    return sum(cell.n for group in groups for cell in group.cells)
+
+
+def _counts(groups: Sequence[CellGroup]) -> tuple[int, int]:
+    failed = sum(cell.n_failed for group in groups for cell in group.cells)
+    return _n(groups), failed
+
+
+def _expect(what: str, expected: object, found: object) -> None:
+    if expected != found:
+        raise AssertionError(f"Expected {what} to be {expected!r}, but got {found!r}")
+
+
+def _refused(what: str, call: Callable[[], object]) -> None:
+    try:
+        call()
+    except InputError:
+        return
+    raise AssertionError(f"Expected {what} to be refused with InputError, but it was accepted")

@@ -1,0 +1,37 @@
+"""The page about the metrics names every one, and the worker exports no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from evalsvc.pipeline.metrics import COUNTERS, GAUGES, WorkerMetrics
+from evalsvc.types import Abstained, Scale, Scored, ScorerSpec
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not part of the installed package")
+def test_page_lists_the_catalogue() -> None:
+    listed = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", PAGE.read_text(), re.MULTILINE))
+    assert listed == {**dict.fromkeys(COUNTERS, "counter"), **dict.fromkeys(GAUGES, "gauge")}
+
+
+def test_two_consumers_share_a_registry() -> None:
+    one = WorkerMetrics("a")
+    two = WorkerMetrics("b", one.registry)
+    spec = ScorerSpec("length", 1, Scale(0.0, None, "neither"))
+    one.scored(spec, [1.0, Abstained("no"), Scored(2.0)], 0.5)
+    two.count("evalsvc_batches_total")
+    page = one.render().decode()
+    assert 'evalsvc_scores_total{consumer="a",metric="length",status="ok"} 2.0' in page
+    assert 'evalsvc_scores_total{consumer="a",metric="length",status="abstained"} 1.0' in page
+    assert 'evalsvc_batches_total{consumer="b"} 1.0' in page
+    assert page == two.render().decode()
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(KeyError):
+        WorkerMetrics("a").count("evalsvc_made_up_total")

@@ -1,0 +1,77 @@
+"""The registry of scorers: names, addresses, options, and what it says when they are wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+from evalsvc import scorers
+from evalsvc.errors import InputError, UnknownMetric
+from evalsvc.protocols import Scorer
+
+
+@pytest.mark.parametrize("name", sorted(scorers.KNOWN))
+def test_every_known_scorer_is_built_under_its_name(name: str) -> None:
+    scorer = scorers.create(name)
+    assert isinstance(scorer, Scorer)
+    assert scorer.spec.metric == name
+
+
+def test_a_name_of_ones_own() -> None:
+    assert scorers.create("evalsvc.scorers.bleu:Bleu").spec == scorers.create("bleu").spec
+
+
+def test_options_reach_the_scorer() -> None:
+    assert scorers.create("chrf", {"word_order": 2}).spec != scorers.create("chrf").spec
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("blue", UnknownMetric, "did you mean `bleu`"),
+        ("json:dumpz", InputError, "'json' has no 'dumpz'; did you mean `dump`"),
+        ("no.such.package:X", InputError, "cannot be imported: No module named 'no'"),
+        ("json:__name__", InputError, "cannot be called"),
+        (":", InputError, "module:attribute"),
+        ("os;rm:x", InputError, "module:attribute"),
+        ("collections:OrderedDict", InputError, "OrderedDict"),
+    ],
+)
+def test_what_is_no_scorer(name: str, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind) as caught:
+        scorers.create(name)
+    assert message in str(caught.value)
+
+
+def test_an_unknown_option() -> None:
+    with pytest.raises(InputError, match=r"no option 'word_ordre' \(did you mean `word_order`\?\)"):
+        scorers.create("chrf", {"word_ordre": 2})
+    with pytest.raises(InputError, match="it takes none"):
+        scorers.create("bleu", {"order": 2})
+
+
+def test_a_factory_that_takes_anything() -> None:
+    assert scorers.option_names(lambda **options: scorers.create("bleu")) is None  # noqa: ARG005
+    assert scorers.option_names(lambda a, *, b=1: scorers.create("bleu")) == ("a", "b")  # noqa: ARG005
+
+
+def test_another_packages_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.metadata import EntryPoint
+
+    entry = EntryPoint("tone", "evalsvc.scorers.bleu:Bleu", scorers.GROUP)
+    monkeypatch.setattr(scorers, "entry_points", lambda group: [entry] if group == scorers.GROUP else [])
+    assert "tone" in scorers.names()
+    assert scorers.create("tone").spec.metric == "bleu"
+
+
+def test_naming_scorers_imports_none_of_them() -> None:
+    code = "import sys, evalsvc.scorers as s; s.names(); print([m for m in sys.modules if m.startswith('evalsvc.scorers.')])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_every_address_has_a_module() -> None:
+    for address in scorers.KNOWN.values():
+        assert importlib.util.find_spec(address.partition(":")[0]) is not None
