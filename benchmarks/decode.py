@@ -21,6 +21,7 @@ from _harness import Row, machine, paired_seconds, table
 from evalsvc.sources.decode import decode, encode, make_skimmer
 from evalsvc.types import Event, Message
 
+Reader = Callable[[bytes], object]
 TARGET = "≤ 2.2 µs"
 ALL_EXTRAS = frozenset(
     {
@@ -70,7 +71,7 @@ def run(quick: bool) -> list[Row]:
     count, rounds = (2_000, 5) if quick else (50_000, 9)
     few, all_facts = make_skimmer(frozenset({"latency_ms"})), make_skimmer(ALL_EXTRAS)
     untyped = msgspec.json.Decoder().decode
-    sides = [
+    sides: list[tuple[str, Reader, str, Reader, str]] = [
         (f"skim {len(value)} B, one extra field", few, "json.loads", json.loads, TARGET),
         ("skim, one extra field", few, "msgspec, untyped", untyped, TARGET),
         ("skim, all extra fields", all_facts, "json.loads", json.loads, TARGET),
@@ -84,7 +85,7 @@ def run(quick: bool) -> list[Row]:
     return rows
 
 
-def _times(call: Callable[[bytes], object], value: bytes, count: int) -> Callable[[], None]:
+def _times(call: Reader, value: bytes, count: int) -> Callable[[], None]:
     def repeat() -> None:
         for _ in range(count):
             call(value)

@@ -54,7 +54,9 @@ class Progress:
     ``measure`` returns (done, total); it is called twice a second, and a total may grow.
     """
 
-    def __init__(self, what: str, unit: str, measure: Callable[[], tuple[int, int]], stream: TextIO | None = None) -> None:
+    def __init__(
+        self, what: str, unit: str, measure: Callable[[], tuple[int, int]], stream: TextIO | None = None
+    ) -> None:
         """Start nothing before ``with``."""
         self.what, self.unit, self.measure = what, unit, measure
         self.stream = stream or sys.stderr
@@ -66,7 +68,9 @@ class Progress:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         """Show the end."""
         self._stop.set()
         self._thread.join(5.0)
@@ -91,5 +95,9 @@ class Progress:
         while not self._stop.wait(LINE_SECONDS):
             done, total = self.measure()
             rate = done / (time.monotonic() - began)
-            far = f"{done:,} of {total:,} {self.unit} ({done / total:.0%}), {rate:,.0f}/s" if total else "starting"
+            far = (
+                f"{done:,} of {total:,} {self.unit} ({done / total:.0%}), {rate:,.0f}/s"
+                if total
+                else "starting"
+            )
             print(f"{self.what}: {far}", file=self.stream, flush=True)

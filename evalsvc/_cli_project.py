@@ -34,8 +34,17 @@ def init(options: argparse.Namespace) -> int:
             except FileExistsError:
                 kept.append(name)
     except OSError as error:
-        raise ConfigError(f"Cannot write the starter project into {folder}: {error.strerror or error}") from error
-    print("\n".join([*(f"wrote  {name}" for name in written), *(f"kept   {name}: it was there already" for name in kept)]))
+        raise ConfigError(
+            f"Cannot write the starter project into {folder}: {error.strerror or error}"
+        ) from error
+    print(
+        "\n".join(
+            [
+                *(f"wrote  {name}" for name in written),
+                *(f"kept   {name}: it was there already" for name in kept),
+            ]
+        )
+    )
     print(_next_steps(folder, "pyproject.toml" in kept and not _has_table(folder)))
     return OK
 
@@ -53,7 +62,9 @@ def check(options: argparse.Namespace) -> int:
     if not found.files:
         print("evalsvc: found no file to check; `evalsvc init` writes some", file=sys.stderr)
         return FINDINGS
-    print(f"{files} checked, no problem: {', '.join(consumer.name for consumer in found.consumers) or 'settings'}")
+    print(
+        f"{files} checked, no problem: {', '.join(consumer.name for consumer in found.consumers) or 'settings'}"
+    )
     return OK
 
 
@@ -86,7 +97,9 @@ def _next_steps(folder: Path, table_missing: bool) -> str:
     if folder.resolve() != Path.cwd():
         lines.append(f"  cd {folder}")
     if table_missing:
-        lines.append('  add [tool.evalsvc] to pyproject.toml, so that evalsvc knows the project\'s root (it may stay empty)')
+        lines.append(
+            "  add [tool.evalsvc] to pyproject.toml, so that evalsvc knows the project's root (it may stay empty)"
+        )
     lines += [
         "  evalsvc check                        every mistake in these files, with its line",
         "  evalsvc replay data/example.jsonl    score eight made-up events",

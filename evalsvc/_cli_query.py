@@ -50,9 +50,14 @@ def estimate_query(options: argparse.Namespace, now: datetime) -> EstimateQuery:
     """
     from evalsvc.query import EstimateQuery
 
-    start, end = parse_since(options.since, now), now if options.until == "now" else parse_since(options.until, now)
+    start, end = (
+        parse_since(options.since, now),
+        now if options.until == "now" else parse_since(options.until, now),
+    )
     if not start < end:
-        raise InputError(f"Expected --since before --until, but got {start.isoformat()} and {end.isoformat()}")
+        raise InputError(
+            f"Expected --since before --until, but got {start.isoformat()} and {end.isoformat()}"
+        )
     span = Window(start, end)
     where: dict[str, tuple[str, ...]] = {}
     for field, value in options.where:
@@ -80,7 +85,9 @@ def table(rows: Sequence[LabelledEstimate], *, windowed: bool) -> str:
 
     def laid_out(cells: Mapping[str, str]) -> str:
         parts = [
-            cells.get(name, "").rjust(widths[name]) if name in numbers else cells.get(name, "").ljust(widths[name])
+            cells.get(name, "").rjust(widths[name])
+            if name in numbers
+            else cells.get(name, "").ljust(widths[name])
             for name in columns
         ]
         return "  ".join(parts).rstrip()
@@ -94,8 +101,15 @@ def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bo
     cells |= {"consumer": row.consumer} if several else {}
     cells |= {name: value or "-" for name, value in row.labels.items()}
     cells |= {"scorer": f"v{row.scorer_version} {row.signature}"} if versions else {}
-    cells |= {estimate.statistic: _number(estimate.value), f"{estimate.confidence:.0%} interval": _interval(estimate)}
-    cells |= {"n": f"{estimate.n:,}", "n eff": f"{estimate.n_effective:,.1f}", "missing": f"{estimate.missing_share:.1%}"}
+    cells |= {
+        estimate.statistic: _number(estimate.value),
+        f"{estimate.confidence:.0%} interval": _interval(estimate),
+    }
+    cells |= {
+        "n": f"{estimate.n:,}",
+        "n eff": f"{estimate.n_effective:,.1f}",
+        "missing": f"{estimate.missing_share:.1%}",
+    }
     return cells | ({"note": estimate.reason} if estimate.reason else {})
 
 

@@ -39,7 +39,9 @@ def run(options: argparse.Namespace) -> int:
     with assemble.project_store(found, environment, getattr(options, "store", None)) as store:
         worker = assemble.build_worker(consumer, store, environment)
         with (
-            HealthServer(options.metrics_host, options.metrics_port, [worker], worker.metrics.render) as health,
+            HealthServer(
+                options.metrics_host, options.metrics_port, [worker], worker.metrics.render
+            ) as health,
             listening(consumer, worker),
             stopping(worker.stop),
         ):
@@ -128,7 +130,8 @@ def listening(consumer: ConsumerConfig, worker: Worker) -> Iterator[None]:
 def stopping(*stops: Callable[[], None]) -> Iterator[threading.Event]:
     """Call these on SIGTERM and SIGINT, so that work ends cleanly; a second SIGINT interrupts at once.
 
-    Yields an event that is set by then. Outside the main thread, where Python handles no signals, it changes nothing.
+    Yields an event that is set by then. Outside the main thread, where Python handles no signals, it changes
+    nothing.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -166,7 +169,9 @@ def _measure(worker: Worker) -> tuple[int, int]:
 def _event_fields(pairs: Mapping[str, str], option: str, *, of_values: bool) -> Mapping[str, str]:
     for name in pairs.values() if of_values else pairs:
         if not project.is_event_field(name):
-            raise InputError(f"Expected {option} to name a field of an event, but got {name!r} ({project.field_hint(name)})")
+            raise InputError(
+                f"Expected {option} to name a field of an event, but got {name!r} ({project.field_hint(name)})"
+            )
     return pairs
 
 

@@ -18,11 +18,11 @@ class Status(Protocol):
     """What is asked of a worker's status."""
 
     @property
-    def alive(self) -> bool: ...  # noqa: D102
+    def alive(self) -> bool: ...
     @property
-    def ready(self) -> bool: ...  # noqa: D102
+    def ready(self) -> bool: ...
     @property
-    def waiting_for(self) -> str: ...  # noqa: D102
+    def waiting_for(self) -> str: ...
 
 
 class Worker(Protocol):
@@ -30,7 +30,7 @@ class Worker(Protocol):
 
     consumer: str
 
-    def status(self) -> Status: ...  # noqa: D102
+    def status(self) -> Status: ...
 
 
 def liveness(workers: Sequence[Worker]) -> tuple[int, str]:
@@ -45,7 +45,9 @@ def readiness(workers: Sequence[Worker]) -> tuple[int, str]:
     for worker in workers:
         status = worker.status()
         if not status.ready or status.waiting_for:
-            lines.append(f"{worker.consumer}: {'waiting for ' + status.waiting_for if status.waiting_for else 'starting'}")
+            lines.append(
+                f"{worker.consumer}: {'waiting for ' + status.waiting_for if status.waiting_for else 'starting'}"
+            )
     return (503, "\n".join(lines) + "\n") if lines else (200, "ok\n")
 
 
@@ -83,7 +85,9 @@ class HealthServer:
         """Serve already."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         """Close."""
         self.close()
 
@@ -110,7 +114,7 @@ def _handler(workers: Sequence[Worker], metrics: Callable[[], bytes]) -> type[Ba
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: object) -> None:
             """Stay silent: a probe each second is no news."""
 
     return Handler

@@ -1,8 +1,9 @@
 """Operators' YAML files, read strictly: every mistake of a file is kept with its line and column, none stops the reading.
 
-A reader asks a :class:`Section` for the keys that it knows. What it asks for wrongly typed becomes a problem and its
-default; what nobody asked for becomes a problem when the document is finished. Values are read as written: where text
-is expected, ``no`` is the text *no* and ``1.10`` the text *1.10*, whatever YAML 1.1 makes of them.
+A reader asks a :class:`Section` for the keys that it knows. What it asks for wrongly typed becomes a problem
+and its default; what nobody asked for becomes a problem when the document is finished. Values are read as
+written: where text is expected, ``no`` is the text *no* and ``1.10`` the text *1.10*, whatever YAML 1.1 makes
+of them.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class Document:
         except OSError as error:
             document = cls(shown, b"{}")
             document.root = None
-            document.report_at(1, 1, f"cannot be read: {error.strerror or error}", "check the path and its permissions")
+            document.report_at(
+                1, 1, f"cannot be read: {error.strerror or error}", "check the path and its permissions"
+            )
             return document
 
     def report_at(self, line: int, column: int, message: str, hint: str = "") -> None:
@@ -87,7 +90,9 @@ class Document:
             self.report_at(*place, f"is not YAML: {message}", _syntax_hint(message))
         except yaml.reader.ReaderError as error:
             before = text.decode("utf-8-sig")[: error.position]
-            self.report_at(before.count("\n") + 1, error.position - before.rfind("\n"), "holds a control character")
+            self.report_at(
+                before.count("\n") + 1, error.position - before.rfind("\n"), "holds a control character"
+            )
         except RecursionError:
             self.report_at(1, 1, "is nested too deeply", "write it flat")
         else:
@@ -102,7 +107,9 @@ class Document:
         while waiting:
             node, seen = waiting.pop(), seen + 1
             if seen > MAX_VALUES:
-                self.report(root, f"holds more than {MAX_VALUES} values, aliases counted", "write it without aliases")
+                self.report(
+                    root, f"holds more than {MAX_VALUES} values, aliases counted", "write it without aliases"
+                )
                 return False
             if node.tag not in (_SCALARS if isinstance(node, yaml.ScalarNode) else _COLLECTIONS):
                 self.report(node, f"the tag `{node.tag}` is not allowed", "write a plain value")
@@ -117,7 +124,11 @@ class Document:
         first: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                self.report(key, "expected a key to be text, but got a collection", "was a `{…}` meant to be in quotes?")
+                self.report(
+                    key,
+                    "expected a key to be text, but got a collection",
+                    "was a `{…}` meant to be in quotes?",
+                )
             elif key.value in first:
                 self.report(key, f"the key `{key.value}` is there twice", f"first on line {first[key.value]}")
             else:
@@ -172,7 +183,13 @@ class Value:
         return isinstance(self.node, yaml.ScalarNode) and self.node.style in ("'", '"')
 
     def text(
-        self, default: str = "", *, choices: Sequence[str] = (), pattern: str = "", what: str = "text", secret: bool = False
+        self,
+        default: str = "",
+        *,
+        choices: Sequence[str] = (),
+        pattern: str = "",
+        what: str = "text",
+        secret: bool = False,
     ) -> str:
         """Return the scalar as it is written; optionally one of ``choices``, or all of a ``pattern``."""
         if not isinstance(self.node, yaml.ScalarNode) or self.is_null or self.node.value == "":
@@ -188,7 +205,12 @@ class Value:
         return text
 
     def number(
-        self, default: float = 0.0, *, above: float = -math.inf, low: float = -math.inf, high: float = math.inf
+        self,
+        default: float = 0.0,
+        *,
+        above: float = -math.inf,
+        low: float = -math.inf,
+        high: float = math.inf,
     ) -> float:
         """Return a finite number greater than ``above``, at least ``low`` and at most ``high``."""
         value = self._parsed(float)
@@ -209,7 +231,11 @@ class Value:
 
     def flag(self, default: bool = False) -> bool:
         """Return true or false."""
-        truth = None if self._quoted or not isinstance(self.node, yaml.ScalarNode) else _TRUTHS.get(self.node.value.lower())
+        truth = (
+            None
+            if self._quoted or not isinstance(self.node, yaml.ScalarNode)
+            else _TRUTHS.get(self.node.value.lower())
+        )
         if truth is None:
             self.expected("true or false")
         return default if truth is None else truth
@@ -217,7 +243,9 @@ class Value:
     def items(self) -> list[Value]:
         """Return the values of a list."""
         if not isinstance(self.node, yaml.SequenceNode):
-            self.expected("a list", "" if self.is_null else "write [a, b], or a line each that starts with `- `")
+            self.expected(
+                "a list", "" if self.is_null else "write [a, b], or a line each that starts with `- `"
+            )
             return []
         return [Value(self.document, node, f"{self.name}[{i}]") for i, node in enumerate(self.node.value)]
 
@@ -319,7 +347,11 @@ class Section:
         """Report the keys that nobody asked for."""
         for key in self._values:
             if key not in self._asked:
-                hint = "merge keys are not read; write the keys out" if key == "<<" else did_you_mean(key, self._asked)
+                hint = (
+                    "merge keys are not read; write the keys out"
+                    if key == "<<"
+                    else did_you_mean(key, self._asked)
+                )
                 self.key_problem(key, f"unknown key `{key}`{self._within}", hint)
 
     @property
@@ -339,7 +371,13 @@ def raise_problems(problems: Sequence[Problem]) -> None:
 def _range_text(what: str, above: float, low: float, high: float) -> str:
     if low > -math.inf and high < math.inf:
         return f"{what} from {low:.12g} to {high:.12g}"
-    parts = [f"above {above:.12g}"] if above > -math.inf else [f"of {low:.12g} or more"] if low > -math.inf else []
+    parts = (
+        [f"above {above:.12g}"]
+        if above > -math.inf
+        else [f"of {low:.12g} or more"]
+        if low > -math.inf
+        else []
+    )
     parts += [f"at most {high:.12g}"] if high < math.inf else []
     return f"{what} {' and '.join(parts)}".rstrip()
 

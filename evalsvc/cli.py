@@ -1,7 +1,7 @@
 """The command line. What a command needs is imported when it runs, so that ``evalsvc --help`` answers at once.
 
-Exit codes are in :data:`EXIT_CODES` and in ``docs/reference/cli.md``. A mistake of the user's is told in one message on
-stderr, without a traceback; ``-v`` shows it.
+Exit codes are in :data:`EXIT_CODES` and in ``docs/reference/cli.md``. A mistake of the user's is told in one
+message on stderr, without a traceback; ``-v`` shows it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from evalsvc import __version__
 from evalsvc.errors import (
     EngineError,
     EvalsvcError,
+    ModelRefused,
     SchemaError,
     SourceUnavailable,
     StoreError,
@@ -34,6 +35,16 @@ EXIT_CODES: Mapping[int, str] = {
     INTERRUPTED: "interrupted by Ctrl-C",
     CLOSED: "the reader of its output went away",
 }
+
+_CODES: tuple[tuple[type[EvalsvcError], int], ...] = (
+    (TooManyDeadLetters, FINDINGS),
+    (SchemaError, USAGE),
+    (ModelRefused, USAGE),
+    (SourceUnavailable, UNAVAILABLE),
+    (StoreError, UNAVAILABLE),
+    (EngineError, UNAVAILABLE),
+)
+"""The first that fits counts; every other error is the user's to mend."""
 
 STATISTICS = ("mean", "total", "min", "max", "p5", "p25", "p50", "p75", "p90", "p95", "p99")
 PROJECT, RUN, QUERY = "evalsvc._cli_project", "evalsvc._cli_run", "evalsvc._cli_query"
@@ -79,19 +90,20 @@ def exit_code(error: EvalsvcError) -> int:
     >>> exit_code(StoreUnavailable("down"))
     3
     """
-    if isinstance(error, TooManyDeadLetters):
-        return FINDINGS
-    unavailable = isinstance(error, (SourceUnavailable, StoreError, EngineError)) and not isinstance(error, SchemaError)
-    return UNAVAILABLE if unavailable else USAGE
+    return next((code for kind, code in _CODES if isinstance(error, kind)), USAGE)
 
 
 class _Adder:
     """Adds commands that all take the common options."""
 
-    def __init__(self, commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    def __init__(
+        self, commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+    ) -> None:
         self.commands, self.common = commands, common
 
-    def __call__(self, name: str, handler: str, text: str, *, chatty: bool = False) -> argparse.ArgumentParser:
+    def __call__(
+        self, name: str, handler: str, text: str, *, chatty: bool = False
+    ) -> argparse.ArgumentParser:
         command = self.commands.add_parser(name, help=text, description=text, parents=[self.common])
         command.set_defaults(handler=handler, chatty=chatty)
         return command
@@ -101,35 +113,72 @@ def _common() -> argparse.ArgumentParser:
     """Return the options that may stand before and after the command; absent ones are left to the getters' defaults."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = common.add_argument_group("common options")
-    group.add_argument("--store", metavar="URL", help="embedded:PATH or a ClickHouse server's http(s)://…; before EVALSVC_STORE")
-    group.add_argument("-v", "--verbose", action="store_true", help="more log lines, and tracebacks of errors")
-    group.add_argument("--log-format", choices=("text", "json"), help="how log lines look on stderr (default: text)")
+    group.add_argument(
+        "--store",
+        metavar="URL",
+        help="embedded:PATH or a ClickHouse server's http(s)://…; before EVALSVC_STORE",
+    )
+    group.add_argument(
+        "-v", "--verbose", action="store_true", help="more log lines, and tracebacks of errors"
+    )
+    group.add_argument(
+        "--log-format", choices=("text", "json"), help="how log lines look on stderr (default: text)"
+    )
     return common
 
 
 def _add_project(add: _Adder) -> None:
     init = add("init", f"{PROJECT}:init", "write a starter project; never overwrites")
     init.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where (default: here)")
-    check = add("check", f"{PROJECT}:check", "check every operator's file: all errors at once, with file:line:col and a hint")
+    check = add(
+        "check",
+        f"{PROJECT}:check",
+        "check every operator's file: all errors at once, with file:line:col and a hint",
+    )
     check.add_argument("paths", nargs="*", metavar="PATH", help="files or folders (default: this project)")
 
 
 def _add_running(add: _Adder) -> None:
-    up = add("up", "evalsvc._cli_up:up", "run everything in one process: store, every consumer, HTTP API and page", chatty=True)
+    up = add(
+        "up",
+        "evalsvc._cli_up:up",
+        "run everything in one process: store, every consumer, HTTP API and page",
+        chatty=True,
+    )
     up.add_argument("--host", help="where to listen (default: the host of EVALSVC_API, 127.0.0.1)")
     up.add_argument("--port", type=_port, help="0 for any free one (default: the port of EVALSVC_API, 8400)")
     run = add("run", f"{RUN}:run", "run one consumer: a worker of its group", chatty=True)
     run.add_argument("consumer", metavar="CONSUMER", help="its file, or its name in this project")
-    run.add_argument("--metrics-host", default="127.0.0.1", metavar="HOST", help="for /metrics, /livez and /readyz")
-    run.add_argument("--metrics-port", type=_port, default=9464, metavar="PORT", help="0 for any free one (default: 9464)")
+    run.add_argument(
+        "--metrics-host", default="127.0.0.1", metavar="HOST", help="for /metrics, /livez and /readyz"
+    )
+    run.add_argument(
+        "--metrics-port", type=_port, default=9464, metavar="PORT", help="0 for any free one (default: 9464)"
+    )
     replay = add("replay", f"{RUN}:replay", "score events from files and end")
-    replay.add_argument("files", nargs="+", metavar="FILE", help="JSONL, gzip, CSV, Parquet, or folders of them")
-    replay.add_argument("--consumer", metavar="FILE", help="take sampling, scorers and masking from here (default: all events)")
     replay.add_argument(
-        "--field", action="append", default=[], type=_pair, metavar="FROM=TO", help="a column that is an event's field"
+        "files", nargs="+", metavar="FILE", help="JSONL, gzip, CSV, Parquet, or folders of them"
     )
     replay.add_argument(
-        "--set", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="a field that every event has"
+        "--consumer",
+        metavar="FILE",
+        help="take sampling, scorers and masking from here (default: all events)",
+    )
+    replay.add_argument(
+        "--field",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="FROM=TO",
+        help="a column that is an event's field",
+    )
+    replay.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="FIELD=VALUE",
+        help="a field that every event has",
     )
     migrate = add("migrate", f"{RUN}:migrate", "bring the store's schema up to this release")
     migrate.add_argument("--dry-run", action="store_true", help="only say what would be done")
@@ -140,16 +189,34 @@ def _add_running(add: _Adder) -> None:
 def _add_query(add: _Adder) -> None:
     query = add("query", f"{QUERY}:query", "estimates of a metric, with intervals")
     query.add_argument("metric", metavar="METRIC", help="as in latency_ms or rouge_l")
-    query.add_argument("--by", default="", metavar="FIELD,…", help="application, model, model_version, consumer, segments.NAME")
     query.add_argument(
-        "--where", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="only these; repeat it for more"
+        "--by",
+        default="",
+        metavar="FIELD,…",
+        help="application, model, model_version, consumer, segments.NAME",
     )
-    query.add_argument("--since", default="24h", metavar="TIME", help="24h, 7d, 2026-01-31 or an ISO time (default: 24h)")
+    query.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="FIELD=VALUE",
+        help="only these; repeat it for more",
+    )
+    query.add_argument(
+        "--since", default="24h", metavar="TIME", help="24h, 7d, 2026-01-31 or an ISO time (default: 24h)"
+    )
     query.add_argument("--until", default="now", metavar="TIME", help="the end, not included (default: now)")
-    query.add_argument("--window", metavar="DURATION", help="an estimate for each, as in 1h (default: one for all)")
+    query.add_argument(
+        "--window", metavar="DURATION", help="an estimate for each, as in 1h (default: one for all)"
+    )
     query.add_argument("--statistic", choices=STATISTICS, default="mean", help="default: mean")
-    query.add_argument("--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of the interval (default: .95)")
-    query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
+    query.add_argument(
+        "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of the interval (default: .95)"
+    )
+    query.add_argument(
+        "--format", choices=("table", "json", "csv"), default="table", help="json: one object a line"
+    )
 
 
 def _port(text: str) -> int:
@@ -180,7 +247,9 @@ def _run(options: argparse.Namespace) -> int:
     try:
         from evalsvc._cli_output import set_up_logging
 
-        set_up_logging(getattr(options, "log_format", "text"), verbose, quiet=not getattr(options, "chatty", False))
+        set_up_logging(
+            getattr(options, "log_format", "text"), verbose, quiet=not getattr(options, "chatty", False)
+        )
         module, _, name = options.handler.partition(":")
         handler: Handler = getattr(importlib.import_module(module), name)
         code = handler(options)
@@ -198,9 +267,12 @@ def _run(options: argparse.Namespace) -> int:
         # Python flushes stdout once more at exit, which would print a traceback of its own.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED
-    except Exception as error:  # noqa: BLE001 - the outermost frame: what arrives here is a bug, and says so
+    except Exception as error:
         _show_traceback()
-        print(f"evalsvc: this is a bug in evalsvc, not a mistake of yours: {type(error).__name__}", file=sys.stderr)
+        print(
+            f"evalsvc: this is a bug in evalsvc, not a mistake of yours: {type(error).__name__}",
+            file=sys.stderr,
+        )
         return INTERNAL
 
 

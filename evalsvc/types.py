@@ -20,7 +20,17 @@ KINDS: tuple[Kind, ...] = ("interaction", "feedback", "outcome", "review")
 
 Status = Literal["ok", "abstained", "failed"]
 Better = Literal["higher", "lower", "neither"]
-Need = Literal["response", "prompt", "contexts", "reference", "latency_ms", "input_tokens", "output_tokens", "cost_usd"]
+Need = Literal[
+    "response",
+    "prompt",
+    "contexts",
+    "reference",
+    "latency_ms",
+    "time_to_first_token_ms",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+]
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -85,7 +85,7 @@ class Encoder:
 
     @property
     def signature(self) -> str:
-        """All that changes a digit of an embedding: model, weights, dtype, windows and how they are joined."""
+        """All that changes a digit of an embedding: model, weights, dtype, windows and their join."""
         tokens = self.tokeniser
         return (
             f"model:{self.files.name}|revision:{self.files.revision[:12]}|dtype:{self.placement.dtype}"

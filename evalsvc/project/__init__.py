@@ -1,7 +1,7 @@
 """The operator's project: the folders that evalsvc reads, checked as a whole before anything runs.
 
-A folder is a project whether or not it has a pyproject.toml; ``[tool.evalsvc]`` there renames folders and names the
-store. Every mistake of every file is reported at once, as ``file:line:col: message (hint)``.
+A folder is a project whether or not it has a pyproject.toml; ``[tool.evalsvc]`` there renames folders and
+names the store. Every mistake of every file is reported at once, as ``file:line:col: message (hint)``.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def load_consumer(path: Path) -> tuple[Project, ConsumerConfig]:
         ConfigError: with every problem of this file and of the settings.
     """
     if not path.is_file():
-        raise ConfigError(f"Expected a consumer's file, but {path} is {'a folder' if path.is_dir() else 'not there'}")
+        raise ConfigError(
+            f"Expected a consumer's file, but {path} is {'a folder' if path.is_dir() else 'not there'}"
+        )
     root = _root_of(path)
     settings, problems = read_settings(root, shown(root / "pyproject.toml"))
     checked = _read([path.resolve()], root)
@@ -131,7 +133,9 @@ def check(paths: Sequence[Path] = ()) -> Checked:
         files += _consumer_files(folder if folder.is_dir() else path)
     checked = _read(list(dict.fromkeys(files)), None)
     settings_files = [root / "pyproject.toml" for root in roots if (root / "pyproject.toml").is_file()]
-    return Checked((*settings_files, *checked.files), checked.consumers, tuple(sorted({*problems, *checked.problems})))
+    return Checked(
+        (*settings_files, *checked.files), checked.consumers, tuple(sorted({*problems, *checked.problems}))
+    )
 
 
 def _root_of(path: Path) -> Path:
@@ -144,7 +148,11 @@ def _root_of(path: Path) -> Path:
 
 
 def _consumer_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml")) if folder.is_dir() else []
+    return (
+        sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml"))
+        if folder.is_dir()
+        else []
+    )
 
 
 def _read(files: Iterable[Path], root: Path | None) -> Checked:
@@ -162,7 +170,9 @@ def _read(files: Iterable[Path], root: Path | None) -> Checked:
     return Checked(read, tuple(consumers), tuple(problems))
 
 
-def _check_unique(document: Document, consumer: ConsumerConfig | None, others: Sequence[ConsumerConfig]) -> None:
+def _check_unique(
+    document: Document, consumer: ConsumerConfig | None, others: Sequence[ConsumerConfig]
+) -> None:
     """Two consumers of one name would share a group, a ledger and their scores."""
     if consumer is None or document.root is None:
         return

@@ -57,7 +57,9 @@ def _scorers(value: Value | None) -> tuple[ScorerConfig, ...]:
     found: list[ScorerConfig] = []
     items = value.items() if value else []
     if value and value.is_list and not items:
-        value.problem("expected at least one scorer, but the list is empty", f"known: {', '.join(scorers.names())}")
+        value.problem(
+            "expected at least one scorer, but the list is empty", f"known: {', '.join(scorers.names())}"
+        )
     for item in items:
         scorer = _scorer(item)
         if scorer and any(other.name == scorer.name and other.options == scorer.options for other in found):
@@ -74,7 +76,10 @@ def _scorer(item: Value) -> ScorerConfig | None:
     section = item.section()
     name_value, rate, options = section.need("name"), section.get("rate"), section.get("options")
     name = name_value.text(what="a scorer's name") if name_value else ""
-    share, plain = read_rate(rate), {key: value.plain() for key, value in options.section()} if options else {}
+    share, plain = (
+        read_rate(rate),
+        {key: value.plain() for key, value in options.section()} if options else {},
+    )
     if not name_value or not name:
         return None
     return _checked(name_value, ScorerConfig(name=name, rate=share, options=plain), options)
@@ -131,7 +136,10 @@ def _patterns(value: Value | None) -> tuple[CustomPattern, ...]:
     for item in value.items() if value else []:
         section = item.section()
         name, regex = section.need("name"), section.need("regex")
-        entity, expression = name.text() if name else "", regex.text(what="a regular expression") if regex else ""
+        entity, expression = (
+            name.text() if name else "",
+            regex.text(what="a regular expression") if regex else "",
+        )
         if not (name and regex and entity and expression):
             continue
         pattern = CustomPattern(entity, expression)
@@ -147,7 +155,9 @@ def _patterns(value: Value | None) -> tuple[CustomPattern, ...]:
     return tuple(found)
 
 
-def _dead_letters(section: Section, source: KafkaConfig | FilesConfig | HttpConfig, root: Path) -> DeadLetterConfig:
+def _dead_letters(
+    section: Section, source: KafkaConfig | FilesConfig | HttpConfig, root: Path
+) -> DeadLetterConfig:
     ratio, least, topic = section.get("max_ratio"), section.get("min_records"), section.get("topic")
     folder = read_path(section, "folder", root)
     if "topic" in section and "folder" in section:
@@ -164,12 +174,18 @@ def _dead_letters(section: Section, source: KafkaConfig | FilesConfig | HttpConf
 
 def _limits(section: Section) -> Limits:
     basis = Limits()
-    batch, flush, queued = section.get("max_batch"), section.get("flush_seconds"), section.get("queue_batches")
+    batch, flush, queued = (
+        section.get("max_batch"),
+        section.get("flush_seconds"),
+        section.get("queue_batches"),
+    )
     future, age = section.get("future_seconds"), section.get("age_days")
     return Limits(
         max_batch=batch.integer(basis.max_batch, low=1, high=100_000) if batch else basis.max_batch,
         flush_seconds=flush.number(1.0, above=0.0, high=3600.0) if flush else basis.flush_seconds,
-        queue_batches=queued.integer(basis.queue_batches, low=1, high=1000) if queued else basis.queue_batches,
+        queue_batches=queued.integer(basis.queue_batches, low=1, high=1000)
+        if queued
+        else basis.queue_batches,
         future_seconds=future.integer(basis.future_seconds, low=0) if future else basis.future_seconds,
         age_days=_age(age) if age else basis.age_days,
     )

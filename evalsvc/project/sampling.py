@@ -41,7 +41,10 @@ def read_design(section: Section | None, consumer: str, scorer_rates: Mapping[st
         "rate": read_rate(rate),
         "rates": _rates(section.get("rates"), strata),
         "strata": strata,
-        "unit": cast("Literal['event', 'session']", unit.text("event", choices=("event", "session")) if unit else "event"),
+        "unit": cast(
+            "Literal['event', 'session']",
+            unit.text("event", choices=("event", "session")) if unit else "event",
+        ),
         "keep": _rules(section.get("keep")),
         "always": _rules(section.get("always")),
         "target_per_hour": target.integer(1, low=1) if target else None,
@@ -87,7 +90,9 @@ def _stratum_rate(section: Section, strata: tuple[str, ...]) -> StratumRate:
         for field, value in fields:
             if field not in strata:
                 fields.key_problem(
-                    field, f"expected a field of `sampling.strata`, but got `{field}`", did_you_mean(field, strata)
+                    field,
+                    f"expected a field of `sampling.strata`, but got `{field}`",
+                    did_you_mean(field, strata),
                 )
             else:
                 wanted[field] = value.text(what="one text; write an entry of `rates` for each value")
@@ -110,13 +115,19 @@ def _conditions(when: Value) -> tuple[Condition, ...]:
     section = when.section()
     conditions = [condition for field, value in section for condition in _field(section, field, value)]
     if when.is_mapping and not len(section):
-        when.problem(f"expected `{when.name}` to hold a condition, but it is empty", "as in {application: [support]}")
+        when.problem(
+            f"expected `{when.name}` to hold a condition, but it is empty", "as in {application: [support]}"
+        )
     return tuple(conditions)
 
 
 def _field(section: Section, field: str, value: Value) -> list[Condition]:
     if not is_field(field):
-        hint = _SEGMENTS_HINT if field.startswith("segment") else did_you_mean(field, TEXT_FIELDS | NUMBER_FIELDS)
+        hint = (
+            _SEGMENTS_HINT
+            if field.startswith("segment")
+            else did_you_mean(field, TEXT_FIELDS | NUMBER_FIELDS)
+        )
         section.key_problem(field, f"expected a field of an event, but got `{field}`", hint)
         return []
     if field in NUMBER_FIELDS:

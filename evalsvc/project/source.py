@@ -9,7 +9,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Section, Value
-from evalsvc.project.values import FilesConfig, HttpConfig, KafkaConfig, KafkaSecurity, Mechanism, SecurityProtocol
+from evalsvc.project.values import (
+    FilesConfig,
+    HttpConfig,
+    KafkaConfig,
+    KafkaSecurity,
+    Mechanism,
+    SecurityProtocol,
+)
 from evalsvc.types import Event
 
 BROKER = r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):\d{1,5}"
@@ -81,7 +88,9 @@ def _security(value: Value, root: Path) -> KafkaSecurity:
     section = value.section()
     protocol, mechanism = section.need("protocol"), section.get("mechanism")
     security = KafkaSecurity(
-        protocol=cast("SecurityProtocol", protocol.text("PLAINTEXT", choices=PROTOCOLS) if protocol else "PLAINTEXT"),
+        protocol=cast(
+            "SecurityProtocol", protocol.text("PLAINTEXT", choices=PROTOCOLS) if protocol else "PLAINTEXT"
+        ),
         mechanism=cast("Mechanism", mechanism.text("", choices=MECHANISMS) if mechanism else ""),
         username_env=read_env_name(section, "username_env"),
         password_env=read_env_name(section, "password_env"),
@@ -93,7 +102,9 @@ def _security(value: Value, root: Path) -> KafkaSecurity:
     for key in ("username", "password"):
         if key in section:
             section.get(key)
-            section.key_problem(key, f"a {key} does not belong in a file", f"use `{key}_env: KAFKA_{key.upper()}`")
+            section.key_problem(
+                key, f"a {key} does not belong in a file", f"use `{key}_env: KAFKA_{key.upper()}`"
+            )
     _check_security(section, security)
     return security
 
@@ -104,10 +115,14 @@ def _check_security(section: Section, security: KafkaSecurity) -> None:
         if sasl and key not in section:
             section.need(key, f"{security.protocol} signs in with it")
         if not sasl and key in section:
-            section.key_problem(key, f"`{key}` has no effect with {security.protocol}", "did you mean SASL_SSL?")
+            section.key_problem(
+                key, f"`{key}` has no effect with {security.protocol}", "did you mean SASL_SSL?"
+            )
     for key in ("ca_file", "cert_file", "key_file", "key_password_env"):
         if not tls and key in section:
-            section.key_problem(key, f"`{key}` has no effect with {security.protocol}", "SSL and SASL_SSL are encrypted")
+            section.key_problem(
+                key, f"`{key}` has no effect with {security.protocol}", "SSL and SASL_SSL are encrypted"
+            )
 
 
 def _files(section: Section, root: Path) -> FilesConfig:

@@ -1,7 +1,7 @@
 """The registry of scorers: names for evalsvc's own, entry points for other packages', ``module:attribute`` for yours.
 
-Nothing is imported before a scorer is created, and its packages and models not before its ``load()``. Only an operator's
-own configuration may name a ``module:attribute``, since importing a module runs it.
+Nothing is imported before a scorer is created, and its packages and models not before its ``load()``. Only an
+operator's own configuration may name a ``module:attribute``, since importing a module runs it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def factory(name: str) -> ScorerFactory:
     for entry in _announced():
         if entry.name == name:
             return _import(name, entry.value)
-    raise UnknownMetric(f"Expected a scorer's name or module:attribute, but got {name!r} ({did_you_mean(name, names())})")
+    raise UnknownMetric(
+        f"Expected a scorer's name or module:attribute, but got {name!r} ({did_you_mean(name, names())})"
+    )
 
 
 def create(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> Scorer:
@@ -110,7 +112,9 @@ def _announced() -> Iterator[EntryPoint]:
 
 def _import(name: str, address: str) -> ScorerFactory:
     if not _ADDRESS.fullmatch(address):
-        raise InputError(f"Expected a scorer as module:attribute, as in my_scorers.tone:Tone, but got {address!r}")
+        raise InputError(
+            f"Expected a scorer as module:attribute, as in my_scorers.tone:Tone, but got {address!r}"
+        )
     module_name, _, path = address.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
@@ -121,10 +125,14 @@ def _import(name: str, address: str) -> ScorerFactory:
     for part in path.split("."):
         if not hasattr(found, part):
             near = nearest(part, [word for word in dir(found) if not word.startswith("_")])
-            raise InputError(f"Scorer {name!r}: {module_name!r} has no {path!r}" + (f"; {near}" if near else ""))
+            raise InputError(
+                f"Scorer {name!r}: {module_name!r} has no {path!r}" + (f"; {near}" if near else "")
+            )
         found = getattr(found, part)
     if not callable(found):
-        raise InputError(f"Expected {name!r} to be a class or a function that builds a scorer, but it cannot be called")
+        raise InputError(
+            f"Expected {name!r} to be a class or a function that builds a scorer, but it cannot be called"
+        )
     return found  # type: ignore[no-any-return]
 
 

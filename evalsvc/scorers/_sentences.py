@@ -25,7 +25,7 @@ ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())
 _MAY_END = frozenset({"etc", "usw", "ecc", "a.m", "p.m", "ph.d", "inc", "ltd", "corp"})
 
 _ALWAYS = "。！？｡।॥۔؟።፧។៕။"  # noqa: RUF001
-_CLOSING = "\"'”’»)\\]）」』】〉》"
+_CLOSING = "\"'”’»)\\]）」』】〉》"  # noqa: RUF001
 _END = re.compile(rf"(?:[{_ALWAYS}]+[{_CLOSING}]*\s*|[.!?…]+[{_CLOSING}]*(?=\s|$)\s*|\n\s*)")
 _WORD_BEFORE = re.compile(r"[^\W_][\w.]*$")
 _ITEM = re.compile(r"(?:[-*•–·]|\(?\d{1,3}[.)]|\(?[A-Za-z][.)])\s")
@@ -57,8 +57,8 @@ def sentence_spans(text: str) -> list[Span]:
 def passages(text: str, size: int = 3, step: int = 2) -> list[str]:
     """Return runs of ``size`` neighbouring sentences, a new one every ``step``; a short text is one.
 
-    >>> passages("A b. C d. E f. G h. I j.")
-    ['A b. C d. E f.', 'E f. G h. I j.']
+    >>> passages("We sell. You buy. He waits. She pays. They go.")
+    ['We sell. You buy. He waits.', 'He waits. She pays. They go.']
     """
     spans = sentence_spans(text)
     return [text[run[0][0] : run[-1][1]] for run in _runs(spans, size, step)]

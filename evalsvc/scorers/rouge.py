@@ -39,7 +39,7 @@ class RougeL(ReferenceScorer):
             metric="rouge_l",
             version=1,
             scale=Scale(0.0, 1.0, "higher"),
-            needs=("response", "reference"),
+            needs=("reference",),
             signature=f"nrefs:1|case:lc|type:rougeL|f:1|tok:default|stem:porter|{packages}",
             description="ROUGE-L F1 of the response against the reference, as rouge-score computes it.",
         )

@@ -186,5 +186,5 @@ def _encode(event: dict[str, Any]) -> bytes:
     try:
         return _ENCODER.encode(event)
     except UnicodeEncodeError:
-        # Bytes that are no UTF-8 came in as lone surrogates: written as escapes, so that the decoder refuses them.
+        # Bytes that are no UTF-8 came in as lone surrogates: as escapes they reach the decoder.
         return json.dumps(event, default=str).encode()

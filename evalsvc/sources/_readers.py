@@ -43,7 +43,7 @@ def suffixes() -> str:
 
 
 def read_lines(path: Path, start: int, fields: FieldMap, name: str, progress: Progress) -> Numbered:
-    """Yield the lines of a JSONL file that are not blank; of a line longer than an event only the beginning."""
+    """Yield the lines of a JSONL file that are not blank; of too long a line the beginning."""
     with ExitStack() as stack:
         raw = stack.enter_context(path.open("rb"))
         lines = stack.enter_context(_decompressed(path, raw))

@@ -32,7 +32,7 @@ class Segment:
 
 
 class Cursor:
-    """Reads one segment forwards, never beyond what is durable: bytes behind that may yet be cut back and rewritten."""
+    """Reads one segment forwards, only what is durable: bytes behind that may yet be rewritten."""
 
     def __init__(self, segment: Segment) -> None:
         self.file: IO[bytes] = segment.path.open("rb", buffering=0)

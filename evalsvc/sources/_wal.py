@@ -1,4 +1,4 @@
-"""A write-ahead log: what was promised to a client lies on the disk before the promise, and survives ``kill -9``.
+"""A write-ahead log: what a client is promised is on the disk before the promise, and survives ``kill -9``.
 
 A folder of segment files, each named by the number of its first record. A frame is ``length crc number
 received_ms`` (little-endian, 24 bytes) and the payload; the CRC-32 covers all but itself. One thread writes:
@@ -57,7 +57,7 @@ class _Request:
 
 
 class WriteAheadLog:
-    """One folder, one process. ``submit`` from any thread; ``read`` and ``commit`` from one reader's thread."""
+    """One folder, one process. ``submit`` from any thread, ``read`` and ``commit`` from one reader's."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class WriteAheadLog:
             return self._changed.wait_for(lambda: self.end > position or self._closing, timeout_seconds)
 
     def commit(self, position: int) -> None:
-        """Forget what is before a number: whole segments are deleted. Losing this call repeats records, no more."""
+        """Forget what is before a number: whole segments are deleted. A lost call only repeats records."""
         with self._changed:
             self.committed = max(self.committed, min(position, self.end))
             self._note_committed()

@@ -125,7 +125,7 @@ class FileSource:
             self._committed[partition] = max(offset, self._committed.get(partition, 0))
 
     def lag(self) -> Mapping[str, int]:
-        """Return about how many records wait: the bytes left over the mean record so far; nothing before the first."""
+        """Return about how many records wait: bytes left over the mean record; nothing before the first."""
         if self._index >= len(self._files):
             return {file.partition: 0 for file in self._files}
         if not self._records_here or not self._bytes_here:
@@ -206,7 +206,7 @@ class FileSource:
 
 
 def fingerprint(path: Path, salt: bytes = b"") -> str:
-    """Return 32 hexadecimal digits that are equal for equal content; above 64 MiB of size, first and last 8 MiB."""
+    """Return 32 hexadecimal digits, equal for equal content; above 64 MiB of size, first and last 8 MiB."""
     digest = hashlib.sha256(salt)
     size = path.stat().st_size
     with path.open("rb") as file:

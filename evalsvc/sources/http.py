@@ -174,8 +174,8 @@ class HttpSource:
         wanted = assignment.resume_at(self.partition, wal.committed) if assignment is not None else None
         if wanted is not None and wanted > wal.end:
             raise SourceError(
-                f"{self.folder}: the log ends at record {wal.end}, but {wanted} are known to be done: it is an older "
-                f"copy; delete {self.folder / 'id'} so that its records count as new ones"
+                f"{self.folder}: the log ends at record {wal.end}, but {wanted} are known to be done: "
+                f"it is an older copy; delete {self.folder / 'id'} so that its records count as new ones"
             )
         return wal.committed if wanted is None else wanted
 

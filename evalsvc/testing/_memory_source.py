@@ -1,4 +1,4 @@
-"""A source in memory: partitions, committed offsets and rebalances, without a broker. Product code for your tests."""
+"""A source in memory: partitions, committed offsets and rebalances, without a broker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evalsvc.sources._record import RawRecord
 
 
 class MemoryLog:
-    """What a broker keeps: records by partition, and what a group committed. Shared by the sources of one group.
+    """What a broker keeps: records by partition, and what a group committed. Its sources share it.
 
     >>> log = MemoryLog(["t/0"])
     >>> log.append(b"{}", timestamp=1767225600000)
@@ -26,7 +26,7 @@ class MemoryLog:
     def append(
         self, value: bytes, partition: str | None = None, timestamp: int | None = None
     ) -> tuple[str, int]:
-        """Add a record and return its place; without a partition they take turns, without a time it is now."""
+        """Add a record and return its place; partitions take turns unless one is named, the time is now."""
         if partition is None:
             partition = list(self.records)[self._next % len(self.records)]
             self._next += 1
@@ -39,7 +39,7 @@ class MemoryLog:
 
 
 class MemorySource:
-    """One member of a group on a :class:`MemoryLog`. Partitions come and go at the next poll after :meth:`assign`.
+    """A member of a group on a :class:`MemoryLog`. Partitions come and go at the poll after :meth:`assign`.
 
     Args:
         log: what is read.

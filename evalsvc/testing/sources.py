@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import NoReturn, Protocol, runtime_checkable
 
 from evalsvc.protocols import Record, Source
@@ -54,7 +55,7 @@ class SourceHarness(Protocol):
         ...
 
     def connect(self) -> Source:
-        """Return a new reader, not opened, of all that was published and not committed; the former one is closed."""
+        """Return a new reader, not opened, of what is published and not committed; the former is closed."""
         ...
 
     def close(self) -> None:
@@ -115,7 +116,7 @@ class _Reading:
         while len(self.records) < count:
             if not self.poll() and time.monotonic() > deadline:
                 _fail(
-                    f"expected {count} records, but only {len(self.records)} came within {_PATIENCE_SECONDS:.0f} s"
+                    f"expected {count} records, but {len(self.records)} came within {_PATIENCE_SECONDS:.0f} s"
                 )
 
     @property
@@ -140,19 +141,18 @@ def sample_messages(count: int = _COUNT) -> list[bytes]:
 
 
 def check_order(harness: SourceHarness) -> None:
-    """Everything comes exactly once, with growing offsets and in the order of publication within a partition."""
+    """Everything comes once, with growing offsets and in the order of publication within a partition."""
     harness.publish(sample_messages())
     with _reading(harness) as reading:
         reading.until(_COUNT)
         _quiet(reading)
         if sorted(reading.ids) != _all_ids():
-            _fail(
-                f"expected {_COUNT} records once each, but {len(reading.ids)} came, {len(set(reading.ids))} of them distinct"
-            )
+            distinct = len(set(reading.ids))
+            _fail(f"expected {_COUNT} records once each, but {len(reading.ids)} came, {distinct} distinct")
         for partition in {name for name, _ in reading.records}:
             mine = [record for name, record in reading.records if name == partition]
             offsets = [record.offset for record in mine]
-            if any(after <= before for before, after in zip(offsets, offsets[1:], strict=False)):
+            if any(after <= before for before, after in pairwise(offsets)):
                 _fail(f"offsets of {partition!r} do not grow: {offsets[:9]} …")
             if [_identity(record) for record in mine] != sorted(_identity(record) for record in mine):
                 _fail(f"the order within {partition!r} is not that of publication")
@@ -183,7 +183,7 @@ def check_assignment(harness: SourceHarness) -> None:
 
 
 def check_pause(harness: SourceHarness) -> None:
-    """While paused nothing comes and nothing is finished; afterwards the rest does, none lost and none twice."""
+    """While paused nothing comes and nothing is finished; then the rest comes, none lost and none twice."""
     harness.publish(sample_messages())
     with _reading(harness) as reading:
         reading.source.resume()
@@ -232,7 +232,7 @@ def check_close_does_not_commit(harness: SourceHarness) -> None:
 
 
 def check_commit(harness: SourceHarness) -> None:
-    """Committing is allowed again, backwards and for what is unknown, and disturbs nothing that is being read."""
+    """Committing is allowed again, also nothing at all, and disturbs nothing that is being read."""
     harness.publish(sample_messages())
     with _reading(harness) as reading:
         reading.until(1)

@@ -9,6 +9,7 @@ import pytest
 
 from evalsvc.errors import SourceError
 from evalsvc.protocols import Assignment, Chunk, Source
+from evalsvc.sources._record import RawRecord
 from evalsvc.testing import sources as contract
 from evalsvc.testing.sources import MemoryLog, MemorySource, SourceHarness, check_source
 
@@ -38,8 +39,11 @@ class SecondsForMilliseconds(MemorySource):
         return [
             Chunk(
                 chunk.partition,
-                [record._replace(timestamp=record.timestamp // 1000) for record in chunk.records],
-            )  # type: ignore[attr-defined]
+                [
+                    RawRecord(record.offset, record.value or b"", record.timestamp // 1000)
+                    for record in chunk.records
+                ],
+            )
             for chunk in super().poll(timeout_seconds)
         ]
 

@@ -1,4 +1,4 @@
-"""``POST /v1/events`` over a real server on loopback: notations, refusals, backpressure, masking before writing."""
+"""``POST /v1/events`` over a real server on loopback: notations, refusals, backpressure, masking."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def test_every_notation_arrives(tmp_path: Path) -> None:
 def test_bad_items_are_named_and_good_ones_kept(tmp_path: Path) -> None:
     """Each bad item has its index, a documented reason and a message without content."""
     old = (datetime.now(UTC) - timedelta(days=500)).isoformat()
-    body = [event(event_id="g1"), event(response=5), {"event_id": SECRET}, event(occurred_at=old), event(kind=SECRET), 7,
-            event(findings=[]), event(event_id="g2")]  # fmt: skip
+    body = [event(event_id="g1"), event(response=5), {"event_id": SECRET}, event(occurred_at=old),
+            event(kind=SECRET), 7, event(findings=[]), event(event_id="g2")]  # fmt: skip
     source = HttpSource(tmp_path, same)
     with serving(source) as client:
         answer = post(client, body)

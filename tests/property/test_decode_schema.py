@@ -1,4 +1,4 @@
-"""The published schema and the decoder refuse and accept the same events; named peer: the jsonschema library."""
+"""The published schema and the decoder refuse and accept the same events; peer: the jsonschema library."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ messages = st.lists(
         {"role": st.one_of(st.sampled_from(["user", "system", ""]), scalars)},
         optional={
             "content": st.one_of(texts, st.none(), st.lists(st.fixed_dictionaries(
-                {"type": st.one_of(st.sampled_from(["text", "image_url"]), scalars)}, optional={"text": scalars, "image_url": anything}
+                {"type": st.one_of(st.sampled_from(["text", "image_url"]), scalars)},
+                optional={"text": scalars, "image_url": anything},
             ), max_size=2), anything),
             "name": anything,
         },

@@ -125,7 +125,7 @@ def test_envelope_fills_what_data_leaves_out(event: Event, member: str, left_out
 @settings(max_examples=300)
 @given(events, st.data())
 def test_damaged_bytes_are_refused_with_a_reason_or_read_alike(event: Event, data: st.DataObject) -> None:
-    """Whatever happens to the bytes, only a DecodeError comes out, and the two readers never disagree on a fact."""
+    """Whatever happens to the bytes, only a DecodeError comes out, and the two readers agree on facts."""
     value = bytearray(encode(event))
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(value) - 1))
@@ -137,10 +137,13 @@ def test_damaged_bytes_are_refused_with_a_reason_or_read_alike(event: Event, dat
             case _:
                 value[place:place] = data.draw(st.binary(max_size=4))
         value = value or bytearray(b"{")
+    refused = ""
     try:
         whole = decode(bytes(value))
     except DecodeError as error:
-        assert error.reason in REASONS
+        refused = error.reason
+    if refused:
+        assert refused in REASONS
         return
     for name in (*HEAD, *EXTRAS):
         assert getattr(SKIM(bytes(value)), name) == getattr(whole, name)

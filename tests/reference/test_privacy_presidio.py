@@ -121,7 +121,7 @@ for name in request["classes"]:
         [[pattern.name, pattern.regex, pattern.score] for pattern in recogniser.patterns],
         sorted(recogniser.context or []),
         [
-            sorted([found.start, found.end, round(found.score, 6)] for found in recogniser.analyze(text, None))
+            sorted([found.start, found.end, round(found.score, 6)] for found in recogniser.analyze(text, []))
             for text in request["texts"]
         ],
     ]

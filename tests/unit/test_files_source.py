@@ -60,8 +60,8 @@ def pack_zstd(data: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     ("name", "pack"),
-    [("a.jsonl", bytes), ("a.ndjson", bytes), ("a.json", bytes), ("a.jsonl.gz", gzip.compress), ("a.json.gz", gzip.compress),
-     ("a.jsonl.zst", pack_zstd)],
+    [("a.jsonl", bytes), ("a.ndjson", bytes), ("a.json", bytes), ("a.jsonl.gz", gzip.compress),
+     ("a.json.gz", gzip.compress), ("a.jsonl.zst", pack_zstd)],
 )  # fmt: skip
 def test_lines_in_every_packing(name: str, pack: Any, tmp_path: Path) -> None:
     """Each notation gives the same lines; an offset is a line's number, blank lines counted."""
@@ -183,7 +183,7 @@ def test_csv(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [
         header,
         ["1", "2026-01-31T09:30:00Z", "support", "two\nlines", "first", "second", "pro", "12", "3.5", "B"],
-        ["2", "1769851800000", "support", '[{"role": "user", "content": "hi"}]', '["x", "y"]', "", "", "", "", ""],
+        ["2", "1769851800000", "support", '[{"role":"user","content":"hi"}]', '["x","y"]', "", "", "", "", ""],
         ["3", "2026-01-31T09:30:00Z", "support", "x", "", "", "", "many", "", ""],
         ["4", "2026-01-31T09:30:00Z", "support", "x", "", "", "", "", "", "", "surplus"],
     ])  # fmt: skip
@@ -256,7 +256,7 @@ def test_parquet_that_is_cut_off(tmp_path: Path) -> None:
 
 
 def test_foreign_lines_replay_without_rewriting(tmp_path: Path) -> None:
-    """Columns are renamed, nested ones reached, the rest left out, an id made from the place, a zone assumed."""
+    """Columns are renamed, nested ones reached, the rest left out, an id made, a zone assumed."""
     row = {"raw": {"uid": 7}, "timestamp": "2023-11-16 18:17:03.9799600", "query": "Why?", "context": "One.",
            "passage": "Two.", "label": 1, "junk": {"x": 1}, "model": "m", "input_tokens": "12"}  # fmt: skip
     (tmp_path / "a.jsonl").write_text(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from evalsvc.privacy import Masker, MaskingPolicy
+from evalsvc.privacy import MASKING_VERSION, Masker, MaskingPolicy
 from evalsvc.scorers.introduced_pii import IntroducedPii
 from evalsvc.scorers.refusal import Refusal, refusal_phrase
 from evalsvc.types import Abstained, Event, Message, Sample, Scored
@@ -33,6 +33,10 @@ def sample(**fields: object) -> Sample:
 def test_introduced(fields: dict[str, object], value: float) -> None:
     (outcome,) = IntroducedPii().score([sample(**fields)])
     assert (outcome.value if isinstance(outcome, Scored) else outcome) == value
+
+
+def test_signature_names_the_version_of_the_recognisers() -> None:
+    assert IntroducedPii().spec.signature == f"masking:{MASKING_VERSION}|compared:digest"
 
 
 def test_introduced_detail_holds_places_and_no_text() -> None:

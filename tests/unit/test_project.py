@@ -100,7 +100,12 @@ def test_a_whole_file(root: Path) -> None:
         rates=(StratumRate({"segments.plan": "enterprise"}, 0.2),),
         strata=("application", "segments.plan"),
         unit="session",
-        keep=(Rule("chat", (Condition("kind", "in", ("interaction",)), Condition("segments.plan", "in", ("pro", "no")))),),
+        keep=(
+            Rule(
+                "chat",
+                (Condition("kind", "in", ("interaction",)), Condition("segments.plan", "in", ("pro", "no"))),
+            ),
+        ),
         always=(
             Rule(
                 "slow",
@@ -125,7 +130,9 @@ def test_a_whole_file(root: Path) -> None:
     assert policy.entity_types == ("EMAIL_ADDRESS", "ORDER_ID")
     assert [(own.entity_type, own.regex) for own in policy.patterns] == [("ORDER_ID", r"ORD-\d{6}")]
     assert consumer.dead_letters == DeadLetterConfig(max_ratio=0.5, min_records=10, topic="dead")
-    assert consumer.limits == Limits(max_batch=7, flush_seconds=0.5, queue_batches=2, future_seconds=1, age_days=None)
+    assert consumer.limits == Limits(
+        max_batch=7, flush_seconds=0.5, queue_batches=2, future_seconds=1, age_days=None
+    )
 
 
 def test_a_minimal_file_has_the_defaults(root: Path) -> None:
@@ -152,7 +159,10 @@ def test_the_defaults_are_the_pipelines() -> None:
         theirs.flush_seconds,
         theirs.queue_batches,
     )
-    assert (ours.future_seconds, ours.age_days) == (theirs.time_limits.future_seconds, theirs.time_limits.age_days)
+    assert (ours.future_seconds, ours.age_days) == (
+        theirs.time_limits.future_seconds,
+        theirs.time_limits.age_days,
+    )
     letters = DeadLetterConfig()
     assert (letters.max_ratio, letters.min_records) == (theirs.max_dead_ratio, theirs.dead_min_records)
 

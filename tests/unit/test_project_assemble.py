@@ -33,14 +33,20 @@ from evalsvc.store import MemoryStore, Retention
 from evalsvc.types import DeadLetter
 
 EMPTY = Environment()
-LETTER = DeadLetter("quality", "llm/0", 3, datetime(2026, 1, 1, tzinfo=UTC), "not_json", "Expected JSON", 9, "ab")
+LETTER = DeadLetter(
+    "quality", "llm/0", 3, datetime(2026, 1, 1, tzinfo=UTC), "not_json", "Expected JSON", 9, "ab"
+)
 KAFKA = KafkaConfig(
     topics=("llm",),
     group="g",
     brokers=("b1:9092",),
     brokers_env="BROKERS",
     security=KafkaSecurity(
-        protocol="SASL_SSL", mechanism="PLAIN", username_env="KUSER", password_env="KPASS", ca_file=Path("/ca.pem")
+        protocol="SASL_SSL",
+        mechanism="PLAIN",
+        username_env="KUSER",
+        password_env="KPASS",
+        ca_file=Path("/ca.pem"),
     ),
 )
 
@@ -145,7 +151,9 @@ def test_a_replay_reads_files_of_any_age_and_produces_nowhere() -> None:
 
 def test_dead_letters_get_their_folder_with_the_first_one(tmp_path: Path) -> None:
     folder = tmp_path / "dead"
-    sink = assemble.build_dead_letters(consumer(FilesConfig(paths=()), dead_letters=DeadLetterConfig(folder=folder)), EMPTY)
+    sink = assemble.build_dead_letters(
+        consumer(FilesConfig(paths=()), dead_letters=DeadLetterConfig(folder=folder)), EMPTY
+    )
     assert sink is not None
     sink.write([])
     assert not folder.exists()

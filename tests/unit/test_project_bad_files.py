@@ -1,6 +1,7 @@
 """The corpus of wrong files: each ``bad/NAME.bad.yaml`` has its exact problems beside it in ``bad/NAME.bad.txt``.
 
-After a message changed on purpose, ``python tests/unit/test_project_bad_files.py`` writes the corpus' texts anew.
+After a message changed on purpose, ``python tests/unit/test_project_bad_files.py`` writes the corpus' texts
+anew.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ def test_an_unknown_option() -> None:
 
 
 def test_a_factory_that_takes_anything() -> None:
-    assert scorers.option_names(lambda **options: scorers.create("bleu")) is None  # noqa: ARG005
-    assert scorers.option_names(lambda a, *, b=1: scorers.create("bleu")) == ("a", "b")  # noqa: ARG005
+    assert scorers.option_names(lambda **options: scorers.create("bleu")) is None
+    assert scorers.option_names(lambda a, *, b=1: scorers.create("bleu")) == ("a", "b")
 
 
 def test_another_packages_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,12 @@ def test_another_packages_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_naming_scorers_imports_none_of_them() -> None:
     code = "import sys, evalsvc.scorers as s; s.names(); print([m for m in sys.modules if m.startswith('evalsvc.scorers.')])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_every_address_has_a_module() -> None:

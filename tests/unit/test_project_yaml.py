@@ -77,7 +77,12 @@ def test_all_problems_come_at_once_and_in_order() -> None:
         found = root.get(key)
         assert found is not None
         found.integer()
-    assert [(problem.line, problem.column) for problem in document.finish()] == [(1, 4), (2, 4), (3, 1), (3, 11)]
+    assert [(problem.line, problem.column) for problem in document.finish()] == [
+        (1, 4),
+        (2, 4),
+        (3, 1),
+        (3, 11),
+    ]
 
 
 def test_an_unknown_key_is_found_however_deep() -> None:
@@ -97,7 +102,8 @@ def test_aliases_are_read_and_bombs_are_not() -> None:
     assert b is not None
     assert [item.integer() for item in b.items()] == [1, 2]
     bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
-        f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefg", "bcdefgh", strict=True)
+        f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n"
+        for old, new in zip("abcdefg", "bcdefgh", strict=True)
     )
     document = Document("f.yaml", bomb.encode())
     assert document.root is None

@@ -1,0 +1,410 @@
+"""The worker's promises, on the memory source and store: nothing lost, nothing twice, whatever fails in between."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalsvc.errors import ConfigError, SourceUnavailable, StoreUnavailable, TooManyDeadLetters
+from evalsvc.pipeline import ScorerEntry, TimeLimits, Worker, WorkerSettings
+from evalsvc.pipeline.scoring import score_all
+from evalsvc.privacy import Masker, MaskingPolicy
+from evalsvc.protocols import CellQuery
+from evalsvc.sampling import SPAN, Condition, Design, Rule, draw
+from evalsvc.store import MemoryStore
+from evalsvc.testing.sources import MemoryLog, MemorySource
+from evalsvc.types import Event, Failed, Outcome, Sample, Scale, ScorerSpec, Window, WriteBatch
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+SPAN_OF_TEST = Window(NOW - timedelta(days=2), NOW + timedelta(days=1))
+DESIGN = Design(consumer="c", rate=0.3, strata=("application",))
+QUICK = WorkerSettings(
+    max_batch=7, flush_seconds=0.02, poll_seconds=0.01, commit_seconds=0.0, retry_seconds=0.01, drain_seconds=5.0
+)
+KEY = b"a key of sixteen bytes or more"
+
+
+class Length:
+    """Counts characters; breaks on the poison word, and counts how often it was asked."""
+
+    spec = ScorerSpec("length", 1, Scale(0.0, None, "neither", "characters"))
+    poison = "\u2620"
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+
+    def load(self) -> None:
+        pass
+
+    def cost(self, sample: Sample) -> int:
+        return 1
+
+    def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+        if any(self.poison in sample.event.response for sample in batch):
+            raise RuntimeError("poisoned by " + batch[0].event.response)
+        self.asked.update(sample.event.event_id for sample in batch)
+        return [float(len(sample.event.response)) for sample in batch]
+
+
+class Plain:
+    """A masker that masks nothing, for speed."""
+
+    def mask_event(self, event: Event) -> Event:
+        return event
+
+
+def message(number: int, **fields: Any) -> bytes:
+    event = {
+        "event_id": f"e{number}",
+        "occurred_at": NOW.isoformat(),
+        "application": "support",
+        "response": "x" * (1 + number % 9),
+        **fields,
+    }
+    return json.dumps(event).encode()
+
+
+def filled(count: int, make: Callable[[int], bytes] = message) -> MemoryLog:
+    log = MemoryLog()
+    for number in range(count):
+        log.append(make(number))
+    return log
+
+
+def worker(log: MemoryLog, store: Any, **changes: Any) -> Worker:
+    source = changes.pop("source", None) or MemorySource(log, finite=True, max_records=changes.pop("max_records", 13))
+    given = {
+        "consumer": "c",
+        "source": source,
+        "store": store,
+        "design": DESIGN,
+        "scorers": [ScorerEntry(changes.pop("scorer", None) or Length())],
+        "masker": Plain(),
+        "settings": QUICK,
+    }
+    return Worker(**{**given, **changes})
+
+
+def taken(count: int, rate: float = 0.3) -> set[str]:
+    return {f"e{i}" for i in range(count) if draw("c", f"e{i}") < rate * SPAN}
+
+
+def scored(store: MemoryStore, metric: str = "length") -> tuple[int, float, int]:
+    groups = store.cells(CellQuery(metric, SPAN_OF_TEST, int(SPAN_OF_TEST.seconds)))
+    cells = [cell for group in groups for cell in group.cells]
+    return (
+        sum(cell.n for cell in cells),
+        sum(cell.total for cell in cells),
+        sum(cell.n_failed + cell.n_abstained for cell in cells),
+    )
+
+
+def offered(store: MemoryStore) -> tuple[int, int, int]:
+    rows = store.offered(SPAN_OF_TEST, int(SPAN_OF_TEST.seconds))
+    return tuple(sum(getattr(row, name) for row in rows) for name in ("offered", "sampled", "duplicate"))  # type: ignore[return-value]
+
+
+def expected_total(ids: set[str]) -> float:
+    return float(sum(1 + int(i[1:]) % 9 for i in ids))
+
+
+def test_every_sampled_event_is_scored_once_and_every_event_counted() -> None:
+    log, store = filled(500), MemoryStore()
+    status = worker(log, store).run()
+    assert (status.read, status.sampled, status.skipped) == (500, len(taken(500)), 500 - len(taken(500)))
+    assert scored(store) == (len(taken(500)), expected_total(taken(500)), 0)
+    assert offered(store) == (500, len(taken(500)), 0)
+    assert log.committed == {"memory/0": 250, "memory/1": 250}
+
+
+class Crash(BaseException):
+    """The machine is gone: not an exception that anyone would handle."""
+
+
+class Flaky(MemoryStore):
+    """Fails at chosen calls of ``write``: before anything is written, or after all of it was."""
+
+    def __init__(self, plan: dict[int, tuple[str, type[BaseException]]]) -> None:
+        super().__init__()
+        self.plan, self.calls = plan, 0
+
+    def write(self, batch: WriteBatch) -> None:
+        self.calls += 1
+        when, error = self.plan.get(self.calls, ("", Exception))
+        if when == "before":
+            raise error("planned")
+        if when == "between":
+            super().write(WriteBatch(events=batch.events, scores=batch.scores[: len(batch.scores) // 2]))
+            raise error("planned")
+        super().write(batch)
+        if when == "after":
+            raise error("planned")
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 4), st.sampled_from(["before", "between", "after"]), st.integers(1, 40)),
+        min_size=1,
+        max_size=5,
+    )
+)
+@settings(deadline=None, max_examples=25)
+def test_crashes_at_any_write_change_no_count(crashes: list[tuple[int, str, int]]) -> None:
+    log, store = filled(240), Flaky({})
+    for at, when, size in crashes:
+        store.plan = {store.calls + at: (when, Crash)}
+        try:
+            worker(log, store, max_records=size).run()
+        except Crash:
+            continue
+    store.plan = {}
+    worker(log, store).run()
+    assert scored(store) == (len(taken(240)), expected_total(taken(240)), 0)
+    assert offered(store) == (240, len(taken(240)), 0)
+
+
+def test_a_store_that_is_down_holds_everything_up_and_loses_nothing() -> None:
+    store = Flaky({n: ("between", StoreUnavailable) for n in range(2, 9)})
+    run = worker(filled(300), store)
+    status = run.run()
+    assert status.read == 300
+    assert scored(store)[0] == len(taken(300))
+    assert run.metrics.registry.get_sample_value("evalsvc_waits_total", {"consumer": "c", "target": "store"}) == 7
+
+
+def test_backpressure_pauses_the_source_and_bounds_what_is_held() -> None:
+    gate, store = threading.Event(), MemoryStore()
+
+    class Slow(Length):
+        def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+            gate.wait(10)
+            return super().score(batch)
+
+    log = filled(4000)
+    source = MemorySource(log, finite=True, max_records=50)
+    run = worker(log, store, source=source, scorer=Slow(), settings=QUICK)
+    thread = threading.Thread(target=run.run)
+    thread.start()
+    time.sleep(0.5)
+    held = sum(source.positions.values())
+    assert run.metrics.registry.get_sample_value("evalsvc_pauses_total", {"consumer": "c"}) >= 1
+    assert held < 1500
+    assert log.committed == {}
+    gate.set()
+    thread.join(20)
+    assert scored(store)[0] == len(taken(4000))
+
+
+def test_stop_finishes_what_was_read_and_the_next_run_goes_on() -> None:
+    log, store = filled(2000), MemoryStore()
+    run = worker(log, store, source=MemorySource(log, max_records=20))
+    thread = threading.Thread(target=run.run)
+    thread.start()
+    while sum(log.committed.values()) < 100:
+        time.sleep(0.005)
+    run.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    first = sum(log.committed.values())
+    assert offered(store)[0] == first
+    again = Length()
+    status = worker(log, store, scorer=again).run()
+    assert status.read == 2000 - first
+    assert scored(store)[0] == len(taken(2000))
+    assert set(again.asked.values()) <= {1}
+
+
+def test_stop_while_the_store_is_down_ends_and_commits_nothing() -> None:
+    store = Flaky({n: ("before", StoreUnavailable) for n in range(1, 10_000)})
+    log = filled(50)
+    quick = WorkerSettings(**{**{f: getattr(QUICK, f) for f in QUICK.__struct_fields__}, "drain_seconds": 0.3})
+    run = worker(log, store, settings=quick)
+    thread = threading.Thread(target=run.run)
+    thread.start()
+    time.sleep(0.3)
+    assert "planned" in run.status().waiting_for
+    run.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert log.committed == {}
+
+
+def test_partitions_that_move_between_two_workers_are_counted_once() -> None:
+    log, store = filled(3000), MemoryStore()
+    one, two = MemorySource(log, max_records=20), MemorySource(log, [], max_records=20)
+    runs = [worker(log, store, source=one), worker(log, store, source=two)]
+    threads = [threading.Thread(target=run.run) for run in runs]
+    for thread in threads:
+        thread.start()
+    for turn in range(12):
+        mine = ["memory/0"] if turn % 2 else ["memory/0", "memory/1"]
+        one.assign(mine)
+        two.assign([p for p in log.records if p not in mine])
+        time.sleep(0.04)
+    deadline = time.monotonic() + 20
+    while offered(store)[0] < 3000 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for run in runs:
+        run.stop()
+    for thread in threads:
+        thread.join(10)
+    assert offered(store) == (3000, len(taken(3000)), 0)
+    assert scored(store) == (len(taken(3000)), expected_total(taken(3000)), 0)
+
+
+def test_a_poison_item_fails_alone() -> None:
+    store = MemoryStore()
+    poisoned = sorted(taken(200))[5]
+    log = filled(200, lambda i: message(i, **({"response": Length.poison} if f"e{i}" == poisoned else {})))
+    worker(log, store).run()
+    assert scored(store)[0] == len(taken(200)) - 1
+    assert scored(store)[2] == 1
+
+
+def test_a_scorer_that_answers_wrongly_fails_its_items() -> None:
+    class Odd(Length):
+        def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+            return [float("nan")] * len(batch)
+
+    class Short(Length):
+        def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+            return [1.0] * (len(batch) - 1)
+
+    from evalsvc.testing import make_sample
+
+    samples = [make_sample(str(i)) for i in range(5)]
+    assert all(isinstance(outcome, Failed) for scorer in (Odd(), Short()) for outcome in score_all(scorer, samples))
+
+
+def test_too_many_dead_letters_stop_the_worker_before_they_are_written() -> None:
+    store = MemoryStore()
+    log = filled(400, lambda i: message(i) if i < 200 else b"{broken")
+    strict = WorkerSettings(max_batch=7, flush_seconds=0.02, poll_seconds=0.01, dead_min_records=50, dead_window=100)
+    with pytest.raises(TooManyDeadLetters, match="max_ratio"):
+        worker(log, store, settings=strict).run()
+    assert len(store.dead_letters) < 50
+    assert sum(log.committed.values()) < 260
+
+
+def test_dead_letters_name_their_place_and_never_their_text() -> None:
+    store = MemoryStore()
+    log = filled(20, lambda i: message(i, surprise="hunter2") if i % 4 == 0 else message(i))
+    lax = WorkerSettings(max_batch=7, flush_seconds=0.02, poll_seconds=0.01)
+    status = worker(log, store, settings=lax, design=Design(consumer="c")).run()
+    assert status.dead == 5
+    assert "hunter2" not in repr(store.dead_letters)
+    assert {(p, o) for _, p, o in store.dead_letters} == {(f"memory/{i % 2}", i // 2) for i in range(0, 20, 4)}
+
+
+def test_same_content_twice_is_a_duplicate_and_other_content_a_dead_letter() -> None:
+    store, log = MemoryStore(), MemoryLog(["p/0"])
+    for value in (message(1), message(2), message(1), message(2, response="other")):
+        log.append(value)
+    lax = WorkerSettings(max_batch=100, flush_seconds=0.02, poll_seconds=0.01)
+    status = worker(log, store, settings=lax, design=Design(consumer="c"), source=MemorySource(log, finite=True)).run()
+    assert (status.sampled, status.duplicate, status.dead) == (2, 1, 1)
+    assert scored(store)[0] == 2
+    log.append(message(1))
+    again = worker(log, store, settings=lax, design=Design(consumer="c"), source=MemorySource(log, finite=True)).run()
+    assert again.duplicate == 1
+    assert [letter.reason for letter in store.dead_letters.values()] == ["conflicting_duplicate"]  # type: ignore[attr-defined]
+
+
+def test_other_kinds_are_kept_and_not_scored() -> None:
+    store = MemoryStore()
+    feedback = {"kind": "feedback", "subject_id": "e0", "data": {"rating": 5}}
+    log = filled(30, lambda i: message(i, **feedback) if i % 3 == 0 else message(i))
+    status = worker(log, store).run()
+    assert (status.kept, status.read) == (10, 30)
+    assert set(store.known([f"e{i}" for i in range(0, 30, 3)], "c")) == {f"e{i}" for i in range(0, 30, 3)}
+    assert scored(store)[0] == status.sampled
+
+
+def test_masking_stands_before_the_first_write() -> None:
+    seen: list[WriteBatch] = []
+
+    class Watching(MemoryStore):
+        def write(self, batch: WriteBatch) -> None:
+            seen.append(batch)
+            super().write(batch)
+
+    log = filled(5, lambda i: message(i, prompt="I am jane.doe@example.com", response="Call jane.doe@example.com"))
+    worker(log, Watching(), design=Design(consumer="c"), masker=Masker(MaskingPolicy(), KEY)).run()
+    assert seen
+    assert "jane.doe" not in repr([[(e.sample.event.prompt, e.sample.event.response) for e in b.events] for b in seen])
+
+
+def test_nested_scorer_rate_scores_a_subset_with_its_own_pi() -> None:
+    store = MemoryStore()
+    worker(filled(2000), store, scorers=[ScorerEntry(Length(), 0.1)]).run()
+    subset = {i for i in taken(2000) if draw("c", i) < 0.03 * SPAN}
+    (group,) = store.cells(CellQuery("length", SPAN_OF_TEST, int(SPAN_OF_TEST.seconds)))
+    assert sum(cell.n for cell in group.cells) == len(subset)
+    assert [cell.pi for cell in group.cells] == [pytest.approx(0.03)]
+    assert offered(store)[:2] == (2000, len(taken(2000)))
+
+
+def test_a_changed_design_needs_a_new_version() -> None:
+    store = MemoryStore()
+    worker(filled(10), store).run()
+    with pytest.raises(ConfigError, match=r"sampling.version: 2"):
+        worker(filled(10), store, design=Design(consumer="c", rate=0.9, strata=("application",))).run()
+
+
+def test_a_new_version_holds_from_the_next_minute_only() -> None:
+    store = MemoryStore()
+    worker(filled(300), store).run()
+    doubled = Design(consumer="c", rate=1.0, version=2, strata=("application",))
+    log = MemoryLog(["later/0"])
+    for number in range(300):
+        log.append(message(1000 + number))
+    status = worker(log, store, design=doubled).run()
+    ids = {f"e{1000 + i}" for i in range(300)}
+    assert status.sampled == sum(draw("c", i) < 0.3 * SPAN for i in ids)
+
+
+def test_filtered_events_are_not_offered() -> None:
+    store = MemoryStore()
+    design = Design(consumer="c", keep=(Rule("s", (Condition("application", "in", ("other",)),)),))
+    status = worker(filled(40), store, design=design).run()
+    assert (status.filtered, offered(store)) == (40, (0, 0, 0))
+
+
+def test_a_source_that_is_down_is_waited_for() -> None:
+    class Late(MemorySource):
+        tries = 0
+
+        def open(self, assignment: Any) -> None:
+            self.tries += 1
+            if self.tries < 4:
+                raise SourceUnavailable("No broker")
+            super().open(assignment)
+
+    log = filled(20)
+    source = Late(log, finite=True)
+    assert worker(log, MemoryStore(), source=source).run().read == 20
+    assert source.tries == 4
+
+
+def test_a_store_without_a_ledger_goes_on_at_the_commit() -> None:
+    log = filled(40)
+    log.committed = {"memory/0": 15, "memory/1": 20}
+    assert worker(log, MemoryStore()).run().read == 5
+
+
+def test_old_files_may_be_replayed_without_an_age_limit() -> None:
+    def old() -> MemoryLog:
+        return filled(10, lambda i: message(i, occurred_at="2021-01-01T00:00:00Z"))
+
+    anyage = WorkerSettings(max_batch=7, flush_seconds=0.02, time_limits=TimeLimits(age_days=None))
+    assert worker(old(), MemoryStore(), settings=anyage).run().dead == 0
+    assert worker(old(), MemoryStore()).run().dead == 10
