@@ -30,9 +30,9 @@ from evalsvc.types import Event, Message
 DATA = Path(os.environ.get("EVALSVC_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 PROSE = (
     "Thank you for getting back to us. Your replacement card was sent on Monday and should reach you "
-    "within five to seven working days; you will get a message as soon as it is on its way. Until then you "
-    "can go on paying with the card in your phone's wallet. If it has not come by the end of next week, tell us, "
-    "and we will block it and send another one at no cost. "
+    "within five to seven working days; you will get a message as soon as it is on its way. Until then "
+    "you can go on paying with the card in your phone's wallet. If it has not come by the end of next "
+    "week, tell us, and we will block it and send another one at no cost. "
 )
 MEASURED_TYPES = (
     "EMAIL_ADDRESS",

@@ -17,7 +17,7 @@ LINE_SECONDS = 5.0
 
 
 class JsonFormatter(logging.Formatter):
-    """A log line as one JSON object: ``time``, ``level``, ``logger``, ``thread``, ``message`` and, if any, ``error``."""
+    """A log line as one JSON object: time, level, logger, thread, message and, if there is one, error."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -35,7 +35,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up_logging(form: str, verbose: bool, *, quiet: bool = False) -> None:
-    """Send log lines to stderr: ours from INFO (verbose: DEBUG, quiet: WARNING) on, those of packages from WARNING on."""
+    """Send log lines to stderr: ours from INFO (verbose: DEBUG, quiet: WARNING), others' from WARNING on."""
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
     handler.setFormatter(JsonFormatter() if form == "json" else text)
@@ -49,7 +49,7 @@ def set_up_logging(form: str, verbose: bool, *, quiet: bool = False) -> None:
 
 
 class Progress:
-    """Shows how far long work is, from a thread of its own: a bar on a terminal, elsewhere a line every few seconds.
+    """Shows how far long work is, from its own thread: a bar on a terminal, else a line every few seconds.
 
     ``measure`` returns (done, total); it is called twice a second, and a total may grow.
     """

@@ -62,9 +62,8 @@ def check(options: argparse.Namespace) -> int:
     if not found.files:
         print("evalsvc: found no file to check; `evalsvc init` writes some", file=sys.stderr)
         return FINDINGS
-    print(
-        f"{files} checked, no problem: {', '.join(consumer.name for consumer in found.consumers) or 'settings'}"
-    )
+    names = ", ".join(consumer.name for consumer in found.consumers)
+    print(f"{files} checked, no problem: {names or 'settings'}")
     return OK
 
 
@@ -98,7 +97,7 @@ def _next_steps(folder: Path, table_missing: bool) -> str:
         lines.append(f"  cd {folder}")
     if table_missing:
         lines.append(
-            "  add [tool.evalsvc] to pyproject.toml, so that evalsvc knows the project's root (it may stay empty)"
+            "  add [tool.evalsvc] to pyproject.toml (it may stay empty): it marks the project's root"
         )
     lines += [
         "  evalsvc check                        every mistake in these files, with its line",

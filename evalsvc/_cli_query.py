@@ -1,4 +1,4 @@
-"""The command ``query``: estimates of a metric as a table for people, or as JSON lines or CSV for programs."""
+"""The command ``query``: estimates of a metric, as a table for people, or JSON lines or CSV for programs."""
 
 from __future__ import annotations
 
@@ -110,7 +110,8 @@ def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bo
         "n eff": f"{estimate.n_effective:,.1f}",
         "missing": f"{estimate.missing_share:.1%}",
     }
-    return cells | ({"note": estimate.reason} if estimate.reason else {})
+    note = estimate.reason or ("every event scored" if estimate.n == estimate.offered else "")
+    return cells | ({"note": note} if note else {})
 
 
 def _interval(estimate: Estimate) -> str:

@@ -1,4 +1,4 @@
-"""The commands that work on events: ``run``, ``replay``, ``migrate`` and ``demo``; ``up`` is in ``_cli_up``."""
+"""The commands ``run``, ``replay``, ``migrate`` and ``demo``; ``up`` is in ``_cli_up``."""
 
 from __future__ import annotations
 
@@ -169,9 +169,8 @@ def _measure(worker: Worker) -> tuple[int, int]:
 def _event_fields(pairs: Mapping[str, str], option: str, *, of_values: bool) -> Mapping[str, str]:
     for name in pairs.values() if of_values else pairs:
         if not project.is_event_field(name):
-            raise InputError(
-                f"Expected {option} to name a field of an event, but got {name!r} ({project.field_hint(name)})"
-            )
+            hint = project.field_hint(name)
+            raise InputError(f"Expected {option} to name a field of an event, but got {name!r} ({hint})")
     return pairs
 
 

@@ -1,4 +1,4 @@
-"""The command ``up``: store, every consumer of the project, HTTP API and page in one process, a thread each."""
+"""The command ``up``: store, every consumer, HTTP API and page in one process, a thread each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = logging.getLogger("evalsvc.up")
 
 
 def up(options: argparse.Namespace) -> int:
-    """Serve until a signal comes. A consumer that fails is reported and shown on the page; the others go on."""
+    """Serve until a signal comes. A consumer that fails is reported and shown; the others go on."""
     from evalsvc import assemble
     from evalsvc._serving import WebServer, endpoint
     from evalsvc.web.app import create_app
@@ -113,7 +113,7 @@ def build_workers(
 def http_sources(
     consumers: Sequence[ConsumerConfig], workers: Sequence[Worker]
 ) -> tuple[HttpSource | None, list[tuple[HttpConfig, HttpSource]]]:
-    """Return the source that the page's own address serves (the first), and those that listen at addresses of their own."""
+    """Return the first HTTP source, which the page's address serves, and those that listen elsewhere."""
     from evalsvc.sources.http import HttpSource
 
     found = [

@@ -31,7 +31,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """Return a time in UTC: ``now``, a duration back from it, a date, or an ISO 8601 time (without a zone: UTC).
+    """Return a time in UTC: ``now``, a duration back from it, a date, or an ISO time (no zone: UTC).
 
     >>> parse_moment("24h", datetime(2026, 1, 2, tzinfo=UTC)).isoformat()
     '2026-01-01T00:00:00+00:00'

@@ -1,4 +1,4 @@
-"""What a worker tells its surroundings over HTTP: ``/metrics`` for Prometheus, ``/livez`` and ``/readyz`` for a supervisor.
+"""A worker's ``/metrics`` for Prometheus, and ``/livez`` and ``/readyz`` for a supervisor.
 
 Standard library only, read-only, and in a thread of its own, so that it answers while the worker is busy.
 """
@@ -40,14 +40,13 @@ def liveness(workers: Sequence[Worker]) -> tuple[int, str]:
 
 
 def readiness(workers: Sequence[Worker]) -> tuple[int, str]:
-    """Return 200 while every worker reads and writes, else 503 and what it waits for: restarting does not help."""
+    """Return 200 while every worker reads and writes, else 503 and what it waits for: no restart helps."""
     lines = []
     for worker in workers:
         status = worker.status()
         if not status.ready or status.waiting_for:
-            lines.append(
-                f"{worker.consumer}: {'waiting for ' + status.waiting_for if status.waiting_for else 'starting'}"
-            )
+            state = f"waiting for {status.waiting_for}" if status.waiting_for else "starting"
+            lines.append(f"{worker.consumer}: {state}")
     return (503, "\n".join(lines) + "\n") if lines else (200, "ok\n")
 
 
@@ -64,7 +63,7 @@ class HealthServer:
             self._server = ThreadingHTTPServer((host, port), _handler(tuple(workers), metrics))
         except (OSError, OverflowError) as error:
             raise ConfigError(
-                f"Cannot listen on {host}:{port}: {error}; choose another --metrics-port, or 0 for any free one"
+                f"Cannot listen on {host}:{port}: {error}; choose another --metrics-port, or 0 for any"
             ) from error
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)

@@ -1,4 +1,4 @@
-"""A web server in a thread: it is bound before work begins and stopped after it, and leaves signals to the command."""
+"""A web server in a thread: bound before work begins, stopped after it; signals are left to the command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what an operator wrote to what runs: sources, scorers, masker and dead letters of a consumer, joined in a worker.
+"""From what an operator wrote to what runs: a consumer's source, scorers and masker, joined in a worker.
 
 Nothing connects and no model is loaded here; that is the worker's first step. Secrets are read from the
 environment that is handed in, once, and their absence is an error that names the file that wants them.
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def store_address(project: Project, environment: Environment, given: str | None = None) -> str:
-    """Return the store's address: the one given, else ``EVALSVC_STORE``, else the project's, relative to its root."""
+    """Return the store's address: the one given, else ``EVALSVC_STORE``, else the project's own."""
     if given or environment.store:
         return given or environment.store
     scheme, _, path = project.settings.store.partition(":")
@@ -68,7 +68,7 @@ def open_project_store(
 def project_store(
     project: Project, environment: Environment, given: str | None = None, *, exclusive: bool = False
 ) -> Iterator[ClickHouseStore | MemoryStore]:
-    """Open the store for as long as work goes on; an embedded folder that is ours is served to other commands meanwhile.
+    """Open the store while work goes on; an embedded folder that is ours is served to other commands.
 
     With ``exclusive``, another process that has the folder is an error; without, it is asked.
 
@@ -151,7 +151,7 @@ def worker_settings(config: ConsumerConfig) -> WorkerSettings:
 
 
 def build_masker(config: ConsumerConfig, environment: Environment) -> Masker:
-    """Return a consumer's masker; its key is in the variable that the file names, or a random one of this process.
+    """Return a consumer's masker, with the key in the variable that its file names, or a random one.
 
     Raises:
         ConfigError: when the key is too short.
@@ -224,7 +224,7 @@ def kafka_settings(config: ConsumerConfig, environment: Environment) -> KafkaSet
 
 
 def build_dead_letters(config: ConsumerConfig, environment: Environment) -> DeadLetterSink | None:
-    """Return where a consumer's dead letters go besides the store; ``None`` where its file names no such place."""
+    """Return where dead letters go besides the store; ``None`` where the file names no place."""
     topic, folder = config.dead_letters.topic, config.dead_letters.folder
     if topic:
         settings = kafka_settings(config, environment)
@@ -233,7 +233,7 @@ def build_dead_letters(config: ConsumerConfig, environment: Environment) -> Dead
 
 
 class LazyDeadLetters:
-    """A place for dead letters that is opened with the first letter, when the worker can wait for it and try again."""
+    """A place for dead letters, opened with the first letter: by then the worker can wait and try again."""
 
     def __init__(self, connect: Callable[[], DeadLetterSink]) -> None:
         """Remember how to open it."""
@@ -281,7 +281,7 @@ def expand(patterns: tuple[str, ...]) -> list[Path]:
 
 
 def replay_config(config: ConsumerConfig, source: FilesConfig) -> ConsumerConfig:
-    """Return a consumer that reads files instead, of any age, and writes dead letters to the store only if to a topic."""
+    """Return a consumer that reads files instead, of any age, and produces to no topic."""
     return msgspec.structs.replace(
         config,
         source=source,

@@ -1,4 +1,4 @@
-"""The command line. What a command needs is imported when it runs, so that ``evalsvc --help`` answers at once.
+"""The command line. What a command needs is imported when it runs: ``evalsvc --help`` answers at once.
 
 Exit codes are in :data:`EXIT_CODES` and in ``docs/reference/cli.md``. A mistake of the user's is told in one
 message on stderr, without a traceback; ``-v`` shows it.
@@ -28,7 +28,8 @@ OK, FINDINGS, USAGE, UNAVAILABLE, INTERNAL, INTERRUPTED, CLOSED = 0, 1, 2, 3, 70
 
 EXIT_CODES: Mapping[int, str] = {
     OK: "it did what was asked",
-    FINDINGS: "it ran, and found something wrong: `check` found problems, or too many dead letters stopped a worker",
+    FINDINGS: "it ran, and found something wrong: `check` found problems, "
+    "or too many dead letters stopped a worker",
     USAGE: "the command line, an operator's file or the environment is wrong, or a package is missing",
     UNAVAILABLE: "the store, the broker or a model does not answer; trying again may help",
     INTERNAL: "a bug in evalsvc",
@@ -46,7 +47,6 @@ _CODES: tuple[tuple[type[EvalsvcError], int], ...] = (
 )
 """The first that fits counts; every other error is the user's to mend."""
 
-STATISTICS = ("mean", "total", "min", "max", "p5", "p25", "p50", "p75", "p90", "p95", "p99")
 PROJECT, RUN, QUERY = "evalsvc._cli_project", "evalsvc._cli_run", "evalsvc._cli_query"
 
 Handler = Callable[[argparse.Namespace], int]
@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     common = _common()
     parser = argparse.ArgumentParser(
         prog="evalsvc",
-        description="Evaluates and monitors generative-AI applications: sampled, scored, with honest intervals.",
+        description="Evaluates and monitors generative-AI applications: sampled, with honest intervals.",
         epilog="Exit codes: " + "; ".join(f"{code} {text}" for code, text in EXIT_CODES.items()) + ".",
         parents=[common],
     )
@@ -110,7 +110,7 @@ class _Adder:
 
 
 def _common() -> argparse.ArgumentParser:
-    """Return the options that may stand before and after the command; absent ones are left to the getters' defaults."""
+    """Return the options that may stand before and after the command; absent ones are not set."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = common.add_argument_group("common options")
     group.add_argument(
@@ -210,7 +210,12 @@ def _add_query(add: _Adder) -> None:
     query.add_argument(
         "--window", metavar="DURATION", help="an estimate for each, as in 1h (default: one for all)"
     )
-    query.add_argument("--statistic", choices=STATISTICS, default="mean", help="default: mean")
+    query.add_argument(
+        "--statistic",
+        default="mean",
+        metavar="NAME",
+        help="mean, proportion, total, min, max or p50, p95 … (default: mean)",
+    )
     query.add_argument(
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of the interval (default: .95)"
     )

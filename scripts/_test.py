@@ -36,7 +36,7 @@ def main() -> int:
     suite = ["-n", workers, "--dist", "loadfile", "--durations", "10"]
     stages.run("tests", python, "-m", "pytest", "-q", *suite, "tests")
     stages.run("docstring examples", python, "-m", "pytest", "-q", "--doctest-modules", "evalsvc")
-    stages.run("installed wheel", python, "tests/packaging/installed_wheel.py")
+    stages.run("installed wheel", python, "scripts/_wheel.py")
     _setup.say(f"all stages took {time.monotonic() - start:.0f} s with {workers} workers")
     return stages.finish()
 

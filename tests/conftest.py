@@ -7,8 +7,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
 from servers.kafka_broker import KafkaBroker, missing_tools
+
+# Examples are the same in every run, and a busy machine is no failure: pytest-timeout ends what hangs.
+hypothesis.settings.register_profile("evalsvc", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("evalsvc")
 
 MakeTopic = Callable[..., str]
 

@@ -247,7 +247,7 @@ class Processor:
 def content_digest(masked: Event) -> str:
     """Return what tells two contents of one event id apart: a digest of the masked event.
 
-    What is hashed with a key that may change between processes (the user id, the findings) does not count.
+    What is hashed with a key that may change between processes (ids, the findings) does not count.
     """
-    plain = msgspec.structs.replace(masked, user_id=None, findings=())
+    plain = msgspec.structs.replace(masked, user_id=None, session_id=None, findings=())
     return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()[:32]

@@ -143,7 +143,9 @@ class Masker:
         for match in matches:
             value = text[match.start : match.end]
             digest = self.digest(normalise(value, match.entity_type))
-            action = forced or self._policy.action_for(match.entity_type)
+            action = self._policy.action_for(match.entity_type)
+            if forced is not None and action != "keep":
+                action = forced
             start, length = match.start + shift, len(value)
             if action != "keep":
                 replacement = replacement_for(match.entity_type, action, digest)

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import cast
 
+import msgspec
+
 from evalsvc import scorers
 from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Document, Section, Value
@@ -38,7 +40,7 @@ def read_consumer(document: Document, path: Path, root: Path) -> ConsumerConfig 
     name = name or "consumer"
     source = read_source(source_value.section(), name, root) if source_value else FilesConfig(paths=())
     configured = _scorers(section.need("scorers", "as in `scorers: [refusal, latency_ms]`"))
-    rates = {scorer.name: scorer.rate for scorer in configured if scorer.rate < 1.0}
+    rates = {scorer.metric: scorer.rate for scorer in configured if scorer.rate < 1.0}
     sampling, masking = section.get("sampling"), section.get("masking")
     letters, limits = section.get("dead_letters"), section.get("limits")
     return ConsumerConfig(
@@ -62,8 +64,10 @@ def _scorers(value: Value | None) -> tuple[ScorerConfig, ...]:
         )
     for item in items:
         scorer = _scorer(item)
-        if scorer and any(other.name == scorer.name and other.options == scorer.options for other in found):
-            item.problem(f"the scorer `{scorer.name}` is there twice")
+        if scorer and any(other.metric == scorer.metric for other in found):
+            item.problem(
+                f"the metric `{scorer.metric}` is measured twice", "one scorer a metric in a consumer"
+            )
         elif scorer:
             found.append(scorer)
     return tuple(found)
@@ -76,26 +80,24 @@ def _scorer(item: Value) -> ScorerConfig | None:
     section = item.section()
     name_value, rate, options = section.need("name"), section.get("rate"), section.get("options")
     name = name_value.text(what="a scorer's name") if name_value else ""
-    share, plain = (
-        read_rate(rate),
-        {key: value.plain() for key, value in options.section()} if options else {},
-    )
+    share = read_rate(rate)
+    plain = {key: value.plain() for key, value in options.section()} if options else {}
     if not name_value or not name:
         return None
     return _checked(name_value, ScorerConfig(name=name, rate=share, options=plain), options)
 
 
 def _checked(place: Value, scorer: ScorerConfig, options: Value | None = None) -> ScorerConfig | None:
-    """Build the scorer once, which loads no model, so that a wrong option is found here and not at three in the morning."""
+    """Build the scorer once, which loads no model, so that a wrong option is found now and not at night."""
     if ":" not in scorer.name and scorer.name not in scorers.names():
         place.problem(f"unknown scorer `{scorer.name}`", did_you_mean(scorer.name, scorers.names()))
         return None
     try:
-        scorers.create(scorer.name, scorer.options)
-    except (EvalsvcError, TypeError) as error:
+        built = scorers.create(scorer.name, scorer.options)
+    except EvalsvcError as error:
         (options or place).problem(str(error))
         return None
-    return scorer
+    return msgspec.structs.replace(scorer, metric=built.spec.metric)
 
 
 def _masking(section: Section) -> MaskingConfig:

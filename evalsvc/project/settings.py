@@ -68,7 +68,7 @@ def host_and_port(address: str, name: str) -> tuple[str, int]:
 
 
 def find_root(start: Path) -> Path:
-    """Return the nearest folder from ``start`` upwards whose pyproject.toml has ``[tool.evalsvc]``; else ``start``."""
+    """Return the nearest folder upwards whose pyproject.toml has ``[tool.evalsvc]``; else ``start``."""
     for folder in (start, *start.parents):
         file = folder / "pyproject.toml"
         if file.is_file() and re.search(rb"^\s*\[tool\.evalsvc[\].]", file.read_bytes(), re.MULTILINE):

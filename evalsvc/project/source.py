@@ -45,7 +45,7 @@ def read_source(section: Section, consumer: str, root: Path) -> KafkaConfig | Fi
 
 
 def read_env_name(section: Section, key: str, default: str = "") -> str:
-    """Return the name of an environment variable. What is no name may be the secret itself, and is not shown."""
+    """Return the name of a variable. What is no name may be the secret itself, and is not shown."""
     value = section.get(key)
     if value is None:
         return default
@@ -149,7 +149,7 @@ def _zone(value: Value) -> str:
 
 
 def is_event_field(name: str) -> bool:
-    """Whether a file's column may become this: a field of an event, or an entry of its segments, attributes or data."""
+    """Whether a column may become this: a field of an event, or an entry of its open mappings."""
     return name in EVENT_FIELDS or any(name.startswith(p) and len(name) > len(p) for p in _PREFIXED)
 
 

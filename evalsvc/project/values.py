@@ -1,4 +1,4 @@
-"""What an operator's project says, as frozen values. Paths are absolute; secrets stay names of environment variables."""
+"""What an operator's project says, as frozen values. Paths are absolute; secrets stay variables' names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Mechanism = Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 class KafkaSecurity(msgspec.Struct, frozen=True, kw_only=True):
-    """How a Kafka client proves who it is and whom it trusts. User name and passwords come from the environment."""
+    """How a Kafka client proves who it is and whom it trusts, with secrets from the environment."""
 
     protocol: SecurityProtocol = "PLAINTEXT"
     mechanism: Mechanism = ""
@@ -29,7 +29,10 @@ class KafkaSecurity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Topics of one cluster. ``brokers_env`` names a variable that, where it is set, replaces ``brokers`` (``host:port,host:port``)."""
+    """Topics of one cluster.
+
+    ``brokers_env`` names a variable that, where it is set, replaces ``brokers`` (``host:port,host:port``).
+    """
 
     topics: tuple[str, ...]
     group: str
@@ -61,9 +64,13 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScorerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A scorer by its name, the share of the sampled events that it scores, and what it is built with."""
+    """A scorer by its name, the share of the sampled events that it scores, and what it is built with.
+
+    ``metric`` is what it measures, which a name of the operator's own does not tell.
+    """
 
     name: str
+    metric: str = ""
     rate: float = 1.0
     options: Mapping[str, Any] = {}
 
@@ -85,7 +92,7 @@ class DeadLetterConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker batches, and how far an event's time may lie from its receipt; the pipeline's own defaults."""
+    """How a worker batches, and how far an event's time may be off; the pipeline's own defaults."""
 
     max_batch: int = 512
     flush_seconds: float = 1.0
@@ -108,7 +115,7 @@ class ConsumerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """``[tool.evalsvc]`` of the operator's pyproject.toml. Retention is in days; a table without one is kept for ever."""
+    """``[tool.evalsvc]`` of the operator's pyproject.toml. Retention is in days; the store has defaults."""
 
     consumers: str = "consumers"
     suites: str = "suites"

@@ -1,4 +1,4 @@
-"""The registry of scorers: names for evalsvc's own, entry points for other packages', ``module:attribute`` for yours.
+"""The registry of scorers: our names, other packages' entry points, and ``module:attribute`` for yours.
 
 Nothing is imported before a scorer is created, and its packages and models not before its ``load()``. Only an
 operator's own configuration may name a ``module:attribute``, since importing a module runs it.
@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from evalsvc._hints import did_you_mean, nearest
-from evalsvc.errors import InputError, UnknownMetric
+from evalsvc.errors import EvalsvcError, InputError, UnknownMetric
 from evalsvc.protocols import Scorer, ScorerFactory
 
 GROUP = "evalsvc.scorers"
@@ -43,7 +43,7 @@ _ADDRESS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 def names() -> tuple[str, ...]:
-    """Return every name that :func:`create` knows, entry points of installed packages included. Imports none of them.
+    """Return every name that :func:`create` knows, other packages' included. Imports none of them.
 
     >>> "bleu" in names()
     True
@@ -82,10 +82,15 @@ def create(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> Scor
     """
     build = factory(name)
     _check_options(name, build, options)
-    scorer = build(**options)
+    try:
+        scorer = build(**options)
+    except EvalsvcError:
+        raise
+    except Exception as error:
+        raise InputError(f"Scorer {name!r} could not be built: {type(error).__name__}: {error}") from error
     if not isinstance(scorer, Scorer):
         raise InputError(
-            f"Expected {name!r} to build a scorer with spec, load, cost and score, but got {type(scorer).__name__}"
+            f"Expected {name!r} to build a scorer (spec, load, cost, score), but got {type(scorer).__name__}"
         )
     return scorer
 
@@ -118,9 +123,9 @@ def _import(name: str, address: str) -> ScorerFactory:
     module_name, _, path = address.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:  # an operator's module can fail in any way, and its place is the configuration
         raise InputError(
-            f"Scorer {name!r} cannot be imported: {error}; install the package that holds {module_name!r} here"
+            f"Scorer {name!r} cannot be imported: {error}; install what holds {module_name!r} here"
         ) from error
     for part in path.split("."):
         if not hasattr(found, part):

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
-from importlib import resources
 from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
@@ -141,6 +140,8 @@ def json_schema() -> dict[str, Any]:
     It says what :func:`decode` enforces, except what a schema cannot say: the size in bytes, the nesting of
     ``data``, the distance to the receipt, and that a whole number is written without a point.
     """
+    from importlib import resources
+
     text = resources.files("evalsvc.sources").joinpath("schema/event-v1.schema.json").read_bytes()
     return cast("dict[str, Any]", msgspec.json.decode(text))
 

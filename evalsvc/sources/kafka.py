@@ -232,8 +232,8 @@ class KafkaSource:
             else:
                 consumer.seek_to_end(partition)
             self._settled[partition] = name
-            if self._paused:
-                consumer.pause(partition)
+            # kafka-python keeps a partition's pause over a rebalance that gives it back.
+            (consumer.pause if self._paused else consumer.resume)(partition)
             log.info("partition_assigned name=%s at=%s", name, at if at is not None else committed)
 
     def _assigned(self) -> Iterable[TopicPartition]:
@@ -314,33 +314,52 @@ class _Notes:
 def _connect(settings: KafkaSettings) -> KafkaConsumer:
     try:
         from kafka import KafkaConsumer
-        from kafka.errors import KafkaError, SaslAuthenticationFailedError
+        from kafka.errors import KafkaError
     except ImportError as error:
         raise MissingExtra("kafka-python", "kafka") from error
     where = ",".join(settings.brokers)
     try:
-        return KafkaConsumer(
-            bootstrap_servers=list(settings.brokers),
-            group_id=settings.group,
-            client_id=settings.client_id,
-            enable_auto_commit=False,
-            auto_offset_reset=settings.start,
-            allow_auto_create_topics=False,
-            isolation_level="read_committed",
-            max_poll_records=settings.max_poll_records,
-            max_partition_fetch_bytes=settings.fetch_bytes,
-            session_timeout_ms=int(settings.session_seconds * 1000),
-            heartbeat_interval_ms=int(settings.session_seconds * 1000 / 10),
-            bootstrap_timeout_ms=int(settings.connect_seconds * 1000),
-            metrics_enabled=False,
-            **settings.security.options(),
-        )
-    except SaslAuthenticationFailedError as error:
-        raise SourceError(f"{where} refused the credentials; check `security` and its environment variables") from error
+        with _watch_for_refusal() as refused:
+            return KafkaConsumer(
+                bootstrap_servers=list(settings.brokers),
+                group_id=settings.group,
+                client_id=settings.client_id,
+                enable_auto_commit=False,
+                auto_offset_reset=settings.start,
+                allow_auto_create_topics=False,
+                isolation_level="read_committed",
+                max_poll_records=settings.max_poll_records,
+                max_partition_fetch_bytes=settings.fetch_bytes,
+                session_timeout_ms=int(settings.session_seconds * 1000),
+                heartbeat_interval_ms=int(settings.session_seconds * 1000 / 10),
+                bootstrap_timeout_ms=int(settings.connect_seconds * 1000),
+                metrics_enabled=False,
+                **settings.security.options(),
+            )
     except KafkaError as error:
+        if refused:
+            raise SourceError(f"{where} refused the credentials; check `security` and its environment variables") from error
         raise SourceUnavailable(f"No Kafka broker answers at {where} ({type(error).__name__}); is it up?") from error
     except OSError as error:
         raise SourceError(f"Could not set up the connection to {where}: {error}; check the files in `security`") from error
+
+
+@contextmanager
+def _watch_for_refusal() -> Iterator[list[str]]:
+    """Note when brokers refuse the credentials: kafka-python only logs it, tries again, and ends in a time-out."""
+    refused: list[str] = []
+
+    class Watch(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "AuthenticationFailed" in record.getMessage():
+                refused.append(record.name)
+
+    watch, watched = Watch(logging.WARNING), logging.getLogger("kafka.net")
+    watched.addHandler(watch)
+    try:
+        yield refused
+    finally:
+        watched.removeHandler(watch)
 
 
 def _listener(notes: _Notes, consumer: KafkaConsumer, release: Callable[[], None]) -> Any:  # noqa: ANN401 - untyped package

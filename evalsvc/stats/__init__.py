@@ -1,10 +1,13 @@
-"""Honest numbers from samples: estimates of all traffic, with intervals that hold. Pure functions, no packages loaded."""
+"""Honest numbers from samples: estimates of all traffic, with intervals that hold. Pure functions."""
 
+from evalsvc.stats.check import SamplingFault, sampling_check
+from evalsvc.stats.extreme import sample_extreme
 from evalsvc.stats.mean import estimate_mean, estimate_proportion
 from evalsvc.stats.quantile import bin_edges, bin_of, bin_value, estimate_quantile
 from evalsvc.stats.total import estimate_total
 
 __all__ = [
+    "SamplingFault",
     "bin_edges",
     "bin_of",
     "bin_value",
@@ -12,4 +15,6 @@ __all__ = [
     "estimate_proportion",
     "estimate_quantile",
     "estimate_total",
+    "sample_extreme",
+    "sampling_check",
 ]

@@ -39,7 +39,7 @@ def normal_quantile(probability: float) -> float:
 
 @lru_cache(maxsize=4096)
 def t_quantile(probability: float, degrees: float) -> float:
-    """Return the quantile of Student's t, for real degrees of freedom; below 1 counts as 1, infinity is the normal.
+    """Return the quantile of Student's t, for real degrees of freedom; below 1 counts as 1.
 
     Hill's expansion (1970, CACM algorithm 396) as a start, mended by Newton steps on the exact distribution.
 
@@ -75,7 +75,9 @@ def binomial_tails(successes: int, trials: int, probability: float) -> tuple[flo
     if not 0 <= successes <= trials:
         raise InputError(f"Expected 0 <= successes <= trials, but got {successes} of {trials}")
     upper = incomplete_beta(successes, trials - successes + 1, probability) if successes else 1.0
-    lower = incomplete_beta(trials - successes, successes + 1, 1.0 - probability) if successes < trials else 1.0
+    lower = (
+        incomplete_beta(trials - successes, successes + 1, 1.0 - probability) if successes < trials else 1.0
+    )
     return lower, upper
 
 
@@ -96,10 +98,30 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
     return 1.0 - front * _beta_fraction(b, a, 1.0 - x) / b
 
 
+def beta_quantile(probability: float, a: float, b: float, start: float) -> float:
+    """Return the x with I_x(a, b) = probability, to 1e-9 relative, by Newton steps on log x inside a bracket.
+
+    ``start`` in (0, 1) is a first guess; a good one halves the work.
+    """
+    constant = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    low, high, x = 0.0, 1.0, min(max(start, 1e-12), 1.0 - 1e-12)
+    for _ in range(100):
+        excess = incomplete_beta(a, b, x) - probability
+        low, high = (low, x) if excess > 0.0 else (x, high)
+        slope = math.exp(constant + a * math.log(x) + (b - 1.0) * math.log1p(-x))
+        guess = x * math.exp(max(-3.0, min(3.0, -excess / slope))) if slope > 0.0 else low
+        guess = guess if low < guess < high else (low + high) / 2.0
+        if abs(guess - x) <= 1e-9 * x:
+            return guess
+        x = guess
+    return x
+
+
 def _beta_fraction(a: float, b: float, x: float) -> float:
     c, d = 1.0, 1.0 / _away_from_zero(1.0 - (a + b) * x / (a + 1.0))
     result = d
-    # The number of terms grows with the root of the larger parameter; this bound is never the one that ends it.
+    # The number of terms grows with the root of the larger parameter; this bound is never the one that ends
+    # it.
     for m in range(1, 200 + int(10 * math.sqrt(max(a, b)))):
         even = m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m))
         d = 1.0 / _away_from_zero(1.0 + even * d)
@@ -146,7 +168,7 @@ def _hill(probability: float, n: float) -> float:
         y = (((((0.4 * y + 6.3) * y + 36.0) * y + 94.5) / c - y - 3.0) / b + 1.0) * x
         y = math.expm1(a * y * y)
     else:
-        y = ((1.0 / (((n + 6.0) / (n * y) - 0.089 * d - 0.822) * (n + 2.0) * 3.0) + 0.5 / (n + 4.0)) * y - 1.0) * (
-            n + 1.0
-        ) / (n + 2.0) + 1.0 / y
+        y = (
+            (1.0 / (((n + 6.0) / (n * y) - 0.089 * d - 0.822) * (n + 2.0) * 3.0) + 0.5 / (n + 4.0)) * y - 1.0
+        ) * (n + 1.0) / (n + 2.0) + 1.0 / y
     return math.sqrt(n * abs(y))

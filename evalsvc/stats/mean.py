@@ -1,12 +1,13 @@
 """Means and proportions of all traffic, from the cells of a sample of it, with intervals that hold.
 
-The target is *the events of the window*: what was offered to the design between two moments and can be scored. A
-stratum that was taken whole therefore adds nothing to the interval. Who wants the process behind the events must add
-its own variance.
+The target is *the events of the window*: what was offered to the design between two moments and can be
+scored. A stratum that was taken whole therefore adds nothing to the interval. Who wants the process behind
+the events must add its own variance.
 
-Each part of the domain (:mod:`evalsvc.stats.strata`) has limits of its own (:mod:`evalsvc.stats.limits`); they are
-joined by MOVER (Zou & Donner 2008): the distances between the means and their limits add up as variances do. A
-lightly sampled stratum in which no failure was seen so keeps its doubt, which a variance of 0 would hide.
+Each part of the domain (:mod:`evalsvc.stats.strata`) has limits of its own (:mod:`evalsvc.stats.limits`);
+they are joined by MOVER (Zou & Donner 2008): the distances between the means and their limits add up as
+variances do. A lightly sampled stratum in which no failure was seen so keeps its doubt, which a variance of
+0 would hide.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from evalsvc.errors import InputError
 from evalsvc.stats.distributions import t_quantile, two_sided
-from evalsvc.stats.limits import PRIOR, log_limits, moments, ratio, score_limits
+from evalsvc.stats.limits import PRIOR, binary_limits, log_limits, moments, ratio, score_limits
 from evalsvc.stats.strata import Layout, Part, StratumKey, lay_out
 from evalsvc.types import Cell, Estimate, Scale, Window
 
@@ -25,7 +28,7 @@ NOTHING_SCORED = "no event of this window and group was scored"
 
 
 class PartMean(NamedTuple):
-    """A part's mean with the standard error behind its limits, its degrees of freedom, and the limits by critical value."""
+    """A part's mean, the standard error behind its limits with its degrees of freedom, and the limits."""
 
     mean: float
     error: float
@@ -54,17 +57,18 @@ def estimate_mean(
     """Return the mean score of the window's scorable events, on the scale's own unit.
 
     Args:
-        cells: sufficient statistics by stratum and π; any order, and splitting one (by cluster) changes nothing.
+        cells: sufficient statistics by stratum and π; any order, and splitting one (by cluster) changes
+            nothing.
         scale: decides the interval: binary, bounded, bounded below, or open.
         window: what the cells are of.
-        offered: how many events each (stratum, design version) was offered, for *every* stratum of the domain, where
-            the domain is a union of strata; ``None`` where it cuts across them.
+        offered: how many events each (stratum, design version) was offered, for *every* stratum of the
+            domain, where the domain is a union of strata; ``None`` where it cuts across them.
         rates: the π of strata that may hold events of the domain though no cell came from them.
         confidence: of the two-sided interval.
 
     Returns:
-        An estimate whose ``method`` names what was done. ``value`` is None where nothing was scored; ``low`` and
-        ``high`` are None where one score, or equal scores on an open scale, leave the spread unknown.
+        An estimate whose ``method`` names what was done. ``value`` is None where nothing was scored; ``low``
+        and ``high`` are None where one score, or equal scores on an open scale, leave the spread unknown.
 
     Raises:
         InputError: on a confidence outside (0, 1).
@@ -76,7 +80,7 @@ def estimate_mean(
     >>> share = Scale(0.0, 1.0, "lower", binary=True)
     >>> e = estimate_mean([light, whole], share, day, offered={("plan=free", 1): 1800, ("plan=pro", 1): 200})
     >>> round(e.value, 3), round(e.low, 3), round(e.high, 3)
-    (0.095, 0.058, 0.261)
+    (0.095, 0.055, 0.261)
     """
     layout = lay_out(cells, offered, rates, confidence)
     joined = join(layout, [part_mean(part, scale) for part in layout.parts], scale, confidence)
@@ -98,9 +102,9 @@ def estimate_proportion(
         InputError: on a metric that is not binary, which has no such share.
     """
     if not scale.binary:
-        raise InputError("Expected a binary metric for a proportion, but this one is not; ask for its mean or p50")
+        raise InputError("Expected a binary metric for a proportion; of this one, ask for the mean or p50")
     estimate = estimate_mean(cells, scale, window, offered=offered, rates=rates, confidence=confidence)
-    return Estimate(**{**{f: getattr(estimate, f) for f in Estimate.__struct_fields__}, "statistic": "proportion"})
+    return msgspec.structs.replace(estimate, statistic="proportion")
 
 
 def part_mean(part: Part, scale: Scale) -> PartMean:
@@ -125,14 +129,19 @@ def _bounded(part: Part, scale: Scale, low: float, width: float) -> PartMean:
     m = moments(part.cells, low, width)
     m = m._replace(mean=min(1.0, max(0.0, m.mean)))
     left = 1.0 - part.fraction
-    downward, degrees = ratio(m, scale.binary, PRIOR * m.mean)
-    upward, others = ratio(m, scale.binary, PRIOR * (1.0 - m.mean))
+    # What a small sample can have missed lies where there is room for it: below a high mean, above a low one.
+    downward, degrees = ratio(m, scale.binary, PRIOR * max(0.25, m.mean))
+    upward, others = ratio(m, scale.binary, PRIOR * max(0.25, 1.0 - m.mean))
     scores_below, scores_above = (m.kish / (r * left) if left > 0.0 else math.inf for r in (downward, upward))
-    # Agresti & Coull's share stands in for 0 and 1, whose variance is not 0, when degrees of freedom are shared out.
+    # Agresti & Coull's share stands in for 0 and 1, whose variance is not 0, when degrees of freedom are
+    # shared out.
     steady = (m.mean * m.kish + 2.0) / (m.kish + 4.0)
     error = width * math.sqrt(steady * (1.0 - steady) / min(scores_below, scores_above))
 
     def limits(critical: float) -> tuple[float, float]:
+        if scale.binary:
+            below, above = binary_limits(m.mean, scores_below, critical)
+            return low + width * below, low + width * above
         below = score_limits(m.mean, scores_below, critical)[0]
         above = score_limits(m.mean, scores_above, critical)[1]
         return low + width * below, low + width * above
@@ -143,8 +152,8 @@ def _bounded(part: Part, scale: Scale, low: float, width: float) -> PartMean:
 def join(layout: Layout, means: Sequence[PartMean], scale: Scale, confidence: float) -> Joined | None:
     """Return the mean over all parts with its limits; None when there is no part.
 
-    The limits are joined by MOVER, with the variance of estimated part sizes, the doubt of hidden events, and, for a
-    bounded scale, the whole range for the events of strata without any score.
+    The limits are joined by MOVER, with the variance of estimated part sizes, the doubt of hidden events,
+    and, for a bounded scale, the whole range for the events of strata without any score.
     """
     size = layout.size
     if not layout.parts or size <= 0.0:
@@ -154,7 +163,8 @@ def join(layout: Layout, means: Sequence[PartMean], scale: Scale, confidence: fl
     means = _lonely(means, value)
     if any(math.isnan(part.error) for part in means):
         return Joined(value, None, None, "one score tells nothing of the spread")
-    if not scale.bounded and all(p.error == 0.0 for p in means) and any(p.fraction < 1.0 for p in layout.parts):
+    sampled = any(part.fraction < 1.0 for part in layout.parts)
+    if sampled and not scale.bounded and all(part.error == 0.0 for part in means):
         return Joined(value, None, None, "all scores are equal, which tells nothing of the spread")
     critical = t_quantile(two_sided(confidence), _satterthwaite(shares, means))
     below = above = _size_doubt(layout, means, value) * critical**2
@@ -166,7 +176,7 @@ def join(layout: Layout, means: Sequence[PartMean], scale: Scale, confidence: fl
 
 
 def _lonely(means: Sequence[PartMean], value: float) -> list[PartMean]:
-    """Give a part of one unit, on an open scale, its distance from the whole as its error, if there are other parts."""
+    """Give a part of one unit, on an open scale, its distance from the whole of several as its error."""
     if len(means) < 2:
         return list(means)
     return [_moved(part, abs(part.mean - value)) if math.isnan(part.error) else part for part in means]
@@ -183,7 +193,7 @@ def _satterthwaite(shares: Sequence[float], means: Sequence[PartMean]) -> float:
 
 
 def _size_doubt(layout: Layout, means: Sequence[PartMean], value: float) -> float:
-    """Return the variance that estimated part sizes add: the derivative by a size is (part's mean - mean)/total."""
+    """Return the variance that estimated sizes add; the derivative by one is (part's mean - mean)/total."""
     size = layout.size
     pairs = zip(layout.parts, means, strict=True)
     return math.fsum(((mean.mean - value) / size) ** 2 * part.size_variance for part, mean in pairs)
@@ -192,26 +202,34 @@ def _size_doubt(layout: Layout, means: Sequence[PartMean], value: float) -> floa
 def _with_unknown(layout: Layout, value: float, below: float, above: float, scale: Scale) -> Joined:
     size, total = layout.size, layout.size + layout.unknown
     if scale.low is None or scale.high is None:
-        low, high = value - below, value + above
-        low = low if scale.low is None else max(scale.low, low)
-        if not layout.unknown:
-            return Joined(value, low, high)
-        return Joined(value, low, high, f"{layout.unknown / total:.1%} of the events lie in strata without a score: left out")
+        low = value - below if scale.low is None else max(scale.low, value - below)
+        high = value + above if math.isfinite(above) else None
+        notes = ["too few scores for the upper limit"] if high is None else []
+        if layout.unknown:
+            notes.append(
+                f"{layout.unknown / total:.1%} of the events lie in strata without a score: left out"
+            )
+        return Joined(value, low, high, "; ".join(notes))
     for events in layout.hidden:
         share = events / (size + events)
-        below, above = math.hypot(below, share * (value - scale.low)), math.hypot(above, share * (scale.high - value))
+        below = math.hypot(below, share * (value - scale.low))
+        above = math.hypot(above, share * (scale.high - value))
     known = size / total
     low = known * max(scale.low, value - below) + (1.0 - known) * scale.low
     high = known * min(scale.high, value + above) + (1.0 - known) * scale.high
-    reason = f"{1.0 - known:.1%} of the events lie in strata without a score: the interval holds for any value of theirs"
-    return Joined(value, min(low, value), max(high, value), reason if layout.unknown else "")
+    note = (
+        f"{1.0 - known:.1%} of the events lie in strata without a score: the interval allows them any value"
+    )
+    return Joined(value, min(low, value), max(high, value), note if layout.unknown else "")
 
 
 def describe(layout: Layout, scale: Scale) -> str:
     """Return the name of the estimator and of the interval that :func:`join` makes."""
     estimator = "hajek" if layout.offered is None else "post-stratified"
     clustered = any(0 < cell.clusters < cell.n for part in layout.parts for cell in part.cells)
-    limits = "wilson" if scale.binary else "bounded-score" if scale.bounded else "log-t" if scale.low is not None else "t"
+    limits = "wilson-jeffreys" if scale.binary else "bounded-score"
+    if not scale.bounded:
+        limits = "t" if scale.low is None else "log-t"
     return f"{estimator}, {limits} by part, MOVER{', clustered' if clustered else ''}"
 
 

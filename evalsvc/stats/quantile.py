@@ -1,8 +1,10 @@
-"""Quantiles of all traffic from histograms on logarithmic bins, with intervals by inverting those of the shares below.
+"""Quantiles of all traffic from histograms on logarithmic bins, with intervals by inversion.
 
-A bin's index is 0 for \\|v\\| < 1e-9, k + 100000 with k = ⌈ln v / ln 1.02⌉ for positive v, and -(k + 100000), with the k
-of \\|v\\|, for negative v: indices order as values do, counts add up, and no range need be known beforehand. The value that
-stands for a bin, 2·1.02^k/2.02, is within 1 % of every value in it (DDSketch: Masson, Rim & Lee 2019).
+A bin's index is 0 for values nearer to 0 than 1e-9, k + 100000 with k = ⌈ln v / ln 1.02⌉ for positive v, and
+-(k + 100000), with the k of -v, for negative v: indices order as values do, counts add up, and no range need
+be known beforehand.
+The value that stands for a bin, 2·1.02^k/2.02, is within 1 % of every value in it (DDSketch: Masson, Rim &
+Lee 2019).
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ def bin_of(value: float) -> int:
 
 
 def bin_value(index: int) -> float:
-    """Return the value that stands for a bin: at most :data:`RELATIVE_ACCURACY` (0.99 %) from any value in it.
+    """Return the value that stands for a bin, :data:`RELATIVE_ACCURACY` (0.99 %) at most from any in it.
 
     >>> abs(bin_value(bin_of(1234.5)) / 1234.5 - 1) < RELATIVE_ACCURACY
     True
@@ -90,15 +92,15 @@ def estimate_quantile(
         probability: in (0, 1); 0.95 for p95.
         scale: its ends stand in for limits that too few scores leave open.
         window: what the histogram is of.
-        cells: the cells of the same scores; they add what was missing, and the clusters. Without them every sampled
-            event counts as scored.
+        cells: the cells of the same scores; they add what was missing, and the clusters. Without them every
+            sampled event counts as scored.
         offered: as in :func:`~evalsvc.stats.mean.estimate_mean`.
         rates: as in :func:`~evalsvc.stats.mean.estimate_mean`.
         confidence: of the two-sided interval.
 
     Returns:
-        An estimate whose limits are edges of bins (Francisco & Fuller 1991: the values at which the interval of the
-        share below holds ``probability``); a limit is None where there are too few scores for it.
+        An estimate whose limits are edges of bins (Francisco & Fuller 1991: the values at which the interval
+        of the share below holds ``probability``); a limit is None where there are too few scores for it.
         In session designs the design effect of the mean stands in for that of the shares.
 
     Raises:
@@ -108,12 +110,21 @@ def estimate_quantile(
         raise InputError(f"Expected a quantile between 0 and 1, such as 0.95, but got {probability!r}")
     layout = lay_out(_cells_of(bins) if cells is None else cells, offered, rates, confidence)
     name = f"p{100 * probability:g}"
-    method = f"{'hajek' if offered is None else 'post-stratified'}, histogram 1 %, wilson by part, MOVER, inverted"
+    method = (
+        f"{'hajek' if offered is None else 'post-stratified'}, histogram 1 %, wilson by part, MOVER, inverted"
+    )
     if not any(bins.values()):
         return answer(layout, None, window, name, confidence, method)
     indices = sorted({index for counts in bins.values() for index in counts})
     parts = [_cumulated(part, bins, indices) for part in layout.parts]
-    return answer(layout, _invert(layout, parts, indices, probability, scale, confidence), window, name, confidence, method)
+    return answer(
+        layout,
+        _invert(layout, parts, indices, probability, scale, confidence),
+        window,
+        name,
+        confidence,
+        method,
+    )
 
 
 def _cells_of(bins: Mapping[BinKey, Mapping[int, int]]) -> list[Cell]:
@@ -150,7 +161,12 @@ def _share_below(part: _Cumulated, position: int) -> PartMean:
 
 
 def _invert(
-    layout: Layout, parts: Sequence[_Cumulated], indices: Sequence[int], probability: float, scale: Scale, confidence: float
+    layout: Layout,
+    parts: Sequence[_Cumulated],
+    indices: Sequence[int],
+    probability: float,
+    scale: Scale,
+    confidence: float,
 ) -> Joined | None:
     def share(position: int) -> Joined:
         joined = join(layout, [_share_below(part, position) for part in parts], _SHARE, confidence)
@@ -174,7 +190,7 @@ def _invert(
 
 
 def _first(last: int, holds: Callable[[int], bool]) -> int:
-    """Return the first position in 0..last at which a monotone condition holds; ``last`` if it holds nowhere before."""
+    """Return the first position in 0..last at which a monotone condition holds, else ``last``."""
     low, high = 0, last
     while low < high:
         middle = (low + high) // 2

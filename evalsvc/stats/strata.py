@@ -1,16 +1,17 @@
 """From cells to *parts*: pieces of the window in which every event was taken with about the same probability.
 
-An estimate is a sum over parts of (share of the events) × (mean of the part). Where the number of offered events is
-known, a stratum is a part and its share is exact (post-stratification); where a domain cuts across strata, a part is
-one level of π and its share is estimated from the sample.
+An estimate is a sum over parts of (share of the events) × (mean of the part). Where the number of offered
+events is known, a stratum is a part and its share is exact (post-stratification); where a domain cuts across
+strata, a part is one level of π and its share is estimated from the sample.
 
 Three cases need a decision, and each has a simulation in ``tests/calibration``:
 
-* *Sparse strata.* Strata with fewer than :data:`SPARSE` sampled events are pooled with others of about the same π
-  (within a factor of two), weighted by 1/π inside the pool: for equal π that is again a simple sample of the pool.
+* *Sparse strata.* Strata with fewer than :data:`SPARSE` sampled events are pooled with others of about the
+  same π (within a factor of two), weighted by 1/π inside the pool: for equal π that is again a simple sample
+  of the pool.
 * *Strata with offered events and no score.* What the pool cannot mend is an ``unknown`` number of events.
-* *Levels of π at which nothing of the domain was seen.* They may hide events: up to -ln(1 - confidence)/π of them at
-  the interval's confidence (the zero-count limit of a Poisson number), held in ``hidden``.
+* *Levels of π at which nothing of the domain was seen.* They may hide events: up to -ln(1 - confidence)/π of
+  them at the interval's confidence (the zero-count limit of a Poisson number), held in ``hidden``.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ SPARSE = 20
 
 
 class Part(NamedTuple):
-    """Cells of about one π, the number of scorable events that they stand for, and the share of it that was seen.
+    """Cells of about one π, how many scorable events they stand for, and what share of these was seen.
 
-    ``size`` is estimated unless every sampled event was scored in a stratum of known size; ``size_variance`` is its
-    sampling variance. ``fraction`` in [0, 1] is the sampled fraction: at 1 nothing is left to chance.
+    ``size`` is estimated unless every sampled event was scored in a stratum of known size; ``size_variance``
+    is its sampling variance. ``fraction`` in [0, 1] is the sampled fraction: at 1 nothing is left to chance.
     """
 
     cells: tuple[Cell, ...]
@@ -79,8 +80,8 @@ def lay_out(
 
     Args:
         cells: the domain's cells, in any order; several of one stratum and π are added up.
-        offered: events offered by (stratum, design version), for all strata of the domain, when it is a union of
-            strata; ``None`` when it cuts across them.
+        offered: events offered by (stratum, design version), for all strata of the domain, when it is a
+            union of strata; ``None`` when it cuts across them.
         rates: π of strata from which no cell came, where it is known.
         confidence: the level at which an unseen number of events is limited.
     """
@@ -103,7 +104,11 @@ def lay_out(
 
 
 def _summary(
-    parts: Sequence[Part], unknown: float, hidden: tuple[float, ...], offered: int | None, cells: Sequence[Cell]
+    parts: Sequence[Part],
+    unknown: float,
+    hidden: tuple[float, ...],
+    offered: int | None,
+    cells: Sequence[Cell],
 ) -> Layout:
     weights = [(part.size / sum(1.0 / c.pi * c.n for c in part.cells), part) for part in parts]
     first = math.fsum(part.size for part in parts)
@@ -137,7 +142,11 @@ def _by_level(cells: Iterable[Cell]) -> dict[int, list[Cell]]:
 
 def _crossing(cells: Sequence[Cell]) -> Part:
     size = math.fsum(cell.n / cell.pi for cell in cells)
-    variance = math.fsum((cell.cluster_n2 if cell.clusters else cell.n) * (1 - cell.pi) / cell.pi**2 for cell in cells)
+    variance = math.fsum(
+        (cell.cluster_n2 if cell.clusters else cell.n) * (1 - cell.pi) / cell.pi**2 for cell in cells
+    )
+    # One unit more than was seen: of small counts, those that came out low would claim the smallest variance.
+    variance += max((1 - cell.pi) / cell.pi**2 for cell in cells)
     squares = math.fsum(cell.n / cell.pi**2 for cell in cells)
     left = math.fsum(cell.n * (1 - cell.pi) / cell.pi**2 for cell in cells) / squares
     return Part(tuple(cells), size, variance, 1.0 - left)
@@ -151,8 +160,11 @@ def _stratum(cells: Sequence[Cell], population: int, confidence: float) -> tuple
     population = max(population, taken)
     fraction = taken / population
     if scored == 0:
-        # Nothing was scorable: with enough events seen they are outside the domain, with few they may be bad luck.
-        share = wilson(0.0, taken / (1.0 - fraction), confidence)[1] if fraction < 1.0 and taken < SPARSE else 0.0
+        # Nothing was scorable: with enough events seen they are outside the domain, with few they may be bad
+        # luck.
+        share = (
+            wilson(0.0, taken / (1.0 - fraction), confidence)[1] if fraction < 1.0 and taken < SPARSE else 0.0
+        )
         return [], population * share
     groups = [group for group in _by_level(cells).values() if any(cell.n for cell in group)]
     weight = math.fsum((cell.n + missing(cell)) / cell.pi for cell in cells)
@@ -188,7 +200,7 @@ def _pools(
 
 
 def _pool(strata: list[tuple[int, list[Cell]]]) -> list[tuple[int, list[Cell]]]:
-    """Return strata of one level with the sparse ones joined, and joined to the smallest other if still sparse."""
+    """Return strata of one level, the sparse ones joined, also to the smallest other if still sparse."""
     strata = sorted(strata, key=lambda item: sampled(item[1]))
     split = next((i for i, item in enumerate(strata) if sampled(item[1]) >= SPARSE), len(strata))
     sparse, dense = strata[:split], strata[split:]

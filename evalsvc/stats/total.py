@@ -1,7 +1,7 @@
-"""Totals over all offered events: exact numbers of events times estimated means, or 1/π sums where a domain cuts across.
+"""Totals over all offered events: exact numbers of events times estimated means, else sums of y/π.
 
-An event that was sampled and could not be scored adds nothing to a total; ``missing_share`` says how much may be
-lacking for that.
+An event that was sampled and could not be scored adds nothing to a total; ``missing_share`` says how much
+may be lacking for that.
 """
 
 from __future__ import annotations
@@ -29,26 +29,32 @@ def estimate_total(
 ) -> Estimate:
     """Return the sum of a metric over all offered events of the window: dollars, tokens, number of failures.
 
-    Arguments are :func:`~evalsvc.stats.mean.estimate_mean`'s. With ``offered`` the number of events is exact, and the
-    interval is that number times the mean's; without, it is the interval of Σ y/π (Horvitz & Thompson 1952) under
-    Poisson sampling. A stratum taken whole adds its own sum, without doubt.
+    Arguments are :func:`~evalsvc.stats.mean.estimate_mean`'s. With ``offered`` the number of events is
+    exact, and the interval is that number times the mean's; without, it is the interval of Σ y/π (Horvitz &
+    Thompson 1952) under Poisson sampling. A stratum taken whole adds its own sum, without doubt.
 
     >>> from datetime import UTC, datetime
     >>> day = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
-    >>> spent = Cell("application=support", 1, pi=1.0, n=3, n_abstained=0, n_failed=0, total=0.06, squares=0.0014)
-    >>> e = estimate_total([spent], Scale(0.0, None, "lower", "USD"), day, offered={("application=support", 1): 3})
+    >>> spent = Cell("all", 1, pi=1.0, n=3, n_abstained=0, n_failed=0, total=0.06, squares=0.0014)
+    >>> e = estimate_total([spent], Scale(0.0, None, "lower", "USD"), day, offered={("all", 1): 3})
     >>> e.value, e.low, e.high
     (0.06, 0.06, 0.06)
     """
     if offered is None:
         layout = lay_out(cells, None, rates, confidence)
         joined = _horvitz_thompson(layout, scale, confidence)
-        return answer(layout, joined, window, "total", confidence, f"horvitz-thompson, {_limits_name(scale)}, poisson")
+        return answer(
+            layout, joined, window, "total", confidence, f"horvitz-thompson, {_limits_name(scale)}, poisson"
+        )
     scale = _with_zero(scale) if any(map(missing, cells)) else scale
     filled = lay_out([_filled(cell) for cell in cells if cell.n + missing(cell)], offered, rates, confidence)
     plain = lay_out(cells, offered, rates, confidence)
     layout = plain._replace(parts=filled.parts, unknown=filled.unknown)
-    means = join(layout, [part_mean(part, scale) for part in layout.parts], scale, confidence) if plain.n else None
+    means = (
+        join(layout, [part_mean(part, scale) for part in layout.parts], scale, confidence)
+        if plain.n
+        else None
+    )
     events = layout.size + (layout.unknown if scale.bounded else 0.0)
     joined = _times(means, events) if means else None
     return answer(layout, joined, window, "total", confidence, describe(layout, scale))
@@ -96,11 +102,16 @@ def _horvitz_thompson(layout: Layout, scale: Scale, confidence: float) -> Joined
     if scale.binary:
         low, high = _count_limits(value, error, cells, normal_quantile(two_sided(confidence)))
         return Joined(value, low, high)
-    freedom = math.fsum(squares) ** 2 / math.fsum(s * s / max(1, c.n - 1) for s, c in zip(squares, cells, strict=True))
+    freedom = math.fsum(squares) ** 2 / math.fsum(
+        s * s / max(1, c.n - 1) for s, c in zip(squares, cells, strict=True)
+    )
     critical = t_quantile(two_sided(confidence), freedom)
     if scale.low is not None and scale.low >= 0.0:
         low, high = log_limits(value, error, critical)
-        return Joined(value, max(low, math.fsum(cell.total for cell in cells)), high)
+        low = max(low, math.fsum(cell.total for cell in cells))
+        if math.isinf(high):
+            return Joined(value, low, None, "too few scores for the upper limit")
+        return Joined(value, low, high)
     return Joined(value, value - critical * error, value + critical * error)
 
 

@@ -43,10 +43,12 @@ log = logging.getLogger("evalsvc.store")
 SETTLE_LIMIT = 2000
 """How many buckets one read recomputes at most; what is left of its window it reads raw."""
 
-_SETTLE_TOGETHER = 200
+_SETTLE_TOGETHER = 400
 _KNOWN_BYTES = 40_000
 _RAW_INSERT = {**SETTINGS, "optimize_on_insert": "0"}
 Row = tuple[Any, ...]
+Bucket = tuple[str, str, int]
+"""Metric, consumer, hour as seconds since the epoch."""
 
 
 class ClickHouseStore:
@@ -185,16 +187,25 @@ class ClickHouseStore:
 
         ``raw`` leaves the rollups aside, to check or to measure them.
         """
+        return self.cells_by_metric([query.metric], query, raw=raw)[query.metric]
+
+    def cells_by_metric(
+        self, metrics: Sequence[str], query: CellQuery, *, raw: bool = False
+    ) -> Mapping[str, Sequence[CellGroup]]:
+        """Answer one question for several metrics at once (the query's own is not looked at): one statement, not many.
+
+        Every metric has an entry, empty where nothing was scored.
+        """
         check_names(query)
         steps = grid(query.window, query.step_seconds)
         if query.clusters:
-            statement = queries.clusters_statement(query, steps)
+            statement = queries.clusters_statement(metrics, query, steps)
         else:
-            statement = queries.cells_statement(query, self._plan(query.metric, steps, raw))
-        return [
-            CellGroup(window, consumer, key, version, signature, [_cell(row) for row in rows])
-            for window, consumer, key, version, signature, rows in self._groups(query, steps, statement)
-        ]
+            statement = queries.cells_statement(metrics, query, self._plan(metrics, steps, raw))
+        found: dict[str, list[CellGroup]] = {metric: [] for metric in metrics}
+        for metric, window, consumer, key, version, signature, rows in self._groups(query, steps, statement):
+            found[metric].append(CellGroup(window, consumer, key, version, signature, [_cell(row) for row in rows]))
+        return found
 
     def histograms(self, query: CellQuery, *, raw: bool = False) -> Sequence[HistogramGroup]:
         """Return weighted histograms by step and group, on the bins of :mod:`evalsvc.stats.quantile`.
@@ -203,7 +214,7 @@ class ClickHouseStore:
         """
         check_names(query)
         steps = grid(query.window, query.step_seconds)
-        statement = queries.histograms_statement(query, self._plan(query.metric, steps, raw))
+        statement = queries.histograms_statement(query, self._plan([query.metric], steps, raw))
         return [
             HistogramGroup(
                 window,
@@ -211,38 +222,43 @@ class ClickHouseStore:
                 key,
                 version,
                 signature,
-                {row[:3]: dict(zip(*row[4], strict=True)) for row in rows if row[4][0]},
-                sum(row[3] for row in rows),
+                {row[:3]: dict(zip(row[5], row[6], strict=True)) for row in rows if row[5]},
+                sum(row[3] + row[4] for row in rows),
             )
-            for window, consumer, key, version, signature, rows in self._groups(query, steps, statement)
+            for _, window, consumer, key, version, signature, rows in self._groups(query, steps, statement)
         ]
 
     def _groups(
         self, query: CellQuery, steps: Grid, statement: queries.Statement
-    ) -> Iterator[tuple[Window, str, dict[str, str], int, str, list[Row]]]:
-        """Cut ordered rows into groups; what is left of a row is (stratum, design version, π, sums…)."""
-        width = 2 + len(query.by)
+    ) -> Iterator[tuple[str, Window, str, dict[str, str], int, str, list[Row]]]:
+        """Order rows and cut them into groups; what is left of a row is (stratum, design version, π, sums…)."""
+        width = 3 + len(query.by)
         windows: dict[int, Window] = {}
-        rows = self._rows(statement.sql, statement.parameters, queries.FINAL_SETTINGS)
+        found = self._rows(statement.sql, statement.parameters, queries.FINAL_SETTINGS)
+        identities = {text: queries.identity_of(text) for text in {row[width] for row in found}}
+        rows = [(*row[:width], *identities[row[width]], *row[width + 1 :]) for row in found]
+        rows.sort(key=lambda row: row[: width + 5])
         for head, members in groupby(rows, key=lambda row: row[: width + 2]):
-            window = windows.get(head[0]) or windows.setdefault(head[0], steps.window(head[0]))
-            key = dict(zip(query.by, head[2:width], strict=True))
-            yield window, head[1], key, head[width], head[width + 1], [row[width + 2 :] for row in members]
+            window = windows.get(head[1]) or windows.setdefault(head[1], steps.window(head[1]))
+            key = dict(zip(query.by, head[3:width], strict=True))
+            rest = [row[width + 2 :] for row in members]
+            yield head[0], window, head[2], key, head[width], head[width + 1], rest
 
-    def _plan(self, metric: str, steps: Grid, raw: bool) -> queries.Plan:
+    def _plan(self, metrics: Sequence[str], steps: Grid, raw: bool) -> queries.Plan:
         """Decide what the rollup may answer, after recomputing what it may not yet."""
         hours = None if raw else whole_hours(steps)
         if hours is None:
             return queries.Plan(steps, None, frozenset())
-        stale = self._settle_within(metric, hours)
+        stale = self._settle_within(metrics, hours)
         return queries.Plan(steps, hours, frozenset(edge_hours(steps, hours) | stale))
 
     # Rollups.
 
     def settle(self, limit: int | None = None) -> int:
-        """Recompute every bucket that was written to since its last recomputation; return how many (at most ``limit``).
+        """Recompute buckets that were written to since their last recomputation; return how many.
 
-        Reads do this for their own window; a worker that calls it now and then keeps them short.
+        At most ``limit``, the newest first. Reads do this for their own window; a worker that calls it now and then
+        keeps them short.
         """
         done = 0
         while limit is None or done < limit:
@@ -254,33 +270,31 @@ class ClickHouseStore:
                 break
         return done
 
-    def _settle_within(self, metric: str, hours: Hours) -> set[int]:
-        """Recompute a metric's dirty hours, the newest first; return those that were too many."""
-        buckets = self._dirty(metric, hours, SETTLE_LIMIT + 1)
+    def _settle_within(self, metrics: Sequence[str], hours: Hours) -> set[int]:
+        """Recompute dirty hours, the newest first; return those that were too many."""
+        buckets = self._dirty(metrics, hours, SETTLE_LIMIT + 1)
         self._recompute(buckets[:SETTLE_LIMIT])
         if len(buckets) <= SETTLE_LIMIT:
             return set()
-        return {second for _, _, second in self._dirty(metric, hours, 0)}
+        return {second for _, _, second in self._dirty(metrics, hours, 0)}
 
-    def _dirty(self, metric: str | None, hours: Hours | None, limit: int) -> list[tuple[str, str, int]]:
-        statement = queries.dirty_statement(metric, hours, self._margin, limit)
+    def _dirty(self, metrics: Sequence[str] | None, hours: Hours | None, limit: int) -> list[Bucket]:
+        statement = queries.dirty_statement(metrics, hours, self._margin, limit)
         return self._rows(statement.sql, statement.parameters)
 
-    def _recompute(self, buckets: Sequence[tuple[str, str, int]]) -> None:
-        grouped: dict[tuple[str, str], list[int]] = defaultdict(list)
-        for metric, consumer, second in buckets:
-            grouped[(metric, consumer)].append(second)
-        for (metric, consumer), seconds in grouped.items():
-            for place in range(0, len(seconds), _SETTLE_TOGETHER):
-                self._recompute_hours(metric, consumer, seconds[place : place + _SETTLE_TOGETHER])
+    def _recompute(self, buckets: Sequence[Bucket]) -> None:
+        for consumer, metrics, seconds in _together(buckets):
+            width = max(1, _SETTLE_TOGETHER // len(metrics))
+            for place in range(0, len(seconds), width):
+                self._recompute_hours(consumer, metrics, seconds[place : place + width])
         if buckets:
             log.debug("settled buckets=%d", len(buckets))
 
-    def _recompute_hours(self, metric: str, consumer: str, seconds: Sequence[int]) -> None:
+    def _recompute_hours(self, consumer: str, metrics: Sequence[str], seconds: Sequence[int]) -> None:
         with self._pool.client() as client:
             # Taken before the read begins: what is written after it leaves a mark that is later.
             version = client.query("SELECT toUnixTimestamp64Micro(now64(6))").result_rows[0][0]
-            statement = queries.settle_statement(metric, consumer, seconds, version)
+            statement = queries.settle_statement(metrics, consumer, seconds, version)
             client.command(
                 statement.sql,
                 parameters=statement.parameters,
@@ -360,6 +374,18 @@ def _cell(row: Row) -> Cell:
     stratum, design_version, pi, n, abstained, failed, total, squares, low, high, *clusters = row
     edges = (low, high) if n else (None, None)
     return Cell(stratum, design_version, pi, n, abstained, failed, total, squares, *edges, *clusters)
+
+
+def _together(buckets: Sequence[Bucket]) -> Iterator[tuple[str, list[str], list[int]]]:
+    """Join the metrics of a consumer that are dirty in the same hours: one statement recomputes them all."""
+    hours: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for metric, consumer, second in buckets:
+        hours[(consumer, metric)].append(second)
+    metrics: dict[tuple[str, tuple[int, ...]], list[str]] = defaultdict(list)
+    for (consumer, metric), seconds in hours.items():
+        metrics[(consumer, tuple(sorted(seconds)))].append(metric)
+    for (consumer, together), names in metrics.items():
+        yield consumer, names, list(together)
 
 
 def _portions(ids: Sequence[str]) -> Iterator[list[str]]:

@@ -1,16 +1,20 @@
 """The SQL of reads and recomputations. Values travel as server-side parameters; only integers and names are text.
 
-Rolled-up and raw rows give the same columns (:data:`SUMS`), so that one outer ``GROUP BY`` joins them and a window may
-be answered from both.
+A bucket of the rollup holds its cells in arrays, each named by one text (``cell``, JSON): the engine works on the few
+distinct texts of a low-cardinality column instead of on nine columns a row. Rolled-up and raw rows give the same
+columns, so that one outer ``GROUP BY`` joins them and a window may be answered from both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import struct
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from evalsvc.protocols import CellQuery
-from evalsvc.store.steps import SEGMENT, Grid, Hours
+from evalsvc.store.steps import HOUR_SECONDS, SECOND, SEGMENT, Grid, Hours
 
 DIMENSIONS = (
     "application",
@@ -27,16 +31,13 @@ IDENTITY = ("scorer_version", "signature", "stratum", "design_version", "pi")
 SUMS = ("n", "n_abstained", "n_failed", "total", "squares", "minimum", "maximum")
 HISTOGRAM = ("bins", "counts")
 
+FINAL_SETTINGS: Mapping[str, str] = {"do_not_merge_across_partitions_select_final": "1"}
+
 _VALUE = "ifNull(value, 0.)"
+_MISSING = "countIf(status = 'abstained') AS n_abstained, countIf(status = 'failed') AS n_failed"
 _RAW_SUMS = (
-    "countIf(status = 'ok') AS n, countIf(status = 'abstained') AS n_abstained, "
-    "countIf(status = 'failed') AS n_failed, "
-    f"sum({_VALUE}) AS total, sum({_VALUE} * {_VALUE}) AS squares, "
+    f"countIf(status = 'ok') AS n, {_MISSING}, sum({_VALUE}) AS total, sum({_VALUE} * {_VALUE}) AS squares, "
     f"minIf({_VALUE}, status = 'ok') AS minimum, maxIf({_VALUE}, status = 'ok') AS maximum"
-)
-_OUTER_SUMS = (
-    "sum(n), sum(n_abstained), sum(n_failed), sum(total), sum(squares), "
-    "minIf(minimum, n > 0), maxIf(maximum, n > 0)"
 )
 
 # The bins of evalsvc.stats.quantile: 0 for |v| < 1e-9, else the sign times 100000 + ceil(log |v| / log 1.02).
@@ -49,7 +50,27 @@ _RAW_BINS = (
     "tupleElement(histogram, 1) AS bins, tupleElement(histogram, 2) AS counts"
 )
 
-FINAL_SETTINGS: Mapping[str, str] = {"do_not_merge_across_partitions_select_final": "1"}
+# What keeps cells of one group apart, as one text: fewer keys to group by. π travels as its bits, exactly.
+_IDENTITY = (
+    "'[' || toString(scorer_version) || ',' || toJSONString(signature) || ',' || toJSONString(stratum) || ',' "
+    "|| toString(design_version) || ',' || toString(reinterpretAsUInt64(pi)) || ']'"
+)
+_CELL = (
+    "'{\"application\":' || toJSONString(application) || ',\"model\":' || toJSONString(model) "
+    "|| ',\"model_version\":' || toJSONString(model_version) || ',\"segments\":' || segments "
+    f"|| ',\"identity\":' || toJSONString({_IDENTITY}) || '}}'"
+)
+_FROM_CELL = "JSONExtractString(cell, 'identity') AS identity"
+
+
+def identity_of(text: str) -> tuple[int, str, str, int, float]:
+    """Return (scorer version, signature, stratum, design version, π) of an ``identity`` column's text.
+
+    >>> identity_of('[2,"a:b","all",1,4598175219545276416]')
+    (2, 'a:b', 'all', 1, 0.25)
+    """
+    version, signature, stratum, design_version, bits = msgspec.json.decode(text)
+    return version, signature, stratum, design_version, struct.unpack("<d", struct.pack("<Q", bits))[0]
 
 
 class Statement(NamedTuple):
@@ -59,192 +80,93 @@ class Statement(NamedTuple):
     parameters: dict[str, object]
 
 
-def dirty_statement(
-    metric: str | None, hours: Hours | None, margin_microseconds: int, limit: int
-) -> Statement:
-    """Return the buckets (metric, consumer, hour) written to since their last recomputation began, newest first.
-
-    ``limit`` 0 is none.
-    """
-    parts, parameters = ["1"], dict[str, object]()
-    if metric is not None:
-        parts.append("metric = {metric:String}")
-        parameters["metric"] = metric
-    if hours is not None:
-        parts.append(f"hour >= toDateTime({hours.first}, 'UTC') AND hour < toDateTime({hours.last}, 'UTC')")
-    scope = " AND ".join(parts)
-    most = f" LIMIT {limit}" if limit else ""
-    never = "toDateTime64(0, 6, 'UTC')"
-    sql = f"""
-        SELECT metric, consumer, toUnixTimestamp(hour) AS second FROM (
-            SELECT metric, consumer, hour, marked_at, {never} AS version FROM marks WHERE {scope}
-            UNION ALL
-            SELECT metric, consumer, hour, {never} AS marked_at, version FROM rollup WHERE {scope}
-        ) GROUP BY metric, consumer, hour
-        HAVING toUnixTimestamp64Micro(max(marked_at)) + {margin_microseconds} >= toUnixTimestamp64Micro(max(version))
-        ORDER BY hour DESC, metric, consumer{most}"""  # noqa: S608
-    return Statement(sql, parameters)
-
-
-def settle_statement(metric: str, consumer: str, seconds: Collection[int], version: int) -> Statement:
-    """Return the recomputation of some hours of a metric and consumer: one row an hour, also where nothing is left."""
-    hours = _hour_list(seconds)
-    keys = ", ".join(DIMENSIONS)
-    columns = (*DIMENSIONS, *SUMS, *HISTOGRAM)
-    arrays = ", ".join(f"groupArrayIf({name}, seed = 0)" for name in columns)
-    seeds = ", ".join(
-        ["toDateTime(arrayJoin([" + hours + "]), 'UTC') AS hour", "1 AS seed", *map(_empty, columns)]
-    )
-    sql = f"""
-        INSERT INTO rollup (metric, consumer, hour, version, {", ".join(columns)})
-        SELECT {{metric:String}}, {{consumer:String}}, hour, fromUnixTimestamp64Micro({version}, 'UTC'), {arrays} FROM (
-            SELECT {seeds}
-            UNION ALL
-            SELECT hour, seed, {", ".join(columns)} FROM (
-                SELECT toStartOfHour(occurred_at) AS hour, 0 AS seed, {keys}, {_RAW_SUMS}, {_RAW_BINS}
-                FROM scores FINAL
-                WHERE metric = {{metric:String}} AND consumer = {{consumer:String}}
-                  AND toStartOfHour(occurred_at) IN ({hours}) AND {_between(min(seconds), max(seconds) + 3600)}
-                GROUP BY hour, {keys}
-            )
-        ) GROUP BY hour"""  # noqa: S608
-    return Statement(sql, {"metric": metric, "consumer": consumer})
-
-
 class Plan(NamedTuple):
-    """Where a query's hours are read: ``rolled`` but ``raw_hours`` from the rollup, the rest (all if ``None``) raw."""
+    """Which hours are read where: those of ``rolled`` but ``raw_hours`` from the rollup, the others raw.
+
+    Everything is raw where ``rolled`` is ``None``.
+    """
 
     steps: Grid
     rolled: Hours | None
     raw_hours: frozenset[int]
 
 
-def cells_statement(query: CellQuery, plan: Plan) -> Statement:
-    """Return the sufficient statistics of a query's groups."""
-    return _grouped_statement(query, plan, SUMS, _RAW_SUMS, _OUTER_SUMS)
+class Reading(NamedTuple):
+    """What is summed: the names, how raw rows give them, and how groups of them are joined (in the names' order)."""
+
+    columns: tuple[str, ...]
+    raw: str
+    joined: tuple[str, ...]
 
 
-def histograms_statement(query: CellQuery, plan: Plan) -> Statement:
-    """Return the histograms of a query's groups, and their counts of scores without a value."""
-    columns = ("n_abstained", "n_failed", *HISTOGRAM)
-    raw = f"countIf(status = 'abstained') AS n_abstained, countIf(status = 'failed') AS n_failed, {_RAW_BINS}"
-    return _grouped_statement(
-        query, plan, columns, raw, "sum(n_abstained) + sum(n_failed), sumMap(bins, counts)"
-    )
+CELLS = Reading(
+    SUMS,
+    _RAW_SUMS,
+    (*(f"sum({name})" for name in SUMS[:5]), "minIf(minimum, n > 0)", "maxIf(maximum, n > 0)"),
+)
+HISTOGRAMS = Reading(
+    ("n_abstained", "n_failed", *HISTOGRAM),
+    f"{_MISSING}, {_RAW_BINS}",
+    (
+        "sum(n_abstained)",
+        "sum(n_failed)",
+        "tupleElement(sumMap(bins, counts), 1)",
+        "tupleElement(sumMap(bins, counts), 2)",
+    ),
+)
 
 
-def clusters_statement(query: CellQuery, steps: Grid) -> Statement:
-    """Return a query's sufficient statistics with cluster moments, from raw rows: a session is not kept in rollups."""
-    filters = _Filters(query)
-    keys = _keys(query)
-    inner = _raw_select(query, steps, filters, f"{_CLUSTER} AS cluster, {_RAW_SUMS}", "cluster")
-    outer = f"{_OUTER_SUMS}, countIf(n > 0), sum(toFloat64(n) * n), sum(n * total), sum(total * total)"
-    sql = f"SELECT {keys}, {outer} FROM ({inner}) GROUP BY {keys} ORDER BY {keys}"  # noqa: S608
-    return Statement(sql, filters.parameters)
-
-
-_CLUSTER = "if(session_id = '', event_id, session_id)"
-
-
-class _Filters:
-    """A query's ``by`` expressions and ``where`` conditions, with the parameters that they use."""
-
-    def __init__(self, query: CellQuery) -> None:
-        self.parameters: dict[str, object] = {"metric": query.metric}
-        self.by = [f"{self._expression(name)} AS key_{place}" for place, name in enumerate(query.by)]
-        self.conditions = ["metric = {metric:String}"]
-        for place, (name, wanted) in enumerate(query.where.items()):
-            self.parameters[f"where_{place}"] = list(wanted)
-            self.conditions.append(f"has({{where_{place}:Array(String)}}, {self._expression(name)})")
-
-    def _expression(self, name: str) -> str:
-        if not name.startswith(SEGMENT):
-            return f"toString({name})"
-        parameter = f"segment_{len(self.parameters)}"
-        self.parameters[parameter] = name.removeprefix(SEGMENT)
-        return f"JSONExtractString(segments, {{{parameter}:String}})"
-
-
-def _keys(query: CellQuery) -> str:
-    return ", ".join(["step", "consumer", *(f"key_{place}" for place in range(len(query.by))), *IDENTITY])
-
-
-def _grouped_statement(
-    query: CellQuery, plan: Plan, columns: tuple[str, ...], raw_columns: str, outer: str
+def dirty_statement(
+    metrics: Sequence[str] | None, hours: Hours | None, margin_microseconds: int, limit: int
 ) -> Statement:
-    filters, keys = _Filters(query), _keys(query)
-    selected = f"{keys}, {', '.join(columns)}"
-    parts = []
-    if plan.rolled is not None:
-        parts.append(f"SELECT {selected} FROM ({_rolled_select(query, plan, filters, columns)})")  # noqa: S608
-    if plan.rolled is None or plan.raw_hours:
-        hours = plan.raw_hours if plan.rolled is not None else None
-        raw = _raw_select(query, plan.steps, filters, raw_columns, "", hours)
-        parts.append(f"SELECT {selected} FROM ({raw})")  # noqa: S608
-    source = " UNION ALL ".join(parts)
-    sql = f"SELECT {keys}, {outer} FROM ({source}) GROUP BY {keys} ORDER BY {keys}"  # noqa: S608
-    return Statement(sql, filters.parameters)
+    """Return the buckets (metric, consumer, hour) written to since their last recomputation began.
 
-
-def _rolled_select(query: CellQuery, plan: Plan, filters: _Filters, columns: tuple[str, ...]) -> str:
-    hours = plan.rolled
-    if hours is None:
-        return ""
-    step = f"intDiv(toInt64(toUnixTimestamp(hour)) * 1000000 - {plan.steps.start}, {plan.steps.step}) AS step"
-    needed = _needed(query)
-    without = plan.raw_hours & frozenset(range(hours.first, hours.last, 3600))
-    conditions = [*filters.conditions, f"hour >= toDateTime({hours.first}, 'UTC')"]
-    conditions.append(f"hour < toDateTime({hours.last}, 'UTC')")
-    if without:
-        conditions.append(f"hour NOT IN ({_hour_list(without)})")
-    return (
-        f"SELECT {', '.join([step, 'consumer', *filters.by, *IDENTITY, *columns])} "  # noqa: S608
-        f"FROM rollup FINAL ARRAY JOIN {', '.join([*needed, *IDENTITY, *columns])} WHERE {' AND '.join(conditions)}"
-    )
-
-
-def _needed(query: CellQuery) -> list[str]:
-    """Return the dimension arrays besides the identity that a query's expressions read."""
-    names = {"segments" if name.startswith(SEGMENT) else name for name in (*query.by, *query.where)}
-    return [name for name in DIMENSIONS[:4] if name in names]
-
-
-def _raw_select(
-    query: CellQuery,
-    steps: Grid,
-    filters: _Filters,
-    columns: str,
-    group: str,
-    hours: Collection[int] | None = None,
-) -> str:
-    step = f"intDiv(toUnixTimestamp64Micro(occurred_at) - {steps.start}, {steps.step}) AS step"
-    window = (
-        f"occurred_at >= fromUnixTimestamp64Micro({steps.start}, 'UTC') "
-        f"AND occurred_at < fromUnixTimestamp64Micro({steps.end}, 'UTC')"
-    )
-    conditions = [*filters.conditions, window]
+    The newest come first; ``limit`` 0 is none.
+    """
+    parts, parameters = ["1"], dict[str, object]()
+    if metrics is not None:
+        parts.append("metric IN {metrics:Array(String)}")
+        parameters["metrics"] = list(metrics)
     if hours is not None:
-        conditions.append(f"toStartOfHour(occurred_at) IN ({_hour_list(hours)})")
-        conditions.append(_between(min(hours), max(hours) + 3600))
-    keys = f"{_keys(query)}, {group}" if group else _keys(query)
-    return (
-        f"SELECT {', '.join([step, 'consumer', *filters.by, *IDENTITY])}, {columns} FROM scores FINAL "  # noqa: S608
-        f"WHERE {' AND '.join(conditions)} GROUP BY {keys}"
-    )
+        parts.append(_hours_between(hours))
+    scope = " AND ".join(parts)
+    most = f" LIMIT {limit}" if limit else ""
+    never = "toDateTime64(0, 6, 'UTC')"
+    clean = f"toUnixTimestamp64Micro(max(marked_at)) + {margin_microseconds} < toUnixTimestamp64Micro(max(version))"
+    sql = f"""
+        SELECT metric, consumer, toUnixTimestamp(hour) AS second FROM (
+            SELECT metric, consumer, hour, marked_at, {never} AS version FROM marks WHERE {scope}
+            UNION ALL
+            SELECT metric, consumer, hour, {never} AS marked_at, version FROM rollup WHERE {scope}
+        ) GROUP BY metric, consumer, hour HAVING NOT {clean}
+        ORDER BY hour DESC, metric, consumer{most}"""  # noqa: S608
+    return Statement(sql, parameters)
 
 
-def _between(first: int, last: int) -> str:
-    return f"occurred_at >= toDateTime64({first}, 6, 'UTC') AND occurred_at < toDateTime64({last}, 6, 'UTC')"
+def settle_statement(
+    metrics: Sequence[str], consumer: str, seconds: Collection[int], version: int
+) -> Statement:
+    """Return the recomputation of some hours of a consumer's metrics: one row a bucket, also where nothing is left."""
+    hours, columns = _hour_list(seconds), (*SUMS, *HISTOGRAM)
+    arrays = ", ".join(f"groupArrayIf({name}, seed = 0)" for name in ("cell", *columns))
+    sql = f"""
+        INSERT INTO rollup (metric, consumer, hour, version, cell, {", ".join(columns)})
+        SELECT metric, {{consumer:String}}, hour, fromUnixTimestamp64Micro({version}, 'UTC'), {arrays} FROM (
+            SELECT arrayJoin({{metrics:Array(String)}}) AS metric, arrayJoin([{hours}]) AS hour, 1 AS seed,
+                '' AS cell, {", ".join(f"{empty} AS {name}" for name, empty in _EMPTY.items())}
+            UNION ALL
+            SELECT metric, hour, 0 AS seed, {_CELL} AS cell, {", ".join(columns)} FROM (
+                SELECT metric, toStartOfHour(occurred_at) AS hour, {", ".join(DIMENSIONS)}, {_RAW_SUMS}, {_RAW_BINS}
+                FROM scores FINAL
+                WHERE metric IN {{metrics:Array(String)}} AND consumer = {{consumer:String}}
+                    AND toStartOfHour(occurred_at) IN ({hours}) AND {_between(seconds)}
+                GROUP BY metric, hour, {", ".join(DIMENSIONS)}
+            )
+        ) GROUP BY metric, hour"""  # noqa: S608
+    return Statement(sql, {"metrics": list(metrics), "consumer": consumer})
 
 
-def _hour_list(seconds: Collection[int]) -> str:
-    return ", ".join(f"toDateTime({second}, 'UTC')" for second in sorted(seconds))
-
-
-_TYPES = {
-    "scorer_version": "toUInt32(0)",
-    "design_version": "toUInt32(0)",
-    "pi": "0.",
+_EMPTY = {
     **{name: "toUInt64(0)" for name in ("n", "n_abstained", "n_failed")},
     **{name: "0." for name in ("total", "squares", "minimum", "maximum")},
     "bins": "CAST([], 'Array(Int32)')",
@@ -252,8 +174,132 @@ _TYPES = {
 }
 
 
-def _empty(column: str) -> str:
-    return f"{_TYPES.get(column, _EMPTY_TEXT)} AS {column}"
+def cells_statement(metrics: Sequence[str], query: CellQuery, plan: Plan) -> Statement:
+    """Return the sufficient statistics of the groups of some metrics (not the query's own)."""
+    return _grouped_statement(metrics, query, plan, CELLS)
 
 
-_EMPTY_TEXT = "CAST('', 'LowCardinality(String)')"
+def histograms_statement(query: CellQuery, plan: Plan) -> Statement:
+    """Return the histograms of a query's groups, and their counts of scores without a value."""
+    return _grouped_statement([query.metric], query, plan, HISTOGRAMS)
+
+
+def clusters_statement(metrics: Sequence[str], query: CellQuery, steps: Grid) -> Statement:
+    """Return sufficient statistics with cluster moments, from raw rows: rollups do not keep sessions."""
+    scope = _Scope(metrics, query)
+    keys = f"{_keys(query)}, identity"
+    cluster = "if(session_id = '', event_id, session_id) AS cluster"
+    inner = _raw_select(query, steps, scope, f"{cluster}, {_RAW_SUMS}", ", cluster")
+    moments = "countIf(n > 0), sum(toFloat64(n) * n), sum(n * total), sum(total * total)"
+    sql = f"SELECT {keys}, {', '.join(CELLS.joined)}, {moments} FROM ({inner}) GROUP BY {keys}"  # noqa: S608
+    return Statement(sql, scope.parameters)
+
+
+class _Scope:
+    """Which rows and which groups: conditions and expressions on raw columns or on a rollup's cell."""
+
+    def __init__(self, metrics: Sequence[str], query: CellQuery) -> None:
+        self.parameters: dict[str, object] = {"metrics": list(metrics)}
+        self._query = query
+        for place, wanted in enumerate(query.where.values()):
+            self.parameters[f"where_{place}"] = list(wanted)
+        for name in {*query.by, *query.where}:
+            if name.startswith(SEGMENT):
+                self.parameters[self._parameter(name)] = name.removeprefix(SEGMENT)
+
+    def _parameter(self, name: str) -> str:
+        return f"segment_{[*self._query.by, *self._query.where].index(name)}"
+
+    def expression(self, name: str, rolled: bool) -> str:
+        """Return a ``by`` or ``where`` column as text."""
+        if name == "consumer":
+            return "toString(consumer)"
+        if not name.startswith(SEGMENT):
+            return f"JSONExtractString(cell, '{name}')" if rolled else f"toString({name})"
+        path = "cell, 'segments'" if rolled else "segments"
+        return f"JSONExtractString({path}, {{{self._parameter(name)}:String}})"
+
+    def keys(self, rolled: bool) -> list[str]:
+        """Return the query's groups as ``key_0`` and so on."""
+        return [f"{self.expression(name, rolled)} AS key_{place}" for place, name in enumerate(self._query.by)]
+
+    def conditions(self, rolled: bool) -> list[str]:
+        """Return what rows must meet."""
+        wanted = [
+            f"has({{where_{place}:Array(String)}}, {self.expression(name, rolled)})"
+            for place, name in enumerate(self._query.where)
+        ]
+        return ["metric IN {metrics:Array(String)}", *wanted]
+
+
+def _keys(query: CellQuery) -> str:
+    return ", ".join(["metric", "step", "consumer", *(f"key_{place}" for place in range(len(query.by)))])
+
+
+def _grouped_statement(metrics: Sequence[str], query: CellQuery, plan: Plan, reading: Reading) -> Statement:
+    scope, keys = _Scope(metrics, query), f"{_keys(query)}, identity"
+    parts = []
+    if plan.rolled is not None:
+        parts.append(_rolled_select(query, plan, plan.rolled, scope, reading))
+    if plan.rolled is None or plan.raw_hours:
+        hours = plan.raw_hours if plan.rolled is not None else None
+        raw = _raw_select(query, plan.steps, scope, reading.raw, "", hours)
+        parts.append(f"SELECT {keys}, {', '.join(reading.columns)} FROM ({raw})")  # noqa: S608
+    source = " UNION ALL ".join(parts)
+    sql = f"SELECT {keys}, {', '.join(reading.joined)} FROM ({source}) GROUP BY {keys}"  # noqa: S608
+    return Statement(sql, scope.parameters)
+
+
+def _rolled_select(query: CellQuery, plan: Plan, hours: Hours, scope: _Scope, reading: Reading) -> str:
+    step = f"intDiv(toInt64(toUnixTimestamp(hour)) * 1000000 - {plan.steps.start}, {plan.steps.step}) AS step"
+    conditions = [*scope.conditions(rolled=True), _hours_between(hours)]
+    without = [second for second in plan.raw_hours if hours.first <= second < hours.last]
+    if without:
+        conditions.append(f"hour NOT IN ({_hour_list(without)})")
+    source = (
+        f"FROM rollup FINAL ARRAY JOIN {', '.join(['cell', *reading.columns])} WHERE {' AND '.join(conditions)}"
+    )
+    columns = list(reading.columns)
+    if plan.steps.step > HOUR_SECONDS * SECOND:
+        # Hours of a step share most of their cells: join those by name first, and read the few names after.
+        named = [f"{joined} AS all_{name}" for joined, name in zip(reading.joined, columns, strict=True)]
+        source = f"FROM (SELECT metric, consumer, {step}, cell, {', '.join(named)} {source} GROUP BY metric, consumer, step, cell)"
+        columns, step = [f"all_{name} AS {name}" for name in columns], "step"
+    selected = ["metric", step, "consumer", *scope.keys(rolled=True), _FROM_CELL, *columns]
+    return f"SELECT {', '.join(selected)} {source}"
+
+
+def _raw_select(
+    query: CellQuery,
+    steps: Grid,
+    scope: _Scope,
+    columns: str,
+    also_by: str,
+    hours: Collection[int] | None = None,
+) -> str:
+    step = f"intDiv(toUnixTimestamp64Micro(occurred_at) - {steps.start}, {steps.step}) AS step"
+    conditions = [
+        *scope.conditions(rolled=False),
+        f"occurred_at >= fromUnixTimestamp64Micro({steps.start}, 'UTC')",
+        f"occurred_at < fromUnixTimestamp64Micro({steps.end}, 'UTC')",
+    ]
+    if hours is not None:
+        conditions += [f"toStartOfHour(occurred_at) IN ({_hour_list(hours)})", _between(hours)]
+    selected = ["metric", step, "consumer", *scope.keys(rolled=False), f"{_IDENTITY} AS identity", columns]
+    return (
+        f"SELECT {', '.join(selected)} FROM scores FINAL WHERE {' AND '.join(conditions)} "  # noqa: S608
+        f"GROUP BY {_keys(query)}, {', '.join(IDENTITY)}{also_by}"
+    )
+
+
+def _hours_between(hours: Hours) -> str:
+    return f"hour >= toDateTime({hours.first}, 'UTC') AND hour < toDateTime({hours.last}, 'UTC')"
+
+
+def _between(seconds: Collection[int]) -> str:
+    first, last = min(seconds), max(seconds) + HOUR_SECONDS
+    return f"occurred_at >= toDateTime64({first}, 6, 'UTC') AND occurred_at < toDateTime64({last}, 6, 'UTC')"
+
+
+def _hour_list(seconds: Collection[int]) -> str:
+    return ", ".join(f"toDateTime({second}, 'UTC')" for second in sorted(seconds))

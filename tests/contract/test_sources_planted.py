@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from evalsvc.errors import SourceError
-from evalsvc.protocols import Assignment, Chunk, Source
+from evalsvc.protocols import Assignment, Chunk, Record, Source
 from evalsvc.sources._record import RawRecord
 from evalsvc.testing import sources as contract
 from evalsvc.testing.sources import MemoryLog, MemorySource, SourceHarness, check_source
@@ -46,6 +46,10 @@ class SecondsForMilliseconds(MemorySource):
             )
             for chunk in super().poll(timeout_seconds)
         ]
+
+
+def _in_seconds(record: Record) -> RawRecord:
+    return RawRecord(record.offset, record.value or b"", record.timestamp // 1000)
 
 
 class AsksInOpen(MemorySource):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from models.tiny_encoder import WORDS, make_tiny_encoder
 
 from evalsvc.engine import Encoder, EngineSettings
+from models.tiny_encoder import WORDS, make_tiny_encoder
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import create_topic
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
+
+from conftest import create_topic
 from servers.kafka_broker import PASSWORD, USER, BrokerError, KafkaBroker
 
 pytestmark = pytest.mark.kafka

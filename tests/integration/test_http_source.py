@@ -21,7 +21,6 @@ import uvicorn
 
 from evalsvc.errors import SourceError
 from evalsvc.protocols import Source
-from evalsvc.sources import _wal
 from evalsvc.sources.decode import MAX_EVENT_BYTES, decode, encode
 from evalsvc.sources.http import HttpSource, create_app
 from evalsvc.testing.sources import RecordingAssignment, sample_messages
@@ -233,7 +232,7 @@ def test_many_requests_share_an_fsync(tmp_path: Path, monkeypatch: pytest.Monkey
         syncs.append(handle)
         real(handle)
 
-    monkeypatch.setattr(_wal.os, "fdatasync", slow)
+    monkeypatch.setattr(os, "fdatasync", slow)
     source = HttpSource(tmp_path, same)
     with serving(source) as client, ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda i: post(client, event(event_id=f"e{i}")), range(64)))

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from evalsvc.errors import SourceError, SourceUnavailable
-from evalsvc.sources import _wal
 from evalsvc.sources._wal import LogFull, WriteAheadLog
 
 SERVER = """
@@ -241,7 +240,7 @@ def test_a_write_that_fails_half_way_is_undone(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
-        patched.setattr(_wal.os, "write", half)
+        patched.setattr(os, "write", half)
         with pytest.raises(kind) as caught:
             log.submit([b"lost" * 20], 5).result()
         assert isinstance(caught.value, LogFull) == (kind is LogFull)
@@ -256,7 +255,7 @@ def test_a_failed_sync_is_a_refusal(log: WriteAheadLog, monkeypatch: pytest.Monk
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr(_wal.os, "fdatasync", fail)
+        patched.setattr(os, "fdatasync", fail)
         with pytest.raises(SourceUnavailable, match="nothing was taken"):
             log.submit([b"lost"], 5).result()
     log.submit([b"kept"], 5).result()

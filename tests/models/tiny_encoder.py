@@ -1,16 +1,16 @@
-"""A BERT encoder of a few thousand weights with its own tokeniser, made on the spot: tests need no downloaded model."""
+"""A BERT encoder of a few thousand weights with its own tokeniser, made on the spot."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-WORDS = "the parcel arrives on monday express orders take one day refund three working days hello world a b c"
+WORDS = "the parcel arrives on monday express orders take one day refund three days hello world a b c"
 WINDOW = 16
 
 
 def make_tiny_encoder(folder: Path, window: int = WINDOW, seed: int = 0) -> Path:
-    """Write config.json, model.safetensors and tokenizer.json of a random two-layer BERT, and return the folder."""
+    """Write the files of a random two-layer BERT and return the folder."""
     import torch
     from transformers import BertConfig, BertModel
 
@@ -33,7 +33,7 @@ def make_tiny_encoder(folder: Path, window: int = WINDOW, seed: int = 0) -> Path
 
 
 def write_tokeniser(folder: Path) -> int:
-    """Train a WordPiece tokeniser on a few words, write tokenizer.json, and return the size of its vocabulary."""
+    """Train a WordPiece tokeniser on a few words, write it, and return the size of its vocabulary."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))

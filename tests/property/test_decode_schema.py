@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -129,7 +130,7 @@ def accepted(event: object) -> bool:
 
 
 @settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 @given(events())
 def test_decoder_and_schema_agree(event: dict[str, Any]) -> None:
@@ -151,6 +152,52 @@ def test_what_is_no_object_is_refused_by_both(value: object) -> None:
     """The top level must be an object."""
     assert not accepted(value)
     assert not VALIDATOR.is_valid(value)
+
+
+def edges(rule: dict[str, Any]) -> Iterator[Any]:
+    """Values at, just inside and just beyond every limit that a field's rule states."""
+    near = (-1, 0, 1)
+    lengths = [rule[key] + step for key in ("minLength", "maxLength") if key in rule for step in near]
+    yield from ("x" * length for length in lengths if length >= 0)
+    yield from (rule[key] + step for key in ("minimum", "maximum") if key in rule for step in near)
+    counts = [rule[key] + step for key in ("minProperties", "maxProperties") if key in rule for step in near]
+    yield from ({f"k{i}": "v" for i in range(count)} for count in counts)
+    if "propertyNames" in rule:
+        yield from ({name: "v"} for name in edges(rule["propertyNames"]) if isinstance(name, str))
+    if isinstance(rule.get("additionalProperties"), dict):
+        yield from ({"k": inner} for inner in edges(rule["additionalProperties"]))
+    yield from (
+        "a\x1fb",
+        "a\n",
+        "\x7f",
+        "\x80",
+        "é" * 300,
+        "",
+        None,
+        True,
+        1,
+        1.5,
+        [],
+        {},
+        {"k": None},
+        {"k": 1},
+    )
+    for alternative in rule.get("oneOf", ()):
+        yield from edges(alternative)
+
+
+@pytest.mark.parametrize("name", [*PROPERTIES, "respones"])
+@pytest.mark.parametrize("kind", ["interaction", "feedback"])
+def test_decoder_and_schema_have_the_same_limits(name: str, kind: str) -> None:
+    """Both sides of every limit, in events of two kinds."""
+    base = {"event_id": "a", "occurred_at": "2026-01-31T09:30:00Z", "application": "b", "kind": kind}
+    base |= {"subject_id": "a", "data": {"thumbs": "up"}} if kind != "interaction" else {}  # type: ignore[dict-item]
+    for value in edges(PROPERTIES.get(name, {})):
+        event = {**base, name: value}
+        assert accepted(event) == VALIDATOR.is_valid(event), (name, str(value)[:40])
+    for role in ("", "r" * 64, "r" * 65, "a\n"):
+        event = {**base, "prompt": [{"role": role, "content": "hi"}]}
+        assert accepted(event) == VALIDATOR.is_valid(event)
 
 
 def test_schema_is_itself_valid() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -60,6 +61,12 @@ def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         log.close()
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def until(what: str, ready: object) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -107,14 +114,14 @@ def test_up_takes_events_answers_queries_and_ends_cleanly(
 @pytest.mark.timeout(240)
 def test_run_serves_health_and_finishes_on_sigterm(tmp_path: Path) -> None:
     assert main(["init", str(tmp_path)]) == 0
-    path = tmp_path / "consumers" / "quality.yaml"
-    path.write_text(path.read_text().replace("http: {port: 8400}", "http: {port: 18431}"))
+    path, port = tmp_path / "consumers" / "quality.yaml", free_port()
+    path.write_text(path.read_text().replace("http: {port: 8400}", f"http: {{port: {port}}}"))
     with running(tmp_path, "run", "quality", "--metrics-port", "0", "--log-format", "json") as process:
         until("start", lambda: "health and metrics" in (tmp_path / "stderr.txt").read_text())
         address = re.search(r"metrics at (http://127\.0\.0\.1:\d+)", (tmp_path / "stderr.txt").read_text())
         assert address is not None
         until("readiness", lambda: get(f"{address[1]}/readyz") == "ok\n")
-        post("http://127.0.0.1:18431/v1/events", [event(1), event(2)])
+        post(f"http://127.0.0.1:{port}/v1/events", [event(1), event(2)])
         assert stop(process) == 0
     lines = (tmp_path / "stderr.txt").read_text().splitlines()
     assert any(line.startswith("quality: 2 records read (2 sampled)") for line in lines)

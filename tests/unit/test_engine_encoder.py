@@ -6,7 +6,6 @@ import threading
 
 import numpy as np
 import pytest
-from models.tiny_encoder import WORDS, make_tiny_encoder
 
 from evalsvc.engine import Encoder, EngineSettings, shared_encoder
 from evalsvc.engine.forward import TransformersPooler
@@ -14,6 +13,7 @@ from evalsvc.engine.models import locate
 from evalsvc.engine.registry import release_encoders
 from evalsvc.engine.tokens import window_starts
 from evalsvc.errors import EngineError
+from models.tiny_encoder import WORDS, make_tiny_encoder
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")

@@ -95,7 +95,8 @@ def test_the_cpu_falls_back_where_it_cannot_be_asked(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("capability", "dtype"), [((9, 0), "bfloat16"), ((8, 0), "bfloat16"), ((7, 5), "float16"), ((6, 1), "float32")]
+    ("capability", "dtype"),
+    [((9, 0), "bfloat16"), ((8, 0), "bfloat16"), ((7, 5), "float16"), ((6, 1), "float32")],
 )
 def test_the_gpu_computes_in_what_it_has(capability, dtype):
     assert _cuda_dtype(capability) == dtype

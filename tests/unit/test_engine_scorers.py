@@ -1,9 +1,10 @@
-"""The scorers on the encoder, with a tiny model made here: contract, bounds, what they abstain on, positions."""
+"""The scorers on the encoder, with a tiny model: contract, bounds, what they abstain on, positions."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
-from models.tiny_encoder import make_tiny_encoder
 
 from evalsvc.engine.registry import release_encoders
 from evalsvc.errors import EngineError
@@ -12,6 +13,7 @@ from evalsvc.scorers.relevance import Relevance
 from evalsvc.testing import check_scorer
 from evalsvc.testing.samples import make_sample
 from evalsvc.types import Abstained, Failed, Message, Scored
+from models.tiny_encoder import make_tiny_encoder
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -21,7 +23,11 @@ SCORERS = [Relevance, ContextSupport]
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    yield {"model": str(make_tiny_encoder(tmp_path_factory.mktemp("tiny"), 60)), "device": "cpu", "dtype": "float32"}
+    yield {
+        "model": str(make_tiny_encoder(tmp_path_factory.mktemp("tiny"), 60)),
+        "device": "cpu",
+        "dtype": "float32",
+    }
     release_encoders()
 
 
@@ -108,21 +114,25 @@ def test_a_text_beyond_all_windows_abstains_with_its_length(build, options):
     assert "5000 tokens" in outcome.reason
 
 
-def test_copied_text_is_fully_supported(support):
-    context = "The parcel arrives on monday. Express orders take one day."
-    (outcome,) = support.score([make_sample(contexts=(context,), response="The parcel arrives on monday.")])
-    (copied,) = support.score([make_sample(contexts=(context,), response=context)])
-    assert isinstance(outcome, Scored)
-    assert copied.value == pytest.approx(1.0, abs=1e-6)
-    assert 0.5 < outcome.value <= copied.value
+def test_a_copied_sentence_is_fully_supported_and_a_part_of_a_passage_less(support):
+    sentence = "The parcel arrives on monday."
+    passage = f"{sentence} Express orders take one day."
+    whole, part = support.score(
+        [make_sample(contexts=(context,), response=sentence) for context in (sentence, passage)]
+    )
+    assert isinstance(whole, Scored)
+    assert whole.value == pytest.approx(1.0, abs=1e-6)
+    assert whole.value <= 1.0
+    assert 0.5 < part.value < whole.value
 
 
 def test_more_contexts_never_lower_the_support(support):
     contexts = ("Express orders take one day.", "Hello world.", "The parcel arrives on monday.")
-    values = [
-        support.score([make_sample(contexts=contexts[:count])])[0].value for count in range(1, len(contexts) + 1)
-    ]
-    assert values == sorted(values)
+    response = "The parcel arrives on monday."
+    samples = [make_sample(contexts=contexts[:count], response=response) for count in (1, 2, 3)]
+    values = [outcome.value for outcome in support.score(samples)]
+    assert all(later >= earlier - 1e-6 for earlier, later in pairwise(values))
+    assert values[-1] > values[0] + 0.05
 
 
 def test_the_least_supported_sentences_are_named_by_position(support):

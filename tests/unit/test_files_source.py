@@ -183,7 +183,7 @@ def test_csv(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [
         header,
         ["1", "2026-01-31T09:30:00Z", "support", "two\nlines", "first", "second", "pro", "12", "3.5", "B"],
-        ["2", "1769851800000", "support", '[{"role":"user","content":"hi"}]', '["x","y"]', "", "", "", "", ""],
+        ["2", "1769851800000", "b", '[{"role":"user","content":"hi"}]', '["x","y"]', "", "", "", "", ""],
         ["3", "2026-01-31T09:30:00Z", "support", "x", "", "", "", "many", "", ""],
         ["4", "2026-01-31T09:30:00Z", "support", "x", "", "", "", "", "", "", "surplus"],
     ])  # fmt: skip

@@ -121,6 +121,13 @@ def test_two_keys_stay_two() -> None:
     assert sorted(masked.data.values()) == [1, 2]
 
 
+def test_keep_keeps_keys_and_sessions() -> None:
+    masked = Masker(MaskingPolicy(default="keep"), KEY).mask_event(event(data={MAIL: 1}, session_id=MAIL))
+    assert masked.data == {MAIL: 1}
+    assert masked.session_id == MAIL
+    assert len(masked.findings) == 2
+
+
 def test_custom_pattern() -> None:
     policy = MaskingPolicy(
         patterns=(CustomPattern("CUSTOMER_NUMBER", r"\bCN-\d{6}\b"),), actions={"CUSTOMER_NUMBER": "hash"}

@@ -1,4 +1,4 @@
-"""The operator's project as a whole: what a right file becomes, where roots and stores are, settings, environment."""
+"""The operator's project: what a right file becomes, where its root is, settings, environment."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ source:
     topics: [llm.a, llm.b]
     group: g1
     start: latest
-    security: {protocol: SASL_SSL, mechanism: SCRAM-SHA-512, username_env: KUSER, password_env: KPASS, ca_file: ca.pem}
+    security:
+      {protocol: SASL_SSL, mechanism: SCRAM-SHA-512, username_env: KU, password_env: KP, ca_file: ca.pem}
 sampling:
   version: 3
   unit: session
@@ -88,8 +89,8 @@ def test_a_whole_file(root: Path) -> None:
         security=KafkaSecurity(
             protocol="SASL_SSL",
             mechanism="SCRAM-SHA-512",
-            username_env="KUSER",
-            password_env="KPASS",
+            username_env="KU",
+            password_env="KP",
             ca_file=root / "ca.pem",
         ),
     )
@@ -116,13 +117,13 @@ def test_a_whole_file(root: Path) -> None:
                 ),
             ),
         ),
-        scorer_rates={"chrf": 0.5},
+        scorer_rates={"chrf_plus_plus": 0.5},
         target_per_hour=5000,
         salt="pepper",
     )
     assert consumer.scorers == (
-        ScorerConfig(name="bleu"),
-        ScorerConfig(name="chrf", rate=0.5, options={"word_order": 2}),
+        ScorerConfig(name="bleu", metric="bleu"),
+        ScorerConfig(name="chrf", metric="chrf_plus_plus", rate=0.5, options={"word_order": 2}),
     )
     policy = consumer.masking.policy
     assert (policy.default, policy.user_id, consumer.masking.key_env) == ("hash", "drop", "OUR_KEY")
@@ -142,7 +143,7 @@ def test_a_minimal_file_has_the_defaults(root: Path) -> None:
         path=path,
         source=FilesConfig(paths=(str(root / "a.jsonl"),)),
         design=Design("a"),
-        scorers=(ScorerConfig(name="refusal"),),
+        scorers=(ScorerConfig(name="refusal", metric="refusal"),),
         masking=MaskingConfig(),
     )
 
@@ -212,6 +213,23 @@ def test_check_takes_files_folders_and_projects(root: Path) -> None:
         assert checked.problems == ()
     with pytest.raises(ConfigError, match="not there"):
         project.check([root / "nowhere"])
+
+
+def test_other_tools_files_are_parsed(root: Path) -> None:
+    for name, text in {
+        "alerts/rules.yaml": "groups: [\n",
+        "alerts/list.yml": "- a\n- b\n",
+        "dashboards/deep/quality.json": '{"a": 1,}',
+        "dashboards/right.json": "[]",
+        "suites/ignored.json": "{",
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    places = [str(problem).split(": is not")[0] for problem in project.check().problems]
+    assert places == ["alerts/rules.yaml:2:1", "dashboards/deep/quality.json:1:9"]
+    assert [
+        len(project.check([root / name]).problems) for name in ("alerts", "dashboards", "alerts/list.yml")
+    ] == [1, 1, 0]
 
 
 def test_a_renamed_folder(root: Path) -> None:

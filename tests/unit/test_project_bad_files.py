@@ -1,4 +1,4 @@
-"""The corpus of wrong files: each ``bad/NAME.bad.yaml`` has its exact problems beside it in ``bad/NAME.bad.txt``.
+"""The corpus of wrong files: ``bad/NAME.bad.yaml`` has its exact problems in ``bad/NAME.bad.txt``.
 
 After a message changed on purpose, ``python tests/unit/test_project_bad_files.py`` writes the corpus' texts
 anew.

@@ -74,7 +74,7 @@ ENGINE = ReplacingMergeTree(marked_at)
 ORDER BY (metric, consumer, hour)
 TTL toDateTime(marked_at) + toIntervalDay(400);
 
--- One row a bucket, all of its cells in arrays: a recomputation replaces the whole bucket at once or not at all.
+-- One row a bucket, all of its cells in arrays, each named by its dimensions as JSON: a recomputation replaces the whole bucket at once or not at all.
 -- version is the time at which the recomputation started to read.
 CREATE TABLE IF NOT EXISTS rollup
 (
@@ -82,15 +82,7 @@ CREATE TABLE IF NOT EXISTS rollup
     consumer LowCardinality(String),
     hour DateTime('UTC'),
     version DateTime64(6, 'UTC'),
-    application Array(LowCardinality(String)),
-    model Array(LowCardinality(String)),
-    model_version Array(LowCardinality(String)),
-    segments Array(LowCardinality(String)),
-    scorer_version Array(UInt32),
-    signature Array(LowCardinality(String)),
-    stratum Array(LowCardinality(String)),
-    design_version Array(UInt32),
-    pi Array(Float64),
+    cell Array(LowCardinality(String)),
     n Array(UInt64),
     n_abstained Array(UInt64),
     n_failed Array(UInt64),

@@ -1,142 +1,27 @@
-"""Operators' YAML files, read strictly: every mistake of a file is kept with its line and column, none stops the reading.
-
-A reader asks a :class:`Section` for the keys that it knows. What it asks for wrongly typed becomes a problem
-and its default; what nobody asked for becomes a problem when the document is finished. Values are read as
-written: where text is expected, ``no`` is the text *no* and ``1.10`` the text *1.10*, whatever YAML 1.1 makes
-of them.
-"""
+"""A value and a mapping of a document: asked for with a type and bounds, reported where they do not fit."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from evalsvc._hints import did_you_mean, nearest
-from evalsvc.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from evalsvc._yaml.document import Document
 
 N = TypeVar("N", int, float)
 
-MAX_BYTES = 1 << 20
-MAX_VALUES = 20_000
-_CORE = "tag:yaml.org,2002:"
-_SCALARS = frozenset(_CORE + kind for kind in ("str", "int", "float", "bool", "null", "timestamp", "value"))
-_COLLECTIONS = frozenset({_CORE + "map", _CORE + "seq"})
+CORE = "tag:yaml.org,2002:"
 _TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
-class Document:
-    """One file: its problems so far, and its ``root``, which is ``None`` where it could not be read at all."""
-
-    def __init__(self, path: str, text: bytes) -> None:
-        """Read ``text``; ``path`` is what problems are shown under."""
-        self.path = path
-        self.root: Section | None = None
-        self._problems: set[Problem] = set()
-        self._sections: list[Section] = []
-        node = self._compose(text)
-        if node is not None and self._check(node):
-            self.root = Value(self, node, "").section()
-
-    @classmethod
-    def open(cls, path: Path, shown: str | None = None) -> Document:
-        """Read a file. One that cannot be read is a document without a root and with one problem."""
-        shown = shown or str(path)
-        try:
-            return cls(shown, path.read_bytes())
-        except OSError as error:
-            document = cls(shown, b"{}")
-            document.root = None
-            document.report_at(
-                1, 1, f"cannot be read: {error.strerror or error}", "check the path and its permissions"
-            )
-            return document
-
-    def report_at(self, line: int, column: int, message: str, hint: str = "") -> None:
-        """Keep a problem at a place, both 1-based."""
-        self._problems.add(Problem(self.path, line, column, message, hint))
-
-    def report(self, node: yaml.Node, message: str, hint: str = "") -> None:
-        """Keep a problem at a node."""
-        self.report_at(node.start_mark.line + 1, node.start_mark.column + 1, message, hint)
-
-    def finish(self) -> tuple[Problem, ...]:
-        """Report what nobody asked for, and return every problem in the order of the file."""
-        for section in self._sections:
-            section.report_unknown()
-        return tuple(sorted(self._problems))
-
-    def adopt(self, section: Section) -> None:
-        """Look after a section: its unknown keys are reported by :meth:`finish`."""
-        self._sections.append(section)
-
-    def _compose(self, text: bytes) -> yaml.Node | None:
-        if len(text) > MAX_BYTES:
-            self.report_at(1, 1, f"expected at most {MAX_BYTES} bytes, but got {len(text)}")
-            return None
-        try:
-            node = yaml.compose(text.decode("utf-8-sig"), Loader=yaml.SafeLoader)
-        except UnicodeDecodeError as error:
-            line = text.count(b"\n", 0, error.start) + 1
-            self.report_at(line, 1, "expected UTF-8, but got other bytes", "save the file as UTF-8")
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            message = " ".join(part for part in (error.context, error.problem) if part)
-            place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            self.report_at(*place, f"is not YAML: {message}", _syntax_hint(message))
-        except yaml.reader.ReaderError as error:
-            before = text.decode("utf-8-sig")[: error.position]
-            self.report_at(
-                before.count("\n") + 1, error.position - before.rfind("\n"), "holds a control character"
-            )
-        except RecursionError:
-            self.report_at(1, 1, "is nested too deeply", "write it flat")
-        else:
-            if node is None:
-                self.report_at(1, 1, "is empty", "`evalsvc init` writes one to start from")
-            return node
-        return None
-
-    def _check(self, root: yaml.Node) -> bool:
-        """Report duplicate keys, tags and merges; refuse what aliases blow up, cycles included."""
-        waiting, seen = [root], 0
-        while waiting:
-            node, seen = waiting.pop(), seen + 1
-            if seen > MAX_VALUES:
-                self.report(
-                    root, f"holds more than {MAX_VALUES} values, aliases counted", "write it without aliases"
-                )
-                return False
-            if node.tag not in (_SCALARS if isinstance(node, yaml.ScalarNode) else _COLLECTIONS):
-                self.report(node, f"the tag `{node.tag}` is not allowed", "write a plain value")
-            if isinstance(node, yaml.MappingNode):
-                self._check_keys(node)
-                waiting.extend(value for _, value in node.value)
-            elif isinstance(node, yaml.SequenceNode):
-                waiting.extend(node.value)
-        return True
-
-    def _check_keys(self, node: yaml.MappingNode) -> None:
-        first: dict[str, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                self.report(
-                    key,
-                    "expected a key to be text, but got a collection",
-                    "was a `{…}` meant to be in quotes?",
-                )
-            elif key.value in first:
-                self.report(key, f"the key `{key.value}` is there twice", f"first on line {first[key.value]}")
-            else:
-                first[key.value] = key.start_mark.line + 1
-
-
 class Value:
-    """One value of a document, with its name (``sampling.rates[0].rate``). Reading it wrongly gives the default."""
+    """One value, with its name (``sampling.rates[0].rate``). Where it is wrong, reading gives the default."""
 
     def __init__(self, document: Document, node: yaml.Node, name: str) -> None:
         """Wrap ``node``."""
@@ -166,7 +51,7 @@ class Value:
     @property
     def is_null(self) -> bool:
         """Whether the value is left out or null."""
-        return self.node.tag == _CORE + "null"
+        return self.node.tag == CORE + "null"
 
     @property
     def is_mapping(self) -> bool:
@@ -255,7 +140,7 @@ class Value:
         return tuple(value.text(pattern=pattern, what=what) for value in values)
 
     def section(self) -> Section:
-        """Return a mapping, whose keys will be checked; one without keys, and without further problems, where it is none."""
+        """Return a mapping, whose keys will be checked; an empty one, silent, where it is none."""
         if not isinstance(self.node, yaml.MappingNode):
             self.expected("a mapping", "write `key: value` lines below it")
             return Section(self)
@@ -271,7 +156,7 @@ class Value:
             return [value.plain() for value in self.items()]
         if self.is_null or self._quoted:
             return None if self.is_null else self.node.value
-        if self.node.tag == _CORE + "bool":
+        if self.node.tag == CORE + "bool":
             return _TRUTHS[self.node.value.lower()]
         whole, number = self._parsed(int), self._parsed(float)
         if whole is not None:
@@ -288,7 +173,7 @@ class Value:
 
 
 class Section:
-    """A mapping of a document. Each key that is asked for is known; the others are reported when it is finished."""
+    """A mapping. Each key that is asked for is known; the others are reported at the document's end."""
 
     def __init__(self, value: Value) -> None:
         """Wrap a mapping."""
@@ -359,15 +244,6 @@ class Section:
         return f" in `{self.value.name}`" if self.value.name else ""
 
 
-def raise_problems(problems: Sequence[Problem]) -> None:
-    """Raise one :class:`ConfigError` with all of them, when there are any."""
-    if problems:
-        ordered = sorted(problems)
-        files = len({problem.path for problem in ordered})
-        count = "1 problem" if len(ordered) == 1 else f"{len(ordered)} problems"
-        raise ConfigError(f"{count} in {'1 file' if files == 1 else f'{files} files'}:", ordered)
-
-
 def _range_text(what: str, above: float, low: float, high: float) -> str:
     if low > -math.inf and high < math.inf:
         return f"{what} from {low:.12g} to {high:.12g}"
@@ -380,11 +256,3 @@ def _range_text(what: str, above: float, low: float, high: float) -> str:
     )
     parts += [f"at most {high:.12g}"] if high < math.inf else []
     return f"{what} {' and '.join(parts)}".rstrip()
-
-
-def _syntax_hint(message: str) -> str:
-    if "\\t" in message:
-        return "YAML indents with spaces, not tabs"
-    if "mapping values are not allowed" in message:
-        return "a text that holds `: ` needs quotes"
-    return ""

@@ -1,6 +1,6 @@
 """Builds the wheel, installs it into an environment of its own and runs the fast tests against it elsewhere.
 
-run: python tests/packaging/installed_wheel.py [PYTEST-ARGUMENT ...]  (a stage of scripts/test)
+run: .venv/bin/python scripts/_wheel.py [PYTEST-ARGUMENT ...]  (a stage of scripts/test)
 
 A test run in the checkout imports the checkout's `evalsvc`, whatever the wheel holds. Here the tests and the
 operator's folders are copied to a folder without it, so that a file missing from the wheel is missed.
@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[1]
 FAST = ("unit", "property", "reference", "contract")
 """The folders of tests/ that need no server and take little time."""
 CARRIED = (
@@ -54,8 +54,8 @@ def build(folder: Path, kind: str = "wheel") -> Path:
 def install(wheel: Path, folder: Path) -> Path:
     """Makes an environment that holds the wheel, borrows all else from this one, and returns its Python.
 
-    A line in a .pth file adds this environment's packages after the wheel. Python reads no .pth file of a folder
-    that was added so, and the editable install is one: the checkout stays out.
+    A line in a .pth file adds this environment's packages after the wheel. Python reads no .pth file of a
+    folder that was added so, and the editable install is one: the checkout stays out.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=60)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -86,7 +86,14 @@ def main(arguments: Sequence[str]) -> int:
         elsewhere.mkdir()
         carry(elsewhere)
         where = [f"tests/{name}" for name in FAST if (elsewhere / "tests" / name).is_dir()]
-        command = [str(python), "-P", "-m", "pytest", "-q", *(arguments or ["-n", "2", *where])]
+        command = [
+            str(python),
+            "-P",
+            "-m",
+            "pytest",
+            "-q",
+            *(arguments or ["-n", "2", "-m", "not slow", *where]),
+        ]
         return subprocess.run(command, cwd=elsewhere, stdin=subprocess.DEVNULL).returncode
 
 

@@ -1,0 +1,136 @@
+"""Reading and checking the files of a project: every mistake of every file at once, and nothing is run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from evalsvc._yaml import Document
+from evalsvc.errors import ConfigError, Problem
+from evalsvc.project.consumer import read_consumer
+from evalsvc.project.settings import find_root, read_settings
+from evalsvc.project.values import ConsumerConfig
+
+YAML = (".yaml", ".yml")
+
+
+class Checked(NamedTuple):
+    """What was looked at, what it says where it is right, and what is wrong with it."""
+
+    files: tuple[Path, ...]
+    consumers: tuple[ConsumerConfig, ...]
+    problems: tuple[Problem, ...]
+
+
+def check(paths: Sequence[Path] = ()) -> Checked:
+    """Check files and folders; by default the current project. Runs nothing and connects to nothing.
+
+    A project's root stands for its settings and its folders. Files of ``alerts`` and ``dashboards``, which
+    other tools read, are parsed and no more.
+
+    Raises:
+        ConfigError: when a path does not exist.
+    """
+    asked = paths or [find_root(Path.cwd())]
+    found = [_check_path(path.resolve()) for path in asked if _exists(path)]
+    consumers = [path for each in found for path in each.consumers]
+    others = list(dict.fromkeys(path for each in found for path in each.others))
+    read = read_consumers(dict.fromkeys(consumers), None)
+    problems = {*read.problems, *(problem for path in others for problem in _check_other(path))}
+    return Checked((*others, *read.files), read.consumers, tuple(sorted(problems)))
+
+
+def read_consumers(files: Iterable[Path], root: Path | None) -> Checked:
+    """Read consumers' files; each belongs to ``root``, or to the project that it lies in."""
+    consumers: list[ConsumerConfig] = []
+    problems: list[Problem] = []
+    read = tuple(files)
+    for path in read:
+        document = Document.open(path, shown(path))
+        consumer = read_consumer(document, path, root or root_of(path))
+        if consumer is not None:
+            _check_unique(document, consumer, consumers)
+            consumers.append(consumer)
+        problems += document.finish()
+    return Checked(read, tuple(consumers), tuple(problems))
+
+
+def consumer_files(folder: Path) -> list[Path]:
+    """Return the YAML files of a folder, in order; none where there is no folder."""
+    return sorted(path for path in folder.iterdir() if path.suffix in YAML) if folder.is_dir() else []
+
+
+def root_of(path: Path) -> Path:
+    """Return the root of a file's project; without a pyproject.toml, what holds its ``consumers`` folder."""
+    folder = path.resolve().parent
+    root = find_root(folder)
+    if root == folder and folder.name == "consumers":
+        return folder.parent
+    return root
+
+
+def shown(path: Path) -> str:
+    """Return a path as the reader would write it: from the current folder where it lies below that."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+class _Found(NamedTuple):
+    consumers: list[Path]
+    others: list[Path]
+
+
+def _exists(path: Path) -> bool:
+    if not path.exists():
+        raise ConfigError(f"Expected a file or a folder to check, but {path} is not there")
+    return True
+
+
+def _check_path(path: Path) -> _Found:
+    """Return a path's files: consumers', and all others."""
+    root = root_of(path / "any") if path.is_dir() else root_of(path)
+    settings, _ = read_settings(root, "")
+    foreign = [root / settings.alerts, root / settings.dashboards]
+    if path.is_file():
+        other = path.suffix in (".json", ".toml") or any(path.is_relative_to(folder) for folder in foreign)
+        return _Found([], [path]) if other else _Found([path], [])
+    if any(path.is_relative_to(folder) for folder in foreign):
+        return _Found([], _foreign_files(path))
+    if path != root:
+        return _Found(consumer_files(path), [])
+    own = [root / "pyproject.toml"] if (root / "pyproject.toml").is_file() else []
+    folder = root / settings.consumers
+    files = [file for each in foreign for file in _foreign_files(each)]
+    return _Found(consumer_files(folder if folder.is_dir() else root), [*own, *files])
+
+
+def _foreign_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in (*YAML, ".json") and path.is_file())
+
+
+def _check_other(path: Path) -> Sequence[Problem]:
+    if path.suffix == ".toml":
+        return read_settings(path.parent, shown(path))[1]
+    if path.suffix in YAML:
+        return Document.open(path, shown(path), syntax_only=True).finish()
+    try:
+        json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        return [Problem(shown(path), error.lineno, error.colno, f"is not JSON: {error.msg}")]
+    except UnicodeDecodeError:
+        return [Problem(shown(path), 1, 1, "expected UTF-8, but got other bytes", "save the file as UTF-8")]
+    except (OSError, RecursionError) as error:
+        return [Problem(shown(path), 1, 1, f"cannot be read: {error}")]
+    return ()
+
+
+def _check_unique(document: Document, consumer: ConsumerConfig, others: Sequence[ConsumerConfig]) -> None:
+    """Two consumers of one name would share a group, a ledger and their scores."""
+    for other in others:
+        if other.name == consumer.name and other.path.parent == consumer.path.parent and document.root:
+            document.root.key_problem(
+                "consumer", f"the consumer `{consumer.name}` is there twice", f"first in {shown(other.path)}"
+            )

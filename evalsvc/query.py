@@ -1,0 +1,298 @@
+"""From a question to estimates: the store's sums, joined with what was offered, for :mod:`evalsvc.stats`.
+
+The command line, the HTTP API and the page all ask here, so that they cannot disagree. Consumers, scorer
+versions and signatures are never pooled: each has rows of its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from evalsvc.errors import InputError, UnknownMetric
+from evalsvc.protocols import CellGroup, CellQuery, HistogramGroup, Offered, ScoreStore
+from evalsvc.sampling import OTHER, Design, Sampler, parse_stratum
+from evalsvc.stats import (
+    estimate_mean,
+    estimate_proportion,
+    estimate_quantile,
+    estimate_total,
+    sample_extreme,
+)
+from evalsvc.stats.distributions import two_sided
+from evalsvc.stats.strata import SPARSE, StratumKey, missing
+from evalsvc.types import Estimate, Scale, ScorerSpec, Window
+from evalsvc.windows import MINUTE, align, whole_minutes
+
+STATISTICS = "mean, proportion, total, min, max, or a percentile such as p50, p95 or p99.9"
+
+_PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
+
+
+class EstimateQuery(NamedTuple):
+    """A question: which metric, when, for whom, which statistic.
+
+    ``window`` is widened to whole minutes and, where it is cut into several steps, to whole steps since the
+    epoch; ``step_seconds`` of the window's length or more asks for one estimate. ``by`` and ``where`` name
+    ``application``, ``model``, ``model_version``, ``consumer`` or ``segments.NAME``.
+    """
+
+    metric: str
+    window: Window
+    step_seconds: int
+    by: tuple[str, ...] = ()
+    where: Mapping[str, tuple[str, ...]] = {}
+    statistic: str = "mean"
+    confidence: float = 0.95
+
+
+class LabelledEstimate(NamedTuple):
+    """An estimate with what it is about. ``labels`` has an entry for each of the query's ``by``."""
+
+    metric: str
+    consumer: str
+    labels: Mapping[str, str]
+    scorer_version: int
+    signature: str
+    estimate: Estimate
+
+
+class Domain(NamedTuple):
+    """What is known of a group's strata: counts where they make it up exactly, and the π of all of them."""
+
+    offered: Mapping[StratumKey, int] | None
+    rates: Mapping[StratumKey, float]
+
+
+def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]:
+    """Return an estimate for each step and group with scores, in the store's order: by step, consumer, group.
+
+    A group that is a union of strata is post-stratified on the exact number of events offered; one that cuts
+    across strata is weighted by 1/π.
+
+    Raises:
+        UnknownMetric: when nothing in the store has this metric; names those that it has.
+        InputError: on an unknown statistic, a confidence outside (0, 1), or a ``by`` that names no column.
+    """
+    probability = _check(query.statistic, query.confidence)
+    scales = _scales(store.metrics(), query.metric)
+    window, step = _span(query.window, query.step_seconds)
+    offered = store.offered(window, step)
+    designs = {consumer: _designs(store, consumer) for consumer in {row.consumer for row in offered}}
+    clusters = any(design.unit == "session" for known in designs.values() for design in known.values())
+    cell_query = CellQuery(query.metric, window, step, query.by, query.where, clusters)
+    groups = store.cells(cell_query)
+    shapes = _shapes(store.histograms(cell_query)) if probability is not None else {}
+    strata = _Strata(query, groups, offered, designs, exact=step % MINUTE == 0)
+    rows = []
+    for group in groups:
+        scale = scales.get((group.scorer_version, group.signature)) or next(iter(scales.values()))
+        domain = strata.domain(group)
+        histogram = shapes.get(_identity(group))
+        estimate = _estimate(query, group, scale, domain, histogram, probability)
+        about = (query.metric, group.consumer, group.key, group.scorer_version, group.signature)
+        rows.append(LabelledEstimate(*about, estimate))
+    return rows
+
+
+def to_json(row: LabelledEstimate) -> dict[str, Any]:
+    """Return an estimate as JSON-able values: ``Estimate``'s fields and its subject; times in RFC 3339."""
+    estimate = row.estimate
+    fields = {name: getattr(estimate, name) for name in Estimate.__struct_fields__}
+    fields["window"] = {"start": _rfc3339(estimate.window.start), "end": _rfc3339(estimate.window.end)}
+    return {
+        "metric": row.metric,
+        "consumer": row.consumer,
+        "segments": dict(row.labels),
+        "scorer_version": row.scorer_version,
+        "signature": row.signature,
+        **fields,
+    }
+
+
+def to_csv_row(row: LabelledEstimate) -> dict[str, Any]:
+    """Return an estimate as flat columns: those of :func:`to_json`, one for each label and end of window."""
+    flat = to_json(row)
+    labels, window = flat.pop("segments"), flat.pop("window")
+    head = {"metric": flat.pop("metric"), "consumer": flat.pop("consumer")}
+    return {**head, **labels, "start": window["start"], "end": window["end"], **flat}
+
+
+def sampling_rates(store: ScoreStore, consumer: str, offered: Iterable[Offered]) -> dict[StratumKey, float]:
+    """Return the design's π for the strata of these rows, as far as the consumer's recorded designs tell.
+
+    For :func:`evalsvc.stats.sampling_check`.
+    """
+    designs = _designs(store, consumer)
+    keys = {(row.stratum, row.design_version) for row in offered if row.consumer == consumer}
+    return {key: rate for key in keys if (rate := _designed_rate(designs, key, "")) is not None}
+
+
+def _check(statistic: str, confidence: float) -> float | None:
+    """Return the probability of a percentile, None for the other statistics."""
+    two_sided(confidence)
+    found = _PERCENTILE.fullmatch(statistic)
+    if found and 0.0 < float(found[1]) < 100.0:
+        return float(found[1]) / 100.0
+    if statistic not in ("mean", "proportion", "total", "min", "max"):
+        raise InputError(f"Expected `statistic` to be {STATISTICS}, but got {statistic!r}")
+    return None
+
+
+def _scales(specs: Sequence[ScorerSpec], metric: str) -> dict[tuple[int, str], Scale]:
+    scales = {(spec.version, spec.signature): spec.scale for spec in specs if spec.metric == metric}
+    if scales:
+        return scales
+    names = sorted({spec.metric for spec in specs})
+    if not names:
+        raise UnknownMetric(
+            f"Expected a metric with scores, but got {metric!r}, and nothing is stored here yet"
+        )
+    close = difflib.get_close_matches(metric, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise UnknownMetric(
+        f"Expected a metric with scores, but got {metric!r}; {hint}There are: {', '.join(names)}"
+    )
+
+
+def _span(window: Window, step_seconds: int) -> tuple[Window, int]:
+    if step_seconds >= int(window.seconds):
+        whole = whole_minutes(window)
+        return whole, int(whole.seconds)
+    start = align(window, step_seconds).start
+    return Window(start, whole_minutes(window).end), step_seconds
+
+
+def _designs(store: ScoreStore, consumer: str) -> dict[int, Design]:
+    return {version: msgspec.json.decode(text, type=Design) for version, _, text in store.designs(consumer)}
+
+
+def _designed_rate(designs: Mapping[int, Design], key: StratumKey, metric: str) -> float | None:
+    stratum, version = key
+    design = designs.get(version)
+    if design is None:
+        return None
+    fields = parse_stratum(stratum)
+    rate = 1.0 if "always" in fields else Sampler(design).rate_of(fields)
+    return rate * design.scorer_rates.get(metric, 1.0)
+
+
+def _identity(group: CellGroup | HistogramGroup) -> tuple[object, ...]:
+    labels = sorted(group.key.items())
+    return (group.window.start, group.consumer, *labels, group.scorer_version, group.signature)
+
+
+def _shapes(histograms: Iterable[HistogramGroup]) -> dict[tuple[object, ...], HistogramGroup]:
+    return {_identity(histogram): histogram for histogram in histograms}
+
+
+class _Strata:
+    """Finds the strata of each group, once for all groups of a query."""
+
+    def __init__(
+        self,
+        query: EstimateQuery,
+        groups: Sequence[CellGroup],
+        offered: Sequence[Offered],
+        designs: Mapping[str, Mapping[int, Design]],
+        *,
+        exact: bool,
+    ) -> None:
+        self._query, self._exact = query, exact
+        self._rows: dict[tuple[datetime, str], list[Offered]] = defaultdict(list)
+        self._rates: dict[tuple[str, StratumKey], float] = {}
+        self._fields = {row.stratum: parse_stratum(row.stratum) for row in offered}
+        for row in offered:
+            self._rows[row.window.start, row.consumer].append(row)
+            key = (row.stratum, row.design_version)
+            if (row.consumer, key) not in self._rates:
+                rate = _designed_rate(designs.get(row.consumer, {}), key, query.metric)
+                if rate is not None:
+                    self._rates[row.consumer, key] = rate
+        # What was stored with the scores is what was done; a design that says otherwise was changed under
+        # its version.
+        for group in groups:
+            for cell in group.cells:
+                self._rates[group.consumer, (cell.stratum, cell.design_version)] = cell.pi
+
+    def domain(self, group: CellGroup) -> Domain:
+        """Return the strata that may hold events of a group, with counts where they hold no others."""
+        wanted = {**self._query.where, **{name: (value,) for name, value in group.key.items()}}
+        wanted.pop("consumer", None)
+        offered: dict[StratumKey, int] = {}
+        rates: dict[StratumKey, float] = {}
+        union = self._exact
+        scored = {(cell.stratum, cell.design_version) for cell in group.cells}
+        for row in self._rows.get((group.window.start, group.consumer), ()):
+            holds = _holds(self._fields[row.stratum], wanted)
+            if holds is False:
+                continue
+            union = union and holds is True
+            key = (row.stratum, row.design_version)
+            rate = self._rates.get((group.consumer, key))
+            # Enough events were taken to have met this scorer, and none did: it is not applied there.
+            taken = row.sampled if rate is None else min(row.sampled, rate * row.offered)
+            if taken >= SPARSE and key not in scored:
+                continue
+            offered[key] = _distinct(row)
+            if rate is not None:
+                rates[key] = rate
+        complete = union and scored <= set(offered)
+        return Domain(offered if complete else None, rates)
+
+
+def _holds(fields: Mapping[str, str], wanted: Mapping[str, tuple[str, ...]]) -> bool | None:
+    """Return whether all events of a stratum are wanted, or none; None where its name does not tell."""
+    told = {name: fields.get(name, OTHER) for name in wanted}
+    answers = [None if told[name] == OTHER else told[name] in values for name, values in wanted.items()]
+    if False in answers:
+        return False
+    return None if None in answers else True
+
+
+def _distinct(row: Offered) -> int:
+    """Return how many different events were offered: what was produced twice shows among the taken ones."""
+    if not row.duplicate:
+        return row.offered
+    return round(row.offered * row.sampled / (row.sampled + row.duplicate))
+
+
+def _estimate(
+    query: EstimateQuery,
+    group: CellGroup,
+    scale: Scale,
+    domain: Domain,
+    histogram: HistogramGroup | None,
+    probability: float | None,
+) -> Estimate:
+    offered, rates, confidence = domain.offered, domain.rates, query.confidence
+    cells = [cell for cell in group.cells if cell.n + missing(cell)]
+    if probability is not None:
+        bins = histogram.bins if histogram else {}
+        return estimate_quantile(
+            bins,
+            probability,
+            scale,
+            group.window,
+            cells=cells,
+            offered=offered,
+            rates=rates,
+            confidence=confidence,
+        )
+    if query.statistic == "min":
+        return sample_extreme(cells, "min", group.window, offered=offered, confidence=confidence)
+    if query.statistic == "max":
+        return sample_extreme(cells, "max", group.window, offered=offered, confidence=confidence)
+    estimators = {"mean": estimate_mean, "proportion": estimate_proportion, "total": estimate_total}
+    estimator = estimators[query.statistic]
+    return estimator(cells, scale, group.window, offered=offered, rates=rates, confidence=confidence)
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,154 @@
+"""Random deliveries: every store answers as the reference does, and rolled-up answers equal raw ones."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from itertools import count
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from evalsvc.protocols import CellQuery
+from evalsvc.store import MemoryStore, open_store
+from evalsvc.store.bridge import Bridge
+from evalsvc.testing.stores import MIDNIGHT, make_score
+from evalsvc.types import LedgerRow, Window, WriteBatch
+
+_numbers = count()
+
+# Sums of these are exact in binary, so that the order of addition cannot show.
+values = st.integers(-64, 640).map(lambda n: n / 64)
+versions = st.one_of(values, st.sampled_from(["abstained", "failed"]))
+scored = st.tuples(st.integers(0, 60), versions)
+minutes = st.integers(0, 8 * 60)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("equivalence")
+    with Bridge(folder) as bridge:
+        embedded = open_store(f"embedded:{folder}?database=equivalence")
+        address = bridge.url.removeprefix("http://")
+        client = open_store(f"clickhouse://x:{bridge.token}@{address}/equivalence?margin=0")
+        yield embedded, client
+        client.close()
+        embedded.close()
+
+
+def score_of(index, version, metric):
+    if isinstance(version, str):
+        return make_score(index, None, metric, status=version)
+    return make_score(index, version, metric)
+
+
+@st.composite
+def deliveries(draw):
+    """Batches of scores, redelivered with other boundaries and in another order, some with another outcome."""
+    items = draw(st.lists(scored, min_size=1, max_size=60))
+    again = items + draw(st.lists(st.sampled_from(items), max_size=60))
+    order = draw(st.permutations(again))
+    cuts = sorted(draw(st.lists(st.integers(0, len(order)), max_size=4)))
+    return [order[a:b] for a, b in zip([0, *cuts], [*cuts, len(order)], strict=True)]
+
+
+@st.composite
+def questions(draw):
+    start = draw(minutes)
+    length = draw(st.integers(1, 6 * 60))
+    return {
+        "window": Window(MIDNIGHT + timedelta(minutes=start), MIDNIGHT + timedelta(minutes=start + length)),
+        "step_seconds": draw(st.sampled_from([900, 3600, 5400, 7200, 86_400])),
+        "by": tuple(draw(st.sets(st.sampled_from(["application", "model_version", "segments.tier"])))),
+        "where": draw(st.sampled_from([{}, {"segments.language": ("de",)}, {"application": ("app-1", "app-2")}])),
+        "clusters": draw(st.booleans()),
+    }
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(batches=deliveries(), asked=st.lists(questions(), min_size=1, max_size=3), early=questions())
+def test_any_delivery_gives_the_reference_answer(stores, batches, asked, early):
+    metric = f"metric-{next(_numbers)}"
+    reference = MemoryStore()
+    for place, batch in enumerate(batches):
+        scores = WriteBatch(scores=tuple(score_of(index, version, metric) for index, version in batch))
+        reference.write(scores)
+        stores[place % 2].write(scores)
+        # A read between two writes settles rollups, which the next write makes stale.
+        stores[(place + 1) % 2].cells(CellQuery(metric, **early))
+    for question in asked:
+        query = CellQuery(metric, **question)
+        expected = reference.cells(query)
+        expected_bins = reference.histograms(query)
+        for store in stores:
+            assert store.cells(query) == expected
+            assert store.cells(query, raw=True) == expected
+            assert store.histograms(query) == expected_bins
+            assert store.histograms(query, raw=True) == expected_bins
+
+
+ledger_rows = st.builds(
+    LedgerRow,
+    consumer=st.just("ledger"),
+    partition=st.sampled_from(["t/0", "t/1"]),
+    start=st.sampled_from([0, 100]),
+    upto=st.integers(101, 104),
+    minute=st.integers(0, 3).map(lambda n: int(MIDNIGHT.timestamp()) // 60 + 45 * n),
+    stratum=st.sampled_from(["a", "b"]),
+    design_version=st.just(1),
+    outcome=st.sampled_from(["sampled", "skipped", "duplicate", "dead"]),
+    count=st.just(0),
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(rows=st.lists(ledger_rows, min_size=1, max_size=30), seed=st.integers(0, 2**16))
+def test_ledger_in_any_order_gives_the_reference_answer(stores, rows, seed):
+    consumer = f"ledger-{next(_numbers)}"
+    # A count is a function of the prefix: here of `upto` and the key.
+    rows = [
+        msgspec.structs.replace(row, consumer=consumer, count=10 * (row.upto - 100) + len(row.outcome)) for row in rows
+    ]
+    reference = MemoryStore()
+    reference.write(WriteBatch(ledger=tuple(rows)))
+    shuffled = random.Random(seed).sample(rows * 2, len(rows) * 2)
+    for place in range(0, len(shuffled), 7):
+        stores[place % 2].write(WriteBatch(ledger=tuple(shuffled[place : place + 7])))
+    window = Window(MIDNIGHT, MIDNIGHT + timedelta(hours=3))
+    for store in stores:
+        for partition in ("t/0", "t/1"):
+            for at in (None, 0, 99, 100):
+                assert store.resume(consumer, partition, at) == reference.resume(consumer, partition, at)
+        assert store.offered(window, 3600, consumer) == reference.offered(window, 3600, consumer)
+        assert store.offered(window, 3600 * 3, consumer) == reference.offered(window, 3600 * 3, consumer)
+
+
+def test_ids_of_any_characters_are_found(stores):
+    @settings(max_examples=30, deadline=None, derandomize=True)
+    @given(st.lists(st.text(min_size=1), min_size=1, max_size=5, unique=True))
+    def check(ids):
+        from evalsvc.testing.stores import _kept
+
+        assert stores[0].known(ids, "absent") == {}
+        stores[1].write(WriteBatch(events=tuple(_kept(name, 3) for name in ids)))
+        assert set(stores[0].known(ids, "quality")) == set(ids)
+        assert set(stores[1].known(ids, "quality")) == set(ids)
+
+    check()
+
+
+def test_what_utf8_cannot_hold_is_stored_all_the_same(stores):
+    from evalsvc.testing.stores import _kept
+
+    lone = "id-\ud800"
+    score = make_score(0, 1.0, "surrogates")
+    odd = msgspec.structs.replace(score.subject, event_id=lone, segments={"tier": "\udfff"})
+    for store in stores:
+        store.write(WriteBatch(events=(_kept(lone, 3),), scores=(msgspec.structs.replace(score, subject=odd),)))
+        assert set(store.known([lone], "quality")) == {lone}
+    window = Window(MIDNIGHT, MIDNIGHT + timedelta(hours=1))
+    (group,) = stores[0].cells(CellQuery("surrogates", window, 3600, ("segments.tier",)))
+    assert group.key == {"segments.tier": "?"}
+    assert group.cells[0].n == 1

@@ -1,0 +1,137 @@
+"""Migrations: the schema in code is the schema in the database; edited and newer ones are refused; retention follows."""
+
+from __future__ import annotations
+
+import re
+import threading
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from evalsvc.errors import SchemaError
+from evalsvc.store import Retention, migrate, open_store
+from evalsvc.store.schema import TABLES
+
+_numbers = count()
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "schema.md"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("migrations")
+
+
+@pytest.fixture
+def address(folder):
+    return f"embedded:{folder}?database=m{next(_numbers)}"
+
+
+@pytest.fixture
+def store(address):
+    opened = open_store(address, migrate=True)
+    yield opened
+    opened.close()
+
+
+def rows(store, sql):
+    with store.connection() as client:
+        return client.query(sql).result_rows
+
+
+def test_schema_in_code_is_schema_in_database(store):
+    found = {}
+    for table, name, kind in rows(
+        store, "SELECT table, name, type FROM system.columns WHERE database = currentDatabase() ORDER BY table, position"
+    ):
+        found.setdefault(table, {})[name] = kind
+    assert found == {name: table.columns for name, table in TABLES.items()}
+    engines = rows(
+        store, "SELECT name, engine, sorting_key, partition_key FROM system.tables WHERE database = currentDatabase()"
+    )
+    assert {name: rest for name, *rest in engines} == {
+        name: [table.engine, table.order, table.partition] for name, table in TABLES.items()
+    }
+
+
+def test_reference_page_names_every_column():
+    text = REFERENCE.read_text()
+    sections = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", text, re.M | re.S))
+    for name, table in TABLES.items():
+        documented = re.findall(r"^\| `(\w+)` \| `([^`]+)`", sections[name], re.M)
+        assert dict(documented) == table.columns, name
+
+
+def test_migrating_again_does_nothing_and_dry_run_only_says(address, store):
+    assert store.migrate() == []
+    assert store.migrate(dry_run=True) == []
+    other = open_store(address.replace("=m", "=dry"), migrate=True)
+    with other.connection() as client:
+        for table in TABLES:
+            client.command(f"DROP TABLE {table}")
+    assert other.migrate(dry_run=True) == ["0001_initial"]
+    with pytest.raises(SchemaError, match="evalsvc migrate"):
+        other.check_schema()
+    other.close()
+
+
+def test_edited_migration_is_refused(store, monkeypatch):
+    edited = [m._replace(sql=m.sql + "\n-- edited\n") for m in migrate.packaged()]
+    monkeypatch.setattr(migrate, "packaged", lambda: edited)
+    with pytest.raises(SchemaError, match=r"0001_initial\.sql was edited"):
+        store.migrate()
+
+
+def test_newer_schema_is_refused_with_the_way_out(store, address):
+    with store.connection() as client:
+        client.command("INSERT INTO migrations (version, name, checksum, release) VALUES (99, 'later', 'x', '9.9.0')")
+    with pytest.raises(SchemaError, match=r"at 99.*knows up to 1.*install that release"):
+        open_store(address)
+    with pytest.raises(SchemaError, match=r"evalsvc 9\.9\.0"):
+        store.check_schema()
+
+
+def test_concurrent_migrators_agree(folder):
+    name = f"embedded:{folder}?database=race{next(_numbers)}"
+    errors = []
+
+    def run():
+        try:
+            open_store(name, migrate=True).close()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    store = open_store(name)
+    assert rows(store, "SELECT version, count() FROM migrations FINAL GROUP BY version") == [(1, 1)]
+    store.close()
+
+
+def test_retention_is_a_setting(address):
+    store = open_store(address, retention=Retention(events_days=7, scores_days=10))
+    ttl = dict(
+        rows(
+            store,
+            "SELECT name, extract(create_table_query, 'TTL .*toIntervalDay\\\\(([0-9]+)\\\\)') FROM system.tables "
+            "WHERE database = currentDatabase()",
+        )
+    )
+    assert (ttl["events"], ttl["scores"], ttl["rollup"], ttl["marks"]) == ("7", "10", "10", "10")
+    assert (ttl["dead_letters"], ttl["ledger"]) == ("30", "400")
+    assert store.migrate() == []
+    store.close()
+
+
+def test_a_batch_of_ledger_rows_is_one_part(store):
+    from evalsvc.types import LedgerRow, WriteBatch
+
+    batch = tuple(LedgerRow("c", "t/0", 0, 70_000, minute, "s", 1, "skipped", 1) for minute in range(70_000))
+    store.write(WriteBatch(ledger=batch))
+    assert rows(
+        store, "SELECT rows FROM system.parts WHERE database = currentDatabase() AND table = 'ledger' AND active"
+    ) == [(70_000,)]

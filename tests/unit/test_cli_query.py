@@ -1,0 +1,118 @@
+"""``evalsvc query`` over a store that a replay filled: numbers, formats, mistakes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean
+
+import pytest
+
+from evalsvc.cli import main
+
+LATENCIES = {"2024-10": [820, 640, 700], "2024-11": [410, 980, 26300, 590, 760]}
+"""What the starter's example holds, by model version."""
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("EVALSVC_STORE", raising=False)
+        assert main(["init", str(folder)]) == 0
+        patch.chdir(folder)
+        assert main(["replay", "data/example.jsonl"]) == 0
+        yield folder
+
+
+def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    capsys.readouterr()
+    assert main(["query", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_json_is_an_object_a_line(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        json.loads(line)
+        for line in ask(capsys, "latency_ms", "--by", "model_version", "--format", "json").splitlines()
+    ]
+    assert len(rows) == 2
+    by_version = {row["n"]: row["value"] for row in rows}
+    assert by_version == {len(values): pytest.approx(mean(values), rel=1e-6) for values in LATENCIES.values()}
+    for row in rows:
+        assert {
+            "value",
+            "low",
+            "high",
+            "n",
+            "n_effective",
+            "n_missing",
+            "missing_share",
+            "statistic",
+            "confidence",
+        } <= set(row)
+
+
+def test_csv_has_the_same_numbers(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = list(csv.DictReader(io.StringIO(ask(capsys, "latency_ms", "--format", "csv"))))
+    assert len(rows) == 1
+    everything = [value for values in LATENCIES.values() for value in values]
+    assert float(rows[0]["value"]) == pytest.approx(mean(everything), rel=1e-6)
+
+
+def test_the_table_is_aligned_and_says_what_is_missing(
+    filled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, *lines = ask(capsys, "rouge_l", "--by", "model_version,segments.plan").splitlines()
+    assert header.split()[:3] == ["model_version", "segments.plan", "mean"]
+    assert len(lines) >= 4
+    (unreferenced,) = [line for line in lines if line.split()[:2] == ["2024-11", "free"]]
+    assert "50.0%" in unreferenced
+    assert [line for line in lines if line.endswith("every event scored")] == [
+        line for line in lines if " 0.0%" in line
+    ]
+
+
+def test_where_and_window(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ask(
+        capsys,
+        "latency_ms",
+        "--where",
+        "segments.plan=pro",
+        "--where",
+        "segments.plan=free",
+        "--format",
+        "json",
+    )
+    assert sum(json.loads(line)["n"] for line in out.splitlines()) == 6
+    out = ask(capsys, "latency_ms", "--window", "1h", "--since", "3h", "--format", "json")
+    counts = [json.loads(line)["n"] for line in out.splitlines()]
+    assert sum(counts) == 8
+    assert "window" in ask(capsys, "latency_ms", "--window", "1h", "--since", "3h").splitlines()[0]
+
+
+def test_a_quantile(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = ask(capsys, "latency_ms", "--statistic", "p50", "--format", "json").splitlines()
+    assert 640 <= json.loads(line)["value"] <= 830
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["latency"], "latency"),
+        (["latency_ms", "--since", "yesterday"], "yesterday"),
+        (["latency_ms", "--since", "1h", "--until", "2h"], "--since before --until"),
+        (["latency_ms", "--window", "soon"], "soon"),
+        (["latency_ms", "--by", "plan"], "plan"),
+    ],
+)
+def test_mistakes(
+    filled: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["query", *arguments]) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert len(shown.splitlines()) == 1
