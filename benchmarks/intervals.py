@@ -138,9 +138,17 @@ def stratified(
     return Design(name, scale, truth, draw, statistic, floor=floor)
 
 
-def crossing(name: str, scale: Scale, levels: Sequence[tuple[float, Array]], floor: float = 0.935) -> Design:
+def crossing(
+    name: str,
+    scale: Scale,
+    levels: Sequence[tuple[float, Array]],
+    *,
+    statistic: str = "mean",
+    floor: float = 0.935,
+) -> Design:
     """Return a design for a segment that cuts across strata: its size in them is not known."""
-    truth = float(np.concatenate([values for _, values in levels]).mean())
+    everything = np.concatenate([values for _, values in levels])
+    truth = float(everything.sum() if statistic == "total" else everything.mean())
     rates = {(f"h={h}", 1): pi for h, (pi, _) in enumerate(levels)}
 
     def draw(rng: np.random.Generator) -> Draw:
@@ -153,7 +161,7 @@ def crossing(name: str, scale: Scale, levels: Sequence[tuple[float, Array]], flo
                 weights.append(np.full(some.size, 1.0 / pi))
         return Draw(cells, None, rates, np.concatenate(chosen), np.concatenate(weights))
 
-    return Design(name, scale, truth, draw, floor=floor)
+    return Design(name, scale, truth, draw, statistic, floor=floor)
 
 
 def sessions(
@@ -201,7 +209,7 @@ def naive(design: Design, draw: Draw) -> tuple[float, float]:
     variance = float((weights**2 * (values - mean) ** 2).sum()) / total**2 * values.size / (values.size - 1)
     half = t_quantile(0.975, float(values.size - 1)) * math.sqrt(variance)
     if design.statistic == "total":
-        size = sum((draw.offered or {}).values())
+        size = sum((draw.offered or {}).values()) or total
         return (mean - half) * size, (mean + half) * size
     return mean - half, mean + half
 
@@ -305,6 +313,10 @@ def designs() -> Iterator[Design]:
         [(0.02, _tail(5000, 0.7, rng)), (1, _tail(300, 1, rng))],
         statistic="total",
     )
+    segment = [(0.02, b(2000, 0.02)), (1, b(300, 0.1))]
+    yield crossing("total, failures in a segment, π .02/1", BINARY, segment, statistic="total")
+    spent = [(0.02, _tail(3000, 0.7, rng)), (1, _tail(300, 1, rng))]
+    yield crossing("total, cost in a segment, π .02/1", POSITIVE, spent, statistic="total")
     two = [(0.02, _tail(5000, 1.0, rng)), (1.0, 3 * _tail(300, 1.0, rng))]
     yield stratified("median latency, π .02/1", POSITIVE, two, statistic="p50")
     yield stratified("p95 latency, π .02/1", POSITIVE, two, statistic="p95")

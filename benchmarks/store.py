@@ -1,8 +1,8 @@
 """How fast the store writes and answers, on the embedded engine: run ``python benchmarks/store.py``.
 
-Writing is compared with the driver's own row insert of the same rows; reading from rollups with the same question asked of
-raw rows (``scores FINAL``) in the same run. Rows to read are made inside the engine: 20 metrics, two weeks, 2
-applications, 2 model versions, 15 combinations of segments, 2 strata.
+Writing is compared with the driver's own row insert of the same rows; reading from rollups with the same
+question asked of raw rows (``scores FINAL``) in the same run. Rows to read are made inside the engine: 20
+metrics, two weeks, 2 applications, 2 model versions, 15 combinations of segments, 2 strata.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from benchmarks._harness import Row, machine, table
-
+from _harness import Row, machine, table
 from evalsvc.protocols import CellQuery
 from evalsvc.store import ClickHouseStore, open_store
 from evalsvc.types import Score, Subject, Window, WriteBatch
@@ -25,10 +25,12 @@ START = datetime(2026, 5, 4, tzinfo=UTC)
 WEEKS = Window(START, START + timedelta(days=14))
 METRICS = 20
 BATCH = 10_000
-_COLUMNS = (
-    "metric application occurred_at consumer event_id scorer_version signature model model_version segments session_id "
-    "stratum design_version pi status value reason detail"
-).split()
+# In the order of the rows of _driver_insert.
+_COLUMNS = [
+    *("metric", "application", "occurred_at", "consumer", "event_id", "scorer_version", "signature", "model"),
+    *("model_version", "segments", "session_id", "stratum", "design_version", "pi", "status", "value"),
+    *("reason", "detail"),
+]
 
 
 def run(quick: bool) -> list[Row]:
@@ -50,11 +52,22 @@ def _writing(store: ClickHouseStore, rounds: int) -> list[Row]:
     _driver_insert(store, batches[-2])
     ours, peers = [], []
     for place in range(rounds):
-        ours.append(_seconds(lambda batch=batches[2 * place]: store.write(WriteBatch(scores=batch))))
-        peers.append(_seconds(lambda batch=batches[2 * place + 1]: _driver_insert(store, batch)))
+        ours.append(_seconds(partial(store.write, WriteBatch(scores=batches[2 * place]))))
+        peers.append(_seconds(partial(_driver_insert, store, batches[2 * place + 1])))
     rate, peer = BATCH / statistics.median(ours), BATCH / statistics.median(peers)
     what = f"score rows/s, {BATCH:,} a batch, from Score objects, with marks"
-    return [Row("store", what, rate, "rows/s", "clickhouse-connect insert of rows", peer, rate / peer, ">= 200,000")]
+    return [
+        Row(
+            "store",
+            what,
+            rate,
+            "rows/s",
+            "clickhouse-connect insert of rows",
+            peer,
+            rate / peer,
+            ">= 200,000",
+        )
+    ]
 
 
 def _driver_insert(store: ClickHouseStore, scores: Sequence[Score]) -> None:
@@ -68,7 +81,7 @@ def _driver_insert(store: ClickHouseStore, scores: Sequence[Score]) -> None:
         for score in scores
     ]  # fmt: skip
     with store.connection() as client:
-        client.insert("scores", rows, column_names=_COLUMNS, settings={"async_insert": "0"})
+        client.insert("scores", rows, column_names=list(_COLUMNS), settings={"async_insert": "0"})
 
 
 def _scores(number: int) -> tuple[Score, ...]:
@@ -77,11 +90,27 @@ def _scores(number: int) -> tuple[Score, ...]:
     for place in range(BATCH // 10):
         index = number * BATCH + place
         subject = Subject(
-            f"event-{index:012d}-{index * 7919 % 99991:05d}", START + timedelta(seconds=index % 100_000), "written", "app",
-            "model", f"v{index % 2}", {"language": "de"}, f"session-{index // 4}", "all", 1,
-        )  # fmt: skip
+            f"event-{index:012d}-{index * 7919 % 99991:05d}",
+            START + timedelta(seconds=index % 100_000),
+            "written",
+            "app",
+            "model",
+            f"v{index % 2}",
+            {"language": "de"},
+            f"session-{index // 4}",
+            "all",
+            1,
+        )
         found += [
-            Score(subject, f"written.{metric}", 1, "tokeniser:13a|case:mixed", 0.25, "ok", (index * 31 + metric) % 997 / 997)
+            Score(
+                subject,
+                f"written.{metric}",
+                1,
+                "tokeniser:13a|case:mixed",
+                0.25,
+                "ok",
+                (index * 31 + metric) % 997 / 997,
+            )
             for metric in range(10)
         ]
     return tuple(found)
@@ -102,8 +131,8 @@ def _reading(store: ClickHouseStore, rows: int) -> list[Row]:
         ),
         (
             f"all {METRICS} metrics by application and version, two weeks",
-            lambda: [store.cells(by_version._replace(metric=name)) for name in _names()],
-            lambda: [store.cells(by_version._replace(metric=name), raw=True) for name in _names()],
+            lambda: store.cells_by_metric(_names(), by_version),
+            lambda: store.cells_by_metric(_names(), by_version, raw=True),
         ),
         (
             "one metric by application and version, two weeks",
@@ -120,10 +149,17 @@ def _reading(store: ClickHouseStore, rows: int) -> list[Row]:
     for what, ours, peer in questions:
         mine, theirs = _median(ours, 7), _median(peer, 3)
         name = "the same from raw rows (FINAL)"
-        found.append(Row("store", f"{what}, {size}", 1000 * mine, "ms", name, 1000 * theirs, theirs / mine, "< 200 ms"))
+        found.append(
+            Row("store", f"{what}, {size}", 1000 * mine, "ms", name, 1000 * theirs, theirs / mine, "< 200 ms")
+        )
     clustered = by_version._replace(clusters=True)
     found.append(
-        Row("store", f"one metric with cluster moments, {size}", 1000 * _median(lambda: store.cells(clustered), 3), "ms")
+        Row(
+            "store",
+            f"one metric with cluster moments, {size}",
+            1000 * _median(lambda: store.cells(clustered), 3),
+            "ms",
+        )
     )
     return found
 
@@ -131,18 +167,22 @@ def _reading(store: ClickHouseStore, rows: int) -> list[Row]:
 def _generate(store: ClickHouseStore, rows: int) -> None:
     with store.connection() as client:
         client.command(_GENERATE.format(events=rows // METRICS, metrics=METRICS))
-        client.command("INSERT INTO marks (metric, consumer, hour) SELECT DISTINCT metric, consumer, toStartOfHour(occurred_at) FROM scores")
+        client.command(
+            "INSERT INTO marks (metric, consumer, hour) "
+            "SELECT DISTINCT metric, consumer, toStartOfHour(occurred_at) FROM scores"
+        )
 
 
 _GENERATE = """
-INSERT INTO scores (metric, application, occurred_at, consumer, event_id, scorer_version, signature, model, model_version,
+INSERT INTO scores (metric, application, occurred_at, consumer, event_id, scorer_version, signature, model,
+model_version,
     segments, session_id, stratum, design_version, pi, status, value)
 SELECT
-    'metric.' || leftPad(toString(number % {metrics}), 2, '0'),
-    'app-' || toString(event % 2),
-    toDateTime64('2026-05-04 00:00:00', 6, 'UTC') + toIntervalMillisecond(intDiv(event * 1209600000, {events})),
-    'bench', lower(hex(sipHash128(event))), 1, 'tokeniser:13a', 'model', 'v' || toString(intDiv(event, 2) % 2),
-    '{{"language":"' || ['de', 'en', 'es', 'fr', 'it'][1 + sipHash64(event, 1) % 5] || '","tier":"'
+    'metric.' || leftPad(toString(number % {metrics}), 2, '0'), 'app-' || toString(event % 2),
+    toDateTime64('2026-05-04 00:00:00', 6, 'UTC') + toIntervalMillisecond(intDiv(event * 1209600000,
+    {events})), 'bench', lower(hex(sipHash128(event))), 1, 'tokeniser:13a', 'model', 'v' ||
+    toString(intDiv(event, 2) % 2), '{{"language":"' || ['de', 'en', 'es', 'fr', 'it'][1 + sipHash64(event, 1)
+    % 5] || '","tier":"'
         || ['a', 'b', 'c'][1 + sipHash64(event, 2) % 3] || '"}}',
     toString(intDiv(event, 4)), 's' || toString(sipHash64(event, 3) % 2), 1,
     if(sipHash64(event, 3) % 2 = 0, 0.1, 1.), if(sipHash64(number) % 50 = 0, 'failed', 'ok'),
@@ -156,7 +196,12 @@ def _names() -> list[str]:
 
 
 def _memory() -> Row:
-    return Row("store", "resident memory of the process at its peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MiB")
+    return Row(
+        "store",
+        "resident memory of the process at its peak",
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "MiB",
+    )
 
 
 def _median(call: Callable[[], object], rounds: int) -> float:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from evalsvc.types import (
     Cell,
     KnownEvent,
+    LedgerOutcome,
     LedgerRow,
     Outcome,
     Sample,
@@ -238,6 +239,10 @@ class ScoreStore(Sink, Protocol):
 
     def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:
         """Return what was offered and taken by window and stratum, exactly, however often it was delivered."""
+        ...
+
+    def outcomes(self, consumer: str | None = None) -> Mapping[LedgerOutcome, int]:
+        """Return what became of every record ever read, exactly; an outcome that never was has no entry."""
         ...
 
     def metrics(self) -> Sequence[ScorerSpec]:

@@ -346,6 +346,23 @@ class WriteBatch(msgspec.Struct, frozen=True):
     ledger: tuple[LedgerRow, ...] = ()
 
 
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker has done since it started, and whether it can go on. Counts are of written records."""
+
+    read: int = 0
+    skipped: int = 0
+    sampled: int = 0
+    duplicate: int = 0
+    filtered: int = 0
+    dead: int = 0
+    kept: int = 0
+    scores: int = 0
+    lag: int = 0
+    ready: bool = False
+    alive: bool = False
+    waiting_for: str = ""
+
+
 class KnownEvent(msgspec.Struct, frozen=True):
     """What the store already holds under an event id."""
 

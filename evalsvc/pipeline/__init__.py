@@ -4,7 +4,8 @@ from evalsvc.pipeline.designs import Designs
 from evalsvc.pipeline.intake import TimeLimits
 from evalsvc.pipeline.metrics import WorkerMetrics
 from evalsvc.pipeline.scoring import EventMasker, ScorerEntry
-from evalsvc.pipeline.worker import DeadLetterSink, Worker, WorkerSettings, WorkerStatus
+from evalsvc.pipeline.worker import DeadLetterSink, Worker, WorkerSettings
+from evalsvc.types import WorkerStatus
 
 __all__ = [
     "DeadLetterSink",

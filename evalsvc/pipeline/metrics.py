@@ -6,6 +6,7 @@ from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from evalsvc.protocols import Scorer
 from evalsvc.types import Abstained, Failed, Outcome, ScorerSpec
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "evalsvc_pauses_total": ("Times that the source was paused by backpressure.", ()),
     "evalsvc_engine_tokens_total": ("Tokens that went through the encoder.", ()),
     "evalsvc_engine_device_seconds_total": ("Time that the encoder's device worked.", ()),
+    "evalsvc_engine_queue_seconds_total": ("Time that texts waited for the encoder.", ()),
 }
 GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "evalsvc_lag_records": ("Records that wait in the source.", ("partition",)),
@@ -53,6 +55,7 @@ class WorkerMetrics:
             }
             self.registry.evalsvc_catalogue = shared  # type: ignore[attr-defined]
         self._metrics = shared
+        self._engines: dict[int, Mapping[str, float]] = {}
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter of the catalogue."""
@@ -67,6 +70,18 @@ class WorkerMetrics:
         self.count("evalsvc_score_seconds_total", seconds, metric=spec.metric)
         for status, number in Tally(map(_status, outcomes)).items():
             self.count("evalsvc_scores_total", number, metric=spec.metric, status=status)
+
+    def engine(self, scorer: Scorer) -> None:
+        """Add what the scorer's encoder did since the last time; nothing for a scorer without one."""
+        encoder = getattr(scorer, "encoder", None)
+        if encoder is None:
+            return
+        now, before = encoder.stats.snapshot(), self._engines.get(id(encoder), {})
+        self._engines[id(encoder)] = now
+        self.count("evalsvc_engine_tokens_total", now["tokens"] - before.get("tokens", 0))
+        self.count("evalsvc_engine_device_seconds_total", now["device_seconds"] - before.get("device_seconds", 0.0))
+        self.count("evalsvc_engine_queue_seconds_total", now["queue_seconds"] - before.get("queue_seconds", 0.0))
+        self.gauge("evalsvc_engine_padding_waste_ratio", now["padding_waste"])
 
     def render(self) -> bytes:
         """Return the page that Prometheus reads."""

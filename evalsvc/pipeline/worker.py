@@ -27,7 +27,7 @@ from evalsvc.pipeline.scoring import EventMasker, Processor, ScorerEntry
 from evalsvc.protocols import Clock, ScoreStore, Source
 from evalsvc.sampling import Design
 from evalsvc.sources.decode import decode, make_skimmer
-from evalsvc.types import DeadLetter, KnownEvent, LedgerRow, WriteBatch
+from evalsvc.types import DeadLetter, KnownEvent, LedgerRow, WorkerStatus, WriteBatch
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -63,23 +63,6 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_seconds: float = 0.5
     retry_max_seconds: float = 30.0
     time_limits: TimeLimits = TimeLimits()
-
-
-class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker has done since it started, and whether it can go on. Counts are of written records."""
-
-    read: int = 0
-    skipped: int = 0
-    sampled: int = 0
-    duplicate: int = 0
-    filtered: int = 0
-    dead: int = 0
-    kept: int = 0
-    scores: int = 0
-    lag: int = 0
-    ready: bool = False
-    alive: bool = False
-    waiting_for: str = ""
 
 
 class Stopped(Exception):  # noqa: N818
@@ -409,6 +392,8 @@ class Worker:
         self.metrics.count("evalsvc_write_seconds_total", seconds)
         for letter in job.batch.dead_letters:
             self.metrics.count("evalsvc_dead_letters_total", reason=letter.reason)
+        for entry in self.scorers:
+            self.metrics.engine(entry.scorer)
         for tally in job.draft.tallies:
             for (_, _, _, outcome), count in tally.counts.items():
                 self._counts[outcome] = self._counts.get(outcome, 0) + count

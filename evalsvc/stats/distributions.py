@@ -7,6 +7,7 @@ scipy has them all, at an import cost of a third of a second; these agree with i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -61,6 +62,20 @@ def t_quantile(probability: float, degrees: float) -> float:
     return value
 
 
+def satterthwaite(variances: Sequence[float], degrees: Sequence[float]) -> float:
+    """Return the degrees of freedom of a sum of independent variance estimates (Satterthwaite 1946).
+
+    >>> round(satterthwaite([1.0, 1.0], [10, 10]), 6)
+    20.0
+    """
+    # Shares of the sum, since squares of tiny variances underflow.
+    total = math.fsum(variances)
+    if total <= 0.0:
+        return math.inf
+    spread = math.fsum((v / total) ** 2 / max(1.0, d) for v, d in zip(variances, degrees, strict=True))
+    return 1.0 / spread if spread > 0.0 else math.inf
+
+
 def t_tail(value: float, degrees: float) -> float:
     """Return P(T > value) for value >= 0."""
     return 0.5 * incomplete_beta(degrees / 2.0, 0.5, degrees / (degrees + value * value))
@@ -111,7 +126,8 @@ def beta_quantile(probability: float, a: float, b: float, start: float) -> float
         slope = math.exp(constant + a * math.log(x) + (b - 1.0) * math.log1p(-x))
         guess = x * math.exp(max(-3.0, min(3.0, -excess / slope))) if slope > 0.0 else low
         guess = guess if low < guess < high else (low + high) / 2.0
-        if abs(guess - x) <= 1e-9 * x:
+        # Newton steps double the digits: after one so small the rest is below 1e-9.
+        if abs(guess - x) <= 1e-6 * min(x, 1.0 - x):
             return guess
         x = guess
     return x

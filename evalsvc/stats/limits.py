@@ -26,7 +26,7 @@ from evalsvc.stats.distributions import beta_quantile, normal_quantile, two_side
 from evalsvc.types import Cell
 
 PRIOR = 16.0
-NEAR_END = 100.0
+NEAR_END = 50.0
 HOPELESS = 1000.0
 
 _NORMAL = NormalDist()
@@ -86,7 +86,7 @@ def ratio(m: Moments, binary: bool, prior: float = PRIOR) -> tuple[float, float]
     estimated = m.units * min(m.variance / base, m.worst)
     mixed = (estimated + prior * m.worst) / (m.units + prior)
     share = estimated / (estimated + prior * m.worst)
-    return mixed, (m.units - 1) / share**2 if share else math.inf
+    return mixed, (m.units - 1) / share**2 if share > 1e-6 else math.inf
 
 
 def wilson(share: float, n: float, confidence: float) -> tuple[float, float]:
@@ -116,7 +116,7 @@ def binary_limits(share: float, n: float, critical: float) -> tuple[float, float
     [0.0084, 0.1346]
     """
     low, high = score_limits(share, n, critical)
-    # Beyond this many expected failures and successes the two agree to a thousandth of the share.
+    # With more failures and successes than this the two agree to a hundredth of the share.
     if math.isinf(n) or not 0.0 < n * share * (1.0 - share) < NEAR_END:
         return low, high
     tail = 1.0 - _NORMAL.cdf(critical)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from evalsvc.errors import InputError
-from evalsvc.stats.distributions import t_quantile, two_sided
+from evalsvc.stats.distributions import satterthwaite, t_quantile, two_sided
 from evalsvc.stats.limits import PRIOR, binary_limits, log_limits, moments, ratio, score_limits
 from evalsvc.stats.strata import Layout, Part, StratumKey, lay_out
 from evalsvc.types import Cell, Estimate, Scale, Window
@@ -166,7 +166,9 @@ def join(layout: Layout, means: Sequence[PartMean], scale: Scale, confidence: fl
     sampled = any(part.fraction < 1.0 for part in layout.parts)
     if sampled and not scale.bounded and all(part.error == 0.0 for part in means):
         return Joined(value, None, None, "all scores are equal, which tells nothing of the spread")
-    critical = t_quantile(two_sided(confidence), _satterthwaite(shares, means))
+    variances = [(share * part.error) ** 2 for share, part in zip(shares, means, strict=True)]
+    freedom = satterthwaite(variances, [part.degrees for part in means])
+    critical = t_quantile(two_sided(confidence), freedom)
     below = above = _size_doubt(layout, means, value) * critical**2
     for share, part in zip(shares, means, strict=True):
         low, high = part.limits(critical)
@@ -184,12 +186,6 @@ def _lonely(means: Sequence[PartMean], value: float) -> list[PartMean]:
 
 def _moved(part: PartMean, error: float) -> PartMean:
     return PartMean(part.mean, error, 1.0, lambda t: (part.mean - t * error, part.mean + t * error))
-
-
-def _satterthwaite(shares: Sequence[float], means: Sequence[PartMean]) -> float:
-    variances = [(share * part.error) ** 2 for share, part in zip(shares, means, strict=True)]
-    spread = math.fsum(v * v / max(1.0, part.degrees) for v, part in zip(variances, means, strict=True))
-    return math.fsum(variances) ** 2 / spread if spread > 0.0 else math.inf
 
 
 def _size_doubt(layout: Layout, means: Sequence[PartMean], value: float) -> float:

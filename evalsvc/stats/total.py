@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from evalsvc.stats.distributions import normal_quantile, t_quantile, two_sided
+from evalsvc.stats.distributions import normal_quantile, satterthwaite, t_quantile, two_sided
 from evalsvc.stats.limits import log_limits
 from evalsvc.stats.mean import Joined, answer, describe, join, part_mean
 from evalsvc.stats.strata import Layout, StratumKey, lay_out, missing
@@ -94,17 +94,16 @@ def _horvitz_thompson(layout: Layout, scale: Scale, confidence: float) -> Joined
     if not layout.n:
         return None
     value = math.fsum(cell.total / cell.pi for cell in cells)
-    squares = [(c.cluster_y2 if c.clusters else c.squares) * (1.0 - c.pi) / c.pi**2 for c in cells]
-    error = math.sqrt(math.fsum(squares))
+    variances = [math.fsum(map(_thinned, part.cells)) for part in layout.parts]
+    error = math.sqrt(math.fsum(variances))
     if error == 0.0 and not scale.binary:
         certain = all(cell.pi == 1.0 for cell in cells)
         return Joined(value, value, value) if certain else Joined(value, None, None, "all scores are 0")
     if scale.binary:
         low, high = _count_limits(value, error, cells, normal_quantile(two_sided(confidence)))
         return Joined(value, low, high)
-    freedom = math.fsum(squares) ** 2 / math.fsum(
-        s * s / max(1, c.n - 1) for s, c in zip(squares, cells, strict=True)
-    )
+    units = [sum(cell.clusters or cell.n for cell in part.cells) for part in layout.parts]
+    freedom = satterthwaite(variances, [count - 1 for count in units])
     critical = t_quantile(two_sided(confidence), freedom)
     if scale.low is not None and scale.low >= 0.0:
         low, high = log_limits(value, error, critical)
@@ -113,6 +112,11 @@ def _horvitz_thompson(layout: Layout, scale: Scale, confidence: float) -> Joined
             return Joined(value, low, None, "too few scores for the upper limit")
         return Joined(value, low, high)
     return Joined(value, value - critical * error, value + critical * error)
+
+
+def _thinned(cell: Cell) -> float:
+    """Return the variance of a cell's Σy/π under Poisson sampling of its events, or of its sessions."""
+    return (cell.cluster_y2 if cell.clusters else cell.squares) * (1.0 - cell.pi) / cell.pi**2
 
 
 def _count_limits(value: float, error: float, cells: Sequence[Cell], critical: float) -> tuple[float, float]:

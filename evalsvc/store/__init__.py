@@ -1,6 +1,7 @@
 """Where results live: ClickHouse on a server or inside this process, and a reference store in memory.
 
-``open_store("embedded:./data")`` gives a store; nothing of the driver or the engine is imported before that call.
+``open_store("embedded:./data")`` gives a store; nothing of the driver or the engine is imported before that
+call.
 """
 
 from evalsvc.store.address import open_store

@@ -104,11 +104,13 @@ def open_store(
 ) -> ClickHouseStore | MemoryStore:
     """Open a store by its address; safe to share between threads.
 
-    ``embedded:PATH`` (or a bare path) runs ClickHouse's engine in this process, or talks to the process that already has
-    the folder where that one serves others (``reach_owner``). ``clickhouse://USER:PASSWORD@HOST:PORT/DATABASE`` (with
-    ``?secure=1``, or ``https+clickhouse://``) is a server. ``memory:`` is gone when the process ends.
+    ``embedded:PATH`` (or a bare path) runs ClickHouse's engine in this process, or talks to the process that
+    already has the folder where that one serves others (``reach_owner``).
+    ``clickhouse://USER:PASSWORD@HOST:PORT/DATABASE`` (with ``?secure=1``, or ``https+clickhouse://``) is a
+    server. ``memory:`` is gone when the process ends.
 
-    ``migrate`` brings the schema up to date first; ``None`` does so for a folder of one's own, and checks otherwise.
+    ``migrate`` brings the schema up to date first; ``None`` does so for a folder of one's own, and checks
+    otherwise.
 
     Raises:
         StoreBusy: another process has the folder and serves nobody; ``address`` is where it would answer.
@@ -185,7 +187,7 @@ def _embedded_connect(path: str) -> Callable[[str | None], Client]:
 
 
 def _owner_store(place: Place, retention: Retention | None) -> ClickHouseStore:
-    """Talk to the process that has the folder; each new connection reads its address anew, as it may have restarted."""
+    """Talk to the process that has the folder. New connections read its address: it may have restarted."""
     path = os.path.realpath(place.path)
     if folder.read_address(path, _OWNER_WAIT_SECONDS) is None:
         raise folder.busy(path)

@@ -1,8 +1,9 @@
 """The bridge: this process's embedded engine, spoken to over ClickHouse's HTTP protocol on loopback.
 
-The engine admits one process to a folder. The process that has it (``evalsvc up``) starts a :class:`Bridge`, and every
-other command's ``open_store`` finds its address in the folder and talks to it with the driver's ordinary HTTP client:
-workers write through it, ``query`` reads through it. A request whose body does not arrive whole changes nothing.
+The engine admits one process to a folder. The process that has it (``evalsvc up``) starts a :class:`Bridge`,
+and every other command's ``open_store`` finds its address in the folder and talks to it with the driver's
+ordinary HTTP client: workers write through it, ``query`` reads through it. A request whose body does not
+arrive whole changes nothing.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ _FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*$", re.I)
 
 
 class Bridge:
-    """A loopback server over an embedded folder that this process has open. Use as a context manager, or ``close``.
+    """A loopback server over an embedded folder that this process has open; a context manager.
 
-    ``url`` and ``token`` are what a client needs; they also stand in the folder's address file, which only this user
-    can read. ``slots`` requests run at a time, others wait.
+    ``url`` and ``token`` are what a client needs; they also stand in the folder's address file, which only
+    this user can read. ``slots`` requests run at a time, others wait.
     """
 
     def __init__(self, path: str | Path, *, port: int = 0, slots: int = 8, publish: bool = True) -> None:
@@ -210,7 +211,7 @@ class Result(NamedTuple):
 
 
 def run_statement(engine: Engine, options: Mapping[str, str], body: bytes) -> Result:
-    """Run what a request asks for: ``query`` and the body together are a statement, maybe with data behind it.
+    """Run what a request asks for: ``query`` and the body are one statement, maybe with data behind it.
 
     Raises:
         EngineFailure: with ClickHouse's own code.

@@ -1,14 +1,13 @@
 """The ClickHouse store: the same SQL on a server, on the embedded engine, and over another process's bridge.
 
-Reads go to hourly rollups wherever whole hours lie in one step, after bringing those up to date that were written to
-since; raw rows answer the rest. ``docs/decisions/002-ledger-and-rollups.md`` says why the sum is exact.
+Reads go to hourly rollups wherever whole hours lie in one step, after bringing those up to date that were
+written to since; raw rows answer the rest. ``docs/decisions/002-ledger-and-rollups.md`` says why the sum is
+exact.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -31,31 +30,24 @@ from evalsvc.store.columns import (
 from evalsvc.store.connections import SETTINGS, Pool
 from evalsvc.store.memory import design_conflict
 from evalsvc.store.ranks import clean, microseconds, moment
-from evalsvc.store.steps import SECOND, Grid, Hours, check_names, edge_hours, grid, whole_hours
-from evalsvc.types import Cell, KnownEvent, LedgerRow, ScorerSpec, Window, WriteBatch, utc
+from evalsvc.store.rollups import Rollups
+from evalsvc.store.steps import SECOND, Grid, check_names, edge_hours, grid, whole_hours
+from evalsvc.types import Cell, KnownEvent, LedgerOutcome, LedgerRow, ScorerSpec, Window, WriteBatch, utc
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from clickhouse_connect.driver.client import Client
 
-log = logging.getLogger("evalsvc.store")
-
-SETTLE_LIMIT = 2000
-"""How many buckets one read recomputes at most; what is left of its window it reads raw."""
-
-_SETTLE_TOGETHER = 400
 _KNOWN_BYTES = 40_000
 _RAW_INSERT = {**SETTINGS, "optimize_on_insert": "0"}
 Row = tuple[Any, ...]
-Bucket = tuple[str, str, int]
-"""Metric, consumer, hour as seconds since the epoch."""
 
 
 class ClickHouseStore:
-    """A :class:`~evalsvc.protocols.ScoreStore` in ClickHouse. Use :func:`evalsvc.store.open_store` to get one.
+    """A :class:`~evalsvc.protocols.ScoreStore` in ClickHouse; :func:`evalsvc.store.open_store` makes one.
 
-    ``margin_seconds`` is how far the clocks of a server's replicas may differ: a bucket written to within that time
-    before its recomputation is recomputed again. Zero where one clock stamps both.
+    ``margin_seconds`` is how far the clocks of a server's replicas may differ: a bucket written to within
+    that time before its recomputation is recomputed again. Zero where one clock stamps both.
     """
 
     def __init__(
@@ -66,9 +58,9 @@ class ClickHouseStore:
         retention: migrate.Retention | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
-        """Wrap a pool of connections whose database exists; call :meth:`migrate` or :meth:`check_schema` next."""
+        """Wrap connections to a database that exists; call :meth:`migrate` or :meth:`check_schema` next."""
         self._pool = pool
-        self._margin = int(margin_seconds * SECOND)
+        self._rollups = Rollups(pool, int(margin_seconds * SECOND))
         self._retention = retention
         self._on_close = on_close
 
@@ -106,7 +98,8 @@ class ClickHouseStore:
             todo = migrate.pending(client, migrate.packaged())
         if todo:
             raise SchemaError(
-                f"The store's schema lacks {len(todo)} migration(s), from {todo[0].version:04d}_{todo[0].name} on; "
+                f"The store's schema lacks {len(todo)} migration(s), "
+                f"from {todo[0].version:04d}_{todo[0].name} on; "
                 "run `evalsvc migrate`"
             )
 
@@ -136,14 +129,15 @@ class ClickHouseStore:
     # What was read and what was offered.
 
     def resume(self, consumer: str, partition: str, at: int | None = None) -> Sequence[LedgerRow]:
-        """Return the rows of the chunk with the greatest start (at or before ``at``); empty where there is none."""
+        """Return the rows of the chunk with the greatest start (not after ``at``), or none."""
         scope = "consumer = {consumer:String} AND partition = {partition:String}"
         parameters: dict[str, object] = {"consumer": clean(consumer), "partition": clean(partition)}
         until = ""
         if at is not None:
             until, parameters["at"] = " AND start <= {at:UInt64}", max(at, 0)
         sql = (
-            f"SELECT start, upto, minute, stratum, design_version, outcome, count FROM ledger FINAL WHERE {scope} "  # noqa: S608
+            "SELECT start, upto, minute, stratum, design_version, outcome, count "  # noqa: S608
+            f"FROM ledger FINAL WHERE {scope} "
             f"AND start = (SELECT max(start) FROM ledger WHERE {scope}{until}) "
             "ORDER BY minute, stratum, design_version, outcome"
         )
@@ -165,14 +159,16 @@ class ClickHouseStore:
         return found
 
     def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:
-        """Return what was offered and taken by step and stratum. A minute counts in the step that it begins in."""
+        """Return what was offered and taken by step and stratum; a minute counts in the step it begins in."""
         steps = grid(window, step_seconds)
         minute = 60 * SECOND
         mine = "" if consumer is None else " AND consumer = {consumer:String}"
         sql = (
-            f"SELECT intDiv(minute * {minute} - {steps.start}, {steps.step}) AS step, consumer, stratum, design_version, "  # noqa: S608
+            f"SELECT intDiv(minute * {minute} - {steps.start}, {steps.step}) AS step, "  # noqa: S608
+            "consumer, stratum, design_version, "
             "sum(count) AS offered, sumIf(count, outcome = 'sampled'), sumIf(count, outcome = 'duplicate') "
-            f"FROM ledger FINAL WHERE minute >= {-(-steps.start // minute)} AND minute < {-(-steps.end // minute)}{mine} "
+            f"FROM ledger FINAL WHERE minute >= {-(-steps.start // minute)} "
+            f"AND minute < {-(-steps.end // minute)}{mine} "
             "AND outcome IN ('skipped', 'sampled', 'duplicate') "
             "GROUP BY step, consumer, stratum, design_version HAVING offered > 0 "
             "ORDER BY step, consumer, stratum, design_version"
@@ -181,6 +177,12 @@ class ClickHouseStore:
         return [Offered(steps.window(row[0]), *row[1:]) for row in rows]
 
     # Aggregates.
+
+    def outcomes(self, consumer: str | None = None) -> Mapping[LedgerOutcome, int]:
+        """Return what became of every record ever read."""
+        mine = "" if consumer is None else " WHERE consumer = {consumer:String}"
+        sql = f"SELECT outcome, sum(count) AS total FROM ledger FINAL{mine} GROUP BY outcome HAVING total > 0"  # noqa: S608
+        return dict(self._rows(sql, {} if consumer is None else {"consumer": clean(consumer)}))
 
     def cells(self, query: CellQuery, *, raw: bool = False) -> Sequence[CellGroup]:
         """Return sufficient statistics by step, group and stratum, ordered by all of their keys.
@@ -192,7 +194,7 @@ class ClickHouseStore:
     def cells_by_metric(
         self, metrics: Sequence[str], query: CellQuery, *, raw: bool = False
     ) -> Mapping[str, Sequence[CellGroup]]:
-        """Answer one question for several metrics at once (the query's own is not looked at): one statement, not many.
+        """Answer one question for several metrics in one statement; the query's own metric is not looked at.
 
         Every metric has an entry, empty where nothing was scored.
         """
@@ -204,7 +206,9 @@ class ClickHouseStore:
             statement = queries.cells_statement(metrics, query, self._plan(metrics, steps, raw))
         found: dict[str, list[CellGroup]] = {metric: [] for metric in metrics}
         for metric, window, consumer, key, version, signature, rows in self._groups(query, steps, statement):
-            found[metric].append(CellGroup(window, consumer, key, version, signature, [_cell(row) for row in rows]))
+            found[metric].append(
+                CellGroup(window, consumer, key, version, signature, [_cell(row) for row in rows])
+            )
         return found
 
     def histograms(self, query: CellQuery, *, raw: bool = False) -> Sequence[HistogramGroup]:
@@ -231,7 +235,7 @@ class ClickHouseStore:
     def _groups(
         self, query: CellQuery, steps: Grid, statement: queries.Statement
     ) -> Iterator[tuple[str, Window, str, dict[str, str], int, str, list[Row]]]:
-        """Order rows and cut them into groups; what is left of a row is (stratum, design version, π, sums…)."""
+        """Order rows and cut them into groups; a row is left with (stratum, design version, π, sums…)."""
         width = 3 + len(query.by)
         windows: dict[int, Window] = {}
         found = self._rows(statement.sql, statement.parameters, queries.FINAL_SETTINGS)
@@ -249,7 +253,7 @@ class ClickHouseStore:
         hours = None if raw else whole_hours(steps)
         if hours is None:
             return queries.Plan(steps, None, frozenset())
-        stale = self._settle_within(metrics, hours)
+        stale = self._rollups.settle_within(metrics, hours)
         return queries.Plan(steps, hours, frozenset(edge_hours(steps, hours) | stale))
 
     # Rollups.
@@ -257,49 +261,10 @@ class ClickHouseStore:
     def settle(self, limit: int | None = None) -> int:
         """Recompute buckets that were written to since their last recomputation; return how many.
 
-        At most ``limit``, the newest first. Reads do this for their own window; a worker that calls it now and then
-        keeps them short.
+        At most ``limit``, the newest first. Reads do this for their own window; a worker that calls it now
+        and then keeps them short.
         """
-        done = 0
-        while limit is None or done < limit:
-            most = SETTLE_LIMIT if limit is None else min(SETTLE_LIMIT, limit - done)
-            buckets = self._dirty(None, None, most)
-            self._recompute(buckets)
-            done += len(buckets)
-            if len(buckets) < most:
-                break
-        return done
-
-    def _settle_within(self, metrics: Sequence[str], hours: Hours) -> set[int]:
-        """Recompute dirty hours, the newest first; return those that were too many."""
-        buckets = self._dirty(metrics, hours, SETTLE_LIMIT + 1)
-        self._recompute(buckets[:SETTLE_LIMIT])
-        if len(buckets) <= SETTLE_LIMIT:
-            return set()
-        return {second for _, _, second in self._dirty(metrics, hours, 0)}
-
-    def _dirty(self, metrics: Sequence[str] | None, hours: Hours | None, limit: int) -> list[Bucket]:
-        statement = queries.dirty_statement(metrics, hours, self._margin, limit)
-        return self._rows(statement.sql, statement.parameters)
-
-    def _recompute(self, buckets: Sequence[Bucket]) -> None:
-        for consumer, metrics, seconds in _together(buckets):
-            width = max(1, _SETTLE_TOGETHER // len(metrics))
-            for place in range(0, len(seconds), width):
-                self._recompute_hours(consumer, metrics, seconds[place : place + width])
-        if buckets:
-            log.debug("settled buckets=%d", len(buckets))
-
-    def _recompute_hours(self, consumer: str, metrics: Sequence[str], seconds: Sequence[int]) -> None:
-        with self._pool.client() as client:
-            # Taken before the read begins: what is written after it leaves a mark that is later.
-            version = client.query("SELECT toUnixTimestamp64Micro(now64(6))").result_rows[0][0]
-            statement = queries.settle_statement(metrics, consumer, seconds, version)
-            client.command(
-                statement.sql,
-                parameters=statement.parameters,
-                settings={**SETTINGS, **queries.FINAL_SETTINGS},
-            )
+        return self._rollups.settle(limit)
 
     # Scorers and designs.
 
@@ -346,7 +311,8 @@ class ClickHouseStore:
         Of two contents that raced for one version, the first written counts.
         """
         sql = (
-            "SELECT version, toUnixTimestamp64Micro(effective_from), design FROM designs WHERE consumer = {consumer:String} "
+            "SELECT version, toUnixTimestamp64Micro(effective_from), design FROM designs "
+            "WHERE consumer = {consumer:String} "
             "ORDER BY version, written_at, digest LIMIT 1 BY version"
         )
         rows = self._rows(sql, {"consumer": clean(consumer)})
@@ -374,18 +340,6 @@ def _cell(row: Row) -> Cell:
     stratum, design_version, pi, n, abstained, failed, total, squares, low, high, *clusters = row
     edges = (low, high) if n else (None, None)
     return Cell(stratum, design_version, pi, n, abstained, failed, total, squares, *edges, *clusters)
-
-
-def _together(buckets: Sequence[Bucket]) -> Iterator[tuple[str, list[str], list[int]]]:
-    """Join the metrics of a consumer that are dirty in the same hours: one statement recomputes them all."""
-    hours: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for metric, consumer, second in buckets:
-        hours[(consumer, metric)].append(second)
-    metrics: dict[tuple[str, tuple[int, ...]], list[str]] = defaultdict(list)
-    for (consumer, metric), seconds in hours.items():
-        metrics[(consumer, tuple(sorted(seconds)))].append(metric)
-    for (consumer, together), names in metrics.items():
-        yield consumer, names, list(together)
 
 
 def _portions(ids: Sequence[str]) -> Iterator[list[str]]:

@@ -1,6 +1,7 @@
 """Batches as Arrow columns, with as few Python operations a row as possible.
 
-Scores of one event share a :class:`~evalsvc.types.Subject`: its columns are built once an event and repeated by index.
+Scores of one event share a :class:`~evalsvc.types.Subject`: its columns are built once an event and repeated
+by index.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def mark_table(marks: Iterable[Mark]) -> pa.Table:
 
 
 def event_table(events: Sequence[KeptEvent]) -> pa.Table:
-    """Return masked events as a table: the columns that are looked up or grouped by, and the whole as JSON."""
+    """Return masked events as a table: columns to look up or group by, and the whole as JSON."""
     import pyarrow as pa
 
     samples = [kept.sample for kept in events]

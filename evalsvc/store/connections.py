@@ -1,4 +1,4 @@
-"""Connections to ClickHouse: a small pool, and every failure of the driver as one of ours, with what to do about it."""
+"""Connections to ClickHouse: a small pool, and the driver's failures as ours, with what to do about them."""
 
 from __future__ import annotations
 

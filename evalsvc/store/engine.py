@@ -1,4 +1,4 @@
-"""Handles on the embedded engine for the bridge: lent one at a time, each remembering its database and settings."""
+"""Handles on the embedded engine for the bridge; each remembers its database and settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BAD_NAME = 36
 
 
 class EngineFailure(Exception):
-    """What the engine said, with ClickHouse's own error code; never leaves the bridge but as an HTTP answer."""
+    """What the engine said, with ClickHouse's own error code; leaves the bridge as an HTTP answer only."""
 
     def __init__(self, message: str) -> None:
         found = _CODE.search(message)

@@ -1,7 +1,8 @@
 """Who owns an embedded folder: a lock file says that it is taken, an address file where its owner answers.
 
-The engine admits one process to a folder. The owner holds ``evalsvc.lock`` for as long as it lives (the operating system
-lets go of it however the process ends) and, where it serves others, writes ``evalsvc.address.json``.
+The engine admits one process to a folder. The owner holds ``evalsvc.lock`` for as long as it lives (the
+operating system lets go of it however the process ends) and, where it serves others, writes
+``evalsvc.address.json``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _held_lock = threading.Lock()
 
 
 class Address(NamedTuple):
-    """Where the owner of a folder answers, and the token that it wants. Never printed: the token is a secret."""
+    """Where the owner of a folder answers, and the token that it wants: a secret, which is never printed."""
 
     url: str
     token: str
@@ -36,11 +37,11 @@ class Address(NamedTuple):
 
 
 def acquire(folder: Path) -> str:
-    """Take a folder for this process and return its resolved path; it may be taken many times, and let go as often.
+    """Take a folder for this process and return its resolved path; let go as often as it was taken.
 
     Raises:
-        StoreBusy: another process has it; ``address`` is where that one answers, if it serves.
-        StoreError: this process already has another folder (the engine admits one), or the folder cannot be used.
+        StoreBusy: another process has it; ``address`` is where that one answers, if it serves. StoreError:
+        this process already has another folder (the engine admits one), or the folder cannot be used.
         StoreUnavailable: the disk is full.
     """
     path = os.path.realpath(folder)
@@ -144,6 +145,6 @@ def busy(folder: str | Path) -> StoreBusy:
         message = f"{folder} belongs to process {address.pid}, which answers at {address.url}"
         return StoreBusy(message, address.url)
     return StoreBusy(
-        f"{folder} belongs to another process, which serves nobody; stop that one, or start `evalsvc up`, which "
-        "serves the others"
+        f"{folder} belongs to another process, which serves nobody; stop that one, "
+        "or start `evalsvc up`, which serves the others"
     )

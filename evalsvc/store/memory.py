@@ -16,7 +16,17 @@ from evalsvc.protocols import CellGroup, CellQuery, HistogramGroup, Offered
 from evalsvc.stats.quantile import bin_of
 from evalsvc.store.ranks import event_rank, microseconds, score_rank
 from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_of, grid, selects
-from evalsvc.types import Cell, KnownEvent, LedgerRow, Score, ScorerSpec, Window, WriteBatch, utc
+from evalsvc.types import (
+    Cell,
+    KnownEvent,
+    LedgerOutcome,
+    LedgerRow,
+    Score,
+    ScorerSpec,
+    Window,
+    WriteBatch,
+    utc,
+)
 
 _GroupKey = tuple[int, str, tuple[str, ...], int, str]
 _CellKey = tuple[str, int, float]
@@ -77,7 +87,7 @@ class MemoryStore:
             self._ledger[key] = row
 
     def resume(self, consumer: str, partition: str, at: int | None = None) -> Sequence[LedgerRow]:
-        """Return the rows of the chunk with the greatest start (at or before ``at``); empty where there is none."""
+        """Return the rows of the chunk with the greatest start (not after ``at``), or none."""
         with self._lock:
             rows = [
                 row
@@ -109,9 +119,7 @@ class MemoryStore:
             for key, members in sorted(self._grouped(query, steps).items())
         ]
 
-    def cells_by_metric(
-        self, metrics: Sequence[str], query: CellQuery
-    ) -> Mapping[str, Sequence[CellGroup]]:
+    def cells_by_metric(self, metrics: Sequence[str], query: CellQuery) -> Mapping[str, Sequence[CellGroup]]:
         """Answer one question for several metrics at once; the query's own is not looked at."""
         return {metric: self.cells(query._replace(metric=metric)) for metric in metrics}
 
@@ -150,7 +158,7 @@ class MemoryStore:
         return groups
 
     def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:
-        """Return what was offered and taken by step and stratum. A minute counts in the step that it begins in."""
+        """Return what was offered and taken by step and stratum; a minute counts in the step it begins in."""
         steps = grid(window, step_seconds)
         counts: dict[tuple[int, str, str, int], Counter[str]] = defaultdict(Counter)
         with self._lock:
@@ -166,6 +174,15 @@ class MemoryStore:
             for key, found in sorted(counts.items())
             if found.total()
         ]
+
+    def outcomes(self, consumer: str | None = None) -> Mapping[LedgerOutcome, int]:
+        """Return what became of every record ever read."""
+        counted: Counter[LedgerOutcome] = Counter()
+        with self._lock:
+            for row in self._ledger.values():
+                if consumer in (None, row.consumer):
+                    counted[row.outcome] += row.count
+        return {outcome: count for outcome, count in counted.items() if count}
 
     def metrics(self) -> Sequence[ScorerSpec]:
         """Return the scorers that have written here, every version, by metric, version and signature."""
@@ -205,8 +222,8 @@ class MemoryStore:
 def design_conflict(consumer: str, version: int) -> InputError:
     """Return the error for a design version that is recorded with other content."""
     return InputError(
-        f"Expected version {version} of consumer {consumer!r}'s sampling design to equal the recorded one, but it "
-        "differs; a changed design needs a new version, since π of stored scores refers to the recorded one"
+        f"Expected version {version} of consumer {consumer!r}'s sampling design to be the recorded one, "
+        "but it differs; a changed design needs a new version: stored π refers to the recorded one"
     )
 
 
@@ -251,6 +268,4 @@ def _cluster_moments(scores: Sequence[Score]) -> tuple[int, float, float, float]
 
 
 def _histogram(scores: Sequence[Score]) -> dict[int, int]:
-    return dict(
-        sorted(Counter(bin_of(score.value) for score in scores if score.value is not None).items())
-    )
+    return dict(sorted(Counter(bin_of(score.value) for score in scores if score.value is not None).items()))

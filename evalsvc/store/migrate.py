@@ -1,7 +1,7 @@
-"""Migrations: numbered SQL files, applied in order, remembered with their checksum; and retention, which is a setting.
+"""Migrations: numbered SQL files, applied in order, remembered with their checksum; and retention.
 
-Two migrators at once are safe: every statement may run twice (``IF NOT EXISTS``), and a migration recorded twice is
-recorded once.
+Two migrators at once are safe: every statement may run twice (``IF NOT EXISTS``), and a migration recorded
+twice is recorded once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DAYS = re.compile(r"TTL .*?toIntervalDay\((\d+)\)")
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """How long rows are kept, in days since they were written (not since the event: history may be replayed)."""
+    """How long rows are kept, in days since they were written: history may be replayed."""
 
     events_days: int = 30
     scores_days: int = 400
@@ -99,14 +99,15 @@ def pending(client: Client, migrations: Sequence[Migration]) -> list[Migration]:
     if newer:
         release = newer[max(newer)]
         raise SchemaError(
-            f"The store's schema is at {max(newer)}, but this release knows up to {newest}: it was migrated by evalsvc "
-            f"{release}; install that release or a later one, or open another database"
+            f"The store's schema is at {max(newer)}, but this release knows up to {newest}: "
+            f"it was migrated by evalsvc {release}; install that release or a later one, "
+            "or open another database"
         )
     for migration in migrations:
         checksum, _ = applied.get(migration.version, (migration.checksum, ""))
         if checksum != migration.checksum:
             raise SchemaError(
-                f"Migration {migration.version:04d}_{migration.name}.sql was edited after it had been applied "
+                f"Migration {migration.version:04d}_{migration.name}.sql was edited after it was applied "
                 f"(recorded {checksum[:12]}, now {migration.checksum[:12]}); "
                 "restore it, and put the change into a new file"
             )

@@ -1,8 +1,8 @@
-"""The SQL of reads and recomputations. Values travel as server-side parameters; only integers and names are text.
+"""The SQL of reads and recomputations. Values travel as parameters; only integers and names are text.
 
-A bucket of the rollup holds its cells in arrays, each named by one text (``cell``, JSON): the engine works on the few
-distinct texts of a low-cardinality column instead of on nine columns a row. Rolled-up and raw rows give the same
-columns, so that one outer ``GROUP BY`` joins them and a window may be answered from both.
+A bucket of the rollup holds its cells in arrays, each named by one text (``cell``, JSON): the engine works on
+the few distinct texts of a low-cardinality column instead of on nine columns a row. Rolled-up and raw rows
+give the same columns, so that one outer ``GROUP BY`` joins them and a window may be answered from both.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _RAW_BINS = (
 
 # What keeps cells of one group apart, as one text: fewer keys to group by. π travels as its bits, exactly.
 _IDENTITY = (
-    "'[' || toString(scorer_version) || ',' || toJSONString(signature) || ',' || toJSONString(stratum) || ',' "
-    "|| toString(design_version) || ',' || toString(reinterpretAsUInt64(pi)) || ']'"
+    "'[' || toString(scorer_version) || ',' || toJSONString(signature) || ',' || toJSONString(stratum) "
+    "|| ',' || toString(design_version) || ',' || toString(reinterpretAsUInt64(pi)) || ']'"
 )
 _CELL = (
     "'{\"application\":' || toJSONString(application) || ',\"model\":' || toJSONString(model) "
@@ -92,7 +92,7 @@ class Plan(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What is summed: the names, how raw rows give them, and how groups of them are joined (in the names' order)."""
+    """What is summed: the names, how raw rows give them, and how groups are joined (in the names' order)."""
 
     columns: tuple[str, ...]
     raw: str
@@ -132,7 +132,8 @@ def dirty_statement(
     scope = " AND ".join(parts)
     most = f" LIMIT {limit}" if limit else ""
     never = "toDateTime64(0, 6, 'UTC')"
-    clean = f"toUnixTimestamp64Micro(max(marked_at)) + {margin_microseconds} < toUnixTimestamp64Micro(max(version))"
+    marked = f"toUnixTimestamp64Micro(max(marked_at)) + {margin_microseconds}"
+    clean = f"{marked} < toUnixTimestamp64Micro(max(version))"
     sql = f"""
         SELECT metric, consumer, toUnixTimestamp(hour) AS second FROM (
             SELECT metric, consumer, hour, marked_at, {never} AS version FROM marks WHERE {scope}
@@ -146,7 +147,7 @@ def dirty_statement(
 def settle_statement(
     metrics: Sequence[str], consumer: str, seconds: Collection[int], version: int
 ) -> Statement:
-    """Return the recomputation of some hours of a consumer's metrics: one row a bucket, also where nothing is left."""
+    """Return the recomputation of hours of a consumer's metrics: a row a bucket, even an empty one."""
     hours, columns = _hour_list(seconds), (*SUMS, *HISTOGRAM)
     arrays = ", ".join(f"groupArrayIf({name}, seed = 0)" for name in ("cell", *columns))
     sql = f"""
@@ -156,9 +157,9 @@ def settle_statement(
                 '' AS cell, {", ".join(f"{empty} AS {name}" for name, empty in _EMPTY.items())}
             UNION ALL
             SELECT metric, hour, 0 AS seed, {_CELL} AS cell, {", ".join(columns)} FROM (
-                SELECT metric, toStartOfHour(occurred_at) AS hour, {", ".join(DIMENSIONS)}, {_RAW_SUMS}, {_RAW_BINS}
-                FROM scores FINAL
-                WHERE metric IN {{metrics:Array(String)}} AND consumer = {{consumer:String}}
+                SELECT metric, toStartOfHour(occurred_at) AS hour, {", ".join(DIMENSIONS)}, {_RAW_SUMS},
+                {_RAW_BINS} FROM scores FINAL WHERE metric IN {{metrics:Array(String)}} AND consumer =
+                {{consumer:String}}
                     AND toStartOfHour(occurred_at) IN ({hours}) AND {_between(seconds)}
                 GROUP BY metric, hour, {", ".join(DIMENSIONS)}
             )
@@ -221,7 +222,9 @@ class _Scope:
 
     def keys(self, rolled: bool) -> list[str]:
         """Return the query's groups as ``key_0`` and so on."""
-        return [f"{self.expression(name, rolled)} AS key_{place}" for place, name in enumerate(self._query.by)]
+        return [
+            f"{self.expression(name, rolled)} AS key_{place}" for place, name in enumerate(self._query.by)
+        ]
 
     def conditions(self, rolled: bool) -> list[str]:
         """Return what rows must meet."""
@@ -256,14 +259,14 @@ def _rolled_select(query: CellQuery, plan: Plan, hours: Hours, scope: _Scope, re
     without = [second for second in plan.raw_hours if hours.first <= second < hours.last]
     if without:
         conditions.append(f"hour NOT IN ({_hour_list(without)})")
-    source = (
-        f"FROM rollup FINAL ARRAY JOIN {', '.join(['cell', *reading.columns])} WHERE {' AND '.join(conditions)}"
-    )
+    arrays = ", ".join(["cell", *reading.columns])
+    source = f"FROM rollup FINAL ARRAY JOIN {arrays} WHERE {' AND '.join(conditions)}"
     columns = list(reading.columns)
     if plan.steps.step > HOUR_SECONDS * SECOND:
         # Hours of a step share most of their cells: join those by name first, and read the few names after.
         named = [f"{joined} AS all_{name}" for joined, name in zip(reading.joined, columns, strict=True)]
-        source = f"FROM (SELECT metric, consumer, {step}, cell, {', '.join(named)} {source} GROUP BY metric, consumer, step, cell)"
+        keys = "metric, consumer, step, cell"
+        source = f"FROM (SELECT metric, consumer, {step}, cell, {', '.join(named)} {source} GROUP BY {keys})"
         columns, step = [f"all_{name} AS {name}" for name in columns], "step"
     selected = ["metric", step, "consumer", *scope.keys(rolled=True), _FROM_CELL, *columns]
     return f"SELECT {', '.join(selected)} {source}"

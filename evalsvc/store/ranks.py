@@ -1,7 +1,7 @@
-"""Which of two versions of a row stays, in whatever order they arrive: the integers that the database computes.
+"""Which of two versions of a row stays, in whatever order they arrive: the database's own integers.
 
-They are DEFAULT expressions of the ``rank`` columns (``migrations/0001_initial.sql``), and the row with the greatest
-stays; the in-memory store computes them here. A contract test holds the two together.
+They are DEFAULT expressions of the ``rank`` columns (``migrations/0001_initial.sql``), and the row with the
+greatest stays; the in-memory store computes them here. A contract test holds the two together.
 """
 
 from __future__ import annotations

@@ -17,13 +17,13 @@ MAX_STEPS = 100_000
 COLUMNS = ("application", "model", "model_version", "consumer")
 SEGMENT = "segments."
 
-# ClickHouse's DateTime holds 32-bit seconds; a day is kept at each end so that no arithmetic on hours leaves it.
+# ClickHouse's DateTime holds 32-bit seconds; a margin at each end keeps arithmetic on hours within.
 EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
 LATEST = datetime(2106, 1, 1, tzinfo=UTC)
 
 
 class Grid(NamedTuple):
-    """A window in steps: the i-th is ``[start + i·step, start + (i+1)·step)``, the last cut at the window's end.
+    """A window in steps: the i-th is ``[start + i·step, start + (i+1)·step)``, the last cut at the end.
 
     ``start``, ``end`` and ``step`` are microseconds (since the epoch where they are moments).
     """
@@ -56,7 +56,8 @@ def grid(window: Window, step_seconds: int) -> Grid:
         raise InputError(f"Expected `step_seconds` >= 1, but got {step_seconds}")
     if window.seconds / step_seconds > MAX_STEPS:
         raise InputError(
-            f"Expected at most {MAX_STEPS} steps, but {window.seconds:.0f} s in steps of {step_seconds} s are more; "
+            f"Expected at most {MAX_STEPS} steps, but {window.seconds:.0f} s in steps of {step_seconds} s "
+            "are more; "
             "use a longer step or a shorter window"
         )
     start, end = max(window.start, EARLIEST), min(window.end, LATEST)
@@ -94,7 +95,7 @@ def whole_hours(steps: Grid) -> Hours | None:
 
 
 def edge_hours(steps: Grid, hours: Hours) -> set[int]:
-    """Return the hours (seconds since the epoch) that only raw rows can answer: cut by the window or by a step."""
+    """Return the hours (seconds since the epoch) that only raw rows can answer, as something cuts them."""
     edges = set(hours.ragged)
     if steps.start < hours.first * SECOND:
         edges.add(hours.first - HOUR_SECONDS)
@@ -112,7 +113,8 @@ def check_names(query: CellQuery) -> None:
     for name in (*query.by, *query.where):
         if name not in COLUMNS and not (name.startswith(SEGMENT) and len(name) > len(SEGMENT)):
             raise InputError(
-                f"Expected `by` and `where` to name one of {', '.join(COLUMNS)} or segments.NAME, but got {name!r}"
+                f"Expected `by` and `where` to name one of {', '.join(COLUMNS)} or segments.NAME, "
+                f"but got {name!r}"
             )
     if len(set(query.by)) != len(query.by):
         raise InputError(f"Expected `by` to name a column once, but got {', '.join(query.by)}")

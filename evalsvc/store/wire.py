@@ -75,7 +75,7 @@ def _exactly(stream: BufferedIOBase, size: int) -> bytes:
 
 
 def form_fields(content_type: str, body: bytes) -> dict[str, str] | None:
-    """Return the fields of a ``multipart/form-data`` body, as which clients send long parameters; ``None`` for others.
+    """Return the fields of a ``multipart/form-data`` body (long parameters); ``None`` for other bodies.
 
     Raises:
         BodyError: a field has no name, or a value is not UTF-8.

@@ -11,5 +11,16 @@ Each check raises ``AssertionError`` with what was promised and what came. They 
 from evalsvc.testing.clock import ManualClock
 from evalsvc.testing.samples import make_event, make_sample
 from evalsvc.testing.scorers import check_scorer
+from evalsvc.testing.sources import MemoryLog, MemorySource, check_source
+from evalsvc.testing.stores import check_store
 
-__all__ = ["ManualClock", "check_scorer", "make_event", "make_sample"]
+__all__ = [
+    "ManualClock",
+    "MemoryLog",
+    "MemorySource",
+    "check_scorer",
+    "check_source",
+    "check_store",
+    "make_event",
+    "make_sample",
+]

@@ -1,4 +1,4 @@
-"""Contract checks for stores: what any :class:`~evalsvc.protocols.ScoreStore` must hold, in any order of deliveries.
+"""Contract checks for stores: what any :class:`~evalsvc.protocols.ScoreStore` holds in any order of writes.
 
 Each check takes an empty store and raises ``AssertionError`` with what was promised and what came::
 
@@ -6,6 +6,8 @@ Each check takes an empty store and raises ``AssertionError`` with what was prom
 
     def test_my_store() -> None:
         check_store(lambda: MyStore())
+
+Longer than a file should be, since who writes a store reads the whole contract.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ def make_score(
     subject: Subject | None = None,
     reason: str = "no answer",
 ) -> Score:
-    """Return a score of the ``index``-th event; without a value it is ``abstained``, or what ``status`` says."""
+    """Return a score of the ``index``-th event; without a value ``abstained``, or what ``status`` says."""
     pi = 0.25 if index % 2 else 1.0
     state: Status = status or ("abstained" if value is None else "ok")
     why = reason if value is None else ""
@@ -99,7 +101,7 @@ def check_same_score_counts_once(store: ScoreStore) -> None:
 
 
 def check_order_of_versions_is_no_matter(store: ScoreStore) -> None:
-    """Of versions of one score the same one stays, whichever came first: ok before abstained before failed."""
+    """Of versions of one score the same one stays in any order: ok before abstained before failed."""
     orders: list[tuple[int, ...]] = [(0, 1, 2), (2, 1, 0), (1, 2, 0)]
     for index, order in enumerate(orders):
         subject = make_subject(0, event_id=f"order-{index}", application=f"order-{index}")
@@ -115,9 +117,16 @@ def check_order_of_versions_is_no_matter(store: ScoreStore) -> None:
             subject = make_subject(0, event_id="twin", application=f"twin-{pair}")
             _write(store, [make_score(0, value, subject=subject)])
     groups = store.cells(CellQuery("quality", DAY, HOUR, ("application",)))
-    totals = {group.key["application"]: [(c.n, c.n_abstained, c.n_failed, c.total) for c in group.cells] for group in groups}
+    totals = {
+        group.key["application"]: [(c.n, c.n_abstained, c.n_failed, c.total) for c in group.cells]
+        for group in groups
+    }
     for index in range(3):
-        _expect(f"what stays of three versions in order {orders[index]}", [(1, 0, 0, 0.75)], totals[f"order-{index}"])
+        _expect(
+            f"what stays of three versions in order {orders[index]}",
+            [(1, 0, 0, 0.75)],
+            totals[f"order-{index}"],
+        )
     _expect("what stays of two ok values in either order", totals["twin-0"], totals["twin-1"])
 
 
@@ -130,28 +139,45 @@ def check_unscored_is_counted(store: ScoreStore) -> None:
     _expect("n, abstained, failed, Σ, Σ², minimum, maximum", (1, 1, 1, 1.0, 1.0, 1.0, 1.0), found)
     _write(store, [make_score(0, None, metric="silent")])
     (group,) = store.cells(CellQuery("silent", DAY, 24 * HOUR))
-    found = (group.cells[0].n, group.cells[0].minimum, group.cells[0].maximum)
-    _expect("n and extremes where nothing was scored", (0, None, None), found)
+    silent = (group.cells[0].n, group.cells[0].minimum, group.cells[0].maximum)
+    _expect("n and extremes where nothing was scored", (0, None, None), silent)
 
 
 def check_windows_are_half_open(store: ScoreStore) -> None:
     """A moment on a boundary belongs to the later step, and steps count from the window's start."""
     noon = MIDNIGHT + timedelta(hours=12)
-    moments = [noon - timedelta(microseconds=1), noon, noon + timedelta(minutes=30), noon + timedelta(hours=1)]
+    moments = [
+        noon - timedelta(microseconds=1),
+        noon,
+        noon + timedelta(minutes=30),
+        noon + timedelta(hours=1),
+    ]
     subjects = [
         make_subject(0, event_id=f"edge-{place}", occurred_at=moment) for place, moment in enumerate(moments)
     ]
     _write(store, [make_score(0, 2.0**place, subject=subject) for place, subject in enumerate(subjects)])
     for start, end, step, expected in (
         (noon, noon + timedelta(hours=1), HOUR, {noon: 6.0}),
-        (noon - timedelta(hours=1), noon + timedelta(hours=2), HOUR, {noon - timedelta(hours=1): 1.0, noon: 6.0, noon + timedelta(hours=1): 8.0}),
-        (noon - timedelta(minutes=30), noon + timedelta(hours=3), 5400, {noon - timedelta(minutes=30): 7.0, noon + timedelta(hours=1): 8.0}),
+        (
+            noon - timedelta(hours=1),
+            noon + timedelta(hours=2),
+            HOUR,
+            {noon - timedelta(hours=1): 1.0, noon: 6.0, noon + timedelta(hours=1): 8.0},
+        ),
+        (
+            noon - timedelta(minutes=30),
+            noon + timedelta(hours=3),
+            5400,
+            {noon - timedelta(minutes=30): 7.0, noon + timedelta(hours=1): 8.0},
+        ),
         (noon, noon + timedelta(minutes=31), 900, {noon: 2.0, noon + timedelta(minutes=30): 4.0}),
     ):
         groups = store.cells(CellQuery("quality", Window(start, end), step))
         found = {group.window.start: sum(cell.total for cell in group.cells) for group in groups}
         _expect(f"sums by step of {step} s from {start.time()} to {end.time()}", expected, found)
-        _expect("that no step passes the window's end", True, all(group.window.end <= end for group in groups))
+        _expect(
+            "that no step passes the window's end", True, all(group.window.end <= end for group in groups)
+        )
 
 
 def check_groups_and_filters(store: ScoreStore) -> None:
@@ -163,8 +189,12 @@ def check_groups_and_filters(store: ScoreStore) -> None:
     _expect("counts by tier and version", expected, found)
     where = {"application": ("app-0", "app-1"), "segments.language": ("en",)}
     _expect("a filtered count", 20, _n(store.cells(CellQuery("quality", DAY, 24 * HOUR, (), where))))
-    _expect("a count of nothing", [], list(store.cells(CellQuery("quality", DAY, 24 * HOUR, (), {"model": ()}))))
-    strata = {cell.stratum: (cell.pi, cell.n) for cell in store.cells(CellQuery("quality", DAY, 24 * HOUR))[0].cells}
+    _expect(
+        "a count of nothing", [], list(store.cells(CellQuery("quality", DAY, 24 * HOUR, (), {"model": ()})))
+    )
+    strata = {
+        cell.stratum: (cell.pi, cell.n) for cell in store.cells(CellQuery("quality", DAY, 24 * HOUR))[0].cells
+    }
     _expect("π and n by stratum", {"stratum-0": (1.0, 30), "stratum-1": (0.25, 30)}, strata)
     for wrong in ("stratum", "segments.", "event_id; DROP TABLE scores"):
         _refused(f"by={wrong!r}", lambda name=wrong: store.cells(CellQuery("quality", DAY, HOUR, (name,))))  # type: ignore[misc]
@@ -219,23 +249,33 @@ def check_histograms(store: ScoreStore) -> None:
     expected: dict[int, int] = {}
     for value in values:
         expected[bin_of(value)] = expected.get(bin_of(value), 0) + 1
-    _expect("bins by stratum", {("stratum-0", 1, 1.0): expected}, {key: dict(bins) for key, bins in group.bins.items()})
+    _expect(
+        "bins by stratum",
+        {("stratum-0", 1, 1.0): expected},
+        {key: dict(bins) for key, bins in group.bins.items()},
+    )
     _expect("the number without a value", 1, group.n_missing)
 
 
 def check_rollups_follow_writes(store: ScoreStore) -> None:
-    """What was read once is not stale after the next write: new rows, replaced rows and other cells all show."""
+    """What was read once is not stale after the next write: new rows and replaced rows show."""
     query = CellQuery("quality", DAY, HOUR)
     _write(store, [make_score(index, None, status="failed") for index in range(30)])
     _expect("failures at first", (0, 30), _counts(store.cells(query)))
     _write(store, [make_score(index, 0.5) for index in range(10)])
     _expect("after ten were scored after all", (10, 20), _counts(store.cells(query)))
     _write(store, [make_score(index, 0.5) for index in range(200, 205)])
-    _expect("after scores of later hours", (15, 20), _counts(store.cells(CellQuery("quality", Window(DAY.start, DAY.end + timedelta(days=1)), HOUR))))
+    _expect(
+        "after scores of later hours",
+        (15, 20),
+        _counts(store.cells(CellQuery("quality", Window(DAY.start, DAY.end + timedelta(days=1)), HOUR))),
+    )
     whole = store.cells(CellQuery("quality", DAY, 24 * HOUR))
     cut = Window(DAY.start + timedelta(minutes=10), DAY.end - timedelta(minutes=10))
     edges = _counts(store.cells(CellQuery("quality", cut, 24 * HOUR)))
-    inside = sum(cut.start <= make_subject(index).occurred_at < cut.end for index in (*range(30), *range(200, 205)))
+    inside = sum(
+        cut.start <= make_subject(index).occurred_at < cut.end for index in (*range(30), *range(200, 205))
+    )
     _expect("the whole day", (15, 20), _counts(whole))
     _expect("a window that cuts hours", inside, sum(edges))
 
@@ -257,27 +297,41 @@ def check_ledger_resumes(store: ScoreStore) -> None:
 
 
 def check_offered_is_exact(store: ScoreStore) -> None:
-    """What was offered is sampled + skipped + duplicate, by the minute, however often and in whatever order written."""
+    """What was offered is sampled + skipped + duplicate by the minute, in whatever order it was written."""
     minute = int(MIDNIGHT.timestamp()) // 60
-    outcomes: tuple[tuple[LedgerOutcome, int], ...] = (("sampled", 3), ("skipped", 90), ("duplicate", 2), ("dead", 4))
+    outcomes: tuple[tuple[LedgerOutcome, int], ...] = (
+        ("sampled", 3),
+        ("skipped", 90),
+        ("duplicate", 2),
+        ("dead", 4),
+    )
     rows = [_ledger(0, 200, minute + hour * 60, outcome, n) for hour in range(2) for outcome, n in outcomes]
     stale = [_ledger(0, 50, minute, "skipped", 20)]
     rows.append(_ledger(0, 200, minute - 1, "skipped", 1000))
     for batch in (rows, stale, rows, list(reversed(rows))):
         store.write(WriteBatch(ledger=tuple(batch)))
-    found = [(o.window.start.hour, o.stratum, o.offered, o.sampled, o.duplicate) for o in store.offered(DAY, HOUR)]
+    found = [
+        (o.window.start.hour, o.stratum, o.offered, o.sampled, o.duplicate) for o in store.offered(DAY, HOUR)
+    ]
     _expect("offered, sampled, duplicate by hour", [(0, "all", 95, 3, 2), (1, "all", 95, 3, 2)], found)
     _expect("offered to another consumer", [], list(store.offered(DAY, HOUR, "canary")))
+    everything = {"sampled": 6, "skipped": 1180, "duplicate": 4, "dead": 8}
+    _expect("what became of every record", everything, dict(store.outcomes("quality")))
+    _expect("what became of another consumer's", {}, dict(store.outcomes("canary")))
     (whole,) = store.offered(DAY, 24 * HOUR, "quality")
     _expect("offered in the whole day", (190, 6, 4), (whole.offered, whole.sampled, whole.duplicate))
 
 
 def check_known_events(store: ScoreStore) -> None:
-    """Events are found by exact id and consumer; of two records under one id the same one stays in any order."""
+    """Events are found by id and consumer; of two records under one id the same one stays in any order."""
     ids = [f"id-{index}" for index in range(300)] + ["with 'quotes' \\ and\ttabs\n", "ünï-✓"]
     store.write(WriteBatch(events=tuple(_kept(name, 10 + place) for place, name in enumerate(ids))))
     found = store.known([*ids, "absent"], "quality")
-    _expect("what is known", {name: KnownEvent(f"digest-{10 + place}", "events/0", 10 + place) for place, name in enumerate(ids)}, dict(found))
+    _expect(
+        "what is known",
+        {name: KnownEvent(f"digest-{10 + place}", "events/0", 10 + place) for place, name in enumerate(ids)},
+        dict(found),
+    )
     for first, second in ((5, 400), (400, 5)):
         name = f"twice-{first}"
         for offset in (first, second):
@@ -302,7 +356,9 @@ def check_designs(store: ScoreStore) -> None:
 def check_scorers(store: ScoreStore) -> None:
     """Every version and signature of a scorer is remembered; recording again changes nothing."""
     scale = Scale(0.0, 1.0, "higher", "share")
-    specs = [ScorerSpec("quality", version, scale, signature=mark) for version in (1, 2) for mark in ("a", "b")]
+    specs = [
+        ScorerSpec("quality", version, scale, signature=mark) for version in (1, 2) for mark in ("a", "b")
+    ]
     for _ in range(2):
         store.record_scorers(specs)
     _expect("the scorers that wrote here", specs, list(store.metrics()))
@@ -362,7 +418,9 @@ def _brief(rows: Iterable[LedgerRow]) -> set[tuple[int, int, str, int]]:
 
 
 def _kept(event_id: str, offset: int) -> KeptEvent:
-    event = Event(event_id=event_id, occurred_at=MIDNIGHT, application="app", prompt="question", response="answer")
+    event = Event(
+        event_id=event_id, occurred_at=MIDNIGHT, application="app", prompt="question", response="answer"
+    )
     return KeptEvent(Sample(event, "quality", 1, "all", 0.5, 7, "events/0", offset), f"digest-{offset}")
 
 

@@ -1,22 +1,21 @@
-"""The web application: the overview page, the estimates as JSON or CSV, the worker's health, and ``POST /v1/events``.
+"""The web application: the overview page, estimates as JSON or CSV, the workers' health, ``POST /v1/events``.
 
-Reading is open to whoever reaches the address; it is meant for loopback or a private network. Sending events can be given
-a token (:class:`evalsvc.sources.http.HttpSource`).
+Reading is open to whoever reaches the address; it is meant for loopback or a private network. Sending events can
+be given a token (:class:`evalsvc.sources.http.HttpSource`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from evalsvc.clock import SystemClock
 from evalsvc.errors import EvalsvcError, InputError, MissingExtra, StoreUnavailable
-from evalsvc.pipeline import WorkerStatus
 from evalsvc.protocols import Clock, ScoreStore
 from evalsvc.query import EstimateQuery, LabelledEstimate, estimates, to_csv_row, to_json
-from evalsvc.types import Window
+from evalsvc.types import Estimate, Window, WorkerStatus
 from evalsvc.web import overview
-from evalsvc.web.page import SPANS, View, lines, render
+from evalsvc.web.page import SPANS, View, lines, render, render_error
 from evalsvc.windows import parse_duration, parse_since
 
 if TYPE_CHECKING:
@@ -26,7 +25,15 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
 STEPS: Mapping[str, str] = {"24h": "1h", "7d": "6h", "14d": "1d", "30d": "1d"}
-_PARAMETERS = frozenset({"metric", "by", "where", "since", "until", "window", "statistic", "confidence", "format"})
+_REPEATED = frozenset({"metric", "by", "where"})
+_PARAMETERS = _REPEATED | {"since", "until", "window", "statistic", "confidence", "format"}
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": _POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Reporter(Protocol):
@@ -60,6 +67,7 @@ def create_app(
     """
     try:
         from starlette.applications import Starlette
+        from starlette.exceptions import HTTPException
         from starlette.routing import Route
     except ImportError as error:
         raise MissingExtra("starlette", "web") from error
@@ -73,45 +81,60 @@ def create_app(
         Route("/livez", pages.alive),
         Route("/readyz", pages.ready),
     ]
-    return Starlette(routes=[*own, *routes], exception_handlers={EvalsvcError: _refuse})
+    return Starlette(
+        routes=[*own, *routes], exception_handlers={EvalsvcError: _refuse, HTTPException: _no_such}
+    )
 
 
 class _Pages:
     """The endpoints. They are plain functions: Starlette runs them in threads, where the store may block."""
 
     def __init__(
-        self, store: ScoreStore, workers: tuple[Reporter, ...], metrics: Callable[[], bytes] | None, clock: Clock
+        self,
+        store: ScoreStore,
+        workers: tuple[Reporter, ...],
+        metrics: Callable[[], bytes] | None,
+        clock: Clock,
     ) -> None:
         self.store, self.workers, self.metrics, self.clock = store, workers, metrics, clock
 
     def overview(self, request: Request) -> Response:
         from starlette.responses import HTMLResponse
 
-        since = request.query_params.get("since", "14d")
+        try:
+            return HTMLResponse(self._page(request.query_params.get("since", "14d")), headers=_HEADERS)
+        except EvalsvcError as error:
+            return HTMLResponse(render_error(str(error)), _code(error), headers=_HEADERS)
+
+    def _page(self, since: str) -> str:
         if since not in SPANS:
-            raise InputError(f"Expected `since` of {', '.join(SPANS)}, but got another; /v1/estimates takes any span")
-        span, step = self._span(since, STEPS[since])
+            raise InputError(
+                f"Expected `since` to be one of {', '.join(SPANS)}, but got {since!r}; /v1/estimates takes any span"
+            )
+        now = self.clock.now()
+        span = Window(parse_since(since, now), now)
         rows = overview.rows(self.store, span, int(parse_duration(STEPS[since]).total_seconds()))
-        page = render(View(rows, span, since, step, lines(self._states())))
-        return HTMLResponse(page, headers={"Cache-Control": "no-store", "Content-Security-Policy": _POLICY})
+        return render(View(rows, span, since, STEPS[since], lines(self._states())))
 
     def estimates(self, request: Request) -> Response:
         from starlette.responses import JSONResponse, PlainTextResponse
 
-        found = [row for query in self._queries(request) for row in estimates(self.store, query)]
-        if request.query_params.get("format", "json") == "csv":
-            return PlainTextResponse(_csv(found), media_type="text/csv")
-        return JSONResponse({"estimates": [to_json(row) for row in found]})
+        store = overview.snapshot(self.store)
+        form = request.query_params.get("format", "json")
+        if form not in ("json", "csv"):
+            raise InputError(f"Expected `format` to be json or csv, but got {form!r}")
+        queries = _queries(request, store, self.clock)
+        found = [row for query in queries for row in estimates(store, query)]
+        if form == "csv":
+            by = queries[0].by if queries else ()
+            return PlainTextResponse(_csv(found, by), media_type="text/csv", headers=_HEADERS)
+        return JSONResponse({"estimates": [to_json(row) for row in found]}, headers=_HEADERS)
 
     def metrics_known(self, request: Request) -> Response:
-        from starlette.responses import JSONResponse
-
-        return JSONResponse({"metrics": [_plain(spec) for spec in self.store.metrics()]})
+        return _json({"metrics": self.store.metrics()})
 
     def status(self, request: Request) -> Response:
-        from starlette.responses import JSONResponse
-
-        return JSONResponse({"workers": {worker.consumer: _plain(worker.status()) for worker in self.workers}})
+        return _json({"workers": {worker.consumer: worker.status() for worker in self.workers}})
 
     def prometheus(self, request: Request) -> Response:
         from starlette.responses import Response
@@ -126,66 +149,58 @@ class _Pages:
     def ready(self, request: Request) -> Response:
         from starlette.responses import PlainTextResponse
 
-        waiting = [f"{name}: {state}" for name, state in self._states() if not state.startswith(("reading", "finished"))]
+        going = ("reading", "finished")
+        waiting = [f"{name}: {state}" for name, state in self._states() if not state.startswith(going)]
         return PlainTextResponse("\n".join(waiting or ["ready"]) + "\n", 503 if waiting else 200)
 
     def _states(self) -> list[tuple[str, str]]:
         return [(worker.consumer, describe(worker.status())) for worker in self.workers]
-
-    def _span(self, since: str, step: str) -> tuple[Window, str]:
-        now = self.clock.now()
-        return Window(parse_since(since, now), now), step
-
-    def _queries(self, request: Request) -> list[EstimateQuery]:
-        given = request.query_params
-        if unknown := sorted(set(given) - _PARAMETERS):
-            raise InputError(f"Expected parameters of {', '.join(sorted(_PARAMETERS))}, but got {', '.join(unknown)}")
-        now = self.clock.now()
-        span = Window(parse_since(given.get("since", "24h"), now), parse_since(given["until"], now) if "until" in given else now)
-        window = given.get("window")
-        step = int(parse_duration(window).total_seconds()) if window else max(1, int(span.seconds))
-        metrics = given.getlist("metric") or sorted({spec.metric for spec in self.store.metrics()})
-        by = tuple(name for text in given.getlist("by") for name in text.split(",") if name)
-        where: dict[str, tuple[str, ...]] = {}
-        for text in given.getlist("where"):
-            field, equals, value = text.partition("=")
-            if not equals:
-                raise InputError(f"Expected `where` as FIELD=VALUE, but got {text!r}")
-            where[field] = (*where.get(field, ()), value)
-        return [
-            EstimateQuery(
-                metric,
-                span,
-                step,
-                by=by,
-                where=where,
-                statistic=given.get("statistic", "mean"),
-                confidence=_confidence(given.get("confidence", "0.95")),
-            )
-            for metric in metrics
-        ]
-
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 def describe(status: WorkerStatus) -> str:
     """Return a worker's state as half a sentence."""
     if status.waiting_for:
         return f"waiting for {status.waiting_for}"
-    done = f"{status.read:,} records read, {status.sampled:,} sampled, {status.scores:,} scores, {status.dead:,} dead letters"
+    counts = {"records read": status.read, "sampled": status.sampled, "scores": status.scores}
+    done = ", ".join(f"{number:,} {name}" for name, number in {**counts, "dead letters": status.dead}.items())
     if not status.alive:
         return f"finished; {done}"
     return f"reading; {done}, {status.lag:,} waiting" if status.ready else "starting"
 
 
-def serve(app: Starlette, host: str, port: int) -> Any:  # noqa: ANN401 - uvicorn's server, typed only where it is installed
-    """Return a uvicorn server for the application, not yet running: call ``run()``, and set ``should_exit`` to end it."""
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise MissingExtra("uvicorn", "web") from error
-    return uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, lifespan="off"))
+def _queries(request: Request, store: ScoreStore, clock: Clock) -> list[EstimateQuery]:
+    """Return a query for each metric asked for, all with the same other parameters."""
+    given = request.query_params
+    if unknown := sorted(set(given) - _PARAMETERS):
+        raise InputError(
+            f"Expected parameters of {', '.join(sorted(_PARAMETERS))}, but got {', '.join(unknown)}"
+        )
+    if twice := sorted(name for name in set(given) - _REPEATED if len(given.getlist(name)) > 1):
+        raise InputError(f"Expected {', '.join(twice)} once, but got it several times")
+    now = clock.now()
+    span = Window(parse_since(given.get("since", "24h"), now), parse_since(given.get("until", "now"), now))
+    window = given.get("window")
+    query = EstimateQuery(
+        "",
+        span,
+        int(parse_duration(window).total_seconds()) if window else max(1, int(span.seconds)),
+        by=tuple(name for text in given.getlist("by") for name in text.split(",") if name),
+        where=_where(given.getlist("where")),
+        statistic=given.get("statistic", "mean"),
+        confidence=_confidence(given.get("confidence", "0.95")),
+    )
+    metrics = given.getlist("metric") or sorted({spec.metric for spec in store.metrics()})
+    return [query._replace(metric=metric) for metric in dict.fromkeys(metrics)]
+
+
+def _where(texts: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    where: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        field, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"Expected `where` as FIELD=VALUE, but got {text!r}")
+        where[field] = (*where.get(field, ()), value)
+    return where
 
 
 def _confidence(text: str) -> float:
@@ -195,27 +210,45 @@ def _confidence(text: str) -> float:
         raise InputError(f"Expected `confidence` as a number such as 0.95, but got {text!r}") from None
 
 
-def _csv(found: Sequence[LabelledEstimate]) -> str:
+def _csv(found: Sequence[LabelledEstimate], by: Sequence[str]) -> str:
+    """Return the rows under a header that depends on the question alone, so that an empty answer has it too."""
     import csv
     import io
 
-    rows = [to_csv_row(row) for row in found]
+    fields = [name for name in Estimate.__struct_fields__ if name != "window"]
+    names = ["metric", "consumer", *by, "start", "end", "scorer_version", "signature", *fields]
     out = io.StringIO()
-    names = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(out, names)
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(map(to_csv_row, found))
     return out.getvalue()
 
 
-def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
+def _json(value: object) -> Response:
     import msgspec
+    from starlette.responses import Response
 
-    return msgspec.to_builtins(value)
+    return Response(msgspec.json.encode(value), media_type="application/json", headers=_HEADERS)
+
+
+def _code(error: Exception) -> int:
+    return 400 if isinstance(error, InputError) else 503 if isinstance(error, StoreUnavailable) else 500
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
     from starlette.responses import JSONResponse
 
-    code = 400 if isinstance(error, InputError) else 503 if isinstance(error, StoreUnavailable) else 500
-    return JSONResponse({"error": str(error)}, code)
+    return JSONResponse({"error": str(error)}, _code(error), headers=_HEADERS)
+
+
+async def _no_such(request: Request, error: Exception) -> Response:
+    """Answer what no route takes; the paths that there are depend on the consumers."""
+    from starlette.responses import JSONResponse
+
+    code, headers = getattr(error, "status_code", 404), getattr(error, "headers", None) or {}
+    paths = sorted({getattr(route, "path", "/") for route in request.app.routes})
+    said = f"Expected one of {', '.join(paths)}, but got {request.method} {request.url.path}"
+    if request.url.path == "/v1/events" and code == 404:
+        said += "; no consumer of this process has an `http` source"
+    message = said if code in (404, 405) else str(getattr(error, "detail", error))
+    return JSONResponse({"error": message}, code, headers={**_HEADERS, **headers})

@@ -7,28 +7,27 @@ from datetime import datetime
 from html import escape
 from itertools import groupby
 from typing import NamedTuple
+from urllib.parse import urlencode
 
-from evalsvc.types import Estimate, Scale, Window
+from evalsvc.types import Estimate, Window
+from evalsvc.web import charts, wording
 from evalsvc.web.overview import Row
+from evalsvc.web.style import STYLE
+from evalsvc.web.wording import Figures
 
-SPANS = ("24h", "7d", "14d", "30d")
-_WIDTH, _HEIGHT = 150, 34
-_DIRECTION = {"higher": "↑ higher is better", "lower": "↓ lower is better", "neither": "↔ neither is better"}
+SPANS = {"24h": "24 hours", "7d": "7 days", "14d": "14 days", "30d": "30 days"}
+_STEPS = {"1h": "hourly", "6h": "every 6 hours", "1d": "daily, days in UTC"}
+MUCH_MISSING = 0.05
+"""The share of events without a score above which the page points to it."""
 
-_STYLE = """
-:root{color-scheme:light dark;--ink:#1d2430;--soft:#5b6676;--line:#d9dee6;--band:#9db8dc;--dot:#1f4e8c;--back:#fff;--head:#f5f7fa}
-@media(prefers-color-scheme:dark){:root{--ink:#e7ebf1;--soft:#9aa6b6;--line:#343c48;--band:#3e5f8d;--dot:#9cc3f5;--back:#14181e;--head:#1b212a}}
-body{margin:0 auto;max-width:72rem;padding:1.5rem;font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--back)}
-h1{font-size:1.3rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .5rem}p,small,caption{color:var(--soft)}
-nav a{margin-right:.75rem;color:var(--dot)}nav a[aria-current]{font-weight:600;color:var(--ink);text-decoration:none}
-.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%}
-th,td{padding:.35rem .6rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:middle;white-space:nowrap}
-thead th{background:var(--head);font-weight:600}tbody th{font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums}
-.unit{display:block;font-weight:400;color:var(--soft);font-size:.82rem}.missing{color:#b3261e}
-@media(prefers-color-scheme:dark){.missing{color:#ff9a90}}
-svg{display:block}.band{fill:var(--band);opacity:.45}.line{fill:none;stroke:var(--dot);stroke-width:1.6}
-.dot{fill:var(--dot)}.whisker{stroke:var(--dot);stroke-width:2}.axis{stroke:var(--line)}
-"""
+_HOW = (
+    "<p class=how>Each figure is an <strong>estimate for all traffic</strong>, made from a random sample of it. The "
+    "range beside it is a <strong>95&nbsp;% interval</strong>: of a hundred ranges made this way, about 95 hold the "
+    "true value. Where the ranges of two versions lie apart, chance alone is an unlikely cause; where they overlap, "
+    "it may be one. <strong>Not scored</strong> is the share of sampled interactions that a metric could not judge; "
+    "they are left out, never counted as zero. In a trend the band is each step's interval, cut off where it leaves "
+    "the chart, and a gap is a step without a number.</p>"
+)
 
 
 class View(NamedTuple):
@@ -43,146 +42,153 @@ class View(NamedTuple):
 
 def render(view: View) -> str:
     """Return the page."""
-    links = "".join(
-        f'<a href="/?since={span}"{" aria-current=page" if span == view.since else ""}>{span}</a>' for span in SPANS
-    )
-    sections = "".join(
-        _section(application, list(rows)) for application, rows in groupby(view.rows, key=lambda row: row.application)
-    )
-    states = "".join(f"<li>{escape(state)}</li>" for state in view.states)
-    body = sections or _nothing(view)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>evalsvc</title>'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<style>{_STYLE}</style></head><body><header><h1>evalsvc</h1>"
-        f"<p>{_time(view.span.start)} to {_time(view.span.end)} UTC · trends by {escape(view.step)} · "
-        f"estimates of all traffic from its sample, with 95 % intervals</p><nav aria-label=Span>{links}</nav></header>"
-        f"<main>{body}</main><footer><h2>Workers</h2><ul>{states or '<li>none in this process</li>'}</ul>"
-        '<p>The same numbers: <a href="/v1/estimates">/v1/estimates</a> · <a href="/metrics">/metrics</a></p></footer></body></html>'
+    groups = groupby(view.rows, key=lambda row: row.application)
+    sections = "".join(_section(application, list(rows), view) for application, rows in groups)
+    states = "".join(f"<li>{escape(state)}</li>" for state in view.states) or "<li>none in this process</li>"
+    same = urlencode({"by": "application,model_version", "since": view.since}, safe=",")
+    return _document(
+        f"<p class=soft>{_time(view.span.start)} to {_time(view.span.end)} UTC</p>{_spans(view.since)}{_HOW}",
+        sections or _nothing(view),
+        f"<h2>Workers</h2><ul>{states}</ul><h2>The same numbers</h2><p>"
+        f'<a href="/v1/estimates?{escape(same)}">as JSON</a> · '
+        f'<a href="/v1/estimates?{escape(same)}&amp;format=csv">as CSV</a> · '
+        '<a href="/v1/metrics">what is measured</a> · <a href="/v1/status">workers</a> · '
+        '<a href="/metrics">for Prometheus</a></p>',
     )
 
 
-def _nothing(view: View) -> str:
-    return (
-        f"<p><strong>No scores in the last {escape(view.since)}.</strong> Send events to <code>POST /v1/events</code>, "
-        "or score a file with <code>evalsvc replay FILE</code>; then come back, or choose a longer span above.</p>"
-    )
-
-
-def _section(application: str, rows: Sequence[Row]) -> str:
-    body = "".join(
-        _metric([row for row in group])
-        for _, group in groupby(rows, key=lambda row: (row.spec.metric, row.spec.version, row.spec.signature, row.consumer))
-    )
-    head = "".join(
-        f"<th scope=col>{name}</th>"
-        for name in ("Metric", "Version", "Estimate", "Interval", "", "Scored", "Effective n", "Not scored", "Trend")
-    )
-    return (
-        f"<section><h2>{escape(application)}</h2><div class=scroll><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div></section>"
-    )
-
-
-def _metric(rows: Sequence[Row]) -> str:
-    spec = rows[0].spec
-    unit = " · ".join(filter(None, (spec.scale.unit, _DIRECTION[spec.scale.better])))
-    name = (
-        f'<th scope=rowgroup rowspan={len(rows)} title="{escape(spec.signature)}">{escape(spec.metric)}'
-        f"<span class=unit>{escape(unit)}</span></th>"
-    )
-    low, high = _axis([row.estimate for row in rows], spec.scale)
-    lines = []
-    for index, row in enumerate(rows):
-        estimate = row.estimate
-        trend_low, trend_high = _axis([*row.trend, estimate], spec.scale)
-        lines.append(
-            f"<tr>{name if index == 0 else ''}<td>{escape(row.model_version or '–')}</td>"
-            f"<td class=n><strong>{number(estimate.value)}</strong></td><td class=n>{_interval(estimate)}</td>"
-            f"<td>{_whisker(estimate, low, high)}</td><td class=n>{estimate.n:,}</td>"
-            f"<td class=n>{estimate.n_effective:,.0f}</td><td class=n>{_missing(estimate)}</td>"
-            f"<td>{_trend(row.trend, trend_low, trend_high)}</td></tr>"
-        )
-    return "".join(lines)
-
-
-def number(value: float | None) -> str:
-    """Return a number as a person reads it: four significant digits, no exponent in the usual range.
-
-    >>> number(0.04321), number(1234567.0), number(None), number(0.00000123)
-    ('0.04321', '1,234,567', '–', '1.23e-06')
-    """
-    if value is None:
-        return "–"
-    if value == 0 or 1e-4 <= abs(value) < 1000:
-        return f"{value:.4g}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return f'<small title="{escape(estimate.reason)}">none</small>'
-    return f"{number(estimate.low)} – {number(estimate.high)}"
-
-
-def _missing(estimate: Estimate) -> str:
-    share = f"{estimate.missing_share:.1%}"
-    return f"<span class=missing>{share}</span>" if estimate.missing_share > 0.05 else share
-
-
-def _axis(estimates: Sequence[Estimate], scale: Scale) -> tuple[float, float]:
-    """Return the range that shows every interval, and no more of the scale than that."""
-    ends = [end for e in estimates for end in (e.low, e.high, e.value) if end is not None]
-    if not ends:
-        return scale.low or 0.0, scale.high or 1.0
-    low, high = min(ends), max(ends)
-    margin = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
-    return low - margin, high + margin
-
-
-def _whisker(estimate: Estimate, low: float, high: float) -> str:
-    if estimate.value is None or estimate.low is None or estimate.high is None:
-        return ""
-    left, middle, right = (_x(v, low, high) for v in (estimate.low, estimate.value, estimate.high))
-    label = f"{number(estimate.value)}, between {number(estimate.low)} and {number(estimate.high)}"
-    return (
-        f'<svg width={_WIDTH} height=16 role=img aria-label="{label}"><line class=axis x1=0 x2={_WIDTH} y1=8 y2=8 />'
-        f'<line class=whisker x1="{left:.1f}" x2="{right:.1f}" y1=8 y2=8 /><circle class=dot cx="{middle:.1f}" cy=8 r=4 /></svg>'
-    )
-
-
-def _x(value: float, low: float, high: float) -> float:
-    return 4 + (value - low) / (high - low) * (_WIDTH - 8)
-
-
-def _trend(points: Sequence[Estimate], low: float, high: float) -> str:
-    """Draw the steps as a line in its band; steps without a number are gaps, not zeros."""
-    if len(points) < 2:
-        return ""
-    runs = [list(run) for known, run in groupby(enumerate(points), key=lambda p: p[1].value is not None) if known]
-    drawn = "".join(_run(run, len(points), low, high) for run in runs)
-    values = [p.value for p in points if p.value is not None]
-    label = f"from {number(values[0])} to {number(values[-1])} in {len(points)} steps" if values else "no values"
-    return f'<svg width={_WIDTH} height={_HEIGHT} role=img aria-label="{label}">{drawn}</svg>'
-
-
-def _run(run: Sequence[tuple[int, Estimate]], count: int, low: float, high: float) -> str:
-    def place(index: int, value: float) -> str:
-        return f"{2 + index / (count - 1) * (_WIDTH - 4):.1f},{_HEIGHT - 2 - (value - low) / (high - low) * (_HEIGHT - 4):.1f}"
-
-    line = " ".join(place(i, e.value) for i, e in run if e.value is not None)
-    upper = [place(i, e.high if e.high is not None else e.value or 0.0) for i, e in run]
-    lower = [place(i, e.low if e.low is not None else e.value or 0.0) for i, e in run]
-    if len(run) == 1:
-        x, y = line.split(",")
-        return f'<circle class=dot cx="{x}" cy="{y}" r=2 />'
-    return f'<polygon class=band points="{" ".join([*upper, *reversed(lower)])}" /><polyline class=line points="{line}" />'
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}"
+def render_error(message: str) -> str:
+    """Return a page that says what went wrong, with the way back."""
+    return _document(_spans(""), f"<h2>This page can't be shown now</h2><p>{escape(message)}</p>", "")
 
 
 def lines(states: Iterable[tuple[str, str]]) -> list[str]:
     """Return the workers' states as sentences."""
     return [f"{name}: {state}" for name, state in states]
+
+
+def _document(head: str, main: str, foot: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>evalsvc: overview</title>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<style>{STYLE}</style></head><body><header><h1>Model quality in production</h1>{head}</header>"
+        f"<main>{main}</main><footer>{foot}<p class=soft>evalsvc</p></footer></body></html>"
+    )
+
+
+def _spans(since: str) -> str:
+    links = "".join(
+        f'<a href="/?since={span}"{" aria-current=page" if span == since else ""}>{name}</a>'
+        for span, name in SPANS.items()
+    )
+    return f'<nav aria-label="Time span">{links}</nav>'
+
+
+def _nothing(view: View) -> str:
+    return (
+        f"<h2>No scores in the last {SPANS[view.since]}</h2><p>Send events to <code>POST /v1/events</code>, or score "
+        "a file with <code>evalsvc replay FILE</code>; then come back, or choose a longer span above.</p>"
+    )
+
+
+def _section(application: str, rows: Sequence[Row], view: View) -> str:
+    groups = groupby(rows, key=lambda r: (r.spec.metric, r.spec.version, r.spec.signature, r.consumer))
+    body = "".join(_metric(list(group), view.since) for _, group in groups)
+    versions = list(dict.fromkeys(row.model_version for row in rows))
+    about = f"{wording.count(len({row.spec.metric for row in rows}), 'metric')} · "
+    about += wording.count(len(versions), "model version")
+    step = _STEPS.get(view.step, f"by {view.step}")
+    head = "".join(
+        f"<th role=columnheader scope=col{kind}>{name}</th>"
+        for name, kind in (
+            ("Model version", ""),
+            ("Estimate", " class=n"),
+            ("95&nbsp;% interval", " class=n"),
+            ("Interval, all versions on one axis", ""),
+            ("Scored", " class=n"),
+            ("Not scored", " class=n"),
+            (f"Trend, {escape(step)}", ""),
+        )
+    )
+    return (
+        f"<section><h2>{escape(application)}</h2><p class=soft>{about}</p>"
+        f'<table role=table aria-label="Metrics of {escape(application)}"><thead role=rowgroup><tr role=row>{head}</tr>'
+        f"</thead>{body}</table></section>"
+    )
+
+
+def _metric(rows: Sequence[Row], since: str) -> str:
+    """Return one metric's versions: a line that names it and has the axes, and a line for each."""
+    spec = rows[0].spec
+    figures = wording.figures(spec, [row.estimate for row in rows])
+    shared = charts.axis([row.estimate for row in rows], spec.scale, figures)
+    every = [step for row in rows for step in row.trend]
+    steps = charts.trend_axis([row.estimate for row in rows], every, spec.scale, figures)
+    low, high = (text for _, text in (steps.marks[0], steps.marks[-1]))
+    name = (
+        f"<th role=rowheader scope=rowgroup colspan=3><strong>{escape(wording.metric_name(spec))}</strong><br>"
+        f"<small>{escape(figures.unit)} · {wording.direction(spec.scale)}</small>{_details(rows[0], since)}</th>"
+    )
+    head = (
+        f"<tr class=metric role=row>{name}<td role=cell class=axis>{charts.scale_line(shared, figures.suffix)}</td>"
+        f"<td role=cell colspan=2></td><td role=cell class=range><small>from {low} to {high}{figures.suffix}</small></td></tr>"
+    )
+    body = "".join(_version(row, figures, shared, steps) for row in rows)
+    return f'<tbody role=rowgroup id="{escape(_anchor(rows[0]))}">{head}{body}</tbody>'
+
+
+def _version(row: Row, figures: Figures, shared: charts.Axis, steps: charts.Axis) -> str:
+    estimate = row.estimate
+    value = figures.text(estimate.value)
+    if estimate.value is not None:
+        value = f'<data value="{estimate.value!r}">{value}</data>'
+    why = f"<small>{escape(estimate.reason)}</small>" if estimate.reason else ""
+    drawn = charts.whisker(estimate, shared, figures)
+    return (
+        f'<tr role=row><th role=rowheader scope=row class=version data-label="Model version">'
+        f"{escape(row.model_version) or wording.MISSING}</th>"
+        f'<td role=cell class=n data-label="Estimate"><span class=value>{value}</span></td>'
+        f'<td role=cell class=n data-label="95 % interval">{figures.interval(estimate)}{why}</td>'
+        f'<td role=cell class="wide chart">{drawn}</td>'
+        f'<td role=cell class="n half" data-label="Scored">{_scored(estimate)}</td>'
+        f'<td role=cell class="n half" data-label="Not scored">{_missing(estimate)}</td>'
+        f'<td role=cell class=wide data-label="Trend">{charts.trend(row.trend, steps, figures)}</td></tr>'
+    )
+
+
+def _details(row: Row, since: str) -> str:
+    """Return what produced the number, folded away."""
+    spec = row.spec
+    query = {"metric": spec.metric, "by": "application,model_version", "since": since}
+    where = urlencode({**query, "where": f"application={row.application}"}, safe=",")
+    parts = [escape(spec.description.rstrip(".") + ".") if spec.description else ""]
+    parts.append(f"Metric <code>{escape(spec.metric)}</code>, scorer version {spec.version}")
+    parts.append(f"consumer <code>{escape(row.consumer)}</code>")
+    text = f"{parts[0]} {', '.join(parts[1:])}."
+    signature = f"<p><code>{escape(spec.signature)}</code></p>" if spec.signature else ""
+    return (
+        f"<details><summary>How it is measured</summary><p>{text} "
+        f'<a href="/v1/estimates?{escape(where)}">These numbers as JSON</a></p>{signature}</details>'
+    )
+
+
+def _anchor(row: Row) -> str:
+    return "-".join((row.application, row.spec.metric, str(row.spec.version), row.consumer)).replace(" ", "-")
+
+
+def _scored(estimate: Estimate) -> str:
+    of = f" of {estimate.offered:,}" if estimate.offered is not None else ""
+    effective = f"<small>effective n {estimate.n_effective:,.0f}</small>" if estimate.n else ""
+    return f"{estimate.n:,}{of}{effective}"
+
+
+def _missing(estimate: Estimate) -> str:
+    share = f"{100 * estimate.missing_share:.1f}\u00a0%" if estimate.n_missing else "0\u00a0%"
+    number = f"<small>{estimate.n_missing:,} of {estimate.n + estimate.n_missing:,}</small>"
+    if estimate.missing_share > MUCH_MISSING:
+        return f"<span class=warn>▲ {share}</span>{number}"
+    return share + (number if estimate.n_missing else "")
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B %Y, %H:%M}"

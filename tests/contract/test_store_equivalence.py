@@ -46,7 +46,7 @@ def score_of(index, version, metric):
 
 @st.composite
 def deliveries(draw):
-    """Batches of scores, redelivered with other boundaries and in another order, some with another outcome."""
+    """Batches of scores, redelivered with other boundaries, in another order, some with another outcome."""
     items = draw(st.lists(scored, min_size=1, max_size=60))
     again = items + draw(st.lists(st.sampled_from(items), max_size=60))
     order = draw(st.permutations(again))
@@ -62,12 +62,19 @@ def questions(draw):
         "window": Window(MIDNIGHT + timedelta(minutes=start), MIDNIGHT + timedelta(minutes=start + length)),
         "step_seconds": draw(st.sampled_from([900, 3600, 5400, 7200, 86_400])),
         "by": tuple(draw(st.sets(st.sampled_from(["application", "model_version", "segments.tier"])))),
-        "where": draw(st.sampled_from([{}, {"segments.language": ("de",)}, {"application": ("app-1", "app-2")}])),
+        "where": draw(
+            st.sampled_from([{}, {"segments.language": ("de",)}, {"application": ("app-1", "app-2")}])
+        ),
         "clusters": draw(st.booleans()),
     }
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
 @given(batches=deliveries(), asked=st.lists(questions(), min_size=1, max_size=3), early=questions())
 def test_any_delivery_gives_the_reference_answer(stores, batches, asked, early):
     metric = f"metric-{next(_numbers)}"
@@ -103,13 +110,19 @@ ledger_rows = st.builds(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
 @given(rows=st.lists(ledger_rows, min_size=1, max_size=30), seed=st.integers(0, 2**16))
 def test_ledger_in_any_order_gives_the_reference_answer(stores, rows, seed):
     consumer = f"ledger-{next(_numbers)}"
     # A count is a function of the prefix: here of `upto` and the key.
     rows = [
-        msgspec.structs.replace(row, consumer=consumer, count=10 * (row.upto - 100) + len(row.outcome)) for row in rows
+        msgspec.structs.replace(row, consumer=consumer, count=10 * (row.upto - 100) + len(row.outcome))
+        for row in rows
     ]
     reference = MemoryStore()
     reference.write(WriteBatch(ledger=tuple(rows)))
@@ -146,7 +159,9 @@ def test_what_utf8_cannot_hold_is_stored_all_the_same(stores):
     score = make_score(0, 1.0, "surrogates")
     odd = msgspec.structs.replace(score.subject, event_id=lone, segments={"tier": "\udfff"})
     for store in stores:
-        store.write(WriteBatch(events=(_kept(lone, 3),), scores=(msgspec.structs.replace(score, subject=odd),)))
+        store.write(
+            WriteBatch(events=(_kept(lone, 3),), scores=(msgspec.structs.replace(score, subject=odd),))
+        )
         assert set(store.known([lone], "quality")) == {lone}
     window = Window(MIDNIGHT, MIDNIGHT + timedelta(hours=1))
     (group,) = stores[0].cells(CellQuery("surrogates", window, 3600, ("segments.tier",)))

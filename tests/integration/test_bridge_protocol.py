@@ -1,4 +1,4 @@
-"""The bridge speaks ClickHouse's HTTP protocol well enough for the driver's server path, also when things go wrong."""
+"""The bridge speaks enough of ClickHouse's HTTP protocol for the driver, also when things go wrong."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import http.client
 import socket
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import quote, urlsplit
 
@@ -32,8 +33,15 @@ def bridge(tmp_path_factory):
 
 def connect(bridge, port=None, **options):
     place = urlsplit(bridge.url)
-    settings = {"username": "x", "password": bridge.token, "autogenerate_session_id": False, "dedicated_pool": True}
-    return clickhouse_connect.get_client(host=place.hostname, port=port or place.port, **{**settings, **options})
+    settings = {
+        "username": "x",
+        "password": bridge.token,
+        "autogenerate_session_id": False,
+        "dedicated_pool": True,
+    }
+    return clickhouse_connect.get_client(
+        host=place.hostname, port=port or place.port, **{**settings, **options}
+    )
 
 
 @pytest.fixture
@@ -51,23 +59,34 @@ def address(bridge, port=None, **options):
 @pytest.mark.parametrize("compress", [False, "lz4", "zstd", "gzip", True])
 def test_every_compression_both_ways(bridge, compress):
     with connect(bridge, compress=compress) as client:
-        client.command("CREATE TABLE IF NOT EXISTS packed (id UInt64, text String) ENGINE = MergeTree ORDER BY id")
+        client.command(
+            "CREATE TABLE IF NOT EXISTS packed (id UInt64, text String) ENGINE = MergeTree ORDER BY id"
+        )
         client.command("TRUNCATE TABLE packed")
         texts = [f"row {number} ✓" * 20 for number in range(50_000)]
-        client.insert("packed", [list(range(50_000)), texts], column_names=["id", "text"], column_oriented=True)
+        client.insert(
+            "packed", [list(range(50_000)), texts], column_names=["id", "text"], column_oriented=True
+        )
         found = client.query("SELECT text FROM packed ORDER BY id")
         assert found.result_columns[0] == texts
 
 
-@pytest.mark.parametrize("text", ["plain", "it's", 'a"b', "back\\slash", "new\nline\ttab", "nul\0", "✓ü😀", "{x:String}", "%41+&=?"])
+@pytest.mark.parametrize(
+    "text",
+    ["plain", "it's", 'a"b', "back\\slash", "new\nline\ttab", "nul\0", "✓ü😀", "{x:String}", "%41+&=?"],
+)
 def test_parameters_arrive_as_they_are(client, text):
-    row = client.query("SELECT {one:String}, {many:Array(String)}", parameters={"one": text, "many": [text, text]})
+    row = client.query(
+        "SELECT {one:String}, {many:Array(String)}", parameters={"one": text, "many": [text, text]}
+    )
     assert row.result_rows == [(text, [text, text])]
 
 
 def test_long_parameters_travel_as_a_form(client):
     many = [f"id-{number}-'\r\n--" for number in range(20_000)]
-    found = client.query("SELECT length({many:Array(String)}), {many:Array(String)}[20000]", parameters={"many": many})
+    found = client.query(
+        "SELECT length({many:Array(String)}), {many:Array(String)}[20000]", parameters={"many": many}
+    )
     assert found.result_rows == [(20_000, many[-1])]
 
 
@@ -88,7 +107,12 @@ def test_databases_of_requests_do_not_mix(bridge, client):
 
 @pytest.mark.parametrize(
     ("statement", "code"),
-    [("SELECT * FROM absent", 60), ("SELEKT 1", 62), ("SELECT throwIf(1)", 395), ("SELECT 1 SETTINGS nonsense = 1", 115)],
+    [
+        ("SELECT * FROM absent", 60),
+        ("SELEKT 1", 62),
+        ("SELECT throwIf(1)", 395),
+        ("SELECT 1 SETTINGS nonsense = 1", 115),
+    ],
 )
 def test_errors_carry_clickhouses_code(client, statement, code):
     with pytest.raises(DatabaseError) as caught:
@@ -183,7 +207,7 @@ def test_missing_tables_say_migrate(bridge, client):
 
 
 class CuttingProxy:
-    """Forwards to the bridge, and cuts chosen requests: before they arrived whole, or before the answer came back."""
+    """Forwards to the bridge and cuts requests: before they arrived whole, or before the answer came back."""
 
     def __init__(self, target):
         self._target = target
@@ -240,10 +264,8 @@ class CuttingProxy:
     @staticmethod
     def _close(*sockets):
         for each in sockets:
-            try:
+            with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             each.close()
 
     def close(self):

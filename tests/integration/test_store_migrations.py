@@ -1,4 +1,4 @@
-"""Migrations: the schema in code is the schema in the database; edited and newer ones are refused; retention follows."""
+"""Migrations: the schema in code is the database's; edited and newer ones are refused; retention follows."""
 
 from __future__ import annotations
 
@@ -42,12 +42,15 @@ def rows(store, sql):
 def test_schema_in_code_is_schema_in_database(store):
     found = {}
     for table, name, kind in rows(
-        store, "SELECT table, name, type FROM system.columns WHERE database = currentDatabase() ORDER BY table, position"
+        store,
+        "SELECT table, name, type FROM system.columns WHERE database = currentDatabase() ORDER BY position",
     ):
         found.setdefault(table, {})[name] = kind
     assert found == {name: table.columns for name, table in TABLES.items()}
     engines = rows(
-        store, "SELECT name, engine, sorting_key, partition_key FROM system.tables WHERE database = currentDatabase()"
+        store,
+        "SELECT name, engine, sorting_key, partition_key FROM system.tables "
+        "WHERE database = currentDatabase()",
     )
     assert {name: rest for name, *rest in engines} == {
         name: [table.engine, table.order, table.partition] for name, table in TABLES.items()
@@ -84,7 +87,9 @@ def test_edited_migration_is_refused(store, monkeypatch):
 
 def test_newer_schema_is_refused_with_the_way_out(store, address):
     with store.connection() as client:
-        client.command("INSERT INTO migrations (version, name, checksum, release) VALUES (99, 'later', 'x', '9.9.0')")
+        client.command(
+            "INSERT INTO migrations (version, name, checksum, release) VALUES (99, 'later', 'x', '9.9.0')"
+        )
     with pytest.raises(SchemaError, match=r"at 99.*knows up to 1.*install that release"):
         open_store(address)
     with pytest.raises(SchemaError, match=r"evalsvc 9\.9\.0"):
@@ -117,8 +122,8 @@ def test_retention_is_a_setting(address):
     ttl = dict(
         rows(
             store,
-            "SELECT name, extract(create_table_query, 'TTL .*toIntervalDay\\\\(([0-9]+)\\\\)') FROM system.tables "
-            "WHERE database = currentDatabase()",
+            "SELECT name, extract(create_table_query, 'TTL .*toIntervalDay\\\\(([0-9]+)\\\\)') "
+            "FROM system.tables WHERE database = currentDatabase()",
         )
     )
     assert (ttl["events"], ttl["scores"], ttl["rollup"], ttl["marks"]) == ("7", "10", "10", "10")
@@ -133,5 +138,6 @@ def test_a_batch_of_ledger_rows_is_one_part(store):
     batch = tuple(LedgerRow("c", "t/0", 0, 70_000, minute, "s", 1, "skipped", 1) for minute in range(70_000))
     store.write(WriteBatch(ledger=batch))
     assert rows(
-        store, "SELECT rows FROM system.parts WHERE database = currentDatabase() AND table = 'ledger' AND active"
+        store,
+        "SELECT rows FROM system.parts WHERE database = currentDatabase() AND table = 'ledger' AND active",
     ) == [(70_000,)]

@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -31,7 +32,8 @@ confidences = st.sampled_from([0.5, 0.8, 0.9, 0.95, 0.99])
 def make(stratum: str, values: list[float], missing: int = 0, pi: float | None = None) -> Cell:
     return Cell(
         stratum, 1, PIS[stratum] if pi is None else pi, len(values), missing, 0,
-        math.fsum(values), math.fsum(v * v for v in values), min(values, default=None), max(values, default=None),
+        math.fsum(values), math.fsum(v * v for v in values),
+        min(values, default=None), max(values, default=None),
     )  # fmt: skip
 
 
@@ -107,7 +109,7 @@ def test_wider_with_confidence(sample) -> None:
         estimate_mean(cells, scale, DAY, offered=offered_of(parts), confidence=confidence)
         for confidence in (0.5, 0.8, 0.95, 0.99)
     ]
-    for narrow, wide in zip(estimates, estimates[1:], strict=False):
+    for narrow, wide in pairwise(estimates):
         assert wide.low is None or wide.low <= narrow.low + 1e-12
         assert wide.high is None or wide.high >= narrow.high - 1e-12
 

@@ -56,7 +56,7 @@ def test_beta(a: float, b: float, probability: float) -> None:
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, -1.0, 95.0])
 def test_a_confidence_is_a_share(confidence: float) -> None:
-    with pytest.raises(InputError, match="such as 0.95"):
+    with pytest.raises(InputError, match=r"such as 0\.95"):
         two_sided(confidence)
 
 

@@ -112,8 +112,8 @@ def test_two_strata_joined_by_mover() -> None:
 
 
 def test_linearised_variance_is_that_of_many_samples() -> None:
-    # Brute force: the variance of the mean over 8,000 Poisson samples of one population; tolerance 6 %, which is
-    # four standard errors of a variance of 8,000.
+    # Brute force: the variance of the mean over 8,000 Poisson samples of one population; tolerance 6 %, four
+    # standard errors of such a variance.
     rng = np.random.default_rng(4)
     values = rng.gamma(2.0, 1.0, 1000)
     taken = rng.random((8000, 1000)) < 0.2
@@ -128,9 +128,8 @@ def test_cluster_variance_is_statsmodels() -> None:
     rng = np.random.default_rng(5)
     sessions = np.repeat(np.arange(30), rng.integers(1, 8, 30))
     values = rng.normal(0, 1, 30)[sessions] + rng.normal(0, 0.5, sessions.size)
-    fit = linear.OLS(values, np.ones(values.size)).fit(
-        cov_type="cluster", cov_kwds={"groups": sessions, "use_t": True}
-    )
+    model = linear.OLS(values, np.ones(values.size))
+    fit = model.fit(cov_type="cluster", cov_kwds={"groups": sessions, "use_t": True})
     # statsmodels multiplies by (n-1)/(n-k) as well, which is 1 for one coefficient.
     assert moments([cell(values, 0.5, sessions=sessions)]).variance == pytest.approx(
         fit.bse[0] ** 2, rel=1e-9

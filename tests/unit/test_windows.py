@@ -1,6 +1,7 @@
 """Windows, steps and what people write."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_steps_cover_the_window_without_gaps_or_overlap() -> None:
     found = steps(window, 420)
     assert found[0].start <= window.start < found[0].end
     assert found[-1].start < window.end <= found[-1].end
-    assert all(one.end == other.start for one, other in zip(found, found[1:], strict=False))
+    assert all(one.end == other.start for one, other in pairwise(found))
 
 
 def test_an_aligned_window_stays_and_another_zone_is_the_same_moment() -> None:

@@ -1,0 +1,49 @@
+"""Run every benchmark and write ``docs/benchmarks.md``: ``python benchmarks/run.py [--quick] [NAME…]``.
+
+A full run takes about half an hour on two cores. Each script can also be run alone and prints its own table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from pathlib import Path
+
+from _harness import Row, machine, table
+
+NAMES = ("worker", "store", "decode", "text_metrics", "privacy", "encoder", "start", "intervals")
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+HEAD = """# Benchmarks
+
+Every figure comes from `benchmarks/`; each peer ran in the same run, in turns. `ratio` is how many times better than the
+peer; a target that was missed stands beside its figure. Written by `python benchmarks/run.py`{quick}.
+
+Machine: {machine}. Such a machine is shared: read ratios, not absolute times.
+
+"""
+
+
+def main() -> None:
+    """Run them, print each table, and write the page when all were run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}; all where none is named")
+    parser.add_argument("--quick", action="store_true", help="smaller numbers, rougher figures")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(NAMES):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    rows: list[Row] = []
+    for name in options.names or NAMES:
+        began = time.perf_counter()
+        found: list[Row] = importlib.import_module(name).run(options.quick)
+        rows += found
+        print(f"{table(found)}\n{name}: {time.perf_counter() - began:.0f} s\n", flush=True)
+    if not options.names:
+        quick = " --quick" if options.quick else ""
+        PAGE.write_text(HEAD.format(quick=quick, machine=machine()) + table(rows) + "\n")
+        print(f"wrote {PAGE}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
