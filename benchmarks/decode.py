@@ -17,7 +17,6 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).parent))
 
 from _harness import Row, machine, paired_seconds, table
-
 from evalsvc.sources.decode import decode, encode, make_skimmer
 from evalsvc.types import Event, Message
 

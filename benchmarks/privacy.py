@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from _harness import Row, machine, paired_seconds, table
-
 from evalsvc.privacy import Masker, MaskingPolicy, Recognisers
 from evalsvc.privacy._presidio import PresidioFiles, load_recogniser
 from evalsvc.privacy.catalogue import PRESIDIO

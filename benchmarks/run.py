@@ -17,8 +17,8 @@ NAMES = ("worker", "store", "decode", "text_metrics", "privacy", "encoder", "sta
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
-Every figure comes from `benchmarks/`; each peer ran in the same run, in turns. `ratio` is how many times better than the
-peer; a target that was missed stands beside its figure. Written by `python benchmarks/run.py`{quick}.
+Every figure comes from `benchmarks/`; each peer ran in the same run, in turns. `ratio` is how many times better than
+the peer; a target that was missed stands beside its figure. Written by `python benchmarks/run.py`{quick}.
 
 Machine: {machine}. Such a machine is shared: read ratios, not absolute times.
 

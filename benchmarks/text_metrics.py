@@ -17,7 +17,6 @@ from time import process_time
 from typing import Any
 
 from _harness import Row, machine, paired_seconds, table
-
 from evalsvc.scorers.bleu import Bleu
 from evalsvc.scorers.chrf import ChrF
 from evalsvc.scorers.rouge import RougeL

@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from _harness import Row, machine, table
-
 from evalsvc.ledger import ChunkLedger
 from evalsvc.pipeline.intake import Intake, TimeLimits
 from evalsvc.protocols import Chunk
@@ -30,7 +29,17 @@ from evalsvc.sources.kafka import KafkaSettings, KafkaSource
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-CHEAP = ("bleu", "chrf", "rouge_l", "refusal", "introduced_pii", "latency_ms", "input_tokens", "output_tokens", "cost_usd")
+CHEAP = (
+    "bleu",
+    "chrf",
+    "rouge_l",
+    "refusal",
+    "introduced_pii",
+    "latency_ms",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+)
 ENCODER = ("relevance", "context_support")
 NOTHING = Design(consumer="bench", rate=1e-9)
 SENTENCES = (
@@ -44,7 +53,7 @@ SENTENCES = (
 
 
 def event(number: int) -> bytes:
-    """Return an event of 1.3 kB; no two answers are alike, so that caches help no more than they would in production."""
+    """Return an event of 1.3 kB; no two answers are alike, so caches help as little as in production."""
     said = [SENTENCES[(number * k + k) % len(SENTENCES)] for k in (1, 2, 3, 5)]
     return json.dumps(
         {
@@ -139,11 +148,24 @@ def skipping(bootstrap: str, topic: str, count: int, group: str) -> float:
 
 def skip_rows(bootstrap: str, topic: str, count: int, rounds: int) -> list[Row]:
     """Compare skipping with the bare poll, in turns."""
-    pairs = [(skipping(bootstrap, topic, count, f"skip-{i}"), bare_poll(bootstrap, topic, count)) for i in range(rounds)]
+    pairs = [
+        (skipping(bootstrap, topic, count, f"skip-{i}"), bare_poll(bootstrap, topic, count)) for i in range(rounds)
+    ]
     ours, peer = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratio = statistics.median(theirs / mine for mine, theirs in pairs)
     what = f"skip an unsampled event of {len(event(0)):,} bytes, CPU"
-    return [Row("worker", what, ours, "µs", "kafka-python's bare poll", peer, ratio, "at most 2x the poll's CPU: ratio ≥ 0.5")]
+    return [
+        Row(
+            "worker",
+            what,
+            ours,
+            "µs",
+            "kafka-python's bare poll",
+            peer,
+            ratio,
+            "at most 2x the poll's CPU: ratio ≥ 0.5",
+        )
+    ]
 
 
 WORKER = """
@@ -158,14 +180,17 @@ given = json.loads(sys.argv[1])
 logging.disable(logging.CRITICAL)
 source = KafkaSource(KafkaSettings(brokers=(given["brokers"],), topics=(given["topic"],), group=given["consumer"]))
 design = Design(consumer=given["consumer"], rate=given["rate"])
-worker = Worker(given["consumer"], source, open_store(given["store"]), design, [ScorerEntry(create(n)) for n in given["scorers"]],
+worker = Worker(given["consumer"], source, open_store(given["store"]), design, [ScorerEntry(create(n)) for n in
+given["scorers"]],
     Masker(MaskingPolicy(), b"a key for this benchmark only"), WorkerSettings(time_limits=TimeLimits(age_days=None)))
 signal.signal(signal.SIGTERM, lambda *_: worker.stop())
 worker.run()
 """
 
 
-def throughput(bootstrap: str, topic: str, count: int, scorers: Sequence[str], consumer: str, workers: int = 2) -> float:
+def throughput(
+    bootstrap: str, topic: str, count: int, scorers: Sequence[str], consumer: str, workers: int = 2
+) -> float:
     """Return events a second through ``workers`` processes, from 20 % to all of the topic, by the store's ledger."""
     from evalsvc.store import open_store
     from evalsvc.store.bridge import serving
@@ -207,7 +232,9 @@ def memory_rows(count: int) -> list[Row]:
         if begin % (count // 20 // len(made) * len(made) or len(made)) == 0:
             sizes.append(resident_mib())
     growth = sizes[-1] - sizes[len(sizes) // 4]
-    return [Row("worker", f"memory grown over the last three quarters of {count:,} events", growth, "MiB", target="flat")]
+    return [
+        Row("worker", f"memory grown over the last three quarters of {count:,} events", growth, "MiB", target="flat")
+    ]
 
 
 def resident_mib() -> float:

@@ -68,9 +68,7 @@ class Progress:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Show the end."""
         self._stop.set()
         self._thread.join(5.0)
@@ -95,9 +93,5 @@ class Progress:
         while not self._stop.wait(LINE_SECONDS):
             done, total = self.measure()
             rate = done / (time.monotonic() - began)
-            far = (
-                f"{done:,} of {total:,} {self.unit} ({done / total:.0%}), {rate:,.0f}/s"
-                if total
-                else "starting"
-            )
+            far = f"{done:,} of {total:,} {self.unit} ({done / total:.0%}), {rate:,.0f}/s" if total else "starting"
             print(f"{self.what}: {far}", file=self.stream, flush=True)

@@ -34,9 +34,7 @@ def init(options: argparse.Namespace) -> int:
             except FileExistsError:
                 kept.append(name)
     except OSError as error:
-        raise ConfigError(
-            f"Cannot write the starter project into {folder}: {error.strerror or error}"
-        ) from error
+        raise ConfigError(f"Cannot write the starter project into {folder}: {error.strerror or error}") from error
     print(
         "\n".join(
             [
@@ -96,9 +94,7 @@ def _next_steps(folder: Path, table_missing: bool) -> str:
     if folder.resolve() != Path.cwd():
         lines.append(f"  cd {folder}")
     if table_missing:
-        lines.append(
-            "  add [tool.evalsvc] to pyproject.toml (it may stay empty): it marks the project's root"
-        )
+        lines.append("  add [tool.evalsvc] to pyproject.toml (it may stay empty): it marks the project's root")
     lines += [
         "  evalsvc check                        every mistake in these files, with its line",
         "  evalsvc replay data/example.jsonl    score eight made-up events",

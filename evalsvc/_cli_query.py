@@ -55,9 +55,7 @@ def estimate_query(options: argparse.Namespace, now: datetime) -> EstimateQuery:
         now if options.until == "now" else parse_since(options.until, now),
     )
     if not start < end:
-        raise InputError(
-            f"Expected --since before --until, but got {start.isoformat()} and {end.isoformat()}"
-        )
+        raise InputError(f"Expected --since before --until, but got {start.isoformat()} and {end.isoformat()}")
     span = Window(start, end)
     where: dict[str, tuple[str, ...]] = {}
     for field, value in options.where:
@@ -85,9 +83,7 @@ def table(rows: Sequence[LabelledEstimate], *, windowed: bool) -> str:
 
     def laid_out(cells: Mapping[str, str]) -> str:
         parts = [
-            cells.get(name, "").rjust(widths[name])
-            if name in numbers
-            else cells.get(name, "").ljust(widths[name])
+            cells.get(name, "").rjust(widths[name]) if name in numbers else cells.get(name, "").ljust(widths[name])
             for name in columns
         ]
         return "  ".join(parts).rstrip()

@@ -39,9 +39,7 @@ def run(options: argparse.Namespace) -> int:
     with assemble.project_store(found, environment, getattr(options, "store", None)) as store:
         worker = assemble.build_worker(consumer, store, environment)
         with (
-            HealthServer(
-                options.metrics_host, options.metrics_port, [worker], worker.metrics.render
-            ) as health,
+            HealthServer(options.metrics_host, options.metrics_port, [worker], worker.metrics.render) as health,
             listening(consumer, worker),
             stopping(worker.stop),
         ):

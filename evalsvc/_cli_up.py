@@ -65,9 +65,7 @@ class Consumers:
         """Start nothing yet."""
         self.workers = tuple(workers)
         self.code = OK
-        self._threads = [
-            threading.Thread(target=self._work, args=(w,), name=w.consumer, daemon=True) for w in workers
-        ]
+        self._threads = [threading.Thread(target=self._work, args=(w,), name=w.consumer, daemon=True) for w in workers]
 
     def start(self) -> None:
         """Start every worker."""

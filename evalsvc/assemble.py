@@ -59,9 +59,7 @@ def open_project_store(
     Raises:
         StoreUnavailable, StoreBusy, SchemaError, ConfigError: as :func:`evalsvc.store.open_store`.
     """
-    return open_store(
-        store_address(project, environment, given), migrate=migrate, retention=retention(project)
-    )
+    return open_store(store_address(project, environment, given), migrate=migrate, retention=retention(project))
 
 
 @contextmanager
@@ -251,9 +249,7 @@ class LazyDeadLetters:
         try:
             self._sink = self._sink or self._connect()
         except OSError as error:
-            raise StoreUnavailable(
-                f"Dead letters have no place: {error.filename}: {error.strerror}"
-            ) from error
+            raise StoreUnavailable(f"Dead letters have no place: {error.filename}: {error.strerror}") from error
         self._sink.write(letters)
 
     def close(self) -> None:
@@ -273,9 +269,7 @@ def expand(patterns: tuple[str, ...]) -> list[Path]:
     for pattern in patterns:
         matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
         if not matches:
-            raise ConfigError(
-                f"Expected {os.path.relpath(pattern)} to name a file or a folder, but nothing is there"
-            )
+            raise ConfigError(f"Expected {os.path.relpath(pattern)} to name a file or a folder, but nothing is there")
         found.update((Path(match), None) for match in matches)
     return list(found)
 

@@ -28,8 +28,7 @@ OK, FINDINGS, USAGE, UNAVAILABLE, INTERNAL, INTERRUPTED, CLOSED = 0, 1, 2, 3, 70
 
 EXIT_CODES: Mapping[int, str] = {
     OK: "it did what was asked",
-    FINDINGS: "it ran, and found something wrong: `check` found problems, "
-    "or too many dead letters stopped a worker",
+    FINDINGS: "it ran, and found something wrong: `check` found problems, or too many dead letters stopped a worker",
     USAGE: "the command line, an operator's file or the environment is wrong, or a package is missing",
     UNAVAILABLE: "the store, the broker or a model does not answer; trying again may help",
     INTERNAL: "a bug in evalsvc",
@@ -101,9 +100,7 @@ class _Adder:
     ) -> None:
         self.commands, self.common = commands, common
 
-    def __call__(
-        self, name: str, handler: str, text: str, *, chatty: bool = False
-    ) -> argparse.ArgumentParser:
+    def __call__(self, name: str, handler: str, text: str, *, chatty: bool = False) -> argparse.ArgumentParser:
         command = self.commands.add_parser(name, help=text, description=text, parents=[self.common])
         command.set_defaults(handler=handler, chatty=chatty)
         return command
@@ -118,12 +115,8 @@ def _common() -> argparse.ArgumentParser:
         metavar="URL",
         help="embedded:PATH or a ClickHouse server's http(s)://…; before EVALSVC_STORE",
     )
-    group.add_argument(
-        "-v", "--verbose", action="store_true", help="more log lines, and tracebacks of errors"
-    )
-    group.add_argument(
-        "--log-format", choices=("text", "json"), help="how log lines look on stderr (default: text)"
-    )
+    group.add_argument("-v", "--verbose", action="store_true", help="more log lines, and tracebacks of errors")
+    group.add_argument("--log-format", choices=("text", "json"), help="how log lines look on stderr (default: text)")
     return common
 
 
@@ -149,16 +142,12 @@ def _add_running(add: _Adder) -> None:
     up.add_argument("--port", type=_port, help="0 for any free one (default: the port of EVALSVC_API, 8400)")
     run = add("run", f"{RUN}:run", "run one consumer: a worker of its group", chatty=True)
     run.add_argument("consumer", metavar="CONSUMER", help="its file, or its name in this project")
-    run.add_argument(
-        "--metrics-host", default="127.0.0.1", metavar="HOST", help="for /metrics, /livez and /readyz"
-    )
+    run.add_argument("--metrics-host", default="127.0.0.1", metavar="HOST", help="for /metrics, /livez and /readyz")
     run.add_argument(
         "--metrics-port", type=_port, default=9464, metavar="PORT", help="0 for any free one (default: 9464)"
     )
     replay = add("replay", f"{RUN}:replay", "score events from files and end")
-    replay.add_argument(
-        "files", nargs="+", metavar="FILE", help="JSONL, gzip, CSV, Parquet, or folders of them"
-    )
+    replay.add_argument("files", nargs="+", metavar="FILE", help="JSONL, gzip, CSV, Parquet, or folders of them")
     replay.add_argument(
         "--consumer",
         metavar="FILE",
@@ -207,9 +196,7 @@ def _add_query(add: _Adder) -> None:
         "--since", default="24h", metavar="TIME", help="24h, 7d, 2026-01-31 or an ISO time (default: 24h)"
     )
     query.add_argument("--until", default="now", metavar="TIME", help="the end, not included (default: now)")
-    query.add_argument(
-        "--window", metavar="DURATION", help="an estimate for each, as in 1h (default: one for all)"
-    )
+    query.add_argument("--window", metavar="DURATION", help="an estimate for each, as in 1h (default: one for all)")
     query.add_argument(
         "--statistic",
         default="mean",
@@ -219,9 +206,7 @@ def _add_query(add: _Adder) -> None:
     query.add_argument(
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of the interval (default: .95)"
     )
-    query.add_argument(
-        "--format", choices=("table", "json", "csv"), default="table", help="json: one object a line"
-    )
+    query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
 
 
 def _port(text: str) -> int:
@@ -252,9 +237,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         from evalsvc._cli_output import set_up_logging
 
-        set_up_logging(
-            getattr(options, "log_format", "text"), verbose, quiet=not getattr(options, "chatty", False)
-        )
+        set_up_logging(getattr(options, "log_format", "text"), verbose, quiet=not getattr(options, "chatty", False))
         module, _, name = options.handler.partition(":")
         handler: Handler = getattr(importlib.import_module(module), name)
         code = handler(options)

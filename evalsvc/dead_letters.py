@@ -1,6 +1,7 @@
 """Where dead letters go besides the store: a folder of JSON lines, or a Kafka topic. Neither holds the message's text.
 
-A letter names the record's place, so that the message can be found where it already is, with the tools that may read it.
+A letter names the record's place, so that the message can be found where it already is, with the tools that may read
+it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class FolderDeadLetters:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise StoreUnavailable(f"Could not write dead letters to {self.path}: {error.strerror}; free the disk") from error
+            raise StoreUnavailable(
+                f"Could not write dead letters to {self.path}: {error.strerror}; free the disk"
+            ) from error
 
     def close(self) -> None:
         """Nothing is held between two writes."""
@@ -66,11 +69,16 @@ class KafkaDeadLetters:
         self.topic = topic
         try:
             self._producer = KafkaProducer(
-                bootstrap_servers=list(settings.brokers), acks="all", client_id=settings.client_id, **settings.security.options()
+                bootstrap_servers=list(settings.brokers),
+                acks="all",
+                client_id=settings.client_id,
+                **settings.security.options(),
             )
         except KafkaError as error:
             where = ",".join(settings.brokers)
-            raise SourceUnavailable(f"No Kafka broker answers at {where} ({type(error).__name__}); is it up?") from error
+            raise SourceUnavailable(
+                f"No Kafka broker answers at {where} ({type(error).__name__}); is it up?"
+            ) from error
 
     def write(self, letters: Sequence[DeadLetter]) -> None:
         """Produce, and return when all are acknowledged.
@@ -92,7 +100,9 @@ class KafkaDeadLetters:
             for future in sent:
                 future.get(timeout=30)
         except KafkaError as error:
-            raise SourceUnavailable(f"Dead-letter topic {self.topic!r} did not acknowledge: {type(error).__name__}") from error
+            raise SourceUnavailable(
+                f"Dead-letter topic {self.topic!r} did not acknowledge: {type(error).__name__}"
+            ) from error
 
     def close(self) -> None:
         """Release the connection."""

@@ -1,10 +1,10 @@
 """The ledger: how many records a partition offered and what became of them, exact however often they are delivered.
 
 A partition's offsets are cut into chunks of :data:`CHUNK`. A row holds the count of one (minute, stratum, outcome) over
-the chunk's *prefix* ``[start, upto)``. That count is a pure function of the prefix, so every writer that reaches ``upto``
-writes the same row: redelivery, other batch boundaries and a reader that lost its partition without knowing all agree,
-and the store keeps the row with the greatest ``upto``. Rows are written after the scores that they speak of, which makes
-the greatest ``upto`` the place to go on from (``docs/decisions/002-ledger-and-rollups.md``).
+the chunk's *prefix* ``[start, upto)``. That count is a pure function of the prefix, so every writer that reaches
+``upto`` writes the same row: redelivery, other batch boundaries and a reader that lost its partition without knowing
+all agree, and the store keeps the row with the greatest ``upto``. Rows are written after the scores that they speak
+of, which makes the greatest ``upto`` the place to go on from (``docs/decisions/002-ledger-and-rollups.md``).
 """
 
 from __future__ import annotations

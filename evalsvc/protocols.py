@@ -50,7 +50,7 @@ class Scorer(Protocol):
         ...
 
     def load(self) -> None:
-        """Bring in packages and models; may take seconds, is called once before the first batch and may be called again.
+        """Bring in packages and models; may take seconds. Called before the first batch; may be called again.
 
         Raises:
             MissingExtra: when an optional package is absent.
@@ -160,7 +160,9 @@ class Sink(Protocol):
     """Where results go."""
 
     def write(self, batch: WriteBatch) -> None:
-        """Make a batch durable before returning. Written again, cut differently or out of order, it changes no aggregate.
+        """Make a batch durable before returning.
+
+        Written again, cut differently or out of order, it changes no aggregate.
 
         Raises:
             StoreUnavailable: when trying the same batch again may help. Parts of it may have been written.
@@ -230,7 +232,7 @@ class ScoreStore(Sink, Protocol):
         ...
 
     def cells(self, query: CellQuery) -> Sequence[CellGroup]:
-        """Return sufficient statistics by window, group and stratum. Never scans raw scores where a rollup holds them."""
+        """Return sums by window, group and stratum. Never scans raw scores where a rollup holds them."""
         ...
 
     def histograms(self, query: CellQuery) -> Sequence[HistogramGroup]:
@@ -254,7 +256,7 @@ class ScoreStore(Sink, Protocol):
         ...
 
     def record_design(self, consumer: str, version: int, effective_from: datetime, design: str) -> None:
-        """Remember a sampling design (JSON) and since which event time it holds. The same version twice must be equal."""
+        """Remember a design (JSON) and since which event time it holds. The same version twice must be equal."""
         ...
 
     def designs(self, consumer: str) -> Sequence[tuple[int, datetime, str]]:

@@ -151,14 +151,10 @@ def _scales(specs: Sequence[ScorerSpec], metric: str) -> dict[tuple[int, str], S
         return scales
     names = sorted({spec.metric for spec in specs})
     if not names:
-        raise UnknownMetric(
-            f"Expected a metric with scores, but got {metric!r}, and nothing is stored here yet"
-        )
+        raise UnknownMetric(f"Expected a metric with scores, but got {metric!r}, and nothing is stored here yet")
     close = difflib.get_close_matches(metric, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    raise UnknownMetric(
-        f"Expected a metric with scores, but got {metric!r}; {hint}There are: {', '.join(names)}"
-    )
+    raise UnknownMetric(f"Expected a metric with scores, but got {metric!r}; {hint}There are: {', '.join(names)}")
 
 
 def _span(window: Window, step_seconds: int) -> tuple[Window, int]:

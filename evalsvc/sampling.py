@@ -26,9 +26,7 @@ SPAN = 1 << 64
 MAX_STRATA = 1000
 OTHER = "(other)"
 
-TEXT_FIELDS = frozenset(
-    {"application", "model", "model_version", "kind", "finish_reason", "session_id", "user_id"}
-)
+TEXT_FIELDS = frozenset({"application", "model", "model_version", "kind", "finish_reason", "session_id", "user_id"})
 NUMBER_FIELDS = frozenset({"latency_ms", "time_to_first_token_ms", "input_tokens", "output_tokens", "cost_usd"})
 STRATUM_FIELDS = frozenset({"application", "model", "model_version"})
 
@@ -64,9 +62,13 @@ class Condition(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         """Refuse a field that does not exist and an operator that does not fit it."""
         if not is_field(self.field):
-            raise InputError(f"Expected a field of {sorted(TEXT_FIELDS | NUMBER_FIELDS)} or segments.NAME, got {self.field!r}")
+            raise InputError(
+                f"Expected a field of {sorted(TEXT_FIELDS | NUMBER_FIELDS)} or segments.NAME, got {self.field!r}"
+            )
         if (self.operator in ("in", "not_in")) == (self.field in NUMBER_FIELDS):
-            raise InputError(f"Expected numbers to be compared with gte, gt, lte or lt and texts with in or not_in: {self.field!r}")
+            raise InputError(
+                f"Expected numbers to be compared with gte, gt, lte or lt and texts with in or not_in: {self.field!r}"
+            )
 
 
 class Rule(msgspec.Struct, frozen=True):

@@ -303,7 +303,8 @@ class LedgerRow(msgspec.Struct, frozen=True):
     """How many records of a chunk's prefix ``[start, upto)`` had one outcome, by event minute and stratum.
 
     ``count`` is a pure function of (consumer, partition, start, upto), so that writers that overlap agree and the
-    row with the greatest ``upto`` may replace the others (``docs/decisions/002``). ``minute`` is minutes since the epoch.
+    row with the greatest ``upto`` may replace the others (``docs/decisions/002``). ``minute`` is minutes since the
+    epoch.
     """
 
     consumer: str

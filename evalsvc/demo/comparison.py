@@ -63,7 +63,9 @@ def questions() -> list[Line]:
         ]
     for version in PLANTED:
         spanish = {"model_version": (version,), "segments.language": ("es",)}
-        lines.append(Line(f"refused in Spanish, version {version}", "refusal", "mean", spanish, _share(lambda t: t.refusal)))
+        lines.append(
+            Line(f"refused in Spanish, version {version}", "refusal", "mean", spanish, _share(lambda t: t.refusal))
+        )
     lines.append(Line("total cost in USD", "cost_usd", "total", {}, lambda truths: sum(t.cost_usd for t in truths)))
     lines.append(Line("mean tokens of an answer", "output_tokens", "mean", {}, _mean(lambda t: float(t.output_tokens))))
     return lines

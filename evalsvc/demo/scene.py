@@ -80,7 +80,9 @@ def prepare(folder: Path, end: datetime, events: int) -> Scene:
     """
     folder = folder.absolute()
     if folder.exists() and not (folder / MARK).exists():
-        raise ConfigError(f"Expected {folder} to be absent or a former demo's, but it holds something else; move it away")
+        raise ConfigError(
+            f"Expected {folder} to be absent or a former demo's, but it holds something else; move it away"
+        )
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("consumers", "data"):
         (folder / name).mkdir(parents=True)
@@ -94,7 +96,10 @@ def prepare(folder: Path, end: datetime, events: int) -> Scene:
 
 def _write_traffic(folder: Path, end: datetime, events: int) -> list[Truth]:
     truths = []
-    with gzip.open(folder / "traffic.jsonl.gz", "wb", 1) as traffic, gzip.open(folder / "truth.jsonl.gz", "wb", 1) as beside:
+    with (
+        gzip.open(folder / "traffic.jsonl.gz", "wb", 1) as traffic,
+        gzip.open(folder / "truth.jsonl.gz", "wb", 1) as beside,
+    ):
         for event, truth in generate(end, events):
             traffic.write(encode(event) + b"\n")
             beside.write(msgspec.json.encode(truth) + b"\n")

@@ -106,7 +106,13 @@ def _session(rng: random.Random, number: int, start: datetime, begin: datetime) 
 
 
 def _turn(
-    rng: random.Random, name: str, moment: datetime, language: str, plan: str, version: str, history: tuple[Message, ...]
+    rng: random.Random,
+    name: str,
+    moment: datetime,
+    language: str,
+    plan: str,
+    version: str,
+    history: tuple[Message, ...],
 ) -> tuple[Event, Truth]:
     rates, topic = PLANTED[version], rng.choice(list(TOPICS[language].values()))
     figure = rng.choice(topic.numbers)
@@ -115,7 +121,8 @@ def _turn(
     leaked = not refused and rng.random() < rates.leak
     response = rng.choice(REFUSALS[language]) if refused else _answer(rng, topic, language, figure, unsupported)
     if leaked:
-        mail = f"{rng.choice(('anna', 'juan', 'marc', 'lea'))}.{rng.choice(('berg', 'costa', 'roux'))}{rng.randrange(90)}@example.org"
+        name = f"{rng.choice(('anna', 'juan', 'marc', 'lea'))}.{rng.choice(('berg', 'costa', 'roux'))}"
+        mail = f"{name}{rng.randrange(90)}@example.org"
         response += LEAKS[language].format(mail=mail)
     tokens_in = sum(len(m.content) for m in history) // 4 + 60
     tokens_out = max(4, len(response) // 4)
@@ -140,7 +147,17 @@ def _turn(
         finish_reason="stop",
     )
     truth = Truth(
-        event.event_id, event.occurred_at, version, language, plan, refused, leaked, unsupported, latency, cost, tokens_out
+        event.event_id,
+        event.occurred_at,
+        version,
+        language,
+        plan,
+        refused,
+        leaked,
+        unsupported,
+        latency,
+        cost,
+        tokens_out,
     )
     return event, truth
 

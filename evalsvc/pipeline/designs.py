@@ -1,4 +1,4 @@
-"""Which design samples which hour: the operator's versions and, with a target per hour, those chosen from the traffic."""
+"""Which design samples which hour: the operator's versions and, with a target, those chosen from the traffic."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Designs:
     def begin(self, now: datetime) -> History:
         """Record the operator's design if it is new, and return the history.
 
-        The first version holds for all time; a later one from the next full minute on, so that a redelivered event meets
-        the version that it met before.
+        The first version holds for all time; a later one from the next full minute on, so that a redelivered event
+        meets the version that it met before.
 
         Raises:
             ConfigError: when the design changed and its version did not.
@@ -39,8 +39,9 @@ class Designs:
         known = versions.get(self.design.version)
         if known is not None and known != self.design.to_json():
             raise ConfigError(
-                f"The sampling design of {self.design.consumer!r} changed, but its version is still {self.design.version}; "
-                f"set `sampling.version: {self.design.version + 1}`, so that stored scores keep the design that took them"
+                f"The sampling design of {self.design.consumer!r} changed, but its version is still "
+                f"{self.design.version}; "
+                f"set `sampling.version: {self.design.version + 1}`, so that scores keep the design that took them"
             )
         if known is None:
             start = BEGINNING if not versions else now.replace(second=0, microsecond=0) + timedelta(minutes=1)

@@ -1,7 +1,8 @@
 """The first step of the worker: raw records in, a draft out that knows what became of each of them.
 
 Every record passes here, so its loop allocates nothing for those that the design does not take. The decision, the
-count and the place of a record are made together: nothing is counted that was not read, and nothing read goes uncounted.
+count and the place of a record are made together: nothing is counted that was not read, and nothing read goes
+uncounted.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class TimeLimits:
         """Return the error for an event whose record was not received in its range."""
         if timestamp_ms < earliest_ms:
             seconds = self.future_seconds
-            return DecodeError("future_time", f"Expected `occurred_at` at most {seconds} s after receipt, but it is later")
+            return DecodeError(
+                "future_time", f"Expected `occurred_at` at most {seconds} s after receipt, but it is later"
+            )
         return DecodeError("ancient_time", f"Expected `occurred_at` at most {self.age_days} days before receipt")
 
 

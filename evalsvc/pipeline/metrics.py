@@ -50,8 +50,14 @@ class WorkerMetrics:
         shared: dict[str, object] | None = getattr(self.registry, "evalsvc_catalogue", None)
         if shared is None:
             shared = {
-                **{n: prometheus.Counter(n, h, ("consumer", *ls), registry=self.registry) for n, (h, ls) in COUNTERS.items()},
-                **{n: prometheus.Gauge(n, h, ("consumer", *ls), registry=self.registry) for n, (h, ls) in GAUGES.items()},
+                **{
+                    n: prometheus.Counter(n, h, ("consumer", *ls), registry=self.registry)
+                    for n, (h, ls) in COUNTERS.items()
+                },
+                **{
+                    n: prometheus.Gauge(n, h, ("consumer", *ls), registry=self.registry)
+                    for n, (h, ls) in GAUGES.items()
+                },
             }
             self.registry.evalsvc_catalogue = shared  # type: ignore[attr-defined]
         self._metrics = shared

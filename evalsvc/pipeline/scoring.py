@@ -210,7 +210,9 @@ class Processor:
             elif first.digest == here.digest:
                 self._duplicate(item)
             else:
-                error = DecodeError("conflicting_duplicate", "Expected one content for an event id, but got a second one")
+                error = DecodeError(
+                    "conflicting_duplicate", "Expected one content for an event id, but got a second one"
+                )
                 self._bury(item, error, letters)
         return unique
 

@@ -65,7 +65,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     time_limits: TimeLimits = TimeLimits()
 
 
-class Stopped(Exception):  # noqa: N818
+class Stopped(Exception):
     """The worker was asked to stop while it waited for something."""
 
 
@@ -318,7 +318,7 @@ class Worker:
             log.warning("design_not_planned error=%s", error)
 
     def _leads(self) -> bool:
-        """Whether this worker chooses for its group: it owns the first partition, or the source has no numbered ones."""
+        """Whether this worker chooses for its group: it owns the first partition, or none has a number."""
         return any(partition.endswith("/0") or "/" not in partition for partition in self._owned)
 
     def _note_design(self) -> None:
@@ -356,7 +356,7 @@ class Worker:
             step()
         except Stopped:
             log.debug("step_ended")
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
+        except BaseException as error:
             self._failure.set(error)
 
     def _score_loop(self) -> None:

@@ -1,9 +1,10 @@
 """Events from Kafka topics, as a member of a consumer group (kafka-python 3).
 
-The store's ledger, not the group's committed offset, says what is done (``docs/decisions/002-ledger-and-rollups.md``): when
-a partition arrives, the reader is asked where to go on, and nothing of the partition is delivered before. Commits tell
-Kafka's own tools about the progress. kafka-python runs its rebalance listener on an event loop of its own, while the reader's
-thread waits in ``poll``; what the reader must finish before a partition leaves is run aside, so that heartbeats go on.
+The store's ledger, not the group's committed offset, says what is done
+(``docs/decisions/002-ledger-and-rollups.md``): when a partition arrives, the reader is asked where to go on, and
+nothing of the partition is delivered before. Commits tell Kafka's own tools about the progress. kafka-python runs its
+rebalance listener on an event loop of its own, while the reader's thread waits in ``poll``; what the reader must
+finish before a partition leaves is run aside, so that heartbeats go on.
 """
 
 from __future__ import annotations
@@ -338,10 +339,14 @@ def _connect(settings: KafkaSettings) -> KafkaConsumer:
             )
     except KafkaError as error:
         if refused:
-            raise SourceError(f"{where} refused the credentials; check `security` and its environment variables") from error
+            raise SourceError(
+                f"{where} refused the credentials; check `security` and its environment variables"
+            ) from error
         raise SourceUnavailable(f"No Kafka broker answers at {where} ({type(error).__name__}); is it up?") from error
     except OSError as error:
-        raise SourceError(f"Could not set up the connection to {where}: {error}; check the files in `security`") from error
+        raise SourceError(
+            f"Could not set up the connection to {where}: {error}; check the files in `security`"
+        ) from error
 
 
 @contextmanager
@@ -385,12 +390,16 @@ def _listener(notes: _Notes, consumer: KafkaConsumer, release: Callable[[], None
 
 def _name(consumer: KafkaConsumer, partition: TopicPartition) -> str:
     topic_id = consumer._cluster.topic_id(partition.topic)
-    return f"{partition.topic}:{topic_id.hex[:12]}/{partition.partition}" if topic_id else f"{partition.topic}/{partition.partition}"
+    return (
+        f"{partition.topic}:{topic_id.hex[:12]}/{partition.partition}"
+        if topic_id
+        else f"{partition.topic}/{partition.partition}"
+    )
 
 
 def _highwater(consumer: KafkaConsumer, partition: TopicPartition) -> int | None:
     try:
         end = consumer.highwater(partition)
-    except Exception:  # noqa: BLE001 - kafka-python asserts that the partition is assigned; it may just have left
+    except Exception:
         return None
     return int(end) if end is not None else None

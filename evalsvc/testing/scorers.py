@@ -18,14 +18,14 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 
 
 def standard_samples() -> list[Sample]:
-    """Return samples that have caught scorers out: empty, long, other scripts, control characters, nothing to compare."""
+    """Return samples that have caught scorers out: empty, long, other scripts, nothing to compare."""
     return [
         make_sample("plain"),
         make_sample("empty", response=""),
         make_sample("blank", response=" \n\t "),
         make_sample("bare", prompt="Hi", contexts=(), reference=None, segments={}),
         make_sample("long", response="The parcel arrives on Monday. " * 400),
-        make_sample("script", response="配送には3営業日かかります。", prompt="配送にどのくらいかかりますか？"),
+        make_sample("script", response="配送には3営業日かかります。", prompt="配送にどのくらいかかりますか"),
         make_sample("emoji", response="👩‍👩‍👧 \u200b ok \u0000 done"),
         make_sample("same", response="Three working days, or one day with express delivery."),
         make_sample("silent", latency_ms=None, input_tokens=None, output_tokens=None, cost_usd=None),

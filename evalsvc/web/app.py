@@ -1,7 +1,7 @@
 """The web application: the overview page, estimates as JSON or CSV, the workers' health, ``POST /v1/events``.
 
-Reading is open to whoever reaches the address; it is meant for loopback or a private network. Sending events can
-be given a token (:class:`evalsvc.sources.http.HttpSource`).
+Reading is open to whoever reaches the address; it is meant for loopback or a private network. Sending events
+can be given a token (:class:`evalsvc.sources.http.HttpSource`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from evalsvc.query import EstimateQuery, LabelledEstimate, estimates, to_csv_row
 from evalsvc.types import Estimate, Window, WorkerStatus
 from evalsvc.web import overview
 from evalsvc.web.page import SPANS, View, lines, render, render_error
+from evalsvc.web.wording import count
 from evalsvc.windows import parse_duration, parse_since
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class _Pages:
     def _page(self, since: str) -> str:
         if since not in SPANS:
             raise InputError(
-                f"Expected `since` to be one of {', '.join(SPANS)}, but got {since!r}; /v1/estimates takes any span"
+                f"Expected `since` to be one of {', '.join(SPANS)}, but got {since!r}; "
+                "/v1/estimates takes any span"
             )
         now = self.clock.now()
         span = Window(parse_since(since, now), now)
@@ -161,8 +163,10 @@ def describe(status: WorkerStatus) -> str:
     """Return a worker's state as half a sentence."""
     if status.waiting_for:
         return f"waiting for {status.waiting_for}"
-    counts = {"records read": status.read, "sampled": status.sampled, "scores": status.scores}
-    done = ", ".join(f"{number:,} {name}" for name, number in {**counts, "dead letters": status.dead}.items())
+    done = (
+        f"{count(status.read, 'record')} read, {status.sampled:,} sampled, {count(status.scores, 'score')}, "
+        f"{count(status.dead, 'dead letter')}"
+    )
     if not status.alive:
         return f"finished; {done}"
     return f"reading; {done}, {status.lag:,} waiting" if status.ready else "starting"
@@ -211,7 +215,7 @@ def _confidence(text: str) -> float:
 
 
 def _csv(found: Sequence[LabelledEstimate], by: Sequence[str]) -> str:
-    """Return the rows under a header that depends on the question alone, so that an empty answer has it too."""
+    """Return the rows under a header that depends on the question alone: an empty answer has it too."""
     import csv
     import io
 

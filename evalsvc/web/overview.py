@@ -1,4 +1,4 @@
-"""What the page shows, as values: every metric by application and version, over the whole span and step by step.
+"""What the page shows, as values: every metric by application and version, over the span and step by step.
 
 The store is asked once for each kind of fact, however many metrics there are.
 """
@@ -44,8 +44,8 @@ class _Batching(Protocol):
 class Snapshot:
     """A store as one request reads it: the same question is asked once, and for all metrics together.
 
-    Only what :func:`evalsvc.query.estimates` reads is remembered; everything else goes to the store as it comes.
-    Made for one request, used by one thread, and then forgotten, so that it never answers with old numbers.
+    Only what :func:`evalsvc.query.estimates` reads is remembered; all else goes to the store as it comes. Made
+    for one request, used by one thread, and then forgotten, so that it never answers with old numbers.
     """
 
     def __init__(self, store: ScoreStore) -> None:
@@ -77,7 +77,7 @@ class Snapshot:
         return cast("Sequence[tuple[int, datetime, str]]", self._known[key])
 
     def cells(self, query: CellQuery) -> Sequence[CellGroup]:
-        """Return the sums of one metric; the first question brings those of all metrics, where the store can."""
+        """Return the sums of one metric; the first question brings those of all, where the store can."""
         if not isinstance(self._store, _Batching):
             return self._store.cells(query)
         where = tuple(sorted(query.where.items()))
@@ -95,7 +95,7 @@ def snapshot(store: ScoreStore) -> ScoreStore:
 
 
 def rows(store: ScoreStore, span: Window, step_seconds: int) -> list[Row]:
-    """Return a row for every metric, consumer, application, version and scorer version with scores in the span.
+    """Return a row for every metric, scorer version, consumer, application and model version with scores.
 
     They are in the order of the page: by application, then shares, bounded and open scales, then by name.
     """

@@ -21,11 +21,11 @@ MUCH_MISSING = 0.05
 """The share of events without a score above which the page points to it."""
 
 _HOW = (
-    "<p class=how>Each figure is an <strong>estimate for all traffic</strong>, made from a random sample of it. The "
-    "range beside it is a <strong>95&nbsp;% interval</strong>: of a hundred ranges made this way, about 95 hold the "
-    "true value. Where the ranges of two versions lie apart, chance alone is an unlikely cause; where they overlap, "
-    "it may be one. <strong>Not scored</strong> is the share of sampled interactions that a metric could not judge; "
-    "they are left out, never counted as zero. In a trend the band is each step's interval, cut off where it leaves "
+    "<p class=how>Each figure is an <strong>estimate for all traffic</strong>, made from a random sample of it. "
+    "The range beside it is a <strong>95&nbsp;% interval</strong>: of a hundred ranges made this way, about 95 "
+    "hold the true value. Where the ranges of two versions lie apart, chance alone is an unlikely cause; where "
+    "they overlap, it may be one. <strong>Not scored</strong> is the share of sampled interactions that a metric "
+    "could not judge; they are left out, never counted as zero. In a trend the band is each step's interval, cut off where it leaves "
     "the chart, and a gap is a step without a number.</p>"
 )
 
@@ -71,7 +71,8 @@ def _document(head: str, main: str, foot: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>evalsvc: overview</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<style>{STYLE}</style></head><body><header><h1>Model quality in production</h1>{head}</header>"
+        f"<style>{STYLE}</style></head><body><header>"
+        f"<h1>Model quality in production</h1>{head}</header>"
         f"<main>{main}</main><footer>{foot}<p class=soft>evalsvc</p></footer></body></html>"
     )
 
@@ -86,8 +87,8 @@ def _spans(since: str) -> str:
 
 def _nothing(view: View) -> str:
     return (
-        f"<h2>No scores in the last {SPANS[view.since]}</h2><p>Send events to <code>POST /v1/events</code>, or score "
-        "a file with <code>evalsvc replay FILE</code>; then come back, or choose a longer span above.</p>"
+        f"<h2>No scores in the last {SPANS[view.since]}</h2><p>Send events to <code>POST /v1/events</code>, or "
+        "score a file with <code>evalsvc replay FILE</code>; then come back, or choose a longer span above.</p>"
     )
 
 
@@ -112,8 +113,8 @@ def _section(application: str, rows: Sequence[Row], view: View) -> str:
     )
     return (
         f"<section><h2>{escape(application)}</h2><p class=soft>{about}</p>"
-        f'<table role=table aria-label="Metrics of {escape(application)}"><thead role=rowgroup><tr role=row>{head}</tr>'
-        f"</thead>{body}</table></section>"
+        f'<table role=table aria-label="Metrics of {escape(application)}"><thead role=rowgroup><tr role=row>'
+        f"{head}</tr></thead>{body}</table></section>"
     )
 
 
@@ -124,14 +125,13 @@ def _metric(rows: Sequence[Row], since: str) -> str:
     shared = charts.axis([row.estimate for row in rows], spec.scale, figures)
     every = [step for row in rows for step in row.trend]
     steps = charts.trend_axis([row.estimate for row in rows], every, spec.scale, figures)
-    low, high = (text for _, text in (steps.marks[0], steps.marks[-1]))
-    name = (
-        f"<th role=rowheader scope=rowgroup colspan=3><strong>{escape(wording.metric_name(spec))}</strong><br>"
-        f"<small>{escape(figures.unit)} · {wording.direction(spec.scale)}</small>{_details(rows[0], since)}</th>"
-    )
+    name = escape(wording.metric_name(spec))
+    unit = f"{escape(figures.unit)} · {wording.direction(spec.scale)}"
     head = (
-        f"<tr class=metric role=row>{name}<td role=cell class=axis>{charts.scale_line(shared, figures.suffix)}</td>"
-        f"<td role=cell colspan=2></td><td role=cell class=range><small>from {low} to {high}{figures.suffix}</small></td></tr>"
+        f"<tr class=metric role=row><th role=rowheader scope=rowgroup colspan=3><strong>{name}</strong><br>"
+        f"<small>{unit}</small>{_details(rows[0], since)}</th>"
+        f"<td role=cell class=axis>{charts.scale_line(shared, figures.suffix)}</td><td role=cell colspan=2></td>"
+        f"<td role=cell><small>{_range(steps, figures)}</small></td></tr>"
     )
     body = "".join(_version(row, figures, shared, steps) for row in rows)
     return f'<tbody role=rowgroup id="{escape(_anchor(rows[0]))}">{head}{body}</tbody>'
@@ -143,7 +143,7 @@ def _version(row: Row, figures: Figures, shared: charts.Axis, steps: charts.Axis
     if estimate.value is not None:
         value = f'<data value="{estimate.value!r}">{value}</data>'
     why = f"<small>{escape(estimate.reason)}</small>" if estimate.reason else ""
-    drawn = charts.whisker(estimate, shared, figures)
+    drawn, trend = charts.whisker(estimate, shared, figures), charts.trend(row.trend, steps, figures)
     return (
         f'<tr role=row><th role=rowheader scope=row class=version data-label="Model version">'
         f"{escape(row.model_version) or wording.MISSING}</th>"
@@ -152,8 +152,12 @@ def _version(row: Row, figures: Figures, shared: charts.Axis, steps: charts.Axis
         f'<td role=cell class="wide chart">{drawn}</td>'
         f'<td role=cell class="n half" data-label="Scored">{_scored(estimate)}</td>'
         f'<td role=cell class="n half" data-label="Not scored">{_missing(estimate)}</td>'
-        f'<td role=cell class=wide data-label="Trend">{charts.trend(row.trend, steps, figures)}</td></tr>'
+        f'<td role=cell class=wide data-label="Trend, {_range(steps, figures)}">{trend}</td></tr>'
     )
+
+
+def _range(of: charts.Axis, figures: Figures) -> str:
+    return escape(f"from {of.marks[0][1]} to {of.marks[-1][1]}{figures.suffix}")
 
 
 def _details(row: Row, since: str) -> str:

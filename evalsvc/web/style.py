@@ -6,8 +6,8 @@ STYLE = """
 @media(prefers-color-scheme:dark){:root{--ink:#e6eaf1;--soft:#a3afc0;--line:#333c49;--grid:#28303b;--band:#34537f;
 --mark:#9cc4f7;--back:#13171d;--head:#1a2029;--warn:#ffb38a;--warnback:#3a2417}}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:76rem;padding:2rem 1.5rem 3rem;font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,
-"Helvetica Neue",Arial,sans-serif;color:var(--ink);background:var(--back)}
+body{margin:0 auto;max-width:76rem;padding:2rem 1.5rem 3rem;font:15px/1.5 system-ui,-apple-system,"Segoe UI",
+Roboto,"Helvetica Neue",Arial,sans-serif;color:var(--ink);background:var(--back)}
 h1{font-size:1.55rem;line-height:1.25;margin:0 0 .35rem;letter-spacing:-.01em}
 h2{font-size:1.2rem;margin:2.5rem 0 .1rem;overflow-wrap:anywhere}
 p{margin:.25rem 0;max-width:46rem}small,.soft{color:var(--soft);font-size:.85rem}
@@ -36,9 +36,11 @@ footer ul{margin:.3rem 0;padding-left:1.2rem}footer li{overflow-wrap:anywhere}
 @media(max-width:60rem){body{padding:1.2rem 1rem 2rem}table,tbody,tr,th,td{display:block}thead{display:none}
 tbody{padding:.6rem 0}th,td,.metric>*,tbody tr:last-child>*{padding:.1rem 0;max-width:none}
 tbody tr:not(.metric){display:grid;grid-template-columns:repeat(6,1fr);gap:.35rem .75rem;padding:.6rem 0}
-tbody tr:not(.metric)>*{grid-column:span 2}tbody tr:not(.metric)>.half{grid-column:span 3}tbody tr:not(.metric)+tr:not(.metric){border-top:1px dashed var(--line)}
-tr:not(.metric)>*{min-width:0}td.n{text-align:left}td.chart,td.axis{padding-left:0!important}tbody tr:not(.metric)>.wide{grid-column:1/-1}.metric td{display:none}
-.metric td.axis{display:block;margin-top:.4rem}svg{width:100%;height:auto;max-width:26rem}
-[data-label]::before{content:attr(data-label);display:block;font-size:.8rem;font-weight:400;color:var(--soft)}}
-@media print{nav,.skip{display:none}body{max-width:none;padding:0}tbody{break-inside:avoid}}
+tbody tr:not(.metric)>*{grid-column:span 2}tbody tr:not(.metric)>.half{grid-column:span 3}tbody
+tr:not(.metric)+tr:not(.metric){border-top:1px dashed var(--line)}
+tr:not(.metric)>*{min-width:0}td.n{text-align:left}td.chart,td.axis{padding-left:0!important}tbody
+tr:not(.metric)>.wide{grid-column:1/-1}.metric td{display:none} .metric
+td.axis{display:block;margin-top:.4rem}svg{width:100%;height:auto;max-width:26rem}
+[data-label]::before{content:attr(data-label);display:block;font-size:.8rem;font-weight:400;color:var(--soft)}} @media
+print{nav,.skip{display:none}body{max-width:none;padding:0}tbody{break-inside:avoid}}
 """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -27,14 +25,10 @@ from evalsvc.store import open_store
 from evalsvc.testing.clock import ManualClock
 from evalsvc.testing.sources import MemoryLog, MemorySource
 from evalsvc.web.app import create_app
-from evalsvc.web.wording import MISSING
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # Without them the browser looks for updates and reports usage; a test has no network.
-QUIET = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars --virtual-time-budget=3000"
-).split()
+QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--virtual-time-budget=3000"]
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 SCORERS = ("refusal", "introduced_pii", "latency_ms", "cost_usd", "bleu")
 DESIGN = Design(consumer="quality", rate=0.4, strata=("application", "model_version"))

@@ -31,7 +31,10 @@ def main() -> None:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     source = KafkaSource(
         KafkaSettings(
-            brokers=(given["brokers"],), topics=(given["topic"],), group=CONSUMER, session_seconds=given["session_seconds"]
+            brokers=(given["brokers"],),
+            topics=(given["topic"],),
+            group=CONSUMER,
+            session_seconds=given["session_seconds"],
         )
     )
     worker = Worker(

@@ -1,8 +1,8 @@
 """The main promise: two workers over a real topic, killed twenty times, and every count is exact.
 
-The real sets under ``../shared/data/traffic`` and ``../shared/data/faithfulness`` are produced to Kafka, with broken messages
-among them, and read by a consumer group of two processes that write over the ClickHouse bridge. What must be in the store is
-computed here from the sampling specification alone.
+The real sets under ``../shared/data/traffic`` and ``../shared/data/faithfulness`` are produced to Kafka, with broken
+messages among them, and read by a consumer group of two processes that write over the ClickHouse bridge. What must be
+in the store is computed here from the sampling specification alone.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ class Group:
     """Two worker processes."""
 
     def __init__(self, brokers: str, topic: str, store: str, logs: Path) -> None:
-        self.given = json.dumps({"brokers": brokers, "topic": topic, "store": store, "session_seconds": SESSION_SECONDS})
+        self.given = json.dumps(
+            {"brokers": brokers, "topic": topic, "store": store, "session_seconds": SESSION_SECONDS}
+        )
         self.logs = logs
         self.workers: list[subprocess.Popen[bytes]] = [self._start(), self._start()]
 
@@ -150,7 +152,9 @@ def broker() -> Iterator[KafkaBroker]:
 @pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(not DATA.is_dir(), reason="the data sets lie beside the checkout, in ../shared/data, and are absent")
+@pytest.mark.skipif(
+    not DATA.is_dir(), reason="the data sets lie beside the checkout, in ../shared/data, and are absent"
+)
 def test_killed_twenty_times_every_count_is_exact(broker: KafkaBroker, tmp_path: Path) -> None:
     made, applications, broken = messages()
     topic = create_topic(broker.bootstrap, PARTITIONS)

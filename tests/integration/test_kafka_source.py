@@ -8,14 +8,14 @@ import uuid
 from collections.abc import Sequence
 
 import pytest
-from conftest import create_topic
-from servers.kafka_broker import PASSWORD, USER, KafkaBroker
 
+from conftest import create_topic
 from evalsvc.dead_letters import KafkaDeadLetters
 from evalsvc.errors import SourceError, SourceUnavailable, TopicNotFound
 from evalsvc.sources.kafka import KafkaSecurity, KafkaSettings, KafkaSource
 from evalsvc.testing.sources import RecordingAssignment, check_source, sample_messages
 from evalsvc.types import DeadLetter
+from servers.kafka_broker import PASSWORD, USER, KafkaBroker
 
 pytestmark = pytest.mark.kafka
 
@@ -156,7 +156,7 @@ def test_a_missing_topic_is_named(kafka_broker: KafkaBroker, topic: str) -> None
 
 
 def test_no_broker_is_said_in_time() -> None:
-    with pytest.raises(SourceUnavailable, match="No Kafka broker answers at 127.0.0.1:9"):
+    with pytest.raises(SourceUnavailable, match=r"No Kafka broker answers at 127\.0\.0\.1:9"):
         KafkaSource(settings("127.0.0.1:9", "t", connect_seconds=1.5)).open(RecordingAssignment())
 
 

@@ -22,7 +22,7 @@ MADE = list(generate(END, 8000))
 
 
 def test_it_is_reproducible_and_in_order() -> None:
-    assert MADE == list(generate(END, 8000))
+    assert list(generate(END, 8000)) == MADE
     times = [event.occurred_at for event, _ in MADE]
     assert times == sorted(times)
     assert END - timedelta(days=DAYS) <= times[0]

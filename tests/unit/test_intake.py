@@ -14,14 +14,17 @@ from hypothesis import strategies as st
 from evalsvc.ledger import CHUNK, ChunkLedger
 from evalsvc.pipeline.intake import Draft, Intake, TimeLimits
 from evalsvc.protocols import Chunk
-from evalsvc.sampling import Design, Rule, Condition, Sampler
+from evalsvc.sampling import Condition, Design, Rule, Sampler
 from evalsvc.sources._record import RawRecord
 from evalsvc.sources.decode import make_skimmer
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOON_MS = int(NOON.timestamp() * 1000)
 DESIGN = Design(
-    consumer="c", rate=0.3, keep=(Rule("app", (Condition("application", "in", ("support",)),)),), strata=("model_version",)
+    consumer="c",
+    rate=0.3,
+    keep=(Rule("app", (Condition("application", "in", ("support",)),)),),
+    strata=("model_version",),
 )
 
 

@@ -89,7 +89,10 @@ def test_session_unit_takes_all_or_nothing() -> None:
 
 
 def test_session_unit_without_a_session_is_the_event() -> None:
-    by_session, by_event = Sampler(Design(consumer="c", rate=0.3, unit="session")), Sampler(Design(consumer="c", rate=0.3))
+    by_session, by_event = (
+        Sampler(Design(consumer="c", rate=0.3, unit="session")),
+        Sampler(Design(consumer="c", rate=0.3)),
+    )
     assert [by_session.select(event(i)) for i in range(500)] == [by_event.select(event(i)) for i in range(500)]
 
 

@@ -70,7 +70,7 @@ def filled(scores: Sequence[Score], specs: Sequence[ScorerSpec] = (REFUSAL, LATE
 
 
 def ordinary() -> list[Score]:
-    """Forty interactions of two versions a few hours ago, ten of them refused, and three without a latency."""
+    """Forty interactions of two versions a few hours ago: ten refused, three without a latency."""
     made = []
     for i in range(40):
         version = "v1" if i < 30 else "v2"
@@ -316,9 +316,7 @@ def test_ready_only_while_no_worker_waits(store: MemoryStore, state: dict[str, A
 
 def test_a_workers_state_is_half_a_sentence():
     state = WorkerStatus(read=1200, sampled=300, scores=900, dead=1, lag=7, ready=True, alive=True)
-    assert (
-        describe(state) == "reading; 1,200 records read, 300 sampled, 900 scores, 1 dead letters, 7 waiting"
-    )
+    assert describe(state) == "reading; 1,200 records read, 300 sampled, 900 scores, 1 dead letter, 7 waiting"
 
 
 @pytest.mark.parametrize(
