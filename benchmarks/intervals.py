@@ -68,9 +68,7 @@ class Coverage(NamedTuple):
     without_interval: float
 
 
-def cell_of(
-    stratum: str, pi: float, values: Array, n_missing: int = 0, sessions: Array | None = None
-) -> Cell:
+def cell_of(stratum: str, pi: float, values: Array, n_missing: int = 0, sessions: Array | None = None) -> Cell:
     """Return the sufficient statistics of scores in one stratum."""
     total, squares = float(values.sum()), float((values * values).sum())
     if sessions is None:
@@ -125,9 +123,7 @@ def stratified(
             if quantile:
                 unique, counts = np.unique([bin_of(v) for v in some], return_counts=True)
                 bins[f"h={h}", 1, pi] = dict(zip(unique.tolist(), counts.tolist(), strict=True))
-        values_, weights_ = (
-            (np.concatenate(chosen), np.concatenate(weights)) if chosen else (np.empty(0), np.empty(0))
-        )
+        values_, weights_ = (np.concatenate(chosen), np.concatenate(weights)) if chosen else (np.empty(0), np.empty(0))
         return Draw(cells, offered, rates, values_, weights_, bins or None)
 
     truth = float(everything.mean())
@@ -235,9 +231,7 @@ def _tail(size: int, sigma: float, rng: np.random.Generator) -> Array:
     return 800.0 * np.exp(sigma * rng.standard_normal(size))
 
 
-def _dialogues(
-    rng: np.random.Generator, count: int, share: float, spread: float, binary: bool
-) -> list[Array]:
+def _dialogues(rng: np.random.Generator, count: int, share: float, spread: float, binary: bool) -> list[Array]:
     """Return sessions of 1 to ~20 turns, whose turns share a level of their own (Beta with that spread)."""
     sizes = np.minimum(20, rng.geometric(0.25, count))
     levels = rng.beta(share * spread, (1 - share) * spread, count)
@@ -250,28 +244,19 @@ def designs() -> Iterator[Design]:
     """Yield every design of the table. Populations are drawn with a fixed seed."""
     rng = np.random.default_rng(20260301)
     b = _bernoulli
-    yield stratified(
-        "binary π .01/1, .05/.05, 2,000 events", BINARY, [(0.01, b(1800, 0.05)), (1, b(200, 0.05))]
-    )
+    yield stratified("binary π .01/1, .05/.05, 2,000 events", BINARY, [(0.01, b(1800, 0.05)), (1, b(200, 0.05))])
     yield stratified("binary π .01/1, .05/.50, 2,000", BINARY, [(0.01, b(1800, 0.05)), (1, b(200, 0.5))])
     yield stratified("binary π .01/1, .05/.50, 20,000", BINARY, [(0.01, b(18000, 0.05)), (1, b(2000, 0.5))])
     yield stratified("binary π .001/1, .05/.50, 20,000", BINARY, [(0.001, b(18000, 0.05)), (1, b(2000, 0.5))])
     three = [(0.001, b(170_000, 0.02)), (0.03, b(25_000, 0.1)), (1.0, b(5_000, 0.3))]
     yield stratified("binary π .001/.03/1, .02/.1/.3, 200,000", BINARY, three)
     yield stratified("binary one stratum π .05, .01, 1,000", BINARY, [(0.05, b(1000, 0.01))])
-    many = [
-        (0.01, b(size, share)) for size, share in zip([200] * 40, [0.02, 0.05, 0.1, 0.2] * 10, strict=True)
-    ]
+    many = [(0.01, b(size, share)) for size, share in zip([200] * 40, [0.02, 0.05, 0.1, 0.2] * 10, strict=True)]
     yield stratified("binary 40 strata of 200, π .01", BINARY, many)
-    mixed = [
-        (pi, b(300, share))
-        for pi, share in [(0.02, 0.1), (0.03, 0.05), (0.1, 0.3), (0.2, 0.05), (1, 0.2)] * 3
-    ]
+    mixed = [(pi, b(300, share)) for pi, share in [(0.02, 0.1), (0.03, 0.05), (0.1, 0.3), (0.2, 0.05), (1, 0.2)] * 3]
     yield stratified("binary 15 strata of 300, π .02 to 1", BINARY, mixed)
     yield stratified("binary, π of empty strata not known", BINARY, many[:8], rates_known=False)
-    yield stratified(
-        "binary π .02/1, 20 % not scored", BINARY, [(0.02, b(4000, 0.1)), (1, b(400, 0.4))], missing=0.2
-    )
+    yield stratified("binary π .02/1, 20 % not scored", BINARY, [(0.02, b(4000, 0.1)), (1, b(400, 0.4))], missing=0.2)
     yield crossing("segment across strata, π .02/1", BINARY, [(0.02, b(2000, 0.1)), (1, b(300, 0.4))])
     yield crossing(
         "segment across strata, π .01/.1/1, rare",
@@ -279,9 +264,7 @@ def designs() -> Iterator[Design]:
         [(0.01, b(3000, 0.02)), (0.1, b(500, 0.1)), (1, b(30, 0.5))],
     )
     yield crossing("small segment, π .01/1", BINARY, [(0.01, b(300, 0.1)), (1, b(50, 0.4))])
-    yield crossing(
-        "segment across strata, bounded", BOUNDED, [(0.02, rng.beta(8, 2, 2000)), (1, rng.beta(2, 3, 300))]
-    )
+    yield crossing("segment across strata, bounded", BOUNDED, [(0.02, rng.beta(8, 2, 2000)), (1, rng.beta(2, 3, 300))])
     for n in (15, 30, 100):
         yield stratified(f"bounded Beta(9, 1), n≈{n}", BOUNDED, [(0.02, rng.beta(9, 1, n * 50))])
         yield stratified(f"bounded Beta(.5, 5), n≈{n}", BOUNDED, [(0.02, rng.beta(0.5, 5, n * 50))])
@@ -291,19 +274,13 @@ def designs() -> Iterator[Design]:
     yield stratified("bounded π .01/1", BOUNDED, [(0.01, rng.beta(9, 1, 3000)), (1, rng.beta(2, 2, 300))])
     for n in (10, 30, 100, 300):
         floor = 0.935 if n >= 100 else 0.90
-        yield stratified(
-            f"latency, lognormal σ=1, n≈{n}", POSITIVE, [(0.02, _tail(n * 50, 1.0, rng))], floor=floor
-        )
-    yield stratified(
-        "latency π .02/1", POSITIVE, [(0.02, _tail(5000, 1.0, rng)), (1, 3 * _tail(300, 1.0, rng))]
-    )
+        yield stratified(f"latency, lognormal σ=1, n≈{n}", POSITIVE, [(0.02, _tail(n * 50, 1.0, rng))], floor=floor)
+    yield stratified("latency π .02/1", POSITIVE, [(0.02, _tail(5000, 1.0, rng)), (1, 3 * _tail(300, 1.0, rng))])
     yield sessions("sessions, binary, m≈100", BINARY, 0.1, _dialogues(rng, 1000, 0.1, 2.0, True))
     yield sessions("sessions, binary, m≈25", BINARY, 0.05, _dialogues(rng, 500, 0.2, 2.0, True))
     yield sessions("sessions, binary, rare, m≈50", BINARY, 0.05, _dialogues(rng, 1000, 0.03, 1.0, True))
     yield sessions("sessions, bounded, m≈50", BOUNDED, 0.05, _dialogues(rng, 1000, 0.8, 8.0, False))
-    yield sessions(
-        "sessions, segment, m≈50", BINARY, 0.05, _dialogues(rng, 1000, 0.1, 2.0, True), known=False
-    )
+    yield sessions("sessions, segment, m≈50", BINARY, 0.05, _dialogues(rng, 1000, 0.1, 2.0, True), known=False)
     yield stratified(
         "total, binary π .01/1, 2,000", BINARY, [(0.01, b(1800, 0.05)), (1, b(200, 0.5))], statistic="total"
     )

@@ -54,6 +54,8 @@ def up(options: argparse.Namespace) -> int:
         stack.callback(consumers.finish)
         consumers.start()
         print(f"evalsvc: the page is at {server.address}/ — Ctrl-C stops", flush=True)
+        if consumers.wait_ready(asked):
+            print("evalsvc: ready, every consumer reads", flush=True)
         asked.wait()
     return consumers.code
 
@@ -71,6 +73,16 @@ class Consumers:
         """Start every worker."""
         for thread in self._threads:
             thread.start()
+
+    def wait_ready(self, asked: threading.Event) -> bool:
+        """Wait until every worker reads or has finished; false when asked to stop, or when one failed, before."""
+        while not asked.wait(0.1):
+            if self.code != OK:
+                return False
+            alive = [w for w, thread in zip(self.workers, self._threads, strict=True) if thread.is_alive()]
+            if all(worker.status().ready for worker in alive):
+                return True
+        return False
 
     def stop(self) -> None:
         """Ask every worker to finish its batches; safe in a signal handler."""

@@ -14,7 +14,7 @@ import time
 import _setup
 import _stages
 
-SYSTEM_PACKAGES = {"java": "default-jre-headless", "mvn": "maven"}
+SYSTEM_PACKAGES = {"java": "default-jre-headless", "mvn": "maven", "chromium": "chromium"}
 
 
 def main() -> int:

@@ -90,9 +90,7 @@ def binomial_tails(successes: int, trials: int, probability: float) -> tuple[flo
     if not 0 <= successes <= trials:
         raise InputError(f"Expected 0 <= successes <= trials, but got {successes} of {trials}")
     upper = incomplete_beta(successes, trials - successes + 1, probability) if successes else 1.0
-    lower = (
-        incomplete_beta(trials - successes, successes + 1, 1.0 - probability) if successes < trials else 1.0
-    )
+    lower = incomplete_beta(trials - successes, successes + 1, 1.0 - probability) if successes < trials else 1.0
     return lower, upper
 
 
@@ -105,9 +103,7 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
         return 0.0
     if x >= 1.0:
         return 1.0
-    front = math.exp(
-        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    )
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
     if x < (a + 1.0) / (a + b + 2.0):
         return front * _beta_fraction(a, b, x) / a
     return 1.0 - front * _beta_fraction(b, a, 1.0 - x) / b
@@ -184,7 +180,7 @@ def _hill(probability: float, n: float) -> float:
         y = (((((0.4 * y + 6.3) * y + 36.0) * y + 94.5) / c - y - 3.0) / b + 1.0) * x
         y = math.expm1(a * y * y)
     else:
-        y = (
-            (1.0 / (((n + 6.0) / (n * y) - 0.089 * d - 0.822) * (n + 2.0) * 3.0) + 0.5 / (n + 4.0)) * y - 1.0
-        ) * (n + 1.0) / (n + 2.0) + 1.0 / y
+        y = ((1.0 / (((n + 6.0) / (n * y) - 0.089 * d - 0.822) * (n + 2.0) * 3.0) + 0.5 / (n + 4.0)) * y - 1.0) * (
+            n + 1.0
+        ) / (n + 2.0) + 1.0 / y
     return math.sqrt(n * abs(y))

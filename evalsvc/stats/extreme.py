@@ -29,9 +29,7 @@ def sample_extreme(
     if not known:
         return answer(layout, None, window, which, confidence, "")
     value = min(known) if which == "min" else max(known)
-    everything = (
-        all(part.fraction >= 1.0 for part in layout.parts) and not layout.unknown and not layout.n_missing
-    )
+    everything = all(part.fraction >= 1.0 for part in layout.parts) and not layout.unknown and not layout.n_missing
     reason = f"{'lower' if which == 'min' else 'higher'} scores may be among the events that were not scored"
     joined = Joined(value, value, value) if everything else Joined(value, None, None, reason)
     return answer(layout, joined, window, which, confidence, "extreme of the sample")

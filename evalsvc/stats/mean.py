@@ -202,9 +202,7 @@ def _with_unknown(layout: Layout, value: float, below: float, above: float, scal
         high = value + above if math.isfinite(above) else None
         notes = ["too few scores for the upper limit"] if high is None else []
         if layout.unknown:
-            notes.append(
-                f"{layout.unknown / total:.1%} of the events lie in strata without a score: left out"
-            )
+            notes.append(f"{layout.unknown / total:.1%} of the events lie in strata without a score: left out")
         return Joined(value, low, high, "; ".join(notes))
     for events in layout.hidden:
         share = events / (size + events)
@@ -213,9 +211,7 @@ def _with_unknown(layout: Layout, value: float, below: float, above: float, scal
     known = size / total
     low = known * max(scale.low, value - below) + (1.0 - known) * scale.low
     high = known * min(scale.high, value + above) + (1.0 - known) * scale.high
-    note = (
-        f"{1.0 - known:.1%} of the events lie in strata without a score: the interval allows them any value"
-    )
+    note = f"{1.0 - known:.1%} of the events lie in strata without a score: the interval allows them any value"
     return Joined(value, min(low, value), max(high, value), note if layout.unknown else "")
 
 

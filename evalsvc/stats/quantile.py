@@ -110,9 +110,7 @@ def estimate_quantile(
         raise InputError(f"Expected a quantile between 0 and 1, such as 0.95, but got {probability!r}")
     layout = lay_out(_cells_of(bins) if cells is None else cells, offered, rates, confidence)
     name = f"p{100 * probability:g}"
-    method = (
-        f"{'hajek' if offered is None else 'post-stratified'}, histogram 1 %, wilson by part, MOVER, inverted"
-    )
+    method = f"{'hajek' if offered is None else 'post-stratified'}, histogram 1 %, wilson by part, MOVER, inverted"
     if not any(bins.values()):
         return answer(layout, None, window, name, confidence, method)
     indices = sorted({index for counts in bins.values() for index in counts})

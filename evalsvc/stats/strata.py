@@ -142,9 +142,7 @@ def _by_level(cells: Iterable[Cell]) -> dict[int, list[Cell]]:
 
 def _crossing(cells: Sequence[Cell]) -> Part:
     size = math.fsum(cell.n / cell.pi for cell in cells)
-    variance = math.fsum(
-        (cell.cluster_n2 if cell.clusters else cell.n) * (1 - cell.pi) / cell.pi**2 for cell in cells
-    )
+    variance = math.fsum((cell.cluster_n2 if cell.clusters else cell.n) * (1 - cell.pi) / cell.pi**2 for cell in cells)
     # One unit more than was seen: of small counts, those that came out low would claim the smallest variance.
     variance += max((1 - cell.pi) / cell.pi**2 for cell in cells)
     squares = math.fsum(cell.n / cell.pi**2 for cell in cells)
@@ -162,9 +160,7 @@ def _stratum(cells: Sequence[Cell], population: int, confidence: float) -> tuple
     if scored == 0:
         # Nothing was scorable: with enough events seen they are outside the domain, with few they may be bad
         # luck.
-        share = (
-            wilson(0.0, taken / (1.0 - fraction), confidence)[1] if fraction < 1.0 and taken < SPARSE else 0.0
-        )
+        share = wilson(0.0, taken / (1.0 - fraction), confidence)[1] if fraction < 1.0 and taken < SPARSE else 0.0
         return [], population * share
     groups = [group for group in _by_level(cells).values() if any(cell.n for cell in group)]
     weight = math.fsum((cell.n + missing(cell)) / cell.pi for cell in cells)

@@ -43,18 +43,12 @@ def estimate_total(
     if offered is None:
         layout = lay_out(cells, None, rates, confidence)
         joined = _horvitz_thompson(layout, scale, confidence)
-        return answer(
-            layout, joined, window, "total", confidence, f"horvitz-thompson, {_limits_name(scale)}, poisson"
-        )
+        return answer(layout, joined, window, "total", confidence, f"horvitz-thompson, {_limits_name(scale)}, poisson")
     scale = _with_zero(scale) if any(map(missing, cells)) else scale
     filled = lay_out([_filled(cell) for cell in cells if cell.n + missing(cell)], offered, rates, confidence)
     plain = lay_out(cells, offered, rates, confidence)
     layout = plain._replace(parts=filled.parts, unknown=filled.unknown)
-    means = (
-        join(layout, [part_mean(part, scale) for part in layout.parts], scale, confidence)
-        if plain.n
-        else None
-    )
+    means = join(layout, [part_mean(part, scale) for part in layout.parts], scale, confidence) if plain.n else None
     events = layout.size + (layout.unknown if scale.bounded else 0.0)
     joined = _times(means, events) if means else None
     return answer(layout, joined, window, "total", confidence, describe(layout, scale))

@@ -82,9 +82,7 @@ def create_app(
         Route("/livez", pages.alive),
         Route("/readyz", pages.ready),
     ]
-    return Starlette(
-        routes=[*own, *routes], exception_handlers={EvalsvcError: _refuse, HTTPException: _no_such}
-    )
+    return Starlette(routes=[*own, *routes], exception_handlers={EvalsvcError: _refuse, HTTPException: _no_such})
 
 
 class _Pages:
@@ -110,8 +108,7 @@ class _Pages:
     def _page(self, since: str) -> str:
         if since not in SPANS:
             raise InputError(
-                f"Expected `since` to be one of {', '.join(SPANS)}, but got {since!r}; "
-                "/v1/estimates takes any span"
+                f"Expected `since` to be one of {', '.join(SPANS)}, but got {since!r}; /v1/estimates takes any span"
             )
         now = self.clock.now()
         span = Window(parse_since(since, now), now)
@@ -176,9 +173,7 @@ def _queries(request: Request, store: ScoreStore, clock: Clock) -> list[Estimate
     """Return a query for each metric asked for, all with the same other parameters."""
     given = request.query_params
     if unknown := sorted(set(given) - _PARAMETERS):
-        raise InputError(
-            f"Expected parameters of {', '.join(sorted(_PARAMETERS))}, but got {', '.join(unknown)}"
-        )
+        raise InputError(f"Expected parameters of {', '.join(sorted(_PARAMETERS))}, but got {', '.join(unknown)}")
     if twice := sorted(name for name in set(given) - _REPEATED if len(given.getlist(name)) > 1):
         raise InputError(f"Expected {', '.join(twice)} once, but got it several times")
     now = clock.now()

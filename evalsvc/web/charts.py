@@ -12,7 +12,7 @@ from evalsvc.web.wording import Figures, tick_text, ticks
 
 WIDTH, HEIGHT = 290, 22
 TREND_WIDTH, TREND_HEIGHT = 190, 46
-_EDGE = 16
+_EDGE = 26
 
 
 class Axis(NamedTuple):
@@ -39,9 +39,7 @@ def axis(estimates: Sequence[Estimate], scale: Scale, figures: Figures) -> Axis:
     return _round(_ends(estimates), scale, figures, about=4)
 
 
-def trend_axis(
-    estimates: Sequence[Estimate], steps: Sequence[Estimate | None], scale: Scale, figures: Figures
-) -> Axis:
+def trend_axis(estimates: Sequence[Estimate], steps: Sequence[Estimate | None], scale: Scale, figures: Figures) -> Axis:
     """Return the axis of a metric's trends: every step's number and every whole interval lie on it.
 
     The band of a step with few scores may be many times as wide as all that moves; it runs out of the chart.

@@ -36,9 +36,7 @@ class Row(NamedTuple):
 
 @runtime_checkable
 class _Batching(Protocol):
-    def cells_by_metric(
-        self, metrics: Sequence[str], query: CellQuery
-    ) -> Mapping[str, Sequence[CellGroup]]: ...
+    def cells_by_metric(self, metrics: Sequence[str], query: CellQuery) -> Mapping[str, Sequence[CellGroup]]: ...
 
 
 class Snapshot:

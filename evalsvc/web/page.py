@@ -25,8 +25,8 @@ _HOW = (
     "The range beside it is a <strong>95&nbsp;% interval</strong>: of a hundred ranges made this way, about 95 "
     "hold the true value. Where the ranges of two versions lie apart, chance alone is an unlikely cause; where "
     "they overlap, it may be one. <strong>Not scored</strong> is the share of sampled interactions that a metric "
-    "could not judge; they are left out, never counted as zero. In a trend the band is each step's interval, cut off where it leaves "
-    "the chart, and a gap is a step without a number.</p>"
+    "could not judge; they are left out, never counted as zero. In a trend the band is each step's interval, cut off "
+    "where it leaves the chart, and a gap is a step without a number.</p>"
 )
 
 

@@ -23,7 +23,7 @@ tbody{border-top:1px solid var(--line)}tbody tr:last-child>*{padding-bottom:1rem
 .metric>*{padding-top:.9rem;vertical-align:bottom}.metric strong{font-size:1.02rem}
 td.n,thead th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td small{display:block;line-height:1.25}.version{font-weight:600;overflow-wrap:anywhere;max-width:16rem}
-.value{font-size:1.15rem;font-weight:600}td.chart,td.axis{padding-left:1rem}
+.value{font-size:1.15rem;font-weight:600}
 .warn{display:inline-block;padding:0 .4rem;border-radius:.25rem;background:var(--warnback);color:var(--warn)}
 details{font-size:.85rem;color:var(--soft)}summary{cursor:pointer;width:max-content}
 details p{max-width:34rem}code{font-size:.92em;overflow-wrap:anywhere}
@@ -33,14 +33,15 @@ svg{display:block;max-width:100%}svg text{font-size:11px;fill:var(--soft);font-v
 .whisker{stroke:var(--mark);stroke-width:2;fill:none}
 footer{margin-top:3rem;border-top:1px solid var(--line)}footer h2{font-size:1rem;margin-top:1.2rem}
 footer ul{margin:.3rem 0;padding-left:1.2rem}footer li{overflow-wrap:anywhere}
-@media(max-width:60rem){body{padding:1.2rem 1rem 2rem}table,tbody,tr,th,td{display:block}thead{display:none}
-tbody{padding:.6rem 0}th,td,.metric>*,tbody tr:last-child>*{padding:.1rem 0;max-width:none}
+@media(max-width:60rem){
+body{padding:1.2rem 1rem 2rem}
+table,tbody,tr,th,td{display:block}thead,.metric td{display:none}tbody{padding:.6rem 0}
+th,td,.metric>*,tbody tr:last-child>*{padding:.1rem 0;max-width:none}td.n{text-align:left}
 tbody tr:not(.metric){display:grid;grid-template-columns:repeat(6,1fr);gap:.35rem .75rem;padding:.6rem 0}
-tbody tr:not(.metric)>*{grid-column:span 2}tbody tr:not(.metric)>.half{grid-column:span 3}tbody
-tr:not(.metric)+tr:not(.metric){border-top:1px dashed var(--line)}
-tr:not(.metric)>*{min-width:0}td.n{text-align:left}td.chart,td.axis{padding-left:0!important}tbody
-tr:not(.metric)>.wide{grid-column:1/-1}.metric td{display:none} .metric
-td.axis{display:block;margin-top:.4rem}svg{width:100%;height:auto;max-width:26rem}
-[data-label]::before{content:attr(data-label);display:block;font-size:.8rem;font-weight:400;color:var(--soft)}} @media
-print{nav,.skip{display:none}body{max-width:none;padding:0}tbody{break-inside:avoid}}
+tbody tr:not(.metric)+tr:not(.metric){border-top:1px dashed var(--line)}
+tbody tr:not(.metric)>*{grid-column:span 2;min-width:0}tbody tr:not(.metric)>.half{grid-column:span 3}
+tbody tr:not(.metric)>.wide{grid-column:1/-1}
+.metric td.axis{display:block;margin-top:.4rem}svg{width:100%;height:auto;max-width:26rem}
+[data-label]::before{content:attr(data-label);display:block;font-size:.8rem;font-weight:400;color:var(--soft)}}
+@media print{nav{display:none}body{max-width:none;padding:0}tbody{break-inside:avoid}}
 """

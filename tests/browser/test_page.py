@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
+import struct
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -28,7 +33,18 @@ from evalsvc.web.app import create_app
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # Without them the browser looks for updates and reports usage; a test has no network.
-QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--virtual-time-budget=3000"]
+QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--virtual-time-budget=3000",
+)
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 SCORERS = ("refusal", "introduced_pii", "latency_ms", "cost_usd", "bleu")
 DESIGN = Design(consumer="quality", rate=0.4, strata=("application", "model_version"))
@@ -99,8 +115,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield server.address
 
 
+Browse = Callable[..., str]
+
+
 @pytest.fixture
-def browse(tmp_path: Path) -> Callable[..., str]:
+def browse(tmp_path: Path) -> Browse:
     """`browse(url, *options)` opens a page in a browser of its own and returns what it printed."""
 
     def open_page(url: str, *options: str) -> str:
@@ -120,3 +139,91 @@ def asked(url: str) -> tuple[int, str]:
     except HTTPError as error:
         with error:
             return error.code, error.read().decode()
+
+
+def shown(figure: float, text: str) -> bool:
+    """Return whether a number is what a cell says, in per cent or per thousand where the cell does, when rounded."""
+    digits = text.replace(",", "").removesuffix("\u00a0ms")
+    factor = 100.0 if digits.endswith("%") else 1000.0 if 0 < figure < 0.001 else 1.0
+    digits = digits.removesuffix("\u00a0%")
+    decimals = len(digits.partition(".")[2])
+    return f"{figure * factor:.{decimals}f}" == digits
+
+
+def test_the_browser_shows_the_numbers_of_the_api(address: str, browse: Browse):
+    page = Table(browse(address + "/", "--dump-dom"))
+    _, body = asked(f"{address}/v1/estimates?by=application,model_version&since=14d")
+    found = {(row["metric"], row["segments"]["model_version"]): row for row in json.loads(body)["estimates"]}
+    assert len(page.rows) == len(found) == 10
+    assert [metric for metric, _ in page.rows[::2]] == [
+        "Introduced personal data",
+        "Refusals",
+        "BLEU",
+        "Cost",
+        "Latency",
+    ]
+    names = {"Introduced personal data": "introduced_pii", "Refusals": "refusal", "BLEU": "bleu"}
+    names |= {"Cost": "cost_usd", "Latency": "latency_ms"}
+    for exact, (metric, cells) in zip(page.exact, page.rows, strict=True):
+        row = found[names[metric], cells[0]]
+        assert exact == row["value"]
+        assert shown(row["value"], cells[1]), (row["value"], cells[1])
+        low, high = cells[2].split(" to ")
+        unit = "\u00a0%" if high.endswith("%") else ""
+        assert shown(row["low"], low + unit), (row["low"], low)
+        assert shown(row["high"], high), (row["high"], high)
+        assert cells[4].startswith(f"{row['n']:,} of {row['offered']:,}")
+        assert ("▲" in cells[5]) == (row["missing_share"] > 0.05) == (metric == "BLEU")
+
+
+def test_every_link_of_the_page_leads_somewhere(address: str, browse: Browse):
+    links = sorted(set(Table(browse(address + "/", "--dump-dom")).links))
+    assert len(links) == 14
+    answers = {link: asked(address + link) for link in links}
+    assert {link: code for link, (code, _) in answers.items() if code != 200} == {}
+    filtered = [json.loads(body)["estimates"] for link, (_, body) in answers.items() if "where=" in link]
+    assert len(filtered) == 5
+    assert all(len(rows) == 2 for rows in filtered)
+
+
+def test_a_refused_span_is_a_page_with_the_way_back(address: str, browse: Browse):
+    page = browse(address + "/?since=1y", "--dump-dom")
+    assert "but got '1y'" in page
+    assert Table(page).links == ["/?since=24h", "/?since=7d", "/?since=14d", "/?since=30d"]
+
+
+@pytest.mark.parametrize(("width", "scheme", "bright"), [(1280, 1, True), (1280, 0, False), (400, 1, True)])
+def test_it_is_drawn_light_dark_and_narrow(
+    address: str, browse: Browse, tmp_path: Path, width: int, scheme: int, bright: bool
+):
+    picture = tmp_path / "page.png"
+    options = (f"--window-size={width},1400", f"--blink-settings=preferredColorScheme={scheme}")
+    browse(address + "/", f"--screenshot={picture}", *options)
+    if keep := os.environ.get("EVALSVC_SCREENSHOTS"):
+        Path(keep).mkdir(parents=True, exist_ok=True)
+        shutil.copy(picture, Path(keep) / f"{width}-{'light' if bright else 'dark'}.png")
+    size, lightness = measured(picture.read_bytes())
+    assert size == (width, 1400)
+    assert (lightness > 128) == bright
+    assert picture.stat().st_size > 30_000
+
+
+def measured(png: bytes) -> tuple[tuple[int, int], float]:
+    """Return a PNG's size, and the lightness of its first pixel, which no filter of the format changes."""
+    width, height = struct.unpack(">II", png[16:24])
+    at, data = 8, b""
+    while at < len(png):
+        (length,), kind = struct.unpack(">I", png[at : at + 4]), png[at + 4 : at + 8]
+        data += png[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
+        at += length + 12
+    return (width, height), sum(zlib.decompress(data)[1:4]) / 3
+
+
+def test_nothing_is_wider_than_a_narrow_screen(address: str, browse: Browse, tmp_path: Path):
+    """The page allows no script; a copy on disk, without its headers, measures itself with one."""
+    probe = "<script>document.title='w'+document.documentElement.scrollWidth+'/'+innerWidth</script></body>"
+    copy = tmp_path / "copy.html"
+    copy.write_text(asked(address + "/")[1].replace("</body>", probe))
+    dom = browse(copy.as_uri(), "--dump-dom", "--window-size=400,900")
+    [(wide, screen)] = re.findall(r"<title>w(\d+)/(\d+)</title>", dom)
+    assert int(wide) <= int(screen) <= 500

@@ -46,9 +46,7 @@ def samples(draw: st.DrawFn) -> tuple[Scale, list[tuple[str, list[float], int]]]
         else st.floats(-1.0 if scale.low is None else scale.low, 1.0 if scale.high is None else scale.high)
     )
     names = draw(st.lists(st.sampled_from(STRATA), min_size=1, max_size=4, unique=True))
-    return scale, [
-        (name, draw(st.lists(one, min_size=1, max_size=40)), draw(st.integers(0, 5))) for name in names
-    ]
+    return scale, [(name, draw(st.lists(one, min_size=1, max_size=40)), draw(st.integers(0, 5))) for name in names]
 
 
 def offered_of(parts: list[tuple[str, list[float], int]], extra: int = 0) -> dict[tuple[str, int], int]:
@@ -70,9 +68,7 @@ def test_the_interval_holds_the_value_within_the_scale(sample, confidence, exact
     scale, parts = sample
     cells = [make(*part) for part in parts]
     offered = offered_of(parts, extra) if exact else None
-    estimate = estimate_mean(
-        cells, scale, DAY, offered=offered, rates={("y", 1): 0.001}, confidence=confidence
-    )
+    estimate = estimate_mean(cells, scale, DAY, offered=offered, rates={("y", 1): 0.001}, confidence=confidence)
     values = [value for _, some, _ in parts for value in some]
     assert min(values) - 1e-9 <= estimate.value <= max(values) + 1e-9
     if estimate.low is not None:
@@ -150,9 +146,7 @@ def test_units_of_the_scale_do_not_matter(sample, factor) -> None:
     assert other.value == pytest.approx(one.value * factor, rel=1e-6, abs=1e-6)
     # A spread that is all rounding is not the same rounding in another unit.
     if one.low is not None and other.low is not None and one.high is not None and other.high is not None:
-        assert (other.low, other.high) == pytest.approx(
-            (one.low * factor, one.high * factor), rel=1e-5, abs=1e-5
-        )
+        assert (other.low, other.high) == pytest.approx((one.low * factor, one.high * factor), rel=1e-5, abs=1e-5)
 
 
 @given(st.floats(-1e12, 1e12).filter(lambda value: abs(value) > 1e-8 or value == 0.0))
@@ -163,9 +157,7 @@ def test_a_bin_holds_its_value(value) -> None:
 
 
 @given(
-    st.dictionaries(
-        st.sampled_from(STRATA), st.lists(st.floats(0.1, 1e4), min_size=1, max_size=30), min_size=1
-    ),
+    st.dictionaries(st.sampled_from(STRATA), st.lists(st.floats(0.1, 1e4), min_size=1, max_size=30), min_size=1),
     st.sampled_from([0.05, 0.5, 0.95]),
 )
 @settings(max_examples=50)

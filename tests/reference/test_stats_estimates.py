@@ -53,9 +53,7 @@ def test_the_near_end_is_jeffreys(count: int, n: int) -> None:
     beta = stats.beta(count + 0.5, n - count + 0.5)
     wilson_low, wilson_high = wilson(count / n, n, 0.95)
     assert low == pytest.approx(min(wilson_low, beta.ppf(0.025)) if count < n / 2 else wilson_low, rel=1e-6)
-    assert high == pytest.approx(
-        max(wilson_high, beta.ppf(0.975)) if count > n / 2 else wilson_high, rel=1e-6
-    )
+    assert high == pytest.approx(max(wilson_high, beta.ppf(0.975)) if count > n / 2 else wilson_high, rel=1e-6)
 
 
 def test_one_light_stratum_is_the_textbook_t_interval() -> None:
@@ -88,9 +86,7 @@ def test_stratified_mean_with_satterthwaite() -> None:
         name: weights[name] ** 2 * (1 - values.size / n) * values.var(ddof=1) / values.size
         for name, (values, _, n) in samples.items()
     }
-    degrees = sum(variances.values()) ** 2 / sum(
-        v * v / (samples[k][0].size - 1) for k, v in variances.items()
-    )
+    degrees = sum(variances.values()) ** 2 / sum(v * v / (samples[k][0].size - 1) for k, v in variances.items())
     half = stats.t.ppf(0.975, degrees) * math.sqrt(sum(variances.values()))
     assert estimate.value == pytest.approx(sum(weights[k] * v.mean() for k, (v, _, _) in samples.items()))
     assert estimate.high - estimate.value == pytest.approx(half, rel=1e-9)
@@ -106,9 +102,7 @@ def test_two_strata_joined_by_mover() -> None:
     value = sum(w * p for w, p in zip(weights, means, strict=True))
     below = math.sqrt(sum((w * (p - x[0])) ** 2 for w, p, x in zip(weights, means, limits, strict=True)))
     above = math.sqrt(sum((w * (x[1] - p)) ** 2 for w, p, x in zip(weights, means, limits, strict=True)))
-    assert (estimate.value, estimate.low, estimate.high) == pytest.approx(
-        (value, value - below, value + above)
-    )
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((value, value - below, value + above))
 
 
 def test_linearised_variance_is_that_of_many_samples() -> None:
@@ -131,9 +125,7 @@ def test_cluster_variance_is_statsmodels() -> None:
     model = linear.OLS(values, np.ones(values.size))
     fit = model.fit(cov_type="cluster", cov_kwds={"groups": sessions, "use_t": True})
     # statsmodels multiplies by (n-1)/(n-k) as well, which is 1 for one coefficient.
-    assert moments([cell(values, 0.5, sessions=sessions)]).variance == pytest.approx(
-        fit.bse[0] ** 2, rel=1e-9
-    )
+    assert moments([cell(values, 0.5, sessions=sessions)]).variance == pytest.approx(fit.bse[0] ** 2, rel=1e-9)
 
 
 def test_a_stratum_taken_whole_has_no_doubt() -> None:
@@ -225,10 +217,7 @@ def test_totals() -> None:
     assert estimate.value == pytest.approx(1800 + 6)
     mean = estimate_mean(cells, POSITIVE, DAY, offered=offered)
     assert (estimate.low, estimate.high) == pytest.approx((mean.low * 602, mean.high * 602))
-    assert (
-        estimate_total([cell([1.0] * 4, 0.5, missing=4)], POSITIVE, DAY, offered={("all", 1): 16}).value
-        == 8.0
-    )
+    assert estimate_total([cell([1.0] * 4, 0.5, missing=4)], POSITIVE, DAY, offered={("all", 1): 16}).value == 8.0
 
 
 def test_horvitz_thompson_total() -> None:
@@ -251,9 +240,7 @@ def test_a_proportion_is_of_a_binary_metric() -> None:
 
 def test_bins() -> None:
     rng = np.random.default_rng(7)
-    values = np.concatenate(
-        [10 ** rng.uniform(-8, 9, 3000), -(10 ** rng.uniform(-8, 9, 3000)), [0.0, 1.0, -1.0]]
-    )
+    values = np.concatenate([10 ** rng.uniform(-8, 9, 3000), -(10 ** rng.uniform(-8, 9, 3000)), [0.0, 1.0, -1.0]])
     indices = [bin_of(value) for value in np.sort(values)]
     assert indices == sorted(indices)
     for value in values:

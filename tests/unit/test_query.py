@@ -155,9 +155,7 @@ def test_a_scorer_that_is_not_applied_to_a_stratum_says_nothing_of_it(world) -> 
 def test_steps_are_estimated_apart(world) -> None:
     world.scores(PRO, [1.0] * 10, 1.0, at=3600)
     world.offer(PRO, 0, 10, at=3600)
-    first, second = world.ask(
-        window=Window(NOON + timedelta(minutes=20), NOON + timedelta(hours=2)), step=3600
-    )
+    first, second = world.ask(window=Window(NOON + timedelta(minutes=20), NOON + timedelta(hours=2)), step=3600)
     assert first.estimate.window == HOUR
     assert first.estimate.offered == 600
     assert (second.estimate.value, second.estimate.offered) == (1.0, 10)
@@ -223,9 +221,7 @@ def test_nested_rates_of_a_scorer_weigh_by_its_own_pi() -> None:
 
 @pytest.mark.parametrize("metric", ["refusals", "latencyms"])
 def test_an_unknown_metric_names_its_neighbours(world, metric) -> None:
-    with pytest.raises(
-        UnknownMetric, match=r"did you mean '(refusal|latency_ms)'\? There are: latency_ms, refusal"
-    ):
+    with pytest.raises(UnknownMetric, match=r"did you mean '(refusal|latency_ms)'\? There are: latency_ms, refusal"):
         world.ask(metric)
 
 
@@ -311,9 +307,7 @@ def test_a_right_pi_is_left_alone_at_the_stated_level() -> None:
     import numpy as np
 
     taken = np.random.default_rng(11).binomial(2000, 0.03, 4000)
-    found = [
-        bool(sampling_check([row_of(2000, int(count))], {(FREE, 1): 0.03}, level=0.05)) for count in taken
-    ]
+    found = [bool(sampling_check([row_of(2000, int(count))], {(FREE, 1): 0.03}, level=0.05)) for count in taken]
     # The exact test may only be too mild: at most 5 % plus three standard errors.
     assert 0.02 < sum(found) / len(found) < 0.05 + 3 * (0.05 * 0.95 / 4000) ** 0.5
 

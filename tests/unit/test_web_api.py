@@ -82,9 +82,7 @@ def ordinary() -> list[Score]:
 
 
 def client(store: Any, workers: Sequence[Any] = (), **changes: Any) -> TestClient:
-    return TestClient(
-        create_app(store, workers, clock=ManualClock(NOW), **changes), raise_server_exceptions=False
-    )
+    return TestClient(create_app(store, workers, clock=ManualClock(NOW), **changes), raise_server_exceptions=False)
 
 
 class Reporting:
@@ -234,9 +232,7 @@ def test_an_undefined_estimate_is_null_with_a_reason():
         ({"metric": "refusal", "since": ["1h", "2h"]}, "since once"),
     ],
 )
-def test_what_cannot_be_answered_says_what_was_expected(
-    web: TestClient, parameters: dict[str, Any], said: str
-):
+def test_what_cannot_be_answered_says_what_was_expected(web: TestClient, parameters: dict[str, Any], said: str):
     assert said in refused(web, **parameters)
 
 
@@ -340,9 +336,7 @@ def test_unknown_paths_and_methods_name_those_there_are(web: TestClient):
     assert (refusal.status_code, set(refusal.headers["allow"].split(", "))) == (405, {"GET", "HEAD"})
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/?since=1y", "/v1/estimates", "/v1/metrics", "/v1/status", "/nothing"]
-)
+@pytest.mark.parametrize("path", ["/", "/?since=1y", "/v1/estimates", "/v1/metrics", "/v1/status", "/nothing"])
 def test_nothing_is_cached_sniffed_or_framed(web: TestClient, path: str):
     headers = web.get(path).headers
     assert headers["cache-control"] == "no-store"
