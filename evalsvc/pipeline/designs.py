@@ -9,7 +9,9 @@ import msgspec
 
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.protocols import ScoreStore
+from evalsvc.query import sampling_rates
 from evalsvc.sampling import Design, History, next_hour
+from evalsvc.stats import SamplingFault, sampling_check
 from evalsvc.types import Window
 
 log = logging.getLogger("evalsvc.worker")
@@ -76,6 +78,17 @@ class Designs:
         self._record(chosen, hour)
         log.info("design_chosen version=%d rate=%.6g from=%s", chosen.version, chosen.rate, hour.isoformat())
         return True
+
+    def faults(self, now: datetime) -> list[SamplingFault]:
+        """Return the strata of the last day whose taken share cannot be chance under their π: a wrong π shows here.
+
+        Designs of whole sessions are not tested: their counts vary more than independent events' would.
+        """
+        if self.design.unit == "session":
+            return []
+        span = Window(now - timedelta(days=1), now)
+        offered = self.store.offered(span, int(span.seconds), self.design.consumer)
+        return sampling_check(offered, sampling_rates(self.store, self.design.consumer, offered))
 
     def _record(self, design: Design, start: datetime) -> None:
         try:

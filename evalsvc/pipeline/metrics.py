@@ -33,6 +33,7 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "evalsvc_queue_batches": ("Batches that wait for a step.", ("step",)),
     "evalsvc_sampling_rate": ("Rate of the design in force, of strata without one of their own.", ()),
     "evalsvc_design_version": ("Version of the design in force.", ()),
+    "evalsvc_sampling_faults": ("Strata of the last day whose taken share cannot be chance under their rate.", ()),
     "evalsvc_ready": ("Whether the worker reads and writes (1) or waits (0).", ()),
     "evalsvc_engine_padding_waste_ratio": ("Share of the encoder's tokens that were padding.", ()),
 }

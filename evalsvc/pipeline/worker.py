@@ -57,6 +57,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     poll_seconds: float = 0.2
     drain_seconds: float = 20.0
     commit_seconds: float = 1.0
+    tend_seconds: float = 30.0
     max_dead_ratio: float = 0.05
     dead_window: int = 10_000
     dead_min_records: int = 1000
@@ -111,7 +112,7 @@ class Worker:
         self._counts: dict[str, int] = {}
         self._dead_window: deque[tuple[int, int]] = deque()
         self._intake: Intake | None = None
-        self._began = self._committed = self._planned = 0.0
+        self._began = self._committed = self._tended = 0.0
         self._stopped_at: float | None = None
         self._ready = self._ready_once = self._alive = False
         self._waiting_for = ""
@@ -201,14 +202,14 @@ class Worker:
     def _read_loop(self) -> None:
         self._patiently(lambda: self.source.open(self), "source")
         self._ready = self._ready_once = True
-        self._began = self._planned = self.clock.monotonic()
+        self._began = self._tended = self.clock.monotonic()
         intake = self._reading()
         while not (self._stop.is_set() or self.source.finished):
             self._failure.check()
             self._poll(intake, self.settings.poll_seconds)
             self._flush_if_due(intake)
             self._commit()
-            self._plan()
+            self._tend()
 
     def _poll(self, intake: Intake, seconds: float) -> None:
         try:
@@ -303,19 +304,23 @@ class Worker:
         self.metrics.gauge("evalsvc_queue_batches", self._to_write.qsize(), step="write")
         self.metrics.gauge("evalsvc_ready", float(self._ready and not self._waiting_for))
 
-    def _plan(self) -> None:
-        """Every half minute: choose the next hour's rate when it is this worker's turn, and learn what others chose."""
+    def _tend(self) -> None:
+        """Now and then: choose the next hour's rate and test the last day's sampling, when it is this worker's turn."""
         now = self.clock.monotonic()
-        if self._designs.design.target_per_hour is None or now - self._planned < 30:
+        if now - self._tended < self.settings.tend_seconds:
             return
-        self._planned = now
+        self._tended = now
         try:
             if self._leads():
                 self._designs.plan(self.clock.now())
+                faults = self._designs.faults(self.clock.now())
+                self.metrics.gauge("evalsvc_sampling_faults", len(faults))
+                for fault in faults:
+                    log.error("sampling_fault %s", fault)
             self._reading().select = self._designs.history().select
             self._note_design()
         except StoreUnavailable as error:
-            log.warning("design_not_planned error=%s", error)
+            log.warning("design_not_tended error=%s", error)
 
     def _leads(self) -> bool:
         """Whether this worker chooses for its group: it owns the first partition, or none has a number."""

@@ -46,6 +46,7 @@ log = logging.getLogger("evalsvc.sources")
 HttpReason = Reason | Literal["masking_failed"]
 Mask = Callable[[Event], Event]
 
+_NO_WORKER = "The worker that reads these events is starting or has stopped; nothing was accepted"
 _MAX_IN_FLIGHT_BYTES = 64 << 20
 _POLL_RECORDS, _POLL_BYTES = 2000, 8 << 20
 _PAUSED_SECONDS = 0.05
@@ -221,7 +222,7 @@ class HttpSource:
         """Refuse early what would be refused late, before its body was read."""
         wal = self._log
         if wal is None:
-            raise Refused(503, "The worker that reads these events is starting or has stopped; nothing was accepted", {"Retry-After": "5"})
+            raise Refused(503, _NO_WORKER, {"Retry-After": "5"})
         if announced_bytes > self.max_body_bytes:
             raise Refused(
                 413, f"Expected at most {self.max_body_bytes} bytes a request; send smaller batches"
@@ -237,7 +238,7 @@ class HttpSource:
         received_at = self._clock.now()
         masking = self._masking
         if masking is None:
-            raise Refused(503, "The worker that reads these events is starting or has stopped; nothing was accepted", {"Retry-After": "5"})
+            raise Refused(503, _NO_WORKER, {"Retry-After": "5"})
         self._in_flight_bytes += len(body)
         try:
             loop = asyncio.get_running_loop()

@@ -58,15 +58,11 @@ def parse_address(url: str) -> Place:
     options = dict(parse_qsl(query, keep_blank_values=True))
     unknown = sorted(set(options) - _OPTIONS)
     if unknown:
-        raise ConfigError(
-            f"Expected store options {', '.join(sorted(_OPTIONS))}, but got {', '.join(unknown)}"
-        )
+        raise ConfigError(f"Expected store options {', '.join(sorted(_OPTIONS))}, but got {', '.join(unknown)}")
     scheme, colon, rest = address.partition(":")
     database = options.get("database", DATABASE)
     if scheme in _SERVER_SCHEMES and colon:
-        return _server(
-            address, options, secure=_SERVER_SCHEMES[scheme] or options.get("secure") in ("1", "true")
-        )
+        return _server(address, options, secure=_SERVER_SCHEMES[scheme] or options.get("secure") in ("1", "true"))
     if address in ("memory:", "memory"):
         return Place("", "", 0, "", "", database, False, options)
     path = rest if scheme == "embedded" and colon else address
@@ -86,9 +82,7 @@ def _server(address: str, options: dict[str, str], *, secure: bool) -> Place:
     except ValueError as error:
         raise ConfigError(f"Expected the store's port to be a number up to 65535: {error}") from error
     if not parts.hostname:
-        raise ConfigError(
-            "Expected a host in the store's address, as in clickhouse://USER:PASSWORD@HOST:8123/evalsvc"
-        )
+        raise ConfigError("Expected a host in the store's address, as in clickhouse://USER:PASSWORD@HOST:8123/evalsvc")
     user, password = unquote(parts.username or "default"), unquote(parts.password or "")
     return Place("", parts.hostname, port, user, password, _checked(database), secure, options)
 
@@ -197,9 +191,7 @@ def _owner_store(place: Place, retention: Retention | None) -> ClickHouseStore:
         if address is None:
             raise StoreUnavailable(f"The process that served {path} is gone; start `evalsvc up` again")
         parts = urlsplit(address.url)
-        return _http_client(
-            place, str(parts.hostname), parts.port or 0, "evalsvc", address.token, place.database
-        )
+        return _http_client(place, str(parts.hostname), parts.port or 0, "evalsvc", address.token, place.database)
 
     return ClickHouseStore(Pool(connect), retention=retention)
 
@@ -218,9 +210,7 @@ def _server_store(place: Place, retention: Retention | None, *, create: bool) ->
     return ClickHouseStore(Pool(connect), margin_seconds=margin, retention=retention)
 
 
-def _http_client(
-    place: Place, host: str, port: int, user: str, password: str, database: str | None
-) -> Client:
+def _http_client(place: Place, host: str, port: int, user: str, password: str, database: str | None) -> Client:
     import clickhouse_connect
 
     options: dict[str, Any] = {}

@@ -67,9 +67,7 @@ class Bridge:
         self._server.bridge = self
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._closed = False
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="bridge", daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="bridge", daemon=True)
         self._thread.start()
         if publish:
             folder.write_address(self._path, self.url, self.token)
@@ -152,9 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         if parts.path == "/ping":
             answer = _Answer(200, b"Ok.\n", {})
         elif not self._authorised():
-            answer = _failure(
-                403, _AUTHENTICATION_FAILED, "Authentication failed: the bridge's token is wrong"
-            )
+            answer = _failure(403, _AUTHENTICATION_FAILED, "Authentication failed: the bridge's token is wrong")
         else:
             answer = self._run(dict(parse_qsl(parts.query, keep_blank_values=True)), body, fields)
         try:
@@ -183,9 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._compressed(options, result.body, headers)
 
     def _compressed(self, options: Mapping[str, str], body: bytes, headers: dict[str, str]) -> _Answer:
-        wanted = (
-            self.headers.get("Accept-Encoding", "") if options.get("enable_http_compression") == "1" else ""
-        )
+        wanted = self.headers.get("Accept-Encoding", "") if options.get("enable_http_compression") == "1" else ""
         encoding = pick_encoding(wanted)
         if body and encoding:
             headers["Content-Encoding"] = encoding
@@ -218,9 +212,7 @@ def run_statement(engine: Engine, options: Mapping[str, str], body: bytes) -> Re
     """
     parameters = {name[6:]: value for name, value in options.items() if name.startswith("param_")}
     database = options.get("database", "")
-    settings = {
-        name: value for name, value in options.items() if name not in TRANSPORT and name[:6] != "param_"
-    }
+    settings = {name: value for name, value in options.items() if name not in TRANSPORT and name[:6] != "param_"}
     statement, data = _split(options.get("query", ""), body)
     with engine.session(database, settings) as session:
         insert = _INSERT.fullmatch(statement)

@@ -8,7 +8,7 @@ exact.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import groupby
@@ -20,10 +20,11 @@ from evalsvc.errors import SchemaError
 from evalsvc.protocols import CellGroup, CellQuery, HistogramGroup, Offered
 from evalsvc.store import migrate, queries
 from evalsvc.store.columns import (
+    Mark,
     dead_letter_table,
     event_table,
     ledger_table,
-    mark_table,
+    mark_values,
     score_table,
     scorer_table,
 )
@@ -116,7 +117,7 @@ class ClickHouseStore:
         if batch.scores:
             table, marks = score_table(batch.scores)
             self._insert("scores", table, _RAW_INSERT)
-            self._insert("marks", mark_table(marks))
+            self._mark(marks)
         if batch.dead_letters:
             self._insert("dead_letters", dead_letter_table(batch.dead_letters))
         if batch.ledger:
@@ -125,6 +126,13 @@ class ClickHouseStore:
     def _insert(self, table: str, rows: pa.Table, settings: Mapping[str, str] = SETTINGS) -> None:
         with self._pool.client() as client:
             client.insert_arrow(table, rows, settings=dict(settings))
+
+    def _mark(self, marks: Iterable[Mark]) -> None:
+        settings = ", ".join(f"{name} = {value}" for name, value in SETTINGS.items())
+        with self._pool.client() as client:
+            client.command(
+                f"INSERT INTO marks (metric, consumer, hour) SETTINGS {settings} VALUES {mark_values(marks)}"  # noqa: S608
+            )
 
     # What was read and what was offered.
 
@@ -206,9 +214,7 @@ class ClickHouseStore:
             statement = queries.cells_statement(metrics, query, self._plan(metrics, steps, raw))
         found: dict[str, list[CellGroup]] = {metric: [] for metric in metrics}
         for metric, window, consumer, key, version, signature, rows in self._groups(query, steps, statement):
-            found[metric].append(
-                CellGroup(window, consumer, key, version, signature, [_cell(row) for row in rows])
-            )
+            found[metric].append(CellGroup(window, consumer, key, version, signature, [_cell(row) for row in rows]))
         return found
 
     def histograms(self, query: CellQuery, *, raw: bool = False) -> Sequence[HistogramGroup]:
@@ -276,9 +282,7 @@ class ClickHouseStore:
     def record_scorers(self, specs: Sequence[ScorerSpec]) -> None:
         """Remember what these scorers mean; the last description of a version stays."""
         held = set(self.metrics())
-        fresh = list(
-            {(spec.metric, spec.version, spec.signature): spec for spec in specs if spec not in held}.values()
-        )
+        fresh = list({(spec.metric, spec.version, spec.signature): spec for spec in specs if spec not in held}.values())
         if fresh:
             self._insert("scorers", scorer_table(fresh))
 

@@ -115,9 +115,7 @@ def translated() -> Iterator[None]:
     except ClickHouseError as error:
         raise as_store_error(error) from error
     except OSError as error:
-        raise StoreUnavailable(
-            f"The store cannot be reached or written: {error.strerror or error}"
-        ) from error
+        raise StoreUnavailable(f"The store cannot be reached or written: {error.strerror or error}") from error
 
 
 def as_store_error(error: Exception) -> StoreError:
@@ -133,13 +131,9 @@ def as_store_error(error: Exception) -> StoreError:
     if code in _SCHEMA:
         return SchemaError(f"The store lacks a {_SCHEMA[code]}: run `evalsvc migrate` ({text})")
     if code in _REFUSED:
-        return StoreError(
-            f"The store refuses this user: check user, password and grants in `store:` ({text})"
-        )
+        return StoreError(f"The store refuses this user: check user, password and grants in `store:` ({text})")
     if isinstance(error, (OperationalError, StreamFailureError)) and not code:
-        return StoreUnavailable(
-            f"The store does not answer: is it running, and is its address right? ({text})"
-        )
+        return StoreUnavailable(f"The store does not answer: is it running, and is its address right? ({text})")
     return StoreError(f"The store refused a statement: {text}")
 
 

@@ -126,9 +126,7 @@ class Session:
 
     def _set(self, name: str, value: str) -> None:
         if not _NAME.fullmatch(name):
-            raise EngineFailure(
-                f"Code: {_BAD_NAME}. DB::Exception: Expected a setting's name. (BAD_ARGUMENTS)"
-            )
+            raise EngineFailure(f"Code: {_BAD_NAME}. DB::Exception: Expected a setting's name. (BAD_ARGUMENTS)")
         self.query(f"SET {name} = {value}", "TabSeparated", {})
 
     def query(self, statement: str, form: str, parameters: Mapping[str, str]) -> tuple[bytes, int]:

@@ -133,11 +133,7 @@ class MemoryStore:
                 dict(zip(query.by, key[2], strict=True)),
                 key[3],
                 key[4],
-                {
-                    cell: counted
-                    for cell, scores in sorted(members.items())
-                    if (counted := _histogram(scores))
-                },
+                {cell: counted for cell, scores in sorted(members.items()) if (counted := _histogram(scores))},
                 sum(score.status != "ok" for scores in members.values() for score in scores),
             )
             for key, members in sorted(self._grouped(query, steps).items())

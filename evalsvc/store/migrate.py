@@ -148,7 +148,5 @@ def overdue_retention(client: Client, retention: Retention) -> list[str]:
 def _applied(client: Client) -> dict[int, tuple[str, str]]:
     if not client.command("EXISTS TABLE migrations"):
         return {}
-    rows = client.query(
-        "SELECT version, checksum, release FROM migrations ORDER BY version, applied_at"
-    ).result_rows
+    rows = client.query("SELECT version, checksum, release FROM migrations ORDER BY version, applied_at").result_rows
     return {version: (checksum, release) for version, checksum, release in rows}

@@ -144,9 +144,7 @@ def dirty_statement(
     return Statement(sql, parameters)
 
 
-def settle_statement(
-    metrics: Sequence[str], consumer: str, seconds: Collection[int], version: int
-) -> Statement:
+def settle_statement(metrics: Sequence[str], consumer: str, seconds: Collection[int], version: int) -> Statement:
     """Return the recomputation of hours of a consumer's metrics: a row a bucket, even an empty one."""
     hours, columns = _hour_list(seconds), (*SUMS, *HISTOGRAM)
     arrays = ", ".join(f"groupArrayIf({name}, seed = 0)" for name in ("cell", *columns))
@@ -222,9 +220,7 @@ class _Scope:
 
     def keys(self, rolled: bool) -> list[str]:
         """Return the query's groups as ``key_0`` and so on."""
-        return [
-            f"{self.expression(name, rolled)} AS key_{place}" for place, name in enumerate(self._query.by)
-        ]
+        return [f"{self.expression(name, rolled)} AS key_{place}" for place, name in enumerate(self._query.by)]
 
     def conditions(self, rolled: bool) -> list[str]:
         """Return what rows must meet."""

@@ -81,9 +81,7 @@ TABLES: dict[str, Table] = {
         "metric, application, toStartOfHour(occurred_at), consumer, event_id, scorer_version, signature",
         partition="toYYYYMM(occurred_at)",
     ),
-    "marks": Table(
-        {"metric": TEXT, "consumer": TEXT, "hour": SECONDS, "marked_at": MOMENT}, "metric, consumer, hour"
-    ),
+    "marks": Table({"metric": TEXT, "consumer": TEXT, "hour": SECONDS, "marked_at": MOMENT}, "metric, consumer, hour"),
     "rollup": Table(
         {
             "metric": TEXT,

@@ -113,8 +113,7 @@ def check_names(query: CellQuery) -> None:
     for name in (*query.by, *query.where):
         if name not in COLUMNS and not (name.startswith(SEGMENT) and len(name) > len(SEGMENT)):
             raise InputError(
-                f"Expected `by` and `where` to name one of {', '.join(COLUMNS)} or segments.NAME, "
-                f"but got {name!r}"
+                f"Expected `by` and `where` to name one of {', '.join(COLUMNS)} or segments.NAME, but got {name!r}"
             )
     if len(set(query.by)) != len(query.by):
         raise InputError(f"Expected `by` to name a column once, but got {', '.join(query.by)}")

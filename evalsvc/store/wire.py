@@ -105,9 +105,7 @@ def decompress(data: bytes, encoding: str) -> bytes:
     if not encoding or encoding == "identity":
         return data
     if encoding not in _DECOMPRESSORS:
-        raise BodyError(
-            f"expected Content-Encoding {', '.join(sorted(_DECOMPRESSORS))}, but got {encoding[:20]!r}"
-        )
+        raise BodyError(f"expected Content-Encoding {', '.join(sorted(_DECOMPRESSORS))}, but got {encoding[:20]!r}")
     try:
         return _DECOMPRESSORS[encoding](data)
     except (RuntimeError, ValueError, OSError, EOFError, zlib.error) as error:

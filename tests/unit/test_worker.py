@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalsvc.errors import ConfigError, SourceUnavailable, StoreUnavailable, TooManyDeadLetters
-from evalsvc.pipeline import ScorerEntry, TimeLimits, Worker, WorkerSettings
+from evalsvc.pipeline import Designs, ScorerEntry, TimeLimits, Worker, WorkerSettings
 from evalsvc.pipeline.scoring import score_all
 from evalsvc.privacy import Masker, MaskingPolicy
 from evalsvc.protocols import CellQuery
@@ -370,6 +370,36 @@ def test_a_new_version_holds_from_the_next_minute_only() -> None:
     status = worker(log, store, design=doubled).run()
     ids = {f"e{1000 + i}" for i in range(300)}
     assert status.sampled == sum(draw("c", i) < 0.3 * SPAN for i in ids)
+
+
+def test_a_wrong_pi_shows() -> None:
+    class Lying(MemoryStore):
+        """Remembers another rate than the one that the worker samples with, as a hand in the database would."""
+
+        def designs(self, consumer: str) -> Any:
+            found = super().designs(consumer)
+            return (
+                [(v, since, text.replace('"rate":0.3', '"rate":0.1')) for v, since, text in found]
+                if self.lie
+                else found
+            )
+
+        lie = False
+
+    store, log = Lying(), filled(3000)
+    worker(log, store).run()
+    assert Designs(store, DESIGN).faults(NOW + timedelta(minutes=1)) == []
+    store.lie = True
+    (fault,) = Designs(store, DESIGN).faults(NOW + timedelta(minutes=1))
+    assert (fault.offered, fault.taken, fault.pi) == (3000, len(taken(3000)), 0.1)
+
+
+def test_the_worker_says_so_while_it_runs() -> None:
+    log, store = filled(200), MemoryStore()
+    tending = WorkerSettings(max_batch=7, flush_seconds=0.02, poll_seconds=0.01, tend_seconds=0.0)
+    run = worker(log, store, settings=tending)
+    run.run()
+    assert run.metrics.registry.get_sample_value("evalsvc_sampling_faults", {"consumer": "c"}) == 0.0
 
 
 def test_filtered_events_are_not_offered() -> None:
