@@ -115,18 +115,14 @@ def _separation(records: Sequence[dict[str, Any]]) -> list[Row]:
     answers = encoder.encode([r["response"] for r in records])
     signs: dict[str, list[float]] = {
         "context_support": [getattr(outcome, "value", 0.0) for outcome in outcomes],
-        "context_support, least sentence": [
-            float(getattr(o, "detail", {}).get("min", 0.0)) for o in outcomes
-        ],
+        "context_support, least sentence": [float(getattr(o, "detail", {}).get("min", 0.0)) for o in outcomes],
         "4-gram overlap alone": [coverage(r["response"], set(grams(r["context"]))) for r in records],
         "cosine of whole texts alone": [float(a @ c) for a, c in zip(answers, whole, strict=True)],
         "shorter response": [-float(len(r["response"])) for r in records],
     }
     labels = [int(records[index]["label"]) for index in kept]
     groups = [str(records[index]["group"]) for index in kept]
-    return [
-        _auroc_row(name, [values[index] for index in kept], labels, groups) for name, values in signs.items()
-    ]
+    return [_auroc_row(name, [values[index] for index in kept], labels, groups) for name, values in signs.items()]
 
 
 def _auroc_row(name: str, values: Sequence[float], labels: Sequence[int], groups: Sequence[str]) -> Row:

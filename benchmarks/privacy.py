@@ -58,18 +58,14 @@ def events(count: int) -> list[Event]:
     found = []
     for number in range(count):
         contact = (
-            f" Write to user{number}@example.org or call +41 44 668 {number % 90 + 10} 00."
-            if number % 4 == 0
-            else ""
+            f" Write to user{number}@example.org or call +41 44 668 {number % 90 + 10} 00." if number % 4 == 0 else ""
         )
         found.append(
             Event(
                 event_id=f"e{number}",
                 occurred_at=datetime(2025, 1, 1, tzinfo=UTC),
                 application="support",
-                prompt=(
-                    Message("user", f"Where is my card? I ordered it {number % 9 + 2} days ago.{contact}"),
-                ),
+                prompt=(Message("user", f"Where is my card? I ordered it {number % 9 + 2} days ago.{contact}"),),
                 response=PROSE + contact,
                 contexts=(PROSE, PROSE),
                 segments={"plan": "pro", "language": "en"},
@@ -124,16 +120,12 @@ def speed(quick: bool) -> Iterator[Row]:
     for event in batch:
         masker.mask_event(event)
     elapsed = time.thread_time() - start
-    size = sum(
-        len(event.prompt_text) + len(event.response) + sum(map(len, event.contexts)) for event in batch
-    )
+    size = sum(len(event.prompt_text) + len(event.response) + sum(map(len, event.contexts)) for event in batch)
     what = f"mask an event of {size // len(batch):,} characters"
     yield Row("privacy", what, elapsed / len(batch) * 1e6, "µs", target="≤ 300 µs")
 
 
-def _beside(
-    what: str, texts: list[str], recognisers: Recognisers, peer: Callable[[str], int], rounds: int
-) -> Row:
+def _beside(what: str, texts: list[str], recognisers: Recognisers, peer: Callable[[str], int], rounds: int) -> Row:
     timed = paired_seconds(
         lambda: [recognisers.find(text) for text in texts], lambda: [peer(text) for text in texts], rounds
     )

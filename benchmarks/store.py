@@ -149,9 +149,7 @@ def _reading(store: ClickHouseStore, rows: int) -> list[Row]:
     for what, ours, peer in questions:
         mine, theirs = _median(ours, 7), _median(peer, 3)
         name = "the same from raw rows (FINAL)"
-        found.append(
-            Row("store", f"{what}, {size}", 1000 * mine, "ms", name, 1000 * theirs, theirs / mine, "< 200 ms")
-        )
+        found.append(Row("store", f"{what}, {size}", 1000 * mine, "ms", name, 1000 * theirs, theirs / mine, "< 200 ms"))
     clustered = by_version._replace(clusters=True)
     found.append(
         Row(

@@ -108,9 +108,7 @@ def measure(metric: str, length: int, steady: bool, rounds: int, count: int) -> 
     def ours() -> object:
         return _values(scorer if steady else _loaded(scorer_class), ours_next)
 
-    timing = paired_seconds(
-        ours, lambda: [peer(*pair) for pair in next(theirs_next)], rounds, clock=process_time
-    )
+    timing = paired_seconds(ours, lambda: [peer(*pair) for pair in next(theirs_next)], rounds, clock=process_time)
     state = "steady" if steady else "first sight"
     return Row(
         benchmark="text metrics",

@@ -243,6 +243,10 @@ class ScoreStore(Sink, Protocol):
         """Return what was offered and taken by window and stratum, exactly, however often it was delivered."""
         ...
 
+    def settle(self, limit: int | None = None) -> int:
+        """Bring rollups up to date ahead of readers, at most so many buckets; return how many were recomputed."""
+        ...
+
     def outcomes(self, consumer: str | None = None) -> Mapping[LedgerOutcome, int]:
         """Return what became of every record ever read, exactly; an outcome that never was has no entry."""
         ...

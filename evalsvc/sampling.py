@@ -24,6 +24,7 @@ from evalsvc.errors import InputError
 
 SPAN = 1 << 64
 MAX_STRATA = 1000
+MAX_VERSION = 400
 OTHER = "(other)"
 
 TEXT_FIELDS = frozenset({"application", "model", "model_version", "kind", "finish_reason", "session_id", "user_id"})
@@ -126,6 +127,8 @@ class Design(msgspec.Struct, frozen=True, omit_defaults=True):
         for entry in self.rates:
             if unknown := set(entry.match) - set(self.strata):
                 raise InputError(f"Expected `rates` to match fields of `strata`, but got {sorted(unknown)}")
+        if not (1 <= self.version <= MAX_VERSION or 10**7 < self.version < 2**32):
+            raise InputError(f"Expected `version` from 1 to {MAX_VERSION}, but got {self.version}")
         if self.target_per_hour is not None and self.target_per_hour < 1:
             raise InputError(f"Expected `target_per_hour` of 1 or more, but got {self.target_per_hour}")
 

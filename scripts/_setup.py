@@ -59,9 +59,7 @@ def run(*command: object, env: Mapping[str, str] | None = None) -> None:
     done = subprocess.run([str(part) for part in command], cwd=ROOT, env=env, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         line = " ".join(str(part) for part in command)
-        raise fail(
-            f"this command ended with code {done.returncode}; run it by itself to see why:\n    {line}"
-        )
+        raise fail(f"this command ended with code {done.returncode}; run it by itself to see why:\n    {line}")
 
 
 def fingerprint() -> str:
@@ -132,9 +130,7 @@ def index_settings() -> dict[str, str]:
 
 def make_bare_environment() -> None:
     """Makes `.venv` with a Python and nothing else; an environment whose Python does not run is made anew."""
-    if ENVIRONMENT.exists() and not runs(
-        PYTHON, "-c", f"import sys; sys.exit(sys.version != {sys.version!r})"
-    ):
+    if ENVIRONMENT.exists() and not runs(PYTHON, "-c", f"import sys; sys.exit(sys.version != {sys.version!r})"):
         say("the .venv here was made by another Python, or only half: making it anew")
         shutil.rmtree(ENVIRONMENT)
     if not PYTHON.exists():

@@ -12,9 +12,7 @@ from pathlib import Path
 
 from _setup import ENVIRONMENT, ROOT
 
-_CLOSING_LINE = re.compile(
-    r"^=*\s*(?P<counts>.*\b(?:passed|failed|error|skipped|no tests ran).*? in [\d.]+s.*?)\s*=*$"
-)
+_CLOSING_LINE = re.compile(r"^=*\s*(?P<counts>.*\b(?:passed|failed|error|skipped|no tests ran).*? in [\d.]+s.*?)\s*=*$")
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,7 @@ class Document:
             return cls(shown, path.read_bytes(), syntax_only=syntax_only)
         except OSError as error:
             document = cls(shown, b"{}", syntax_only=True)
-            document.report_at(
-                1, 1, f"cannot be read: {error.strerror or error}", "check the path and its permissions"
-            )
+            document.report_at(1, 1, f"cannot be read: {error.strerror or error}", "check the path and its permissions")
             return document
 
     def report_at(self, line: int, column: int, message: str, hint: str = "") -> None:
@@ -76,9 +74,7 @@ class Document:
             self.report_at(*place, f"is not YAML: {message}", _syntax_hint(message))
         except yaml.reader.ReaderError as error:
             before = text.decode("utf-8-sig")[: error.position]
-            self.report_at(
-                before.count("\n") + 1, error.position - before.rfind("\n"), "holds a control character"
-            )
+            self.report_at(before.count("\n") + 1, error.position - before.rfind("\n"), "holds a control character")
         except RecursionError:
             self.report_at(1, 1, "is nested too deeply", "write it flat")
         else:
@@ -93,9 +89,7 @@ class Document:
         while waiting:
             node, seen = waiting.pop(), seen + 1
             if seen > MAX_VALUES:
-                self.report(
-                    root, f"holds more than {MAX_VALUES} values, aliases counted", "write it without aliases"
-                )
+                self.report(root, f"holds more than {MAX_VALUES} values, aliases counted", "write it without aliases")
                 return False
             if node.tag not in (_SCALARS if isinstance(node, yaml.ScalarNode) else _COLLECTIONS):
                 self.report(node, f"the tag `{node.tag}` is not allowed", "write a plain value")

@@ -117,9 +117,7 @@ class Value:
     def flag(self, default: bool = False) -> bool:
         """Return true or false."""
         truth = (
-            None
-            if self._quoted or not isinstance(self.node, yaml.ScalarNode)
-            else _TRUTHS.get(self.node.value.lower())
+            None if self._quoted or not isinstance(self.node, yaml.ScalarNode) else _TRUTHS.get(self.node.value.lower())
         )
         if truth is None:
             self.expected("true or false")
@@ -128,9 +126,7 @@ class Value:
     def items(self) -> list[Value]:
         """Return the values of a list."""
         if not isinstance(self.node, yaml.SequenceNode):
-            self.expected(
-                "a list", "" if self.is_null else "write [a, b], or a line each that starts with `- `"
-            )
+            self.expected("a list", "" if self.is_null else "write [a, b], or a line each that starts with `- `")
             return []
         return [Value(self.document, node, f"{self.name}[{i}]") for i, node in enumerate(self.node.value)]
 
@@ -232,11 +228,7 @@ class Section:
         """Report the keys that nobody asked for."""
         for key in self._values:
             if key not in self._asked:
-                hint = (
-                    "merge keys are not read; write the keys out"
-                    if key == "<<"
-                    else did_you_mean(key, self._asked)
-                )
+                hint = "merge keys are not read; write the keys out" if key == "<<" else did_you_mean(key, self._asked)
                 self.key_problem(key, f"unknown key `{key}`{self._within}", hint)
 
     @property
@@ -247,12 +239,6 @@ class Section:
 def _range_text(what: str, above: float, low: float, high: float) -> str:
     if low > -math.inf and high < math.inf:
         return f"{what} from {low:.12g} to {high:.12g}"
-    parts = (
-        [f"above {above:.12g}"]
-        if above > -math.inf
-        else [f"of {low:.12g} or more"]
-        if low > -math.inf
-        else []
-    )
+    parts = [f"above {above:.12g}"] if above > -math.inf else [f"of {low:.12g} or more"] if low > -math.inf else []
     parts += [f"at most {high:.12g}"] if high < math.inf else []
     return f"{what} {' and '.join(parts)}".rstrip()

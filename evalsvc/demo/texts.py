@@ -19,7 +19,11 @@ class Topic(NamedTuple):
 TOPICS: dict[str, dict[str, Topic]] = {
     "en": {
         "delivery": Topic(
-            ("How long does delivery take?", "When will my parcel arrive?", "I ordered last week, where is my package?"),
+            (
+                "How long does delivery take?",
+                "When will my parcel arrive?",
+                "I ordered last week, where is my package?",
+            ),
             "Standard delivery takes {n} working days after the order is confirmed.",
             "Express orders that are placed before noon arrive on the next working day.",
             "Standard delivery takes {n} working days once your order is confirmed. Express orders placed before noon arrive the next working day.",
@@ -43,7 +47,11 @@ TOPICS: dict[str, dict[str, Topic]] = {
             (3, 5, 7),
         ),
         "warranty": Topic(
-            ("Is the blender still under warranty?", "How long is the warranty?", "My kettle broke, can you repair it?"),
+            (
+                "Is the blender still under warranty?",
+                "How long is the warranty?",
+                "My kettle broke, can you repair it?",
+            ),
             "All kitchen appliances come with a warranty of {n} years from the date of purchase.",
             "Damage by water or by falls is not covered by the warranty.",
             "Kitchen appliances have a warranty of {n} years from the date of purchase. Damage by water or by falls is not covered.",
@@ -69,7 +77,11 @@ TOPICS: dict[str, dict[str, Topic]] = {
             (14, 30, 60),
         ),
         "billing": Topic(
-            ("Warum wurde zweimal abgebucht?", "Meine Rechnung stimmt nicht.", "Ich sehe zwei Zahlungen auf der Karte."),
+            (
+                "Warum wurde zweimal abgebucht?",
+                "Meine Rechnung stimmt nicht.",
+                "Ich sehe zwei Zahlungen auf der Karte.",
+            ),
             "Eine zweite Abbuchung ist meist eine Reservierung, die die Bank innerhalb von {n} Tagen aufhebt.",
             "Rechnungen finden Sie im Kundenkonto unter Bestellungen.",
             "Die zweite Abbuchung ist meist eine Reservierung, die Ihre Bank innerhalb von {n} Tagen aufhebt. Die Rechnung finden Sie im Kundenkonto unter Bestellungen.",
@@ -116,17 +128,35 @@ TOPICS: dict[str, dict[str, Topic]] = {
 }
 
 INVENTED: dict[str, tuple[str, ...]] = {
-    "en": ("We also send every customer a free gift card of 25 euros.", "Our shop in Lisbon is open on Sundays until ten."),
-    "de": ("Außerdem erhalten alle Kunden einen Gutschein über 25 Euro.", "Unser Laden in Lissabon hat sonntags bis zehn geöffnet."),
-    "es": ("Además, cada cliente recibe una tarjeta regalo de 25 euros.", "Nuestra tienda de Lisboa abre los domingos hasta las diez."),
-    "fr": ("De plus, chaque client reçoit une carte cadeau de 25 euros.", "Notre boutique de Lisbonne est ouverte le dimanche jusqu'à dix heures."),
+    "en": (
+        "We also send every customer a free gift card of 25 euros.",
+        "Our shop in Lisbon is open on Sundays until ten.",
+    ),
+    "de": (
+        "Außerdem erhalten alle Kunden einen Gutschein über 25 Euro.",
+        "Unser Laden in Lissabon hat sonntags bis zehn geöffnet.",
+    ),
+    "es": (
+        "Además, cada cliente recibe una tarjeta regalo de 25 euros.",
+        "Nuestra tienda de Lisboa abre los domingos hasta las diez.",
+    ),
+    "fr": (
+        "De plus, chaque client reçoit une carte cadeau de 25 euros.",
+        "Notre boutique de Lisbonne est ouverte le dimanche jusqu'à dix heures.",
+    ),
 }
 
 REFUSALS: dict[str, tuple[str, ...]] = {
     "en": ("I'm sorry, but I can't help with that.", "I'm sorry, but I cannot assist with this request."),
-    "de": ("Es tut mir leid, aber dabei kann ich nicht helfen.", "Es tut mir leid, aber ich kann diese Anfrage nicht beantworten."),
+    "de": (
+        "Es tut mir leid, aber dabei kann ich nicht helfen.",
+        "Es tut mir leid, aber ich kann diese Anfrage nicht beantworten.",
+    ),
     "es": ("Lo siento, pero no puedo ayudarte con eso.", "Lo siento, pero no puedo responder a esta solicitud."),
-    "fr": ("Je suis désolé, mais je ne peux pas vous aider avec cela.", "Je suis désolé, mais je ne peux pas répondre à cette demande."),
+    "fr": (
+        "Je suis désolé, mais je ne peux pas vous aider avec cela.",
+        "Je suis désolé, mais je ne peux pas répondre à cette demande.",
+    ),
 }
 
 LEAKS: dict[str, str] = {

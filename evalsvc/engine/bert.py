@@ -58,9 +58,7 @@ class PackedBert:
         types = self._weights["embeddings.token_type_embeddings.weight"][0]
         self._positions = self._weights["embeddings.position_embeddings.weight"] + types
         self._norm = self._pair("embeddings.LayerNorm")
-        self._layers = [
-            self._layer(f"encoder.layer.{index}") for index in range(int(config["num_hidden_layers"]))
-        ]
+        self._layers = [self._layer(f"encoder.layer.{index}") for index in range(int(config["num_hidden_layers"]))]
         del self._weights
 
     @property
@@ -85,9 +83,7 @@ class PackedBert:
         places = self._on_device([place for length in lengths for place in range(length)])
         hidden = functional.embedding(ids, self._words) + functional.embedding(places, self._positions)
         hidden = functional.layer_norm(hidden, (self._width,), *self._norm, self._epsilon)
-        attention = (
-            self._masked_attention(lengths, places) if self._padded else self._grouped_attention(lengths)
-        )
+        attention = self._masked_attention(lengths, places) if self._padded else self._grouped_attention(lengths)
         for layer in self._layers:
             hidden = self._forward(hidden, layer, attention)
         pooled = torch.segment_reduce(hidden.float(), "mean", lengths=self._on_device(lengths), unsafe=True)
@@ -132,9 +128,7 @@ class PackedBert:
 
         count, longest = len(lengths), max(lengths)
         sizes = self._on_device(lengths)
-        rows = torch.repeat_interleave(
-            torch.arange(count, device=self._device), sizes, output_size=places.numel()
-        )
+        rows = torch.repeat_interleave(torch.arange(count, device=self._device), sizes, output_size=places.numel())
         slots = rows * longest + places
         mask = (torch.arange(longest, device=self._device)[None] < sizes[:, None])[:, None, None]
         depth = self._width // self._heads

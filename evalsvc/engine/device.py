@@ -52,9 +52,7 @@ def place(settings: EngineSettings) -> Placement:
     dtype: str = settings.dtype
     if dtype == "auto":
         dtype = _cpu_dtype() if on_cpu else _cuda_dtype(torch.cuda.get_device_capability(device))
-    return Placement(
-        device, dtype, settings.max_batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS)
-    )
+    return Placement(device, dtype, settings.max_batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS))
 
 
 def usable_cores() -> int:
@@ -70,9 +68,7 @@ def _device(asked: str, has_cuda: bool) -> str:
     if asked != "cpu" and asked.partition(":")[0] != "cuda":
         raise EngineError(f"Expected device auto, cpu, cuda or cuda:N, but got {asked!r}")
     if asked != "cpu" and not has_cuda:
-        raise EngineError(
-            f"Device {asked!r} was asked for, but torch finds no CUDA here; use device: auto or cpu"
-        )
+        raise EngineError(f"Device {asked!r} was asked for, but torch finds no CUDA here; use device: auto or cpu")
     return asked
 
 

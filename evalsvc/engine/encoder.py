@@ -135,9 +135,7 @@ class Encoder:
         windows = [window for item in tokenised if isinstance(item, list) for window in item]
         rows = iter(self._run(windows))
         counts = [len(item) if isinstance(item, list) else 0 for item in tokenised]
-        return [
-            self._join(item, list(islice(rows, count))) for item, count in zip(tokenised, counts, strict=True)
-        ]
+        return [self._join(item, list(islice(rows, count))) for item, count in zip(tokenised, counts, strict=True)]
 
     def _run(self, windows: list[Window]) -> list[Vector | ItemFailure]:
         if not windows:

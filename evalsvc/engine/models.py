@@ -64,8 +64,7 @@ def locate(model: str, revision: str | None = None) -> ModelFiles:
     if _HUB_NAME.fullmatch(model):
         return _from_hub(model, revision)
     raise EngineError(
-        f"Expected `model` to be {PACKAGED_MODEL!r}, an existing folder or a hub name owner/name, "
-        f"but got {model!r}"
+        f"Expected `model` to be {PACKAGED_MODEL!r}, an existing folder or a hub name owner/name, but got {model!r}"
     )
 
 
@@ -93,15 +92,11 @@ def _require_files(folder: Path, name: str) -> None:
     if not (folder / "model.safetensors").exists():
         pickled = [path.name for path in folder.glob("*.bin")]
         if pickled:
-            raise ModelRefused(
-                f"Model {name!r} has {pickled[0]} but no model.safetensors; pickles can run code"
-            )
+            raise ModelRefused(f"Model {name!r} has {pickled[0]} but no model.safetensors; pickles can run code")
         raise EngineError(f"Model {name!r} has no model.safetensors in {folder}; put the weights there")
     for needed in ("config.json", "tokenizer.json"):
         if not (folder / needed).exists():
-            raise EngineError(
-                f"Model {name!r} has no {needed} in {folder}; copy it from where the weights came from"
-            )
+            raise EngineError(f"Model {name!r} has no {needed} in {folder}; copy it from where the weights came from")
 
 
 def _from_hub(name: str, revision: str | None) -> ModelFiles:

@@ -36,9 +36,7 @@ class BatchRunner(Generic[Row]):
         self.stats = stats
         self._is_out_of_memory = is_out_of_memory
 
-    def run(
-        self, lengths: Sequence[int], call: Callable[[Sequence[int]], Sequence[Row]]
-    ) -> list[Row | ItemFailure]:
+    def run(self, lengths: Sequence[int], call: Callable[[Sequence[int]], Sequence[Row]]) -> list[Row | ItemFailure]:
         """Return one result or failure an item, in order; an exception of ``call`` never escapes.
 
         Args:

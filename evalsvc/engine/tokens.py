@@ -94,9 +94,7 @@ class Tokeniser:
     def _windows(self, ids: list[int]) -> Tokenised:
         starts = window_starts(len(ids), self.size, self.overlap)
         if len(starts) > self.max_windows:
-            return TooLong(
-                f"text of {len(ids)} tokens needs {len(starts)} windows, more than {self.max_windows}"
-            )
+            return TooLong(f"text of {len(ids)} tokens needs {len(starts)} windows, more than {self.max_windows}")
         return [[*self.prefix, *ids[start : start + self.size], *self.suffix] for start in starts]
 
     def _special_ids(self) -> tuple[list[int], list[int]]:
@@ -106,9 +104,7 @@ class Tokeniser:
         for start in range(n_special + 1):
             if full[start : start + len(plain)] == plain:
                 return full[:start], full[start + len(plain) :]
-        raise EngineError(
-            "The tokeniser's special tokens do not surround the text; its template is not supported"
-        )
+        raise EngineError("The tokeniser's special tokens do not surround the text; its template is not supported")
 
 
 def _max_length(files: ModelFiles) -> int:

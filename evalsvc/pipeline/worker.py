@@ -58,6 +58,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: float = 20.0
     commit_seconds: float = 1.0
     tend_seconds: float = 30.0
+    settle_seconds: float = 15.0
     max_dead_ratio: float = 0.05
     dead_window: int = 10_000
     dead_min_records: int = 1000
@@ -112,7 +113,7 @@ class Worker:
         self._counts: dict[str, int] = {}
         self._dead_window: deque[tuple[int, int]] = deque()
         self._intake: Intake | None = None
-        self._began = self._committed = self._tended = 0.0
+        self._began = self._committed = self._tended = self._settled = 0.0
         self._stopped_at: float | None = None
         self._ready = self._ready_once = self._alive = False
         self._waiting_for = ""
@@ -202,7 +203,7 @@ class Worker:
     def _read_loop(self) -> None:
         self._patiently(lambda: self.source.open(self), "source")
         self._ready = self._ready_once = True
-        self._began = self._tended = self.clock.monotonic()
+        self._began = self._tended = self._settled = self.clock.monotonic()
         intake = self._reading()
         while not (self._stop.is_set() or self.source.finished):
             self._failure.check()
@@ -324,7 +325,7 @@ class Worker:
 
     def _leads(self) -> bool:
         """Whether this worker chooses for its group: it owns the first partition, or none has a number."""
-        return any(partition.endswith("/0") or "/" not in partition for partition in self._owned)
+        return any(partition.endswith("/0") or "/" not in partition for partition in tuple(self._owned))
 
     def _note_design(self) -> None:
         design = self._designs.history().at(self.clock.now())
@@ -386,6 +387,14 @@ class Worker:
             self._done.put(job.draft.positions)
             self._flying.remove(job)
             self._note_written(job, self.clock.monotonic() - began)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Keep rollups near the present, a little at a time, so that readers find little to do."""
+        now = self.clock.monotonic()
+        if self._leads() and now - self._settled >= self.settings.settle_seconds:
+            self._patiently(lambda: self.store.settle(100), "store")
+            self._settled = self.clock.monotonic()
 
     def _land(self, batch: WriteBatch) -> None:
         if self._dead_letters and batch.dead_letters:

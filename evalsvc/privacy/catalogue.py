@@ -114,13 +114,9 @@ PRESIDIO: tuple[Entity, ...] = (
     Entity("UK_PASSPORT", f"{C}.uk.uk_passport_recognizer", "UkPassportRecognizer", False, context=PASSPORT),
     Entity("ES_NIF", f"{C}.spain.es_nif_recognizer", "EsNifRecognizer", True, digits=7),
     Entity("ES_NIE", f"{C}.spain.es_nie_recognizer", "EsNieRecognizer", True, digits=7),
-    Entity(
-        "ES_PASSPORT", f"{C}.spain.es_passport_recognizer", "EsPassportRecognizer", False, context=PASSPORT
-    ),
+    Entity("ES_PASSPORT", f"{C}.spain.es_passport_recognizer", "EsPassportRecognizer", False, context=PASSPORT),
     Entity("IT_FISCAL_CODE", f"{C}.italy.it_fiscal_code_recognizer", "ItFiscalCodeRecognizer", True, "token"),
-    Entity(
-        "IT_DRIVER_LICENSE", f"{C}.italy.it_driver_license_recognizer", "ItDriverLicenseRecognizer", False
-    ),
+    Entity("IT_DRIVER_LICENSE", f"{C}.italy.it_driver_license_recognizer", "ItDriverLicenseRecognizer", False),
     Entity(
         "IT_IDENTITY_CARD",
         f"{C}.italy.it_identity_card_recognizer",
@@ -128,9 +124,7 @@ PRESIDIO: tuple[Entity, ...] = (
         False,
         context=("carta d'identità", "identità", "cie", "documento"),
     ),
-    Entity(
-        "IT_PASSPORT", f"{C}.italy.it_passport_recognizer", "ItPassportRecognizer", False, context=PASSPORT
-    ),
+    Entity("IT_PASSPORT", f"{C}.italy.it_passport_recognizer", "ItPassportRecognizer", False, context=PASSPORT),
     Entity(
         "IT_VAT_CODE",
         f"{C}.italy.it_vat_code",
@@ -172,12 +166,8 @@ PRESIDIO: tuple[Entity, ...] = (
     Entity("AU_TFN", f"{C}.australia.au_tfn_recognizer", "AuTfnRecognizer", False),
     Entity("AU_MEDICARE", f"{C}.australia.au_medicare_recognizer", "AuMedicareRecognizer", False),
     Entity("IN_AADHAAR", f"{C}.india.in_aadhaar_recognizer", "InAadhaarRecognizer", False),
-    Entity(
-        "IN_PAN", f"{C}.india.in_pan_recognizer", "InPanRecognizer", True, without=("PAN (Low)",), digits=4
-    ),
-    Entity(
-        "IN_PASSPORT", f"{C}.india.in_passport_recognizer", "InPassportRecognizer", False, context=PASSPORT
-    ),
+    Entity("IN_PAN", f"{C}.india.in_pan_recognizer", "InPanRecognizer", True, without=("PAN (Low)",), digits=4),
+    Entity("IN_PASSPORT", f"{C}.india.in_passport_recognizer", "InPassportRecognizer", False, context=PASSPORT),
     Entity(
         "IN_VOTER",
         f"{C}.india.in_voter_recognizer",

@@ -21,12 +21,8 @@ class Context:
 
     def __init__(self, phrases: Iterable[str]) -> None:
         """Compile the words and phrases; none at all are never near."""
-        plain = sorted(
-            {phrase.strip().lower() for phrase in phrases}, key=lambda phrase: (-len(phrase), phrase)
-        )
-        self._pattern = (
-            re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, plain))})s?(?!\w)") if plain else None
-        )
+        plain = sorted({phrase.strip().lower() for phrase in phrases}, key=lambda phrase: (-len(phrase), phrase))
+        self._pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, plain))})s?(?!\w)") if plain else None
         firsts = [found[0] for phrase in plain if (found := WORD.search(phrase))]
         self.first_words = frozenset([*firsts, *(f"{word}s" for word in firsts)])
 

@@ -11,10 +11,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 # Characters that show nothing and can be put inside a number or an address to hide it from a pattern.
-HIDDEN = (
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\
+HIDDEN = "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\
 \u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufe00\ufe01\ufe0e\ufe0f\ufeff"
-)
 COMPATIBILITY_BLOCKS = (
     (0x2070, 0x209F),
     (0x2460, 0x24FF),

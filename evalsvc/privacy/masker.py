@@ -95,9 +95,7 @@ class Masker:
 
     def digest(self, normalised: str) -> str:
         """Return the keyed hash of a normalised value: 16 hexadecimal digits of HMAC-SHA-256."""
-        return hmac.digest(self._key, normalised.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()[
-            :DIGEST_DIGITS
-        ]
+        return hmac.digest(self._key, normalised.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()[:DIGEST_DIGITS]
 
     def mask_text(self, text: str, field: str = "", lead: str = "") -> tuple[str, tuple[Finding, ...]]:
         """Return the masked text, and all findings in its order.
@@ -171,9 +169,7 @@ class Masker:
         else:
             prompt = tuple(
                 Message(
-                    message.role
-                    if message.role in ROLES
-                    else work.text(message.role, f"prompt[{place}].role"),
+                    message.role if message.role in ROLES else work.text(message.role, f"prompt[{place}].role"),
                     work.text(message.content, f"prompt[{place}].content"),
                 )
                 for place, message in enumerate(event.prompt)
@@ -182,9 +178,7 @@ class Masker:
             event,
             prompt=prompt,
             response=work.text(event.response, "response"),
-            contexts=tuple(
-                work.text(text, f"contexts[{place}]") for place, text in enumerate(event.contexts)
-            ),
+            contexts=tuple(work.text(text, f"contexts[{place}]") for place, text in enumerate(event.contexts)),
             reference=None if event.reference is None else work.text(event.reference, "reference"),
             segments=work.mapping(event.segments, "segments"),
             attributes=work.mapping(event.attributes, "attributes"),
@@ -252,9 +246,7 @@ class _Work:
         if isinstance(value, list | tuple):
             if depth >= DEEPEST:
                 return TOO_DEEP
-            return [
-                self._value(item, f"{field}[{place}]", name, depth + 1) for place, item in enumerate(value)
-            ]
+            return [self._value(item, f"{field}[{place}]", name, depth + 1) for place, item in enumerate(value)]
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= SHORTEST_NUMBER:
             written = str(value)
             masked = self.text(written, field, lead=f"{name}: ")

@@ -148,9 +148,7 @@ def is_public_address(value: str) -> bool:
         address = ipaddress.ip_address(value.split("/")[0].split("%")[0])
     except ValueError:
         return False
-    if address.version == 6 and (
-        len(re.findall(r"[0-9A-Fa-f]+", value)) < 2 or not any(map(str.isdigit, value))
-    ):
+    if address.version == 6 and (len(re.findall(r"[0-9A-Fa-f]+", value)) < 2 or not any(map(str.isdigit, value))):
         return False
     return address.is_global and not address.is_multicast and not value.startswith("255.")
 

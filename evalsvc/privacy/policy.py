@@ -77,8 +77,7 @@ class MaskingPolicy(msgspec.Struct, frozen=True, kw_only=True):
         unknown = sorted({*self.actions, *self.entity_types} - known)
         if unknown:
             raise ConfigError(
-                "Expected entity types of docs/reference/masking.md or of `patterns`, "
-                f"but got {', '.join(unknown)}"
+                f"Expected entity types of docs/reference/masking.md or of `patterns`, but got {', '.join(unknown)}"
             )
         for pattern in self.patterns:
             check_pattern(pattern)
@@ -98,15 +97,12 @@ def check_pattern(pattern: CustomPattern) -> None:
     name = pattern.entity_type
     if NAME.fullmatch(name) is None or name in ENTITY_TYPES:
         raise ConfigError(
-            "Expected a name of capitals, digits and underscores that is not a built-in type, "
-            f"but got {name!r}"
+            f"Expected a name of capitals, digits and underscores that is not a built-in type, but got {name!r}"
         )
     try:
         compiled = regex.compile(pattern.regex)
     except regex.error as error:
-        raise ConfigError(
-            f"Expected a regular expression for {name}, but got {pattern.regex!r}: {error}"
-        ) from error
+        raise ConfigError(f"Expected a regular expression for {name}, but got {pattern.regex!r}: {error}") from error
     if compiled.search("") is not None:
         raise ConfigError(
             f"Expected a regular expression for {name} that needs a character, but {pattern.regex!r} does not"

@@ -161,16 +161,12 @@ class Recognisers:
         EngineError: when presidio-analyzer is absent or has other files than this release knows.
     """
 
-    def __init__(
-        self, entity_types: Collection[str] | None = None, custom: Sequence[tuple[str, str]] = ()
-    ) -> None:
+    def __init__(self, entity_types: Collection[str] | None = None, custom: Sequence[tuple[str, str]] = ()) -> None:
         """Compile; takes some tenths of a second."""
         wanted = frozenset(ENTITY_TYPES if entity_types is None else entity_types)
         unknown = sorted(wanted - set(ENTITY_TYPES))
         if unknown:
-            raise InputError(
-                f"Expected entity types of docs/reference/masking.md, but got {', '.join(unknown)}"
-            )
+            raise InputError(f"Expected entity types of docs/reference/masking.md, but got {', '.join(unknown)}")
         self.entity_types = wanted
         folding_table()
         files = PresidioFiles()
@@ -180,9 +176,7 @@ class Recognisers:
         regex = regex_module()
         flags = regex.IGNORECASE | regex.MULTILINE | regex.DOTALL
         self._secrets = [
-            (secret, regex.compile(secret.pattern, flags))
-            for secret in SECRET_PATTERNS
-            if secret.entity_type in wanted
+            (secret, regex.compile(secret.pattern, flags)) for secret in SECRET_PATTERNS if secret.entity_type in wanted
         ]
         self._short_secrets = [item for item in self._secrets if item[0].longest_word < LONGEST_SECRET_WORD]
         self._custom = [(name, regex.compile(pattern)) for name, pattern in custom]
@@ -243,9 +237,7 @@ class Recognisers:
             for start, end in [folded.original(match.start, match.end)]
         ]
 
-    def _find_numbers(
-        self, text: str, lower: str, longest: int, prefilter: bool, matches: list[Match]
-    ) -> None:
+    def _find_numbers(self, text: str, lower: str, longest: int, prefilter: bool, matches: list[Match]) -> None:
         for name, (core, reach) in self._cores.items():
             if name == "token" and longest <= catalogue.LONGEST_PLAIN_WORD:
                 continue
@@ -259,9 +251,7 @@ class Recognisers:
         if "IBAN_CODE" in self.entity_types:
             matches.extend(Match(start, end, "IBAN_CODE", 1.0) for start, end in find_ibans(text, self._iban))
         if "PHONE_NUMBER" in self.entity_types:
-            matches.extend(
-                Match(s, e, "PHONE_NUMBER", score) for s, e, score in self._phones.find(text, lower)
-            )
+            matches.extend(Match(s, e, "PHONE_NUMBER", score) for s, e, score in self._phones.find(text, lower))
 
     def _search(
         self,
@@ -299,9 +289,7 @@ class Recognisers:
         at = text.find("@")
         while at >= 0:
             start = at
-            while (
-                start > max(0, at - EMAIL_REACH) and not text[start - 1].isspace() and text[start - 1] != "@"
-            ):
+            while start > max(0, at - EMAIL_REACH) and not text[start - 1].isspace() and text[start - 1] != "@":
                 start -= 1
             rest = EMAIL_REST.match(text, at + 1)
             if rest is not None and start < at:
@@ -334,9 +322,7 @@ class Recognisers:
 
 def _goes_on(text: str, start: int, end: int) -> bool:
     """Whether dotted numbers go on before or after: an object identifier or a version, no address."""
-    return text[start - 1 : start] == "." or (
-        text[end : end + 1] == "." and text[end + 1 : end + 2].isdigit()
-    )
+    return text[start - 1 : start] == "." or (text[end : end + 1] == "." and text[end + 1 : end + 2].isdigit())
 
 
 def _validator(entity_type: str, recogniser: PatternRecogniser) -> Callable[[str], bool | None]:

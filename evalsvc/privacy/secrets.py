@@ -95,9 +95,7 @@ def is_password(value: str) -> bool:
         return False
     if not any(character.isalpha() for character in value):
         return value.isdigit()
-    return any(character.isdigit() for character in value) or any(
-        character in "!@#%^&*?+" for character in value
-    )
+    return any(character.isdigit() for character in value) or any(character in "!@#%^&*?+" for character in value)
 
 
 def is_random(value: str) -> bool:
@@ -118,9 +116,7 @@ def is_random(value: str) -> bool:
 
 
 ASSIGN = r"""["'`]?\s{0,3}(?::=|=>|=|:)\s{0,3}"""
-ASSIGNED_WORDS = (
-    r"pass(?:word|wd|phrase|wort|code)?|kennwort|contrase(?:ñ|n)a|mot[ _]de[ _]passe|senha|pwd|pin"
-)
+ASSIGNED_WORDS = r"pass(?:word|wd|phrase|wort|code)?|kennwort|contrase(?:ñ|n)a|mot[ _]de[ _]passe|senha|pwd|pin"
 ASSIGNED_NAMES = r"(?:key|token|secret|credential|credentials|signature|salt|auth)"
 
 SECRETS: tuple[Secret, ...] = (

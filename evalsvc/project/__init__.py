@@ -85,9 +85,7 @@ def load_consumer(path: Path) -> tuple[Project, ConsumerConfig]:
         ConfigError: with every problem of this file and of the settings.
     """
     if not path.is_file():
-        raise ConfigError(
-            f"Expected a consumer's file, but {path} is {'a folder' if path.is_dir() else 'not there'}"
-        )
+        raise ConfigError(f"Expected a consumer's file, but {path} is {'a folder' if path.is_dir() else 'not there'}")
     root = root_of(path)
     settings, problems = read_settings(root, shown(root / "pyproject.toml"))
     checked = read_consumers([path.resolve()], root)

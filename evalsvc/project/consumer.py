@@ -59,15 +59,11 @@ def _scorers(value: Value | None) -> tuple[ScorerConfig, ...]:
     found: list[ScorerConfig] = []
     items = value.items() if value else []
     if value and value.is_list and not items:
-        value.problem(
-            "expected at least one scorer, but the list is empty", f"known: {', '.join(scorers.names())}"
-        )
+        value.problem("expected at least one scorer, but the list is empty", f"known: {', '.join(scorers.names())}")
     for item in items:
         scorer = _scorer(item)
         if scorer and any(other.metric == scorer.metric for other in found):
-            item.problem(
-                f"the metric `{scorer.metric}` is measured twice", "one scorer a metric in a consumer"
-            )
+            item.problem(f"the metric `{scorer.metric}` is measured twice", "one scorer a metric in a consumer")
         elif scorer:
             found.append(scorer)
     return tuple(found)
@@ -157,9 +153,7 @@ def _patterns(value: Value | None) -> tuple[CustomPattern, ...]:
     return tuple(found)
 
 
-def _dead_letters(
-    section: Section, source: KafkaConfig | FilesConfig | HttpConfig, root: Path
-) -> DeadLetterConfig:
+def _dead_letters(section: Section, source: KafkaConfig | FilesConfig | HttpConfig, root: Path) -> DeadLetterConfig:
     ratio, least, topic = section.get("max_ratio"), section.get("min_records"), section.get("topic")
     folder = read_path(section, "folder", root)
     if "topic" in section and "folder" in section:
@@ -185,9 +179,7 @@ def _limits(section: Section) -> Limits:
     return Limits(
         max_batch=batch.integer(basis.max_batch, low=1, high=100_000) if batch else basis.max_batch,
         flush_seconds=flush.number(1.0, above=0.0, high=3600.0) if flush else basis.flush_seconds,
-        queue_batches=queued.integer(basis.queue_batches, low=1, high=1000)
-        if queued
-        else basis.queue_batches,
+        queue_batches=queued.integer(basis.queue_batches, low=1, high=1000) if queued else basis.queue_batches,
         future_seconds=future.integer(basis.future_seconds, low=0) if future else basis.future_seconds,
         age_days=_age(age) if age else basis.age_days,
     )

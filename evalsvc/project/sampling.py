@@ -115,19 +115,13 @@ def _conditions(when: Value) -> tuple[Condition, ...]:
     section = when.section()
     conditions = [condition for field, value in section for condition in _field(section, field, value)]
     if when.is_mapping and not len(section):
-        when.problem(
-            f"expected `{when.name}` to hold a condition, but it is empty", "as in {application: [support]}"
-        )
+        when.problem(f"expected `{when.name}` to hold a condition, but it is empty", "as in {application: [support]}")
     return tuple(conditions)
 
 
 def _field(section: Section, field: str, value: Value) -> list[Condition]:
     if not is_field(field):
-        hint = (
-            _SEGMENTS_HINT
-            if field.startswith("segment")
-            else did_you_mean(field, TEXT_FIELDS | NUMBER_FIELDS)
-        )
+        hint = _SEGMENTS_HINT if field.startswith("segment") else did_you_mean(field, TEXT_FIELDS | NUMBER_FIELDS)
         section.key_problem(field, f"expected a field of an event, but got `{field}`", hint)
         return []
     if field in NUMBER_FIELDS:

@@ -85,9 +85,7 @@ def read_settings(root: Path, shown: str) -> tuple[Settings, list[Problem]]:
         content = file.read_bytes().decode()
         table = tomllib.loads(content).get("tool", {}).get("evalsvc", {})
     except UnicodeDecodeError:
-        return Settings(), [
-            Problem(shown, 1, 1, "expected UTF-8, but got other bytes", "save the file as UTF-8")
-        ]
+        return Settings(), [Problem(shown, 1, 1, "expected UTF-8, but got other bytes", "save the file as UTF-8")]
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+), column (\d+)", str(error))
         line, column = (int(found[1]), int(found[2])) if found else (content.count("\n") + 1, 1)
@@ -108,10 +106,7 @@ class _Table:
             if key not in known:
                 self.report(key, f"unknown key `{key}` in `tool.evalsvc`", did_you_mean(key, known))
         settings = Settings(
-            **{
-                folder: self.text(folder, folder, _is_folder, "a folder within the project")
-                for folder in FOLDERS
-            },
+            **{folder: self.text(folder, folder, _is_folder, "a folder within the project") for folder in FOLDERS},
             store=self.store(),
             retention=self.retention(),
             requires=self.text("requires-evalsvc", "", _is_specifier, "as in >=0.1,<0.2"),
@@ -139,23 +134,17 @@ class _Table:
             self.report("store", str(error))
         else:
             if password:
-                self.report(
-                    "store", "a password does not belong in a file", "put the address into EVALSVC_STORE"
-                )
+                self.report("store", "a password does not belong in a file", "put the address into EVALSVC_STORE")
         return store
 
     def retention(self) -> dict[str, int]:
         table, days = self.table.get("retention", {}), dict[str, int]()
         if not isinstance(table, dict):
-            self.report(
-                "retention", "expected `retention` to be a table", 'as in {events = "30d", scores = "400d"}'
-            )
+            self.report("retention", "expected `retention` to be a table", 'as in {events = "30d", scores = "400d"}')
             return {}
         for key, value in table.items():
             if key not in RETAINED:
-                self.report(
-                    key, f"unknown key `{key}` in `tool.evalsvc.retention`", did_you_mean(key, RETAINED)
-                )
+                self.report(key, f"unknown key `{key}` in `tool.evalsvc.retention`", did_you_mean(key, RETAINED))
                 continue
             try:
                 days[key] = max(1, parse_duration(str(value)).days)

@@ -88,9 +88,7 @@ def _security(value: Value, root: Path) -> KafkaSecurity:
     section = value.section()
     protocol, mechanism = section.need("protocol"), section.get("mechanism")
     security = KafkaSecurity(
-        protocol=cast(
-            "SecurityProtocol", protocol.text("PLAINTEXT", choices=PROTOCOLS) if protocol else "PLAINTEXT"
-        ),
+        protocol=cast("SecurityProtocol", protocol.text("PLAINTEXT", choices=PROTOCOLS) if protocol else "PLAINTEXT"),
         mechanism=cast("Mechanism", mechanism.text("", choices=MECHANISMS) if mechanism else ""),
         username_env=read_env_name(section, "username_env"),
         password_env=read_env_name(section, "password_env"),
@@ -102,9 +100,7 @@ def _security(value: Value, root: Path) -> KafkaSecurity:
     for key in ("username", "password"):
         if key in section:
             section.get(key)
-            section.key_problem(
-                key, f"a {key} does not belong in a file", f"use `{key}_env: KAFKA_{key.upper()}`"
-            )
+            section.key_problem(key, f"a {key} does not belong in a file", f"use `{key}_env: KAFKA_{key.upper()}`")
     _check_security(section, security)
     return security
 
@@ -115,9 +111,7 @@ def _check_security(section: Section, security: KafkaSecurity) -> None:
         if sasl and key not in section:
             section.need(key, f"{security.protocol} signs in with it")
         if not sasl and key in section:
-            section.key_problem(
-                key, f"`{key}` has no effect with {security.protocol}", "did you mean SASL_SSL?"
-            )
+            section.key_problem(key, f"`{key}` has no effect with {security.protocol}", "did you mean SASL_SSL?")
     for key in ("ca_file", "cert_file", "key_file", "key_password_env"):
         if not tls and key in section:
             section.key_problem(

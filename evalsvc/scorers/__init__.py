@@ -117,9 +117,7 @@ def _announced() -> Iterator[EntryPoint]:
 
 def _import(name: str, address: str) -> ScorerFactory:
     if not _ADDRESS.fullmatch(address):
-        raise InputError(
-            f"Expected a scorer as module:attribute, as in my_scorers.tone:Tone, but got {address!r}"
-        )
+        raise InputError(f"Expected a scorer as module:attribute, as in my_scorers.tone:Tone, but got {address!r}")
     module_name, _, path = address.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
@@ -130,14 +128,10 @@ def _import(name: str, address: str) -> ScorerFactory:
     for part in path.split("."):
         if not hasattr(found, part):
             near = nearest(part, [word for word in dir(found) if not word.startswith("_")])
-            raise InputError(
-                f"Scorer {name!r}: {module_name!r} has no {path!r}" + (f"; {near}" if near else "")
-            )
+            raise InputError(f"Scorer {name!r}: {module_name!r} has no {path!r}" + (f"; {near}" if near else ""))
         found = getattr(found, part)
     if not callable(found):
-        raise InputError(
-            f"Expected {name!r} to be a class or a function that builds a scorer, but it cannot be called"
-        )
+        raise InputError(f"Expected {name!r} to be a class or a function that builds a scorer, but it cannot be called")
     return found  # type: ignore[no-any-return]
 
 

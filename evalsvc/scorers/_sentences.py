@@ -93,10 +93,7 @@ def _line_ends(text: str, match: re.Match[str]) -> bool:
     """Whether a line break ends a sentence."""
     if match.group().count("\n") > 1 or _ITEM.match(text, match.end()):
         return True
-    return (
-        text[match.start() - 1 : match.start()] in {":", ";"}
-        or not text[match.end() : match.end() + 1].islower()
-    )
+    return text[match.start() - 1 : match.start()] in {":", ";"} or not text[match.end() : match.end() + 1].islower()
 
 
 def _stop_ends(text: str, start: int, match: re.Match[str]) -> bool:

@@ -14,9 +14,7 @@ MAX_BODY_BYTES = 16 << 20
 MAX_ITEMS = 10_000
 
 _JSON = frozenset({"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"})
-_LINES = frozenset(
-    {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
-)
+_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
 
 class Refused(Exception):
@@ -70,9 +68,7 @@ async def collect(chunks: AsyncIterator[bytes], packed: bool, max_bytes: int = M
             raise Refused(400, "Expected a gzip body, but unpacking it failed") from None
         size += len(part)
         if size > max_bytes:
-            raise Refused(
-                413, f"Expected at most {max_bytes} bytes a request, unpacked; send smaller batches"
-            )
+            raise Refused(413, f"Expected at most {max_bytes} bytes a request, unpacked; send smaller batches")
         parts.append(part)
     if unpack and not unpack.eof:
         raise Refused(400, "Expected a whole gzip body, but it ends early")

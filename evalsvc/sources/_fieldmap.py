@@ -59,9 +59,7 @@ class FieldMap:
         try:
             self._zone = ZoneInfo(assume_zone) if assume_zone else None
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise InputError(
-                f"Expected a time zone such as UTC or Europe/Berlin, but got {assume_zone!r}"
-            ) from error
+            raise InputError(f"Expected a time zone such as UTC or Europe/Berlin, but got {assume_zone!r}") from error
         self.identity = msgspec.json.encode([self.fields, self.constants, assume_zone], order="deterministic")
 
     def __bool__(self) -> bool:
@@ -85,9 +83,7 @@ class FieldMap:
     def _targets(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
         named = list(self.fields.items())
         own = [
-            (column, column)
-            for column in row
-            if column not in self.fields and (_is_target(column) or not self.fields)
+            (column, column) for column in row if column not in self.fields and (_is_target(column) or not self.fields)
         ]
         return named + own
 

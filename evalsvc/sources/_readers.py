@@ -65,9 +65,7 @@ def read_lines(path: Path, start: int, fields: FieldMap, name: str, progress: Pr
             if number < start:
                 continue
             if number == 0 and line.lstrip()[:1] == b"[" and path.suffix == ".json":
-                raise SourceError(
-                    f"{path}: expected one JSON object a line, but got an array; try: jq -c '.[]'"
-                )
+                raise SourceError(f"{path}: expected one JSON object a line, but got an array; try: jq -c '.[]'")
             text = line.strip()
             if text:
                 progress(raw.tell())
@@ -199,9 +197,7 @@ def _rows(path: Path, rows: Iterator[list[str]]) -> Iterator[list[str]]:
         except csv.Error:
             yield [_BEYOND]
         except (EOFError, OSError, zlib.error) as error:
-            raise SourceError(
-                f"{path}: the compressed data is damaged or cut off ({error}); fetch it again"
-            ) from error
+            raise SourceError(f"{path}: the compressed data is damaged or cut off ({error}); fetch it again") from error
 
 
 def _row(header: list[str], cells: list[str]) -> dict[str, Any]:

@@ -105,9 +105,7 @@ def _explain_syntax(value: bytes, error: Exception) -> DecodeError:
     try:
         parsed = json.loads(text, parse_constant=_refuse_constant)
         if _LONE_SURROGATE.search(json.dumps(parsed, ensure_ascii=False)):
-            return DecodeError(
-                "invalid_unicode", "Expected whole characters, but got half of a surrogate pair"
-            )
+            return DecodeError("invalid_unicode", "Expected whole characters, but got half of a surrogate pair")
     except DecodeError as constant:
         return constant
     except (ValueError, RecursionError) as second:
@@ -127,9 +125,7 @@ def _explain_shape(text: str, root: str) -> DecodeError:
     hint = f" ({_HINTS[field]})" if field in _HINTS else ""
     where = f"`{path}`" + (" (a key of it)" if "`key` in" in text else "")
     if body.startswith("Invalid enum value"):
-        return DecodeError(
-            "unknown_kind", f"Expected {where} to be one of {', '.join(KINDS)}, but got another text"
-        )
+        return DecodeError("unknown_kind", f"Expected {where} to be one of {', '.join(KINDS)}, but got another text")
     if "unknown field" in body:
         return DecodeError("unknown_field", _unknown(body, where))
     if "missing required field" in body:
@@ -155,9 +151,5 @@ def _unknown(body: str, where: str) -> str:
         return f"Expected only known fields at {where}, but got another key; put your own under `attributes`"
     close = difflib.get_close_matches(name.lower(), _FIELDS, 1)
     near = _SYNONYMS.get(name.lower()) or (close[0] if close else "")
-    advice = (
-        f"did you mean `{near}`? Your own keys belong under `attributes`"
-        if near
-        else "put it under `attributes`"
-    )
+    advice = f"did you mean `{near}`? Your own keys belong under `attributes`" if near else "put it under `attributes`"
     return f"Expected only known fields at {where}, but got `{name}`; {advice}"

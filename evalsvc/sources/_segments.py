@@ -64,9 +64,7 @@ class Cursor:
         return part
 
     def _damaged(self) -> SourceError:
-        return SourceError(
-            f"{self.segment.path}: record {self.number} is damaged; restore the folder from a copy"
-        )
+        return SourceError(f"{self.segment.path}: record {self.number} is damaged; restore the folder from a copy")
 
 
 def _crc(length: int, number: int, received_ms: int, payload: bytes) -> int:

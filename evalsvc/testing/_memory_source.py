@@ -23,9 +23,7 @@ class MemoryLog:
         self.committed: dict[str, int] = {}
         self._next = 0
 
-    def append(
-        self, value: bytes, partition: str | None = None, timestamp: int | None = None
-    ) -> tuple[str, int]:
+    def append(self, value: bytes, partition: str | None = None, timestamp: int | None = None) -> tuple[str, int]:
         """Add a record and return its place; partitions take turns unless one is named, the time is now."""
         if partition is None:
             partition = list(self.records)[self._next % len(self.records)]
@@ -74,11 +72,7 @@ class MemorySource:
         if self._assignment is None:
             raise SourceError("The source is not open; call open() first")
         self._rebalance(self._assignment)
-        chunks = (
-            []
-            if self._paused
-            else [chunk for chunk in map(self._chunk, list(self.positions)) if chunk.records]
-        )
+        chunks = [] if self._paused else [chunk for chunk in map(self._chunk, list(self.positions)) if chunk.records]
         if not chunks and not self.finished:
             time.sleep(min(timeout_seconds, 0.01))
         return chunks
@@ -110,9 +104,7 @@ class MemorySource:
 
     def commit(self, positions: Mapping[str, int]) -> None:
         """Remember positions of partitions that it owns; those of others are ignored, as a broker would."""
-        self.log.committed.update(
-            {name: offset for name, offset in positions.items() if name in self.positions}
-        )
+        self.log.committed.update({name: offset for name, offset in positions.items() if name in self.positions})
 
     def lag(self) -> Mapping[str, int]:
         """Return how many records of each owned partition were not delivered."""

@@ -115,9 +115,7 @@ class _Reading:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while len(self.records) < count:
             if not self.poll() and time.monotonic() > deadline:
-                _fail(
-                    f"expected {count} records, but {len(self.records)} came within {_PATIENCE_SECONDS:.0f} s"
-                )
+                _fail(f"expected {count} records, but {len(self.records)} came within {_PATIENCE_SECONDS:.0f} s")
 
     @property
     def ids(self) -> list[str]:
@@ -210,9 +208,7 @@ def check_resume_position(harness: SourceHarness) -> None:
     for partition, record in first.records:
         by_partition.setdefault(partition, []).append(record)
     positions = {partition: records[len(records) // 2].offset for partition, records in by_partition.items()}
-    expected = sorted(
-        _identity(record) for partition, record in first.records if record.offset >= positions[partition]
-    )
+    expected = sorted(_identity(record) for partition, record in first.records if record.offset >= positions[partition])
     with _reading(harness, positions) as second:
         second.until(len(expected))
         _quiet(second)

@@ -118,8 +118,7 @@ def check_order_of_versions_is_no_matter(store: ScoreStore) -> None:
             _write(store, [make_score(0, value, subject=subject)])
     groups = store.cells(CellQuery("quality", DAY, HOUR, ("application",)))
     totals = {
-        group.key["application"]: [(c.n, c.n_abstained, c.n_failed, c.total) for c in group.cells]
-        for group in groups
+        group.key["application"]: [(c.n, c.n_abstained, c.n_failed, c.total) for c in group.cells] for group in groups
     }
     for index in range(3):
         _expect(
@@ -152,9 +151,7 @@ def check_windows_are_half_open(store: ScoreStore) -> None:
         noon + timedelta(minutes=30),
         noon + timedelta(hours=1),
     ]
-    subjects = [
-        make_subject(0, event_id=f"edge-{place}", occurred_at=moment) for place, moment in enumerate(moments)
-    ]
+    subjects = [make_subject(0, event_id=f"edge-{place}", occurred_at=moment) for place, moment in enumerate(moments)]
     _write(store, [make_score(0, 2.0**place, subject=subject) for place, subject in enumerate(subjects)])
     for start, end, step, expected in (
         (noon, noon + timedelta(hours=1), HOUR, {noon: 6.0}),
@@ -175,9 +172,7 @@ def check_windows_are_half_open(store: ScoreStore) -> None:
         groups = store.cells(CellQuery("quality", Window(start, end), step))
         found = {group.window.start: sum(cell.total for cell in group.cells) for group in groups}
         _expect(f"sums by step of {step} s from {start.time()} to {end.time()}", expected, found)
-        _expect(
-            "that no step passes the window's end", True, all(group.window.end <= end for group in groups)
-        )
+        _expect("that no step passes the window's end", True, all(group.window.end <= end for group in groups))
 
 
 def check_groups_and_filters(store: ScoreStore) -> None:
@@ -189,12 +184,8 @@ def check_groups_and_filters(store: ScoreStore) -> None:
     _expect("counts by tier and version", expected, found)
     where = {"application": ("app-0", "app-1"), "segments.language": ("en",)}
     _expect("a filtered count", 20, _n(store.cells(CellQuery("quality", DAY, 24 * HOUR, (), where))))
-    _expect(
-        "a count of nothing", [], list(store.cells(CellQuery("quality", DAY, 24 * HOUR, (), {"model": ()})))
-    )
-    strata = {
-        cell.stratum: (cell.pi, cell.n) for cell in store.cells(CellQuery("quality", DAY, 24 * HOUR))[0].cells
-    }
+    _expect("a count of nothing", [], list(store.cells(CellQuery("quality", DAY, 24 * HOUR, (), {"model": ()}))))
+    strata = {cell.stratum: (cell.pi, cell.n) for cell in store.cells(CellQuery("quality", DAY, 24 * HOUR))[0].cells}
     _expect("π and n by stratum", {"stratum-0": (1.0, 30), "stratum-1": (0.25, 30)}, strata)
     for wrong in ("stratum", "segments.", "event_id; DROP TABLE scores"):
         _refused(f"by={wrong!r}", lambda name=wrong: store.cells(CellQuery("quality", DAY, HOUR, (name,))))  # type: ignore[misc]
@@ -273,9 +264,7 @@ def check_rollups_follow_writes(store: ScoreStore) -> None:
     whole = store.cells(CellQuery("quality", DAY, 24 * HOUR))
     cut = Window(DAY.start + timedelta(minutes=10), DAY.end - timedelta(minutes=10))
     edges = _counts(store.cells(CellQuery("quality", cut, 24 * HOUR)))
-    inside = sum(
-        cut.start <= make_subject(index).occurred_at < cut.end for index in (*range(30), *range(200, 205))
-    )
+    inside = sum(cut.start <= make_subject(index).occurred_at < cut.end for index in (*range(30), *range(200, 205)))
     _expect("the whole day", (15, 20), _counts(whole))
     _expect("a window that cuts hours", inside, sum(edges))
 
@@ -310,9 +299,7 @@ def check_offered_is_exact(store: ScoreStore) -> None:
     rows.append(_ledger(0, 200, minute - 1, "skipped", 1000))
     for batch in (rows, stale, rows, list(reversed(rows))):
         store.write(WriteBatch(ledger=tuple(batch)))
-    found = [
-        (o.window.start.hour, o.stratum, o.offered, o.sampled, o.duplicate) for o in store.offered(DAY, HOUR)
-    ]
+    found = [(o.window.start.hour, o.stratum, o.offered, o.sampled, o.duplicate) for o in store.offered(DAY, HOUR)]
     _expect("offered, sampled, duplicate by hour", [(0, "all", 95, 3, 2), (1, "all", 95, 3, 2)], found)
     _expect("offered to another consumer", [], list(store.offered(DAY, HOUR, "canary")))
     everything = {"sampled": 6, "skipped": 1180, "duplicate": 4, "dead": 8}
@@ -356,9 +343,7 @@ def check_designs(store: ScoreStore) -> None:
 def check_scorers(store: ScoreStore) -> None:
     """Every version and signature of a scorer is remembered; recording again changes nothing."""
     scale = Scale(0.0, 1.0, "higher", "share")
-    specs = [
-        ScorerSpec("quality", version, scale, signature=mark) for version in (1, 2) for mark in ("a", "b")
-    ]
+    specs = [ScorerSpec("quality", version, scale, signature=mark) for version in (1, 2) for mark in ("a", "b")]
     for _ in range(2):
         store.record_scorers(specs)
     _expect("the scorers that wrote here", specs, list(store.metrics()))
@@ -418,9 +403,7 @@ def _brief(rows: Iterable[LedgerRow]) -> set[tuple[int, int, str, int]]:
 
 
 def _kept(event_id: str, offset: int) -> KeptEvent:
-    event = Event(
-        event_id=event_id, occurred_at=MIDNIGHT, application="app", prompt="question", response="answer"
-    )
+    event = Event(event_id=event_id, occurred_at=MIDNIGHT, application="app", prompt="question", response="answer")
     return KeptEvent(Sample(event, "quality", 1, "all", 0.5, 7, "events/0", offset), f"digest-{offset}")
 
 

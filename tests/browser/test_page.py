@@ -154,6 +154,7 @@ def test_the_browser_shows_the_numbers_of_the_api(address: str, browse: Browse):
     page = Table(browse(address + "/", "--dump-dom"))
     _, body = asked(f"{address}/v1/estimates?by=application,model_version&since=14d")
     found = {(row["metric"], row["segments"]["model_version"]): row for row in json.loads(body)["estimates"]}
+    assert page.scripts == 0
     assert len(page.rows) == len(found) == 10
     assert [metric for metric, _ in page.rows[::2]] == [
         "Introduced personal data",

@@ -39,10 +39,7 @@ class SecondsForMilliseconds(MemorySource):
         return [
             Chunk(
                 chunk.partition,
-                [
-                    RawRecord(record.offset, record.value or b"", record.timestamp // 1000)
-                    for record in chunk.records
-                ],
+                [RawRecord(record.offset, record.value or b"", record.timestamp // 1000) for record in chunk.records],
             )
             for chunk in super().poll(timeout_seconds)
         ]

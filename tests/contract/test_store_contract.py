@@ -30,9 +30,7 @@ def factory(request, tmp_path_factory) -> Iterator[Callable]:
             pytest.skip("EVALSVC_TEST_CLICKHOUSE_URL names no server")
         base, _, options = SERVER.partition("?")
         root = base.rsplit("/", 1)[0] if base.count("/") > 2 else base
-        yield lambda: open_store(
-            f"{root}/evalsvc_test_{os.getpid()}_{next(_numbers)}?{options}", migrate=True
-        )
+        yield lambda: open_store(f"{root}/evalsvc_test_{os.getpid()}_{next(_numbers)}?{options}", migrate=True)
     else:
         folder = tmp_path_factory.mktemp("store")
         with Bridge(folder) as bridge:
@@ -73,9 +71,7 @@ class LastWins(MemoryStore):
 class CountsFailureAsZero(MemoryStore):
     def cells(self, query):
         return [
-            group._replace(
-                cells=[msgspec.structs.replace(cell, n=cell.n + cell.n_failed) for cell in group.cells]
-            )
+            group._replace(cells=[msgspec.structs.replace(cell, n=cell.n + cell.n_failed) for cell in group.cells])
             for group in super().cells(query)
         ]
 
@@ -109,9 +105,7 @@ class NoClusters(MemoryStore):
 class DropsNegativeBins(MemoryStore):
     def histograms(self, query):
         return [
-            group._replace(
-                bins={key: {b: n for b, n in bins.items() if b >= 0} for key, bins in group.bins.items()}
-            )
+            group._replace(bins={key: {b: n for b, n in bins.items() if b >= 0} for key, bins in group.bins.items()})
             for group in super().histograms(query)
         ]
 
@@ -125,9 +119,7 @@ class StaleRollups(MemoryStore):
 
     def cells(self, query):
         key = (query.metric, query.window, query.step_seconds, query.by, query.clusters)
-        return (
-            self._answers.setdefault(key, super().cells(query)) if not query.where else super().cells(query)
-        )
+        return self._answers.setdefault(key, super().cells(query)) if not query.where else super().cells(query)
 
 
 class LedgerOverwrites(MemoryStore):
@@ -140,8 +132,7 @@ class LedgerAdds(MemoryStore):
 
     def offered(self, window, step_seconds, consumer=None):
         return [
-            row._replace(offered=row.offered + row.sampled)
-            for row in super().offered(window, step_seconds, consumer)
+            row._replace(offered=row.offered + row.sampled) for row in super().offered(window, step_seconds, consumer)
         ]
 
 

@@ -62,9 +62,7 @@ def questions(draw):
         "window": Window(MIDNIGHT + timedelta(minutes=start), MIDNIGHT + timedelta(minutes=start + length)),
         "step_seconds": draw(st.sampled_from([900, 3600, 5400, 7200, 86_400])),
         "by": tuple(draw(st.sets(st.sampled_from(["application", "model_version", "segments.tier"])))),
-        "where": draw(
-            st.sampled_from([{}, {"segments.language": ("de",)}, {"application": ("app-1", "app-2")}])
-        ),
+        "where": draw(st.sampled_from([{}, {"segments.language": ("de",)}, {"application": ("app-1", "app-2")}])),
         "clusters": draw(st.booleans()),
     }
 
@@ -121,8 +119,7 @@ def test_ledger_in_any_order_gives_the_reference_answer(stores, rows, seed):
     consumer = f"ledger-{next(_numbers)}"
     # A count is a function of the prefix: here of `upto` and the key.
     rows = [
-        msgspec.structs.replace(row, consumer=consumer, count=10 * (row.upto - 100) + len(row.outcome))
-        for row in rows
+        msgspec.structs.replace(row, consumer=consumer, count=10 * (row.upto - 100) + len(row.outcome)) for row in rows
     ]
     reference = MemoryStore()
     reference.write(WriteBatch(ledger=tuple(rows)))
@@ -159,11 +156,20 @@ def test_what_utf8_cannot_hold_is_stored_all_the_same(stores):
     score = make_score(0, 1.0, "surrogates")
     odd = msgspec.structs.replace(score.subject, event_id=lone, segments={"tier": "\udfff"})
     for store in stores:
-        store.write(
-            WriteBatch(events=(_kept(lone, 3),), scores=(msgspec.structs.replace(score, subject=odd),))
-        )
+        store.write(WriteBatch(events=(_kept(lone, 3),), scores=(msgspec.structs.replace(score, subject=odd),)))
         assert set(store.known([lone], "quality")) == {lone}
     window = Window(MIDNIGHT, MIDNIGHT + timedelta(hours=1))
     (group,) = stores[0].cells(CellQuery("surrogates", window, 3600, ("segments.tier",)))
     assert group.key == {"segments.tier": "?"}
     assert group.cells[0].n == 1
+
+
+@pytest.mark.parametrize("name", ["it's", 'a"b', "back\\slash", "new\nline FORMAT Native", "nul\0", "✓ü', 'x', 0), ('"])
+def test_a_metric_of_any_name_is_settled_like_others(stores, name):
+    window = Window(MIDNIGHT, MIDNIGHT + timedelta(hours=2))
+    for place, store in enumerate(stores):
+        store.write(WriteBatch(scores=(make_score(place, 1.0, name),)))
+        groups = store.cells(CellQuery(name, window, 7200))
+        assert sum(cell.n for group in groups for cell in group.cells) == place + 1
+    stores[0].settle()
+    assert stores[0].settle() == 0

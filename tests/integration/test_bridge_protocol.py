@@ -39,9 +39,7 @@ def connect(bridge, port=None, **options):
         "autogenerate_session_id": False,
         "dedicated_pool": True,
     }
-    return clickhouse_connect.get_client(
-        host=place.hostname, port=port or place.port, **{**settings, **options}
-    )
+    return clickhouse_connect.get_client(host=place.hostname, port=port or place.port, **{**settings, **options})
 
 
 @pytest.fixture
@@ -59,14 +57,10 @@ def address(bridge, port=None, **options):
 @pytest.mark.parametrize("compress", [False, "lz4", "zstd", "gzip", True])
 def test_every_compression_both_ways(bridge, compress):
     with connect(bridge, compress=compress) as client:
-        client.command(
-            "CREATE TABLE IF NOT EXISTS packed (id UInt64, text String) ENGINE = MergeTree ORDER BY id"
-        )
+        client.command("CREATE TABLE IF NOT EXISTS packed (id UInt64, text String) ENGINE = MergeTree ORDER BY id")
         client.command("TRUNCATE TABLE packed")
         texts = [f"row {number} ✓" * 20 for number in range(50_000)]
-        client.insert(
-            "packed", [list(range(50_000)), texts], column_names=["id", "text"], column_oriented=True
-        )
+        client.insert("packed", [list(range(50_000)), texts], column_names=["id", "text"], column_oriented=True)
         found = client.query("SELECT text FROM packed ORDER BY id")
         assert found.result_columns[0] == texts
 
@@ -76,17 +70,13 @@ def test_every_compression_both_ways(bridge, compress):
     ["plain", "it's", 'a"b', "back\\slash", "new\nline\ttab", "nul\0", "✓ü😀", "{x:String}", "%41+&=?"],
 )
 def test_parameters_arrive_as_they_are(client, text):
-    row = client.query(
-        "SELECT {one:String}, {many:Array(String)}", parameters={"one": text, "many": [text, text]}
-    )
+    row = client.query("SELECT {one:String}, {many:Array(String)}", parameters={"one": text, "many": [text, text]})
     assert row.result_rows == [(text, [text, text])]
 
 
 def test_long_parameters_travel_as_a_form(client):
     many = [f"id-{number}-'\r\n--" for number in range(20_000)]
-    found = client.query(
-        "SELECT length({many:Array(String)}), {many:Array(String)}[20000]", parameters={"many": many}
-    )
+    found = client.query("SELECT length({many:Array(String)}), {many:Array(String)}[20000]", parameters={"many": many})
     assert found.result_rows == [(20_000, many[-1])]
 
 

@@ -88,9 +88,7 @@ def test_what_was_accepted_survives_kill_9(tmp_path: Path) -> None:
     sent: set[str] = set()
     accepted: set[str] = set()
     for round_number in range(3):
-        server = subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(tmp_path)], stdout=subprocess.PIPE, text=True
-        )
+        server = subprocess.Popen([sys.executable, "-c", SERVER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         assert server.stdout is not None
         url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1/events"
         killed_at = time.monotonic() + 0.6
@@ -102,13 +100,9 @@ def test_what_was_accepted_survives_kill_9(tmp_path: Path) -> None:
                 for i in range(10_000):
                     ids = [f"r{round_number}-w{worker}-{i}-{j}" for j in range(3)]
                     sent.update(ids)
-                    body = b"\n".join(
-                        encode(msgspec.structs.replace(template, event_id=name)) for name in ids
-                    )
+                    body = b"\n".join(encode(msgspec.structs.replace(template, event_id=name)) for name in ids)
                     try:
-                        answer = client.post(
-                            url, content=body, headers={"Content-Type": "application/x-ndjson"}
-                        )
+                        answer = client.post(url, content=body, headers={"Content-Type": "application/x-ndjson"})
                     except httpx.TransportError:
                         return
                     if answer.status_code == 202:
@@ -265,9 +259,7 @@ def test_a_failed_sync_is_a_refusal(log: WriteAheadLog, monkeypatch: pytest.Monk
 def test_many_threads(log: WriteAheadLog) -> None:
     """Requests keep their own order and stay together; numbers have no holes."""
     with ThreadPoolExecutor(8) as pool:
-        firsts = list(
-            pool.map(lambda i: log.submit([b"%d-%d" % (i, j) for j in range(3)], 5).result(), range(100))
-        )
+        firsts = list(pool.map(lambda i: log.submit([b"%d-%d" % (i, j) for j in range(3)], 5).result(), range(100)))
     assert sorted(firsts) == list(range(0, 300, 3))
     found = contents(log)
     for i, first in enumerate(firsts):

@@ -91,9 +91,7 @@ WRITER = """
 
 def start_writer(path, seed, forever):
     code = textwrap.dedent(WRITER.format(path=path, seed=seed, forever=int(forever)))
-    return subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_processes_write_through_the_bridge_and_one_is_killed(folder):
@@ -108,9 +106,5 @@ def test_processes_write_through_the_bridge_and_one_is_killed(folder):
     reference = MemoryStore()
     scores = tuple(make_score(index, index % 64 / 64, "processes") for index in range(300))
     reference.write(WriteBatch(scores=scores))
-    assert (
-        answers(store, "processes")
-        == answers(store, "processes", raw=True)
-        == answers(reference, "processes")
-    )
+    assert answers(store, "processes") == answers(store, "processes", raw=True) == answers(reference, "processes")
     assert store.settle() == 0

@@ -66,9 +66,7 @@ def test_somebody_listens_and_says_nothing():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=lambda: listener.accept(), daemon=True).start()
         with pytest.raises(StoreUnavailable):
-            open_store(
-                f"clickhouse://127.0.0.1:{listener.getsockname()[1]}/evalsvc?timeout=1&connect_timeout=1"
-            )
+            open_store(f"clickhouse://127.0.0.1:{listener.getsockname()[1]}/evalsvc?timeout=1&connect_timeout=1")
 
 
 @pytest.mark.parametrize(
@@ -167,8 +165,6 @@ def test_full_disk_then_room_again_counts_exactly(tmp_path):
     script = tmp_path.with_suffix(".py")
     script.write_text(textwrap.dedent(FILL))
     command = f"{mounted} && exec {sys.executable} {script} {tmp_path}"
-    done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", command], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", command], capture_output=True, text=True, timeout=120)
     inside = sum(DAY.start <= make_score(index).subject.occurred_at < DAY.end for index in range(200))
     assert (done.stdout.splitlines(), done.stderr) == (["full: True", str(inside), str(inside)], "")

@@ -49,8 +49,7 @@ def test_schema_in_code_is_schema_in_database(store):
     assert found == {name: table.columns for name, table in TABLES.items()}
     engines = rows(
         store,
-        "SELECT name, engine, sorting_key, partition_key FROM system.tables "
-        "WHERE database = currentDatabase()",
+        "SELECT name, engine, sorting_key, partition_key FROM system.tables WHERE database = currentDatabase()",
     )
     assert {name: rest for name, *rest in engines} == {
         name: [table.engine, table.order, table.partition] for name, table in TABLES.items()
@@ -87,9 +86,7 @@ def test_edited_migration_is_refused(store, monkeypatch):
 
 def test_newer_schema_is_refused_with_the_way_out(store, address):
     with store.connection() as client:
-        client.command(
-            "INSERT INTO migrations (version, name, checksum, release) VALUES (99, 'later', 'x', '9.9.0')"
-        )
+        client.command("INSERT INTO migrations (version, name, checksum, release) VALUES (99, 'later', 'x', '9.9.0')")
     with pytest.raises(SchemaError, match=r"at 99.*knows up to 1.*install that release"):
         open_store(address)
     with pytest.raises(SchemaError, match=r"evalsvc 9\.9\.0"):

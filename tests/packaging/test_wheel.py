@@ -55,9 +55,7 @@ def test_marker_of_types_is_in_the_wheel(names):
 def test_installed_wheel_is_imported_rather_than_the_checkout(wheel, tmp_path):
     python = install(wheel, tmp_path / "environment")
     code = "import evalsvc, importlib.metadata as m; print(evalsvc.__file__); print(m.version('evalsvc'))"
-    done = subprocess.run(
-        [python, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([python, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     file, version = done.stdout.split()
     assert Path(file).is_relative_to(tmp_path / "environment")
     assert wheel.name.startswith(f"evalsvc-{version}-")
@@ -66,9 +64,7 @@ def test_installed_wheel_is_imported_rather_than_the_checkout(wheel, tmp_path):
 def test_installed_wheel_borrows_the_rest_without_the_checkout(wheel, tmp_path):
     python = install(wheel, tmp_path / "environment")
     code = "import json, sys, msgspec, numpy; print(json.dumps(sys.path))"
-    done = subprocess.run(
-        [python, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([python, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert str(CHECKOUT) not in json.loads(done.stdout)
 
 

@@ -31,9 +31,7 @@ anything = st.recursive(
 )
 years = st.integers(2001, 2098).map(str)
 times = st.one_of(
-    st.from_regex(PROPERTIES["occurred_at"]["oneOf"][0]["pattern"], fullmatch=False).filter(
-        lambda t: t[:4] != "2000"
-    ),
+    st.from_regex(PROPERTIES["occurred_at"]["oneOf"][0]["pattern"], fullmatch=False).filter(lambda t: t[:4] != "2000"),
     st.builds(
         "{}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}{}".format,
         years,
@@ -87,9 +85,7 @@ GOOD: dict[str, st.SearchStrategy[Any]] = {
     "prompt": st.one_of(good_texts, st.just([{"role": "user", "content": "hi"}])),
     "contexts": st.lists(good_texts, max_size=2),
     "segments": st.dictionaries(good_texts, good_texts, max_size=2),
-    "attributes": st.dictionaries(
-        good_texts, st.one_of(good_texts, st.integers(), st.booleans()), max_size=2
-    ),
+    "attributes": st.dictionaries(good_texts, st.one_of(good_texts, st.integers(), st.booleans()), max_size=2),
     "data": st.dictionaries(good_texts, st.integers(), max_size=2),
     "kind": st.sampled_from(["interaction", "feedback", "outcome", "review", None]),
     "format": st.just("evalsvc/1"),
@@ -129,9 +125,7 @@ def accepted(event: object) -> bool:
     return True
 
 
-@settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(events())
 def test_decoder_and_schema_agree(event: dict[str, Any]) -> None:
     """The same verdict of both, on good events and on damaged ones."""

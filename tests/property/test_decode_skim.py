@@ -32,12 +32,8 @@ labels = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc"]
 amounts = st.none() | st.floats(0, 1e12)
 counts = st.none() | st.integers(0, 2**31 - 1)
 moments = st.datetimes(datetime(2000, 1, 2), datetime(2099, 12, 30), timezones=st.just(UTC))
-leaves = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), texts
-)
-trees = st.recursive(
-    leaves, lambda t: st.lists(t, max_size=3) | st.dictionaries(texts, t, max_size=3), max_leaves=6
-)
+leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), texts)
+trees = st.recursive(leaves, lambda t: st.lists(t, max_size=3) | st.dictionaries(texts, t, max_size=3), max_leaves=6)
 events = st.builds(
     Event,
     event_id=labels,
@@ -76,9 +72,7 @@ def test_round_trip(event: Event) -> None:
 
 @given(
     events,
-    st.lists(
-        st.builds(Finding, labels, labels, st.integers(0, 9), st.integers(10, 19), labels, labels), max_size=2
-    ),
+    st.lists(st.builds(Finding, labels, labels, st.integers(0, 9), st.integers(10, 19), labels, labels), max_size=2),
 )
 def test_masked_round_trip_keeps_findings(event: Event, findings: list[Finding]) -> None:
     """The write-ahead log's notation keeps what masking found."""
@@ -113,9 +107,7 @@ def test_envelope_fills_what_data_leaves_out(event: Event, member: str, left_out
         "type": "com.example.review",
     }
     envelope[left_out] = f"com.example.{kind}.v1" if left_out == "type" else filled
-    envelope[member] = (
-        base64.b64encode(json.dumps(native).encode()).decode() if member == "data_base64" else native
-    )
+    envelope[member] = base64.b64encode(json.dumps(native).encode()).decode() if member == "data_base64" else native
     value = json.dumps(envelope).encode()
     assert decode(value) == event
     for name in (*HEAD, *EXTRAS):
@@ -150,8 +142,7 @@ def test_damaged_bytes_are_refused_with_a_reason_or_read_alike(event: Event, dat
 
 
 @given(
-    st.binary(max_size=60)
-    | st.sampled_from([b"[" * 100_000, b'{"a":' * 100_000, b'{"event_id":' + b"9" * 5000 + b"}"])
+    st.binary(max_size=60) | st.sampled_from([b"[" * 100_000, b'{"a":' * 100_000, b'{"event_id":' + b"9" * 5000 + b"}"])
 )
 def test_any_bytes_give_a_reason(value: bytes) -> None:
     """Nothing but a DecodeError, from both readers."""
@@ -170,9 +161,7 @@ def test_a_time_is_an_instant(moment: datetime, minutes: int) -> None:
     assert decode(value).occurred_at.tzinfo is UTC
 
 
-@given(
-    st.sampled_from(["latency_ms", "cost_usd"]), st.sampled_from([float("nan"), float("inf"), float("-inf")])
-)
+@given(st.sampled_from(["latency_ms", "cost_usd"]), st.sampled_from([float("nan"), float("inf"), float("-inf")]))
 def test_encode_refuses_what_is_not_finite(field: str, number: float) -> None:
     """Not finite would be written as null, which means absent."""
     fields: dict[str, Any] = {field: number}

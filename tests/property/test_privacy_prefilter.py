@@ -122,9 +122,7 @@ def test_masked_text_holds_nothing_more_to_mask(text: str, action: str) -> None:
 
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(TEXTS, TEXTS, st.dictionaries(TEXTS, TEXTS, max_size=3), st.sampled_from(ACTIONS))
-def test_masking_an_event_twice_is_masking_it_once(
-    first: str, second: str, data: dict[str, str], action: str
-) -> None:
+def test_masking_an_event_twice_is_masking_it_once(first: str, second: str, data: dict[str, str], action: str) -> None:
     event = Event(
         event_id="e",
         occurred_at=datetime(2025, 1, 1, tzinfo=UTC),

@@ -61,9 +61,7 @@ PIECES = [
 ]
 WORDY_TEXT = st.lists(st.sampled_from(PIECES), max_size=30).map(" ".join)
 GLUED_TEXT = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
-REPEATED_TEXT = st.builds(
-    lambda word, times: f"{word} " * times, st.sampled_from(PIECES), st.integers(0, 300)
-)
+REPEATED_TEXT = st.builds(lambda word, times: f"{word} " * times, st.sampled_from(PIECES), st.integers(0, 300))
 TEXT = st.one_of(ANY_TEXT, TRICKY_TEXT, WORDY_TEXT, GLUED_TEXT, REPEATED_TEXT)
 PAIRS = st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=6)
 SEQUENCE = st.lists(st.integers(0, 6), max_size=30)
@@ -74,9 +72,7 @@ SEQUENCE = st.lists(st.integers(0, 6), max_size=30)
 def test_values_are_the_reference_tools(pairs: list[tuple[str, str]]) -> None:
     assert BLEU.values(pairs).values == [sentence_bleu(h, [r]).score for h, r in pairs]
     assert CHRF.values(pairs).values == [sentence_chrf(h, [r]).score for h, r in pairs]
-    assert CHRF_PLUS_PLUS.values(pairs).values == [
-        sentence_chrf(h, [r], word_order=2).score for h, r in pairs
-    ]
+    assert CHRF_PLUS_PLUS.values(pairs).values == [sentence_chrf(h, [r], word_order=2).score for h, r in pairs]
 
 
 @settings(max_examples=60, deadline=None)
@@ -117,15 +113,11 @@ def test_stems_are_rouge_scores(stem: str, suffix: str) -> None:
 
 @settings(deadline=None)
 @given(PAIRS, st.randoms(use_true_random=False))
-def test_a_value_does_not_depend_on_the_batch_around_it(
-    pairs: list[tuple[str, str]], order: random.Random
-) -> None:
+def test_a_value_does_not_depend_on_the_batch_around_it(pairs: list[tuple[str, str]], order: random.Random) -> None:
     for scorer in SCORERS:
         alone = [scorer.values([pair]).values[0] for pair in pairs]
         shuffled = order.sample(range(len(pairs)), len(pairs))
-        assert scorer.values([pairs[place] for place in shuffled]).values == [
-            alone[place] for place in shuffled
-        ]
+        assert scorer.values([pairs[place] for place in shuffled]).values == [alone[place] for place in shuffled]
 
 
 @settings(deadline=None)
@@ -210,9 +202,7 @@ def test_scorers_keep_the_contract(scorer: ReferenceScorer) -> None:
 @pytest.mark.parametrize("scorer", SCORERS, ids=lambda scorer: scorer.spec.metric)
 def test_who_is_scored_and_who_abstains(scorer: ReferenceScorer) -> None:
     samples = [
-        make_sample(
-            "same", response="Three working days, as always.", reference="Three working days, as always."
-        ),
+        make_sample("same", response="Three working days, as always.", reference="Three working days, as always."),
         make_sample("empty response", response=""),
         make_sample("no reference", reference=None),
         make_sample("empty reference", reference=""),

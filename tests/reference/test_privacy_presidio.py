@@ -56,8 +56,7 @@ def test_recall_by_type(recognisers: Recognisers, rows: Rows) -> None:
             if span["entity_type"] in FLOORS:
                 total[span["entity_type"]] += 1
                 covered[span["entity_type"]] += any(
-                    match.start <= span["start_position"] and span["end_position"] <= match.end
-                    for match in found
+                    match.start <= span["start_position"] and span["end_position"] <= match.end for match in found
                 )
     assert set(total) == set(FLOORS)
     recall = {name: covered[name] / total[name] for name in FLOORS}

@@ -20,9 +20,7 @@ from evalsvc.scorers.chrf import ChrF
 from evalsvc.scorers.rouge import RougeL
 
 QUALITY = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "quality"
-needs_data = pytest.mark.skipif(
-    not QUALITY.exists(), reason="the shared data set is not beside this checkout"
-)
+needs_data = pytest.mark.skipif(not QUALITY.exists(), reason="the shared data set is not beside this checkout")
 Pair = tuple[str, str]
 ROUGE_SCORER = RougeScorer(["rougeL"], use_stemmer=True)
 
@@ -116,9 +114,7 @@ def test_values_agree_with_those_that_the_authors_of_frank_published() -> None:
 
 
 def cases(name: str) -> list[Any]:
-    groups = json.loads(
-        (QUALITY / "metric_expected_values" / "sacrebleu_cases.json").read_text(encoding="utf-8")
-    )
+    groups = json.loads((QUALITY / "metric_expected_values" / "sacrebleu_cases.json").read_text(encoding="utf-8"))
     return [case for group in groups if group["name"] == name for case in group["cases"]]
 
 
@@ -137,9 +133,7 @@ def test_sacrebleus_own_expected_values_for_chrf() -> None:
 def test_sacrebleus_own_expected_values_for_effective_order() -> None:
     # The third case is stated with floor smoothing of 0.01.
     expected = cases("test_case_effective_order")[:2]
-    values = (
-        Bleu().values([(hypotheses[0], references[0][0]) for hypotheses, references, _ in expected]).values
-    )
+    values = Bleu().values([(hypotheses[0], references[0][0]) for hypotheses, references, _ in expected]).values
     assert values == pytest.approx([100 * value for _, _, value in expected], abs=1e-9)
 
 

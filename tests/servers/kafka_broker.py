@@ -8,6 +8,7 @@ which is what tests of redelivery and of an unreachable broker need.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
@@ -35,6 +36,8 @@ appender.file.name = file
 appender.file.fileName = {log}
 appender.file.layout.type = PatternLayout
 appender.file.layout.pattern = %d %p %c: %m%n
+logger.selector.name = org.apache.kafka.common.network.Selector
+logger.selector.level = info
 rootLogger.level = warn
 rootLogger.appenderRef.file.ref = file
 """
@@ -75,7 +78,7 @@ class BrokerError(RuntimeError):
 
 def missing_tools() -> list[str]:
     """Returns which of the needed commands are not on PATH; empty means that a broker can be started."""
-    needed = ["java"] if _jars_are_there() else ["java", "mvn"]
+    needed = ["java"] if _complete().is_file() else ["java", "mvn"]
     return [command for command in needed if shutil.which(command) is None]
 
 
@@ -84,8 +87,9 @@ def _jars_folder() -> Path:
     return cache / f"kafka-{VERSION}"
 
 
-def _jars_are_there() -> bool:
-    return (_jars_folder() / "complete").is_file()
+def _complete() -> Path:
+    """The mark that all jars of this very pom.xml are there."""
+    return _jars_folder() / f"complete-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
 
 
 def fetch_jars() -> Path:
@@ -100,15 +104,13 @@ def fetch_jars() -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder.parent / "kafka.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _jars_are_there():
+        if not _complete().is_file():
             command = ["mvn", "-B", "-q", "-f", str(POM), "dependency:copy-dependencies"]
             command.append(f"-DoutputDirectory={folder}")
-            done = subprocess.run(
-                command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=280
-            )
+            done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=280)
             if done.returncode != 0 or not list(folder.glob("kafka_2.13-*.jar")):
                 raise BrokerError(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}")
-            (folder / "complete").touch()
+            _complete().touch()
     return folder
 
 
@@ -243,12 +245,8 @@ class KafkaBroker:
         names = [f"{name}://127.0.0.1:{port}" for name, port in self._ports.items()]
         settings = dict(_SETTINGS)
         settings["listeners"] = ",".join(names)
-        settings["advertised.listeners"] = ",".join(
-            name for name in names if not name.startswith("CONTROLLER")
-        )
-        settings["listener.security.protocol.map"] = (
-            "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL"
-        )
+        settings["advertised.listeners"] = ",".join(name for name in names if not name.startswith("CONTROLLER"))
+        settings["listener.security.protocol.map"] = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL"
         settings["controller.quorum.bootstrap.servers"] = f"127.0.0.1:{self._ports['CONTROLLER']}"
         settings["log.dirs"] = str(self.folder / "data")
         settings |= self._secure_settings() if self._secure else {}

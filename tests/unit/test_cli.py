@@ -68,9 +68,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["--log-format", "xml", "check"],
     ],
 )
-def test_a_wrong_command_line_is_2_with_usage(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_command_line_is_2_with_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert "usage: evalsvc" in capsys.readouterr().err
 
@@ -146,9 +144,7 @@ def test_a_users_mistake_is_one_line_and_verbose_shows_where(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_bug_says_that_it_is_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bug_says_that_it_is_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     failing(monkeypatch, ZeroDivisionError("x"))
     assert main(["check"]) == 70
     shown = capsys.readouterr().err
@@ -163,9 +159,7 @@ def test_an_interruption_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
-    command = (
-        f"{sys.executable} -m evalsvc.cli check {ROOT}/tests/unit/bad | head -1; echo ${{PIPESTATUS[0]}}"
-    )
+    command = f"{sys.executable} -m evalsvc.cli check {ROOT}/tests/unit/bad | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert "Traceback" not in done.stderr
     assert done.stdout.splitlines()[-1] in ("141", "1")
@@ -282,13 +276,9 @@ def test_replay_says_what_became_of_the_events(started: Path, capsys: pytest.Cap
 
 
 def test_replay_by_a_consumers_file(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [
-        {"query": "Hi", "answer": "Hello", "when": "2020-01-01T00:00:00Z", "key": str(i)} for i in range(3)
-    ]
+    rows = [{"query": "Hi", "answer": "Hello", "when": "2020-01-01T00:00:00Z", "key": str(i)} for i in range(3)]
     (started / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    fields = [
-        f"--field={pair}" for pair in ("query=prompt", "answer=response", "when=occurred_at", "key=event_id")
-    ]
+    fields = [f"--field={pair}" for pair in ("query=prompt", "answer=response", "when=occurred_at", "key=event_id")]
     arguments = [
         "replay",
         "rows.jsonl",
@@ -374,7 +364,5 @@ def test_handlers_exist() -> None:
 
 
 def test_the_module_runs(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "evalsvc.cli", "check"], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "evalsvc.cli", "check"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == cli.FINDINGS

@@ -36,8 +36,7 @@ def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_json_is_an_object_a_line(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [
-        json.loads(line)
-        for line in ask(capsys, "latency_ms", "--by", "model_version", "--format", "json").splitlines()
+        json.loads(line) for line in ask(capsys, "latency_ms", "--by", "model_version", "--format", "json").splitlines()
     ]
     assert len(rows) == 2
     by_version = {row["n"]: row["value"] for row in rows}
@@ -63,9 +62,7 @@ def test_csv_has_the_same_numbers(filled: Path, capsys: pytest.CaptureFixture[st
     assert float(rows[0]["value"]) == pytest.approx(mean(everything), rel=1e-6)
 
 
-def test_the_table_is_aligned_and_says_what_is_missing(
-    filled: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_table_is_aligned_and_says_what_is_missing(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     header, *lines = ask(capsys, "rouge_l", "--by", "model_version,segments.plan").splitlines()
     assert header.split()[:3] == ["model_version", "segments.plan", "mean"]
     assert len(lines) >= 4
@@ -109,9 +106,7 @@ def test_a_quantile(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["latency_ms", "--by", "plan"], "plan"),
     ],
 )
-def test_mistakes(
-    filled: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_mistakes(filled: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["query", *arguments]) == 2
     shown = capsys.readouterr().err
     assert message in shown

@@ -50,9 +50,7 @@ def event(number: int) -> dict[str, object]:
 def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "evalsvc.cli", *arguments]
     log = (folder / "stderr.txt").open("w")
-    process = subprocess.Popen(
-        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=log, env={**os.environ}
-    )
+    process = subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=log, env={**os.environ})
     try:
         yield process
     finally:

@@ -34,9 +34,7 @@ def mounts() -> Iterator[tuple[str, Path]]:
 
 def mounted_files() -> list[Path]:
     found = {path for _, path in mounts()}
-    return sorted(
-        {f for path in found for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file()}
-    )
+    return sorted({f for path in found for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file()})
 
 
 def by_name(services: dict) -> pytest.MarkDecorator:
@@ -164,12 +162,7 @@ def test_every_mounted_path_exists_and_is_read_only():
 
 
 def test_every_named_volume_is_declared_and_used():
-    used = {
-        v.split(":")[0]
-        for service in SERVICES.values()
-        for v in service.get("volumes", [])
-        if v[0] not in "./"
-    }
+    used = {v.split(":")[0] for service in SERVICES.values() for v in service.get("volumes", []) if v[0] not in "./"}
     assert used == set(COMPOSE["volumes"])
 
 

@@ -16,8 +16,7 @@ LINES = (ROOT / "constraints.txt").read_text().splitlines()
 PINS = {canonicalize_name(line.name): line for line in map(Requirement, LINES)}
 EXTRAS = PROJECT["optional-dependencies"]
 WANTED = [
-    Requirement(text)
-    for text in [*PROJECT["dependencies"], *(text for extra in EXTRAS.values() for text in extra)]
+    Requirement(text) for text in [*PROJECT["dependencies"], *(text for extra in EXTRAS.values() for text in extra)]
 ]
 
 
@@ -25,9 +24,7 @@ WANTED = [
 def test_every_requirement_has_a_pin_that_satisfies_it(wanted):
     pin = PINS[canonicalize_name(wanted.name)]
     (exact,) = pin.specifier
-    assert wanted.specifier.contains(exact.version, prereleases=True), (
-        f"{wanted} against {pin}: run scripts/lock"
-    )
+    assert wanted.specifier.contains(exact.version, prereleases=True), f"{wanted} against {pin}: run scripts/lock"
 
 
 def test_every_line_is_one_exact_pin():

@@ -31,18 +31,14 @@ DOCS = Path(__file__).parents[2] / "docs" / "reference" / "events.md"
 
 def message(**fields: object) -> bytes:
     """Return the minimal event with these fields; a field that is ``...`` is left out."""
-    return json.dumps(
-        {name: found for name, found in {**MINIMAL, **fields}.items() if found is not ...}
-    ).encode()
+    return json.dumps({name: found for name, found in {**MINIMAL, **fields}.items() if found is not ...}).encode()
 
 
 def envelope(**fields: object) -> bytes:
     """Return a CloudEvent around a response."""
     base = {"specversion": "1.0", "id": "e1", "source": "/shop/assistant", "type": "com.example.interaction"}
     base |= {"time": "2026-01-31T09:30:00Z", "data": {"response": "hi"}}  # type: ignore[dict-item]
-    return json.dumps(
-        {name: found for name, found in {**base, **fields}.items() if found is not ...}
-    ).encode()
+    return json.dumps({name: found for name, found in {**base, **fields}.items() if found is not ...}).encode()
 
 
 REFUSED: list[tuple[str, bytes, str]] = [
@@ -100,9 +96,7 @@ REFUSED: list[tuple[str, bytes, str]] = [
 RECEIVED = datetime(2026, 2, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    ("reason", "value", "says"), REFUSED, ids=[f"{i}-{row[0]}" for i, row in enumerate(REFUSED)]
-)
+@pytest.mark.parametrize(("reason", "value", "says"), REFUSED, ids=[f"{i}-{row[0]}" for i, row in enumerate(REFUSED)])
 def test_refusals(reason: str, value: bytes, says: str) -> None:
     """The reason is the documented one; the message helps, and quotes nothing."""
     with pytest.raises(DecodeError) as caught:
@@ -192,9 +186,7 @@ def test_milliseconds_are_exact() -> None:
 def test_envelope_mapping() -> None:
     """What the envelope knows fills in; what data says wins."""
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    value = envelope(
-        type="com.example.feedback.v1", subject="i9", traceparent=trace, data={"data": {"thumbs": "up"}}
-    )
+    value = envelope(type="com.example.feedback.v1", subject="i9", traceparent=trace, data={"data": {"thumbs": "up"}})
     event = decode(value)
     assert (event.event_id, event.application, event.kind) == ("e1", "/shop/assistant", "feedback")
     assert (event.subject_id, event.trace_id) == ("i9", "0af7651916cd43dd8448eb211c80319c")

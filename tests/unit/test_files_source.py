@@ -30,9 +30,7 @@ def read(source: FileSource, positions: dict[str, int] | None = None) -> list[tu
     source.open(RecordingAssignment(positions))
     found = []
     while not source.finished:
-        found += [
-            (chunk.partition, r.offset, r.value or b"") for chunk in source.poll(0.1) for r in chunk.records
-        ]
+        found += [(chunk.partition, r.offset, r.value or b"") for chunk in source.poll(0.1) for r in chunk.records]
     source.close()
     return found
 
@@ -259,9 +257,7 @@ def test_foreign_lines_replay_without_rewriting(tmp_path: Path) -> None:
     """Columns are renamed, nested ones reached, the rest left out, an id made, a zone assumed."""
     row = {"raw": {"uid": 7}, "timestamp": "2023-11-16 18:17:03.9799600", "query": "Why?", "context": "One.",
            "passage": "Two.", "label": 1, "junk": {"x": 1}, "model": "m", "input_tokens": "12"}  # fmt: skip
-    (tmp_path / "a.jsonl").write_text(
-        json.dumps(row) + "\nno json\n" + json.dumps({"query": "Who?"}), encoding="utf-8"
-    )
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\nno json\n" + json.dumps({"query": "Who?"}), encoding="utf-8")
     fields = {"timestamp": "occurred_at", "query": "prompt", "context": "contexts", "passage": "contexts",
               "label": "attributes.label", "raw.uid": "segments.cohort"}  # fmt: skip
     constants = {"application": "support", "segments.source": "archive"}
@@ -359,9 +355,7 @@ def test_a_real_data_set_replays() -> None:
     """RAGTruth's answers become events with a field map alone."""
     path = SHARED / "faithfulness" / "ragtruth_qa_test" / "visible.jsonl.gz"
     fields = {"id": "event_id", "query": "prompt", "context": "contexts", "label": "attributes.label"}
-    found = values(
-        path, fields=fields, constants={"application": "ragtruth", "occurred_at": "2026-01-31T09:30:00Z"}
-    )
+    found = values(path, fields=fields, constants={"application": "ragtruth", "occurred_at": "2026-01-31T09:30:00Z"})
     events = [decode(value) for value in found]
     assert len(events) == 404
     assert all(event.response and event.contexts and event.prompt for event in events)

@@ -55,9 +55,7 @@ def test_core_module_loads_no_heavy_package(module):
 
 
 def test_import_prints_nothing_and_warns_of_nothing():
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "import evalsvc"], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", "import evalsvc"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

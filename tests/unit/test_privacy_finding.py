@@ -89,9 +89,7 @@ NOT_FOUND = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("entity_type", "text", "value"), FOUND, ids=[f"{row[0]}-{row[1][:12]}" for row in FOUND]
-)
+@pytest.mark.parametrize(("entity_type", "text", "value"), FOUND, ids=[f"{row[0]}-{row[1][:12]}" for row in FOUND])
 def test_found(entity_type: str, text: str, value: str | None) -> None:
     found = {(match.entity_type, text[match.start : match.end]) for match in RECOGNISERS.find(text)}
     if value is None:
@@ -106,9 +104,7 @@ def test_not_found(text: str) -> None:
 
 
 # Mathematical bold letters, which many sites accept as letters.
-BOLD_ADDRESS = "".join(
-    chr(ord(letter) - 97 + 0x1D41A) if letter.isalpha() else letter for letter in "ada@example.org"
-)
+BOLD_ADDRESS = "".join(chr(ord(letter) - 97 + 0x1D41A) if letter.isalpha() else letter for letter in "ada@example.org")
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,7 @@ def test_findings_point_at_the_masked_text() -> None:
     assert masked.response == "Your card [CREDIT_CARD] is fine, [EMAIL_ADDRESS]."
     response = [finding for finding in masked.findings if finding.field == "response"]
     assert [masked.response[f.start : f.end] for f in response] == ["[CREDIT_CARD]", "[EMAIL_ADDRESS]"]
-    assert [finding.field for finding in masked.findings if finding.field.startswith("prompt")] == [
-        "prompt[0].content"
-    ]
+    assert [finding.field for finding in masked.findings if finding.field.startswith("prompt")] == ["prompt[0].content"]
     assert {finding.action for finding in response} == {"mask"}
 
 
@@ -89,9 +87,7 @@ def test_user_id_policies() -> None:
 
 
 def test_session_stays_one_session() -> None:
-    first, second = (
-        MASKER.mask_event(event(session_id=f"s-{MAIL}", response=text)).session_id for text in "ab"
-    )
+    first, second = (MASKER.mask_event(event(session_id=f"s-{MAIL}", response=text)).session_id for text in "ab")
     assert first == second
     assert first is not None
     assert MAIL not in first

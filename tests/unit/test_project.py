@@ -131,9 +131,7 @@ def test_a_whole_file(root: Path) -> None:
     assert policy.entity_types == ("EMAIL_ADDRESS", "ORDER_ID")
     assert [(own.entity_type, own.regex) for own in policy.patterns] == [("ORDER_ID", r"ORD-\d{6}")]
     assert consumer.dead_letters == DeadLetterConfig(max_ratio=0.5, min_records=10, topic="dead")
-    assert consumer.limits == Limits(
-        max_batch=7, flush_seconds=0.5, queue_batches=2, future_seconds=1, age_days=None
-    )
+    assert consumer.limits == Limits(max_batch=7, flush_seconds=0.5, queue_batches=2, future_seconds=1, age_days=None)
 
 
 def test_a_minimal_file_has_the_defaults(root: Path) -> None:
@@ -227,9 +225,11 @@ def test_other_tools_files_are_parsed(root: Path) -> None:
         (root / name).write_text(text)
     places = [str(problem).split(": is not")[0] for problem in project.check().problems]
     assert places == ["alerts/rules.yaml:2:1", "dashboards/deep/quality.json:1:9"]
-    assert [
-        len(project.check([root / name]).problems) for name in ("alerts", "dashboards", "alerts/list.yml")
-    ] == [1, 1, 0]
+    assert [len(project.check([root / name]).problems) for name in ("alerts", "dashboards", "alerts/list.yml")] == [
+        1,
+        1,
+        0,
+    ]
 
 
 def test_a_renamed_folder(root: Path) -> None:

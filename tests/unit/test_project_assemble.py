@@ -33,9 +33,7 @@ from evalsvc.store import MemoryStore, Retention
 from evalsvc.types import DeadLetter
 
 EMPTY = Environment()
-LETTER = DeadLetter(
-    "quality", "llm/0", 3, datetime(2026, 1, 1, tzinfo=UTC), "not_json", "Expected JSON", 9, "ab"
-)
+LETTER = DeadLetter("quality", "llm/0", 3, datetime(2026, 1, 1, tzinfo=UTC), "not_json", "Expected JSON", 9, "ab")
 KAFKA = KafkaConfig(
     topics=("llm",),
     group="g",

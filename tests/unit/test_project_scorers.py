@@ -54,9 +54,7 @@ def test_an_unknown_option() -> None:
         scorers.create("bleu", {"order": 2})
 
 
-def test_an_operators_code_that_fails_is_a_wrong_configuration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_operators_code_that_fails_is_a_wrong_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "evalsvc_own_broken.py").write_text("x = 1 / 0\n")
     (tmp_path / "evalsvc_own_raising.py").write_text("def tone():\n    raise KeyError('TONE_KEY')\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -83,10 +81,7 @@ def test_another_packages_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_naming_scorers_imports_none_of_them() -> None:
     code = "import sys, evalsvc.scorers as s; s.names(); print([m for m in sys.modules if 'scorers.' in m])"
     assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        == "[]"
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
 
 

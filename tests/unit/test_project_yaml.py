@@ -102,8 +102,7 @@ def test_aliases_are_read_and_bombs_are_not() -> None:
     assert b is not None
     assert [item.integer() for item in b.items()] == [1, 2]
     bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
-        f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n"
-        for old, new in zip("abcdefg", "bcdefgh", strict=True)
+        f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefg", "bcdefgh", strict=True)
     )
     document = Document("f.yaml", bomb.encode())
     assert document.root is None
