@@ -235,6 +235,10 @@ class ScoreStore(Sink, Protocol):
         """Return sums by window, group and stratum. Never scans raw scores where a rollup holds them."""
         ...
 
+    def cells_by_metric(self, metrics: Sequence[str], query: CellQuery) -> Mapping[str, Sequence[CellGroup]]:
+        """Answer one question for several metrics at once; the query's own metric is not looked at."""
+        ...
+
     def histograms(self, query: CellQuery) -> Sequence[HistogramGroup]:
         """Return weighted histograms by window and group, for quantiles."""
         ...

@@ -362,6 +362,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool = False
     alive: bool = False
     waiting_for: str = ""
+    failed: str = ""
 
 
 class KnownEvent(msgspec.Struct, frozen=True):

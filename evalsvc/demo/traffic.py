@@ -121,8 +121,8 @@ def _turn(
     leaked = not refused and rng.random() < rates.leak
     response = rng.choice(REFUSALS[language]) if refused else _answer(rng, topic, language, figure, unsupported)
     if leaked:
-        name = f"{rng.choice(('anna', 'juan', 'marc', 'lea'))}.{rng.choice(('berg', 'costa', 'roux'))}"
-        mail = f"{name}{rng.randrange(90)}@example.org"
+        person = f"{rng.choice(('anna', 'juan', 'marc', 'lea'))}.{rng.choice(('berg', 'costa', 'roux'))}"
+        mail = f"{person}{rng.randrange(90)}@example.org"
         response += LEAKS[language].format(mail=mail)
     tokens_in = sum(len(m.content) for m in history) // 4 + 60
     tokens_out = max(4, len(response) // 4)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from evalsvc.clock import SystemClock
-from evalsvc.errors import SourceUnavailable, StoreUnavailable, TooManyDeadLetters
+from evalsvc.errors import EvalsvcError, SourceUnavailable, StoreUnavailable, TooManyDeadLetters
 from evalsvc.ledger import ChunkLedger
 from evalsvc.pipeline.designs import Designs
 from evalsvc.pipeline.intake import Draft, Intake, TimeLimits
@@ -116,7 +116,7 @@ class Worker:
         self._began = self._committed = self._tended = self._settled = 0.0
         self._stopped_at: float | None = None
         self._ready = self._ready_once = self._alive = False
-        self._waiting_for = ""
+        self._waiting_for = self._failed = ""
 
     def stop(self) -> None:
         """Ask :meth:`run` to finish what was read, commit and return. Safe in a signal handler; may be called twice."""
@@ -142,6 +142,10 @@ class Worker:
             self._drain(threads)
         except Stopped:
             log.info("stopped_while_waiting for=%s", self._waiting_for)
+        except BaseException as error:
+            # Only our own messages are known to hold no event's text.
+            self._failed = str(error) if isinstance(error, EvalsvcError) else type(error).__name__
+            raise
         finally:
             self._failure.set(Stopped())
             for thread in threads:
@@ -155,8 +159,16 @@ class Worker:
         counts = dict(self._counts)
         scores = counts.pop("scores", 0)
         lag = sum(self.source.lag().values()) if self._alive else 0
-        state = {"ready": self._ready, "alive": self._alive, "waiting_for": self._waiting_for}
-        return WorkerStatus(read=sum(counts.values()), scores=scores, lag=lag, **counts, **state)  # type: ignore[arg-type]
+        return WorkerStatus(
+            read=sum(counts.values()),
+            scores=scores,
+            lag=lag,
+            ready=self._ready,
+            alive=self._alive,
+            waiting_for=self._waiting_for,
+            failed=self._failed,
+            **counts,
+        )
 
     # What the source asks of its reader (``Assignment``), from within ``poll``.
 

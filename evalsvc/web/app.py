@@ -158,6 +158,8 @@ class _Pages:
 
 def describe(status: WorkerStatus) -> str:
     """Return a worker's state as half a sentence."""
+    if status.failed:
+        return f"failed: {status.failed}"
     if status.waiting_for:
         return f"waiting for {status.waiting_for}"
     done = (

@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, cast
 
 from evalsvc.protocols import CellGroup, CellQuery, Offered, ScoreStore
 from evalsvc.query import EstimateQuery, LabelledEstimate, estimates
@@ -32,11 +32,6 @@ class Row(NamedTuple):
     model_version: str
     estimate: Estimate
     trend: Sequence[Estimate | None]
-
-
-@runtime_checkable
-class _Batching(Protocol):
-    def cells_by_metric(self, metrics: Sequence[str], query: CellQuery) -> Mapping[str, Sequence[CellGroup]]: ...
 
 
 class Snapshot:
@@ -75,9 +70,7 @@ class Snapshot:
         return cast("Sequence[tuple[int, datetime, str]]", self._known[key])
 
     def cells(self, query: CellQuery) -> Sequence[CellGroup]:
-        """Return the sums of one metric; the first question brings those of all, where the store can."""
-        if not isinstance(self._store, _Batching):
-            return self._store.cells(query)
+        """Return the sums of one metric; the first question brings those of all."""
         where = tuple(sorted(query.where.items()))
         key = ("cells", query.window, query.step_seconds, query.by, where, query.clusters)
         if key not in self._known:

@@ -67,6 +67,7 @@ def questions(draw):
     }
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25,
     deadline=None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
@@ -98,3 +100,12 @@ def test_a_broker_that_cannot_start_says_why(tmp_path):
     broker = KafkaBroker(settings={"log.retention.ms": "soon"}, folder=tmp_path)
     with pytest.raises(BrokerError, match=r"log\.retention\.ms"):
         broker.start()
+
+
+def test_a_broker_that_ends_while_starting_shows_its_log(tmp_path):
+    broker = KafkaBroker(folder=tmp_path)
+    host, port = broker.bootstrap.split(":")
+    with socket.socket() as taken:
+        taken.bind((host, int(port)))
+        with pytest.raises(BrokerError, match="Address already in use"):
+            broker.start()

@@ -292,7 +292,7 @@ class KafkaBroker:
             if probe.connect_ex((host, int(port))) != 0:
                 return False
         try:
-            client = KafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=5000)
+            client = KafkaAdminClient(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=5000)
         except KafkaError:
             return False
         try:

@@ -83,6 +83,7 @@ def stop(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_up_takes_events_answers_queries_and_ends_cleanly(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -109,6 +110,7 @@ def test_up_takes_events_answers_queries_and_ends_cleanly(
         assert stop(process) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_run_serves_health_and_finishes_on_sigterm(tmp_path: Path) -> None:
     assert main(["init", str(tmp_path)]) == 0

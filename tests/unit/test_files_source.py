@@ -135,6 +135,7 @@ def test_resumes_within_a_file_and_skips_what_is_done(tmp_path: Path) -> None:
         ("a.json", b'[{"event_id": "a"}]', "jq"),
         ("a.txt", b"text", ".jsonl"),
     ],
+    ids=("cut gzip", "no gzip", "cut zstd", "no zstd", "cut csv", "no parquet", "an array", "a text"),
 )
 def test_damaged_containers_are_named(name: str, content: bytes, says: str, tmp_path: Path) -> None:
     """The message has the file and what to do, and what could be read came first."""

@@ -287,16 +287,6 @@ def test_the_store_is_asked_as_often_for_many_metrics_as_for_one(metrics: int):
     assert store.asked == {"metrics": 1, "offered": 2, "cells_by_metric": 2}
 
 
-def test_a_store_that_answers_for_one_metric_at_a_time_gives_the_same_page():
-    class Plain:
-        def __init__(self, store: MemoryStore) -> None:
-            for name in ("metrics", "offered", "designs", "cells", "histograms"):
-                setattr(self, name, getattr(store, name))
-
-    store = filled([*about_40(), *about_40(900.0, spec=LATENCY)])
-    assert page(Plain(store)) == page(store)
-
-
 def estimate(value: float | None, low: float | None = None, high: float | None = None) -> Estimate:
     return Estimate(value, low, high, 5, 5.0, 0, 0.0, FORTNIGHT)
 
