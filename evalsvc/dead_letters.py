@@ -88,15 +88,15 @@ class KafkaDeadLetters:
         """
         from kafka.errors import KafkaError
 
-        sent = [
-            self._producer.send(
-                self.topic,
-                key=f"{letter.consumer}/{letter.partition}/{letter.offset}".encode(),
-                value=msgspec.json.encode(letter),
-            )
-            for letter in letters
-        ]
         try:
+            sent = [
+                self._producer.send(
+                    self.topic,
+                    key=f"{letter.consumer}/{letter.partition}/{letter.offset}".encode(),
+                    value=msgspec.json.encode(letter),
+                )
+                for letter in letters
+            ]
             for future in sent:
                 future.get(timeout=30)
         except KafkaError as error:

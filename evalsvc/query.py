@@ -172,7 +172,7 @@ def _designs(store: ScoreStore, consumer: str) -> dict[int, Design]:
 def _designed_rate(designs: Mapping[int, Design], key: StratumKey, metric: str) -> float | None:
     stratum, version = key
     design = designs.get(version)
-    if design is None:
+    if design is None or stratum == OTHER:
         return None
     fields = parse_stratum(stratum)
     rate = 1.0 if "always" in fields else Sampler(design).rate_of(fields)

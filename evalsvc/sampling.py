@@ -143,6 +143,10 @@ class Design(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.json.encode(self, order="deterministic").decode()
 
 
+MaskValues = Callable[[Sequence[str], Sequence[str]], Sequence[str]]
+"""Takes a stratum's fields and raw values, returns the values that may be stored."""
+
+
 class Selection(NamedTuple):
     """What a design says about one event. ``pi`` is None where the event was not taken, and ``draw`` then is 0."""
 
@@ -263,12 +267,14 @@ def _compile_rule(rule: Rule) -> Callable[[Any], bool]:
 class Sampler:
     """A design made fast: one call an event, and nothing allocated for those that are not taken.
 
-    It is deterministic and remembers only names, so that any two samplers of one design agree. A design may have
-    :data:`MAX_STRATA` different strata; what comes after them is counted under ``(other)``, at its own rate.
+    Whether an event is taken, and with which π, depends on nothing else. A stratum's *name* is made of masked values,
+    since it is stored for events that are not taken, too. A sampler names :data:`MAX_STRATA` strata; later ones are
+    counted together as ``(other)``, each still at its own rate, and which those are depends on what came first.
     """
 
-    def __init__(self, design: Design) -> None:
-        """Compile ``design``."""
+    def __init__(self, design: Design, mask: MaskValues | None = None) -> None:
+        """Compile ``design``; ``mask`` turns the values of its strata into what may be stored."""
+        self._mask = mask
         self.design = design
         self._draw = drawer(design.salt or design.consumer)
         self._keep = [_compile_rule(rule) for rule in design.keep]
@@ -276,6 +282,7 @@ class Sampler:
         self._key = _key_getter(design.strata)
         self._by_session = design.unit == "session"
         self._known: dict[tuple[str, ...], tuple[Selection, int, float]] = {}
+        self._always_known: dict[tuple[str, ...], str] = {}
 
     def select(self, facts: Facts) -> Selection | None:
         """Return what the design says of an event; ``None`` when ``keep`` filters it out."""
@@ -286,19 +293,30 @@ class Sampler:
         if self._always:
             for name, test in self._always:
                 if test(facts):
-                    label = stratum_label(self.design.strata, key, name)
-                    return Selection(label, self.design.version, number, 1.0)
+                    return Selection(self._always_label(key, name), self.design.version, number, 1.0)
         skipped, limit, rate = self._known.get(key) or self._learn(key)
         return skipped if number >= limit else Selection(skipped.stratum, skipped.version, number, rate)
 
     def _learn(self, key: tuple[str, ...]) -> tuple[Selection, int, float]:
         rate = self.rate_of(dict(zip(self.design.strata, key, strict=True)))
         full = len(self._known) >= MAX_STRATA
-        label = OTHER if full else stratum_label(self.design.strata, key)
+        label = OTHER if full else self._label(key)
         known = (Selection(label, self.design.version, 0, None), threshold(rate), rate)
         if not full:
             self._known[key] = known
         return known
+
+    def _always_label(self, key: tuple[str, ...], name: str) -> str:
+        known = self._always_known.get((*key, name))
+        if known is None:
+            known = OTHER if len(self._always_known) >= MAX_STRATA else self._label(key, name)
+            if known is not OTHER:
+                self._always_known[(*key, name)] = known
+        return known
+
+    def _label(self, key: tuple[str, ...], always: str = "") -> str:
+        values = self._mask(self.design.strata, key) if self._mask else key
+        return stratum_label(self.design.strata, values, always)
 
     def rate_of(self, values: Mapping[str, str]) -> float:
         """Return the rate of a stratum by its fields' values."""
@@ -327,14 +345,19 @@ class History:
     A version's time never lies in the past when it is recorded, so that a redelivered event meets the same one.
     """
 
-    def __init__(self, versions: Sequence[tuple[datetime, Design]]) -> None:
-        """Take (effective_from, design), in any order; the first also holds for all time before it."""
+    def __init__(
+        self, versions: Sequence[tuple[datetime, Design]], make: Callable[[Design], Sampler] = Sampler
+    ) -> None:
+        """Take (effective_from, design), in any order; the first also holds for all time before it.
+
+        A version chosen for an hour holds only while the operator's version that it was made from is in force.
+        """
         if not versions:
             raise InputError("Expected at least one version of the design, but got none")
         ordered = sorted(versions, key=lambda item: (item[0], item[1].version))
-        self.latest = ordered[-1][1]
-        self._starts = [start for start, _ in ordered]
-        self._samplers = [Sampler(design) for _, design in ordered]
+        current = [(start, design) for start, design in ordered if not _superseded(start, design, ordered)]
+        self._starts = [start for start, _ in current]
+        self._samplers = [make(design) for _, design in current]
 
     @property
     def fields(self) -> frozenset[str]:
@@ -356,6 +379,22 @@ class History:
         return self._samplers[index]
 
 
+def operators_version(version: int) -> int:
+    """Return the operator's version that an hour's version was made from; itself, if it is the operator's.
+
+    >>> operators_version(3), operators_version(3 * 10**7 + 490_000)
+    (3, 3)
+    """
+    return version if version < 10**7 else version // 10**7
+
+
+def _superseded(start: datetime, design: Design, ordered: Sequence[tuple[datetime, Design]]) -> bool:
+    base = operators_version(design.version)
+    return base != design.version and any(
+        other.version < 10**7 and other.version > base and since <= start for since, other in ordered
+    )
+
+
 def next_hour(design: Design, offered: Mapping[str, int], hour: datetime) -> Design:
     """Return the version for the hour that starts at ``hour``: its rates are chosen to take ``target_per_hour`` events.
 
@@ -366,12 +405,11 @@ def next_hour(design: Design, offered: Mapping[str, int], hour: datetime) -> Des
     Raises:
         InputError: when the design has no target, or ``hour`` is not a full hour in UTC.
     """
-    if design.target_per_hour is None:
-        raise InputError("Expected a design with `target_per_hour`, but it has none")
+    if design.target_per_hour is None or design.version != operators_version(design.version):
+        raise InputError("Expected an operator's design with `target_per_hour`, but it has none or is an hour's own")
     seconds = int(hour.astimezone(UTC).timestamp())
     if seconds % 3600:
         raise InputError(f"Expected a full hour, but got {hour.isoformat()}")
-    base = design.version if design.version < 10**7 else design.version // 10**7
     sampler, always, counts = Sampler(design), 0, []
     for label, count in offered.items():
         fields = parse_stratum(label)
@@ -382,7 +420,7 @@ def next_hour(design: Design, offered: Mapping[str, int], hour: datetime) -> Des
     factor = _factor(max(design.target_per_hour - always, 1), counts)
     rates = tuple(StratumRate(entry.match, _clip(entry.rate * factor)) for entry in design.rates)
     return msgspec.structs.replace(
-        design, version=base * 10**7 + seconds // 3600, rate=_clip(design.rate * factor), rates=rates
+        design, version=design.version * 10**7 + seconds // 3600, rate=_clip(design.rate * factor), rates=rates
     )
 
 

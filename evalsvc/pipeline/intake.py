@@ -21,6 +21,7 @@ from evalsvc.types import DeadLetter
 
 _MINUTE = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_MINUTE = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp()) // 60
 KEPT = "kind="
 
 
@@ -109,6 +110,11 @@ class Draft:
         self.positions.pop(partition, None)
 
 
+def received_minute(record: Record) -> int:
+    """Return the minute in which a record was received; a time that cannot be (µs for ms) counts as the nearest."""
+    return min(max(record.timestamp // 60_000, 0), _LATEST_MINUTE)
+
+
 def dead_letter(consumer: str, partition: str, record: Record, error: DecodeError) -> DeadLetter:
     """Describe a record that is not an event, without its text."""
     value = record.value or b""
@@ -116,7 +122,7 @@ def dead_letter(consumer: str, partition: str, record: Record, error: DecodeErro
         consumer=consumer,
         partition=partition,
         offset=record.offset,
-        received_at=datetime.fromtimestamp(max(record.timestamp, 0) / 1000, UTC),
+        received_at=datetime.fromtimestamp(received_minute(record) * 60, UTC),
         reason=error.reason,
         message=str(error),
         size=len(value),
@@ -182,7 +188,7 @@ class Intake:
         for record in records:
             value = record.value
             if value is None:
-                tally.add((record.timestamp // 60_000, "", 0, "filtered"))
+                tally.add((received_minute(record), "", 0, "filtered"))
                 continue
             try:
                 header = skim(value)
@@ -214,5 +220,5 @@ class Intake:
         tally.upto = records[-1].offset + 1
 
     def _dead(self, partition: str, record: Record, error: DecodeError, tally: Tally) -> None:
-        tally.add((record.timestamp // 60_000, "", 0, "dead"))
+        tally.add((received_minute(record), "", 0, "dead"))
         self.draft.dead.append(dead_letter(self.consumer, partition, record, error))

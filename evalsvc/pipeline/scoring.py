@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
 
 from evalsvc.errors import DecodeError, EngineError, MissingExtra
-from evalsvc.pipeline.intake import Draft, Item, dead_letter
+from evalsvc.pipeline.intake import Draft, Item, dead_letter, received_minute
 from evalsvc.protocols import Scorer
 from evalsvc.sampling import scorer_pi
 from evalsvc.types import (
@@ -40,6 +42,8 @@ from evalsvc.types import (
 log = logging.getLogger("evalsvc.worker")
 
 RECENT_EVENTS = 50_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_KEYED = re.compile(rb"\[([A-Z_0-9]+):[0-9a-f]{8,}\]")
 
 Decode = Callable[[bytes], Event]
 Known = Callable[[Sequence[str], str], Mapping[str, KnownEvent]]
@@ -180,7 +184,7 @@ class Processor:
         for item in items:
             record, selection = item.record, item.selection
             try:
-                event = self.masker.mask_event(self.decode(record.value or b""))
+                event = self._masked(self.decode(record.value or b""))
             except DecodeError as error:
                 self._bury(item, error, letters)
                 continue
@@ -195,6 +199,17 @@ class Processor:
                 record.offset,
             )
             yield item, KeptEvent(sample, content_digest(event))
+
+    def _masked(self, event: Event) -> Event:
+        """Mask. An event that cannot be masked is not stored; an error may quote it, so only its type is said."""
+        try:
+            return self.masker.mask_event(event)
+        except Exception as error:
+            log.error("masking_failed error=%s", type(error).__name__)
+            reason = DecodeError(
+                "masking_failed", f"Masking failed with {type(error).__name__}; the event was not stored"
+            )
+        raise reason
 
     def _unique(self, pairs: Sequence[tuple[Item, KeptEvent]], letters: list[DeadLetter]) -> list[KeptEvent]:
         """Drop what is already there from another place: the same content is a duplicate, another one a conflict."""
@@ -224,7 +239,7 @@ class Processor:
     def _bury(self, item: Item, error: DecodeError, letters: list[DeadLetter]) -> None:
         letters.append(dead_letter(self.consumer, item.partition, item.record, error))
         self._uncount(item)
-        item.tally.add((item.record.timestamp // 60_000, "", 0, "dead"))
+        item.tally.add((received_minute(item.record), "", 0, "dead"))
 
     def _duplicate(self, item: Item) -> None:
         self._uncount(item)
@@ -246,10 +261,28 @@ class Processor:
         return scores
 
 
+def masked_values(masker: EventMasker, fields: Sequence[str], values: Sequence[str]) -> Sequence[str]:
+    """Return a stratum's values as they stand in a stored event; they name strata of events that are never stored."""
+    return [
+        _masked_segment(masker, field.removeprefix("segments."), value) if field.startswith("segments.") else value
+        for field, value in zip(fields, values, strict=True)
+    ]
+
+
+def _masked_segment(masker: EventMasker, name: str, value: str) -> str:
+    plain = Event(event_id="-", occurred_at=_EPOCH, application="-", segments={name: value})
+    try:
+        return next(iter(masker.mask_event(plain).segments.values()), "")
+    except Exception as error:
+        log.error("masking_failed error=%s", type(error).__name__)
+        return "(unmasked)"
+
+
 def content_digest(masked: Event) -> str:
     """Return what tells two contents of one event id apart: a digest of the masked event.
 
     What is hashed with a key that may change between processes (ids, the findings) does not count.
     """
     plain = msgspec.structs.replace(masked, user_id=None, session_id=None, findings=())
-    return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()[:32]
+    text = _KEYED.sub(rb"[\1]", msgspec.json.encode(plain, order="deterministic"))
+    return hashlib.sha256(text).hexdigest()[:32]

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from evalsvc.clock import SystemClock
-from evalsvc.errors import EvalsvcError, SourceUnavailable, StoreUnavailable, TooManyDeadLetters
+from evalsvc.errors import EvalsvcError, SourceUnavailable, StoreError, StoreUnavailable, TooManyDeadLetters
 from evalsvc.ledger import ChunkLedger
 from evalsvc.pipeline.designs import Designs
 from evalsvc.pipeline.intake import Draft, Intake, TimeLimits
 from evalsvc.pipeline.metrics import WorkerMetrics
-from evalsvc.pipeline.scoring import EventMasker, Processor, ScorerEntry
+from evalsvc.pipeline.scoring import EventMasker, Processor, ScorerEntry, masked_values
 from evalsvc.protocols import Clock, ScoreStore, Source
 from evalsvc.sampling import Design
 from evalsvc.sources.decode import decode, make_skimmer
@@ -101,7 +101,7 @@ class Worker:
         self.consumer, self.source, self.store, self.scorers = consumer, source, store, tuple(scorers)
         self.settings, self.clock = settings or WorkerSettings(), clock or SystemClock()
         self.metrics = WorkerMetrics(consumer, registry)
-        self._designs = Designs(store, design)
+        self._designs = Designs(store, design, partial(masked_values, masker))
         self._masker, self._dead_letters = masker, dead_letters
         self._to_score: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
         self._to_write: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
@@ -116,7 +116,8 @@ class Worker:
         self._began = self._committed = self._tended = self._settled = 0.0
         self._stopped_at: float | None = None
         self._ready = self._ready_once = self._alive = False
-        self._waiting_for = self._failed = ""
+        self._waits: dict[str, str] = {}
+        self._failed = ""
 
     def stop(self) -> None:
         """Ask :meth:`run` to finish what was read, commit and return. Safe in a signal handler; may be called twice."""
@@ -141,7 +142,7 @@ class Worker:
             self._read_loop()
             self._drain(threads)
         except Stopped:
-            log.info("stopped_while_waiting for=%s", self._waiting_for)
+            log.info("stopped_while_waiting for=%s", self._waiting_for())
         except BaseException as error:
             # Only our own messages are known to hold no event's text.
             self._failed = str(error) if isinstance(error, EvalsvcError) else type(error).__name__
@@ -165,7 +166,7 @@ class Worker:
             lag=lag,
             ready=self._ready,
             alive=self._alive,
-            waiting_for=self._waiting_for,
+            waiting_for=self._waiting_for(),
             failed=self._failed,
             **counts,
         )
@@ -230,6 +231,7 @@ class Worker:
         except SourceUnavailable as error:
             self._wait("source", error, self.settings.retry_seconds)
             return
+        self._waits.pop(self._wait_key("source"), None)
         for chunk in chunks:
             intake.take(chunk)
             self.metrics.count("evalsvc_records_read_total", len(chunk.records))
@@ -315,7 +317,7 @@ class Worker:
         self.metrics.gauge("evalsvc_oldest_unscored_seconds", max(0.0, now - oldest))
         self.metrics.gauge("evalsvc_queue_batches", self._to_score.qsize(), step="score")
         self.metrics.gauge("evalsvc_queue_batches", self._to_write.qsize(), step="write")
-        self.metrics.gauge("evalsvc_ready", float(self._ready and not self._waiting_for))
+        self.metrics.gauge("evalsvc_ready", float(self._ready and not self._waits))
 
     def _tend(self) -> None:
         """Now and then: choose the next hour's rate and test the last day's sampling, when it is this worker's turn."""
@@ -330,7 +332,8 @@ class Worker:
                 self.metrics.gauge("evalsvc_sampling_faults", len(faults))
                 for fault in faults:
                     log.error("sampling_fault %s", fault)
-            self._reading().select = self._designs.history().select
+            history, intake = self._designs.history(), self._reading()
+            intake.skim, intake.select = make_skimmer(history.fields), history.select
             self._note_design()
         except StoreUnavailable as error:
             log.warning("design_not_tended error=%s", error)
@@ -352,8 +355,13 @@ class Worker:
             if committed is not None and committed < ledger.upto:
                 log.info("resume_from_ledger partition=%s committed=%d done=%d", partition, committed, ledger.upto)
             return ledger
-        log.warning("resume_after_gap partition=%s done=%d committed=%d", partition, ledger.upto, committed)
-        return ChunkLedger(self.consumer, partition, committed)
+        log.warning(
+            "resume_before_commit partition=%s committed=%d done=%d: the store lost what it had; reading it again",
+            partition,
+            committed,
+            ledger.upto,
+        )
+        return ledger
 
     def _reading(self) -> Intake:
         if self._intake is None:
@@ -402,11 +410,14 @@ class Worker:
             self._settle()
 
     def _settle(self) -> None:
-        """Keep rollups near the present, a little at a time, so that readers find little to do."""
-        now = self.clock.monotonic()
-        if self._leads() and now - self._settled >= self.settings.settle_seconds:
-            self._patiently(lambda: self.store.settle(100), "store")
-            self._settled = self.clock.monotonic()
+        """Keep rollups near the present, a little at a time; readers do what is left, so a failure holds nothing up."""
+        if not self._leads() or self.clock.monotonic() - self._settled < self.settings.settle_seconds:
+            return
+        try:
+            self.store.settle(100)
+        except StoreError as error:
+            log.warning("not_settled error=%s", error)
+        self._settled = self.clock.monotonic()
 
     def _land(self, batch: WriteBatch) -> None:
         if self._dead_letters and batch.dead_letters:
@@ -474,14 +485,22 @@ class Worker:
                 self._wait(what, error, pause)
                 pause = min(pause * 2, self.settings.retry_max_seconds)
             else:
-                self._waiting_for = ""
+                self._waits.pop(self._wait_key(what), None)
                 return result
 
     def _wait(self, what: str, error: Exception, seconds: float) -> None:
-        self._waiting_for = f"{what}: {error}"
+        self._waits[self._wait_key(what)] = f"{what}: {error}"
         log.warning("waiting_for %s seconds=%.1f error=%s", what, seconds, error)
         self.metrics.count("evalsvc_waits_total", target=what)
         self._pause(seconds)
+
+    def _waiting_for(self) -> str:
+        return "; ".join(dict.fromkeys(self._waits.copy().values()))
+
+    @staticmethod
+    def _wait_key(what: str) -> str:
+        """Each thread waits for itself: the scorer's success does not hide the writer's outage."""
+        return f"{threading.current_thread().name}/{what}"
 
     def _grace_is_over(self) -> bool:
         self._stopped_at = self._stopped_at or self.clock.monotonic()

@@ -258,4 +258,6 @@ SECRETS: tuple[str, ...] = (
     "SECRET",
 )
 
+# A text that could not be searched in time; no choice of the operator's, and always masked.
+UNSEARCHED = "UNSEARCHED"
 ENTITY_TYPES: tuple[str, ...] = (*OWN, *(entity.entity_type for entity in PRESIDIO), *SECRETS)

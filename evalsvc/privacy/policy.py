@@ -12,7 +12,7 @@ import msgspec
 
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.privacy._presidio import regex_module
-from evalsvc.privacy.catalogue import ENTITY_TYPES
+from evalsvc.privacy.catalogue import ENTITY_TYPES, UNSEARCHED
 
 Action = Literal["mask", "hash", "drop", "keep"]
 ACTIONS: tuple[Action, ...] = ("mask", "hash", "drop", "keep")
@@ -83,7 +83,9 @@ class MaskingPolicy(msgspec.Struct, frozen=True, kw_only=True):
             check_pattern(pattern)
 
     def action_for(self, entity_type: str) -> Action:
-        """Return what is done with a type."""
+        """Return what is done with a type; ``UNSEARCHED`` is masked, whatever the policy says."""
+        if entity_type == UNSEARCHED:
+            return "mask"
         return self.actions.get(entity_type, self.default)
 
 
@@ -95,7 +97,7 @@ def check_pattern(pattern: CustomPattern) -> None:
     """
     regex = regex_module()
     name = pattern.entity_type
-    if NAME.fullmatch(name) is None or name in ENTITY_TYPES:
+    if NAME.fullmatch(name) is None or name in (UNSEARCHED, *ENTITY_TYPES):
         raise ConfigError(
             f"Expected a name of capitals, digits and underscores that is not a built-in type, but got {name!r}"
         )

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from evalsvc.errors import InputError
 from evalsvc.privacy import catalogue
 from evalsvc.privacy._presidio import PatternRecogniser, PresidioFiles, load_recogniser, regex_module
-from evalsvc.privacy.catalogue import CORES, ENTITY_TYPES, PRESIDIO, THRESHOLD
+from evalsvc.privacy.catalogue import CORES, ENTITY_TYPES, PRESIDIO, THRESHOLD, UNSEARCHED
 from evalsvc.privacy.context import Context, lower_case, words_near
 from evalsvc.privacy.folding import fold, folding_table
 from evalsvc.privacy.numbers import PhoneFinder, find_ibans, is_cpf, is_luhn, is_nir, is_public_address
@@ -141,7 +141,7 @@ def resolve(matches: Collection[Match]) -> list[Match]:
     return kept
 
 
-_ORDER = {entity_type: place for place, entity_type in enumerate(ENTITY_TYPES)}
+_ORDER = {entity_type: place for place, entity_type in enumerate((UNSEARCHED, *ENTITY_TYPES))}
 
 
 def _precedence(match: Match) -> tuple[float, int, int, int, str]:
@@ -316,8 +316,8 @@ class Recognisers:
                     if found.end() > found.start():
                         yield Match(found.start(), found.end(), name, 1.0)
             except TimeoutError:
-                # A text that could not be searched in time may hold anything: all of it is masked.
-                yield Match(0, len(text), name, 1.0)
+                # It may hold anything: all of it is masked, also where the policy keeps this pattern's type.
+                yield Match(0, len(text), UNSEARCHED, 1.0)
 
 
 def _goes_on(text: str, start: int, end: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -52,25 +52,68 @@ def notation(headers: Mapping[str, str]) -> Notation:
     return Notation(media in _LINES, packing == "gzip")
 
 
-async def collect(chunks: AsyncIterator[bytes], packed: bool, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+class _Members:
+    """Unpacks the members of a gzip body, one after the other (RFC 1952, section 2.2)."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(31)
+        self._count = 1
+
+    @property
+    def whole(self) -> bool:
+        return self._member.eof
+
+    def unpack(self, data: bytes, max_bytes: int) -> bytes:
+        """Return at most ``max_bytes`` (1 or more): a result of that length may have a rest."""
+        parts: list[bytes] = []
+        while data and max_bytes > 0:
+            if self._member.eof:
+                data = data.lstrip(b"\0")
+                if not data:
+                    break
+                self._begin()
+            try:
+                parts.append(self._member.decompress(data, max_bytes))
+            except zlib.error:
+                raise Refused(400, "Expected a gzip body, but unpacking it failed") from None
+            max_bytes -= len(parts[-1])
+            data = self._member.unused_data
+        return b"".join(parts)
+
+    def _begin(self) -> None:
+        # Empty members cost time and no size.
+        self._count += 1
+        if self._count > MAX_ITEMS:
+            raise Refused(413, f"Expected at most {MAX_ITEMS} gzip members a request; send fewer, larger ones")
+        self._member = zlib.decompressobj(31)
+
+
+async def collect(
+    chunks: AsyncIterator[bytes],
+    packed: bool,
+    max_bytes: int = MAX_BODY_BYTES,
+    reserve: Callable[[int], None] | None = None,
+) -> bytes:
     """Return the whole body, unpacked, without ever holding more than ``max_bytes`` of it.
 
+    ``reserve`` is told the size of each part before it is kept, and may refuse it.
+
     Raises:
-        Refused: 413 when it is larger, 400 when it is not gzip.
+        Refused: 413 when it is larger, packed or unpacked; 400 when it is not gzip.
     """
-    unpack = zlib.decompressobj(31) if packed else None
+    members = _Members() if packed else None
     parts: list[bytes] = []
-    size = 0
+    size = received = 0
     async for chunk in chunks:
-        try:
-            part = unpack.decompress(chunk, max_bytes + 1 - size) if unpack and chunk else chunk
-        except zlib.error:
-            raise Refused(400, "Expected a gzip body, but unpacking it failed") from None
+        received += len(chunk)
+        part = members.unpack(chunk, max_bytes + 1 - size) if members else chunk
         size += len(part)
-        if size > max_bytes:
+        if max(size, received) > max_bytes:
             raise Refused(413, f"Expected at most {max_bytes} bytes a request, unpacked; send smaller batches")
+        if reserve is not None:
+            reserve(len(part))
         parts.append(part)
-    if unpack and not unpack.eof:
+    if members and not members.whole:
         raise Refused(400, "Expected a whole gzip body, but it ends early")
     return b"".join(parts)
 

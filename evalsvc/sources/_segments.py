@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import struct
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -106,14 +107,30 @@ def repair(segment: Segment, last: bool) -> None:
 
 
 def new_segment(folder: Path, first: int) -> Path:
-    """Make an empty segment, durable together with its name."""
+    """Make an empty segment, durable together with its name; leave nothing where that fails."""
     path = folder / f"{first:020d}.wal"
-    with path.open("wb") as file:
-        file.write(MAGIC)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(folder)
+    try:
+        with path.open("wb") as file:
+            file.write(MAGIC)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(folder)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise
     return path
+
+
+def without_strays(paths: Sequence[Path], end: int) -> list[Path]:
+    """Delete segments without a record that begin before ``end``: a roll that failed left them."""
+    kept: list[Path] = []
+    for path in paths:
+        if int(path.stem) < end and path.stat().st_size <= len(MAGIC):
+            path.unlink()
+        else:
+            kept.append(path)
+    return kept
 
 
 def sync_folder(folder: Path) -> None:

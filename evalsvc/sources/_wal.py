@@ -34,6 +34,7 @@ from evalsvc.sources._segments import (
     read_number,
     repair,
     sound_frames,
+    without_strays,
     write_all,
 )
 
@@ -155,19 +156,30 @@ class WriteAheadLog:
             return self._changed.wait_for(lambda: self.end > position or self._closing, timeout_seconds)
 
     def commit(self, position: int) -> None:
-        """Forget what is before a number: whole segments are deleted. A lost call only repeats records."""
+        """Forget what is before a number: whole segments are deleted. A lost call only repeats records.
+
+        Raises:
+            SourceUnavailable: the disk refuses; segments that could not be deleted are tried again next time.
+        """
         with self._changed:
             self.committed = max(self.committed, min(position, self.end))
             self._note_committed()
             done = [segment for segment in self._segments[:-1] if segment.end <= self.committed]
-            self._segments = self._segments[len(done) :]
             active = self._segments[-1]
             self._roll_soon |= self.committed == self.end and active.size >= self.tidy_bytes
-        scratch = self.folder / "committed.new"
-        scratch.write_text(str(self.committed), encoding="ascii")
-        scratch.replace(self.folder / "committed")
-        for segment in done:
-            segment.path.unlink(missing_ok=True)
+        try:
+            # First what gives space back: on a full disk the mark could not be written before.
+            for segment in done:
+                segment.path.unlink(missing_ok=True)
+                with self._changed:
+                    self._segments = self._segments[1:]
+            scratch = self.folder / "committed.new"
+            scratch.write_text(str(self.committed), encoding="ascii")
+            scratch.replace(self.folder / "committed")
+        except OSError as error:
+            raise SourceUnavailable(
+                f"{self.folder}: what is done cannot be noted ({error.strerror}); check space, owner"
+            ) from error
 
     def close(self) -> None:
         """Write what waits, then let go of the folder. May be called twice."""
@@ -238,11 +250,13 @@ class WriteAheadLog:
             self._broken = error
 
     def _roll(self) -> None:
-        self._roll_soon = False
         path = new_segment(self.folder, self.end)
+        opened = os.open(path, os.O_WRONLY | os.O_APPEND)
         os.close(self._file)
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        self._file = opened
         with self._changed:
+            # Not before: where rolling fails it is tried again, so that no later number passes the new name.
+            self._roll_soon = False
             self._segments = [*self._segments, Segment(path, self.end, self.end, len(MAGIC))]
 
     def _failure(self, error: OSError) -> SourceUnavailable:
@@ -255,8 +269,8 @@ class WriteAheadLog:
     def _recover(self) -> list[Segment]:
         paths = sorted(self.folder.glob("*.wal")) or [new_segment(self.folder, read_number(self.folder / "committed"))]
         segments: list[Segment] = []
-        for path in paths:
-            last = path is paths[-1]
+        while paths:
+            path, *paths = paths
             segment = Segment(path, int(path.stem), int(path.stem), len(MAGIC))
             if segments and segments[-1].end != segment.first:
                 raise SourceError(f"{path}: record {segments[-1].end} is missing before it; restore the folder")
@@ -266,8 +280,9 @@ class WriteAheadLog:
                 self._written_bytes += size
                 if segment.end % _MARK_EVERY == 0:
                     self._marks.append((segment.end, self._written_bytes))
+            paths = without_strays(paths, segment.end)
             if path.stat().st_size != segment.size:
-                repair(segment, last)
+                repair(segment, last=not paths)
             self._marks.append((segment.end, self._written_bytes))
             segments.append(segment)
         return segments

@@ -36,7 +36,6 @@ from evalsvc.sources.decode import (
 from evalsvc.types import Event
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import Route
@@ -197,14 +196,23 @@ class HttpSource:
     async def _post(self, request: Request) -> Response:
         from starlette.responses import JSONResponse
 
+        held = 0
+
+        def reserve(size: int) -> None:
+            nonlocal held
+            self._reserve(size)
+            held += size
+
         try:
             self._authorise(request.headers.get("authorization", ""))
             written = notation(request.headers)
             wal = self._ready(int(request.headers.get("content-length") or 0))
-            body = await collect(request.stream(), written.gzip, self.max_body_bytes)
+            body = await collect(request.stream(), written.gzip, self.max_body_bytes, reserve)
             accepted, rejected = await self._take(wal, body, written.lines)
         except Refused as refused:
             return JSONResponse({"error": refused.message}, refused.status, refused.headers)
+        finally:
+            self._in_flight_bytes -= held
         answer = {"accepted": accepted, "rejected": [msgspec.structs.asdict(item) for item in rejected]}
         return JSONResponse(answer, 400 if rejected and not accepted else 202)
 
@@ -225,9 +233,17 @@ class HttpSource:
             raise Refused(413, f"Expected at most {self.max_body_bytes} bytes a request; send smaller batches")
         if wal.backlog_bytes + announced_bytes > wal.max_backlog_bytes:
             raise Refused(429, f"{wal.backlog_bytes} bytes wait to be evaluated", {"Retry-After": "5"})
-        if self._in_flight_bytes + announced_bytes > _MAX_IN_FLIGHT_BYTES:
-            raise Refused(429, "Too many requests at once", {"Retry-After": "1"})
+        self._fits(announced_bytes)
         return wal
+
+    def _fits(self, size: int) -> None:
+        if self._in_flight_bytes + size > _MAX_IN_FLIGHT_BYTES:
+            raise Refused(429, "Too many requests at once", {"Retry-After": "1"})
+
+    def _reserve(self, size: int) -> None:
+        """Count bytes that are about to be held; a body's announced size is a promise, or absent."""
+        self._fits(size)
+        self._in_flight_bytes += size
 
     async def _take(self, wal: WriteAheadLog, body: bytes, lines: bool) -> tuple[int, list[Rejected]]:
         """Decode, mask, write and wait for the disk."""
@@ -235,7 +251,6 @@ class HttpSource:
         masking = self._masking
         if masking is None:
             raise Refused(503, _NO_WORKER, {"Retry-After": "5"})
-        self._in_flight_bytes += len(body)
         try:
             loop = asyncio.get_running_loop()
             payloads, rejected = await loop.run_in_executor(masking, self._prepare, body, lines, received_at)
@@ -245,8 +260,6 @@ class HttpSource:
             raise Refused(507 if full.disk else 429, str(full), {"Retry-After": "30" if full.disk else "5"}) from None
         except (SourceUnavailable, RuntimeError) as error:
             raise Refused(503, f"Nothing was taken: {error}", {"Retry-After": "5"}) from None
-        finally:
-            self._in_flight_bytes -= len(body)
         return len(payloads), rejected
 
     def _prepare(self, body: bytes, lines: bool, received_at: datetime) -> tuple[list[bytes], list[Rejected]]:
@@ -280,15 +293,6 @@ class HttpSource:
                 "too_large", f"Expected at most {MAX_MASKED_BYTES} bytes once masked, but got {len(payload)}"
             )
         return payload
-
-
-def create_app(source: HttpSource) -> Starlette:
-    """Return an application that serves the source's routes and nothing else."""
-    try:
-        from starlette.applications import Starlette
-    except ImportError as error:
-        raise MissingExtra("starlette", "web") from error
-    return Starlette(routes=source.routes())
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -137,6 +137,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         parts = urlsplit(self.path)
+        if parts.path == "/ping":
+            self._answer_unread(_Answer(200, b"Ok.\n", {}))
+            return
+        if not self._authorised():
+            refused = "Authentication failed: the bridge's token is wrong"
+            self._answer_unread(_failure(403, _AUTHENTICATION_FAILED, refused))
+            return
         try:
             body = read_body(self.headers, self.rfile)
             fields = form_fields(self.headers.get("Content-Type", ""), body)
@@ -147,12 +154,15 @@ class _Handler(BaseHTTPRequestHandler):
             with contextlib.suppress(OSError):
                 self._send(_failure(400, 33, str(error)))
             return
-        if parts.path == "/ping":
-            answer = _Answer(200, b"Ok.\n", {})
-        elif not self._authorised():
-            answer = _failure(403, _AUTHENTICATION_FAILED, "Authentication failed: the bridge's token is wrong")
-        else:
-            answer = self._run(dict(parse_qsl(parts.query, keep_blank_values=True)), body, fields)
+        self._finish(self._run(dict(parse_qsl(parts.query, keep_blank_values=True)), body, fields))
+
+    def _answer_unread(self, answer: _Answer) -> None:
+        """Answer who may send no body, and end the connection where there is one: it is not read."""
+        announced = self.headers.get("Content-Length", "0")
+        self.close_connection |= announced != "0" or "Transfer-Encoding" in self.headers
+        self._finish(answer)
+
+    def _finish(self, answer: _Answer) -> None:
         try:
             self._send(answer)
         except OSError as error:
@@ -191,6 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(answer.body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer.body)
         self.wfile.flush()

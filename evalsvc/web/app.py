@@ -143,7 +143,8 @@ class _Pages:
     def alive(self, request: Request) -> Response:
         from starlette.responses import PlainTextResponse
 
-        return PlainTextResponse("alive\n")
+        failed = [f"{name}: {state}" for name, state in self._states() if state.startswith("failed")]
+        return PlainTextResponse("\n".join(failed or ["alive"]) + "\n", 503 if failed else 200)
 
     def ready(self, request: Request) -> Response:
         from starlette.responses import PlainTextResponse

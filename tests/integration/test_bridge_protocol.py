@@ -119,6 +119,18 @@ def test_wrong_token_is_refused_and_ping_needs_none(bridge):
     assert request(bridge, "GET", "/ping", token="")[0] == 200
 
 
+@pytest.mark.parametrize(("path", "status"), [("/", b"403"), ("/ping", b"200")])
+def test_no_body_is_read_for_who_has_no_token(bridge, path, status):
+    place = urlsplit(bridge.url)
+    with socket.create_connection((place.hostname, place.port), timeout=5) as connection:
+        connection.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n" % path.encode())
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"Connection: close" in answer
+
+
 def request(bridge, method, path, body=b"", headers=None, token=None):
     connection = http.client.HTTPConnection(urlsplit(bridge.url).netloc, timeout=10)
     secret = bridge.token if token is None else token

@@ -19,10 +19,11 @@ import msgspec
 import pytest
 import uvicorn
 
+from evalsvc._serving import endpoint
 from evalsvc.errors import SourceError
 from evalsvc.protocols import Source
 from evalsvc.sources.decode import MAX_EVENT_BYTES, decode, encode
-from evalsvc.sources.http import HttpSource, create_app
+from evalsvc.sources.http import HttpSource
 from evalsvc.testing.sources import RecordingAssignment, sample_messages
 from evalsvc.types import Event, Finding
 
@@ -51,7 +52,7 @@ def serving(source: HttpSource, opened: bool = True) -> Iterator[httpx.Client]:
     """Serve a source from a thread and give a client for it."""
     if opened:
         source.open(RecordingAssignment())
-    server = uvicorn.Server(uvicorn.Config(create_app(source), port=0, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(endpoint(source), port=0, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 10
@@ -115,6 +116,56 @@ def test_every_notation_arrives(tmp_path: Path) -> None:
         assert len(read_ids(source)) == 2 * sum(count for _, _, count in bodies)
 
 
+def test_all_members_of_a_packed_body_are_read(tmp_path: Path) -> None:
+    """Members end anywhere in a chunk; padding with zeros is none; the bound is on their sum and their number."""
+    members = [gzip.compress(json.dumps(event(event_id=f"m{i}")).encode() + b"\n") for i in range(5)]
+    body = b"".join(members) + b"\0" * 5
+    packed = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
+    source = HttpSource(tmp_path, same, max_body_bytes=400_000)
+    with serving(source) as client:
+        for size in (len(body), len(members[0]), 7):
+            pieces = (body[at : at + size] for at in range(0, len(body), size))
+            answer = client.post("/v1/events", content=pieces, headers=packed)
+            assert answer.json() == {"accepted": 5, "rejected": []}
+        assert read_ids(source) == [f"m{i}" for i in range(5)] * 3
+        for content, status in [
+            (members[0] + members[1][:-3], 400),
+            (members[0] + b"no gzip", 400),
+            (gzip.compress(b" " * 300_000) * 2, 413),
+            (gzip.compress(b"") * 10_001, 413),
+        ]:
+            assert client.post("/v1/events", content=content, headers=packed).status_code == status
+
+
+def test_bytes_in_flight_are_bounded_without_an_announced_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks count as they arrive, those of all requests together, until the answer; a refused one gives back."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(event: Event) -> Event:
+        entered.set()
+        assert go_on.wait(10)
+        return event
+
+    monkeypatch.setattr("evalsvc.sources.http._MAX_IN_FLIGHT_BYTES", 5000)
+    source = HttpSource(tmp_path, slow)
+    with serving(source) as client, ThreadPoolExecutor(1) as pool:
+
+        def send(size: int) -> httpx.Response:
+            body = json.dumps(event(response="x" * size)).encode()
+            pieces = (body[at : at + 500] for at in range(0, len(body), 500))
+            return client.post("/v1/events", content=pieces, headers={"Content-Type": "application/json"})
+
+        refused = send(6000)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        first = pool.submit(send, 3000)
+        assert entered.wait(10)
+        assert send(3000).status_code == 429
+        go_on.set()
+        assert first.result(10).status_code == 202
+        assert send(3000).status_code == 202
+    assert source._in_flight_bytes == 0
+
+
 def test_bad_items_are_named_and_good_ones_kept(tmp_path: Path) -> None:
     """Each bad item has its index, a documented reason and a message without content."""
     old = (datetime.now(UTC) - timedelta(days=500)).isoformat()
@@ -151,9 +202,9 @@ def test_bad_items_are_named_and_good_ones_kept(tmp_path: Path) -> None:
         (event(response="x" * MAX_EVENT_BYTES), {}, 400, "too_large"),
         (b"[" + b"1," * 10_000 + b"1]", {}, 413, "10000"),
         (b" " * 2_000_001, {}, 413, "2000000 bytes"),
-        (gzip.compress(b" " * 50_000_000), {"Content-Encoding": "gzip"}, 413, "2000000 bytes"),
+        (gzip.compress(b" " * 50_000_000, mtime=0), {"Content-Encoding": "gzip"}, 413, "2000000 bytes"),
         (b"no gzip", {"Content-Encoding": "gzip"}, 400, "gzip"),
-        (gzip.compress(b"[]")[:-3], {"Content-Encoding": "gzip"}, 400, "ends early"),
+        (gzip.compress(b"[]", mtime=0)[:-3], {"Content-Encoding": "gzip"}, 400, "ends early"),
         (b"x", {"Content-Encoding": "br"}, 415, "gzip"),
         (b"x", {"Content-Type": "text/plain"}, 415, "application/json"),
         (b"{}", {"Content-Type": "application/json; charset=latin-1"}, 415, "UTF-8"),

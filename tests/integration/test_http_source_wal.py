@@ -20,7 +20,8 @@ from evalsvc.sources._wal import LogFull, WriteAheadLog
 SERVER = """
 import sys
 import uvicorn
-from evalsvc.sources.http import HttpSource, create_app
+from evalsvc._serving import endpoint
+from evalsvc.sources.http import HttpSource
 from evalsvc.testing.sources import RecordingAssignment
 
 source = HttpSource(sys.argv[1], mask=lambda event: event)
@@ -29,7 +30,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets=None):
         await super().startup(sockets)
         print(self.servers[0].sockets[0].getsockname()[1], flush=True)
-Server(uvicorn.Config(create_app(source), port=0, log_level="error", lifespan="off")).run()
+Server(uvicorn.Config(endpoint(source), port=0, log_level="error", lifespan="off")).run()
 """
 
 FULL_DISK = """
@@ -254,6 +255,66 @@ def test_a_failed_sync_is_a_refusal(log: WriteAheadLog, monkeypatch: pytest.Monk
             log.submit([b"lost"], 5).result()
     log.submit([b"kept"], 5).result()
     assert contents(log) == [b"kept"]
+
+
+def no_space(*_: object, **__: object) -> int:
+    """Fail as a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_roll_on_a_full_disk_leaves_nothing_and_is_tried_again(
+    log: WriteAheadLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No empty segment stays whose number later records pass: the next start would refuse the folder."""
+    log.submit([b"a" * 250], 5).result()
+    log.commit(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", no_space)
+        with pytest.raises(LogFull):
+            log.submit([b"lost"], 5).result()
+    assert [path.name for path in tmp_path.glob("*.wal")] == [f"{0:020d}.wal"]
+    log.submit([b"kept"], 5).result()
+    assert sorted(path.name for path in tmp_path.glob("*.wal")) == [f"{0:020d}.wal", f"{1:020d}.wal"]
+    log.close()
+    assert reopened(tmp_path) == [b"a" * 250, b"kept"]
+
+
+@pytest.mark.parametrize("cut", [0, 3])
+def test_a_stray_empty_segment_is_deleted(cut: int, tmp_path: Path) -> None:
+    """One that holds nothing and begins before the end, also beside a torn tail; a hole is still refused."""
+    wal = WriteAheadLog(tmp_path)
+    for payload in (b"one", b"two", b"three"):
+        wal.submit([payload], 5).result()
+    wal.close()
+    (segment,) = tmp_path.glob("*.wal")
+    os.truncate(segment, segment.stat().st_size - cut)
+    (tmp_path / f"{1:020d}.wal").write_bytes(b"")
+    assert reopened(tmp_path) == [b"one", b"two", b"three"][: 2 if cut else 3]
+    assert list(tmp_path.glob("*.wal")) == [segment]
+    (tmp_path / f"{7:020d}.wal").write_bytes(b"")
+    with pytest.raises(SourceError, match="is missing before it"):
+        WriteAheadLog(tmp_path)
+
+
+def test_a_commit_on_a_full_disk_gives_space_back_first(
+    log: WriteAheadLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark cannot be written, the segments go all the same; the failure is one that the worker waits out."""
+    for i in range(10):
+        log.submit([b"%d" % i * 200], 5).result()
+    before = len(list(tmp_path.glob("*.wal")))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", no_space)
+        with pytest.raises(SourceUnavailable, match="cannot be noted"):
+            log.commit(8)
+    assert len(list(tmp_path.glob("*.wal"))) < before
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", no_space)
+        with pytest.raises(SourceUnavailable, match="cannot be noted"):
+            log.commit(10)
+    log.commit(10)
+    assert len(list(tmp_path.glob("*.wal"))) == 1
+    assert (tmp_path / "committed").read_text() == "10"
 
 
 def test_many_threads(log: WriteAheadLog) -> None:

@@ -161,7 +161,28 @@ def test_slow_custom_pattern_masks_the_whole_text(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(recognisers, "SEARCH_SECONDS", 0.05)
     slow = recognisers.Recognisers(["EMAIL_ADDRESS"], [("SLOW", r"(?:x+x+)+y")])
     (match,) = slow.find("x" * 5000)
-    assert (match.start, match.end) == (0, 5000)
+    assert match == recognisers.Match(0, 5000, "UNSEARCHED", 1.0)
+
+
+@pytest.mark.parametrize("action", ["keep", "drop", "mask"])
+def test_what_was_not_searched_is_masked_whatever_the_policy(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evalsvc.privacy import recognisers
+
+    # Each pattern passes the policy's probes; ALL_OF_IT matches all of the text and comes first by name.
+    patterns = (CustomPattern("ALL_OF_IT", r"(?s)z.+"), CustomPattern("SLOW", r"(?:z+z+)+y"))
+    monkeypatch.setattr(recognisers, "SEARCH_SECONDS", 0.05)
+    masker = Masker(MaskingPolicy(default=action, patterns=patterns), KEY)
+    text, (finding,) = masker.mask_text("z" * 5000 + MAIL)
+    assert text == "[UNSEARCHED]"
+    assert (finding.entity_type, finding.action) == ("UNSEARCHED", "mask")
+    assert masker.mask_text(text)[0] == text
+
+
+def test_the_type_of_what_was_not_searched_is_reserved() -> None:
+    with pytest.raises(ConfigError, match="built-in"):
+        MaskingPolicy(patterns=(CustomPattern("UNSEARCHED", "x"),))
+    with pytest.raises(ConfigError, match="UNSEARCHED"):
+        MaskingPolicy(actions={"UNSEARCHED": "keep"})
 
 
 def test_keys() -> None:

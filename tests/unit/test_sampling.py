@@ -190,8 +190,36 @@ def test_next_hour_meets_its_target() -> None:
     expected = 40 + 100_000 * chosen.rate + 300 * chosen.rates[0].rate
     assert expected == pytest.approx(500, rel=1e-6)
     assert chosen.rates[0].rate / chosen.rate == pytest.approx(5)
-    again = next_hour(chosen, offered, NOON + timedelta(hours=1))
+    again = next_hour(design, offered, NOON + timedelta(hours=1))
     assert (chosen.version // 10**7, again.version - chosen.version) == (1, 1)
+    with pytest.raises(InputError, match="operator's design"):
+        next_hour(chosen, offered, NOON + timedelta(hours=1))
+
+
+def test_an_hours_version_ends_with_the_operators_version_that_it_was_made_from() -> None:
+    first = Design(consumer="c", rate=0.01, target_per_hour=10)
+    chosen = next_hour(first, {"application=a,model_version=": 1000}, NOON)
+    second = Design(consumer="c", rate=0.5, version=2)
+    versions = [(NOON - timedelta(days=9), first), (NOON, chosen), (NOON - timedelta(minutes=10), second)]
+    assert History(versions).at(NOON + timedelta(hours=11)) == second
+    late = [(NOON - timedelta(days=9), first), (NOON, chosen), (NOON + timedelta(minutes=20), second)]
+    assert History(late).at(NOON + timedelta(minutes=5)) == chosen
+    assert History(late).at(NOON + timedelta(minutes=25)) == second
+
+
+def test_strata_are_named_by_masked_values() -> None:
+    design = Design(
+        consumer="c",
+        strata=("application", "segments.customer"),
+        rate=0.001,
+        always=(Rule("slow", (Condition("latency_ms", "gte", number=1.0),)),),
+    )
+    sampler = Sampler(design, lambda fields, values: ["*" for _ in values])
+    labels = {
+        sampler.select(event(i, segments={"customer": "ada@example.org"}, latency_ms=float(i % 2))).stratum  # type: ignore[union-attr]
+        for i in range(50)
+    }
+    assert labels == {"application=*,segments.customer=*", "application=*,segments.customer=*|always=slow"}
 
 
 def test_next_hour_takes_all_when_there_is_little() -> None:

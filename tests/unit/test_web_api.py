@@ -293,6 +293,8 @@ def test_prometheus_page_is_what_the_registry_renders(store: MemoryStore, web: T
 
 def test_live_as_long_as_it_answers(store: MemoryStore):
     assert client(store, [Reporting("quality")]).get("/livez").status_code == 200
+    broken = client(store, [Reporting("quality", failed="The broker refused access")]).get("/livez")
+    assert (broken.status_code, broken.text) == (503, "quality: failed: The broker refused access\n")
 
 
 @pytest.mark.parametrize(

@@ -360,7 +360,64 @@ def test_a_changed_design_needs_a_new_version() -> None:
         worker(filled(10), store, design=Design(consumer="c", rate=0.9, strata=("application",))).run()
 
 
-def test_a_new_version_holds_from_the_next_minute_only() -> None:
+def test_stratum_names_hold_no_personal_data_not_even_of_events_that_are_not_taken() -> None:
+    store = MemoryStore()
+    log = filled(200, lambda i: message(i, segments={"customer": "ada.love@example.org"}))
+    design = Design(consumer="c", rate=0.1, strata=("application", "segments.customer"))
+    worker(log, store, design=design, masker=Masker(MaskingPolicy(), KEY)).run()
+    rows = store.offered(SPAN_OF_TEST, int(SPAN_OF_TEST.seconds))
+    assert sum(row.offered for row in rows) == 200
+    assert "ada.love" not in repr(rows) + repr(store._ledger) + repr(store._scores)
+    by_segment = store.cells(CellQuery("length", SPAN_OF_TEST, int(SPAN_OF_TEST.seconds), ("segments.customer",)))
+    assert {f"application=support,segments.customer={group.key['segments.customer']}" for group in by_segment} == {
+        row.stratum for row in rows
+    }
+
+
+def test_an_event_that_cannot_be_masked_is_a_dead_letter_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    class Breaking(Plain):
+        def mask_event(self, event: Event) -> Event:
+            if event.event_id == "e7":
+                raise RuntimeError("cannot mask hunter2")
+            return event
+
+    store = MemoryStore()
+    status = worker(filled(20), store, masker=Breaking(), design=Design(consumer="c")).run()
+    assert (status.dead, status.sampled) == (1, 19)
+    assert "hunter2" not in repr(store.dead_letters) + caplog.text
+
+
+def test_a_record_with_an_impossible_time_is_a_dead_letter_and_no_more() -> None:
+    log, store = MemoryLog(["p/0"]), MemoryStore()
+    for number, timestamp in enumerate([1_700_000_000_000_000, -5, int(NOW.timestamp() * 1000)]):
+        log.append(message(number), timestamp=timestamp)
+    status = worker(log, store, source=MemorySource(log, finite=True), design=Design(consumer="c")).run()
+    assert (status.dead, status.sampled, log.committed) == (2, 1, {"p/0": 3})
+
+
+def test_a_store_that_lost_its_latest_rows_is_filled_again() -> None:
+    log, store = filled(100), MemoryStore()
+    worker(log, store).run()
+    lost = MemoryStore()
+    half = MemoryLog()
+    half.records = {name: records[:25] for name, records in log.records.items()}
+    worker(half, lost).run()
+    worker(log, lost).run()
+    assert offered(lost) == offered(store)
+
+
+def test_a_new_design_may_look_at_new_fields_while_an_old_worker_runs() -> None:
+    log, store = filled(400), MemoryStore()
+    slow = Rule("slow", (Condition("latency_ms", "gte", number=1000),))
+    tending = WorkerSettings(max_batch=7, flush_seconds=0.02, poll_seconds=0.01, tend_seconds=0.0)
+    Designs(store, DESIGN).begin(NOW - timedelta(days=1))
+    Designs(store, Design(consumer="c", rate=0.3, strata=("application",), version=2, always=(slow,))).begin(
+        NOW - timedelta(days=1)
+    )
+    assert worker(log, store, settings=tending).run().read == 400
+
+
+def test_a_new_version_holds_later_only() -> None:
     store = MemoryStore()
     worker(filled(300), store).run()
     doubled = Design(consumer="c", rate=1.0, version=2, strata=("application",))
