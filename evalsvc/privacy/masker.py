@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from evalsvc.privacy.catalogue import ENTITY_TYPES
+from evalsvc.privacy.catalogue import ENTITY_TYPES, UNSEARCHED
 from evalsvc.privacy.folding import fold
 from evalsvc.privacy.policy import Action, MaskingPolicy, check_key
-from evalsvc.privacy.recognisers import SHORTEST, Match, Recognisers
+from evalsvc.privacy.recognisers import PLACEHOLDER, SHORTEST, Match, Recognisers
 from evalsvc.types import Event, Finding, Message
 
 DIGEST_DIGITS = 16
@@ -124,10 +124,13 @@ class Masker:
     def _matches(self, text: str, lead: str) -> list[Match]:
         if not lead:
             return self._recognisers.find(text)
-        ahead = len(lead)
+        ahead, found = len(lead), self._recognisers.find(lead + text)
+        if any(match.entity_type == UNSEARCHED for match in found):
+            # It covers the lead, too; a placeholder that stands alone was masked already.
+            return [] if PLACEHOLDER.fullmatch(text) else [Match(0, len(text), UNSEARCHED, 1.0)]
         return [
             Match(match.start - ahead, match.end - ahead, match.entity_type, match.score)
-            for match in self._recognisers.find(lead + text)
+            for match in found
             if match.start >= ahead
         ]
 

@@ -9,6 +9,7 @@ import pytest
 
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.privacy import CustomPattern, Masker, MaskingPolicy, key_from_environment
+from evalsvc.testing import make_event
 from evalsvc.types import Event, Message
 
 KEY = bytes(range(16))
@@ -193,3 +194,17 @@ def test_keys() -> None:
         key_from_environment({"EVALSVC_MASKING_KEY": "short"})
     with pytest.raises(InputError, match="16 bytes"):
         Masker(MaskingPolicy(), b"short")
+
+
+def test_values_that_could_not_be_searched_are_masked_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    from evalsvc.privacy.catalogue import UNSEARCHED
+    from evalsvc.privacy.recognisers import PLACEHOLDER, Match, Recognisers
+
+    def give_up(self: Recognisers, text: str, prefilter: bool = True) -> list[Match]:
+        return [] if PLACEHOLDER.fullmatch(text) else [Match(0, len(text), UNSEARCHED, 1.0)]
+
+    monkeypatch.setattr(Recognisers, "find", give_up)
+    masker = Masker(MaskingPolicy(default="keep"), b"sixteen bytes or more")
+    event = make_event(response="secret one", data={"note": "secret two"}, attributes={"tag": "secret three"})
+    masked = masker.mask_event(event)
+    assert "secret" not in repr((masked.response, masked.data, masked.attributes))
