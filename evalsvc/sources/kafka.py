@@ -335,6 +335,7 @@ def _connect(settings: KafkaSettings) -> KafkaConsumer:
                 heartbeat_interval_ms=int(settings.session_seconds * 1000 / 10),
                 bootstrap_timeout_ms=int(settings.connect_seconds * 1000),
                 metrics_enabled=False,
+                reconnect_backoff_max_ms=3000,
                 **settings.security.options(),
             )
     except KafkaError as error:
