@@ -42,6 +42,8 @@ def set_up_logging(form: str, verbose: bool, *, quiet: bool = False) -> None:
     logger, root = logging.getLogger("evalsvc"), logging.getLogger()
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     root.setLevel(logging.WARNING)
+    # The driver logs a traceback where we say in one line that the store does not answer.
+    logging.getLogger("clickhouse_connect").setLevel(logging.WARNING if verbose else logging.CRITICAL)
     for old in [old for old in root.handlers if getattr(old, "evalsvc", False)]:
         root.removeHandler(old)
     handler.evalsvc = True  # type: ignore[attr-defined]

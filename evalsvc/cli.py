@@ -113,7 +113,7 @@ def _common() -> argparse.ArgumentParser:
     group.add_argument(
         "--store",
         metavar="URL",
-        help="embedded:PATH or a ClickHouse server's http(s)://…; before EVALSVC_STORE",
+        help="embedded:PATH or clickhouse://USER:PASSWORD@HOST:PORT/DATABASE; before EVALSVC_STORE",
     )
     group.add_argument("-v", "--verbose", action="store_true", help="more log lines, and tracebacks of errors")
     group.add_argument("--log-format", choices=("text", "json"), help="how log lines look on stderr (default: text)")
