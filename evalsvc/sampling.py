@@ -8,6 +8,8 @@ The selection is frozen (``docs/reference/sampling.md`` has test vectors that an
 so that a redelivered event is selected again, two replicas agree, and a lower rate selects a subset of a higher
 one (Särndal, Swensson & Wretman 1992, section 3.2: Bernoulli sampling; here with a permanent random number,
 Ohlsson 1995). A scorer with a nested rate r takes the draws below floor(rate · r · 2^64).
+
+Longer than other files, since the frozen selection and all that feeds it should be read, and ported, from one place.
 """
 
 from __future__ import annotations

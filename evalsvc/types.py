@@ -1,7 +1,8 @@
 """The values that flow through evalsvc: frozen, small, without behaviour beyond their own validity.
 
-``Event → Sample → Score → Estimate``. Times are timezone-aware UTC datetimes; windows are half-open in event
-time; π (``pi``) is the probability with which the design selected the unit, and every aggregate weights by 1/π.
+``Event → Sample → Score → Estimate``; all of them are here, whence the length. Times are timezone-aware UTC
+datetimes; windows are half-open in event time; π (``pi``) is the probability with which the design selected the unit,
+and every aggregate weights by 1/π.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Three threads with bounded queues between them: the caller's reads and commits, one scores, one writes. Nothing leaves a
 queue before the next step has it; the ledger rows that say "done" are written last, and the source is told after that.
 When a queue is full the source is paused, and the caller goes on polling so that it stays a member of its group.
+
+Longer than other files: the life of the three threads, their waiting and their ending are one state, read together.
 """
 
 from __future__ import annotations

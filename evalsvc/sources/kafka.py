@@ -5,6 +5,8 @@ The store's ledger, not the group's committed offset, says what is done
 nothing of the partition is delivered before. Commits tell Kafka's own tools about the progress. kafka-python runs its
 rebalance listener on an event loop of its own, while the reader's thread waits in ``poll``; what the reader must
 finish before a partition leaves is run aside, so that heartbeats go on.
+
+A little longer than other files: settings, source and the notes between its two threads belong together.
 """
 
 from __future__ import annotations
