@@ -243,13 +243,14 @@ def resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def run(quick: bool) -> list[Row]:
-    """Measure everything here."""
+def run(quick: bool, events: int | None = None) -> list[Row]:
+    """Measure everything here; ``events`` replaces how many go through end to end."""
     from conftest import create_topic
     from servers.kafka_broker import KafkaBroker
 
     rows = memory_rows(1_000_000 if quick else 10_000_000)
     small, large = (40_000, 200_000) if quick else (200_000, 1_000_000)
+    large = events or large
     with KafkaBroker() as broker:
         one, four = create_topic(broker.bootstrap, 1), create_topic(broker.bootstrap, 4)
         produce(broker.bootstrap, one, small, 1)
@@ -268,9 +269,10 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller numbers, rougher figures")
+    parser.add_argument("--events", type=int, help="how many events go through end to end")
     options = parser.parse_args()
     print(machine())
-    print(table(run(options.quick)))
+    print(table(run(options.quick, options.events)))
 
 
 if __name__ == "__main__":
