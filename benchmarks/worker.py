@@ -224,11 +224,12 @@ def memory_rows(count: int) -> list[Row]:
     """Read ``count`` events without taking any, in batches as the worker does, and watch the resident memory."""
     intake, made = _intake(), [event(number) for number in range(4000)]
     intake.assign("memory/0", ChunkLedger("bench", "memory/0", 0))
-    sizes, ledger_rows = [], 0
+    sizes = []
     for begin in range(0, count, len(made)):
         intake.take(Chunk("memory/0", [RawRecord(begin + i, value, 1_772_400_000_000) for i, value in enumerate(made)]))
         draft = intake.cut()
-        ledger_rows += sum(len(tally.ledger.add(tally.settle(), tally.upto)) for tally in draft.tallies)
+        for tally in draft.tallies:
+            tally.ledger.add(tally.settle(), tally.upto)
         if begin % (count // 20 // len(made) * len(made) or len(made)) == 0:
             sizes.append(resident_mib())
     growth = sizes[-1] - sizes[len(sizes) // 4]

@@ -1,19 +1,20 @@
 """The ledger: how many records a partition offered and what became of them, exact however often they are delivered.
 
-A partition's offsets are cut into chunks of :data:`CHUNK`. A row holds the count of one (minute, stratum, outcome) over
-the chunk's *prefix* ``[start, upto)``. That count is a pure function of the prefix, so every writer that reaches
-``upto`` writes the same row: redelivery, other batch boundaries and a reader that lost its partition without knowing
-all agree, and the store keeps the row with the greatest ``upto``. Rows are written after the scores that they speak
-of, which makes the greatest ``upto`` the place to go on from (``docs/decisions/002-ledger-and-rollups.md``).
+A partition's offsets are cut into chunks of :data:`CHUNK`. An entry holds all counts, by (minute, stratum, design
+version, outcome), of the chunk's *prefix* ``[start, upto)``, and the store keeps the entry with the greatest ``upto``.
+Since entries are whole, that one speaks of each record once, whatever other batch boundaries or another owner of the
+partition made of the others. Entries are written after the scores that they speak of, which makes the greatest ``upto``
+the place to go on from (``docs/decisions/002-ledger-and-rollups.md``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from evalsvc.types import LedgerOutcome, LedgerRow
+from evalsvc.types import LedgerCount, LedgerEntry, LedgerOutcome
 
-CHUNK = 1 << 18
+CHUNK = 1 << 14
+"""Offsets a chunk: what bounds an entry, which each batch writes anew, where a chunk's events lie weeks apart."""
 
 Key = tuple[int, str, int, LedgerOutcome]
 """Minute since the epoch, stratum, design version, outcome."""
@@ -48,27 +49,17 @@ class ChunkLedger:
         self._counts: dict[Key, int] = {}
 
     @classmethod
-    def restore(cls, rows: Sequence[LedgerRow]) -> ChunkLedger:
-        """Go on from what the store holds of a chunk; ``rows`` are all of one chunk, and at least one."""
-        first = rows[0]
-        ledger = cls(first.consumer, first.partition, first.start)
-        ledger.upto = max(row.upto for row in rows)
-        for row in rows:
-            ledger._counts[(row.minute, row.stratum, row.design_version, row.outcome)] = row.count
+    def restore(cls, entry: LedgerEntry) -> ChunkLedger:
+        """Go on from what the store holds of a chunk."""
+        ledger = cls(entry.consumer, entry.partition, entry.start)
+        ledger.upto = entry.upto
+        ledger._counts = {found[:4]: found.records for found in entry.counts}
         return ledger
 
-    def add(self, counts: Mapping[Key, int], upto: int) -> list[LedgerRow]:
-        """Count a batch that reaches ``upto``; return the rows that changed. They replace their earlier versions."""
+    def add(self, counts: Mapping[Key, int], upto: int) -> LedgerEntry:
+        """Count a batch that reaches ``upto``; return the chunk's entry, which replaces its earlier ones."""
         self.upto = upto
-        changed = []
         for key, count in counts.items():
-            if count or key in self._counts:
-                self._counts[key] = self._counts.get(key, 0) + count
-                changed.append(self._row(key))
-        return changed
-
-    def _row(self, key: Key) -> LedgerRow:
-        minute, stratum, version, outcome = key
-        return LedgerRow(
-            self.consumer, self.partition, self.start, self.upto, minute, stratum, version, outcome, self._counts[key]
-        )
+            self._counts[key] = self._counts.get(key, 0) + count
+        found = tuple(LedgerCount(*key, count) for key, count in sorted(self._counts.items()) if count)
+        return LedgerEntry(self.consumer, self.partition, self.start, upto, found)

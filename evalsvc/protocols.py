@@ -13,8 +13,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from evalsvc.types import (
     Cell,
     KnownEvent,
+    LedgerEntry,
     LedgerOutcome,
-    LedgerRow,
     Outcome,
     Sample,
     ScorerSpec,
@@ -223,8 +223,8 @@ class HistogramGroup(NamedTuple):
 class ScoreStore(Sink, Protocol):
     """A sink that answers. Safe to call from several threads."""
 
-    def resume(self, consumer: str, partition: str, at: int | None = None) -> Sequence[LedgerRow]:
-        """Return the rows of the last chunk written for a partition: its start, how far, and its counts so far."""
+    def resume(self, consumer: str, partition: str) -> LedgerEntry | None:
+        """Return the entry of the last chunk written for a partition, or None where nothing of it was read."""
         ...
 
     def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -300,23 +300,28 @@ class Position(msgspec.Struct, frozen=True):
 LedgerOutcome = Literal["skipped", "sampled", "duplicate", "filtered", "dead", "kept"]
 
 
-class LedgerRow(msgspec.Struct, frozen=True):
-    """How many records of a chunk's prefix ``[start, upto)`` had one outcome, by event minute and stratum.
+class LedgerCount(NamedTuple):
+    """How many records had one outcome; ``minute`` is the event's, in minutes since the epoch."""
 
-    ``count`` is a pure function of (consumer, partition, start, upto), so that writers that overlap agree and the
-    row with the greatest ``upto`` may replace the others (``docs/decisions/002``). ``minute`` is minutes since the
-    epoch.
+    minute: int
+    stratum: str
+    design_version: int
+    outcome: LedgerOutcome
+    records: int
+
+
+class LedgerEntry(msgspec.Struct, frozen=True):
+    """What became of every record of a chunk's prefix ``[start, upto)``, whole.
+
+    Of two entries of a chunk the one with the greater ``upto`` replaces the other, so that each record is counted once
+    whoever wrote last (``docs/decisions/002``). ``counts`` are ordered, without zeros.
     """
 
     consumer: str
     partition: str
     start: int
     upto: int
-    minute: int
-    stratum: str
-    design_version: int
-    outcome: LedgerOutcome
-    count: int
+    counts: tuple[LedgerCount, ...]
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -345,7 +350,7 @@ class WriteBatch(msgspec.Struct, frozen=True):
     events: tuple[KeptEvent, ...] = ()
     scores: tuple[Score, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
-    ledger: tuple[LedgerRow, ...] = ()
+    ledger: tuple[LedgerEntry, ...] = ()
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):

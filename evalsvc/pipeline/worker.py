@@ -29,7 +29,7 @@ from evalsvc.pipeline.scoring import EventMasker, Processor, ScorerEntry, masked
 from evalsvc.protocols import Clock, ScoreStore, Source
 from evalsvc.sampling import Design
 from evalsvc.sources.decode import decode, make_skimmer
-from evalsvc.types import DeadLetter, KnownEvent, LedgerRow, WorkerStatus, WriteBatch
+from evalsvc.types import DeadLetter, KnownEvent, LedgerEntry, WorkerStatus, WriteBatch
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -349,10 +349,10 @@ class Worker:
         self.metrics.gauge("evalsvc_sampling_rate", design.rate)
         self.metrics.gauge("evalsvc_design_version", design.version)
 
-    def _ledger(self, rows: Sequence[LedgerRow], partition: str, committed: int | None) -> ChunkLedger | None:
-        if not rows:
+    def _ledger(self, entry: LedgerEntry | None, partition: str, committed: int | None) -> ChunkLedger | None:
+        if entry is None:
             return None if committed is None else ChunkLedger(self.consumer, partition, committed)
-        ledger = ChunkLedger.restore(rows)
+        ledger = ChunkLedger.restore(entry)
         if committed is None or committed <= ledger.upto:
             if committed is not None and committed < ledger.upto:
                 log.info("resume_from_ledger partition=%s committed=%d done=%d", partition, committed, ledger.upto)
@@ -401,10 +401,8 @@ class Worker:
     def _write_loop(self) -> None:
         while (job := self._next(self._to_write)) is not None:
             began = self.clock.monotonic()
-            rows: list[LedgerRow] = []
-            for tally in job.draft.tallies:
-                rows.extend(tally.ledger.add(tally.settle(), tally.upto))
-            batch = msgspec.structs.replace(job.batch, ledger=tuple(rows))
+            entries = [tally.ledger.add(tally.settle(), tally.upto) for tally in job.draft.tallies]
+            batch = msgspec.structs.replace(job.batch, ledger=tuple(entries))
             self._patiently(partial(self._land, batch), "store")
             self._done.put(job.draft.positions)
             self._flying.remove(job)

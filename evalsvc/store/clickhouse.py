@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, starmap
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,7 +33,7 @@ from evalsvc.store.memory import design_conflict
 from evalsvc.store.ranks import clean, microseconds, moment
 from evalsvc.store.rollups import Rollups
 from evalsvc.store.steps import SECOND, Grid, check_names, edge_hours, grid, whole_hours
-from evalsvc.types import Cell, KnownEvent, LedgerOutcome, LedgerRow, ScorerSpec, Window, WriteBatch, utc
+from evalsvc.types import Cell, KnownEvent, LedgerCount, LedgerEntry, LedgerOutcome, ScorerSpec, Window, WriteBatch, utc
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,22 +136,17 @@ class ClickHouseStore:
 
     # What was read and what was offered.
 
-    def resume(self, consumer: str, partition: str, at: int | None = None) -> Sequence[LedgerRow]:
-        """Return the rows of the chunk with the greatest start (not after ``at``), or none."""
-        scope = "consumer = {consumer:String} AND partition = {partition:String}"
-        parameters: dict[str, object] = {"consumer": clean(consumer), "partition": clean(partition)}
-        until = ""
-        if at is not None:
-            until, parameters["at"] = " AND start <= {at:UInt64}", max(at, 0)
+    def resume(self, consumer: str, partition: str) -> LedgerEntry | None:
+        """Return the entry of the chunk with the greatest start, or None."""
+        mine = "consumer = {consumer:String} AND partition = {partition:String}"
         sql = (
-            "SELECT start, upto, minute, stratum, design_version, outcome, count "  # noqa: S608
-            f"FROM ledger FINAL WHERE {scope} "
-            f"AND start = (SELECT max(start) FROM ledger WHERE {scope}{until}) "
-            "ORDER BY minute, stratum, design_version, outcome"
+            "SELECT start, upto, arrayZip(minutes, strata, design_versions, outcomes, counts) FROM ledger FINAL "  # noqa: S608
+            f"WHERE {mine} AND start = (SELECT max(start) FROM ledger WHERE {mine})"
         )
-        if at is not None and at < 0:
-            return []
-        return [LedgerRow(consumer, partition, *row) for row in self._rows(sql, parameters)]
+        rows = self._rows(sql, {"consumer": clean(consumer), "partition": clean(partition)})
+        for start, upto, counts in rows:
+            return LedgerEntry(consumer, partition, start, upto, tuple(starmap(LedgerCount, counts)))
+        return None
 
     def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
         """Return what this consumer already stored under these ids; absent ids have no entry."""
@@ -170,14 +165,16 @@ class ClickHouseStore:
         """Return what was offered and taken by step and stratum; a minute counts in the step it begins in."""
         steps = grid(window, step_seconds)
         minute = 60 * SECOND
+        first, end = -(-steps.start // minute), -(-steps.end // minute)
         mine = "" if consumer is None else " AND consumer = {consumer:String}"
         sql = (
             f"SELECT intDiv(minute * {minute} - {steps.start}, {steps.step}) AS step, "  # noqa: S608
             "consumer, stratum, design_version, "
             "sum(count) AS offered, sumIf(count, outcome = 'sampled'), sumIf(count, outcome = 'duplicate') "
-            f"FROM ledger FINAL WHERE minute >= {-(-steps.start // minute)} "
-            f"AND minute < {-(-steps.end // minute)}{mine} "
-            "AND outcome IN ('skipped', 'sampled', 'duplicate') "
+            f"FROM (SELECT * FROM ledger FINAL WHERE last_minute >= {first} AND first_minute < {end}{mine}) "
+            "ARRAY JOIN minutes AS minute, strata AS stratum, design_versions AS design_version, "
+            "outcomes AS outcome, counts AS count "
+            f"WHERE minute >= {first} AND minute < {end} AND outcome IN ('skipped', 'sampled', 'duplicate') "
             "GROUP BY step, consumer, stratum, design_version HAVING offered > 0 "
             "ORDER BY step, consumer, stratum, design_version"
         )
@@ -189,7 +186,10 @@ class ClickHouseStore:
     def outcomes(self, consumer: str | None = None) -> Mapping[LedgerOutcome, int]:
         """Return what became of every record ever read."""
         mine = "" if consumer is None else " WHERE consumer = {consumer:String}"
-        sql = f"SELECT outcome, sum(count) AS total FROM ledger FINAL{mine} GROUP BY outcome HAVING total > 0"  # noqa: S608
+        sql = (
+            "SELECT outcome, sum(count) AS total FROM (SELECT outcomes, counts "  # noqa: S608
+            f"FROM ledger FINAL{mine}) ARRAY JOIN outcomes AS outcome, counts AS count GROUP BY outcome"
+        )
         return dict(self._rows(sql, {} if consumer is None else {"consumer": clean(consumer)}))
 
     def cells(self, query: CellQuery, *, raw: bool = False) -> Sequence[CellGroup]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import accumulate
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import msgspec
 from evalsvc.errors import InputError
 from evalsvc.store.ranks import clean, segments_text
 from evalsvc.store.steps import EARLIEST, HOUR_SECONDS, LATEST
-from evalsvc.types import DeadLetter, KeptEvent, LedgerRow, Score, ScorerSpec, Subject
+from evalsvc.types import DeadLetter, KeptEvent, LedgerEntry, Score, ScorerSpec, Subject
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,9 +27,6 @@ Mark = tuple[str, str, int]
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 _SUBJECT_TEXTS = ("application", "consumer", "event_id", "model", "model_version", "session_id", "stratum")
-_LEDGER = attrgetter(
-    "consumer", "partition", "start", "minute", "stratum", "design_version", "outcome", "upto", "count"
-)
 _EVENT_TEXTS = ("event_id", "kind", "application", "model", "model_version")
 _OPTIONAL_TEXTS = ("session_id", "user_id", "subject_id", "trace_id")
 
@@ -145,22 +143,30 @@ def dead_letter_table(letters: Sequence[DeadLetter]) -> pa.Table:
     return pa.table(columns)
 
 
-def ledger_table(rows: Sequence[LedgerRow]) -> pa.Table:
-    """Return ledger rows as a table."""
+def ledger_table(entries: Sequence[LedgerEntry]) -> pa.Table:
+    """Return ledger entries as a table."""
     import pyarrow as pa
 
-    consumer, partition, start, minute, stratum, version, outcome, upto, count = zip(*map(_LEDGER, rows), strict=True)
+    places = pa.array(accumulate((len(entry.counts) for entry in entries), initial=0), pa.int32())
+    counts = [count for entry in entries for count in entry.counts]
+    minutes = [[count.minute for count in entry.counts] for entry in entries]
+
+    def nested(values: pa.Array[Any]) -> pa.Array[Any]:
+        return pa.ListArray.from_arrays(places, values)
+
     return pa.table(
         {
-            "consumer": strings(consumer),
-            "partition": strings(partition),
-            "start": pa.array(start, pa.uint64()),
-            "minute": pa.array(minute, pa.int64()),
-            "stratum": strings(stratum),
-            "design_version": pa.array(version, pa.uint32()),
-            "outcome": strings(outcome),
-            "upto": pa.array(upto, pa.uint64()),
-            "count": pa.array(count, pa.uint64()),
+            "consumer": strings([entry.consumer for entry in entries]),
+            "partition": strings([entry.partition for entry in entries]),
+            "start": pa.array([entry.start for entry in entries], pa.uint64()),
+            "upto": pa.array([entry.upto for entry in entries], pa.uint64()),
+            "first_minute": pa.array([min(held, default=0) for held in minutes], pa.int64()),
+            "last_minute": pa.array([max(held, default=0) for held in minutes], pa.int64()),
+            "minutes": nested(pa.array([count.minute for count in counts], pa.int64())),
+            "strata": nested(strings([count.stratum for count in counts])),
+            "design_versions": nested(pa.array([count.design_version for count in counts], pa.uint32())),
+            "outcomes": nested(strings([count.outcome for count in counts])),
+            "counts": nested(pa.array([count.records for count in counts], pa.uint64())),
         }
     )
 

@@ -19,8 +19,9 @@ from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_
 from evalsvc.types import (
     Cell,
     KnownEvent,
+    LedgerCount,
+    LedgerEntry,
     LedgerOutcome,
-    LedgerRow,
     Score,
     ScorerSpec,
     Window,
@@ -30,7 +31,7 @@ from evalsvc.types import (
 
 _GroupKey = tuple[int, str, tuple[str, ...], int, str]
 _CellKey = tuple[str, int, float]
-_LedgerKey = tuple[str, str, int, int, str, int, str]
+_LedgerKey = tuple[str, str, int]
 K = TypeVar("K")
 V = TypeVar("V")
 _OFFERED = ("skipped", "sampled", "duplicate")
@@ -48,7 +49,7 @@ class MemoryStore:
         self._lock = threading.RLock()
         self._scores: dict[tuple[object, ...], tuple[int, Score]] = {}
         self._events: dict[tuple[str, str], tuple[int, KnownEvent]] = {}
-        self._ledger: dict[_LedgerKey, LedgerRow] = {}
+        self._ledger: dict[_LedgerKey, LedgerEntry] = {}
         self._specs: dict[tuple[str, int, str], ScorerSpec] = {}
         self._designs: dict[tuple[str, int], tuple[datetime, str]] = {}
         self.dead_letters: dict[tuple[str, str, int], object] = {}
@@ -69,34 +70,20 @@ class MemoryStore:
                 _keep(self._scores, (*score.identity, *place), score_rank(score), score)
             for letter in batch.dead_letters:
                 self.dead_letters[(letter.consumer, letter.partition, letter.offset)] = letter
-            for row in batch.ledger:
-                self._keep_ledger(row)
+            for entry in batch.ledger:
+                self._keep_ledger(entry)
 
-    def _keep_ledger(self, row: LedgerRow) -> None:
-        key = (
-            row.consumer,
-            row.partition,
-            row.start,
-            row.minute,
-            row.stratum,
-            row.design_version,
-            row.outcome,
-        )
+    def _keep_ledger(self, entry: LedgerEntry) -> None:
+        key = (entry.consumer, entry.partition, entry.start)
         held = self._ledger.get(key)
-        if held is None or row.upto >= held.upto:
-            self._ledger[key] = row
+        if held is None or entry.upto >= held.upto:
+            self._ledger[key] = entry
 
-    def resume(self, consumer: str, partition: str, at: int | None = None) -> Sequence[LedgerRow]:
-        """Return the rows of the chunk with the greatest start (not after ``at``), or none."""
+    def resume(self, consumer: str, partition: str) -> LedgerEntry | None:
+        """Return the entry of the chunk with the greatest start, or None."""
         with self._lock:
-            rows = [
-                row
-                for row in self._ledger.values()
-                if row.consumer == consumer and row.partition == partition and (at is None or row.start <= at)
-            ]
-        last = max((row.start for row in rows), default=0)
-        chunk = [row for row in rows if row.start == last]
-        return sorted(chunk, key=lambda row: (row.minute, row.stratum, row.design_version, row.outcome))
+            mine = [entry for key, entry in self._ledger.items() if key[:2] == (consumer, partition)]
+        return max(mine, key=lambda entry: entry.start, default=None)
 
     def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
         """Return what this consumer already stored under these ids; absent ids have no entry."""
@@ -157,14 +144,11 @@ class MemoryStore:
         """Return what was offered and taken by step and stratum; a minute counts in the step it begins in."""
         steps = grid(window, step_seconds)
         counts: dict[tuple[int, str, str, int], Counter[str]] = defaultdict(Counter)
-        with self._lock:
-            rows = list(self._ledger.values())
-        for row in rows:
+        for name, row in self._ledger_counts(consumer):
             moment = row.minute * 60 * SECOND
-            wanted = consumer in (None, row.consumer) and row.outcome in _OFFERED
-            if wanted and steps.start <= moment < steps.end:
-                key = (steps.step_of(moment), row.consumer, row.stratum, row.design_version)
-                counts[key][row.outcome] += row.count
+            if row.outcome in _OFFERED and steps.start <= moment < steps.end:
+                key = (steps.step_of(moment), name, row.stratum, row.design_version)
+                counts[key][row.outcome] += row.records
         return [
             Offered(steps.window(key[0]), *key[1:], found.total(), found["sampled"], found["duplicate"])
             for key, found in sorted(counts.items())
@@ -174,11 +158,14 @@ class MemoryStore:
     def outcomes(self, consumer: str | None = None) -> Mapping[LedgerOutcome, int]:
         """Return what became of every record ever read."""
         counted: Counter[LedgerOutcome] = Counter()
+        for _, row in self._ledger_counts(consumer):
+            counted[row.outcome] += row.records
+        return dict(counted)
+
+    def _ledger_counts(self, consumer: str | None) -> list[tuple[str, LedgerCount]]:
         with self._lock:
-            for row in self._ledger.values():
-                if consumer in (None, row.consumer):
-                    counted[row.outcome] += row.count
-        return {outcome: count for outcome, count in counted.items() if count}
+            mine = [entry for entry in self._ledger.values() if consumer in (None, entry.consumer)]
+        return [(entry.consumer, count) for entry in mine for count in entry.counts]
 
     def metrics(self) -> Sequence[ScorerSpec]:
         """Return the scorers that have written here, every version, by metric, version and signature."""

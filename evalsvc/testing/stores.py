@@ -24,8 +24,9 @@ from evalsvc.types import (
     Event,
     KeptEvent,
     KnownEvent,
+    LedgerCount,
+    LedgerEntry,
     LedgerOutcome,
-    LedgerRow,
     Sample,
     Scale,
     Score,
@@ -270,19 +271,21 @@ def check_rollups_follow_writes(store: ScoreStore) -> None:
 
 
 def check_ledger_resumes(store: ScoreStore) -> None:
-    """The last chunk comes back with its greatest ``upto`` a row, whatever the order of the writes."""
-    _expect("the rows of a partition that nobody read", [], list(store.resume("quality", "events/0")))
-    old = [_ledger(0, 100, 10, "sampled", 1), _ledger(0, 100, 10, "skipped", 99)]
-    new = [_ledger(0, 150, 10, "skipped", 148), _ledger(0, 150, 11, "sampled", 1)]
-    for rows in (new, old):
-        store.write(WriteBatch(ledger=tuple(rows)))
-    store.write(WriteBatch(ledger=(_ledger(0, 7, 1, "dead", 7, partition="events/1"),)))
-    expected = {(100, 10, "sampled", 1), (150, 10, "skipped", 148), (150, 11, "sampled", 1)}
-    _expect("the chunk's rows", expected, _brief(store.resume("quality", "events/0")))
-    store.write(WriteBatch(ledger=(_ledger(500, 501, 12, "skipped", 1),)))
-    _expect("the next chunk's rows", {(501, 12, "skipped", 1)}, _brief(store.resume("quality", "events/0")))
-    _expect("the chunk at or before 499", expected, _brief(store.resume("quality", "events/0", 499)))
-    _expect("another consumer's rows", [], list(store.resume("canary", "events/0")))
+    """The last chunk comes back whole, as of its greatest ``upto``, whatever the order of the writes."""
+    _expect("the entry of a partition that nobody read", None, store.resume("quality", "events/0"))
+    old = _ledger(0, 100, (10, "sampled", 1), (10, "skipped", 99))
+    new = _ledger(0, 150, (10, "duplicate", 1), (10, "skipped", 148), (11, "sampled", 1))
+    for entry in (new, old):
+        store.write(WriteBatch(ledger=(entry,)))
+    other = _ledger(0, 7, (1, "dead", 7), partition="events/1")
+    store.write(WriteBatch(ledger=(other,)))
+    _expect("the chunk's entry", new, store.resume("quality", "events/0"))
+    _expect("what became of every record", 157, sum(store.outcomes("quality").values()))
+    later = _ledger(500, 501, (12, "skipped", 1))
+    store.write(WriteBatch(ledger=(later,)))
+    _expect("the next chunk's entry", later, store.resume("quality", "events/0"))
+    _expect("another partition's entry", other, store.resume("quality", "events/1"))
+    _expect("another consumer's entry", None, store.resume("canary", "events/0"))
 
 
 def check_offered_is_exact(store: ScoreStore) -> None:
@@ -294,11 +297,12 @@ def check_offered_is_exact(store: ScoreStore) -> None:
         ("duplicate", 2),
         ("dead", 4),
     )
-    rows = [_ledger(0, 200, minute + hour * 60, outcome, n) for hour in range(2) for outcome, n in outcomes]
-    stale = [_ledger(0, 50, minute, "skipped", 20)]
-    rows.append(_ledger(0, 200, minute - 1, "skipped", 1000))
-    for batch in (rows, stale, rows, list(reversed(rows))):
-        store.write(WriteBatch(ledger=tuple(batch)))
+    hourly = [(minute + hour * 60, outcome, n) for hour in range(2) for outcome, n in outcomes]
+    first = _ledger(0, 1100, (minute - 1, "skipped", 1000), *hourly[:4])
+    second = _ledger(2000, 2099, *hourly[4:])
+    stale = _ledger(0, 50, (minute, "skipped", 20), (minute + 7, "filtered", 30))
+    for batch in ((first, second), (stale,), (second, first)):
+        store.write(WriteBatch(ledger=batch))
     found = [(o.window.start.hour, o.stratum, o.offered, o.sampled, o.duplicate) for o in store.offered(DAY, HOUR)]
     _expect("offered, sampled, duplicate by hour", [(0, "all", 95, 3, 2), (1, "all", 95, 3, 2)], found)
     _expect("offered to another consumer", [], list(store.offered(DAY, HOUR, "canary")))
@@ -392,14 +396,9 @@ def _write(store: ScoreStore, scores: Sequence[Score]) -> None:
     store.write(WriteBatch(scores=tuple(scores)))
 
 
-def _ledger(
-    start: int, upto: int, minute: int, outcome: LedgerOutcome, count: int, partition: str = "events/0"
-) -> LedgerRow:
-    return LedgerRow("quality", partition, start, upto, minute, "all", 1, outcome, count)
-
-
-def _brief(rows: Iterable[LedgerRow]) -> set[tuple[int, int, str, int]]:
-    return {(row.upto, row.minute, row.outcome, row.count) for row in rows}
+def _ledger(start: int, upto: int, *counts: tuple[int, LedgerOutcome, int], partition: str = "events/0") -> LedgerEntry:
+    found = tuple(LedgerCount(minute, "all", 1, outcome, count) for minute, outcome, count in sorted(counts))
+    return LedgerEntry("quality", partition, start, upto, found)
 
 
 def _kept(event_id: str, offset: int) -> KeptEvent:

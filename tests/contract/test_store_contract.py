@@ -123,8 +123,8 @@ class StaleRollups(MemoryStore):
 
 
 class LedgerOverwrites(MemoryStore):
-    def _keep_ledger(self, row):
-        self._ledger[(row.consumer, row.partition, row.start, row.minute, row.stratum, 1, row.outcome)] = row
+    def _keep_ledger(self, entry):
+        self._ledger[(entry.consumer, entry.partition, entry.start)] = entry
 
 
 class LedgerAdds(MemoryStore):

@@ -129,12 +129,14 @@ def test_retention_is_a_setting(address):
     store.close()
 
 
-def test_a_batch_of_ledger_rows_is_one_part(store):
-    from evalsvc.types import LedgerRow, WriteBatch
+def test_a_batch_of_ledger_entries_is_one_part(store):
+    from evalsvc.types import LedgerCount, LedgerEntry, WriteBatch
 
-    batch = tuple(LedgerRow("c", "t/0", 0, 70_000, minute, "s", 1, "skipped", 1) for minute in range(70_000))
+    counts = tuple(LedgerCount(minute, "s", 1, "skipped", 1) for minute in range(70_000))
+    batch = tuple(LedgerEntry("c", f"t/{place}", 0, 70_000, counts) for place in range(7))
     store.write(WriteBatch(ledger=batch))
+    assert store.resume("c", "t/3") == batch[3]
     assert rows(
         store,
         "SELECT rows FROM system.parts WHERE database = currentDatabase() AND table = 'ledger' AND active",
-    ) == [(70_000,)]
+    ) == [(7,)]

@@ -17,6 +17,8 @@ from evalsvc.protocols import Chunk
 from evalsvc.sampling import Condition, Design, Rule, Sampler
 from evalsvc.sources._record import RawRecord
 from evalsvc.sources.decode import make_skimmer
+from evalsvc.store.memory import MemoryStore
+from evalsvc.types import WriteBatch
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOON_MS = int(NOON.timestamp() * 1000)
@@ -143,20 +145,30 @@ def test_revoked_partitions_leave_nothing() -> None:
     assert (draft.dead, list(draft.positions)) == ([], ["q"])
 
 
-def test_ledger_rows_are_prefix_counts() -> None:
+def test_ledger_entries_are_prefix_counts() -> None:
     first, second = ChunkLedger("c", "p", 0), ChunkLedger("c", "p", 0)
     key = (1, "s", 1, "skipped")
     first.add({key: 3}, 5)
-    (row,) = first.add({key: 4}, 9)
-    assert (row.start, row.upto, row.count) == (0, 9, 7)
-    restored = ChunkLedger.restore([row])
-    (later,) = restored.add({key: 1}, 10)
-    (whole,) = second.add({key: 8}, 10)
+    entry = first.add({key: 4}, 9)
+    assert (entry.start, entry.upto, entry.counts) == (0, 9, ((*key, 7),))
+    later = ChunkLedger.restore(entry).add({(0, "s", 1, "sampled"): 1}, 10)
+    whole = second.add({key: 7, (0, "s", 1, "sampled"): 1}, 10)
     assert later == whole
+    assert [count.minute for count in whole.counts] == [0, 1]
 
 
-def test_a_count_taken_back_to_nothing_is_not_written_first() -> None:
-    assert ChunkLedger("c", "p", 0).add({(1, "s", 1, "sampled"): 0}, 1) == []
+def test_a_count_taken_back_to_nothing_is_not_written() -> None:
+    entry = ChunkLedger("c", "p", 0).add({(1, "s", 1, "sampled"): 0}, 1)
+    assert (entry.upto, entry.counts) == (1, ())
+
+
+def test_of_two_owners_that_disagree_the_one_that_got_further_counts() -> None:
+    store = MemoryStore()
+    here, there = ChunkLedger("c", "p", 0), ChunkLedger("c", "p", 0)
+    store.write(WriteBatch(ledger=(here.add({(1, "s", 1, "sampled"): 1, (1, "s", 1, "skipped"): 4}, 5),)))
+    store.write(WriteBatch(ledger=(there.add({(1, "s", 1, "duplicate"): 1, (1, "s", 1, "skipped"): 5}, 6),)))
+    store.write(WriteBatch(ledger=(here.add({}, 5),)))
+    assert store.outcomes("c") == {"duplicate": 1, "skipped": 5}
 
 
 @pytest.mark.parametrize(("seconds", "refused"), [(599, False), (3600, True)])

@@ -14,7 +14,7 @@ from evalsvc.query import EstimateQuery, estimates, sampling_rates, to_csv_row, 
 from evalsvc.sampling import Design, Rule, StratumRate
 from evalsvc.stats import sampling_check
 from evalsvc.store.memory import MemoryStore
-from evalsvc.types import Estimate, LedgerRow, Scale, Score, ScorerSpec, Subject, Window, WriteBatch
+from evalsvc.types import Estimate, LedgerCount, LedgerEntry, Scale, Score, ScorerSpec, Subject, Window, WriteBatch
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = Window(NOON, NOON + timedelta(hours=1))
@@ -64,11 +64,9 @@ class World:
         self.rows += 1
         minute = int((NOON + timedelta(seconds=at)).timestamp()) // 60
         outcomes = {"skipped": skipped, "sampled": sampled, "duplicate": duplicate}
-        rows = [
-            LedgerRow(consumer, f"p{self.rows}", 0, 1, minute, stratum, 1, outcome, count)
-            for outcome, count in outcomes.items()
-        ]
-        self.store.write(WriteBatch(ledger=tuple(rows)))
+        counts = tuple(LedgerCount(minute, stratum, 1, outcome, count) for outcome, count in outcomes.items() if count)
+        entry = LedgerEntry(consumer, f"p{self.rows}", 0, sum(outcomes.values()), counts)
+        self.store.write(WriteBatch(ledger=(entry,)))
 
     def ask(self, metric="refusal", window=HOUR, step=3600, **fields):
         return estimates(self.store, EstimateQuery(metric, window, step, **fields))

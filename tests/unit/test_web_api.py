@@ -18,7 +18,8 @@ from evalsvc.sampling import Design
 from evalsvc.store import MemoryStore
 from evalsvc.testing.clock import ManualClock
 from evalsvc.types import (
-    LedgerRow,
+    LedgerCount,
+    LedgerEntry,
     Scale,
     Score,
     ScorerSpec,
@@ -61,9 +62,10 @@ def filled(scores: Sequence[Score], specs: Sequence[ScorerSpec] = (REFUSAL, LATE
     minutes = {s.subject.event_id: int(s.subject.occurred_at.timestamp()) // 60 for s in scores}
     outcomes = ("sampled", "skipped")
     ledger = [
-        LedgerRow("quality", "p0", 2 * i, 2 * i + 2, minute, STRATUM, 1, outcome, 1)
+        LedgerEntry(
+            "quality", "p0", 2 * i, 2 * i + 2, tuple(LedgerCount(minute, STRATUM, 1, what, 1) for what in outcomes)
+        )
         for i, minute in enumerate(minutes.values())
-        for outcome in outcomes
     ]
     store.write(WriteBatch(scores=tuple(scores), ledger=tuple(ledger)))
     return store

@@ -116,25 +116,26 @@ ENGINE = ReplacingMergeTree
 ORDER BY (consumer, partition, offset)
 TTL written_at + toIntervalDay(30);
 
--- Counts of a chunk's prefix. No PARTITION BY: one batch's rows are one part, so they appear together.
+-- All counts of a chunk's prefix, an entry a chunk. No PARTITION BY: a batch's entries are one part, so they appear together.
 CREATE TABLE IF NOT EXISTS ledger
 (
     consumer LowCardinality(String),
     partition LowCardinality(String),
     start UInt64,
-    minute Int64,
-    stratum LowCardinality(String),
-    design_version UInt32,
-    outcome LowCardinality(String),
     upto UInt64,
-    count UInt64,
-    written_at DateTime('UTC') DEFAULT now(),
-    INDEX minutes minute TYPE minmax GRANULARITY 1
+    first_minute Int64,
+    last_minute Int64,
+    minutes Array(Int64),
+    strata Array(LowCardinality(String)),
+    design_versions Array(UInt32),
+    outcomes Array(LowCardinality(String)),
+    counts Array(UInt64),
+    written_at DateTime('UTC') DEFAULT now()
 )
 ENGINE = ReplacingMergeTree(upto)
-ORDER BY (consumer, partition, start, minute, stratum, design_version, outcome)
+ORDER BY (consumer, partition, start)
 TTL written_at + toIntervalDay(400)
-SETTINGS index_granularity = 1024;
+SETTINGS index_granularity = 128;
 
 -- Sampling designs. Two contents under one version would both stay, and are refused.
 CREATE TABLE IF NOT EXISTS designs
