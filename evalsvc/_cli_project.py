@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -60,6 +61,13 @@ def check(options: argparse.Namespace) -> int:
     if not found.files:
         print("evalsvc: found no file to check; `evalsvc init` writes some", file=sys.stderr)
         return FINDINGS
+    for consumer in found.consumers:
+        if consumer.masking.needs_key and not os.environ.get(consumer.masking.key_env):
+            variable = consumer.masking.key_env
+            print(
+                f"evalsvc: {consumer.name} masks with `hash` and will not start before {variable} is set",
+                file=sys.stderr,
+            )
     names = ", ".join(consumer.name for consumer in found.consumers)
     print(f"{files} checked, no problem: {names or 'settings'}")
     return OK

@@ -1,6 +1,7 @@
-"""A worker's ``/metrics`` for Prometheus, and ``/livez`` and ``/readyz`` for a supervisor.
+"""What ``/livez`` and ``/readyz`` say of workers, here and in the web application; and a small server of them.
 
-Standard library only, read-only, and in a thread of its own, so that it answers while the worker is busy.
+The server adds ``/metrics`` for Prometheus. Standard library only, read-only, and in a thread of its own, so that it
+answers while the worker is busy.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ class Status(Protocol):
     def ready(self) -> bool: ...
     @property
     def waiting_for(self) -> str: ...
+    @property
+    def failed(self) -> str: ...
 
 
 class Worker(Protocol):
@@ -33,21 +36,28 @@ class Worker(Protocol):
     def status(self) -> Status: ...
 
 
+def state(status: Status) -> str:
+    """Return a worker's state: failed, waiting for something, finished, reading or starting."""
+    if status.failed:
+        return f"failed: {status.failed}"
+    if status.waiting_for:
+        return f"waiting for {status.waiting_for}"
+    if not status.alive:
+        return "finished"
+    return "reading" if status.ready else "starting"
+
+
 def liveness(workers: Sequence[Worker]) -> tuple[int, str]:
-    """Return 200 while every worker runs, else 503 and which does not: restarting the process helps."""
-    dead = [worker.consumer for worker in workers if not worker.status().alive]
-    return (503, f"stopped: {', '.join(dead)}\n") if dead else (200, "ok\n")
+    """Return 200 while no worker has failed, else 503 and which has, and why: restarting the process helps."""
+    failed = [f"{worker.consumer}: {state(now)}" for worker in workers if (now := worker.status()).failed]
+    return (503, "\n".join(failed) + "\n") if failed else (200, "alive\n")
 
 
 def readiness(workers: Sequence[Worker]) -> tuple[int, str]:
-    """Return 200 while every worker reads and writes, else 503 and what it waits for: no restart helps."""
-    lines = []
-    for worker in workers:
-        status = worker.status()
-        if not status.ready or status.waiting_for:
-            state = f"waiting for {status.waiting_for}" if status.waiting_for else "starting"
-            lines.append(f"{worker.consumer}: {state}")
-    return (503, "\n".join(lines) + "\n") if lines else (200, "ok\n")
+    """Return 200 while every worker reads and writes or has finished, else 503 and what it waits for."""
+    states = [(worker.consumer, state(worker.status())) for worker in workers]
+    away = [f"{name}: {now}" for name, now in states if now not in ("reading", "finished")]
+    return (503, "\n".join(away) + "\n") if away else (200, "ready\n")
 
 
 class HealthServer:

@@ -122,9 +122,10 @@ def build_worker(
         UnknownMetric, InputError: when a scorer cannot be built.
     """
     masker = build_masker(config, environment)
-    return Worker(
+    source = source or build_source(config, environment, masker)
+    worker = Worker(
         config.name,
-        source or build_source(config, environment, masker),
+        source,
         store,
         config.design,
         [ScorerEntry(scorers.create(entry.name, entry.options), entry.rate) for entry in config.scorers],
@@ -133,6 +134,9 @@ def build_worker(
         dead_letters=build_dead_letters(config, environment),
         registry=registry,
     )
+    if isinstance(source, HttpSource):
+        source.awaited = lambda: worker.status().waiting_for
+    return worker
 
 
 def worker_settings(config: ConsumerConfig) -> WorkerSettings:
@@ -152,9 +156,14 @@ def build_masker(config: ConsumerConfig, environment: Environment) -> Masker:
     """Return a consumer's masker, with the key in the variable that its file names, or a random one.
 
     Raises:
-        ConfigError: when the key is too short.
+        ConfigError: when the key is too short, or absent where the file asks for hashes.
     """
     key = environment.variables.get(config.masking.key_env, "")
+    if not key and config.masking.needs_key:
+        raise ConfigError(
+            f"{shown(config.path)} masks with `hash`, but {config.masking.key_env} is not set: set it to 64 random "
+            "hexadecimal digits (`openssl rand -hex 32`), the same in every worker, or write `mask` instead of `hash`"
+        )
     try:
         return Masker(config.masking.policy, key=key_from_environment({KEY_VARIABLE: key}))
     except InputError as error:

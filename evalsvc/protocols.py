@@ -111,7 +111,11 @@ class Assignment(Protocol):
 
 @runtime_checkable
 class Source(Protocol):
-    """Where raw events come from. All methods are called from one thread."""
+    """Where raw events come from. All methods are called from one thread.
+
+    A source that may keep its reader waiting can have an attribute ``address``, such as ``Kafka at localhost:9092``:
+    the worker's status and log name it.
+    """
 
     def open(self, assignment: Assignment) -> None:
         """Connect. May block for a stated time-out.
@@ -227,8 +231,12 @@ class ScoreStore(Sink, Protocol):
         """Return the entry of the last chunk written for a partition, or None where nothing of it was read."""
         ...
 
+    def dead_letters_in(self, consumer: str, partition: str, start: int, end: int) -> int:
+        """Return how many records at the offsets ``[start, end)`` of a partition are dead letters, each once."""
+        ...
+
     def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
-        """Return what is already stored under these ids by this consumer; absent ids have no entry."""
+        """Return what this consumer took under these ids, as long as scores are kept; absent ids have no entry."""
         ...
 
     def cells(self, query: CellQuery) -> Sequence[CellGroup]:

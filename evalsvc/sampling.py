@@ -15,6 +15,7 @@ Longer than other files, since the frozen selection and all that feeds it should
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -28,6 +29,7 @@ SPAN = 1 << 64
 MAX_STRATA = 1000
 MAX_VERSION = 400
 OTHER = "(other)"
+_HOURLY = 10**7
 
 TEXT_FIELDS = frozenset({"application", "model", "model_version", "kind", "finish_reason", "session_id", "user_id"})
 NUMBER_FIELDS = frozenset({"latency_ms", "time_to_first_token_ms", "input_tokens", "output_tokens", "cost_usd"})
@@ -357,28 +359,33 @@ class History:
         if not versions:
             raise InputError("Expected at least one version of the design, but got none")
         ordered = sorted(versions, key=lambda item: (item[0], item[1].version))
-        current = [(start, design) for start, design in ordered if not _superseded(start, design, ordered)]
+        operators = [(start, design.version) for start, design in ordered if design.version < _HOURLY]
+        current = [(start, design) for start, design in ordered if not _superseded(start, design.version, operators)]
         self._starts = [start for start, _ in current]
-        self._samplers = [make(design) for _, design in current]
+        self._designs = [design for _, design in current]
+        self._make = make
+        # A year of hourly versions is thousands, and traffic meets a few: each is compiled when it is first met.
+        self._samplers: list[Sampler | None] = [None] * len(current)
 
     @property
     def fields(self) -> frozenset[str]:
         """Every field that any version looks at."""
-        return frozenset().union(*(sampler.design.fields for sampler in self._samplers))
+        return frozenset().union(*(design.fields for design in self._designs))
 
     def at(self, moment: datetime) -> Design:
         """Return the version that holds for an event time."""
-        return self._at(moment).design
+        return self._designs[self._index(moment)]
 
     def select(self, facts: Facts) -> Selection | None:
         """Return what the version of the event's own time says of it."""
-        return self._at(facts.occurred_at).select(facts)
+        index = self._index(facts.occurred_at)
+        sampler = self._samplers[index]
+        if sampler is None:
+            sampler = self._samplers[index] = self._make(self._designs[index])
+        return sampler.select(facts)
 
-    def _at(self, moment: datetime) -> Sampler:
-        index = len(self._starts) - 1
-        while index > 0 and self._starts[index] > moment:
-            index -= 1
-        return self._samplers[index]
+    def _index(self, moment: datetime) -> int:
+        return max(bisect_right(self._starts, moment) - 1, 0)
 
 
 def operators_version(version: int) -> int:
@@ -387,14 +394,12 @@ def operators_version(version: int) -> int:
     >>> operators_version(3), operators_version(3 * 10**7 + 490_000)
     (3, 3)
     """
-    return version if version < 10**7 else version // 10**7
+    return version if version < _HOURLY else version // _HOURLY
 
 
-def _superseded(start: datetime, design: Design, ordered: Sequence[tuple[datetime, Design]]) -> bool:
-    base = operators_version(design.version)
-    return base != design.version and any(
-        other.version < 10**7 and other.version > base and since <= start for since, other in ordered
-    )
+def _superseded(start: datetime, version: int, operators: Sequence[tuple[datetime, int]]) -> bool:
+    base = operators_version(version)
+    return base != version and any(other > base and since <= start for since, other in operators)
 
 
 def next_hour(design: Design, offered: Mapping[str, int], hour: datetime) -> Design:
@@ -422,7 +427,7 @@ def next_hour(design: Design, offered: Mapping[str, int], hour: datetime) -> Des
     factor = _factor(max(design.target_per_hour - always, 1), counts)
     rates = tuple(StratumRate(entry.match, _clip(entry.rate * factor)) for entry in design.rates)
     return msgspec.structs.replace(
-        design, version=design.version * 10**7 + seconds // 3600, rate=_clip(design.rate * factor), rates=rates
+        design, version=design.version * _HOURLY + seconds // 3600, rate=_clip(design.rate * factor), rates=rates
     )
 
 

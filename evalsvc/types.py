@@ -353,6 +353,16 @@ class WriteBatch(msgspec.Struct, frozen=True):
     ledger: tuple[LedgerEntry, ...] = ()
 
 
+class DeadReason(msgspec.Struct, frozen=True):
+    """How many records were dead letters for one reason, and where the first of them lies."""
+
+    reason: str
+    records: int
+    partition: str
+    offset: int
+    message: str
+
+
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker has done since it started, and whether it can go on. Counts are of written records."""
 
@@ -369,6 +379,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     alive: bool = False
     waiting_for: str = ""
     failed: str = ""
+    dead_reasons: tuple[DeadReason, ...] = ()
 
 
 class KnownEvent(msgspec.Struct, frozen=True):

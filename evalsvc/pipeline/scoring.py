@@ -10,6 +10,7 @@ import hashlib
 import logging
 import math
 import re
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,16 +85,39 @@ def score_all(scorer: Scorer, batch: Sequence[Sample]) -> list[Outcome]:
     try:
         outcomes = list(scorer.score(batch))
         if len(outcomes) != len(batch):
-            raise ValueError(f"{len(outcomes)} outcomes for {len(batch)} samples")
+            raise _WrongCount(f"Expected {len(batch)} outcomes from the scorer, but got {len(outcomes)}")
     except (MissingExtra, EngineError):
         raise
     except Exception as error:
         if len(batch) == 1:
-            log.warning("scorer_failed metric=%s error=%s", scorer.spec.metric, type(error).__name__)
-            return [Failed(f"{type(error).__name__} in scorer")]
+            reason = str(error) if isinstance(error, _WrongCount) else failure(error, scorer)
+            log.warning("scorer_failed metric=%s error=%s", scorer.spec.metric, reason)
+            return [Failed(reason)]
         middle = len(batch) // 2
         return score_all(scorer, batch[:middle]) + score_all(scorer, batch[middle:])
     return [_checked(outcome) for outcome in outcomes]
+
+
+class _WrongCount(Exception):
+    """A scorer returned too few or too many outcomes; the message is the worker's own and quotes nothing."""
+
+
+def failure(error: Exception, scorer: Scorer) -> str:
+    """Return the type of what a scorer raised, and where in its own code; its message may quote the event.
+
+    The place is the innermost frame of the scorer's own package, or else the innermost of all.
+
+    >>> failure(ValueError("quotes the event"), None)
+    'ValueError in the scorer'
+    """
+    package = type(scorer).__module__.partition(".")[0]
+    frames = [(frame.f_globals.get("__name__", "?"), line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    frames = [(module, line) for module, line in frames if module != __name__]
+    own = [place for place in frames if place[0].partition(".")[0] == package]
+    if not frames:
+        return f"{type(error).__name__} in the scorer"
+    module, line = (own or frames)[-1]
+    return f"{type(error).__name__} at {module}:{line}"
 
 
 def _checked(outcome: Outcome) -> Outcome:
@@ -102,7 +126,9 @@ def _checked(outcome: Outcome) -> Outcome:
     value = outcome.value if isinstance(outcome, Scored) else outcome
     if isinstance(value, (int, float)) and math.isfinite(value):
         return outcome
-    return Failed(f"Expected a finite number from the scorer, but got {type(value).__name__} {value!r:.40}")
+    # A text may be the event's own.
+    got = repr(value) if isinstance(value, float) else type(value).__name__
+    return Failed(f"Expected a finite number from the scorer, but got {got}")
 
 
 def missing_need(event: Event, needs: Sequence[Need]) -> str | None:

@@ -13,15 +13,17 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
 from evalsvc.clock import SystemClock
-from evalsvc.errors import EvalsvcError, SourceUnavailable, StoreError, StoreUnavailable, TooManyDeadLetters
+from evalsvc.errors import EvalsvcError, SourceUnavailable, StoreError, StoreUnavailable
 from evalsvc.ledger import ChunkLedger
+from evalsvc.pipeline.dead import DeadShare
 from evalsvc.pipeline.designs import Designs
 from evalsvc.pipeline.intake import Draft, Intake, TimeLimits
 from evalsvc.pipeline.metrics import WorkerMetrics
@@ -29,7 +31,7 @@ from evalsvc.pipeline.scoring import EventMasker, Processor, ScorerEntry, masked
 from evalsvc.protocols import Clock, ScoreStore, Source
 from evalsvc.sampling import Design
 from evalsvc.sources.decode import decode, make_skimmer
-from evalsvc.types import DeadLetter, KnownEvent, LedgerEntry, WorkerStatus, WriteBatch
+from evalsvc.types import DeadLetter, DeadReason, KnownEvent, LedgerEntry, WorkerStatus, WriteBatch
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -57,6 +59,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     flush_seconds: float = 1.0
     queue_batches: int = 4
     poll_seconds: float = 0.2
+    notice_seconds: float = 1.5
     drain_seconds: float = 20.0
     commit_seconds: float = 1.0
     tend_seconds: float = 30.0
@@ -113,12 +116,16 @@ class Worker:
         self._owned: set[str] = set()
         self._positions: dict[str, int] = {}
         self._counts: dict[str, int] = {}
-        self._dead_window: deque[tuple[int, int]] = deque()
+        self._dead_reasons: dict[str, DeadReason] = {}
+        limits = self.settings
+        self._dead = DeadShare(consumer, limits.max_dead_ratio, limits.dead_min_records, limits.dead_window)
+        self._recalled: set[str] = set()
         self._intake: Intake | None = None
         self._began = self._committed = self._tended = self._settled = 0.0
         self._stopped_at: float | None = None
-        self._ready = self._ready_once = self._alive = False
+        self._ready, self._ready_once, self._alive = False, False, True
         self._waits: dict[str, str] = {}
+        self._awaited = {"source": getattr(source, "address", "source")}
         self._failed = ""
 
     def stop(self) -> None:
@@ -136,7 +143,6 @@ class Worker:
             threading.Thread(target=self._guard, args=(step,), name=f"{self.consumer}-{name}", daemon=True)
             for name, step in (("score", self._score_loop), ("write", self._write_loop))
         ]
-        self._alive = True
         try:
             self._prepare()
             for thread in threads:
@@ -161,7 +167,7 @@ class Worker:
         """Return what was done so far."""
         counts = dict(self._counts)
         scores = counts.pop("scores", 0)
-        lag = sum(self.source.lag().values()) if self._alive else 0
+        lag = sum(self.source.lag().values()) if self._alive and self._ready_once else 0
         return WorkerStatus(
             read=sum(counts.values()),
             scores=scores,
@@ -170,6 +176,7 @@ class Worker:
             alive=self._alive,
             waiting_for=self._waiting_for(),
             failed=self._failed,
+            dead_reasons=tuple(self._dead_reasons.values()),
             **counts,
         )
 
@@ -181,8 +188,17 @@ class Worker:
         rows = self._patiently(lambda: self.store.resume(self.consumer, partition), "store")
         self._owned.add(partition)
         ledger = self._ledger(rows, partition, committed)
+        if ledger and partition not in self._recalled:
+            self._recall_dead(partition, ledger.upto)
         intake.assign(partition, ledger)
         return ledger.upto if ledger else None
+
+    def _recall_dead(self, partition: str, upto: int) -> None:
+        """Let a restart judge as if it had read the end of what is done: each could bury as much again otherwise."""
+        start = max(0, upto - self.settings.dead_min_records)
+        dead = self._patiently(lambda: self.store.dead_letters_in(self.consumer, partition, start, upto), "store")
+        self._dead.remember(upto - start, dead)
+        self._recalled.add(partition)
 
     def revoked(self, partitions: Sequence[str]) -> None:
         """Finish what was read of these partitions if that is quick, commit it, and forget them."""
@@ -204,9 +220,11 @@ class Worker:
 
     def _prepare(self) -> None:
         now = self.clock.now()
-        history = self._patiently(lambda: self._designs.begin(now), "store")
+        with self._awaiting("store"):
+            history = self._patiently(lambda: self._designs.begin(now), "store")
         for entry in self.scorers:
-            entry.scorer.load()
+            with self._awaiting(f"scorer {entry.scorer.spec.metric} to load", warn=False):
+                entry.scorer.load()
         self._patiently(lambda: self.store.record_scorers([entry.scorer.spec for entry in self.scorers]), "store")
         limits = self.settings.time_limits
         self._intake = Intake(self.consumer, make_skimmer(history.fields), history.select, limits)
@@ -216,7 +234,8 @@ class Worker:
         self._note_design()
 
     def _read_loop(self) -> None:
-        self._patiently(lambda: self.source.open(self), "source")
+        with self._awaiting("source"):
+            self._patiently(lambda: self.source.open(self), "source")
         self._ready = self._ready_once = True
         self._began = self._tended = self._settled = self.clock.monotonic()
         intake = self._reading()
@@ -391,7 +410,7 @@ class Worker:
         while (job := self._next(self._to_score)) is not None:
             draft = job.draft
             job.batch = self._processor.process(draft)
-            self._check_dead(draft.records, len(job.batch.dead_letters))
+            self._dead.check(draft.records, len(job.batch.dead_letters))
             self._hand_on(self._to_write, job)
         self._hand_on(self._to_write, None)
 
@@ -429,6 +448,9 @@ class Worker:
         self.metrics.count("evalsvc_write_seconds_total", seconds)
         for letter in job.batch.dead_letters:
             self.metrics.count("evalsvc_dead_letters_total", reason=letter.reason)
+            first = DeadReason(letter.reason, 0, letter.partition, letter.offset, letter.message)
+            known = self._dead_reasons.get(letter.reason, first)
+            self._dead_reasons[letter.reason] = msgspec.structs.replace(known, records=known.records + 1)
         for entry in self.scorers:
             self.metrics.engine(entry.scorer)
         for tally in job.draft.tallies:
@@ -437,21 +459,6 @@ class Worker:
                 if count:
                     self.metrics.count("evalsvc_records_total", count, outcome=outcome)
         self._counts["scores"] = self._counts.get("scores", 0) + len(job.batch.scores)
-
-    def _check_dead(self, records: int, dead: int) -> None:
-        """Stop, rather than drain a topic into dead letters after a bad deploy."""
-        window = self._dead_window
-        window.append((records, dead))
-        total = sum(count for count, _ in window)
-        while total - window[0][0] >= self.settings.dead_window:
-            total -= window.popleft()[0]
-        share = sum(count for _, count in window) / total
-        if total >= self.settings.dead_min_records and share > self.settings.max_dead_ratio:
-            raise TooManyDeadLetters(
-                f"{share:.1%} of the last {total} records of {self.consumer!r} are not events, more than "
-                f"max_ratio {self.settings.max_dead_ratio:.1%}; the last batch was not written. Look at the reasons in "
-                f"evalsvc_dead_letters_total, mend the producer, or raise `dead_letters.max_ratio`, and start again"
-            )
 
     def _next(self, source: queue.Queue[_Job | None]) -> _Job | None:
         while True:
@@ -488,8 +495,24 @@ class Worker:
                 self._waits.pop(self._wait_key(what), None)
                 return result
 
+    @contextmanager
+    def _awaiting(self, what: str, *, warn: bool = True) -> Iterator[None]:
+        """Say what a start waits for, from the first moment on: a connection may hang long before it fails."""
+        key, named = self._wait_key(what), self._awaited.get(what, what)
+        self._waits[key] = named
+        advice = f"waiting_for {what}: {named} has not answered yet; see that it is up and that its address is right"
+        timer = threading.Timer(self.settings.notice_seconds, log.warning, (advice,))
+        timer.daemon = True
+        if warn:
+            timer.start()
+        try:
+            yield
+            self._waits.pop(key, None)
+        finally:
+            timer.cancel()
+
     def _wait(self, what: str, error: Exception, seconds: float) -> None:
-        self._waits[self._wait_key(what)] = f"{what}: {error}"
+        self._waits[self._wait_key(what)] = f"{self._awaited.get(what, what)}: {error}"
         log.warning("waiting_for %s seconds=%.1f error=%s", what, seconds, error)
         self.metrics.count("evalsvc_waits_total", target=what)
         self._pause(seconds)

@@ -81,6 +81,11 @@ class MaskingConfig(msgspec.Struct, frozen=True, kw_only=True):
     policy: MaskingPolicy = MaskingPolicy()
     key_env: str = KEY_VARIABLE
 
+    @property
+    def needs_key(self) -> bool:
+        """Whether the file asks for hashes: they tell one value from another only under one lasting key."""
+        return "hash" in (self.policy.default, *self.policy.actions.values())
+
 
 class DeadLetterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """When undecodable records stop the worker, and where they go besides the store."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Sequence
 from typing import Literal, NoReturn, get_args
 
 import msgspec
@@ -69,6 +70,18 @@ _PLACE = re.compile(r" - at (?:`key` in )?`(?P<path>\$[^`]*)`$")
 _NAMED = re.compile(r"(?:field|required field) `(?P<name>.*)`", re.DOTALL)
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _GOT = re.compile(r"Expected (?P<expected>.+), got (?P<got>`[a-z]+`)")
+_QUOTED = re.compile(r"`((?:str|int|float|array|object|bool|datetime|null)(?: \| [a-z]+)*)`")
+_GOT_NUMBER = {"`int`": "a number", "`float`": "a number with a fraction"}
+_JSON = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+    "bool": "true or false",
+    "datetime": "a string",
+}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -138,10 +151,26 @@ def _explain_shape(text: str, root: str) -> DecodeError:
         return DecodeError("bad_time", f"Expected a time at {where}: {_HINTS['occurred_at']}")
     if got := _GOT.match(body):
         reason: Reason = "not_an_object" if path == root else "wrong_type"
-        return DecodeError(reason, f"Expected {got['expected']} at {where}, but got {got['got']}{hint}")
+        came = _GOT_NUMBER.get(got["got"]) or _json_types(got["got"])
+        expected = _json_types(got["expected"])
+        return DecodeError(reason, f"Expected {expected} at {where}, but got {came}{hint}")
     if "matching regex" in body:
         return DecodeError("out_of_range", f"Expected text without control characters at {where}")
-    return DecodeError("out_of_range", f"{body} at {where}{hint}")
+    return DecodeError("out_of_range", f"{_json_types(body)} at {where}{hint}")
+
+
+def _json_types(text: str) -> str:
+    """Return a decoder's words with JSON's names of types in the place of Python's.
+
+    >>> _json_types("Expected `str | null`"), _json_types("`int | float`"), _json_types("`int` >= 0")
+    ('Expected a string or null', 'a number', 'a whole number >= 0')
+    """
+    return _QUOTED.sub(lambda found: _joined(found[1].split(" | ")), text)
+
+
+def _joined(types: Sequence[str]) -> str:
+    *head, last = dict.fromkeys(_JSON.get(name, name) for name in types if name != "int" or "float" not in types)
+    return f"{', '.join(head)} or {last}" if head else last
 
 
 def _unknown(body: str, where: str) -> str:

@@ -45,7 +45,6 @@ log = logging.getLogger("evalsvc.sources")
 HttpReason = Reason | Literal["masking_failed"]
 Mask = Callable[[Event], Event]
 
-_NO_WORKER = "The worker that reads these events is starting or has stopped; nothing was accepted"
 _MAX_IN_FLIGHT_BYTES = 64 << 20
 _POLL_RECORDS, _POLL_BYTES = 2000, 8 << 20
 _PAUSED_SECONDS = 0.05
@@ -93,8 +92,10 @@ class HttpSource:
         self._masking: ThreadPoolExecutor | None = None
         self._assignment: Assignment | None = None
         self._position: int | None = None
-        self._paused = False
+        self._paused = self._ended = False
         self._in_flight_bytes = 0
+        self.awaited: Callable[[], str] = str
+        """What the worker waits for before it opens this source; 503 says it."""
 
     # Source: the worker's thread.
 
@@ -105,7 +106,7 @@ class HttpSource:
             SourceError: another process has the folder, it cannot be written, or the log is damaged.
         """
         self.close()
-        self._assignment, self._position = assignment, None
+        self._assignment, self._position, self._ended = assignment, None, False
         self._masking = ThreadPoolExecutor(1, "evalsvc-mask")
         self._log = WriteAheadLog(self.folder, max_backlog_bytes=self.max_backlog_bytes)
 
@@ -158,6 +159,7 @@ class HttpSource:
 
     def close(self) -> None:
         """Write what is on its way, answer it, and let go of the folder."""
+        self._ended = True
         wal, masking, self._log, self._masking, self._assignment = self._log, self._masking, None, None, None
         if wal is not None:
             wal.close()
@@ -228,13 +230,22 @@ class HttpSource:
         """Refuse early what would be refused late, before its body was read."""
         wal = self._log
         if wal is None:
-            raise Refused(503, _NO_WORKER, {"Retry-After": "5"})
+            raise self._away()
         if announced_bytes > self.max_body_bytes:
             raise Refused(413, f"Expected at most {self.max_body_bytes} bytes a request; send smaller batches")
         if wal.backlog_bytes + announced_bytes > wal.max_backlog_bytes:
             raise Refused(429, f"{wal.backlog_bytes} bytes wait to be evaluated", {"Retry-After": "5"})
         self._fits(announced_bytes)
         return wal
+
+    def _away(self) -> Refused:
+        if self._ended:
+            said = "stopped: the worker that reads these events has ended, its log says why; nothing was accepted"
+        else:
+            said = (
+                f"starting: {self.awaited() or 'the worker that reads these events'}; nothing was accepted, ask again"
+            )
+        return Refused(503, said, {"Retry-After": "5"})
 
     def _fits(self, size: int) -> None:
         if self._in_flight_bytes + size > _MAX_IN_FLIGHT_BYTES:
@@ -250,7 +261,7 @@ class HttpSource:
         received_at = self._clock.now()
         masking = self._masking
         if masking is None:
-            raise Refused(503, _NO_WORKER, {"Retry-After": "5"})
+            raise self._away()
         try:
             loop = asyncio.get_running_loop()
             payloads, rejected = await loop.run_in_executor(masking, self._prepare, body, lines, received_at)

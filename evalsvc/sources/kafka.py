@@ -96,6 +96,11 @@ class KafkaSource:
         self._next: dict[TopicPartition, int] = {}
         self._paused = self._closing = False
 
+    @property
+    def address(self) -> str:
+        """What is awaited while nothing answers."""
+        return f"Kafka at {self._where()}"
+
     def open(self, assignment: Assignment) -> None:
         """Connect, see that the topics exist, and join the group.
 
@@ -345,7 +350,9 @@ def _connect(settings: KafkaSettings) -> KafkaConsumer:
             raise SourceError(
                 f"{where} refused the credentials; check `security` and its environment variables"
             ) from error
-        raise SourceUnavailable(f"No Kafka broker answers at {where} ({type(error).__name__}); is it up?") from error
+        raise SourceUnavailable(
+            f"No Kafka broker answers at {where} ({type(error).__name__}); is it up, and is that its address?"
+        ) from error
     except OSError as error:
         raise SourceError(
             f"Could not set up the connection to {where}: {error}; check the files in `security`"

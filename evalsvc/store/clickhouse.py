@@ -20,6 +20,7 @@ from evalsvc.errors import SchemaError
 from evalsvc.protocols import CellGroup, CellQuery, HistogramGroup, Offered
 from evalsvc.store import migrate, queries
 from evalsvc.store.columns import (
+    KNOWN,
     Mark,
     dead_letter_table,
     event_table,
@@ -111,9 +112,11 @@ class ClickHouseStore:
     # Writing.
 
     def write(self, batch: WriteBatch) -> None:
-        """Make a batch durable: events, scores, their marks, dead letters, and the ledger last."""
+        """Make a batch durable: events, what is known of them, scores, their marks, dead letters, the ledger last."""
         if batch.events:
-            self._insert("events", event_table(batch.events))
+            events = event_table(batch.events)
+            self._insert("events", events)
+            self._insert("known", events.select(KNOWN))
         if batch.scores:
             table, marks = score_table(batch.scores)
             self._insert("scores", table, _RAW_INSERT)
@@ -148,10 +151,19 @@ class ClickHouseStore:
             return LedgerEntry(consumer, partition, start, upto, tuple(starmap(LedgerCount, counts)))
         return None
 
-    def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
-        """Return what this consumer already stored under these ids; absent ids have no entry."""
+    def dead_letters_in(self, consumer: str, partition: str, start: int, end: int) -> int:
+        """Return how many records at the offsets ``[start, end)`` of a partition are dead letters, each once."""
         sql = (
-            "SELECT event_id, argMax((digest, partition, offset), rank) FROM events "
+            "SELECT uniqExact(offset) FROM dead_letters WHERE consumer = {consumer:String} "
+            "AND partition = {partition:String} AND offset >= {start:Int64} AND offset < {end:Int64}"
+        )
+        place = {"consumer": clean(consumer), "partition": clean(partition), "start": start, "end": end}
+        return int(self._rows(sql, place)[0][0])
+
+    def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
+        """Return what this consumer took under these ids as long as scores are kept; absent ids have no entry."""
+        sql = (
+            "SELECT event_id, argMax((digest, partition, offset), rank) FROM known "
             "WHERE consumer = {consumer:String} AND event_id IN {ids:Array(String)} GROUP BY event_id"
         )
         stored = {clean(name): name for name in event_ids}
@@ -225,18 +237,13 @@ class ClickHouseStore:
         check_names(query)
         steps = grid(query.window, query.step_seconds)
         statement = queries.histograms_statement(query, self._plan([query.metric], steps, raw))
-        return [
-            HistogramGroup(
-                window,
-                consumer,
-                key,
-                version,
-                signature,
-                {row[:3]: dict(zip(row[5], row[6], strict=True)) for row in rows if row[5]},
-                sum(row[3] + row[4] for row in rows),
-            )
-            for _, window, consumer, key, version, signature, rows in self._groups(query, steps, statement)
-        ]
+        found = []
+        for _, window, consumer, key, version, signature, rows in self._groups(query, steps, statement):
+            bins = {row[:3]: dict(sorted(zip(row[3], row[4], strict=True))) for row in rows}
+            missing = sum(held.pop(queries.MISSING_BIN) for held in bins.values())
+            bins = {cell: held for cell, held in bins.items() if held}
+            found.append(HistogramGroup(window, consumer, key, version, signature, bins, missing))
+        return found
 
     def _groups(
         self, query: CellQuery, steps: Grid, statement: queries.Statement

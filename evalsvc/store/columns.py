@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Mark = tuple[str, str, int]
 """Metric, consumer, hour as seconds since the epoch."""
 
+KNOWN = ("consumer", "event_id", "partition", "offset", "digest")
+"""The columns of an event that outlive it, by which a second delivery is told."""
+
 _ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 _SUBJECT_TEXTS = ("application", "consumer", "event_id", "model", "model_version", "session_id", "stratum")
 _EVENT_TEXTS = ("event_id", "kind", "application", "model", "model_version")

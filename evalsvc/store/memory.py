@@ -85,6 +85,11 @@ class MemoryStore:
             mine = [entry for key, entry in self._ledger.items() if key[:2] == (consumer, partition)]
         return max(mine, key=lambda entry: entry.start, default=None)
 
+    def dead_letters_in(self, consumer: str, partition: str, start: int, end: int) -> int:
+        """Return how many records at the offsets ``[start, end)`` of a partition are dead letters, each once."""
+        with self._lock:
+            return sum(key[:2] == (consumer, partition) and start <= key[2] < end for key in self.dead_letters)
+
     def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
         """Return what this consumer already stored under these ids; absent ids have no entry."""
         with self._lock:

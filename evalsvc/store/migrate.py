@@ -43,9 +43,10 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     ledger_days: int = 400
 
     def expressions(self) -> Mapping[str, tuple[str, int]]:
-        """Return (column, days) by table. Marks and rollups live as long as scores."""
+        """Return (column, days) by table. Marks, rollups and known ids live as long as scores."""
         return {
             "events": ("written_at", self.events_days),
+            "known": ("written_at", self.scores_days),
             "scores": ("written_at", self.scores_days),
             "marks": ("toDateTime(marked_at)", self.scores_days),
             "rollup": ("toDateTime(version)", self.scores_days),

@@ -92,7 +92,7 @@ class Plan(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What is summed: the names, how raw rows give them, and how groups are joined (in the names' order)."""
+    """What is summed: the names, how raw rows give them, and how groups are joined, in the names' order (or none)."""
 
     columns: tuple[str, ...]
     raw: str
@@ -104,16 +104,10 @@ CELLS = Reading(
     _RAW_SUMS,
     (*(f"sum({name})" for name in SUMS[:5]), "minIf(minimum, n > 0)", "maxIf(maximum, n > 0)"),
 )
-HISTOGRAMS = Reading(
-    ("n_abstained", "n_failed", *HISTOGRAM),
-    f"{_MISSING}, {_RAW_BINS}",
-    (
-        "sum(n_abstained)",
-        "sum(n_failed)",
-        "tupleElement(sumMap(bins, counts), 1)",
-        "tupleElement(sumMap(bins, counts), 2)",
-    ),
-)
+HISTOGRAMS = Reading(("n_abstained", "n_failed", *HISTOGRAM), f"{_MISSING}, {_RAW_BINS}", ())
+
+MISSING_BIN = -(2**31)
+"""Where a histogram's statement counts the scores that have no value."""
 
 
 def dirty_statement(
@@ -175,12 +169,26 @@ _EMPTY = {
 
 def cells_statement(metrics: Sequence[str], query: CellQuery, plan: Plan) -> Statement:
     """Return the sufficient statistics of the groups of some metrics (not the query's own)."""
-    return _grouped_statement(metrics, query, plan, CELLS)
+    scope, keys = _Scope(metrics, query), f"{_keys(query)}, identity"
+    source = _source(query, plan, scope, CELLS)
+    sql = f"SELECT {keys}, {', '.join(CELLS.joined)} FROM ({source}) GROUP BY {keys}"  # noqa: S608
+    return Statement(sql, scope.parameters)
 
 
 def histograms_statement(query: CellQuery, plan: Plan) -> Statement:
-    """Return the histograms of a query's groups, and their counts of scores without a value."""
-    return _grouped_statement([query.metric], query, plan, HISTOGRAMS)
+    """Return the histograms of a query's groups; scores without a value are in :data:`MISSING_BIN`.
+
+    Bins are summed as rows: maps would be joined one by one.
+    """
+    scope, keys = _Scope([query.metric], query), f"{_keys(query)}, identity"
+    source = _source(query, plan, scope, HISTOGRAMS)
+    sql = f"""
+        SELECT {keys}, groupArray(bin), groupArray(records) FROM (
+            SELECT {keys}, bin, sum(count) AS records FROM ({source}) ARRAY JOIN
+                arrayPushFront(bins, {MISSING_BIN}) AS bin, arrayPushFront(counts, n_abstained + n_failed) AS count
+            GROUP BY {keys}, bin
+        ) GROUP BY {keys}"""  # noqa: S608
+    return Statement(sql, scope.parameters)
 
 
 def clusters_statement(metrics: Sequence[str], query: CellQuery, steps: Grid) -> Statement:
@@ -235,18 +243,16 @@ def _keys(query: CellQuery) -> str:
     return ", ".join(["metric", "step", "consumer", *(f"key_{place}" for place in range(len(query.by)))])
 
 
-def _grouped_statement(metrics: Sequence[str], query: CellQuery, plan: Plan, reading: Reading) -> Statement:
-    scope, keys = _Scope(metrics, query), f"{_keys(query)}, identity"
+def _source(query: CellQuery, plan: Plan, scope: _Scope, reading: Reading) -> str:
+    """Return rows of keys, identity and the reading's columns, of the rollup and of raw rows as the plan says."""
     parts = []
     if plan.rolled is not None:
         parts.append(_rolled_select(query, plan, plan.rolled, scope, reading))
     if plan.rolled is None or plan.raw_hours:
         hours = plan.raw_hours if plan.rolled is not None else None
         raw = _raw_select(query, plan.steps, scope, reading.raw, "", hours)
-        parts.append(f"SELECT {keys}, {', '.join(reading.columns)} FROM ({raw})")  # noqa: S608
-    source = " UNION ALL ".join(parts)
-    sql = f"SELECT {keys}, {', '.join(reading.joined)} FROM ({source}) GROUP BY {keys}"  # noqa: S608
-    return Statement(sql, scope.parameters)
+        parts.append(f"SELECT {_keys(query)}, identity, {', '.join(reading.columns)} FROM ({raw})")  # noqa: S608
+    return " UNION ALL ".join(parts)
 
 
 def _rolled_select(query: CellQuery, plan: Plan, hours: Hours, scope: _Scope, reading: Reading) -> str:
@@ -258,7 +264,7 @@ def _rolled_select(query: CellQuery, plan: Plan, hours: Hours, scope: _Scope, re
     arrays = ", ".join(["cell", *reading.columns])
     source = f"FROM rollup FINAL ARRAY JOIN {arrays} WHERE {' AND '.join(conditions)}"
     columns = list(reading.columns)
-    if plan.steps.step > HOUR_SECONDS * SECOND:
+    if reading.joined and plan.steps.step > HOUR_SECONDS * SECOND:
         # Hours of a step share most of their cells: join those by name first, and read the few names after.
         named = [f"{joined} AS all_{name}" for joined, name in zip(reading.joined, columns, strict=True)]
         keys = "metric, consumer, step, cell"

@@ -57,6 +57,18 @@ TABLES: dict[str, Table] = {
         "consumer, event_id",
         partition="toYYYYMM(occurred_at)",
     ),
+    "known": Table(
+        {
+            "consumer": TEXT,
+            "event_id": "String",
+            "partition": TEXT,
+            "offset": "Int64",
+            "digest": "String",
+            "written_at": SECONDS,
+            "rank": "UInt64",
+        },
+        "consumer, event_id",
+    ),
     "scores": Table(
         {
             "metric": TEXT,

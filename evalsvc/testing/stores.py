@@ -328,6 +328,8 @@ def check_known_events(store: ScoreStore) -> None:
         for offset in (first, second):
             store.write(WriteBatch(events=(_kept(name, offset),)))
         _expect("the record that stays", 5, store.known([name], "quality")[name].offset)
+    store.write(WriteBatch(events=tuple(_kept(name, 10 + place) for place, name in enumerate(ids))))
+    _expect("what is known after the same events came again", dict(found), dict(store.known(ids, "quality")))
     _expect("another consumer's knowledge", {}, dict(store.known(ids, "canary")))
     _expect("what is known of nothing", {}, dict(store.known([], "quality")))
 
@@ -355,12 +357,23 @@ def check_scorers(store: ScoreStore) -> None:
 
 def check_dead_letters_and_empty_batches(store: ScoreStore) -> None:
     """Dead letters may come twice, an empty batch is no mistake, and a store may be closed twice."""
-    letter = DeadLetter("quality", "events/0", 3, MIDNIGHT, "not_json", "byte 0", 12, "digest")
     for _ in range(2):
-        store.write(WriteBatch(dead_letters=(letter,)))
+        store.write(WriteBatch(dead_letters=(_letter(3),)))
     store.write(WriteBatch())
     _expect("aggregates of nothing", [], list(store.cells(CellQuery("quality", DAY, HOUR))))
     store.close()
+
+
+def check_dead_letters_are_counted_by_place(store: ScoreStore) -> None:
+    """A worker that starts asks how many of the last records were dead letters; each counts once."""
+    for _ in range(2):
+        store.write(WriteBatch(dead_letters=tuple(_letter(offset) for offset in (3, 5, 9))))
+    store.write(WriteBatch(dead_letters=(_letter(4, partition="events/1"),)))
+    for start, end, expected in ((0, 10, 3), (3, 9, 2), (6, 9, 0)):
+        found = store.dead_letters_in("quality", "events/0", start, end)
+        _expect(f"dead letters at offsets [{start}, {end})", expected, found)
+    _expect("another partition's", 1, store.dead_letters_in("quality", "events/1", 0, 10))
+    _expect("another consumer's", 0, store.dead_letters_in("canary", "events/0", 0, 10))
 
 
 STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
@@ -379,6 +392,7 @@ STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_designs,
     check_scorers,
     check_dead_letters_and_empty_batches,
+    check_dead_letters_are_counted_by_place,
 )
 """All of them; each takes an empty store."""
 
@@ -399,6 +413,10 @@ def _write(store: ScoreStore, scores: Sequence[Score]) -> None:
 def _ledger(start: int, upto: int, *counts: tuple[int, LedgerOutcome, int], partition: str = "events/0") -> LedgerEntry:
     found = tuple(LedgerCount(minute, "all", 1, outcome, count) for minute, outcome, count in sorted(counts))
     return LedgerEntry("quality", partition, start, upto, found)
+
+
+def _letter(offset: int, partition: str = "events/0") -> DeadLetter:
+    return DeadLetter("quality", partition, offset, MIDNIGHT, "not_json", "byte 0", 12, "digest")
 
 
 def _kept(event_id: str, offset: int) -> KeptEvent:

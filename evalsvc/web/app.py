@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from evalsvc._health import liveness, readiness, state
 from evalsvc.clock import SystemClock
 from evalsvc.errors import EvalsvcError, InputError, MissingExtra, StoreUnavailable
 from evalsvc.protocols import Clock, ScoreStore
@@ -143,15 +144,14 @@ class _Pages:
     def alive(self, request: Request) -> Response:
         from starlette.responses import PlainTextResponse
 
-        failed = [f"{name}: {state}" for name, state in self._states() if state.startswith("failed")]
-        return PlainTextResponse("\n".join(failed or ["alive"]) + "\n", 503 if failed else 200)
+        code, text = liveness(self.workers)
+        return PlainTextResponse(text, code)
 
     def ready(self, request: Request) -> Response:
         from starlette.responses import PlainTextResponse
 
-        going = ("reading", "finished")
-        waiting = [f"{name}: {state}" for name, state in self._states() if not state.startswith(going)]
-        return PlainTextResponse("\n".join(waiting or ["ready"]) + "\n", 503 if waiting else 200)
+        code, text = readiness(self.workers)
+        return PlainTextResponse(text, code)
 
     def _states(self) -> list[tuple[str, str]]:
         return [(worker.consumer, describe(worker.status())) for worker in self.workers]
@@ -159,17 +159,14 @@ class _Pages:
 
 def describe(status: WorkerStatus) -> str:
     """Return a worker's state as half a sentence."""
-    if status.failed:
-        return f"failed: {status.failed}"
-    if status.waiting_for:
-        return f"waiting for {status.waiting_for}"
+    now = state(status)
+    if now not in ("reading", "finished"):
+        return now
     done = (
         f"{count(status.read, 'record')} read, {status.sampled:,} sampled, {count(status.scores, 'score')}, "
         f"{count(status.dead, 'dead letter')}"
     )
-    if not status.alive:
-        return f"finished; {done}"
-    return f"reading; {done}, {status.lag:,} waiting" if status.ready else "starting"
+    return f"{now}; {done}, {status.lag:,} waiting" if now == "reading" else f"{now}; {done}"
 
 
 def _queries(request: Request, store: ScoreStore, clock: Clock) -> list[EstimateQuery]:

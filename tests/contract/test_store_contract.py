@@ -141,6 +141,11 @@ class KnowsEverybody(MemoryStore):
         return super().known(event_ids, "quality")
 
 
+class CountsEveryPartition(MemoryStore):
+    def dead_letters_in(self, consumer, partition, start, end):
+        return sum(start <= offset < end for _, _, offset in self.dead_letters)
+
+
 class ForgetsConflict(MemoryStore):
     def record_design(self, consumer, version, effective_from, design):
         self._designs[(consumer, version)] = (effective_from, design)
@@ -173,6 +178,7 @@ PLANTED = {
     "ledger_resumes": LedgerOverwrites,
     "offered_is_exact": LedgerAdds,
     "known_events": KnowsEverybody,
+    "dead_letters_are_counted_by_place": CountsEveryPartition,
     "designs": ForgetsConflict,
     "scorers": OneSignature,
 }

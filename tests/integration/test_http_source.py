@@ -265,12 +265,16 @@ def test_without_a_worker_nothing_is_taken(tmp_path: Path) -> None:
     """503 before open and after close: nobody would read it."""
     source = HttpSource(tmp_path, same)
     with serving(source, opened=False) as client:
-        assert post(client, event()).status_code == 503
+        source.awaited = lambda: "scorer relevance to load"
+        early = post(client, event())
+        assert (early.status_code, early.headers["retry-after"]) == (503, "5")
+        assert early.json()["error"].startswith("starting: scorer relevance to load;")
         source.open(RecordingAssignment())
         assert post(client, event()).status_code == 202
         source.close()
         answer = post(client, event())
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.json()["error"].startswith("stopped: ")
 
 
 def test_many_requests_share_an_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from evalsvc.errors import SchemaError
 from evalsvc.store import Retention, migrate, open_store
 from evalsvc.store.schema import TABLES
+from evalsvc.types import Event, KeptEvent, KnownEvent, Sample, WriteBatch
 
 _numbers = count()
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "schema.md"
@@ -71,7 +73,7 @@ def test_migrating_again_does_nothing_and_dry_run_only_says(address, store):
     with other.connection() as client:
         for table in TABLES:
             client.command(f"DROP TABLE {table}")
-    assert other.migrate(dry_run=True) == ["0001_initial"]
+    assert other.migrate(dry_run=True) == ["0001_initial", "0002_known"]
     with pytest.raises(SchemaError, match="evalsvc migrate"):
         other.check_schema()
     other.close()
@@ -87,7 +89,7 @@ def test_edited_migration_is_refused(store, monkeypatch):
 def test_newer_schema_is_refused_with_the_way_out(store, address):
     with store.connection() as client:
         client.command("INSERT INTO migrations (version, name, checksum, release) VALUES (99, 'later', 'x', '9.9.0')")
-    with pytest.raises(SchemaError, match=r"at 99.*knows up to 1.*install that release"):
+    with pytest.raises(SchemaError, match=r"at 99.*knows up to 2.*install that release"):
         open_store(address)
     with pytest.raises(SchemaError, match=r"evalsvc 9\.9\.0"):
         store.check_schema()
@@ -110,7 +112,10 @@ def test_concurrent_migrators_agree(folder):
         thread.join()
     assert errors == []
     store = open_store(name)
-    assert rows(store, "SELECT version, count() FROM migrations FINAL GROUP BY version") == [(1, 1)]
+    assert rows(store, "SELECT version, count() FROM migrations FINAL GROUP BY version ORDER BY version") == [
+        (1, 1),
+        (2, 1),
+    ]
     store.close()
 
 
@@ -124,13 +129,41 @@ def test_retention_is_a_setting(address):
         )
     )
     assert (ttl["events"], ttl["scores"], ttl["rollup"], ttl["marks"]) == ("7", "10", "10", "10")
+    assert ttl["known"] == "10"
     assert (ttl["dead_letters"], ttl["ledger"]) == ("30", "400")
     assert store.migrate() == []
     store.close()
 
 
+def kept(event_id: str, offset: int) -> KeptEvent:
+    event = Event(event_id=event_id, occurred_at=datetime.now(UTC), application="app", response="answer")
+    return KeptEvent(Sample(event, "c", 1, "all", 0.5, 7, "t/0", offset), f"digest-{offset}")
+
+
+def test_an_event_is_known_after_its_text_is_gone(store):
+    batch = WriteBatch(events=(kept("a", 3), kept("b", 4)))
+    store.write(batch)
+    store.write(batch)
+    with store.connection() as client:
+        client.command("TRUNCATE TABLE events")
+    found = {"a": KnownEvent("digest-3", "t/0", 3), "b": KnownEvent("digest-4", "t/0", 4)}
+    assert store.known(["a", "b", "c"], "c") == found
+    assert rows(store, "SELECT count() FROM known FINAL") == [(2,)]
+
+
+def test_an_older_store_keeps_what_it_knows_and_since_when(store):
+    store.write(WriteBatch(events=(kept("a", 3),)))
+    with store.connection() as client:
+        client.command("ALTER TABLE events UPDATE written_at = now() - 86400 WHERE 1 SETTINGS mutations_sync = 2")
+        client.command("DROP TABLE known")
+        client.command("DELETE FROM migrations WHERE version = 2")
+    assert "0002_known" in store.migrate()
+    assert store.known(["a"], "c") == {"a": KnownEvent("digest-3", "t/0", 3)}
+    assert rows(store, "SELECT written_at <= now() - 86400 FROM known") == [(1,)]
+
+
 def test_a_batch_of_ledger_entries_is_one_part(store):
-    from evalsvc.types import LedgerCount, LedgerEntry, WriteBatch
+    from evalsvc.types import LedgerCount, LedgerEntry
 
     counts = tuple(LedgerCount(minute, "s", 1, "skipped", 1) for minute in range(70_000))
     batch = tuple(LedgerEntry("c", f"t/{place}", 0, 70_000, counts) for place in range(7))

@@ -228,9 +228,17 @@ def test_what_init_writes_passes_check(started: Path, capsys: pytest.CaptureFixt
     assert len({json.loads(line)["occurred_at"] for line in lines}) == len(lines) == 8
 
 
-def test_our_own_project_passes_check(capsys: pytest.CaptureFixture[str]) -> None:
+def test_our_own_project_passes_check_and_is_told_what_to_set(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EVALSVC_MASKING_KEY", raising=False)
     assert main(["check", str(ROOT / "consumers")]) == 0
-    assert capsys.readouterr().out == "1 file checked, no problem: quality\n"
+    shown = capsys.readouterr()
+    assert shown.out == "1 file checked, no problem: quality\n"
+    assert "quality masks with `hash` and will not start before EVALSVC_MASKING_KEY is set" in shown.err
+    monkeypatch.setenv("EVALSVC_MASKING_KEY", "ab" * 32)
+    assert main(["check", str(ROOT / "consumers")]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_check_prints_every_problem(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,6 +281,20 @@ def test_replay_says_what_became_of_the_events(started: Path, capsys: pytest.Cap
     assert main(["--store", "memory:", "replay", "data/example.jsonl"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("replay: 8 records read (8 sampled), 80 scores written")
+
+
+def test_replay_says_where_records_are_not_events(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = (started / "data" / "example.jsonl").read_text()
+    (started / "mixed.jsonl").write_text('{"secret": "hush"\n' + good + '{"id": 1}\n{"secret": "hush"\n')
+    assert main(["--store", "memory:", "replay", "mixed.jsonl"]) == 1
+    shown = capsys.readouterr()
+    assert "11 records read (8 sampled, 3 dead letters)" in shown.out
+    lines = [line for line in shown.err.splitlines() if " × " in line]
+    assert len(lines) == 2
+    assert lines[0].startswith("2 × ")
+    assert "mixed.jsonl:1: " in lines[0]
+    assert "mixed.jsonl:10: " in lines[1]
+    assert "hush" not in shown.err
 
 
 def test_replay_by_a_consumers_file(started: Path, capsys: pytest.CaptureFixture[str]) -> None:

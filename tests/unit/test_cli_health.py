@@ -44,24 +44,26 @@ def get(server: HealthServer, path: str) -> tuple[int, str]:
 
 
 def test_a_worker_that_starts_is_alive_and_not_ready(server: HealthServer) -> None:
-    assert get(server, "/livez") == (200, "ok\n")
+    assert get(server, "/livez") == (200, "alive\n")
     assert get(server, "/readyz") == (503, "quality: starting\n")
 
 
 def test_a_worker_that_works_is_ready(server: HealthServer, reporter: Reporter) -> None:
     reporter.now = WorkerStatus(alive=True, ready=True)
-    assert get(server, "/readyz?verbose") == (200, "ok\n")
+    assert get(server, "/readyz?verbose") == (200, "ready\n")
 
 
 def test_a_worker_that_waits_says_for_what(server: HealthServer, reporter: Reporter) -> None:
     reporter.now = WorkerStatus(alive=True, ready=True, waiting_for="store: down")
     assert get(server, "/readyz") == (503, "quality: waiting for store: down\n")
-    assert get(server, "/livez") == (200, "ok\n")
+    assert get(server, "/livez") == (200, "alive\n")
 
 
-def test_a_worker_that_stopped_is_not_alive(server: HealthServer, reporter: Reporter) -> None:
-    reporter.now = WorkerStatus(alive=False)
-    assert get(server, "/livez") == (503, "stopped: quality\n")
+def test_a_worker_that_failed_is_not_alive_and_one_that_finished_is(server: HealthServer, reporter: Reporter) -> None:
+    reporter.now = WorkerStatus(failed="Topic 't' does not exist")
+    assert get(server, "/livez") == (503, "quality: failed: Topic 't' does not exist\n")
+    reporter.now = WorkerStatus(read=9)
+    assert (get(server, "/livez")[0], get(server, "/readyz")[0]) == (200, 200)
 
 
 def test_metrics_and_nothing_else(server: HealthServer) -> None:

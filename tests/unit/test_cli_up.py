@@ -120,7 +120,7 @@ def test_run_serves_health_and_finishes_on_sigterm(tmp_path: Path) -> None:
         until("start", lambda: "health and metrics" in (tmp_path / "stderr.txt").read_text())
         address = re.search(r"metrics at (http://127\.0\.0\.1:\d+)", (tmp_path / "stderr.txt").read_text())
         assert address is not None
-        until("readiness", lambda: get(f"{address[1]}/readyz") == "ok\n")
+        until("readiness", lambda: get(f"{address[1]}/readyz") == "ready\n")
         post(f"http://127.0.0.1:{port}/v1/events", [event(1), event(2)])
         assert stop(process) == 0
     lines = (tmp_path / "stderr.txt").read_text().splitlines()

@@ -12,6 +12,7 @@ from evalsvc import assemble
 from evalsvc.dead_letters import FolderDeadLetters
 from evalsvc.errors import ConfigError, StoreUnavailable
 from evalsvc.pipeline import TimeLimits
+from evalsvc.privacy import MaskingPolicy
 from evalsvc.project import (
     ConsumerConfig,
     DeadLetterConfig,
@@ -21,6 +22,7 @@ from evalsvc.project import (
     KafkaConfig,
     KafkaSecurity,
     Limits,
+    MaskingConfig,
     Project,
     ScorerConfig,
     Settings,
@@ -137,6 +139,15 @@ def test_a_short_masking_key_is_refused_with_its_variable(tmp_path: Path) -> Non
     config = consumer(HttpConfig(wal=tmp_path))
     with pytest.raises(ConfigError, match="EVALSVC_MASKING_KEY"):
         assemble.build_masker(config, Environment(variables={"EVALSVC_MASKING_KEY": "short"}))
+
+
+@pytest.mark.parametrize("policy", [MaskingPolicy(default="hash"), MaskingPolicy(actions={"EMAIL_ADDRESS": "hash"})])
+def test_hashes_without_a_key_are_refused_with_what_to_set(policy: MaskingPolicy, tmp_path: Path) -> None:
+    config = consumer(HttpConfig(wal=tmp_path), masking=MaskingConfig(policy=policy, key_env="OUR_KEY"))
+    with pytest.raises(ConfigError, match=r"OUR_KEY is not set: set it to 64 random"):
+        assemble.build_masker(config, EMPTY)
+    assemble.build_masker(config, Environment(variables={"OUR_KEY": "ab" * 32}))
+    assemble.build_masker(consumer(HttpConfig(wal=tmp_path)), EMPTY)
 
 
 def test_a_replay_reads_files_of_any_age_and_produces_nowhere() -> None:

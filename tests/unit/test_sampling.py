@@ -156,6 +156,21 @@ def test_labels_come_back() -> None:
     assert parse_stratum(label) == {"application": "x=1|always=y", "segments.a": "50%,", "always": "rule|,="}
 
 
+def test_history_of_a_year_of_hours_compiles_only_what_is_met() -> None:
+    made: list[int] = []
+
+    def make(design: Design) -> Sampler:
+        made.append(design.version)
+        return Sampler(design)
+
+    hourly = [(NOON + timedelta(hours=i), Design(consumer="c", version=10**7 + i, rate=1.0)) for i in range(1, 9000)]
+    history = History([(NOON, Design(consumer="c", version=1, rate=1.0)), *hourly], make)
+    facts = event(occurred_at=NOON + timedelta(hours=7, minutes=59))
+    selections = [history.select(facts) for _ in range(3)]
+    assert [found.version for found in selections if found] == [10**7 + 7] * 3
+    assert made == [10**7 + 7]
+
+
 def test_history_uses_the_version_of_the_event_time() -> None:
     first, second = Design(consumer="c", rate=1.0), Design(consumer="c", rate=1e-9, version=2)
     history = History([(NOON, second), (NOON - timedelta(days=9), first)])

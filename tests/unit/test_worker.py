@@ -270,6 +270,31 @@ def test_a_poison_item_fails_alone() -> None:
     assert scored(store)[2] == 1
 
 
+def test_a_failure_says_where_and_quotes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    from evalsvc.testing import make_sample
+
+    class Broken(Length):
+        def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+            return [json.loads(sample.event.response + "hunter2") for sample in batch]
+
+    line = Broken.score.__code__.co_firstlineno + 1
+    (outcome,) = score_all(Broken(), [make_sample("a")])
+    assert outcome == Failed(f"JSONDecodeError at {__name__}:{line}")
+    assert f"scorer_failed metric=length error=JSONDecodeError at {__name__}:{line}" in caplog.text
+    assert "hunter2" not in caplog.text
+
+    class Short(Length):
+        def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+            return []
+
+    class Quotes(Length):
+        def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+            return ["hunter2"]  # type: ignore[list-item]
+
+    assert score_all(Quotes(), [make_sample("a")]) == [Failed("Expected a finite number from the scorer, but got str")]
+    assert score_all(Short(), [make_sample("a")]) == [Failed("Expected 1 outcomes from the scorer, but got 0")]
+
+
 def test_a_scorer_that_answers_wrongly_fails_its_items() -> None:
     class Odd(Length):
         def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
@@ -293,6 +318,45 @@ def test_too_many_dead_letters_stop_the_worker_before_they_are_written() -> None
         worker(log, store, settings=strict).run()
     assert len(store.dead_letters) < 50
     assert sum(log.committed.values()) < 260
+
+
+STRICT = WorkerSettings(max_batch=7, flush_seconds=0.02, poll_seconds=0.01, dead_min_records=50, dead_window=100)
+
+
+def test_restarts_do_not_bury_a_topic_bit_by_bit() -> None:
+    store = MemoryStore()
+    log = filled(2000, lambda i: message(i) if i < 400 else b"{broken")
+    for _ in range(30):
+        with pytest.raises(TooManyDeadLetters, match="max_ratio"):
+            worker(log, store, settings=STRICT, max_records=5).run()
+    assert len(store.dead_letters) < 50
+
+
+def test_a_consumer_that_never_read_fifty_records_is_not_buried_by_restarts_either() -> None:
+    class Dies(MemoryStore):
+        def write(self, batch: WriteBatch) -> None:
+            super().write(batch)
+            if batch.dead_letters:
+                raise Crash
+
+    store, log = Dies(), filled(600, lambda i: b"{broken")
+    ends = []
+    for _ in range(40):
+        with pytest.raises((Crash, TooManyDeadLetters)) as caught:
+            worker(log, store, settings=STRICT, max_records=5).run()
+        ends.append(caught.type)
+    assert ends[-1] is TooManyDeadLetters
+    assert len(store.dead_letters) < 110
+
+
+def test_a_mended_producer_is_not_held_up_by_its_past() -> None:
+    store = MemoryStore()
+    log = filled(200, lambda i: b"{broken")
+    lax = WorkerSettings(max_batch=7, flush_seconds=0.02, poll_seconds=0.01, max_dead_ratio=1.0, dead_min_records=50)
+    assert worker(log, store, settings=lax).run().dead == 200
+    for number in range(200, 260):
+        log.append(message(number))
+    assert worker(log, store, settings=STRICT).run().read == 60
 
 
 def test_dead_letters_name_their_place_and_never_their_text() -> None:
@@ -480,6 +544,46 @@ def test_a_source_that_is_down_is_waited_for() -> None:
     source = Late(log, finite=True)
     assert worker(log, MemoryStore(), source=source).run().read == 20
     assert source.tries == 4
+
+
+def test_a_source_that_hangs_is_named_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    hung = threading.Event()
+
+    class Hangs(MemorySource):
+        address = "Kafka at localhost:9092"
+
+        def open(self, assignment: Any) -> None:
+            hung.wait(20)
+            raise SourceUnavailable("No broker")
+
+    log = filled(5)
+    quick = WorkerSettings(poll_seconds=0.01, notice_seconds=0.05, retry_seconds=0.01)
+    run = worker(log, MemoryStore(), source=Hangs(log, finite=True), settings=quick)
+    assert (run.status().alive, run.status().ready) == (True, False)
+    with caplog.at_level("INFO", logger="evalsvc"):
+        thread = threading.Thread(target=run.run)
+        thread.start()
+        deadline = time.monotonic() + 10
+        while "has not answered" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert run.status().waiting_for == "Kafka at localhost:9092"
+        run.stop()
+        hung.set()
+        thread.join()
+    assert "Kafka at localhost:9092 has not answered yet; see that it is up" in caplog.text
+    assert "stopped_while_waiting for=Kafka at localhost:9092" in caplog.text
+
+
+def test_a_scorer_that_loads_long_is_named() -> None:
+    seen = []
+
+    class Slow(Length):
+        def load(self) -> None:
+            seen.append(run.status().waiting_for)
+
+    run = worker(filled(5), MemoryStore(), scorer=Slow())
+    assert run.run().waiting_for == ""
+    assert seen == ["scorer length to load"]
 
 
 def test_a_store_without_a_ledger_goes_on_at_the_commit() -> None:
