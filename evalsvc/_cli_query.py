@@ -33,6 +33,11 @@ def query(options: argparse.Namespace) -> int:
     address = getattr(options, "store", None)
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
         rows = estimates(store, asked)
+    for name in asked.by:
+        if name.startswith("segments.") and rows and not any(row.labels[name] for row in rows):
+            segment = name.removeprefix("segments.")
+            said = f"no scored event of this window has a segment {segment!r}; is it spelt so?"
+            print(f"evalsvc: {said}", file=sys.stderr)
     if options.format == "json":
         _print_json(rows)
     elif options.format == "csv":

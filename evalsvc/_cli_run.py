@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from evalsvc import project
 from evalsvc._hints import did_you_mean
-from evalsvc.cli import OK
+from evalsvc.cli import FINDINGS, OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.project import ConsumerConfig, Environment, FilesConfig, HttpConfig, Project, ScorerConfig
 
@@ -53,6 +53,7 @@ def replay(options: argparse.Namespace) -> int:
     """Score events from files, show how far it is, and say what became of them."""
     from evalsvc import assemble
     from evalsvc._cli_output import Progress
+    from evalsvc.sources.files import FileSource
 
     environment = Environment.read(os.environ)
     source = FilesConfig(
@@ -71,7 +72,11 @@ def replay(options: argparse.Namespace) -> int:
         with stopping(worker.stop), Progress("replay", "events", lambda: _measure(worker)):
             status = worker.run()
     print(summary(consumer.name, status))
-    return OK
+    place = worker.source.place if isinstance(worker.source, FileSource) else "{}:{}".format
+    for why in status.dead_reasons:
+        where = place(why.partition, why.offset)
+        print(f"{why.records:,} × {why.reason}, first at {where}: {why.message}", file=sys.stderr)
+    return FINDINGS if status.dead else OK
 
 
 def migrate(options: argparse.Namespace) -> int:

@@ -95,7 +95,11 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
         scale = scales.get((group.scorer_version, group.signature)) or next(iter(scales.values()))
         domain = strata.domain(group)
         histogram = shapes.get(_identity(group))
+        if probability is not None and scale.binary:
+            raise InputError(f"{query.metric} is a share of yes and no, without percentiles; ask for its proportion")
         estimate = _estimate(query, group, scale, domain, histogram, probability)
+        if estimate.n == 0:
+            estimate = msgspec.structs.replace(estimate, reason=_unscored(group, estimate.reason))
         about = (query.metric, group.consumer, group.key, group.scorer_version, group.signature)
         rows.append(LabelledEstimate(*about, estimate))
     return rows
@@ -155,6 +159,15 @@ def _scales(specs: Sequence[ScorerSpec], metric: str) -> dict[tuple[int, str], S
     close = difflib.get_close_matches(metric, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise UnknownMetric(f"Expected a metric with scores, but got {metric!r}; {hint}There are: {', '.join(names)}")
+
+
+def _unscored(group: CellGroup, reason: str) -> str:
+    """Say why nothing has a value, where the scorer was asked and gave none."""
+    failed, abstained = sum(cell.n_failed for cell in group.cells), sum(cell.n_abstained for cell in group.cells)
+    counts = [f"{count:,} {what}" for count, what in ((failed, "failed"), (abstained, "abstained")) if count]
+    if not counts:
+        return reason
+    return f"none of the scores has a value: {', '.join(counts)} (why: `reason` in the table scores)"
 
 
 def _span(window: Window, step_seconds: int) -> tuple[Window, int]:

@@ -111,6 +111,11 @@ class FileSource:
                 self._advance(file)
         return ()
 
+    def place(self, partition: str, offset: int) -> str:
+        """Return where a person finds a record: the file, and its line (CSV and Parquet: row), from 1."""
+        path = next((str(file.path) for file in self._files if file.partition == partition), partition)
+        return f"{path}:{offset + 1}"
+
     def pause(self) -> None:
         """Deliver nothing until :meth:`resume`."""
         self._paused = True

@@ -111,3 +111,13 @@ def test_mistakes(filled: Path, arguments: list[str], message: str, capsys: pyte
     shown = capsys.readouterr().err
     assert message in shown
     assert len(shown.splitlines()) == 1
+
+
+def test_a_segment_that_nothing_has_is_said(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", "latency_ms", "--by", "segments.plna"]) == 0
+    assert "has a segment 'plna'" in capsys.readouterr().err
+
+
+def test_percentiles_of_a_share_are_refused(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", "refusal", "--statistic", "p95"]) == 2
+    assert "ask for its proportion" in capsys.readouterr().err
