@@ -95,8 +95,13 @@ def migrate(options: argparse.Namespace) -> int:
 
 def demo(options: argparse.Namespace) -> int:
     """Run the demonstration."""
+    from evalsvc._serving import check_free
+
+    if not options.once:
+        host, port = project.host_and_port(Environment.read(os.environ).api, "EVALSVC_API")
+        check_free(host, port if options.port is None else options.port)
     demonstration = importlib.import_module("evalsvc.demo")
-    return int(demonstration.main(once=options.once))
+    return int(demonstration.main(once=options.once, port=options.port))
 
 
 def find_consumer(name: str) -> tuple[Project, ConsumerConfig]:

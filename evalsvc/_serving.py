@@ -85,6 +85,15 @@ class WebServer:
         self._socket.close()
 
 
+def check_free(host: str, port: int) -> None:
+    """Refuse an address in use before long work that ends with serving there.
+
+    Raises:
+        ConfigError: when the address cannot be bound.
+    """
+    _bind(host, port).close()
+
+
 def _bind(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]

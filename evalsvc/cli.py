@@ -173,6 +173,7 @@ def _add_running(add: _Adder) -> None:
     migrate.add_argument("--dry-run", action="store_true", help="only say what would be done")
     demo = add("demo", f"{RUN}:demo", "two weeks of synthetic traffic through the whole path, then the page")
     demo.add_argument("--once", action="store_true", help="end instead of staying up")
+    demo.add_argument("--port", type=_port, help="of the page; 0 for any free one (default: that of EVALSVC_API, 8400)")
 
 
 def _add_query(add: _Adder) -> None:

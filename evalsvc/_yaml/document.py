@@ -68,7 +68,9 @@ class Document:
             line = text.count(b"\n", 0, error.start) + 1
             self.report_at(line, 1, "expected UTF-8, but got other bytes", "save the file as UTF-8")
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
+            # A bracket that nobody closed is found out lines later: show where it was opened.
+            opened = (error.context or "").startswith("while parsing a flow ")
+            mark = (error.context_mark if opened else None) or error.problem_mark or error.context_mark
             message = " ".join(part for part in (error.context, error.problem) if part)
             place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
             self.report_at(*place, f"is not YAML: {message}", _syntax_hint(message))

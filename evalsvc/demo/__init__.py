@@ -12,13 +12,14 @@ FOLDER = Path(".evalsvc") / "demo"
 EVENTS = 60_000
 
 
-def main(once: bool = False, folder: Path = FOLDER, events: int = EVENTS) -> int:
+def main(once: bool = False, folder: Path = FOLDER, events: int = EVENTS, port: int | None = None) -> int:
     """Make the traffic, score a sample of it, hold the estimates against the truth, and serve the page.
 
     Args:
         once: end after the comparison instead of serving.
         folder: where the demo's project is made anew; a former demo's is removed.
         events: about how many events the two weeks have.
+        port: where the page is served; None for the usual one.
 
     Returns:
         The exit code: 0, unless the service that is left up ends otherwise.
@@ -35,7 +36,7 @@ def main(once: bool = False, folder: Path = FOLDER, events: int = EVENTS) -> int
     print(f"\n{taken}, in {time.monotonic() - began:.0f} s. All traffic is synthetic; nothing shown is hard-coded.")
     print(f"The project is in {here.folder}; there, try:\n  {_command()} query refusal --by model_version --since 14d")
     sys.stdout.flush()
-    return 0 if once else cli.main(["up"])
+    return 0 if once else cli.main(["up", *([] if port is None else ["--port", str(port)])])
 
 
 def _command() -> str:

@@ -142,7 +142,10 @@ def busy(folder: str | Path) -> StoreBusy:
     """Return the error for a folder that another process has."""
     address = read_address(folder)
     if address is not None:
-        message = f"{folder} belongs to process {address.pid}, which answers at {address.url}"
+        message = (
+            f"{folder} belongs to process {address.pid}, which answers at {address.url}; use that one, stop it "
+            f"(`kill {address.pid}`), or name another folder with --store"
+        )
         return StoreBusy(message, address.url)
     return StoreBusy(
         f"{folder} belongs to another process, which serves nobody; stop that one, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import resource
+import socket
 import subprocess
 import sys
 import time
@@ -388,3 +389,15 @@ def test_handlers_exist() -> None:
 def test_the_module_runs(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "evalsvc.cli", "check"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == cli.FINDINGS
+
+
+def test_demo_finds_a_busy_port_before_its_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["demo", "--port", str(port)]) == 2
+    shown = capsys.readouterr().err
+    assert str(port) in shown
+    assert not list(tmp_path.iterdir())
