@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("evalsvc.kafka")
 
+_REFUSED, _CLOSED = "AuthenticationFailed", "socket disconnected"
+
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
@@ -327,7 +329,7 @@ def _connect(settings: KafkaSettings) -> KafkaConsumer:
         raise MissingExtra("kafka-python", "kafka") from error
     where = ",".join(settings.brokers)
     try:
-        with _watch_for_refusal() as refused:
+        with _watching_the_log() as seen:
             return KafkaConsumer(
                 bootstrap_servers=list(settings.brokers),
                 group_id=settings.group,
@@ -346,9 +348,14 @@ def _connect(settings: KafkaSettings) -> KafkaConsumer:
                 **settings.security.options(),
             )
     except KafkaError as error:
-        if refused:
+        if _REFUSED in seen:
             raise SourceError(
                 f"{where} refused the credentials; check `security` and its environment variables"
+            ) from error
+        if _CLOSED in seen:
+            raise SourceUnavailable(
+                f"{where} takes connections and closes them; is it a Kafka broker that is up, and are protocol and "
+                "credentials in `security` right?"
             ) from error
         raise SourceUnavailable(
             f"No Kafka broker answers at {where} ({type(error).__name__}); is it up, and is that its address?"
@@ -360,19 +367,23 @@ def _connect(settings: KafkaSettings) -> KafkaConsumer:
 
 
 @contextmanager
-def _watch_for_refusal() -> Iterator[list[str]]:
-    """Note when brokers refuse the credentials: kafka-python only logs it, tries again, and ends in a time-out."""
-    refused: list[str] = []
+def _watching_the_log() -> Iterator[set[str]]:
+    """Note why a connection ended: kafka-python only logs it, tries again, and ends in a time-out.
+
+    A broker answers wrong credentials and closes. Where both arrive at once, as on a busy machine, kafka-python 3.0
+    reads the end alone and never the answer.
+    """
+    seen: set[str] = set()
 
     class Watch(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if "AuthenticationFailed" in record.getMessage():
-                refused.append(record.name)
+            message = record.getMessage()
+            seen.update(reason for reason in (_REFUSED, _CLOSED) if reason in message)
 
     watch, watched = Watch(logging.WARNING), logging.getLogger("kafka.net")
     watched.addHandler(watch)
     try:
-        yield refused
+        yield seen
     finally:
         watched.removeHandler(watch)
 
