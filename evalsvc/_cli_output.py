@@ -1,19 +1,50 @@
-"""What commands print besides their answer: log lines and progress, both on stderr."""
+"""How commands print: aligned tables and CSV on stdout, log lines and progress on stderr."""
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 LINE_SECONDS = 5.0
 """How often progress is a line where there is no terminal."""
+
+
+def aligned(rows: Sequence[Mapping[str, str]], right: Collection[str] = ()) -> str:
+    """Return rows under their columns' names, in the order in which columns first come; ``right`` ones end in line.
+
+    >>> print(aligned([{"n": "7", "reason": "not_json"}, {"n": "12"}], right={"n"}))
+     n  reason
+     7  not_json
+    12
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    widths = {name: max(len(name), *(len(row.get(name, "")) for row in rows)) for name in columns}
+
+    def line(cells: Mapping[str, str]) -> str:
+        parts = [cells.get(name, "") for name in columns]
+        return "  ".join(
+            part.rjust(widths[name]) if name in right else part.ljust(widths[name])
+            for name, part in zip(columns, parts, strict=True)
+        ).rstrip()
+
+    return "\n".join(map(line, [{name: name for name in columns}, *rows]))
+
+
+def print_csv(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as CSV with a header; nothing where there is no row."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if names:
+        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 class JsonFormatter(logging.Formatter):

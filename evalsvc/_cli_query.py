@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from evalsvc import project
+from evalsvc._cli_output import aligned, print_csv
 from evalsvc.cli import OK
-from evalsvc.errors import InputError
 from evalsvc.project import Environment
-from evalsvc.types import Estimate, Window
-from evalsvc.windows import parse_duration, parse_since
+from evalsvc.types import Estimate
+from evalsvc.windows import parse_duration, parse_span
 
 if TYPE_CHECKING:
     from evalsvc.query import EstimateQuery, LabelledEstimate
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 def query(options: argparse.Namespace) -> int:
     """Print estimates."""
     from evalsvc import assemble
-    from evalsvc.query import estimates
+    from evalsvc.query import estimates, to_csv_row
 
     asked = estimate_query(options, datetime.now(UTC))
     found = project.load_settings()
@@ -41,7 +40,7 @@ def query(options: argparse.Namespace) -> int:
     if options.format == "json":
         _print_json(rows)
     elif options.format == "csv":
-        _print_csv(rows)
+        print_csv([to_csv_row(row) for row in rows])
     else:
         print(table(rows, windowed=options.window is not None) if rows else _nothing(asked))
     return OK
@@ -55,13 +54,7 @@ def estimate_query(options: argparse.Namespace, now: datetime) -> EstimateQuery:
     """
     from evalsvc.query import EstimateQuery
 
-    start, end = (
-        parse_since(options.since, now),
-        now if options.until == "now" else parse_since(options.until, now),
-    )
-    if not start < end:
-        raise InputError(f"Expected --since before --until, but got {start.isoformat()} and {end.isoformat()}")
-    span = Window(start, end)
+    span = parse_span(options.since, options.until, now)
     where: dict[str, tuple[str, ...]] = {}
     for field, value in options.where:
         where[field] = (*where.get(field, ()), value)
@@ -82,18 +75,7 @@ def table(rows: Sequence[LabelledEstimate], *, windowed: bool) -> str:
     several = len({row.consumer for row in rows}) > 1
     versions = len({(row.scorer_version, row.signature) for row in rows}) > 1
     lines = [_cells(row, windowed=windowed, several=several, versions=versions) for row in rows]
-    columns = list(dict.fromkeys(name for line in lines for name in line))
-    widths = {name: max(len(name), *(len(line.get(name, "")) for line in lines)) for name in columns}
-    numbers = {"value", "interval", "n", "n eff", "missing"}
-
-    def laid_out(cells: Mapping[str, str]) -> str:
-        parts = [
-            cells.get(name, "").rjust(widths[name]) if name in numbers else cells.get(name, "").ljust(widths[name])
-            for name in columns
-        ]
-        return "  ".join(parts).rstrip()
-
-    return "\n".join([laid_out({name: name for name in columns}), *map(laid_out, lines)])
+    return aligned(lines, right={"value", "interval", "n", "n eff", "missing"})
 
 
 def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bool) -> dict[str, str]:
@@ -130,17 +112,6 @@ def _print_json(rows: Sequence[LabelledEstimate]) -> None:
 
     for row in rows:
         print(json.dumps(to_json(row), ensure_ascii=False))
-
-
-def _print_csv(rows: Sequence[LabelledEstimate]) -> None:
-    from evalsvc.query import to_csv_row
-
-    lines = [to_csv_row(row) for row in rows]
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    if names:
-        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
 
 
 def _nothing(asked: EstimateQuery) -> str:

@@ -79,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_project(add)
     _add_running(add)
     _add_query(add)
+    _add_dead_letters(add)
     return parser
 
 
@@ -208,6 +209,28 @@ def _add_query(add: _Adder) -> None:
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of the interval (default: .95)"
     )
     query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
+
+
+def _add_dead_letters(add: _Adder) -> None:
+    letters = add(
+        "dead-letters", "evalsvc._cli_dead_letters:dead_letters", "records that were no events: where, and why"
+    )
+    letters.add_argument("--consumer", metavar="NAME", help="only this consumer's (default: every one's)")
+    letters.add_argument("--reason", metavar="CODE", help="only those with this reason, as in not_json")
+    letters.add_argument(
+        "--since", default="24h", metavar="TIME", help="24h, 7d, 2026-01-31 or an ISO time of receipt (default: 24h)"
+    )
+    letters.add_argument("--until", default="now", metavar="TIME", help="the end, not included (default: now)")
+    letters.add_argument(
+        "--limit", type=_count, default=20, metavar="N", help="how many places at most, newest first (default: 20)"
+    )
+    letters.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, but got {text!r}")
+    return int(text)
 
 
 def _port(text: str) -> int:

@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from evalsvc.types import (
     Cell,
+    DeadLetter,
+    DeadReason,
     KnownEvent,
     LedgerEntry,
     LedgerOutcome,
@@ -223,6 +225,14 @@ class HistogramGroup(NamedTuple):
     n_missing: int
 
 
+class DeadLetterQuery(NamedTuple):
+    """Which dead letters: received in ``window``; of one consumer or reason, or (None) of any."""
+
+    window: Window
+    consumer: str | None = None
+    reason: str | None = None
+
+
 @runtime_checkable
 class ScoreStore(Sink, Protocol):
     """A sink that answers. Safe to call from several threads."""
@@ -233,6 +243,14 @@ class ScoreStore(Sink, Protocol):
 
     def dead_letters_in(self, consumer: str, partition: str, start: int, end: int) -> int:
         """Return how many records at the offsets ``[start, end)`` of a partition are dead letters, each once."""
+        ...
+
+    def dead_letters(self, query: DeadLetterQuery, limit: int) -> Sequence[DeadLetter]:
+        """Return at most ``limit`` dead letters, each record's once, the last received first, then by place."""
+        ...
+
+    def dead_reasons(self, query: DeadLetterQuery) -> Sequence[DeadReason]:
+        """Count dead letters by reason, each record once, the most frequent first, with the first received of each."""
         ...
 
     def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:

@@ -12,7 +12,7 @@ from evalsvc._durations import parse_duration, parse_moment
 from evalsvc.errors import InputError
 from evalsvc.types import Window
 
-__all__ = ["MINUTE", "align", "parse_duration", "parse_since", "steps", "whole_minutes"]
+__all__ = ["MINUTE", "align", "parse_duration", "parse_since", "parse_span", "steps", "whole_minutes"]
 
 MINUTE = 60
 
@@ -31,6 +31,21 @@ def parse_since(text: str, now: datetime) -> datetime:
         InputError: when it is neither.
     """
     return parse_moment(text, now)
+
+
+def parse_span(since: str, until: str, now: datetime) -> Window:
+    """Return the window between two moments, each as :func:`parse_since` reads it, or ``now``.
+
+    >>> parse_span("2d", "now", datetime(2026, 3, 3, tzinfo=UTC)).seconds
+    172800.0
+
+    Raises:
+        InputError: when a moment cannot be read, or the first does not come before the second.
+    """
+    start, end = parse_since(since, now), parse_since(until, now)
+    if not start < end:
+        raise InputError(f"Expected `since` before `until`, but got {start.isoformat()} and {end.isoformat()}")
+    return Window(start, end)
 
 
 def align(window: Window, step_seconds: int) -> Window:

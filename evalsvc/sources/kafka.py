@@ -22,6 +22,7 @@ import msgspec
 
 from evalsvc.errors import MissingExtra, SourceError, SourceUnavailable, TopicNotFound
 from evalsvc.protocols import Assignment, Chunk
+from evalsvc.sources._kafka_batches import read_with
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
@@ -113,6 +114,7 @@ class KafkaSource:
         """
         self._assignment = assignment
         consumer = _connect(self.settings)
+        read_with(consumer)
         try:
             self._check_topics(consumer)
             consumer.subscribe(list(self.settings.topics), listener=_listener(self._notes, consumer, self._release))

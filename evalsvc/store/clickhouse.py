@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from evalsvc.errors import SchemaError
-from evalsvc.protocols import CellGroup, CellQuery, HistogramGroup, Offered
-from evalsvc.store import migrate, queries
+from evalsvc.protocols import CellGroup, CellQuery, DeadLetterQuery, HistogramGroup, Offered
+from evalsvc.store import letters, migrate, queries
 from evalsvc.store.columns import (
     KNOWN,
     Mark,
@@ -34,7 +34,19 @@ from evalsvc.store.memory import design_conflict
 from evalsvc.store.ranks import clean, microseconds, moment
 from evalsvc.store.rollups import Rollups
 from evalsvc.store.steps import SECOND, Grid, check_names, edge_hours, grid, whole_hours
-from evalsvc.types import Cell, KnownEvent, LedgerCount, LedgerEntry, LedgerOutcome, ScorerSpec, Window, WriteBatch, utc
+from evalsvc.types import (
+    Cell,
+    DeadLetter,
+    DeadReason,
+    KnownEvent,
+    LedgerCount,
+    LedgerEntry,
+    LedgerOutcome,
+    ScorerSpec,
+    Window,
+    WriteBatch,
+    utc,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -160,6 +172,15 @@ class ClickHouseStore:
         place = {"consumer": clean(consumer), "partition": clean(partition), "start": start, "end": end}
         return int(self._rows(sql, place)[0][0])
 
+    def dead_letters(self, query: DeadLetterQuery, limit: int) -> Sequence[DeadLetter]:
+        """Return at most ``limit`` dead letters, the last received first, then by place."""
+        return [letters.letter_of(row) for row in self._rows(*letters.letters_statement(query, limit))]
+
+    def dead_reasons(self, query: DeadLetterQuery) -> Sequence[DeadReason]:
+        """Count dead letters by reason, the most frequent first, with the first received of each."""
+        rows = self._rows(*letters.reasons_statement(query))
+        return [DeadReason(reason, records, *first) for reason, records, first in rows]
+
     def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
         """Return what this consumer took under these ids as long as scores are kept; absent ids have no entry."""
         sql = (
@@ -214,20 +235,26 @@ class ClickHouseStore:
     def cells_by_metric(
         self, metrics: Sequence[str], query: CellQuery, *, raw: bool = False
     ) -> Mapping[str, Sequence[CellGroup]]:
-        """Answer one question for several metrics in one statement; the query's own metric is not looked at.
+        """Answer one question for several metrics at once; the query's own metric is not looked at.
 
         Every metric has an entry, empty where nothing was scored.
         """
         check_names(query)
         steps = grid(query.window, query.step_seconds)
-        if query.clusters:
-            statement = queries.clusters_statement(metrics, query, steps)
-        else:
-            statement = queries.cells_statement(metrics, query, self._plan(metrics, steps, raw))
+        statement = queries.cells_statement(metrics, query, self._plan(metrics, steps, raw))
         found: dict[str, list[CellGroup]] = {metric: [] for metric in metrics}
-        for metric, window, consumer, key, version, signature, rows in self._groups(query, steps, statement):
-            found[metric].append(CellGroup(window, consumer, key, version, signature, [_cell(row) for row in rows]))
+        groups = list(self._groups(query, steps, statement))
+        # Read after the sums: a score that is written in between weighs in a variance before it counts.
+        moments = self._moments(metrics, query, steps) if query.clusters else None
+        for metric, window, consumer, key, version, signature, rows in groups:
+            cells = [_cell(row) if moments is None else _cell(row[:-1], moments.get(row[-1])) for row in rows]
+            found[metric].append(CellGroup(window, consumer, key, version, signature, cells))
         return found
+
+    def _moments(self, metrics: Sequence[str], query: CellQuery, steps: Grid) -> dict[int, Row]:
+        statement = queries.moments_statement(metrics, query, steps)
+        rows = self._rows(statement.sql, statement.parameters, queries.FINAL_SETTINGS)
+        return {place: tuple(moments) for place, *moments in rows}
 
     def histograms(self, query: CellQuery, *, raw: bool = False) -> Sequence[HistogramGroup]:
         """Return weighted histograms by step and group, on the bins of :mod:`evalsvc.stats.quantile`.
@@ -347,10 +374,10 @@ class ClickHouseStore:
             return list(found.result_rows)
 
 
-def _cell(row: Row) -> Cell:
-    stratum, design_version, pi, n, abstained, failed, total, squares, low, high, *clusters = row
+def _cell(row: Row, moments: Row | None = None) -> Cell:
+    stratum, design_version, pi, n, abstained, failed, total, squares, low, high = row
     edges = (low, high) if n else (None, None)
-    return Cell(stratum, design_version, pi, n, abstained, failed, total, squares, *edges, *clusters)
+    return Cell(stratum, design_version, pi, n, abstained, failed, total, squares, *edges, *(moments or ()))
 
 
 def _portions(ids: Sequence[str]) -> Iterator[list[str]]:

@@ -12,12 +12,14 @@ from datetime import datetime
 from typing import TypeVar
 
 from evalsvc.errors import InputError
-from evalsvc.protocols import CellGroup, CellQuery, HistogramGroup, Offered
+from evalsvc.protocols import CellGroup, CellQuery, DeadLetterQuery, HistogramGroup, Offered
 from evalsvc.stats.quantile import bin_of
 from evalsvc.store.ranks import event_rank, microseconds, score_rank
 from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_of, grid, selects
 from evalsvc.types import (
     Cell,
+    DeadLetter,
+    DeadReason,
     KnownEvent,
     LedgerCount,
     LedgerEntry,
@@ -52,7 +54,7 @@ class MemoryStore:
         self._ledger: dict[_LedgerKey, LedgerEntry] = {}
         self._specs: dict[tuple[str, int, str], ScorerSpec] = {}
         self._designs: dict[tuple[str, int], tuple[datetime, str]] = {}
-        self.dead_letters: dict[tuple[str, str, int], object] = {}
+        self._dead_letters: dict[tuple[str, str, int], DeadLetter] = {}
 
     def write(self, batch: WriteBatch) -> None:
         """Keep a batch; of two versions of a row the same one stays, whatever their order."""
@@ -69,7 +71,7 @@ class MemoryStore:
                 )
                 _keep(self._scores, (*score.identity, *place), score_rank(score), score)
             for letter in batch.dead_letters:
-                self.dead_letters[(letter.consumer, letter.partition, letter.offset)] = letter
+                self._dead_letters[(letter.consumer, letter.partition, letter.offset)] = letter
             for entry in batch.ledger:
                 self._keep_ledger(entry)
 
@@ -88,7 +90,35 @@ class MemoryStore:
     def dead_letters_in(self, consumer: str, partition: str, start: int, end: int) -> int:
         """Return how many records at the offsets ``[start, end)`` of a partition are dead letters, each once."""
         with self._lock:
-            return sum(key[:2] == (consumer, partition) and start <= key[2] < end for key in self.dead_letters)
+            return sum(key[:2] == (consumer, partition) and start <= key[2] < end for key in self._dead_letters)
+
+    def dead_letters(self, query: DeadLetterQuery, limit: int) -> Sequence[DeadLetter]:
+        """Return at most ``limit`` dead letters, the last received first, then by place."""
+        found = sorted(self._letters(query), key=lambda letter: letter.received_at, reverse=True)
+        return found[:limit]
+
+    def dead_reasons(self, query: DeadLetterQuery) -> Sequence[DeadReason]:
+        """Count dead letters by reason, the most frequent first, with the first received of each."""
+        letters: dict[str, list[DeadLetter]] = defaultdict(list)
+        for letter in self._letters(query):
+            letters[letter.reason].append(letter)
+        found = []
+        for reason, mine in letters.items():
+            first = min(mine, key=lambda letter: letter.received_at)
+            found.append(DeadReason(reason, len(mine), first.partition, first.offset, first.message))
+        return sorted(found, key=lambda row: (-row.records, row.reason))
+
+    def _letters(self, query: DeadLetterQuery) -> list[DeadLetter]:
+        """Return the letters that a query means, by consumer and place."""
+        with self._lock:
+            held = [letter for _, letter in sorted(self._dead_letters.items(), key=lambda item: item[0])]
+        return [
+            letter
+            for letter in held
+            if letter.received_at in query.window
+            and query.consumer in (None, letter.consumer)
+            and query.reason in (None, letter.reason)
+        ]
 
     def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
         """Return what this consumer already stored under these ids; absent ids have no entry."""

@@ -60,6 +60,11 @@ _CELL = (
     "|| ',\"model_version\":' || toJSONString(model_version) || ',\"segments\":' || segments "
     f"|| ',\"identity\":' || toJSONString({_IDENTITY}) || '}}'"
 )
+# The parts of an identity's text as raw rows have them, types included: numbers made of either are the same.
+_NUMBERED = (
+    "toUInt32(JSONExtractUInt(identity, 1)), JSONExtractString(identity, 2), JSONExtractString(identity, 3), "
+    "toUInt32(JSONExtractUInt(identity, 4)), JSONExtractUInt(identity, 5)"
+)
 _FROM_CELL = "JSONExtractString(cell, 'identity') AS identity"
 
 
@@ -168,10 +173,14 @@ _EMPTY = {
 
 
 def cells_statement(metrics: Sequence[str], query: CellQuery, plan: Plan) -> Statement:
-    """Return the sufficient statistics of the groups of some metrics (not the query's own)."""
+    """Return the sufficient statistics of the groups of some metrics (not the query's own).
+
+    With ``clusters`` a last column, ``place``, has the number under which :func:`moments_statement` speaks of the cell.
+    """
     scope, keys = _Scope(metrics, query), f"{_keys(query)}, identity"
     source = _source(query, plan, scope, CELLS)
-    sql = f"SELECT {keys}, {', '.join(CELLS.joined)} FROM ({source}) GROUP BY {keys}"  # noqa: S608
+    place = f", cityHash64({_keys(query)}, {_NUMBERED})" if query.clusters else ""
+    sql = f"SELECT {keys}, {', '.join(CELLS.joined)}{place} FROM ({source}) GROUP BY {keys}"  # noqa: S608
     return Statement(sql, scope.parameters)
 
 
@@ -191,15 +200,23 @@ def histograms_statement(query: CellQuery, plan: Plan) -> Statement:
     return Statement(sql, scope.parameters)
 
 
-def clusters_statement(metrics: Sequence[str], query: CellQuery, steps: Grid) -> Statement:
-    """Return sufficient statistics with cluster moments, from raw rows: rollups do not keep sessions."""
+def moments_statement(metrics: Sequence[str], query: CellQuery, steps: Grid) -> Statement:
+    """Return (place, clusters, Σn², Σn·y, Σy²) of every cell, with the ``place`` of :func:`cells_statement`.
+
+    From raw rows, since a session may span hours and cells. Its part of a cell is grouped by one 64-bit number, since
+    grouping by all of their names takes three times as long. Two of N parts share a number with probability N²/2^65.
+    """
     scope = _Scope(metrics, query)
-    keys = f"{_keys(query)}, identity"
-    cluster = "if(session_id = '', event_id, session_id) AS cluster"
-    inner = _raw_select(query, steps, scope, f"{cluster}, {_RAW_SUMS}", ", cluster")
-    moments = "countIf(n > 0), sum(toFloat64(n) * n), sum(n * total), sum(total * total)"
-    sql = f"SELECT {keys}, {', '.join(CELLS.joined)}, {moments} FROM ({inner}) GROUP BY {keys}"  # noqa: S608
-    return Statement(sql, scope.parameters)
+    named = [f"{_raw_step(steps)} AS step", *scope.keys(rolled=False)]
+    place = f"cityHash64({_keys(query)}, {', '.join(IDENTITY[:-1])}, reinterpretAsUInt64(pi)) AS place"
+    cluster = "bitXor(place, xxHash64(if(session_id = '', event_id, session_id)))"
+    conditions = [*_raw_conditions(steps, scope), "status = 'ok'"]
+    inner = (
+        f"WITH {', '.join([*named, place])} SELECT {cluster} AS cluster, any(place) AS cell, count() AS n, "  # noqa: S608
+        f"sum({_VALUE}) AS total FROM scores FINAL WHERE {' AND '.join(conditions)} GROUP BY cluster"
+    )
+    moments = "count(), sum(toFloat64(n) * n), sum(n * total), sum(total * total)"
+    return Statement(f"SELECT cell, {moments} FROM ({inner}) GROUP BY cell", scope.parameters)  # noqa: S608
 
 
 class _Scope:
@@ -250,7 +267,7 @@ def _source(query: CellQuery, plan: Plan, scope: _Scope, reading: Reading) -> st
         parts.append(_rolled_select(query, plan, plan.rolled, scope, reading))
     if plan.rolled is None or plan.raw_hours:
         hours = plan.raw_hours if plan.rolled is not None else None
-        raw = _raw_select(query, plan.steps, scope, reading.raw, "", hours)
+        raw = _raw_select(query, plan.steps, scope, reading.raw, hours)
         parts.append(f"SELECT {_keys(query)}, identity, {', '.join(reading.columns)} FROM ({raw})")  # noqa: S608
     return " UNION ALL ".join(parts)
 
@@ -275,26 +292,29 @@ def _rolled_select(query: CellQuery, plan: Plan, hours: Hours, scope: _Scope, re
 
 
 def _raw_select(
-    query: CellQuery,
-    steps: Grid,
-    scope: _Scope,
-    columns: str,
-    also_by: str,
-    hours: Collection[int] | None = None,
+    query: CellQuery, steps: Grid, scope: _Scope, columns: str, hours: Collection[int] | None = None
 ) -> str:
-    step = f"intDiv(toUnixTimestamp64Micro(occurred_at) - {steps.start}, {steps.step}) AS step"
-    conditions = [
+    conditions = _raw_conditions(steps, scope)
+    if hours is not None:
+        conditions += [f"toStartOfHour(occurred_at) IN ({_hour_list(hours)})", _between(hours)]
+    step = f"{_raw_step(steps)} AS step"
+    selected = ["metric", step, "consumer", *scope.keys(rolled=False), f"{_IDENTITY} AS identity", columns]
+    return (
+        f"SELECT {', '.join(selected)} FROM scores FINAL WHERE {' AND '.join(conditions)} "  # noqa: S608
+        f"GROUP BY {_keys(query)}, {', '.join(IDENTITY)}"
+    )
+
+
+def _raw_step(steps: Grid) -> str:
+    return f"intDiv(toUnixTimestamp64Micro(occurred_at) - {steps.start}, {steps.step})"
+
+
+def _raw_conditions(steps: Grid, scope: _Scope) -> list[str]:
+    return [
         *scope.conditions(rolled=False),
         f"occurred_at >= fromUnixTimestamp64Micro({steps.start}, 'UTC')",
         f"occurred_at < fromUnixTimestamp64Micro({steps.end}, 'UTC')",
     ]
-    if hours is not None:
-        conditions += [f"toStartOfHour(occurred_at) IN ({_hour_list(hours)})", _between(hours)]
-    selected = ["metric", step, "consumer", *scope.keys(rolled=False), f"{_IDENTITY} AS identity", columns]
-    return (
-        f"SELECT {', '.join(selected)} FROM scores FINAL WHERE {' AND '.join(conditions)} "  # noqa: S608
-        f"GROUP BY {_keys(query)}, {', '.join(IDENTITY)}{also_by}"
-    )
 
 
 def _hours_between(hours: Hours) -> str:

@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from evalsvc.errors import InputError
-from evalsvc.protocols import CellGroup, CellQuery, ScoreStore
+from evalsvc.protocols import CellGroup, CellQuery, DeadLetterQuery, ScoreStore
 from evalsvc.stats.quantile import bin_of
 from evalsvc.types import (
     DeadLetter,
+    DeadReason,
     Event,
     KeptEvent,
     KnownEvent,
@@ -376,6 +377,31 @@ def check_dead_letters_are_counted_by_place(store: ScoreStore) -> None:
     _expect("another consumer's", 0, store.dead_letters_in("canary", "events/0", 0, 10))
 
 
+def check_dead_letters_are_listed(store: ScoreStore) -> None:
+    """Dead letters come back whole, each record's once, the newest first; reasons are counted with their first."""
+    places = ((3, "not_json"), (4, "missing_field"), (5, "not_json"), (6, "not_json"))
+    letters = [_letter(offset, reason=reason, minute=offset) for offset, reason in places]
+    other = _letter(9, consumer="canary", minute=9)
+    for batch in ((letters[3], other), letters, letters[:2]):
+        store.write(WriteBatch(dead_letters=tuple(batch)))
+    hour, mine = Window(MIDNIGHT, MIDNIGHT + timedelta(hours=1)), "quality"
+    _expect("every letter, newest first", [other, *letters[::-1]], list(store.dead_letters(DeadLetterQuery(hour), 10)))
+    query = DeadLetterQuery(hour, mine, "not_json")
+    found = list(store.dead_letters(query, 2))
+    _expect("the two newest of one consumer and reason", [letters[3], letters[2]], found)
+    early = DeadLetterQuery(Window(MIDNIGHT, letters[2].received_at), mine)
+    _expect("those received before a moment", letters[1::-1], list(store.dead_letters(early, 10)))
+    first, second = letters[0], letters[1]
+    expected = [
+        DeadReason("not_json", 3, first.partition, first.offset, first.message),
+        DeadReason("missing_field", 1, second.partition, second.offset, second.message),
+    ]
+    _expect("records by reason, each with its first", expected, list(store.dead_reasons(DeadLetterQuery(hour, mine))))
+    _expect(
+        "reasons of another consumer", 1, sum(r.records for r in store.dead_reasons(DeadLetterQuery(hour, "canary")))
+    )
+
+
 STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_same_score_counts_once,
     check_order_of_versions_is_no_matter,
@@ -393,6 +419,7 @@ STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_scorers,
     check_dead_letters_and_empty_batches,
     check_dead_letters_are_counted_by_place,
+    check_dead_letters_are_listed,
 )
 """All of them; each takes an empty store."""
 
@@ -415,8 +442,11 @@ def _ledger(start: int, upto: int, *counts: tuple[int, LedgerOutcome, int], part
     return LedgerEntry("quality", partition, start, upto, found)
 
 
-def _letter(offset: int, partition: str = "events/0") -> DeadLetter:
-    return DeadLetter("quality", partition, offset, MIDNIGHT, "not_json", "byte 0", 12, "digest")
+def _letter(
+    offset: int, partition: str = "events/0", consumer: str = "quality", reason: str = "not_json", minute: int = 0
+) -> DeadLetter:
+    received = MIDNIGHT + timedelta(minutes=minute, microseconds=offset)
+    return DeadLetter(consumer, partition, offset, received, reason, f"byte {offset}", 12, "digest")
 
 
 def _kept(event_id: str, offset: int) -> KeptEvent:

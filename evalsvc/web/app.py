@@ -18,7 +18,7 @@ from evalsvc.types import Estimate, Window, WorkerStatus
 from evalsvc.web import overview
 from evalsvc.web.page import SPANS, View, lines, render, render_error
 from evalsvc.web.wording import count
-from evalsvc.windows import parse_duration, parse_since
+from evalsvc.windows import parse_duration, parse_since, parse_span
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -177,7 +177,7 @@ def _queries(request: Request, store: ScoreStore, clock: Clock) -> list[Estimate
     if twice := sorted(name for name in set(given) - _REPEATED if len(given.getlist(name)) > 1):
         raise InputError(f"Expected {', '.join(twice)} once, but got it several times")
     now = clock.now()
-    span = Window(parse_since(given.get("since", "24h"), now), parse_since(given.get("until", "now"), now))
+    span = parse_span(given.get("since", "24h"), given.get("until", "now"), now)
     window = given.get("window")
     query = EstimateQuery(
         "",

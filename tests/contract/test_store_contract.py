@@ -143,7 +143,12 @@ class KnowsEverybody(MemoryStore):
 
 class CountsEveryPartition(MemoryStore):
     def dead_letters_in(self, consumer, partition, start, end):
-        return sum(start <= offset < end for _, _, offset in self.dead_letters)
+        return sum(start <= offset < end for _, _, offset in self._dead_letters)
+
+
+class ListsOldestFirst(MemoryStore):
+    def dead_letters(self, query, limit):
+        return list(super().dead_letters(query, 1000))[::-1][:limit]
 
 
 class ForgetsConflict(MemoryStore):
@@ -179,6 +184,7 @@ PLANTED = {
     "offered_is_exact": LedgerAdds,
     "known_events": KnowsEverybody,
     "dead_letters_are_counted_by_place": CountsEveryPartition,
+    "dead_letters_are_listed": ListsOldestFirst,
     "designs": ForgetsConflict,
     "scorers": OneSignature,
 }

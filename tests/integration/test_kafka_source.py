@@ -94,6 +94,32 @@ def test_codecs(kafka_broker: KafkaBroker, topic: str, codec: str) -> None:
     source.close()
 
 
+@pytest.mark.partitions(1)
+def test_aborted_transactions_are_not_read(kafka_broker: KafkaBroker, topic: str) -> None:
+    from kafka import KafkaProducer
+
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap, transactional_id=name, compression_type="lz4")
+    producer.init_transactions()
+    messages = sample_messages(12)
+    for place, keep in enumerate((True, False, True)):
+        producer.begin_transaction()
+        for value in messages[4 * place : 4 * place + 4]:
+            producer.send(topic, value=value)
+        producer.flush()
+        producer.commit_transaction() if keep else producer.abort_transaction()
+    producer.close()
+    source = KafkaSource(settings(kafka_broker.bootstrap, topic))
+    source.open(RecordingAssignment())
+    values: list[bytes | None] = []
+    deadline = time.monotonic() + 20
+    while len(values) < 8 and time.monotonic() < deadline:
+        values += [record.value for chunk in source.poll(0.2) for record in chunk.records]
+    values += [record.value for chunk in source.poll(1.0) for record in chunk.records]
+    assert values == [*messages[:4], *messages[8:]]
+    source.close()
+
+
 def read(source: KafkaSource, count: int, seconds: float = 20.0) -> list[tuple[str, int]]:
     """Poll until so many records came; their places."""
     places: list[tuple[str, int]] = []

@@ -101,7 +101,7 @@ def test_a_quantile(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["latency"], "latency"),
         (["latency_ms", "--since", "yesterday"], "yesterday"),
-        (["latency_ms", "--since", "1h", "--until", "2h"], "--since before --until"),
+        (["latency_ms", "--since", "1h", "--until", "2h"], "`since` before `until`"),
         (["latency_ms", "--window", "soon"], "soon"),
         (["latency_ms", "--by", "plan"], "plan"),
     ],

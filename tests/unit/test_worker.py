@@ -18,11 +18,11 @@ from evalsvc.errors import ConfigError, SourceUnavailable, StoreUnavailable, Too
 from evalsvc.pipeline import Designs, ScorerEntry, TimeLimits, Worker, WorkerSettings
 from evalsvc.pipeline.scoring import score_all
 from evalsvc.privacy import Masker, MaskingPolicy
-from evalsvc.protocols import CellQuery
+from evalsvc.protocols import CellQuery, DeadLetterQuery
 from evalsvc.sampling import SPAN, Condition, Design, Rule, draw
 from evalsvc.store import MemoryStore
 from evalsvc.testing.sources import MemoryLog, MemorySource
-from evalsvc.types import Event, Failed, Outcome, Sample, Scale, ScorerSpec, Window, WriteBatch
+from evalsvc.types import DeadLetter, Event, Failed, Outcome, Sample, Scale, ScorerSpec, Window, WriteBatch
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SPAN_OF_TEST = Window(NOW - timedelta(days=2), NOW + timedelta(days=1))
@@ -60,6 +60,10 @@ class Plain:
 
     def mask_event(self, event: Event) -> Event:
         return event
+
+
+def letters_of(store: MemoryStore) -> Sequence[DeadLetter]:
+    return store.dead_letters(DeadLetterQuery(SPAN_OF_TEST), 10_000)
 
 
 def message(number: int, **fields: Any) -> bytes:
@@ -316,7 +320,7 @@ def test_too_many_dead_letters_stop_the_worker_before_they_are_written() -> None
     strict = WorkerSettings(max_batch=7, flush_seconds=0.02, poll_seconds=0.01, dead_min_records=50, dead_window=100)
     with pytest.raises(TooManyDeadLetters, match="max_ratio"):
         worker(log, store, settings=strict).run()
-    assert len(store.dead_letters) < 50
+    assert len(letters_of(store)) < 50
     assert sum(log.committed.values()) < 260
 
 
@@ -329,7 +333,7 @@ def test_restarts_do_not_bury_a_topic_bit_by_bit() -> None:
     for _ in range(30):
         with pytest.raises(TooManyDeadLetters, match="max_ratio"):
             worker(log, store, settings=STRICT, max_records=5).run()
-    assert len(store.dead_letters) < 50
+    assert len(letters_of(store)) < 50
 
 
 def test_a_consumer_that_never_read_fifty_records_is_not_buried_by_restarts_either() -> None:
@@ -346,7 +350,7 @@ def test_a_consumer_that_never_read_fifty_records_is_not_buried_by_restarts_eith
             worker(log, store, settings=STRICT, max_records=5).run()
         ends.append(caught.type)
     assert ends[-1] is TooManyDeadLetters
-    assert len(store.dead_letters) < 110
+    assert len(letters_of(store)) < 110
 
 
 def test_a_mended_producer_is_not_held_up_by_its_past() -> None:
@@ -365,8 +369,10 @@ def test_dead_letters_name_their_place_and_never_their_text() -> None:
     lax = WorkerSettings(max_batch=7, flush_seconds=0.02, poll_seconds=0.01)
     status = worker(log, store, settings=lax, design=Design(consumer="c")).run()
     assert status.dead == 5
-    assert "hunter2" not in repr(store.dead_letters)
-    assert {(p, o) for _, p, o in store.dead_letters} == {(f"memory/{i % 2}", i // 2) for i in range(0, 20, 4)}
+    assert "hunter2" not in repr(letters_of(store))
+    assert {(letter.partition, letter.offset) for letter in letters_of(store)} == {
+        (f"memory/{i % 2}", i // 2) for i in range(0, 20, 4)
+    }
 
 
 def test_same_content_twice_is_a_duplicate_and_other_content_a_dead_letter() -> None:
@@ -380,7 +386,7 @@ def test_same_content_twice_is_a_duplicate_and_other_content_a_dead_letter() -> 
     log.append(message(1))
     again = worker(log, store, settings=lax, design=Design(consumer="c"), source=MemorySource(log, finite=True)).run()
     assert again.duplicate == 1
-    assert [letter.reason for letter in store.dead_letters.values()] == ["conflicting_duplicate"]  # type: ignore[attr-defined]
+    assert [letter.reason for letter in letters_of(store)] == ["conflicting_duplicate"]
 
 
 def test_other_kinds_are_kept_and_not_scored() -> None:
@@ -448,7 +454,7 @@ def test_an_event_that_cannot_be_masked_is_a_dead_letter_without_its_text(caplog
     store = MemoryStore()
     status = worker(filled(20), store, masker=Breaking(), design=Design(consumer="c")).run()
     assert (status.dead, status.sampled) == (1, 19)
-    assert "hunter2" not in repr(store.dead_letters) + caplog.text
+    assert "hunter2" not in repr(letters_of(store)) + caplog.text
 
 
 def test_a_record_with_an_impossible_time_is_a_dead_letter_and_no_more() -> None:

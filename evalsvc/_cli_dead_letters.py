@@ -1,0 +1,74 @@
+"""The command ``dead-letters``: which records were no events, for which reasons, and where they lie."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+
+import msgspec
+
+from evalsvc import project
+from evalsvc._cli_output import aligned, print_csv
+from evalsvc.cli import OK
+from evalsvc.project import Environment
+from evalsvc.protocols import DeadLetterQuery
+from evalsvc.types import DeadLetter, DeadReason
+from evalsvc.windows import parse_span
+
+
+def dead_letters(options: argparse.Namespace) -> int:
+    """Print how many records had which reason, and the places of the last ones."""
+    from evalsvc import assemble
+
+    span = parse_span(options.since, options.until, datetime.now(UTC))
+    asked = DeadLetterQuery(span, options.consumer, options.reason)
+    found = project.load_settings()
+    with closing(
+        assemble.open_project_store(found, Environment.read(os.environ), getattr(options, "store", None))
+    ) as store:
+        letters = store.dead_letters(asked, options.limit)
+        reasons = store.dead_reasons(asked) if options.format == "table" else ()
+    if options.format == "json":
+        for letter in letters:
+            print(msgspec.json.encode(letter).decode())
+    elif options.format == "csv":
+        print_csv([msgspec.to_builtins(letter) for letter in letters])
+    else:
+        print(tables(reasons, letters) if letters else _nothing(asked))
+    return OK
+
+
+def tables(reasons: Sequence[DeadReason], letters: Sequence[DeadLetter]) -> str:
+    """Return the count of each reason with its first record, and below it the places, newest first."""
+    counts = [
+        {"records": f"{row.records:,}", "reason": row.reason, "first at": _place(row), "message": row.message}
+        for row in reasons
+    ]
+    places = [
+        {
+            "received": f"{letter.received_at:%Y-%m-%d %H:%M}",
+            "consumer": letter.consumer,
+            "place": _place(letter),
+            "bytes": f"{letter.size:,}",
+            "reason": letter.reason,
+        }
+        for letter in letters
+    ]
+    total = sum(row.records for row in reasons)
+    more = f"the last {len(letters)} of {total:,}; --limit shows more" if len(letters) < total else ""
+    parts = [aligned(counts, right={"records"}), "", aligned(places, right={"bytes"}), *([more] if more else [])]
+    return "\n".join(parts)
+
+
+def _place(at: DeadLetter | DeadReason) -> str:
+    return f"{at.partition}:{at.offset}"
+
+
+def _nothing(asked: DeadLetterQuery) -> str:
+    named = [text for text in (asked.consumer and f"consumer {asked.consumer}", asked.reason) if text]
+    about = f" of {', '.join(named)}" if named else ""
+    start = asked.window.start
+    return f"no dead letters{about} since {start:%Y-%m-%d %H:%M} UTC; a longer --since looks further back"
