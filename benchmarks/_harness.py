@@ -14,6 +14,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, NamedTuple
+
+
+class Aim(NamedTuple):
+    """An end that was set: the row's ``value`` or ``ratio`` is to be at least, or at most, a number."""
+
+    of: Literal["value", "ratio"]
+    sign: Literal["≥", "≤"]
+    number: float
+
+    def met(self, row: Row) -> bool:
+        """Whether the row reaches it."""
+        got = row.value if self.of == "value" else row.ratio
+        return got is not None and (got >= self.number if self.sign == "≥" else got <= self.number)
+
+    def __str__(self) -> str:
+        """Return it as a reader sees it, as in ``≥ 10x``."""
+        return f"{self.sign} {_figure(self.number)}{'x' if self.of == 'ratio' else ''}"
 
 
 @dataclass(frozen=True)
@@ -21,7 +39,7 @@ class Row:
     """One measured figure beside its named peer's, from the same run.
 
     ``ratio`` is how many times better than the peer (above 1 is better, whichever way the unit points) and
-    ``None`` without a peer. ``target`` is the end aimed at, as text, empty where none was set.
+    ``None`` without a peer. ``aim`` is the end that was set, if one was.
     """
 
     benchmark: str
@@ -31,7 +49,7 @@ class Row:
     peer: str = ""
     peer_value: float | None = None
     ratio: float | None = None
-    target: str = ""
+    aim: Aim | None = None
 
 
 @dataclass(frozen=True)
@@ -98,13 +116,14 @@ def machine() -> str:
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table, figures to three significant digits."""
     lines = [
-        "| benchmark | what | value | unit | peer | peer's value | ratio | target |",
-        "|---|---|--:|---|---|--:|--:|---|",
+        "| benchmark | what | value | unit | peer | peer's value | ratio | aim | |",
+        "|---|---|--:|---|---|--:|--:|---|---|",
     ]
     for row in rows:
         ratio = "" if row.ratio is None else f"{_figure(row.ratio)}x"
         ours = [row.benchmark, row.what, _figure(row.value), row.unit]
-        theirs = [row.peer, _figure(row.peer_value), ratio, row.target]
+        aim = [] if row.aim is None else [str(row.aim), "met" if row.aim.met(row) else "**missed**"]
+        theirs = [row.peer, _figure(row.peer_value), ratio, *(aim or ["", ""])]
         lines.append("| " + " | ".join(ours + theirs) + " |")
     return "\n".join(lines)
 

@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from _harness import Row, machine, paired_seconds, table
+from _harness import Aim, Row, machine, paired_seconds, table
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 QUESTIONS = DATA / "traffic" / "banking77" / "visible.jsonl.gz"
@@ -62,7 +62,7 @@ def _throughput(name: str, texts: Sequence[str], rounds: int) -> Row:
     what = f"{len(distinct)} {name}, {encoder.placement.dtype} on {encoder.placement.device}"
     return Row(
         "encoder", what, len(distinct) / timed.seconds, "texts/s", "sentence-transformers",
-        len(distinct) / timed.peer_seconds, timed.ratio, ">= 2x",
+        len(distinct) / timed.peer_seconds, timed.ratio, Aim("ratio", "≥", 2),
     )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def _processor_seconds(name: str, texts: Sequence[str], rounds: int) -> Row:
     ours, theirs = (len(distinct) / statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(peer_seconds / seconds for seconds, peer_seconds in pairs)
     what = f"{len(distinct)} {name}, one thread, float32"
-    return Row("encoder", what, ours, "texts/CPU second", "sentence-transformers", theirs, ratio, ">= 2x")
+    return Row("encoder", what, ours, "texts/CPU second", "sentence-transformers", theirs, ratio, Aim("ratio", "≥", 2))
 
 
 def _spent(call: Callable[[], object]) -> float:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from _harness import Row, machine, paired_seconds, table
+from _harness import Aim, Row, machine, paired_seconds, table
 from evalsvc.privacy import Masker, MaskingPolicy, Recognisers
 from evalsvc.privacy._presidio import PresidioFiles, load_recogniser
 from evalsvc.privacy.catalogue import PRESIDIO
@@ -122,7 +122,7 @@ def speed(quick: bool) -> Iterator[Row]:
     elapsed = time.thread_time() - start
     size = sum(len(event.prompt_text) + len(event.response) + sum(map(len, event.contexts)) for event in batch)
     what = f"mask an event of {size // len(batch):,} characters"
-    yield Row("privacy", what, elapsed / len(batch) * 1e6, "µs", target="≤ 300 µs")
+    yield Row("privacy", what, elapsed / len(batch) * 1e6, "µs", aim=Aim("value", "≤", 300))
 
 
 def _beside(what: str, texts: list[str], recognisers: Recognisers, peer: Callable[[str], int], rounds: int) -> Row:

@@ -1,6 +1,6 @@
 """Run every benchmark and write ``docs/benchmarks.md``: ``python benchmarks/run.py [--quick] [NAME…]``.
 
-A full run takes about half an hour on two cores. Each script can also be run alone and prints its own table.
+A full run takes about half an hour on two idle cores. Each script can also be run alone and prints its own table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
 Every figure comes from `benchmarks/`; each peer ran in the same run, in turns. `ratio` is how many times better than
-the peer; a target that was missed stands beside its figure. Written by `python benchmarks/run.py`{quick}.
+the peer, whichever way the unit points. Written by `python benchmarks/run.py`{quick}.
 
 Machine: {machine}. Such a machine is shared: read ratios, not absolute times.
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from _harness import Row, machine, table
+from _harness import Aim, Row, machine, table
 
 
 def milliseconds(code: str, rounds: int) -> float:
@@ -31,8 +31,8 @@ def run(quick: bool) -> list[Row]:
     ours, httpx = milliseconds("import evalsvc", rounds) - bare, milliseconds("import httpx", rounds) - bare
     helped = milliseconds("from evalsvc.cli import build_parser; build_parser().format_help()", rounds) - bare
     return [
-        Row("start", "import evalsvc", ours, "ms", "import httpx", httpx, httpx / ours, "< 100"),
-        Row("start", "evalsvc --help", helped, "ms", target="< 150"),
+        Row("start", "import evalsvc", ours, "ms", "import httpx", httpx, httpx / ours, Aim("value", "≤", 100)),
+        Row("start", "evalsvc --help", helped, "ms", aim=Aim("value", "≤", 150)),
     ]
 
 

@@ -16,7 +16,7 @@ from itertools import accumulate
 from time import process_time
 from typing import Any
 
-from _harness import Row, machine, paired_seconds, table
+from _harness import Aim, Row, machine, paired_seconds, table
 from evalsvc.scorers.bleu import Bleu
 from evalsvc.scorers.chrf import ChrF
 from evalsvc.scorers.rouge import RougeL
@@ -60,8 +60,8 @@ def sentences(words: Sequence[str]) -> str:
     return " ".join(" ".join(text[start : start + 12]).capitalize() + "." for start in starts)
 
 
-def peers() -> dict[str, tuple[type[Any], str, Peer, str]]:
-    """Return for each metric: our scorer, the peer's name, the peer's call and the target."""
+def peers() -> dict[str, tuple[type[Any], str, Peer, Aim]]:
+    """Return for each metric: our scorer, the peer's name, the peer's call and the aim."""
     sacrebleu = import_module("sacrebleu")
     rouge = import_module("rouge_score.rouge_scorer").RougeScorer(["rougeL"], use_stemmer=True)
     return {
@@ -69,19 +69,19 @@ def peers() -> dict[str, tuple[type[Any], str, Peer, str]]:
             Bleu,
             "sacrebleu",
             lambda h, r: float(sacrebleu.sentence_bleu(h, [r]).score),
-            "at least 10x",
+            Aim("ratio", "≥", 10),
         ),
         "chrF": (
             ChrF,
             "sacrebleu",
             lambda h, r: float(sacrebleu.sentence_chrf(h, [r]).score),
-            "at least 10x",
+            Aim("ratio", "≥", 10),
         ),
         "ROUGE-L": (
             RougeL,
             "rouge-score",
             lambda h, r: float(rouge.score(r, h)["rougeL"].fmeasure),
-            "at least 50x",
+            Aim("ratio", "≥", 50),
         ),
     }
 
@@ -92,7 +92,7 @@ def measure(metric: str, length: int, steady: bool, rounds: int, count: int) -> 
     Raises:
         ValueError: when a value differs from the peer's.
     """
-    scorer_class, peer_name, peer, target = peers()[metric]
+    scorer_class, peer_name, peer, aim = peers()[metric]
     draw = random.Random(length)
     words = vocabulary(draw)
     scorer = scorer_class()
@@ -118,7 +118,7 @@ def measure(metric: str, length: int, steady: bool, rounds: int, count: int) -> 
         peer=peer_name,
         peer_value=count / timing.peer_seconds,
         ratio=timing.ratio,
-        target=target if steady else "",
+        aim=aim if steady else None,
     )
 
 

@@ -235,7 +235,10 @@ class DeadLetterQuery(NamedTuple):
 
 @runtime_checkable
 class ScoreStore(Sink, Protocol):
-    """A sink that answers. Safe to call from several threads."""
+    """A sink that answers. Safe to call from several threads.
+
+    A store that may keep its reader waiting can have an attribute ``address``, as a :class:`Source` can.
+    """
 
     def resume(self, consumer: str, partition: str) -> LedgerEntry | None:
         """Return the entry of the last chunk written for a partition, or None where nothing of it was read."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -84,7 +84,10 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
     scales = _scales(store.metrics(), query.metric)
     window, step = _span(query.window, query.step_seconds)
     offered = store.offered(window, step)
-    designs = {consumer: _designs(store, consumer) for consumer in {row.consumer for row in offered}}
+    versions: dict[str, set[int]] = defaultdict(set)
+    for row in offered:
+        versions[row.consumer].add(row.design_version)
+    designs = {consumer: _designs(store, consumer, wanted) for consumer, wanted in versions.items()}
     clusters = any(design.unit == "session" for known in designs.values() for design in known.values())
     cell_query = CellQuery(query.metric, window, step, query.by, query.where, clusters)
     groups = store.cells(cell_query)
@@ -133,8 +136,8 @@ def sampling_rates(store: ScoreStore, consumer: str, offered: Iterable[Offered])
 
     For :func:`evalsvc.stats.sampling_check`.
     """
-    designs = _designs(store, consumer)
     keys = {(row.stratum, row.design_version) for row in offered if row.consumer == consumer}
+    designs = _designs(store, consumer, {version for _, version in keys})
     return {key: rate for key in keys if (rate := _designed_rate(designs, key, "")) is not None}
 
 
@@ -178,8 +181,10 @@ def _span(window: Window, step_seconds: int) -> tuple[Window, int]:
     return Window(start, whole_minutes(window).end), step_seconds
 
 
-def _designs(store: ScoreStore, consumer: str) -> dict[int, Design]:
-    return {version: msgspec.json.decode(text, type=Design) for version, _, text in store.designs(consumer)}
+def _designs(store: ScoreStore, consumer: str, wanted: Collection[int]) -> dict[int, Design]:
+    """Return the designs of these versions; a target per hour makes thousands of others in a year."""
+    held = store.designs(consumer)
+    return {version: msgspec.json.decode(text, type=Design) for version, _, text in held if version in wanted}
 
 
 def _designed_rate(designs: Mapping[int, Design], key: StratumKey, metric: str) -> float | None:

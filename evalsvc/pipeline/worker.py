@@ -4,7 +4,7 @@ Three threads with bounded queues between them: the caller's reads and commits, 
 queue before the next step has it; the ledger rows that say "done" are written last, and the source is told after that.
 When a queue is full the source is paused, and the caller goes on polling so that it stays a member of its group.
 
-Longer than other files: the life of the three threads, their waiting and their ending are one state, read together.
+Longer than other files: the life of the three threads and their ending are one state, read together.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -27,6 +26,7 @@ from evalsvc.pipeline.dead import DeadShare
 from evalsvc.pipeline.designs import Designs
 from evalsvc.pipeline.intake import Draft, Intake, TimeLimits
 from evalsvc.pipeline.metrics import WorkerMetrics
+from evalsvc.pipeline.patience import Patience, Stopped
 from evalsvc.pipeline.scoring import EventMasker, Processor, ScorerEntry, masked_values
 from evalsvc.protocols import Clock, ScoreStore, Source
 from evalsvc.sampling import Design
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 log = logging.getLogger("evalsvc.worker")
-T = TypeVar("T")
 
 
 class DeadLetterSink(Protocol):
@@ -70,10 +69,6 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_seconds: float = 0.5
     retry_max_seconds: float = 30.0
     time_limits: TimeLimits = TimeLimits()
-
-
-class Stopped(Exception):
-    """The worker was asked to stop while it waited for something."""
 
 
 class _Job:
@@ -112,7 +107,6 @@ class Worker:
         self._to_write: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
         self._done: queue.SimpleQueue[Mapping[str, int]] = queue.SimpleQueue()
         self._flying: deque[_Job] = deque()
-        self._stop, self._failure = threading.Event(), _Failure()
         self._owned: set[str] = set()
         self._positions: dict[str, int] = {}
         self._counts: dict[str, int] = {}
@@ -122,15 +116,21 @@ class Worker:
         self._recalled: set[str] = set()
         self._intake: Intake | None = None
         self._began = self._committed = self._tended = self._settled = 0.0
-        self._stopped_at: float | None = None
-        self._ready, self._ready_once, self._alive = False, False, True
-        self._waits: dict[str, str] = {}
-        self._awaited = {"source": getattr(source, "address", "source")}
+        self._ready, self._alive = False, True
+        self._patience = Patience(
+            self.clock,
+            {"source": getattr(source, "address", "source"), "store": getattr(store, "address", "") or "store"},
+            lambda what: self.metrics.count("evalsvc_waits_total", target=what),
+            retry_seconds=limits.retry_seconds,
+            retry_max_seconds=limits.retry_max_seconds,
+            notice_seconds=limits.notice_seconds,
+            drain_seconds=limits.drain_seconds,
+        )
         self._failed = ""
 
     def stop(self) -> None:
         """Ask :meth:`run` to finish what was read, commit and return. Safe in a signal handler; may be called twice."""
-        self._stop.set()
+        self._patience.stop()
 
     def run(self) -> WorkerStatus:
         """Work until the source is finished or :meth:`stop` was called; return what was done.
@@ -150,13 +150,13 @@ class Worker:
             self._read_loop()
             self._drain(threads)
         except Stopped:
-            log.info("stopped_while_waiting for=%s", self._waiting_for())
+            log.info("stopped_while_waiting for=%s", self._patience.waiting_for)
         except BaseException as error:
             # Only our own messages are known to hold no event's text.
             self._failed = str(error) if isinstance(error, EvalsvcError) else type(error).__name__
             raise
         finally:
-            self._failure.set(Stopped())
+            self._patience.fail(Stopped())
             for thread in threads:
                 if thread.ident:
                     thread.join(self.settings.drain_seconds)
@@ -167,14 +167,14 @@ class Worker:
         """Return what was done so far."""
         counts = dict(self._counts)
         scores = counts.pop("scores", 0)
-        lag = sum(self.source.lag().values()) if self._alive and self._ready_once else 0
+        lag = sum(self.source.lag().values()) if self._alive and self._patience.reading else 0
         return WorkerStatus(
             read=sum(counts.values()),
             scores=scores,
             lag=lag,
             ready=self._ready,
             alive=self._alive,
-            waiting_for=self._waiting_for(),
+            waiting_for=self._patience.waiting_for,
             failed=self._failed,
             dead_reasons=tuple(self._dead_reasons.values()),
             **counts,
@@ -185,7 +185,7 @@ class Worker:
     def resume_at(self, partition: str, committed: int | None) -> int | None:
         """Go on where the store's ledger ends, which is at or behind what the source believes is done."""
         intake = self._reading()
-        rows = self._patiently(lambda: self.store.resume(self.consumer, partition), "store")
+        rows = self._patience.until_done(lambda: self.store.resume(self.consumer, partition), "store")
         self._owned.add(partition)
         ledger = self._ledger(rows, partition, committed)
         if ledger and partition not in self._recalled:
@@ -196,7 +196,9 @@ class Worker:
     def _recall_dead(self, partition: str, upto: int) -> None:
         """Let a restart judge as if it had read the end of what is done: each could bury as much again otherwise."""
         start = max(0, upto - self.settings.dead_min_records)
-        dead = self._patiently(lambda: self.store.dead_letters_in(self.consumer, partition, start, upto), "store")
+        dead = self._patience.until_done(
+            lambda: self.store.dead_letters_in(self.consumer, partition, start, upto), "store"
+        )
         self._dead.remember(upto - start, dead)
         self._recalled.add(partition)
 
@@ -220,12 +222,14 @@ class Worker:
 
     def _prepare(self) -> None:
         now = self.clock.now()
-        with self._awaiting("store"):
-            history = self._patiently(lambda: self._designs.begin(now), "store")
+        with self._patience.starting("store", warn=bool(getattr(self.store, "address", "store"))):
+            history = self._patience.until_done(lambda: self._designs.begin(now), "store")
         for entry in self.scorers:
-            with self._awaiting(f"scorer {entry.scorer.spec.metric} to load", warn=False):
+            with self._patience.starting(f"scorer {entry.scorer.spec.metric} to load", warn=False):
                 entry.scorer.load()
-        self._patiently(lambda: self.store.record_scorers([entry.scorer.spec for entry in self.scorers]), "store")
+        self._patience.until_done(
+            lambda: self.store.record_scorers([entry.scorer.spec for entry in self.scorers]), "store"
+        )
         limits = self.settings.time_limits
         self._intake = Intake(self.consumer, make_skimmer(history.fields), history.select, limits)
         self._processor = Processor(
@@ -234,13 +238,13 @@ class Worker:
         self._note_design()
 
     def _read_loop(self) -> None:
-        with self._awaiting("source"):
-            self._patiently(lambda: self.source.open(self), "source")
-        self._ready = self._ready_once = True
+        with self._patience.starting("source"):
+            self._patience.until_done(lambda: self.source.open(self), "source")
+        self._ready = self._patience.reading = True
         self._began = self._tended = self._settled = self.clock.monotonic()
         intake = self._reading()
-        while not (self._stop.is_set() or self.source.finished):
-            self._failure.check()
+        while not (self._patience.stopping or self.source.finished):
+            self._patience.check()
             self._poll(intake, self.settings.poll_seconds)
             self._flush_if_due(intake)
             self._commit()
@@ -250,9 +254,9 @@ class Worker:
         try:
             chunks = self.source.poll(seconds)
         except SourceUnavailable as error:
-            self._wait("source", error, self.settings.retry_seconds)
+            self._patience.pause("source", error)
             return
-        self._waits.pop(self._wait_key("source"), None)
+        self._patience.answered("source")
         for chunk in chunks:
             intake.take(chunk)
             self.metrics.count("evalsvc_records_read_total", len(chunk.records))
@@ -269,7 +273,7 @@ class Worker:
         """Hand a draft on; while there is no room, pause the source and keep polling it."""
         paused = False
         while True:
-            self._failure.check()
+            self._patience.check()
             try:
                 self._offer(intake.draft, 0.1 if paused else 0.0)
             except queue.Full:
@@ -299,7 +303,7 @@ class Worker:
     def _wait_landed(self, seconds: float) -> None:
         deadline = self.clock.monotonic() + seconds
         while self._flying:
-            self._failure.check()
+            self._patience.check()
             if self.clock.monotonic() > deadline:
                 raise TimeoutError
             self.clock.sleep(0.01)
@@ -310,9 +314,9 @@ class Worker:
         self._submit(self._reading())
         self._hand_on(self._to_score, None)
         while any(thread.is_alive() for thread in threads):
-            self._failure.check()
+            self._patience.check()
             self.clock.sleep(0.01)
-        self._failure.check()
+        self._patience.check()
         self._commit(force=True)
 
     def _commit(self, *, force: bool = False) -> None:
@@ -338,7 +342,7 @@ class Worker:
         self.metrics.gauge("evalsvc_oldest_unscored_seconds", max(0.0, now - oldest))
         self.metrics.gauge("evalsvc_queue_batches", self._to_score.qsize(), step="score")
         self.metrics.gauge("evalsvc_queue_batches", self._to_write.qsize(), step="write")
-        self.metrics.gauge("evalsvc_ready", float(self._ready and not self._waits))
+        self.metrics.gauge("evalsvc_ready", float(self._ready and not self._patience.waiting_for))
 
     def _tend(self) -> None:
         """Now and then: choose the next hour's rate and test the last day's sampling, when it is this worker's turn."""
@@ -404,7 +408,7 @@ class Worker:
         except Stopped:
             log.debug("step_ended")
         except BaseException as error:
-            self._failure.set(error)
+            self._patience.fail(error)
 
     def _score_loop(self) -> None:
         while (job := self._next(self._to_score)) is not None:
@@ -415,14 +419,14 @@ class Worker:
         self._hand_on(self._to_write, None)
 
     def _known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
-        return self._patiently(lambda: self.store.known(event_ids, consumer), "store") if event_ids else {}
+        return self._patience.until_done(lambda: self.store.known(event_ids, consumer), "store") if event_ids else {}
 
     def _write_loop(self) -> None:
         while (job := self._next(self._to_write)) is not None:
             began = self.clock.monotonic()
             entries = [tally.ledger.add(tally.settle(), tally.upto) for tally in job.draft.tallies]
             batch = msgspec.structs.replace(job.batch, ledger=tuple(entries))
-            self._patiently(partial(self._land, batch), "store")
+            self._patience.until_done(partial(self._land, batch), "store")
             self._done.put(job.draft.positions)
             self._flying.remove(job)
             self._note_written(job, self.clock.monotonic() - began)
@@ -462,7 +466,7 @@ class Worker:
 
     def _next(self, source: queue.Queue[_Job | None]) -> _Job | None:
         while True:
-            self._failure.check()
+            self._patience.check()
             try:
                 return source.get(timeout=0.1)
             except queue.Empty:
@@ -470,84 +474,8 @@ class Worker:
 
     def _hand_on(self, target: queue.Queue[_Job | None], job: _Job | None) -> None:
         while True:
-            self._failure.check()
+            self._patience.check()
             try:
                 return target.put(job, timeout=0.1)
             except queue.Full:
                 continue
-
-    def _patiently(self, action: Callable[[], T], what: str) -> T:
-        """Do it, trying again with growing pauses while store or source do not answer.
-
-        Raises:
-            Stopped: when asked to stop, and nothing was read yet or ``drain_seconds`` have passed since.
-        """
-        pause = self.settings.retry_seconds
-        while True:
-            try:
-                result = action()
-            except (StoreUnavailable, SourceUnavailable) as error:
-                if self._stop.is_set() and (not self._ready_once or self._grace_is_over()):
-                    raise Stopped from error
-                self._wait(what, error, pause)
-                pause = min(pause * 2, self.settings.retry_max_seconds)
-            else:
-                self._waits.pop(self._wait_key(what), None)
-                return result
-
-    @contextmanager
-    def _awaiting(self, what: str, *, warn: bool = True) -> Iterator[None]:
-        """Say what a start waits for, from the first moment on: a connection may hang long before it fails."""
-        key, named = self._wait_key(what), self._awaited.get(what, what)
-        self._waits[key] = named
-        advice = f"waiting_for {what}: {named} has not answered yet; see that it is up and that its address is right"
-        timer = threading.Timer(self.settings.notice_seconds, log.warning, (advice,))
-        timer.daemon = True
-        if warn:
-            timer.start()
-        try:
-            yield
-            self._waits.pop(key, None)
-        finally:
-            timer.cancel()
-
-    def _wait(self, what: str, error: Exception, seconds: float) -> None:
-        self._waits[self._wait_key(what)] = f"{self._awaited.get(what, what)}: {error}"
-        log.warning("waiting_for %s seconds=%.1f error=%s", what, seconds, error)
-        self.metrics.count("evalsvc_waits_total", target=what)
-        self._pause(seconds)
-
-    def _waiting_for(self) -> str:
-        return "; ".join(dict.fromkeys(self._waits.copy().values()))
-
-    @staticmethod
-    def _wait_key(what: str) -> str:
-        """Each thread waits for itself: the scorer's success does not hide the writer's outage."""
-        return f"{threading.current_thread().name}/{what}"
-
-    def _grace_is_over(self) -> bool:
-        self._stopped_at = self._stopped_at or self.clock.monotonic()
-        return self.clock.monotonic() - self._stopped_at > self.settings.drain_seconds
-
-    def _pause(self, seconds: float) -> None:
-        deadline = self.clock.monotonic() + seconds
-        while self.clock.monotonic() < deadline and not (self._stop.is_set() and self._grace_is_over()):
-            self._failure.check()
-            self.clock.sleep(min(0.1, seconds))
-
-
-class _Failure:
-    """The first error of any thread, raised in every other."""
-
-    def __init__(self) -> None:
-        self._error: BaseException | None = None
-
-    def set(self, error: BaseException) -> None:
-        """Remember the first error."""
-        if self._error is None:
-            self._error = error
-
-    def check(self) -> None:
-        """Raise it, if there is one."""
-        if self._error is not None:
-            raise self._error

@@ -172,7 +172,7 @@ class WordNumbers(dict[str, bytes]):
     [0, 1, 1, 0]
     """
 
-    def __init__(self, split: Callable[[str], Iterable[str]], capacity: int = 1 << 17) -> None:
+    def __init__(self, split: Callable[[str], Iterable[str]], capacity: int = 1 << 15) -> None:
         """Take the function that splits a word into tokens, and how many words or tokens to remember."""
         super().__init__()
         self._split = split

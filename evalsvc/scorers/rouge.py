@@ -72,7 +72,7 @@ class RougeL(ReferenceScorer):
 class Stems(dict[str, str]):
     """A cache from a word, lower-case ASCII, to its stem. Words longer than 32 characters are not kept."""
 
-    def __init__(self, stem: Callable[[str], str], capacity: int = 1 << 17) -> None:
+    def __init__(self, stem: Callable[[str], str], capacity: int = 1 << 15) -> None:
         """Take the stemmer, and how many words to remember."""
         super().__init__()
         self._stem = stem

@@ -193,7 +193,7 @@ def _owner_store(place: Place, retention: Retention | None) -> ClickHouseStore:
         parts = urlsplit(address.url)
         return _http_client(place, str(parts.hostname), parts.port or 0, "evalsvc", address.token, place.database)
 
-    return ClickHouseStore(Pool(connect), retention=retention)
+    return ClickHouseStore(Pool(connect), retention=retention, address=f"the process that has {place.path}")
 
 
 def _server_store(place: Place, retention: Retention | None, *, create: bool) -> ClickHouseStore:
@@ -207,7 +207,8 @@ def _server_store(place: Place, retention: Retention | None, *, create: bool) ->
                 first.command(f"CREATE DATABASE IF NOT EXISTS {place.database}")
             first.close()
     margin = _seconds(place, "margin", SERVER_MARGIN_SECONDS)
-    return ClickHouseStore(Pool(connect), margin_seconds=margin, retention=retention)
+    where = f"ClickHouse at {place.host}:{place.port}"
+    return ClickHouseStore(Pool(connect), margin_seconds=margin, retention=retention, address=where)
 
 
 def _http_client(place: Place, host: str, port: int, user: str, password: str, database: str | None) -> Client:

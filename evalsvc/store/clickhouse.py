@@ -61,7 +61,8 @@ class ClickHouseStore:
     """A :class:`~evalsvc.protocols.ScoreStore` in ClickHouse; :func:`evalsvc.store.open_store` makes one.
 
     ``margin_seconds`` is how far the clocks of a server's replicas may differ: a bucket written to within
-    that time before its recomputation is recomputed again. Zero where one clock stamps both.
+    that time before its recomputation is recomputed again. Zero where one clock stamps both. ``address`` is what is
+    awaited while nothing answers, for people; empty for an engine of this process, which needs no waiting for.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class ClickHouseStore:
         margin_seconds: float = 0.0,
         retention: migrate.Retention | None = None,
         on_close: Callable[[], None] | None = None,
+        address: str = "",
     ) -> None:
         """Wrap connections to a database that exists; call :meth:`migrate` or :meth:`check_schema` next."""
         self._pool = pool
         self._rollups = Rollups(pool, int(margin_seconds * SECOND))
         self._retention = retention
         self._on_close = on_close
+        self.address = address
 
     # Schema.
 

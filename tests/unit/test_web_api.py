@@ -217,7 +217,7 @@ def test_an_undefined_estimate_is_null_with_a_reason():
         ({"metric": "refusal", "since": "yesterday"}, "'yesterday'"),
         ({"metric": "refusal", "since": "0h"}, "'0h'"),
         ({"metric": "refusal", "until": "1y"}, "'1y'"),
-        ({"metric": "refusal", "since": "1h", "until": "2h"}, "`start` < `end`"),
+        ({"metric": "refusal", "since": "1h", "until": "2h"}, "`since` before `until`"),
         ({"metric": "refusal", "window": "fast"}, "'fast'"),
         ({"metric": "refusal", "since": "52w", "window": "1s"}, "steps"),
         ({"metric": "refusal", "by": "colour"}, "'colour'"),
