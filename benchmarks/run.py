@@ -9,11 +9,12 @@ import argparse
 import importlib
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from _harness import Row, machine, table
 
-NAMES = ("worker", "store", "decode", "text_metrics", "privacy", "encoder", "start", "intervals")
+NAMES = ("worker", "store", "text_metrics", "encoder", "privacy", "decode", "start", "intervals")
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
@@ -26,7 +27,7 @@ Machine: {machine}. Such a machine is shared: read ratios, not absolute times.
 
 
 def main() -> None:
-    """Run them, print each table, and write the page when all were run."""
+    """Run them, print each table, and write the page, unless only some were named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}; all where none is named")
     parser.add_argument("--quick", action="store_true", help="smaller numbers, rougher figures")
@@ -34,15 +35,22 @@ def main() -> None:
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     rows: list[Row] = []
+    failed: list[str] = []
+    quick = " --quick" if options.quick else ""
     for name in options.names or NAMES:
         began = time.perf_counter()
-        found: list[Row] = importlib.import_module(name).run(options.quick)
+        try:
+            found: list[Row] = importlib.import_module(name).run(options.quick)
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
+            continue
         rows += found
         print(f"{table(found)}\n{name}: {time.perf_counter() - began:.0f} s\n", flush=True)
-    if not options.names:
-        quick = " --quick" if options.quick else ""
-        PAGE.write_text(HEAD.format(quick=quick, machine=machine()) + table(rows) + "\n")
-        print(f"wrote {PAGE}", file=sys.stderr)
+        if not options.names:
+            PAGE.write_text(HEAD.format(quick=quick, machine=machine()) + table(rows) + "\n")
+    if failed:
+        sys.exit(f"failed, and not on the page: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

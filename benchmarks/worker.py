@@ -237,7 +237,7 @@ def throughput(bootstrap: str, topic: str, count: int, scorers: Sequence[str], c
             for process in processes:
                 process.terminate()
             for process in processes:
-                process.wait(60)
+                process.wait(120)
         store.close()
     if begun is None:
         raise RuntimeError("too few events to time")
@@ -358,7 +358,7 @@ def run(quick: bool, events: int | None = None) -> list[Row]:
     from conftest import create_topic
     from servers.kafka_broker import KafkaBroker
 
-    small, large = (40_000, 300_000) if quick else (200_000, 2_000_000)
+    small, large = (40_000, 300_000) if quick else (100_000, 1_000_000)
     large = events or large
     rows = memory_rows(1_000_000 if quick else 10_000_000)
     with KafkaBroker() as broker:

@@ -10,6 +10,7 @@ Longer than other files: the life of the three threads and their ending are one 
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 from collections import deque
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 log = logging.getLogger("evalsvc.worker")
+_JOIN_SECONDS = 5.0
+"""How long the end waits for a thread that is in the middle of a batch that will be read again."""
 
 
 class DeadLetterSink(Protocol):
@@ -159,7 +162,7 @@ class Worker:
             self._patience.fail(Stopped())
             for thread in threads:
                 if thread.ident:
-                    thread.join(self.settings.drain_seconds)
+                    thread.join(_JOIN_SECONDS)
             self._close()
         return self.status()
 
@@ -270,13 +273,15 @@ class Worker:
             self._began = self.clock.monotonic()
 
     def _submit(self, intake: Intake) -> None:
-        """Hand a draft on; while there is no room, pause the source and keep polling it."""
+        """Hand a draft on; while there is no room, pause the source and keep polling it, unless asked to stop."""
         paused = False
         while True:
             self._patience.check()
             try:
                 self._offer(intake.draft, 0.1 if paused else 0.0)
             except queue.Full:
+                if self._patience.stopping:
+                    return
                 if not paused:
                     self.source.pause()
                     self.metrics.count("evalsvc_pauses_total")
@@ -309,15 +314,41 @@ class Worker:
             self.clock.sleep(0.01)
 
     def _drain(self, threads: Sequence[threading.Thread]) -> None:
-        """Finish what was read: the last draft goes the same way, and the threads end behind it."""
+        """Finish what was read: the last draft goes the same way, and the threads end behind it.
+
+        Where the worker was asked to stop, for ``drain_seconds``: what a slow scorer still has is read again.
+        """
         self._ready = False
-        self._submit(self._reading())
-        self._hand_on(self._to_score, None)
-        while any(thread.is_alive() for thread in threads):
+        limit = self.settings.drain_seconds if self._patience.stopping else math.inf
+        deadline = self.clock.monotonic() + limit
+        last: list[Callable[[], bool]] = [self._hands_over, self._ends, lambda: not any(t.is_alive() for t in threads)]
+        while last:
             self._patience.check()
-            self.clock.sleep(0.01)
+            if last[0]():
+                del last[0]
+            elif self.clock.monotonic() > deadline:
+                log.warning("stopped_before_written batches=%d; they will be read again", len(self._flying))
+                break
+            else:
+                self.clock.sleep(0.01)
         self._patience.check()
         self._commit(force=True)
+
+    def _hands_over(self) -> bool:
+        intake = self._reading()
+        try:
+            self._offer(intake.draft, 0.0)
+        except queue.Full:
+            return False
+        intake.cut()
+        return True
+
+    def _ends(self) -> bool:
+        try:
+            self._to_score.put_nowait(None)
+        except queue.Full:
+            return False
+        return True
 
     def _commit(self, *, force: bool = False) -> None:
         while not self._done.empty():

@@ -314,6 +314,31 @@ def test_a_scorer_that_answers_wrongly_fails_its_items() -> None:
     assert all(isinstance(outcome, Failed) for scorer in (Odd(), Short()) for outcome in score_all(scorer, samples))
 
 
+def test_a_stop_is_not_held_up_by_a_slow_scorer_and_loses_nothing() -> None:
+    class Slow(Length):
+        wait = 0.15
+
+        def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+            time.sleep(self.wait)
+            return super().score(batch)
+
+    store, log, slow = MemoryStore(), filled(400), Slow()
+    hasty = WorkerSettings(max_batch=5, flush_seconds=0.01, poll_seconds=0.01, drain_seconds=0.4, queue_batches=2)
+    design = Design(consumer="c")
+    run = worker(log, store, scorers=[ScorerEntry(slow)], settings=hasty, design=design, max_records=10)
+    timer = threading.Timer(0.5, run.stop)
+    timer.start()
+    began = time.monotonic()
+    status = run.run()
+    assert 0.5 < time.monotonic() - began < 3.0
+    assert 0 < status.sampled < 400
+    assert sum(log.committed.values()) == status.read
+    Slow.wait = 0.0
+    again = worker(log, store, scorers=[ScorerEntry(slow)], settings=QUICK, design=design).run()
+    assert status.read + again.read == 400
+    assert scored(store)[0] == 400
+
+
 def test_too_many_dead_letters_stop_the_worker_before_they_are_written() -> None:
     store = MemoryStore()
     log = filled(400, lambda i: message(i) if i < 200 else b"{broken")
