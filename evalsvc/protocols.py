@@ -61,7 +61,10 @@ class Scorer(Protocol):
         ...
 
     def cost(self, sample: Sample) -> int:
-        """Return the work that one sample is, in tokens or characters (> 0): batches are cut by its sum."""
+        """Return the work that one sample is, in tokens or characters (> 0).
+
+        Batches are cut where its sum passes 32,768; a sample that costs more stands alone.
+        """
         ...
 
     def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:

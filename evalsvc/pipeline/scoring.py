@@ -43,6 +43,8 @@ from evalsvc.types import (
 log = logging.getLogger("evalsvc.worker")
 
 RECENT_EVENTS = 50_000
+BATCH_COST = 1 << 15
+"""The most work, in a scorer's own unit of cost, that it is handed at once: seconds of a small encoder on a CPU."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEYED = re.compile(rb"\[([A-Z_0-9]+):[0-9a-f]{8,}\]")
 
@@ -140,13 +142,39 @@ def missing_need(event: Event, needs: Sequence[Need]) -> str | None:
     return None
 
 
-def run_scorer(entry: ScorerEntry, samples: Sequence[Sample]) -> Iterator[tuple[Sample, float, Outcome]]:
-    """Yield (sample, π, outcome) of every sample that the scorer's nested rate takes, in order."""
+def cut_by_cost(scorer: Scorer, samples: Sequence[Sample], most: int = BATCH_COST) -> Iterator[Sequence[Sample]]:
+    """Yield the samples in order, in batches whose costs add up to at most ``most``, or of one sample."""
+    begin = total = 0
+    for place, sample in enumerate(samples):
+        try:
+            cost = scorer.cost(sample)
+        except Exception:
+            # What breaks here breaks in `score` too, and is told from there.
+            cost = most
+        if place > begin and total + cost > most:
+            yield samples[begin:place]
+            begin, total = place, 0
+        total += cost
+    if begin < len(samples):
+        yield samples[begin:]
+
+
+def run_scorer(
+    entry: ScorerEntry, samples: Sequence[Sample], check: Callable[[], None] = lambda: None
+) -> Iterator[tuple[Sample, float, Outcome]]:
+    """Yield (sample, π, outcome) of every sample that the scorer's nested rate takes, in order.
+
+    ``check`` is called between two batches and may raise, which ends the work.
+    """
     spec = entry.scorer.spec
     taken = [(s, pi) for s in samples if (pi := scorer_pi(s.pi, s.draw, entry.rate)) is not None]
     missing = [missing_need(sample.event, spec.needs) for sample, _ in taken]
     ready = [sample for (sample, _), need in zip(taken, missing, strict=True) if need is None]
-    outcomes = iter(score_all(entry.scorer, ready))
+    done: list[Outcome] = []
+    for batch in cut_by_cost(entry.scorer, ready):
+        check()
+        done += score_all(entry.scorer, batch)
+    outcomes = iter(done)
     for (sample, pi), need in zip(taken, missing, strict=True):
         yield sample, pi, next(outcomes) if need is None else Abstained(f"no {need}")
 
@@ -193,10 +221,14 @@ class Processor:
         known: Known,
         observer: Observer,
         monotonic: Callable[[], float],
+        check: Callable[[], None],
     ) -> None:
-        """Score for ``consumer``; ``known`` asks the store what it already has under event ids."""
+        """Score for ``consumer``; ``known`` asks the store what it already has under event ids.
+
+        ``check`` raises when the work is no longer wanted; it is called every few seconds, however slow a scorer is.
+        """
         self.consumer, self.decode, self.masker, self.scorers = consumer, decode, masker, tuple(scorers)
-        self.known, self.observer, self.monotonic = known, observer, monotonic
+        self.known, self.observer, self.monotonic, self.check = known, observer, monotonic, check
         self._recent: OrderedDict[str, KnownEvent] = OrderedDict()
 
     def process(self, draft: Draft) -> WriteBatch:
@@ -280,7 +312,7 @@ class Processor:
         scores: list[Score] = []
         for entry in self.scorers:
             began = self.monotonic()
-            results = list(run_scorer(entry, samples))
+            results = list(run_scorer(entry, samples, self.check))
             spec = entry.scorer.spec
             self.observer.scored(spec, [outcome for _, _, outcome in results], self.monotonic() - began)
             scores.extend(to_score(subjects[id(sample)], spec, pi, outcome) for sample, pi, outcome in results)

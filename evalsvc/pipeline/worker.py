@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 log = logging.getLogger("evalsvc.worker")
-_JOIN_SECONDS = 5.0
-"""How long the end waits for a thread that is in the middle of a batch that will be read again."""
+_JOIN_SECONDS = 10.0
+"""How long the end waits for a thread that is busy with what will be read again: no scorer is handed more work."""
 
 
 class DeadLetterSink(Protocol):
@@ -236,7 +236,14 @@ class Worker:
         limits = self.settings.time_limits
         self._intake = Intake(self.consumer, make_skimmer(history.fields), history.select, limits)
         self._processor = Processor(
-            self.consumer, decode, self._masker, self.scorers, self._known, self.metrics, self.clock.monotonic
+            self.consumer,
+            decode,
+            self._masker,
+            self.scorers,
+            self._known,
+            self.metrics,
+            self.clock.monotonic,
+            self._patience.check,
         )
         self._note_design()
 

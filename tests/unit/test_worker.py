@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from evalsvc.errors import ConfigError, SourceUnavailable, StoreUnavailable, TooManyDeadLetters
 from evalsvc.pipeline import Designs, ScorerEntry, TimeLimits, Worker, WorkerSettings
-from evalsvc.pipeline.scoring import score_all
+from evalsvc.pipeline.scoring import BATCH_COST, cut_by_cost, score_all
 from evalsvc.privacy import Masker, MaskingPolicy
 from evalsvc.protocols import CellQuery, DeadLetterQuery
 from evalsvc.sampling import SPAN, Condition, Design, Rule, draw
@@ -318,25 +318,46 @@ def test_a_stop_is_not_held_up_by_a_slow_scorer_and_loses_nothing() -> None:
     class Slow(Length):
         wait = 0.15
 
+        def cost(self, sample: Sample) -> int:
+            return BATCH_COST // 5
+
         def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
             time.sleep(self.wait)
             return super().score(batch)
 
     store, log, slow = MemoryStore(), filled(400), Slow()
-    hasty = WorkerSettings(max_batch=5, flush_seconds=0.01, poll_seconds=0.01, drain_seconds=0.4, queue_batches=2)
+    hasty = WorkerSettings(max_batch=10, flush_seconds=0.01, poll_seconds=0.01, drain_seconds=0.4, queue_batches=2)
     design = Design(consumer="c")
     run = worker(log, store, scorers=[ScorerEntry(slow)], settings=hasty, design=design, max_records=10)
+    before = {*threading.enumerate()}
     timer = threading.Timer(0.5, run.stop)
     timer.start()
     began = time.monotonic()
     status = run.run()
     assert 0.5 < time.monotonic() - began < 3.0
+    assert set(threading.enumerate()) <= before, "a thread works on"
     assert 0 < status.sampled < 400
     assert sum(log.committed.values()) == status.read
     Slow.wait = 0.0
     again = worker(log, store, scorers=[ScorerEntry(slow)], settings=QUICK, design=design).run()
     assert status.read + again.read == 400
     assert scored(store)[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("costs", "sizes"), [([4, 4, 4], [2, 1]), ([9, 2, 1], [1, 2]), ([1, 20, 1], [1, 1, 1]), ([], []), ([10], [1])]
+)
+def test_batches_are_cut_by_cost(costs: list[int], sizes: list[int]) -> None:
+    class Costly(Length):
+        def cost(self, sample: Sample) -> int:
+            return costs[int(sample.event.event_id)]
+
+    from evalsvc.testing import make_sample
+
+    samples = [make_sample(event_id=str(place)) for place in range(len(costs))]
+    batches = list(cut_by_cost(Costly(), samples, 10))
+    assert [len(batch) for batch in batches] == sizes
+    assert [sample for batch in batches for sample in batch] == samples
 
 
 def test_too_many_dead_letters_stop_the_worker_before_they_are_written() -> None:
