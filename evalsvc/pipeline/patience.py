@@ -66,6 +66,11 @@ class Patience:
         """Whether :meth:`stop` was called."""
         return self._stop.is_set()
 
+    @property
+    def overdue(self) -> bool:
+        """Whether ``drain_seconds`` have passed since a request to stop was first seen here."""
+        return self.stopping and self._grace_is_over()
+
     def fail(self, error: BaseException) -> None:
         """Remember the first error of any thread, which :meth:`check` raises in every other."""
         if self._error is None:
@@ -92,7 +97,7 @@ class Patience:
             try:
                 result = action()
             except (StoreUnavailable, SourceUnavailable) as error:
-                if self.stopping and (not self.reading or self._grace_is_over()):
+                if self.stopping and (not self.reading or self.overdue):
                     raise Stopped from error
                 self.pause(what, error, pause)
                 pause = min(pause * 2, self._longest)
@@ -127,7 +132,7 @@ class Patience:
         log.warning("waiting_for %s seconds=%.1f error=%s", what, seconds, error)
         self._on_wait(what)
         deadline = self._clock.monotonic() + seconds
-        while self._clock.monotonic() < deadline and not (self.stopping and self._grace_is_over()):
+        while self._clock.monotonic() < deadline and not self.overdue:
             self.check()
             self._clock.sleep(min(0.1, seconds))
 

@@ -10,7 +10,6 @@ Longer than other files: the life of the three threads and their ending are one 
 from __future__ import annotations
 
 import logging
-import math
 import queue
 import threading
 from collections import deque
@@ -326,14 +325,12 @@ class Worker:
         Where the worker was asked to stop, for ``drain_seconds``: what a slow scorer still has is read again.
         """
         self._ready = False
-        limit = self.settings.drain_seconds if self._patience.stopping else math.inf
-        deadline = self.clock.monotonic() + limit
-        last: list[Callable[[], bool]] = [self._hands_over, self._ends, lambda: not any(t.is_alive() for t in threads)]
-        while last:
+        steps = [self._hands_over, self._ends, lambda: not any(thread.is_alive() for thread in threads)]
+        while steps:
             self._patience.check()
-            if last[0]():
-                del last[0]
-            elif self.clock.monotonic() > deadline:
+            if steps[0]():
+                del steps[0]
+            elif self._patience.overdue:
                 log.warning("stopped_before_written batches=%d; they will be read again", len(self._flying))
                 break
             else:
