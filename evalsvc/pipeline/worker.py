@@ -325,7 +325,11 @@ class Worker:
         Where the worker was asked to stop, for ``drain_seconds``: what a slow scorer still has is read again.
         """
         self._ready = False
-        steps = [self._hands_over, self._ends, lambda: not any(thread.is_alive() for thread in threads)]
+        steps: list[Callable[[], bool]] = [
+            self._hands_over,
+            self._ends,
+            lambda: not any(thread.is_alive() for thread in threads),
+        ]
         while steps:
             self._patience.check()
             if steps[0]():
