@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import math
 import sys
 import threading
 import time
@@ -47,6 +48,10 @@ def print_csv(rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
+SPARING_SECONDS = 10.0
+"""How often a line of one kind of another package is shown."""
+
+
 class JsonFormatter(logging.Formatter):
     """A log line as one JSON object: time, level, logger, thread, message and, if there is one, error."""
 
@@ -65,16 +70,44 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class Sparing(logging.Filter):
+    """Lets a line of another package through once in ten seconds: a broker that is down is told many times a second.
+
+    Lines are of one kind where logger and text are, whatever is filled in. Ours all pass.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with no line seen."""
+        super().__init__()
+        self._clock = clock
+        self._last: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is shown."""
+        if record.name.partition(".")[0] == "evalsvc":
+            return True
+        kind, now = (record.name, str(record.msg)), self._clock()
+        if now - self._last.get(kind, -math.inf) < SPARING_SECONDS:
+            return False
+        if len(self._last) >= 1000:
+            self._last.clear()
+        self._last[kind] = now
+        return True
+
+
 def set_up_logging(form: str, verbose: bool, *, quiet: bool = False) -> None:
-    """Send log lines to stderr: ours from INFO (verbose: DEBUG, quiet: WARNING), others' from WARNING on."""
+    """Send log lines to stderr: ours from INFO (verbose: DEBUG, quiet: WARNING), others' from WARNING on, sparingly."""
     handler = logging.StreamHandler()
+    if not verbose:
+        handler.addFilter(Sparing())
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
     handler.setFormatter(JsonFormatter() if form == "json" else text)
     logger, root = logging.getLogger("evalsvc"), logging.getLogger()
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     root.setLevel(logging.WARNING)
-    # The driver logs a traceback where we say in one line that the store does not answer.
-    logging.getLogger("clickhouse_connect").setLevel(logging.WARNING if verbose else logging.CRITICAL)
+    # The driver and what it stands on log at length what we say in one line: that the store does not answer.
+    for name in ("clickhouse_connect", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING if verbose else logging.CRITICAL)
     for old in [old for old in root.handlers if getattr(old, "evalsvc", False)]:
         root.removeHandler(old)
     handler.evalsvc = True  # type: ignore[attr-defined]

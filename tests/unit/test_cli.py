@@ -401,3 +401,21 @@ def test_demo_finds_a_busy_port_before_its_work(
     shown = capsys.readouterr().err
     assert str(port) in shown
     assert not list(tmp_path.iterdir())
+
+
+def test_another_packages_line_is_shown_once_in_a_while() -> None:
+    import logging
+
+    from evalsvc._cli_output import SPARING_SECONDS, Sparing
+
+    now = [0.0]
+    sparing = Sparing(lambda: now[0])
+
+    def shown(name: str, text: str, *filled: object) -> bool:
+        return sparing.filter(logging.LogRecord(name, logging.WARNING, "", 0, text, filled, None))
+
+    assert [shown("kafka.net", "Connection failed: %s", place) for place in "abc"] == [True, False, False]
+    assert shown("kafka.net", "Bootstrap failed: %s", "a")
+    assert [shown("evalsvc.worker", "waiting_for source") for _ in "ab"] == [True, True]
+    now[0] += SPARING_SECONDS
+    assert shown("kafka.net", "Connection failed: %s", "a")
