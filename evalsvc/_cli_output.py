@@ -80,18 +80,22 @@ class Sparing(logging.Filter):
         """Begin with no line seen."""
         super().__init__()
         self._clock = clock
-        self._last: dict[tuple[str, str], float] = {}
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is shown."""
         if record.name.partition(".")[0] == "evalsvc":
             return True
         kind, now = (record.name, str(record.msg)), self._clock()
-        if now - self._last.get(kind, -math.inf) < SPARING_SECONDS:
+        shown, left_out = self._seen.get(kind, (-math.inf, 0))
+        if now - shown < SPARING_SECONDS:
+            self._seen[kind] = shown, left_out + 1
             return False
-        if len(self._last) >= 1000:
-            self._last.clear()
-        self._last[kind] = now
+        if len(self._seen) >= 1000:
+            self._seen.clear()
+        self._seen[kind] = now, 0
+        if left_out:
+            record.msg = f"{record.msg} [and {left_out} more like it]"
         return True
 
 

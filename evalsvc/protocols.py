@@ -252,7 +252,10 @@ class ScoreStore(Sink, Protocol):
         ...
 
     def dead_letters(self, query: DeadLetterQuery, limit: int) -> Sequence[DeadLetter]:
-        """Return at most ``limit`` dead letters, each record's once, the last received first, then by place."""
+        """Return at most ``limit`` dead letters, each record's once, the last received first.
+
+        Times of receipt are whole minutes; within one they come by consumer and partition, the last offset first.
+        """
         ...
 
     def dead_reasons(self, query: DeadLetterQuery) -> Sequence[DeadReason]:

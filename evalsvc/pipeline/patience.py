@@ -55,10 +55,12 @@ class Patience:
         self._error: BaseException | None = None
         self._waits: dict[str, str] = {}
         self.reading = False
-        """Whether anything was read: before, a request to stop ends a wait at once."""
+        """Whether the source is open: before, nothing can be lost, and a request to stop ends a wait at once."""
 
     def stop(self) -> None:
-        """Ask every wait to end."""
+        """Ask every wait to end; the time that is left to it runs from the first call."""
+        if self._stopped_at is None:
+            self._stopped_at = self._clock.monotonic()
         self._stop.set()
 
     @property
@@ -68,13 +70,21 @@ class Patience:
 
     @property
     def overdue(self) -> bool:
-        """Whether ``drain_seconds`` have passed since a request to stop was first seen here."""
-        return self.stopping and self._grace_is_over()
+        """Whether ``drain_seconds`` have passed since :meth:`stop`."""
+        return self.left <= 0.0
 
-    def fail(self, error: BaseException) -> None:
-        """Remember the first error of any thread, which :meth:`check` raises in every other."""
-        if self._error is None:
+    @property
+    def left(self) -> float:
+        """How many seconds what was read may still take: ``drain_seconds``, less what has passed since :meth:`stop`."""
+        passed = 0.0 if self._stopped_at is None else self._clock.monotonic() - self._stopped_at
+        return max(0.0, self._drain - passed)
+
+    def fail(self, error: BaseException) -> bool:
+        """Remember the first error of any thread, which :meth:`check` raises in every other; return whether it is."""
+        first = self._error is None
+        if first:
             self._error = error
+        return first
 
     def check(self) -> None:
         """Raise the first error of any thread, if there is one."""
@@ -132,7 +142,7 @@ class Patience:
         log.warning("waiting_for %s seconds=%.1f error=%s", what, seconds, error)
         self._on_wait(what)
         deadline = self._clock.monotonic() + seconds
-        while self._clock.monotonic() < deadline and not self.overdue:
+        while self._clock.monotonic() < deadline and not (self.stopping and (not self.reading or self.overdue)):
             self.check()
             self._clock.sleep(min(0.1, seconds))
 
@@ -140,7 +150,3 @@ class Patience:
     def _key(what: str) -> str:
         """Each thread waits for itself: the scorer's success does not hide the writer's outage."""
         return f"{threading.current_thread().name}/{what}"
-
-    def _grace_is_over(self) -> bool:
-        self._stopped_at = self._stopped_at or self._clock.monotonic()
-        return self._clock.monotonic() - self._stopped_at > self._drain

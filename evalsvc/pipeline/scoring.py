@@ -148,8 +148,8 @@ def cut_by_cost(scorer: Scorer, samples: Sequence[Sample], most: int = BATCH_COS
     for place, sample in enumerate(samples):
         try:
             cost = scorer.cost(sample)
-        except Exception:
-            # What breaks here breaks in `score` too, and is told from there.
+        except Exception as error:
+            log.warning("cost_failed metric=%s error=%s; scored alone", scorer.spec.metric, failure(error, scorer))
             cost = most
         if place > begin and total + cost > most:
             yield samples[begin:place]
@@ -225,7 +225,7 @@ class Processor:
     ) -> None:
         """Score for ``consumer``; ``known`` asks the store what it already has under event ids.
 
-        ``check`` raises when the work is no longer wanted; it is called every few seconds, however slow a scorer is.
+        ``check`` raises when the work is no longer wanted; it is called between two batches that a scorer is handed.
         """
         self.consumer, self.decode, self.masker, self.scorers = consumer, decode, masker, tuple(scorers)
         self.known, self.observer, self.monotonic, self.check = known, observer, monotonic, check

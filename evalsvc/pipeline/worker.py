@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("evalsvc.worker")
 _JOIN_SECONDS = 10.0
-"""How long the end waits for a thread that is busy with what will be read again: no scorer is handed more work."""
+"""How long the end waits for a thread that is busy: nothing interrupts one call of a scorer, or one write."""
 
 
 class DeadLetterSink(Protocol):
@@ -145,23 +145,30 @@ class Worker:
             threading.Thread(target=self._guard, args=(step,), name=f"{self.consumer}-{name}", daemon=True)
             for name, step in (("score", self._score_loop), ("write", self._write_loop))
         ]
+        drained, patience = False, _JOIN_SECONDS
         try:
             self._prepare()
             for thread in threads:
                 thread.start()
             self._read_loop()
             self._drain(threads)
+            drained = True
         except Stopped:
             log.info("stopped_while_waiting for=%s", self._patience.waiting_for)
         except BaseException as error:
             # Only our own messages are known to hold no event's text.
             self._failed = str(error) if isinstance(error, EvalsvcError) else type(error).__name__
+            patience = 0.0 if isinstance(error, KeyboardInterrupt) else patience
             raise
         finally:
             self._patience.fail(Stopped())
             for thread in threads:
                 if thread.ident:
-                    thread.join(_JOIN_SECONDS)
+                    thread.join(patience)
+                if thread.is_alive():
+                    log.warning("thread_still_busy name=%s; nothing of its batch is committed", thread.name)
+            if drained:
+                self._commit(force=True)
             self._close()
         return self.status()
 
@@ -209,9 +216,9 @@ class Worker:
         self.metrics.count("evalsvc_rebalances_total")
         intake = self._reading()
         try:
-            self._offer(intake.draft, self.settings.drain_seconds)
+            self._offer(intake.draft, self._patience.left)
             intake.cut()
-            self._wait_landed(self.settings.drain_seconds)
+            self._wait_landed(self._patience.left)
         except (queue.Full, TimeoutError):
             log.warning("rebalance_before_written partitions=%d; they will be read again", len(partitions))
         self._commit(force=True)
@@ -340,7 +347,6 @@ class Worker:
             else:
                 self.clock.sleep(0.01)
         self._patience.check()
-        self._commit(force=True)
 
     def _hands_over(self) -> bool:
         intake = self._reading()
@@ -447,7 +453,8 @@ class Worker:
         except Stopped:
             log.debug("step_ended")
         except BaseException as error:
-            self._patience.fail(error)
+            if not self._patience.fail(error):
+                log.error("late_error thread=%s error=%s", threading.current_thread().name, type(error).__name__)
 
     def _score_loop(self) -> None:
         while (job := self._next(self._to_score)) is not None:

@@ -176,7 +176,7 @@ class ClickHouseStore:
         return int(self._rows(sql, place)[0][0])
 
     def dead_letters(self, query: DeadLetterQuery, limit: int) -> Sequence[DeadLetter]:
-        """Return at most ``limit`` dead letters, the last received first, then by place."""
+        """Return at most ``limit`` dead letters, the last received first, and of a partition the last offset."""
         return [letters.letter_of(row) for row in self._rows(*letters.letters_statement(query, limit))]
 
     def dead_reasons(self, query: DeadLetterQuery) -> Sequence[DeadReason]:
@@ -249,8 +249,11 @@ class ClickHouseStore:
         groups = list(self._groups(query, steps, statement))
         # Read after the sums: a score that is written in between weighs in a variance before it counts.
         moments = self._moments(metrics, query, steps) if query.clusters else None
+        if moments is not None and not raw and _lacking(groups, moments):
+            # Raw rows have expired that the rollup still counts: scores without their sessions would seem independent.
+            return self.cells_by_metric(metrics, query, raw=True)
         for metric, window, consumer, key, version, signature, rows in groups:
-            cells = [_cell(row) if moments is None else _cell(row[:-1], moments.get(row[-1])) for row in rows]
+            cells = [_cell(row) if moments is None else _cell(row[:-1], moments.get(row[-1], ())[1:]) for row in rows]
             found[metric].append(CellGroup(window, consumer, key, version, signature, cells))
         return found
 
@@ -375,6 +378,12 @@ class ClickHouseStore:
         with self._pool.client() as client:
             found = client.query(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
             return list(found.result_rows)
+
+
+def _lacking(groups: Iterable[tuple[Any, ...]], moments: Mapping[int, Row]) -> bool:
+    """Whether a cell counts more scores than its moments were made of."""
+    rows = [row for group in groups for row in group[-1]]
+    return any(row[3] > moments.get(row[-1], (0,))[0] for row in rows)
 
 
 def _cell(row: Row, moments: Row | None = None) -> Cell:

@@ -10,15 +10,13 @@ from evalsvc.store.queries import Statement
 from evalsvc.store.ranks import clean, microseconds, moment
 from evalsvc.types import DeadLetter
 
-_PLACE = "consumer, partition, offset"
-
 
 def letters_statement(query: DeadLetterQuery, limit: int) -> Statement:
     """Return letters as columns in the order of ``DeadLetter``'s fields, times as microseconds; the newest first."""
     where, parameters = _conditions(query)
     micros = {"received_at": "toUnixTimestamp64Micro(received_at)"}
     columns = ", ".join(micros.get(name, name) for name in DeadLetter.__struct_fields__)
-    order = f"received_at DESC, {_PLACE} LIMIT {{limit:UInt64}}"
+    order = "received_at DESC, consumer, partition, offset DESC LIMIT {limit:UInt64}"
     sql = f"SELECT {columns} FROM dead_letters FINAL WHERE {where} ORDER BY {order}"  # noqa: S608
     return Statement(sql, {**parameters, "limit": limit})
 

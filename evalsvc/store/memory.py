@@ -93,9 +93,10 @@ class MemoryStore:
             return sum(key[:2] == (consumer, partition) and start <= key[2] < end for key in self._dead_letters)
 
     def dead_letters(self, query: DeadLetterQuery, limit: int) -> Sequence[DeadLetter]:
-        """Return at most ``limit`` dead letters, the last received first, then by place."""
-        found = sorted(self._letters(query), key=lambda letter: letter.received_at, reverse=True)
-        return found[:limit]
+        """Return at most ``limit`` dead letters, the last received first, and of a partition the last offset."""
+        found = sorted(self._letters(query), key=lambda letter: letter.offset, reverse=True)
+        found.sort(key=lambda letter: (letter.consumer, letter.partition))
+        return sorted(found, key=lambda letter: letter.received_at, reverse=True)[:limit]
 
     def dead_reasons(self, query: DeadLetterQuery) -> Sequence[DeadReason]:
         """Count dead letters by reason, the most frequent first, with the first received of each."""

@@ -201,7 +201,7 @@ def histograms_statement(query: CellQuery, plan: Plan) -> Statement:
 
 
 def moments_statement(metrics: Sequence[str], query: CellQuery, steps: Grid) -> Statement:
-    """Return (place, clusters, Σn², Σn·y, Σy²) of every cell, with the ``place`` of :func:`cells_statement`.
+    """Return (place, Σn, clusters, Σn², Σn·y, Σy²) of every cell, with the ``place`` of :func:`cells_statement`.
 
     From raw rows, since a session may span hours and cells. Its part of a cell is grouped by one 64-bit number, since
     grouping by all of their names takes three times as long. Two of N parts share a number with probability N²/2^65.
@@ -215,7 +215,7 @@ def moments_statement(metrics: Sequence[str], query: CellQuery, steps: Grid) -> 
         f"WITH {', '.join([*named, place])} SELECT {cluster} AS cluster, any(place) AS cell, count() AS n, "  # noqa: S608
         f"sum({_VALUE}) AS total FROM scores FINAL WHERE {' AND '.join(conditions)} GROUP BY cluster"
     )
-    moments = "count(), sum(toFloat64(n) * n), sum(n * total), sum(total * total)"
+    moments = "sum(n), count(), sum(toFloat64(n) * n), sum(n * total), sum(total * total)"
     return Statement(f"SELECT cell, {moments} FROM ({inner}) GROUP BY cell", scope.parameters)  # noqa: S608
 
 

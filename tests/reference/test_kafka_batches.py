@@ -7,6 +7,7 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kafka import TopicPartition
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecords
 
@@ -99,3 +100,64 @@ def test_old_formats_are_read_by_the_client():
     assert reader.next_fetch_offset == 3
     assert drained == [reader]
     assert Fetcher.PartitionRecords is not consumer._fetcher.PartitionRecords, "the class itself is not touched"
+
+
+def test_an_untested_release_is_left_alone(monkeypatch):
+    import kafka
+    from kafka.consumer.fetcher import Fetcher
+
+    monkeypatch.setattr(kafka, "__version__", "3.1.0")
+    consumer = Consumer()
+    consumer._fetcher.PartitionRecords = Fetcher.PartitionRecords
+    assert read_with(consumer) is False
+    assert consumer._fetcher.PartitionRecords is Fetcher.PartitionRecords
+
+
+def walk(reader_class, data, start, size):
+    """Take ``size`` records at a time; what came, with where the next fetch would begin after each."""
+    drained = []
+    place, batches = TopicPartition("topic", 0), MemoryRecords(data)
+    reader = reader_class(start, place, batches, check_crcs=False, on_drain=drained.append)
+    seen = []
+    while reader:
+        taken = [(record.offset, record.value, record.timestamp) for record in reader.take(size)]
+        seen.append((taken, reader.next_fetch_offset))
+    assert drained == [reader]
+    return seen, reader.bytes_read > 0, reader.records_read
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+@pytest.mark.parametrize("start", [100, 102, 107])
+def test_takes_and_offsets_are_the_clients(size, start):
+    """Over batch boundaries, from within a batch, past a control batch, and past records that compaction took."""
+    from kafka.consumer.fetcher import Fetcher
+
+    rows = [(None, b"value", [], place) for place in range(4)]
+    first, control = build(rows, 3, base=100), bytearray(build(rows[:1], base=104))
+    struct.pack_into(">h", control, 21, struct.unpack_from(">h", control, 21)[0] | 0x20)
+    compacted = bytearray(build(rows, base=105))
+    # The batch spans ten offsets, of which only the first four still hold a record.
+    struct.pack_into(">i", compacted, 23, 9)
+    data = first + bytes(control) + bytes(compacted)
+    consumer = Consumer()
+    consumer._fetcher.PartitionRecords = Fetcher.PartitionRecords
+    assert read_with(consumer)
+    ours = walk(consumer._fetcher.PartitionRecords, data, start, size)
+    theirs = walk(Fetcher.PartitionRecords, data, start, size)
+    assert ours[0] == theirs[0]
+    assert ours[0][-1][1] == 115
+    assert ours[1]
+
+
+def test_a_damaged_batch_is_refused():
+    from kafka.consumer.fetcher import Fetcher
+    from kafka.errors import CorruptRecordError
+
+    data = bytearray(build([(None, b"value", [], 0)]))
+    data[-3] ^= 1
+    consumer = Consumer()
+    consumer._fetcher.PartitionRecords = Fetcher.PartitionRecords
+    assert read_with(consumer)
+    reader = consumer._fetcher.PartitionRecords(0, ("topic", 0), MemoryRecords(bytes(data)))
+    with pytest.raises(CorruptRecordError):
+        reader.take(5)
