@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -16,21 +17,23 @@ from evalsvc.cli import OK
 from evalsvc.project import Environment
 from evalsvc.protocols import DeadLetterQuery
 from evalsvc.types import DeadLetter, DeadReason
-from evalsvc.windows import parse_span
+from evalsvc.windows import parse_span, whole_minutes
 
 
 def dead_letters(options: argparse.Namespace) -> int:
     """Print how many records had which reason, and the places of the last ones."""
     from evalsvc import assemble
 
-    span = parse_span(options.since, options.until, datetime.now(UTC))
+    # Times of receipt are kept by the minute.
+    span = whole_minutes(parse_span(options.since, options.until, datetime.now(UTC)))
     asked = DeadLetterQuery(span, options.consumer, options.reason)
     found = project.load_settings()
     with closing(
         assemble.open_project_store(found, Environment.read(os.environ), getattr(options, "store", None))
     ) as store:
         letters = store.dead_letters(asked, options.limit)
-        reasons = store.dead_reasons(asked) if options.format == "table" else ()
+        reasons = store.dead_reasons(asked)
+    more = _left_out(reasons, letters)
     if options.format == "json":
         for letter in letters:
             print(msgspec.json.encode(letter).decode())
@@ -38,6 +41,8 @@ def dead_letters(options: argparse.Namespace) -> int:
         print_csv([msgspec.to_builtins(letter) for letter in letters])
     else:
         print(tables(reasons, letters) if letters else _nothing(asked))
+    if more:
+        print(more, file=sys.stdout if options.format == "table" else sys.stderr)
     return OK
 
 
@@ -57,10 +62,12 @@ def tables(reasons: Sequence[DeadReason], letters: Sequence[DeadLetter]) -> str:
         }
         for letter in letters
     ]
+    return "\n".join([aligned(counts, right={"records"}), "", aligned(places, right={"bytes"})])
+
+
+def _left_out(reasons: Sequence[DeadReason], letters: Sequence[DeadLetter]) -> str:
     total = sum(row.records for row in reasons)
-    more = f"the last {len(letters)} of {total:,}; --limit shows more" if len(letters) < total else ""
-    parts = [aligned(counts, right={"records"}), "", aligned(places, right={"bytes"}), *([more] if more else [])]
-    return "\n".join(parts)
+    return f"the last {len(letters)} of {total:,}; --limit shows more" if len(letters) < total else ""
 
 
 def _place(at: DeadLetter | DeadReason) -> str:

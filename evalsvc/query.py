@@ -7,6 +7,7 @@ versions and signatures are never pooled: each has rows of its own.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -64,10 +65,14 @@ class LabelledEstimate(NamedTuple):
 
 
 class Domain(NamedTuple):
-    """What is known of a group's strata: counts where they make it up exactly, and the π of all of them."""
+    """What is known of a group's strata: counts where they make it up exactly, and the π of all of them.
+
+    ``unasked`` counts sampled events of which the scorer has no score at all, as it was added after them.
+    """
 
     offered: Mapping[StratumKey, int] | None
     rates: Mapping[StratumKey, float]
+    unasked: Mapping[StratumKey, int]
 
 
 def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]:
@@ -101,6 +106,8 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
         if probability is not None and scale.binary:
             raise InputError(f"{query.metric} is a share of yes and no, without percentiles; ask for its proportion")
         estimate = _estimate(query, group, scale, domain, histogram, probability)
+        if domain.unasked:
+            estimate = _with_unasked(estimate, group, domain)
         if estimate.n == 0:
             estimate = msgspec.structs.replace(estimate, reason=_unscored(group, estimate.reason))
         about = (query.metric, group.consumer, group.key, group.scorer_version, group.signature)
@@ -222,6 +229,12 @@ class _Strata:
         self._rows: dict[tuple[datetime, str], list[Offered]] = defaultdict(list)
         self._rates: dict[tuple[str, StratumKey], float] = {}
         self._fields = {row.stratum: parse_stratum(row.stratum) for row in offered}
+        self._asks_all = {
+            (consumer, version)
+            for consumer, known in designs.items()
+            for version, design in known.items()
+            if query.metric not in design.scorer_rates
+        }
         for row in offered:
             self._rows[row.window.start, row.consumer].append(row)
             key = (row.stratum, row.design_version)
@@ -242,7 +255,10 @@ class _Strata:
         offered: dict[StratumKey, int] = {}
         rates: dict[StratumKey, float] = {}
         union = self._exact
-        scored = {(cell.stratum, cell.design_version) for cell in group.cells}
+        asked: dict[StratumKey, int] = defaultdict(int)
+        for cell in group.cells:
+            asked[cell.stratum, cell.design_version] += cell.n + missing(cell)
+        unasked: dict[StratumKey, int] = {}
         for row in self._rows.get((group.window.start, group.consumer), ()):
             holds = _holds(self._fields[row.stratum], wanted)
             if holds is False:
@@ -252,13 +268,33 @@ class _Strata:
             rate = self._rates.get((group.consumer, key))
             # Enough events were taken to have met this scorer, and none did: it is not applied there.
             taken = row.sampled if rate is None else min(row.sampled, rate * row.offered)
-            if taken >= SPARSE and key not in scored:
+            if taken >= SPARSE and key not in asked:
                 continue
             offered[key] = _distinct(row)
             if rate is not None:
                 rates[key] = rate
-        complete = union and scored <= set(offered)
-        return Domain(offered if complete else None, rates)
+            if rate is not None and (group.consumer, row.design_version) in self._asks_all:
+                unasked[key] = max(0, row.sampled - asked.get(key, 0))
+        complete = union and asked.keys() <= offered.keys()
+        # Of a group that cuts across strata nobody knows how many of their sampled events are its own.
+        return Domain(offered if complete else None, rates, unasked if complete and any(unasked.values()) else {})
+
+
+def _with_unasked(estimate: Estimate, group: CellGroup, domain: Domain) -> Estimate:
+    """Count as missing, and say, what was sampled and has no score; the estimate takes it to be like the rest."""
+    count = sum(domain.unasked.values())
+    unasked = math.fsum(number / domain.rates[key] for key, number in domain.unasked.items())
+    sampled = math.fsum((cell.n + missing(cell)) / cell.pi for cell in group.cells)
+    gone = math.fsum(missing(cell) / cell.pi for cell in group.cells)
+    note = (
+        f"{count:,} sampled events have no score of this scorer, as if it was added later; they are taken to be alike"
+    )
+    return msgspec.structs.replace(
+        estimate,
+        n_missing=estimate.n_missing + count,
+        missing_share=(gone + unasked) / (sampled + unasked),
+        reason="; ".join(part for part in (estimate.reason, note) if part),
+    )
 
 
 def _holds(fields: Mapping[str, str], wanted: Mapping[str, tuple[str, ...]]) -> bool | None:

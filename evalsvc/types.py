@@ -269,7 +269,7 @@ class Estimate(msgspec.Struct, frozen=True):
     """A number about all traffic of a window, with what is needed to judge it. A bare float never leaves ``stats``.
 
     ``value``, ``low`` and ``high`` are ``None`` where undefined, and ``reason`` then says why. ``n`` counts scored
-    events, ``n_effective`` is Kish's (Σw)²/Σw², ``n_missing`` counts abstained and failed ones, and
+    events, ``n_effective`` is Kish's (Σw)²/Σw², ``n_missing`` counts sampled ones without a value, and
     ``missing_share`` is their weighted share of the sampled events. ``offered`` is how many events the design was
     offered in this window and domain, exact where the domain is a union of strata and ``None`` where it cuts
     across them.

@@ -71,7 +71,7 @@ class Patience:
     @property
     def overdue(self) -> bool:
         """Whether ``drain_seconds`` have passed since :meth:`stop`."""
-        return self.left <= 0.0
+        return self.stopping and self.left <= 0.0
 
     @property
     def left(self) -> float:
@@ -107,7 +107,7 @@ class Patience:
             try:
                 result = action()
             except (StoreUnavailable, SourceUnavailable) as error:
-                if self.stopping and (not self.reading or self.overdue):
+                if self._gives_up():
                     raise Stopped from error
                 self.pause(what, error, pause)
                 pause = min(pause * 2, self._longest)
@@ -142,9 +142,12 @@ class Patience:
         log.warning("waiting_for %s seconds=%.1f error=%s", what, seconds, error)
         self._on_wait(what)
         deadline = self._clock.monotonic() + seconds
-        while self._clock.monotonic() < deadline and not (self.stopping and (not self.reading or self.overdue)):
+        while self._clock.monotonic() < deadline and not self._gives_up():
             self.check()
             self._clock.sleep(min(0.1, seconds))
+
+    def _gives_up(self) -> bool:
+        return self.overdue or (self.stopping and not self.reading)
 
     @staticmethod
     def _key(what: str) -> str:

@@ -60,50 +60,61 @@ def read_records(
     >>> read_records(bytes([22, 0, 4, 2, 1, 10]) + b"hello" + bytes([0]), 0, 1, 100, 7000, None)
     [KafkaRecord(offset=101, value=b'hello', timestamp=7002)]
     """
-    found: list[KafkaRecord] = []
-    add, make = found.append, tuple.__new__
     try:
-        for _ in range(count):
-            # Numbers of one and two bytes are read here, where a call would cost more than the reading.
-            size = data[at]
-            if size < 0x80:
-                at += 1
-            elif data[at + 1] < 0x80:
-                size, at = size & 0x7F | data[at + 1] << 7, at + 2
-            else:
-                size, at = _varint(data, at)
-            end = at + (size >> 1)
-            elapsed, at = _varint(data, at + 1)
-            place = data[at]
-            if place < 0x80:
-                at += 1
-            elif data[at + 1] < 0x80:
-                place, at = place & 0x7F | data[at + 1] << 7, at + 2
-            else:
-                place, at = _varint(data, at)
-            if data[at] == _ABSENT:
-                at += 1
-            else:
-                size, at = _varint(data, at)
-                at += size >> 1
-            size = data[at]
-            if size < 0x80:
-                at += 1
-            elif data[at + 1] < 0x80:
-                size, at = size & 0x7F | data[at + 1] << 7, at + 2
-            else:
-                size, at = _varint(data, at)
-            value = None if size == _ABSENT else data[at : at + (size >> 1)]
-            if end <= at + (size >> 1):
-                raise BadBatch("Expected a record to end behind its value")
-            moment = timestamp + (elapsed >> 1 ^ -(elapsed & 1)) if appended is None else appended
-            add(make(KafkaRecord, (offset + (place >> 1), value, moment)))
-            at = end
+        found, at = _walk(data, at, count, offset, timestamp, appended)
     except IndexError:
         raise BadBatch("Expected a batch to hold all of its records, but it ends early") from None
     if at != len(data):
         raise BadBatch(f"Expected a batch to end with its last record, but {len(data) - at} bytes are left")
     return found
+
+
+def _walk(
+    data: bytes, at: int, count: int, offset: int, timestamp: int, appended: int | None
+) -> tuple[list[KafkaRecord], int]:
+    """Return the records and where the last one ends.
+
+    Every message passes here. Numbers of one and two bytes are read in place, thrice, since a call for each would cost
+    more than the reading.
+    """
+    found: list[KafkaRecord] = []
+    add, make = found.append, tuple.__new__
+    for _ in range(count):
+        size = data[at]
+        if size < 0x80:
+            at += 1
+        elif data[at + 1] < 0x80:
+            size, at = size & 0x7F | data[at + 1] << 7, at + 2
+        else:
+            size, at = _varint(data, at)
+        end = at + (size >> 1)
+        elapsed, at = _varint(data, at + 1)
+        place = data[at]
+        if place < 0x80:
+            at += 1
+        elif data[at + 1] < 0x80:
+            place, at = place & 0x7F | data[at + 1] << 7, at + 2
+        else:
+            place, at = _varint(data, at)
+        if data[at] == _ABSENT:
+            at += 1
+        else:
+            size, at = _varint(data, at)
+            at += size >> 1
+        size = data[at]
+        if size < 0x80:
+            at += 1
+        elif data[at + 1] < 0x80:
+            size, at = size & 0x7F | data[at + 1] << 7, at + 2
+        else:
+            size, at = _varint(data, at)
+        value = None if size == _ABSENT else data[at : at + (size >> 1)]
+        if end <= at + (size >> 1):
+            raise BadBatch("Expected a record to end behind its value")
+        moment = timestamp + (elapsed >> 1 ^ -(elapsed & 1)) if appended is None else appended
+        add(make(KafkaRecord, (offset + (place >> 1), value, moment)))
+        at = end
+    return found, at
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

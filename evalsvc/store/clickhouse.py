@@ -2,7 +2,7 @@
 
 Reads go to hourly rollups wherever whole hours lie in one step, after bringing those up to date that were
 written to since; raw rows answer the rest. ``docs/decisions/002-ledger-and-rollups.md`` says why the sum is
-exact.
+exact. A little longer than other files: every method of the contract is here, and hardly more than its SQL.
 """
 
 from __future__ import annotations

@@ -231,6 +231,15 @@ def check_cluster_moments(store: ScoreStore) -> None:
     )
     found = (cell.clusters, cell.cluster_n2, cell.cluster_ny, cell.cluster_y2)
     _expect("clusters, Σn², Σn·y, Σy²", expected, found)
+    awkward = 'plan="a"/\\\'ü\u2028\t%2C|always=q'
+    subjects = [
+        make_subject(0, event_id=f"awkward-{place}", session_id="s'\"\\", stratum=awkward, segments={"tier": awkward})
+        for place in range(2)
+    ]
+    _write(store, [Score(subject, "awkward", 1, awkward, 0.3, "ok", 0.5) for subject in subjects])
+    (group,) = store.cells(CellQuery("awkward", DAY, 24 * HOUR, ("segments.tier",), clusters=True))
+    named = (group.signature, group.key["segments.tier"], group.cells[0].stratum, group.cells[0].clusters)
+    _expect("texts and clusters of awkward names", (awkward, awkward, awkward, 1), named)
 
 
 def check_histograms(store: ScoreStore) -> None:

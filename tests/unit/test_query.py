@@ -135,6 +135,29 @@ def test_missing_scores_are_counted_and_move_nothing(world) -> None:
     assert after.estimate.missing_share == pytest.approx(25 / 625)
 
 
+def test_events_sampled_before_a_scorer_was_added_are_missing_and_said(world) -> None:
+    (before,) = world.ask()
+    assert "added later" not in before.estimate.reason
+    world.scores(PRO, [40.0, 60.0], 1.0, metric="latency_ms")
+    (late,) = world.ask("latency_ms", by=("segments.plan",))
+    assert (late.estimate.n, late.estimate.n_missing, late.estimate.missing_share) == (2, 98, pytest.approx(0.98))
+    assert late.estimate.reason.startswith("98 sampled events have no score of this scorer")
+    world.scores(FREE, [50.0] * 20, 0.1, metric="latency_ms")
+    (both,) = world.ask("latency_ms")
+    assert both.estimate.n_missing == 98 + 30
+    assert both.estimate.missing_share == pytest.approx((98 + 300) / 600)
+    (cut,) = world.ask("latency_ms", where={"segments.lang": ("en",)})
+    assert cut.estimate.n_missing == 0, "nobody knows how many of a stratum's sampled events were in English"
+
+
+def test_what_a_nested_rate_left_out_is_not_missing() -> None:
+    world = World(scorer_rates={"latency_ms": 0.1})
+    world.scores(PRO, [40.0, 60.0], 0.1, metric="latency_ms")
+    world.offer(PRO, 0, 20)
+    (row,) = world.ask("latency_ms")
+    assert (row.estimate.n, row.estimate.n_missing) == (2, 0)
+
+
 def test_a_stratum_nobody_sampled_widens_the_interval(world) -> None:
     before = world.ask()[0].estimate
     world.offer("application=support,segments.plan=trial", 30, 0)
