@@ -13,11 +13,17 @@ import msgspec
 
 from evalsvc import project
 from evalsvc._cli_output import aligned, print_csv
+from evalsvc._hints import did_you_mean
 from evalsvc.cli import OK
+from evalsvc.errors import InputError
 from evalsvc.project import Environment
 from evalsvc.protocols import DeadLetterQuery
+from evalsvc.sources.decode import REASONS
 from evalsvc.types import DeadLetter, DeadReason
 from evalsvc.windows import parse_span, whole_minutes
+
+OTHERS = 1000
+"""Of how many letters the consumers are named, where the one asked for has none."""
 
 
 def dead_letters(options: argparse.Namespace) -> int:
@@ -26,6 +32,9 @@ def dead_letters(options: argparse.Namespace) -> int:
 
     # Times of receipt are kept by the minute.
     span = whole_minutes(parse_span(options.since, options.until, datetime.now(UTC)))
+    if options.reason and options.reason not in REASONS:
+        hint = did_you_mean(options.reason, REASONS)
+        raise InputError(f"Expected --reason to be the code of a reason, but got {options.reason!r} ({hint})")
     asked = DeadLetterQuery(span, options.consumer, options.reason)
     found = project.load_settings()
     with closing(
@@ -33,14 +42,15 @@ def dead_letters(options: argparse.Namespace) -> int:
     ) as store:
         letters = store.dead_letters(asked, options.limit)
         reasons = store.dead_reasons(asked)
+        others = () if letters else store.dead_letters(DeadLetterQuery(span), OTHERS)
     more = _left_out(reasons, letters)
     if options.format == "json":
         for letter in letters:
             print(msgspec.json.encode(letter).decode())
     elif options.format == "csv":
-        print_csv([msgspec.to_builtins(letter) for letter in letters])
+        print_csv(DeadLetter.__struct_fields__, [msgspec.to_builtins(letter) for letter in letters])
     else:
-        print(tables(reasons, letters) if letters else _nothing(asked))
+        print(tables(reasons, letters) if letters else _nothing(asked, others))
     if more:
         print(more, file=sys.stdout if options.format == "table" else sys.stderr)
     return OK
@@ -74,8 +84,10 @@ def _place(at: DeadLetter | DeadReason) -> str:
     return f"{at.partition}:{at.offset}"
 
 
-def _nothing(asked: DeadLetterQuery) -> str:
+def _nothing(asked: DeadLetterQuery, others: Sequence[DeadLetter]) -> str:
     named = [text for text in (asked.consumer and f"consumer {asked.consumer}", asked.reason) if text]
     about = f" of {', '.join(named)}" if named else ""
     start = asked.window.start
-    return f"no dead letters{about} since {start:%Y-%m-%d %H:%M} UTC; a longer --since looks further back"
+    names = sorted({letter.consumer for letter in others})
+    hint = f"there are some of {', '.join(names)}" if names else "a longer --since looks further back"
+    return f"no dead letters{about} since {start:%Y-%m-%d %H:%M} UTC; {hint}"

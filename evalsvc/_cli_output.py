@@ -39,13 +39,11 @@ def aligned(rows: Sequence[Mapping[str, str]], right: Collection[str] = ()) -> s
     return "\n".join(map(line, [{name: name for name in columns}, *rows]))
 
 
-def print_csv(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows as CSV with a header; nothing where there is no row."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    if names:
-        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+def print_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as CSV under their columns' names, which stand there without a row as well."""
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 SPARING_SECONDS = 10.0
@@ -159,9 +157,11 @@ class Progress:
                     return
 
     def _lines(self) -> None:
-        began = time.monotonic()
+        began, before = time.monotonic(), ""
         while not self._stop.wait(LINE_SECONDS):
             done, total = self.measure()
             rate = done / (time.monotonic() - began)
             far = f"{done:,} of {total:,} {self.unit} ({done / total:.0%}), {rate:,.0f}/s" if total else "starting"
-            print(f"{self.what}: {far}", file=self.stream, flush=True)
+            if far != before:
+                print(f"{self.what}: {far}", file=self.stream, flush=True)
+            before = far

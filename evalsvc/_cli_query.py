@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def query(options: argparse.Namespace) -> int:
     """Print estimates."""
     from evalsvc import assemble
-    from evalsvc.query import estimates, to_csv_row
+    from evalsvc.query import csv_columns, estimates, to_csv_row
 
     asked = estimate_query(options, datetime.now(UTC))
     found = project.load_settings()
@@ -40,7 +40,7 @@ def query(options: argparse.Namespace) -> int:
     if options.format == "json":
         _print_json(rows)
     elif options.format == "csv":
-        print_csv([to_csv_row(row) for row in rows])
+        print_csv(csv_columns(asked.by), [to_csv_row(row) for row in rows])
     else:
         print(table(rows, windowed=options.window is not None) if rows else _nothing(asked))
     return OK

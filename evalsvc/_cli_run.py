@@ -62,7 +62,7 @@ def replay(options: argparse.Namespace) -> int:
         constants=_event_fields(dict(options.set), "--set", of_values=False),
     )
     if options.consumer:
-        found, consumer = project.load_consumer(Path(options.consumer))
+        found, consumer = find_consumer(options.consumer)
     else:
         found = project.load_settings()
         consumer = _default_consumer(found)
@@ -72,6 +72,9 @@ def replay(options: argparse.Namespace) -> int:
         with stopping(worker.stop), Progress("replay", "events", lambda: _measure(worker)):
             status = worker.run()
     print(summary(consumer.name, status))
+    if not status.read:
+        said = f"was read before, under the name {consumer.name!r}, and nothing counts twice"
+        print(f"all of it {said}; `evalsvc dead-letters` shows what was no event", file=sys.stderr)
     place = worker.source.place if isinstance(worker.source, FileSource) else "{}:{}".format
     for why in status.dead_reasons:
         where = place(why.partition, why.offset)
@@ -87,7 +90,7 @@ def migrate(options: argparse.Namespace) -> int:
     given = getattr(options, "store", None)
     steps = assemble.pending_migrations(found, environment, given)
     if not options.dry_run:
-        assemble.open_project_store(found, environment, given, migrate=True).close()
+        assemble.open_project_store(found, environment, given, migrate=True, create=True).close()
     verb = "to do" if options.dry_run else "done"
     print("\n".join(f"{verb}: {step}" for step in steps) or "the schema is up to date")
     return OK

@@ -57,6 +57,7 @@ def up(options: argparse.Namespace) -> int:
         if consumers.wait_ready(asked):
             print("evalsvc: ready, every consumer reads", flush=True)
         asked.wait()
+    print("evalsvc: stopped; what was read is written", flush=True)
     return consumers.code
 
 

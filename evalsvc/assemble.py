@@ -52,14 +52,20 @@ def retention(project: Project) -> Retention:
 
 
 def open_project_store(
-    project: Project, environment: Environment, given: str | None = None, *, migrate: bool | None = None
+    project: Project,
+    environment: Environment,
+    given: str | None = None,
+    *,
+    migrate: bool | None = None,
+    create: bool = False,
 ) -> ClickHouseStore | MemoryStore:
-    """Open the project's store; reaches the process that owns an embedded folder, where one runs.
+    """Open the project's store, to read it; reaches the process that owns an embedded folder, where one runs.
 
     Raises:
         StoreUnavailable, StoreBusy, SchemaError, ConfigError: as :func:`evalsvc.store.open_store`.
     """
-    return open_store(store_address(project, environment, given), migrate=migrate, retention=retention(project))
+    address = store_address(project, environment, given)
+    return open_store(address, migrate=migrate, retention=retention(project), create=create)
 
 
 @contextmanager

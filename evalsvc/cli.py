@@ -55,7 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     parser = build_parser()
     try:
-        options = parser.parse_args(argv)
+        options, unknown = parser.parse_known_args(argv)
+        if unknown:
+            # Told by the command's own parser, whose usage line is the one that helps.
+            getattr(options, "parser", parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else USAGE
     if not hasattr(options, "handler"):
@@ -103,7 +106,7 @@ class _Adder:
 
     def __call__(self, name: str, handler: str, text: str, *, chatty: bool = False) -> argparse.ArgumentParser:
         command = self.commands.add_parser(name, help=text, description=text, parents=[self.common])
-        command.set_defaults(handler=handler, chatty=chatty)
+        command.set_defaults(handler=handler, chatty=chatty, parser=command)
         return command
 
 
@@ -151,8 +154,8 @@ def _add_running(add: _Adder) -> None:
     replay.add_argument("files", nargs="+", metavar="FILE", help="JSONL, gzip, CSV, Parquet, or folders of them")
     replay.add_argument(
         "--consumer",
-        metavar="FILE",
-        help="take sampling, scorers and masking from here (default: all events)",
+        metavar="CONSUMER",
+        help="take sampling, scorers and masking from this file, or consumer of the project (default: all events)",
     )
     replay.add_argument(
         "--field",

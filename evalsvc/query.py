@@ -6,7 +6,6 @@ versions and signatures are never pooled: each has rows of its own.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections import defaultdict
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from evalsvc._hints import did_you_mean
 from evalsvc.errors import InputError, UnknownMetric
 from evalsvc.protocols import CellGroup, CellQuery, HistogramGroup, Offered, ScoreStore
 from evalsvc.sampling import OTHER, Design, Sampler, parse_stratum
@@ -130,6 +130,12 @@ def to_json(row: LabelledEstimate) -> dict[str, Any]:
     }
 
 
+def csv_columns(by: Sequence[str]) -> list[str]:
+    """Return the names of the columns that :func:`to_csv_row` gives an estimate by these fields."""
+    fields = [name for name in Estimate.__struct_fields__ if name != "window"]
+    return ["metric", "consumer", *by, "start", "end", "scorer_version", "signature", *fields]
+
+
 def to_csv_row(row: LabelledEstimate) -> dict[str, Any]:
     """Return an estimate as flat columns: those of :func:`to_json`, one for each label and end of window."""
     flat = to_json(row)
@@ -166,9 +172,7 @@ def _scales(specs: Sequence[ScorerSpec], metric: str) -> dict[tuple[int, str], S
     names = sorted({spec.metric for spec in specs})
     if not names:
         raise UnknownMetric(f"Expected a metric with scores, but got {metric!r}, and nothing is stored here yet")
-    close = difflib.get_close_matches(metric, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise UnknownMetric(f"Expected a metric with scores, but got {metric!r}; {hint}There are: {', '.join(names)}")
+    raise UnknownMetric(f"Expected a metric with scores, but got {metric!r} ({did_you_mean(metric, names)})")
 
 
 def _unscored(group: CellGroup, reason: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from datetime import UTC, datetime
@@ -34,7 +35,8 @@ def main(once: bool = False, folder: Path = FOLDER, events: int = EVENTS, port: 
     comparison.show(here)
     taken = f"{status.sampled:,} of {status.read:,} events sampled, {status.scores:,} scores"
     print(f"\n{taken}, in {time.monotonic() - began:.0f} s. All traffic is synthetic; nothing shown is hard-coded.")
-    print(f"The project is in {here.folder}; there, try:\n  {_command()} query refusal --by model_version --since 14d")
+    there, query = shlex.quote(str(here.folder)), "query refusal --by model_version --since 14d"
+    print(f"The project is in its own folder; in another terminal, try:\n  cd {there} && {_command()} {query}")
     sys.stdout.flush()
     return 0 if once else cli.main(["up", *([] if port is None else ["--port", str(port)])])
 

@@ -82,6 +82,7 @@ _JSON = {
     "bool": "true or false",
     "datetime": "a string",
 }
+_POSITION = re.compile(r" \(byte (\d+)\)$")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -123,7 +124,8 @@ def _explain_syntax(value: bytes, error: Exception) -> DecodeError:
         return constant
     except (ValueError, RecursionError) as second:
         error = error if isinstance(error, msgspec.MsgspecError) else second
-    return DecodeError("not_json", f"Expected a JSON object, but reading it failed: {error}")
+    told = _POSITION.sub(r", at byte \1", str(error))
+    return DecodeError("not_json", f"Expected a JSON object, but reading it failed: {told}")
 
 
 def _refuse_constant(name: str) -> NoReturn:

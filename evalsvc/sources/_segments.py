@@ -150,13 +150,22 @@ def write_all(handle: int, data: bytearray) -> None:
 
 
 def lock(folder: Path) -> IO[bytes]:
-    """Return the open lock file of a folder; refuse when another process has it."""
-    file = (folder / "lock").open("ab")
+    """Return the open lock file of a folder, with this process's number in it; refuse when another one has it."""
+    file = (folder / "lock").open("a+b")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        file.seek(0)
+        number = file.read(20).decode("ascii", "replace").strip()
         file.close()
-        raise SourceError(f"{folder}: another process writes this log; give each its own folder") from error
+        who = f"process {number}" if number.isdigit() else "another process"
+        raise SourceError(
+            f"{folder} is written by {who}: an `evalsvc up` or `run` that has this consumer. Use or stop that one, "
+            "or give this consumer a `source.http.wal` of its own"
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()).encode())
+    file.flush()
     return file
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from evalsvc.errors import ConfigError, MissingExtra, StoreBusy, StoreUnavailable
+from evalsvc.errors import ConfigError, MissingExtra, SchemaError, StoreBusy, StoreUnavailable
 from evalsvc.store import folder
 from evalsvc.store.clickhouse import ClickHouseStore
 from evalsvc.store.connections import Pool, translated
@@ -94,7 +94,12 @@ def _checked(database: str) -> str:
 
 
 def open_store(
-    url: str, *, migrate: bool | None = None, retention: Retention | None = None, reach_owner: bool = True
+    url: str,
+    *,
+    migrate: bool | None = None,
+    retention: Retention | None = None,
+    reach_owner: bool = True,
+    create: bool = True,
 ) -> ClickHouseStore | MemoryStore:
     """Open a store by its address; safe to share between threads.
 
@@ -104,12 +109,12 @@ def open_store(
     server. ``memory:`` is gone when the process ends.
 
     ``migrate`` brings the schema up to date first; ``None`` does so for a folder of one's own, and checks
-    otherwise.
+    otherwise. ``create=False`` makes no new embedded folder: whoever only reads would find it empty.
 
     Raises:
         StoreBusy: another process has the folder and serves nobody; ``address`` is where it would answer.
         StoreUnavailable: nothing answers now.
-        SchemaError: the schema does not fit this release.
+        SchemaError: the schema does not fit this release, or there is no such folder and none is to be made.
         ConfigError: the address cannot be read.
     """
     place = parse_address(url)
@@ -117,6 +122,11 @@ def open_store(
         return _ready(_server_store(place, retention, create=bool(migrate)), bool(migrate))
     if not place.path:
         return MemoryStore()
+    if not (create or folder.exists(Path(place.path))):
+        raise SchemaError(
+            f"There is no store in {os.path.abspath(place.path)}; run `evalsvc migrate`, `up`, `run` or `replay` "
+            "to make one, or name another with --store, EVALSVC_STORE or `store` under [tool.evalsvc]"
+        )
     try:
         path = folder.acquire(Path(place.path))
     except StoreBusy:
@@ -193,22 +203,23 @@ def _owner_store(place: Place, retention: Retention | None) -> ClickHouseStore:
         parts = urlsplit(address.url)
         return _http_client(place, str(parts.hostname), parts.port or 0, "evalsvc", address.token, place.database)
 
-    return ClickHouseStore(Pool(connect), retention=retention, address=f"the process that has {place.path}")
+    where = f"process that has {place.path}"
+    return ClickHouseStore(Pool(connect, f"The {where}"), retention=retention, address=f"the {where}")
 
 
 def _server_store(place: Place, retention: Retention | None, *, create: bool) -> ClickHouseStore:
     def connect(database: str | None = place.database) -> Client:
         return _http_client(place, place.host, place.port, place.user, place.password, database)
 
+    where = f"ClickHouse at {place.host}:{place.port}"
     if create:
-        with translated():
+        with translated(where):
             first = connect(None)
             if not first.command(f"EXISTS DATABASE {place.database}"):
                 first.command(f"CREATE DATABASE IF NOT EXISTS {place.database}")
             first.close()
     margin = _seconds(place, "margin", SERVER_MARGIN_SECONDS)
-    where = f"ClickHouse at {place.host}:{place.port}"
-    return ClickHouseStore(Pool(connect), margin_seconds=margin, retention=retention, address=where)
+    return ClickHouseStore(Pool(connect, where), margin_seconds=margin, retention=retention, address=where)
 
 
 def _http_client(place: Place, host: str, port: int, user: str, password: str, database: str | None) -> Client:

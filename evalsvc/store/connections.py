@@ -50,9 +50,9 @@ _VERSION = re.compile(r"\s*\(version [^)]*\)|\(for url [^)]*\)")
 class Pool:
     """Connections that threads borrow. A connection that failed is closed, not lent again."""
 
-    def __init__(self, connect: Connect, keep: int = 8) -> None:
-        """Connect lazily through ``connect``; keep at most ``keep`` idle."""
-        self._connect, self._keep = connect, keep
+    def __init__(self, connect: Connect, where: str = "The store", keep: int = 8) -> None:
+        """Connect lazily through ``connect``, to what messages call ``where``; keep at most ``keep`` idle."""
+        self._connect, self._where, self._keep = connect, where, keep
         self._idle: list[Client] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -66,7 +66,7 @@ class Pool:
             SchemaError: a table, column or database is missing.
             StoreError: anything else that the database refuses.
         """
-        with translated():
+        with translated(self._where):
             client = self._take()
             try:
                 yield client
@@ -106,35 +106,35 @@ class Pool:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise what the driver raises as an :class:`~evalsvc.errors.StoreError` that says what to do."""
+def translated(where: str = "The store") -> Iterator[None]:
+    """Raise what the driver raises as an :class:`~evalsvc.errors.StoreError`: who failed, and what to do."""
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     try:
         yield
     except ClickHouseError as error:
-        raise as_store_error(error) from error
+        raise as_store_error(error, where) from error
     except OSError as error:
-        raise StoreUnavailable(f"The store cannot be reached or written: {error.strerror or error}") from error
+        raise StoreUnavailable(f"{where} cannot be reached or written: {error.strerror or error}") from error
 
 
-def as_store_error(error: Exception) -> StoreError:
+def as_store_error(error: Exception, where: str = "The store") -> StoreError:
     """Return the error of ours that a driver's error means."""
     from clickhouse_connect.driver.exceptions import OperationalError, StreamFailureError
 
     code = getattr(error, "code", None)
     text = _brief(str(error))
     if _DISK_FULL.search(str(error)):
-        return StoreUnavailable(f"The store cannot write: {_ADVICE[243]} ({text})")
+        return StoreUnavailable(f"{where} cannot write: {_ADVICE[243]} ({text})")
     if code in _ADVICE:
-        return StoreUnavailable(f"The store does not answer now: {_ADVICE[code]} ({text})")
+        return StoreUnavailable(f"{where} does not answer now: {_ADVICE[code]} ({text})")
     if code in _SCHEMA:
-        return SchemaError(f"The store lacks a {_SCHEMA[code]}: run `evalsvc migrate` ({text})")
+        return SchemaError(f"{where} lacks a {_SCHEMA[code]}: run `evalsvc migrate` ({text})")
     if code in _REFUSED:
-        return StoreError(f"The store refuses this user: check user, password and grants in `store:` ({text})")
+        return StoreError(f"{where} refuses this user: check user, password and grants in `store:` ({text})")
     if isinstance(error, (OperationalError, StreamFailureError)) and not code:
-        return StoreUnavailable(f"The store does not answer: is it running, and is its address right? ({text})")
-    return StoreError(f"The store refused a statement: {text}")
+        return StoreUnavailable(f"{where} does not answer: is it running, and is its address right? ({text})")
+    return StoreError(f"{where} refused a statement: {text}")
 
 
 def _brief(text: str) -> str:

@@ -36,6 +36,11 @@ class Address(NamedTuple):
         return f"Address({self.url!r}, pid={self.pid})"
 
 
+def exists(folder: Path) -> bool:
+    """Whether a store was ever opened in a folder."""
+    return (folder / LOCK_FILE).exists()
+
+
 def acquire(folder: Path) -> str:
     """Take a folder for this process and return its resolved path; let go as often as it was taken.
 

@@ -298,7 +298,7 @@ def test_many_requests_share_an_fsync(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_one_process_a_folder(tmp_path: Path) -> None:
     """A second writer would interleave: it is refused by name."""
-    with serving(HttpSource(tmp_path, same)), pytest.raises(SourceError, match="another process"):
+    with serving(HttpSource(tmp_path, same)), pytest.raises(SourceError, match=f"written by process {os.getpid()}"):
         HttpSource(tmp_path, same).open(RecordingAssignment())
 
 

@@ -58,7 +58,7 @@ def test_messages_are_short_and_one_line():
 def test_nobody_listens():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(StoreUnavailable, match="is it running"):
+    with pytest.raises(StoreUnavailable, match=f"ClickHouse at 127.0.0.1:{port} does not answer: is it running"):
         open_store(f"clickhouse://127.0.0.1:{port}/evalsvc")
 
 

@@ -298,7 +298,15 @@ def test_replay_says_where_records_are_not_events(started: Path, capsys: pytest.
     assert "hush" not in shown.err
 
 
-def test_replay_by_a_consumers_file(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_replay_says_why_it_does_nothing(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", "data/example.jsonl"]) == 0
+    capsys.readouterr()
+    assert main(["replay", "data/example.jsonl"]) == 0
+    assert "was read before, under the name 'replay'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("consumer", ["consumers/quality.yaml", "quality"])
+def test_replay_by_a_consumer(started: Path, capsys: pytest.CaptureFixture[str], consumer: str) -> None:
     rows = [{"query": "Hi", "answer": "Hello", "when": "2020-01-01T00:00:00Z", "key": str(i)} for i in range(3)]
     (started / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     fields = [f"--field={pair}" for pair in ("query=prompt", "answer=response", "when=occurred_at", "key=event_id")]
@@ -306,7 +314,7 @@ def test_replay_by_a_consumers_file(started: Path, capsys: pytest.CaptureFixture
         "replay",
         "rows.jsonl",
         "--consumer",
-        "consumers/quality.yaml",
+        consumer,
         *fields,
         "--set",
         "application=support",

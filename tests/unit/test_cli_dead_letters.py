@@ -64,10 +64,14 @@ def test_json_and_csv_are_a_letter_a_line(project: Path, capsys: pytest.CaptureF
 
 def test_nothing_found_says_what_was_asked(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ask(capsys, "--consumer", "other").startswith("no dead letters of consumer other since ")
-    assert ask(capsys, "--format", "csv", "--reason", "future_time") == ""
+    assert ask(capsys, "--consumer", "other").endswith("; there are some of replay\n")
+    header = "consumer,partition,offset,received_at,reason,message,size,digest\n"
+    assert ask(capsys, "--format", "csv", "--reason", "future_time") == header
 
 
-@pytest.mark.parametrize("wrong", [["--limit", "0"], ["--since", "tomorrow"], ["--since", "now"]])
+@pytest.mark.parametrize(
+    "wrong", [["--limit", "0"], ["--since", "tomorrow"], ["--since", "now"], ["--reason", "no_json"]]
+)
 def test_mistakes_are_usage_errors(project: Path, capsys: pytest.CaptureFixture[str], wrong: list[str]) -> None:
     assert main(["dead-letters", *wrong]) == 2
     assert "xpected" in capsys.readouterr().err

@@ -55,6 +55,26 @@ def test_json_is_an_object_a_line(filled: Path, capsys: pytest.CaptureFixture[st
         } <= set(row)
 
 
+def test_reading_makes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """A typo in the store's address would look like a store without scores, and leave a folder behind."""
+    monkeypatch.chdir(tmp_path)
+    for command in (["query", "latency_ms"], ["dead-letters"]):
+        assert main([*command, "--store", "embedded:typo"]) == 2
+        assert f"no store in {tmp_path / 'typo'}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_option_shows_the_usage_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", "latency_ms", "--bye", "model"]) == 2
+    assert "usage: evalsvc query" in capsys.readouterr().err
+
+
+def test_csv_without_rows_is_a_header(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["latency_ms", "--by", "model_version", "--format", "csv"]
+    full, empty = ask(capsys, *asked), ask(capsys, *asked, "--where", "application=nobody's")
+    assert empty == full.splitlines(keepends=True)[0]
+
+
 def test_csv_has_the_same_numbers(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = list(csv.DictReader(io.StringIO(ask(capsys, "latency_ms", "--format", "csv"))))
     assert len(rows) == 1

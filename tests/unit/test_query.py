@@ -242,7 +242,7 @@ def test_nested_rates_of_a_scorer_weigh_by_its_own_pi() -> None:
 
 @pytest.mark.parametrize("metric", ["refusals", "latencyms"])
 def test_an_unknown_metric_names_its_neighbours(world, metric) -> None:
-    with pytest.raises(UnknownMetric, match=r"did you mean '(refusal|latency_ms)'\? There are: latency_ms, refusal"):
+    with pytest.raises(UnknownMetric, match=r"did you mean `(refusal|latency_ms)`\?"):
         world.ask(metric)
 
 
