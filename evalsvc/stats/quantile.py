@@ -10,8 +10,9 @@ Lee 2019).
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from evalsvc.errors import InputError
@@ -133,12 +134,10 @@ def _cells_of(bins: Mapping[BinKey, Mapping[int, int]]) -> list[Cell]:
 def _cumulated(part: Part, bins: Mapping[BinKey, Mapping[int, int]], indices: Sequence[int]) -> _Cumulated:
     weights: dict[int, float] = defaultdict(float)
     for key in {(cell.stratum, cell.design_version, cell.pi) for cell in part.cells}:
-        for index, count in Counter(bins.get(key, {})).items():
+        for index, count in bins.get(key, {}).items():
             weights[index] += count / key[2]
-    whole, running, shares = math.fsum(weights.values()), 0.0, []
-    for index in indices:
-        running += weights.get(index, 0.0)
-        shares.append(min(1.0, running / whole) if whole else 0.0)
+    running = list(accumulate(weights.get(index, 0.0) for index in indices))
+    shares = [weight / running[-1] if running[-1] else 0.0 for weight in running]
     m = moments(part.cells)
     left = 1.0 - part.fraction
     effective = m.kish / (_design_effect(m, part.cells) * left) if left > 0.0 else math.inf

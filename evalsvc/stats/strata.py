@@ -43,9 +43,10 @@ class Part(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The parts of a window with what they leave out. Sizes are numbers of events."""
+    """The parts of a window with what they leave out. Sizes are numbers of events; ``size`` is that of all parts."""
 
     parts: tuple[Part, ...]
+    size: float
     unknown: float
     hidden: tuple[float, ...]
     offered: int | None
@@ -53,11 +54,6 @@ class Layout(NamedTuple):
     n_missing: int
     n_effective: float
     missing_share: float
-
-    @property
-    def size(self) -> float:
-        """How many scorable events the parts stand for."""
-        return math.fsum(part.size for part in self.parts)
 
 
 def missing(cell: Cell) -> int:
@@ -110,19 +106,23 @@ def _summary(
     offered: int | None,
     cells: Sequence[Cell],
 ) -> Layout:
-    weights = [(part.size / sum(1.0 / c.pi * c.n for c in part.cells), part) for part in parts]
-    first = math.fsum(part.size for part in parts)
-    second = math.fsum(scale**2 * cell.n / cell.pi**2 for scale, part in weights for cell in part.cells)
-    gone = math.fsum(missing(cell) / cell.pi for cell in cells)
-    everything = math.fsum((cell.n + missing(cell)) / cell.pi for cell in cells)
+    size = math.fsum(part.size for part in parts)
+    second = gone = everything = 0.0
+    for part in parts:
+        scale = part.size / sum(cell.n / cell.pi for cell in part.cells)
+        second += sum((scale / cell.pi) ** 2 * cell.n for cell in part.cells)
+    for cell in cells:
+        gone += missing(cell) / cell.pi
+        everything += (cell.n + missing(cell)) / cell.pi
     return Layout(
         parts=tuple(parts),
+        size=size,
         unknown=unknown,
         hidden=hidden,
         offered=offered,
         n=sum(cell.n for cell in cells),
         n_missing=sum(map(missing, cells)),
-        n_effective=first**2 / second if second else 0.0,
+        n_effective=size**2 / second if second else 0.0,
         missing_share=gone / everything if everything else 0.0,
     )
 

@@ -259,7 +259,7 @@ class ClickHouseStore:
 
     def _moments(self, metrics: Sequence[str], query: CellQuery, steps: Grid) -> dict[int, Row]:
         statement = queries.moments_statement(metrics, query, steps)
-        rows = self._rows(statement.sql, statement.parameters, queries.FINAL_SETTINGS)
+        rows = self._rows(*statement)
         return {place: tuple(moments) for place, *moments in rows}
 
     def histograms(self, query: CellQuery, *, raw: bool = False) -> Sequence[HistogramGroup]:
@@ -284,7 +284,7 @@ class ClickHouseStore:
         """Order rows and cut them into groups; a row is left with (stratum, design version, π, sums…)."""
         width = 3 + len(query.by)
         windows: dict[int, Window] = {}
-        found = self._rows(statement.sql, statement.parameters, queries.FINAL_SETTINGS)
+        found = self._rows(*statement)
         identities = {text: queries.identity_of(text) for text in {row[width] for row in found}}
         rows = [(*row[:width], *identities[row[width]], *row[width + 1 :]) for row in found]
         rows.sort(key=lambda row: row[: width + 5])
@@ -369,14 +369,9 @@ class ClickHouseStore:
         if on_close is not None:
             on_close()
 
-    def _rows(
-        self,
-        sql: str,
-        parameters: Mapping[str, object] | None = None,
-        settings: Mapping[str, str] | None = None,
-    ) -> list[Any]:
+    def _rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Any]:
         with self._pool.client() as client:
-            found = client.query(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
+            found = client.query(sql, parameters=dict(parameters or {}), settings=dict(queries.SETTINGS))
             return list(found.result_rows)
 
 

@@ -1,7 +1,7 @@
 """Batches as Arrow columns, with as few Python operations a row as possible.
 
 Scores of one event share a :class:`~evalsvc.types.Subject`: its columns are built once an event and repeated
-by index.
+by index. Texts of few values travel as dictionaries, which the engine's low-cardinality columns take as they are.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ KNOWN = ("consumer", "event_id", "partition", "offset", "digest")
 """The columns of an event that outlive it, by which a second delivery is told."""
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
-_SUBJECT_TEXTS = ("application", "consumer", "event_id", "model", "model_version", "session_id", "stratum")
+_SUBJECT_NAMES = ("application", "consumer", "model", "model_version", "stratum")
+_SUBJECT_IDS = ("event_id", "session_id")
 _EVENT_TEXTS = ("event_id", "kind", "application", "model", "model_version")
 _OPTIONAL_TEXTS = ("session_id", "user_id", "subject_id", "trace_id")
 
@@ -45,13 +46,13 @@ def score_table(scores: Sequence[Score]) -> tuple[pa.Table, set[Mark]]:
     subjects = [score.subject for score in scores]
     unique, rows = _shared(subjects)
     metric = strings([score.metric for score in scores]).dictionary_encode()
-    table = {name: column.take(rows) for name, column in _subject_columns(unique).items()}
+    table = {name: _repeated(column, rows) for name, column in _subject_columns(unique).items()}
     table |= {
         "metric": metric,
         "scorer_version": pa.array([score.scorer_version for score in scores], pa.uint32()),
         "signature": strings([score.signature for score in scores]).dictionary_encode(),
         "pi": pa.array([score.pi for score in scores], pa.float64()),
-        "status": strings([score.status for score in scores]),
+        "status": strings([score.status for score in scores]).dictionary_encode(),
         "value": pa.array([score.value for score in scores], pa.float64()),
         "reason": strings([score.reason for score in scores]).dictionary_encode(),
         "detail": strings([score.detail for score in scores]),
@@ -89,11 +90,22 @@ def _marks(metric: pa.DictionaryArray[Any], subjects: Sequence[Subject], rows: p
 def _subject_columns(subjects: Sequence[Subject]) -> dict[str, pa.Array[Any]]:
     import pyarrow as pa
 
-    columns = {name: strings(list(map(attrgetter(name), subjects))) for name in _SUBJECT_TEXTS}
-    columns["occurred_at"] = times([subject.occurred_at for subject in subjects])
+    columns: dict[str, pa.Array[Any]] = {
+        name: strings(list(map(attrgetter(name), subjects))) for name in (*_SUBJECT_NAMES, *_SUBJECT_IDS)
+    }
     columns["segments"] = strings([segments_text(subject.segments) for subject in subjects])
+    columns |= {name: columns[name].dictionary_encode() for name in (*_SUBJECT_NAMES, "segments")}
+    columns["occurred_at"] = times([subject.occurred_at for subject in subjects])
     columns["design_version"] = pa.array([subject.design_version for subject in subjects], pa.uint32())
     return columns
+
+
+def _repeated(column: pa.Array[Any], rows: pa.Array[Any]) -> pa.Array[Any]:
+    import pyarrow as pa
+
+    if isinstance(column, pa.DictionaryArray):
+        return pa.DictionaryArray.from_arrays(column.indices.take(rows), column.dictionary)
+    return column.take(rows)
 
 
 def mark_values(marks: Iterable[Mark]) -> str:

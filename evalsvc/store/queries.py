@@ -31,7 +31,12 @@ IDENTITY = ("scorer_version", "signature", "stratum", "design_version", "pi")
 SUMS = ("n", "n_abstained", "n_failed", "total", "squares", "minimum", "maximum")
 HISTOGRAM = ("bins", "counts")
 
-FINAL_SETTINGS: Mapping[str, str] = {"do_not_merge_across_partitions_select_final": "1"}
+# A statement names its window, so what is compiled for it serves it alone and takes longer than it ever saves.
+SETTINGS: Mapping[str, str] = {
+    "do_not_merge_across_partitions_select_final": "1",
+    "compile_expressions": "0",
+    "compile_aggregate_expressions": "0",
+}
 
 _VALUE = "ifNull(value, 0.)"
 _MISSING = "countIf(status = 'abstained') AS n_abstained, countIf(status = 'failed') AS n_failed"
@@ -97,7 +102,7 @@ class Plan(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What is summed: the names, how raw rows give them, and how groups are joined, in the names' order (or none)."""
+    """What is summed: the names, how raw rows give them, and how groups are joined, in the names' order."""
 
     columns: tuple[str, ...]
     raw: str
@@ -109,7 +114,12 @@ CELLS = Reading(
     _RAW_SUMS,
     (*(f"sum({name})" for name in SUMS[:5]), "minIf(minimum, n > 0)", "maxIf(maximum, n > 0)"),
 )
-HISTOGRAMS = Reading(("n_abstained", "n_failed", *HISTOGRAM), f"{_MISSING}, {_RAW_BINS}", ())
+HISTOGRAMS = Reading(
+    ("n_abstained", "n_failed", *HISTOGRAM),
+    f"{_MISSING}, {_RAW_BINS}",
+    # Bins of several hours are not added up yet, only put one behind the other.
+    ("sum(n_abstained)", "sum(n_failed)", "groupArrayArray(bins)", "groupArrayArray(counts)"),
+)
 
 MISSING_BIN = -(2**31)
 """Where a histogram's statement counts the scores that have no value."""
@@ -187,16 +197,24 @@ def cells_statement(metrics: Sequence[str], query: CellQuery, plan: Plan) -> Sta
 def histograms_statement(query: CellQuery, plan: Plan) -> Statement:
     """Return the histograms of a query's groups; scores without a value are in :data:`MISSING_BIN`.
 
-    Bins are summed as rows: maps would be joined one by one.
+    Bins are summed as rows, since maps would be joined one by one, and under two numbers, bin and cell, since text
+    would be copied to each: the cell's names are with its first bin only.
     """
     scope, keys = _Scope([query.metric], query), f"{_keys(query)}, identity"
     source = _source(query, plan, scope, HISTOGRAMS)
+    texts = [f"key_{place}" for place in range(len(query.by))]
+    names = f"toJSONString([metric, toString(step), toString(consumer), {', '.join([*texts, 'identity'])}])"
+    named = [f"name[{place + 4}] AS {text}" for place, text in enumerate(texts)]
+    back = ", ".join(["name[1] AS metric", "toInt64(name[2]) AS step", "name[3] AS consumer", *named])
     sql = f"""
-        SELECT {keys}, groupArray(bin), groupArray(records) FROM (
-            SELECT {keys}, bin, sum(count) AS records FROM ({source}) ARRAY JOIN
-                arrayPushFront(bins, {MISSING_BIN}) AS bin, arrayPushFront(counts, n_abstained + n_failed) AS count
-            GROUP BY {keys}, bin
-        ) GROUP BY {keys}"""  # noqa: S608
+        SELECT {back}, name[-1] AS identity, groupArray(bin), groupArray(records),
+            JSONExtract(max(names), 'Array(String)') AS name FROM (
+            SELECT place, bin, sum(count) AS records, max(names) AS names FROM (
+                SELECT cityHash64({keys}) AS place, arrayPushFront(bins, {MISSING_BIN}) AS bins,
+                    arrayPushFront(counts, n_abstained + n_failed) AS counts,
+                    arrayResize([{names}], length(bins)) AS first FROM ({source})
+            ) ARRAY JOIN bins AS bin, counts AS count, first AS names GROUP BY place, bin
+        ) GROUP BY place"""  # noqa: S608
     return Statement(sql, scope.parameters)
 
 
@@ -281,7 +299,7 @@ def _rolled_select(query: CellQuery, plan: Plan, hours: Hours, scope: _Scope, re
     arrays = ", ".join(["cell", *reading.columns])
     source = f"FROM rollup FINAL ARRAY JOIN {arrays} WHERE {' AND '.join(conditions)}"
     columns = list(reading.columns)
-    if reading.joined and plan.steps.step > HOUR_SECONDS * SECOND:
+    if plan.steps.step > HOUR_SECONDS * SECOND:
         # Hours of a step share most of their cells: join those by name first, and read the few names after.
         named = [f"{joined} AS all_{name}" for joined, name in zip(reading.joined, columns, strict=True)]
         keys = "metric, consumer, step, cell"

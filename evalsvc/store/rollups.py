@@ -57,7 +57,8 @@ class Rollups:
     def _dirty(self, metrics: Sequence[str] | None, hours: Hours | None, limit: int) -> list[Bucket]:
         statement = queries.dirty_statement(metrics, hours, self._margin, limit)
         with self._pool.client() as client:
-            return [(row[0], row[1], row[2]) for row in client.query(*statement).result_rows]
+            found = client.query(*statement, settings=dict(queries.SETTINGS))
+            return [(row[0], row[1], row[2]) for row in found.result_rows]
 
     def _recompute(self, buckets: Sequence[Bucket]) -> None:
         for consumer, metrics, seconds in _together(buckets):
@@ -72,7 +73,7 @@ class Rollups:
             # Taken before the read begins: what is written after it leaves a mark that is later.
             version = client.query("SELECT toUnixTimestamp64Micro(now64(6))").result_rows[0][0]
             statement = queries.settle_statement(metrics, consumer, seconds, version)
-            settings = {**SETTINGS, **queries.FINAL_SETTINGS}
+            settings = {**SETTINGS, **queries.SETTINGS}
             client.command(statement.sql, parameters=statement.parameters, settings=settings)
 
 

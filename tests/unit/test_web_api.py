@@ -213,7 +213,7 @@ def test_an_undefined_estimate_is_null_with_a_reason():
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"metric": "refusals"}, "did you mean 'refusal'?"),
+        ({"metric": "refusals"}, "did you mean `refusal`?"),
         ({"metric": "refusal", "since": "yesterday"}, "'yesterday'"),
         ({"metric": "refusal", "since": "0h"}, "'0h'"),
         ({"metric": "refusal", "until": "1y"}, "'1y'"),
