@@ -138,7 +138,8 @@ class Patience:
     def pause(self, what: str, error: Exception, seconds: float | None = None) -> None:
         """Wait before it is asked again (``retry_seconds``, unless told otherwise), and say why."""
         seconds = self._first if seconds is None else seconds
-        self._waits[self._key(what)] = f"{self._addresses.get(what, what)}: {error}"
+        named, said = self._addresses.get(what, what), str(error)
+        self._waits[self._key(what)] = said if named in said else f"{named}: {said}"
         log.warning("waiting_for %s seconds=%.1f error=%s", what, seconds, error)
         self._on_wait(what)
         deadline = self._clock.monotonic() + seconds
