@@ -214,18 +214,14 @@ class Offered(NamedTuple):
 
 
 class HistogramGroup(NamedTuple):
-    """A weighted histogram of ok values on logarithmic bins of stated relative width, by stratum, for quantiles.
+    """The cells of one group with the histograms of their ok values, for quantiles.
 
-    ``bins`` maps (stratum, design_version, pi) to {bin index: count}; :mod:`evalsvc.stats.quantile` has the bin edges.
+    ``bins`` maps (stratum, design_version, pi) to {bin index: count}; :mod:`evalsvc.stats.quantile` has the bins'
+    edges. What has no value is in the cells only.
     """
 
-    window: Window
-    consumer: str
-    key: Mapping[str, str]
-    scorer_version: int
-    signature: str
+    group: CellGroup
     bins: Mapping[tuple[str, int, float], Mapping[int, int]]
-    n_missing: int
 
 
 class DeadLetterQuery(NamedTuple):
@@ -275,7 +271,7 @@ class ScoreStore(Sink, Protocol):
         ...
 
     def histograms(self, query: CellQuery) -> Sequence[HistogramGroup]:
-        """Return weighted histograms by window and group, for quantiles."""
+        """Return the groups of :meth:`cells` with histograms of their values, for quantiles."""
         ...
 
     def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:

@@ -27,6 +27,7 @@ from evalsvc.stats import (
     sample_extreme,
 )
 from evalsvc.stats.distributions import two_sided
+from evalsvc.stats.quantile import BinKey
 from evalsvc.stats.strata import SPARSE, StratumKey, missing
 from evalsvc.types import Estimate, Scale, ScorerSpec, Window
 from evalsvc.windows import MINUTE, align, whole_minutes
@@ -95,17 +96,18 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
     designs = {consumer: _designs(store, consumer, wanted) for consumer, wanted in versions.items()}
     clusters = any(design.unit == "session" for known in designs.values() for design in known.values())
     cell_query = CellQuery(query.metric, window, step, query.by, query.where, clusters)
-    groups = store.cells(cell_query)
-    shapes = _shapes(store.histograms(cell_query)) if probability is not None else {}
-    strata = _Strata(query, groups, offered, designs, exact=step % MINUTE == 0)
+    if probability is None:
+        groups = [HistogramGroup(group, {}) for group in store.cells(cell_query)]
+    else:
+        groups = list(store.histograms(cell_query))
+    strata = _Strata(query, [group for group, _ in groups], offered, designs, exact=step % MINUTE == 0)
     rows = []
-    for group in groups:
+    for group, bins in groups:
         scale = scales.get((group.scorer_version, group.signature)) or next(iter(scales.values()))
         domain = strata.domain(group)
-        histogram = shapes.get(_identity(group))
         if probability is not None and scale.binary:
             raise InputError(f"{query.metric} is a share of yes and no, without percentiles; ask for its proportion")
-        estimate = _estimate(query, group, scale, domain, histogram, probability)
+        estimate = _estimate(query, group, scale, domain, bins, probability)
         if domain.unasked:
             estimate = _with_unasked(estimate, group, domain)
         if estimate.n == 0:
@@ -206,15 +208,6 @@ def _designed_rate(designs: Mapping[int, Design], key: StratumKey, metric: str) 
     fields = parse_stratum(stratum)
     rate = 1.0 if "always" in fields else Sampler(design).rate_of(fields)
     return rate * design.scorer_rates.get(metric, 1.0)
-
-
-def _identity(group: CellGroup | HistogramGroup) -> tuple[object, ...]:
-    labels = sorted(group.key.items())
-    return (group.window.start, group.consumer, *labels, group.scorer_version, group.signature)
-
-
-def _shapes(histograms: Iterable[HistogramGroup]) -> dict[tuple[object, ...], HistogramGroup]:
-    return {_identity(histogram): histogram for histogram in histograms}
 
 
 class _Strata:
@@ -322,13 +315,12 @@ def _estimate(
     group: CellGroup,
     scale: Scale,
     domain: Domain,
-    histogram: HistogramGroup | None,
+    bins: Mapping[BinKey, Mapping[int, int]],
     probability: float | None,
 ) -> Estimate:
     offered, rates, confidence = domain.offered, domain.rates, query.confidence
     cells = [cell for cell in group.cells if cell.n + missing(cell)]
     if probability is not None:
-        bins = histogram.bins if histogram else {}
         return estimate_quantile(
             bins,
             probability,

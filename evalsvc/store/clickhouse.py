@@ -244,14 +244,18 @@ class ClickHouseStore:
         """
         check_names(query)
         steps = grid(query.window, query.step_seconds)
-        statement = queries.cells_statement(metrics, query, self._plan(metrics, steps, raw))
+        return self._cells(metrics, query, self._plan(metrics, steps, raw))
+
+    def _cells(self, metrics: Sequence[str], query: CellQuery, plan: queries.Plan) -> Mapping[str, Sequence[CellGroup]]:
+        steps = plan.steps
+        statement = queries.cells_statement(metrics, query, plan)
         found: dict[str, list[CellGroup]] = {metric: [] for metric in metrics}
         groups = list(self._groups(query, steps, statement))
         # Read after the sums: a score that is written in between weighs in a variance before it counts.
         moments = self._moments(metrics, query, steps) if query.clusters else None
-        if moments is not None and not raw and _lacking(groups, moments):
+        if moments is not None and plan.rolled is not None and _lacking(groups, moments):
             # Raw rows have expired that the rollup still counts: scores without their sessions would seem independent.
-            return self.cells_by_metric(metrics, query, raw=True)
+            return self._cells(metrics, query, queries.Plan(steps, None, frozenset()))
         for metric, window, consumer, key, version, signature, rows in groups:
             cells = [_cell(row) if moments is None else _cell(row[:-1], moments.get(row[-1], ())[1:]) for row in rows]
             found[metric].append(CellGroup(window, consumer, key, version, signature, cells))
@@ -263,20 +267,20 @@ class ClickHouseStore:
         return {place: tuple(moments) for place, *moments in rows}
 
     def histograms(self, query: CellQuery, *, raw: bool = False) -> Sequence[HistogramGroup]:
-        """Return weighted histograms by step and group, on the bins of :mod:`evalsvc.stats.quantile`.
+        """Return the groups of :meth:`cells` with histograms on the bins of :mod:`evalsvc.stats.quantile`.
 
         ``raw`` leaves the rollups aside, to check or to measure them.
         """
         check_names(query)
         steps = grid(query.window, query.step_seconds)
-        statement = queries.histograms_statement(query, self._plan([query.metric], steps, raw))
-        found = []
+        plan = self._plan([query.metric], steps, raw)
+        groups = self._cells([query.metric], query, plan)[query.metric]
+        bins: dict[Row, dict[Row, dict[int, int]]] = {}
+        statement = queries.histograms_statement(query, plan)
         for _, window, consumer, key, version, signature, rows in self._groups(query, steps, statement):
-            bins = {row[:3]: dict(sorted(zip(row[3], row[4], strict=True))) for row in rows}
-            missing = sum(held.pop(queries.MISSING_BIN) for held in bins.values())
-            bins = {cell: held for cell, held in bins.items() if held}
-            found.append(HistogramGroup(window, consumer, key, version, signature, bins, missing))
-        return found
+            held = {row[:3]: dict(sorted(zip(row[3], row[4], strict=True))) for row in rows}
+            bins[window, consumer, *key.values(), version, signature] = held
+        return [HistogramGroup(group, bins.get(_identity(group), {})) for group in groups]
 
     def _groups(
         self, query: CellQuery, steps: Grid, statement: queries.Statement
@@ -373,6 +377,10 @@ class ClickHouseStore:
         with self._pool.client() as client:
             found = client.query(sql, parameters=dict(parameters or {}), settings=dict(queries.SETTINGS))
             return list(found.result_rows)
+
+
+def _identity(group: CellGroup) -> Row:
+    return (group.window, group.consumer, *group.key.values(), group.scorer_version, group.signature)
 
 
 def _lacking(groups: Iterable[tuple[Any, ...]], moments: Mapping[int, Row]) -> bool:

@@ -147,19 +147,13 @@ class MemoryStore:
         return {metric: self.cells(query._replace(metric=metric)) for metric in metrics}
 
     def histograms(self, query: CellQuery) -> Sequence[HistogramGroup]:
-        """Return weighted histograms by step and group, on the bins of :mod:`evalsvc.stats.quantile`."""
-        steps = grid(query.window, query.step_seconds)
+        """Return the groups of :meth:`cells` with histograms on the bins of :mod:`evalsvc.stats.quantile`."""
+        grouped = sorted(self._grouped(query, grid(query.window, query.step_seconds)).items())
         return [
             HistogramGroup(
-                steps.window(key[0]),
-                key[1],
-                dict(zip(query.by, key[2], strict=True)),
-                key[3],
-                key[4],
-                {cell: counted for cell, scores in sorted(members.items()) if (counted := _histogram(scores))},
-                sum(score.status != "ok" for scores in members.values() for score in scores),
+                group, {cell: counted for cell, scores in sorted(members.items()) if (counted := _histogram(scores))}
             )
-            for key, members in sorted(self._grouped(query, steps).items())
+            for group, (_, members) in zip(self.cells(query), grouped, strict=True)
         ]
 
     def _grouped(self, query: CellQuery, steps: Grid) -> dict[_GroupKey, dict[_CellKey, list[Score]]]:

@@ -39,9 +39,9 @@ SETTINGS: Mapping[str, str] = {
 }
 
 _VALUE = "ifNull(value, 0.)"
-_MISSING = "countIf(status = 'abstained') AS n_abstained, countIf(status = 'failed') AS n_failed"
 _RAW_SUMS = (
-    f"countIf(status = 'ok') AS n, {_MISSING}, sum({_VALUE}) AS total, sum({_VALUE} * {_VALUE}) AS squares, "
+    "countIf(status = 'ok') AS n, countIf(status = 'abstained') AS n_abstained, "
+    f"countIf(status = 'failed') AS n_failed, sum({_VALUE}) AS total, sum({_VALUE} * {_VALUE}) AS squares, "
     f"minIf({_VALUE}, status = 'ok') AS minimum, maxIf({_VALUE}, status = 'ok') AS maximum"
 )
 
@@ -114,15 +114,8 @@ CELLS = Reading(
     _RAW_SUMS,
     (*(f"sum({name})" for name in SUMS[:5]), "minIf(minimum, n > 0)", "maxIf(maximum, n > 0)"),
 )
-HISTOGRAMS = Reading(
-    ("n_abstained", "n_failed", *HISTOGRAM),
-    f"{_MISSING}, {_RAW_BINS}",
-    # Bins of several hours are not added up yet, only put one behind the other.
-    ("sum(n_abstained)", "sum(n_failed)", "groupArrayArray(bins)", "groupArrayArray(counts)"),
-)
-
-MISSING_BIN = -(2**31)
-"""Where a histogram's statement counts the scores that have no value."""
+# Bins of several hours are not added up yet, only put one behind the other.
+HISTOGRAMS = Reading(HISTOGRAM, _RAW_BINS, ("groupArrayArray(bins)", "groupArrayArray(counts)"))
 
 
 def dirty_statement(
@@ -195,7 +188,7 @@ def cells_statement(metrics: Sequence[str], query: CellQuery, plan: Plan) -> Sta
 
 
 def histograms_statement(query: CellQuery, plan: Plan) -> Statement:
-    """Return the histograms of a query's groups; scores without a value are in :data:`MISSING_BIN`.
+    """Return the histograms of a query's groups, without those that have no value.
 
     Bins are summed as rows, since maps would be joined one by one, and under two numbers, bin and cell, since text
     would be copied to each: the cell's names are with its first bin only.
@@ -210,9 +203,8 @@ def histograms_statement(query: CellQuery, plan: Plan) -> Statement:
         SELECT {back}, name[-1] AS identity, groupArray(bin), groupArray(records),
             JSONExtract(max(names), 'Array(String)') AS name FROM (
             SELECT place, bin, sum(count) AS records, max(names) AS names FROM (
-                SELECT cityHash64({keys}) AS place, arrayPushFront(bins, {MISSING_BIN}) AS bins,
-                    arrayPushFront(counts, n_abstained + n_failed) AS counts,
-                    arrayResize([{names}], length(bins)) AS first FROM ({source})
+                SELECT cityHash64({keys}) AS place, bins, counts, arrayResize([{names}], length(bins)) AS first
+                FROM ({source})
             ) ARRAY JOIN bins AS bin, counts AS count, first AS names GROUP BY place, bin
         ) GROUP BY place"""  # noqa: S608
     return Statement(sql, scope.parameters)

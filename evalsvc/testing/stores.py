@@ -243,11 +243,12 @@ def check_cluster_moments(store: ScoreStore) -> None:
 
 
 def check_histograms(store: ScoreStore) -> None:
-    """Histograms count every ok value once, in bins of its sign and size, and the rest as missing."""
+    """Histograms count every ok value once, in bins of its sign and size, beside the cells, which count the rest."""
     values = [0.0, 0.3, 0.3, -0.3, 4000.0, 1.0]
     scores = [make_score(2 * place, value) for place, value in enumerate(values)]
     _write(store, [*scores, *scores, make_score(20, None)])
-    (group,) = store.histograms(CellQuery("quality", DAY, 24 * HOUR))
+    query = CellQuery("quality", DAY, 24 * HOUR)
+    (group,) = store.histograms(query)
     expected: dict[int, int] = {}
     for value in values:
         expected[bin_of(value)] = expected.get(bin_of(value), 0) + 1
@@ -256,7 +257,8 @@ def check_histograms(store: ScoreStore) -> None:
         {("stratum-0", 1, 1.0): expected},
         {key: dict(bins) for key, bins in group.bins.items()},
     )
-    _expect("the number without a value", 1, group.n_missing)
+    _expect("the cells", list(store.cells(query)), [group.group])
+    _expect("the number without a value", 1, sum(cell.n_abstained + cell.n_failed for cell in group.group.cells))
 
 
 def check_rollups_follow_writes(store: ScoreStore) -> None:
