@@ -32,8 +32,9 @@ def dead_letters(options: argparse.Namespace) -> int:
 
     # Times of receipt are kept by the minute.
     span = whole_minutes(parse_span(options.since, options.until, datetime.now(UTC)))
-    if options.reason and options.reason not in REASONS:
-        hint = did_you_mean(options.reason, REASONS)
+    codes = (*REASONS, "conflicting_duplicate", "masking_failed")
+    if options.reason and options.reason not in codes:
+        hint = did_you_mean(options.reason, codes)
         raise InputError(f"Expected --reason to be the code of a reason, but got {options.reason!r} ({hint})")
     asked = DeadLetterQuery(span, options.consumer, options.reason)
     found = project.load_settings()
