@@ -1,15 +1,18 @@
-"""A content-addressed cache of embeddings with a bound in bytes: one text is encoded once for all scorers."""
+"""Content-addressed caches of what models gave, with a bound in bytes: one text is computed once for all scorers."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # What an entry costs beside its floats: key, array header and dict slot, measured with tracemalloc.
 ENTRY_OVERHEAD_BYTES = 300
@@ -55,6 +58,33 @@ class EmbeddingCache:
             self.bytes += own.nbytes + ENTRY_OVERHEAD_BYTES
             while self.bytes > self.max_bytes:
                 self._discard(next(iter(self._entries)))
+
+    def through(
+        self,
+        keys: Sequence[bytes],
+        items: Sequence[Item],
+        compute: Callable[[list[Item]], Sequence[Result]],
+    ) -> tuple[list[Result], int]:
+        """Return one result an item, and how many of them were held already; items of equal keys are computed once.
+
+        Args:
+            keys: the content key of each item.
+            items: what ``compute`` takes.
+            compute: gives one result an item, in order. Arrays are kept; anything else says why there is none.
+        """
+        known: dict[bytes, Result] = {}
+        for key in set(keys):
+            held = self.get(key)
+            if held is not None:
+                # Only what a ``compute`` of the same owner gave is in the cache.
+                known[key] = cast(Result, held)
+        hits = sum(key in known for key in keys)
+        missing = {key: item for key, item in zip(keys, items, strict=True) if key not in known}
+        for key, result in zip(missing, compute(list(missing.values())), strict=True):
+            known[key] = result
+            if isinstance(result, np.ndarray):
+                self.put(key, result)
+        return [known[key] for key in keys], hits
 
     def _discard(self, key: bytes) -> None:
         dropped = self._entries.pop(key, None)

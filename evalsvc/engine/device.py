@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +18,8 @@ CPU_BATCH_TOKENS = 4096
 GPU_BATCH_TOKENS = 65536
 # Processor flags that mean matrix products in bfloat16 are computed by the hardware, not emulated.
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+
+_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 class Placement(NamedTuple):
@@ -53,6 +57,15 @@ def place(settings: EngineSettings) -> Placement:
     if dtype == "auto":
         dtype = _cpu_dtype() if on_cpu else _cuda_dtype(torch.cuda.get_device_capability(device))
     return Placement(device, dtype, settings.max_batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS))
+
+
+def device_lock(device: str) -> threading.Lock:
+    """Return the lock that all models on a device share, so that no two need its memory at once.
+
+    >>> device_lock("cuda") is device_lock("cuda:0"), device_lock("cpu") is device_lock("cuda:0")
+    (True, False)
+    """
+    return _locks["cuda:0" if device == "cuda" else device]
 
 
 def usable_cores() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 
 from evalsvc.engine.cache import EmbeddingCache, content_key
 from evalsvc.engine.device import Placement, place
+from evalsvc.engine.executor import Executor
 from evalsvc.engine.forward import Pooler, load_pooler
 from evalsvc.engine.models import ModelFiles, locate
-from evalsvc.engine.runner import BatchRunner, ItemFailure
+from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import EngineSettings
-from evalsvc.engine.statistics import EngineStats
 from evalsvc.engine.tokens import Tokenised, Tokeniser, TooLong, Window
 from evalsvc.errors import EngineError
 
@@ -47,21 +46,15 @@ class Encoder:
         placement: Placement,
         settings: EngineSettings,
     ) -> None:
-        if tokeniser.max_length > placement.max_batch_tokens:
-            raise EngineError(
-                f"Expected `max_batch_tokens` of at least {tokeniser.max_length}, the window of "
-                f"model {files.name!r}, but got {placement.max_batch_tokens}"
-            )
         self.files = files
         self.placement = placement
-        self.stats = EngineStats()
         self.tokeniser = tokeniser
         self.cache = EmbeddingCache(settings.cache_bytes)
         self._pooler = pooler
-        self._runner: BatchRunner[Vector] = BatchRunner(
-            placement.max_batch_tokens, settings.max_batch_texts, _is_out_of_memory, self.stats
+        self._executor: Executor[Vector] = Executor(
+            files.name, placement, tokeniser.max_length, settings.max_batch_texts
         )
-        self._device_lock = threading.Lock()
+        self.stats = self._executor.stats
 
     @classmethod
     def load(cls, settings: EngineSettings | None = None) -> Encoder:
@@ -75,7 +68,7 @@ class Encoder:
         settings = settings or EngineSettings()
         placement = place(settings)
         files = locate(settings.model, settings.revision)
-        tokeniser = Tokeniser(files, settings.window_overlap, settings.max_windows)
+        tokeniser = Tokeniser(files, settings.window_overlap, settings.max_windows, settings.window)
         return cls(files, tokeniser, load_pooler(files, placement), placement, settings)
 
     @property
@@ -114,19 +107,9 @@ class Encoder:
         Equal texts are encoded once, within the call and, through the cache, across calls.
         """
         keys = [content_key(text) for text in texts]
-        known: dict[bytes, Vector | ItemFailure | TooLong] = {}
-        for key in set(keys):
-            cached = self.cache.get(key)
-            if cached is not None:
-                known[key] = cached
-        self.stats.add(texts=len(texts), cache_hits=sum(key in known for key in keys))
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        known.update(zip(missing, self._compute(list(missing.values())), strict=True))
-        for key in missing:
-            vector = known[key]
-            if isinstance(vector, np.ndarray):
-                self.cache.put(key, vector)
-        return self._gather([known[key] for key in keys])
+        outcomes, hits = self.cache.through(keys, texts, self._compute)
+        self.stats.add(texts=len(texts), cache_hits=hits)
+        return self._gather(outcomes)
 
     def _compute(self, texts: list[str]) -> list[Vector | ItemFailure | TooLong]:
         started = time.perf_counter()
@@ -138,14 +121,8 @@ class Encoder:
         return [self._join(item, list(islice(rows, count))) for item, count in zip(tokenised, counts, strict=True)]
 
     def _run(self, windows: list[Window]) -> list[Vector | ItemFailure]:
-        if not windows:
-            return []
-        started = time.perf_counter()
-        self.stats.add(waiting=1, windows=len(windows))
-        with self._device_lock:
-            self.stats.add(waiting=-1, queue_seconds=time.perf_counter() - started)
-            lengths = [len(window) for window in windows]
-            return self._runner.run(lengths, lambda batch: self._pool([windows[index] for index in batch]))
+        lengths = [len(window) for window in windows]
+        return self._executor.run(lengths, lambda batch: self._pool([windows[index] for index in batch]))
 
     def _pool(self, windows: Sequence[Window]) -> list[Vector]:
         import torch
@@ -187,12 +164,3 @@ class Encoder:
                 vectors[row] = outcome
         self.stats.add(failures=len(failures))
         return Embeddings(vectors, failures, too_long)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    # torch's CPU allocator raises a plain RuntimeError.
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

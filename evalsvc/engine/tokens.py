@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from evalsvc.engine.models import ModelFiles
 from evalsvc.errors import EngineError, MissingExtra
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
 
 
 class TooLong(NamedTuple):
@@ -41,6 +44,26 @@ def window_starts(n_tokens: int, size: int, overlap: int) -> list[int]:
     return [*starts, n_tokens - size]
 
 
+def encode_each(
+    tokenizer: Tokenizer, texts: Sequence[str | tuple[str, str]], *, special_tokens: bool = False, offsets: bool = False
+) -> list[Encoding | Unreadable]:
+    """Return one encoding a text or pair of texts, in order, or why it has none; never raises for a text."""
+    encode = tokenizer.encode_batch if offsets else tokenizer.encode_batch_fast
+    try:
+        return list(encode(list(texts), add_special_tokens=special_tokens))
+    # It raises TypeError for a lone surrogate and a bare Exception for what its model refuses.
+    except Exception as error:
+        if len(texts) == 1:
+            return [Unreadable(f"the tokeniser refuses the text ({type(error).__name__})")]
+        middle = len(texts) // 2
+        halves = (texts[:middle], texts[middle:])
+        return [
+            encoding
+            for half in halves
+            for encoding in encode_each(tokenizer, half, special_tokens=special_tokens, offsets=offsets)
+        ]
+
+
 class Tokeniser:
     """A model's own tokeniser: ids with its special tokens, in windows no longer than the model's.
 
@@ -48,7 +71,7 @@ class Tokeniser:
     folder has one, and never more than the model's positions.
     """
 
-    def __init__(self, files: ModelFiles, overlap: int, max_windows: int) -> None:
+    def __init__(self, files: ModelFiles, overlap: int, max_windows: int, window: int | None = None) -> None:
         try:
             from tokenizers import Tokenizer
         except ImportError as error:
@@ -60,7 +83,8 @@ class Tokeniser:
             raise EngineError(f"tokenizer.json of model {files.name!r} cannot be read: {error}") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self.max_length = _max_length(files)
+        own = _max_length(files)
+        self.max_length = min(window or own, own)
         self.prefix, self.suffix = self._special_ids()
         self.max_windows = max_windows
         self.size = self.max_length - len(self.prefix) - len(self.suffix)
@@ -72,15 +96,8 @@ class Tokeniser:
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokenised]:
         """Return one list of windows a text, in order, or why it has none; never raises for a text."""
-        try:
-            encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        # It raises TypeError for a lone surrogate and a bare Exception for what its model refuses.
-        except Exception as error:
-            if len(texts) == 1:
-                return [Unreadable(f"the tokeniser refuses the text ({type(error).__name__})")]
-            middle = len(texts) // 2
-            return self.tokenise(texts[:middle]) + self.tokenise(texts[middle:])
-        return [self._windows(encoding.ids) for encoding in encodings]
+        encodings = encode_each(self._tokenizer, texts)
+        return [item if isinstance(item, Unreadable) else self._windows(item.ids) for item in encodings]
 
     def count(self, text: str) -> int:
         """Return how many tokens the windows hold, or characters where the tokeniser refuses the text."""
