@@ -45,6 +45,8 @@ class CausalModel(Transformer):
         start = first_id(names.bos_token_id, config.bos_token_id, names.eos_token_id, config.eos_token_id)
         if start is None:
             raise EngineError(f"Model {self.files.name!r} states neither a bos nor an eos token to begin a text with")
+        if start >= loaded.model.get_input_embeddings().num_embeddings:
+            raise EngineError(f"Model {self.files.name!r} states token {start} to begin a text with, and has no such")
         if self.window < 2:
             raise EngineError(f"Expected `window` >= 2, one token and the start token, but got {self.window}")
         self.start = start

@@ -132,7 +132,7 @@ class Transformer(ABC):
         ids = self._padded([item.ids for item in batch], self._padding)
         arguments = {"input_ids": ids, **self.arguments}
         arguments["attention_mask"] = (torch.arange(ids.shape[1])[None] < sizes[:, None]).long().to(ids.device)
-        if self._takes_types:
+        if self._takes_types and any(item.type_ids for item in batch):
             arguments["token_type_ids"] = self._padded([item.type_ids for item in batch], 0)
         logits: torch.Tensor = self._model(**arguments).logits
         self.stats.add(computed_tokens=ids.numel())

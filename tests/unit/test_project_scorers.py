@@ -8,15 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from evalsvc import scorers
 from evalsvc.errors import InputError, UnknownMetric
 from evalsvc.protocols import Scorer
 
+MODEL = ("perplexity", "bits_per_byte", "nli_faithfulness", "sequence_faithfulness", "token_faithfulness")
+
 
 @pytest.mark.parametrize("name", sorted(scorers.KNOWN))
 def test_every_known_scorer_is_built_under_its_name(name: str) -> None:
-    scorer = scorers.create(name)
+    scorer = scorers.create(name, {"model": "models/mine"} if name in MODEL else {})
     assert isinstance(scorer, Scorer)
     assert scorer.spec.metric == name
 
@@ -45,6 +48,16 @@ def test_what_is_no_scorer(name: str, kind: type[Exception], message: str) -> No
     with pytest.raises(kind) as caught:
         scorers.create(name)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", MODEL)
+def test_a_model_that_has_to_be_named_is_asked_for_in_yaml(name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        scorers.create(name)
+    example = str(caught.value).partition("write\n")[2]
+    (written,) = yaml.safe_load(example)["scorers"]
+    assert written["name"] == name
+    assert isinstance(scorers.create(written["name"], written["options"]), Scorer)
 
 
 def test_an_unknown_option() -> None:

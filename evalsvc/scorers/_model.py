@@ -1,0 +1,92 @@
+"""What scorers on a model of the consumer's choice share: options, loading, what to write where it is missing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Generic, TypeVar
+
+from evalsvc.engine import EngineSettings, shared_model
+from evalsvc.engine.transformer import Transformer
+from evalsvc.errors import EngineError, InputError
+from evalsvc.types import ScorerSpec
+
+Model = TypeVar("Model", bound=Transformer)
+
+# English has four to five characters a token; four is on the safe side of a batch's budget.
+CHARACTERS_PER_TOKEN = 4
+
+
+class ModelScorer(ABC, Generic[Model]):
+    """A scorer on a published model. Scorers with equal settings share one loaded model and its cache."""
+
+    def __init__(self, kind: type[Model], settings: EngineSettings) -> None:
+        self.settings = settings
+        self._kind = kind
+        self._model: Model | None = None
+
+    @property
+    @abstractmethod
+    def spec(self) -> ScorerSpec:
+        """What it measures; the signature is complete after :meth:`load`."""
+
+    def load(self) -> None:
+        """Load the shared model; a second call does nothing.
+
+        Raises:
+            MissingExtra: without torch or transformers.
+            ModelRefused: when the weights are not pinned, or not safetensors.
+            EngineError: when the model cannot be loaded, or is not of this scorer's kind.
+        """
+        model = shared_model(self._kind, self.settings)
+        self.check(model)
+        self._model = model
+
+    def check(self, model: Model) -> None:
+        """Raise ``EngineError`` where the loaded model is not what this scorer's options describe."""
+
+    @property
+    def model(self) -> Model:
+        """The loaded model, whose ``stats`` a worker exports.
+
+        Raises:
+            EngineError: before :meth:`load`.
+        """
+        if self._model is None:
+            raise EngineError(f"Scorer {self.spec.metric!r} has no model yet; call load() before score()")
+        return self._model
+
+    @property
+    def model_signature(self) -> str:
+        """The model's signature, or before :meth:`load` its name alone."""
+        return self._model.signature if self._model else f"model:{self.settings.model}"
+
+
+def model_settings(metric: str, model: str | None, **settings: Any) -> EngineSettings:  # noqa: ANN401 - its fields
+    """Return the engine's settings for a model that has to be named.
+
+    Raises:
+        InputError: without a model; the message is what to write in the consumer's file.
+    """
+    if not model:
+        raise InputError(
+            f"Scorer {metric!r} has no model of its own: expected the option `model`, but got none; write\n"
+            f"  scorers:\n"
+            f"    - name: {metric}\n"
+            f"      options:\n"
+            f"        model: OWNER/NAME    # of the hub; or a folder with safetensors\n"
+            f"        revision: COMMIT     # 40 hexadecimal digits; of a folder the SHA-256 of its weights, optional"
+        )
+    return EngineSettings(model=str(model), **settings)
+
+
+def one_of(metric: str, option: str, value: str, allowed: tuple[str, ...]) -> str:
+    """Return the option's value, refusing what is not allowed.
+
+    >>> one_of("perplexity", "given", "prompt", ("none", "prompt"))
+    'prompt'
+    """
+    if value not in allowed:
+        raise InputError(
+            f"Expected option `{option}` of {metric!r} to be one of {', '.join(allowed)}, but got {value!r}"
+        )
+    return value
