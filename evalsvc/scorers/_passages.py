@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from evalsvc.scorers._sentences import Span, sentence_spans
@@ -30,16 +31,17 @@ class Sentence(NamedTuple):
     parts: list[Span]
 
 
-def cut(text: str, tokens: Sequence[Span], size: int) -> list[Span]:
+def cut(text: str, tokens: Sequence[Span], size: int, *, overlap: bool = True) -> list[Span]:
     """Return spans of whole sentences that have at most ``size`` tokens, covering the text, in order.
 
-    Each begins with the last sentence of the one before, where that is short. A sentence that alone is longer is
-    cut between tokens. Linear in the text's length.
+    With ``overlap`` each begins with the last sentence of the one before, where that is short. A sentence that
+    alone is longer is cut between tokens. Linear in the text's length.
 
     Args:
         text: what to cut.
         tokens: the positions of its tokens, in order.
         size: the most tokens of a span, at least 1.
+        overlap: whether a short sentence is repeated; without it no two spans share a character.
 
     >>> text = "We sell. You buy. He waits. "
     >>> words = [match.span() for match in re.finditer("[a-zA-Z]+", text)]
@@ -60,9 +62,8 @@ def cut(text: str, tokens: Sequence[Span], size: int) -> list[Span]:
         spans.append((units[first][0], units[after - 1][1]))
         if after == len(units):
             break
-        repeated = (
-            after - 1 > first and counts[after - 1] <= size // OVERLAP and counts[after] <= size - size // OVERLAP
-        )
+        short = min(size // OVERLAP, size - counts[after])
+        repeated = overlap and after - 1 > first and counts[after - 1] <= short
         first = after - 1 if repeated else after
     return spans
 
@@ -90,7 +91,7 @@ def _within(span: Span, starts: Sequence[int], size: int) -> list[Span]:
     if after - first <= size:
         return [span]
     cuts = sorted({span[0], *(starts[place] for place in range(first + size, after, size)), span[1]})
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(pairwise(cuts))
 
 
 def _count(starts: Sequence[int], span: Span) -> int:
