@@ -151,7 +151,7 @@ class Perplexity(_LikelihoodScorer):
     def value(self, likelihood: Likelihood, response: str) -> float:
         """Return the perplexity, kept from rounding below 1.
 
-        >>> Perplexity("folder").value(Likelihood(nats=2 * math.log(8), tokens=2, windows=1), "")
+        >>> round(Perplexity("folder").value(Likelihood(nats=2 * math.log(8), tokens=2, windows=1), ""), 6)
         8.0
         """
         try:

@@ -225,6 +225,28 @@ def test_token_probabilities_are_those_of_transformers(folders):
     assert len(model.spans(["Refund in one day"])[0]) == len(found)
 
 
+def test_positions_that_begin_behind_the_padding_shorten_the_window(tmp_path):
+    make_tiny_classifier(tmp_path, 2)
+    config = transformers.RobertaConfig(
+        vocab_size=200, hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=32,
+        max_position_embeddings=40, pad_token_id=3,
+    )  # fmt: skip
+    transformers.RobertaForSequenceClassification(config).save_pretrained(tmp_path)
+    model = PairClassifier.load(EngineSettings(model=str(tmp_path), device="cpu", dtype="float32"))
+    assert model.window == 36
+    full, longer = model.probabilities([("a " * count, "b") for count in (31, 32)])
+    assert full.shape == (2,)
+    assert longer == ItemFailure("pair of 37 tokens, more than the window's 36")
+
+
+def test_bfloat16_is_near_and_in_the_signature(folders, nli):
+    half = NliFaithfulness(str(folders["nli"]), device="cpu", dtype="bfloat16")
+    half.load()
+    sample = make_sample(contexts=CONTEXTS, response=RESPONSE)
+    assert half.score([sample])[0].value == pytest.approx(nli.score([sample])[0].value, abs=0.05)
+    assert "dtype:bfloat16" in half.spec.signature
+
+
 def test_the_score_is_the_mean_of_the_greatest_entailments(nli):
     (outcome,) = nli.score([make_sample(contexts=CONTEXTS, response=RESPONSE)])
     sentences = ["The parcel arrives on monday.", "99 zebras.", "Refund in three days!"]
