@@ -205,7 +205,7 @@ def to_score(subject: Subject, spec: ScorerSpec, pi: float, outcome: Outcome) ->
         return Score(*identity, "failed", None, outcome.reason)
     if isinstance(outcome, Scored):
         detail = msgspec.json.encode(outcome.detail).decode() if outcome.detail else ""
-        return Score(*identity, "ok", float(outcome.value), "", detail)
+        return Score(*identity, "ok", float(outcome.value), "", detail, tuple(outcome.statistics))
     return Score(*identity, "ok", float(outcome))
 
 

@@ -6,16 +6,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from evalsvc.types import Abstained, Outcome, Sample, ScorerSpec
+from evalsvc.types import Abstained, Outcome, Sample, Scored, ScorerSpec
 
 NO_REFERENCE = "no reference"
 
 
 class PairValues(NamedTuple):
-    """One value a pair, to the last digit the reference tool's, and how many tokens each reference has."""
+    """One value a pair, to the last digit the reference tool's, and how many tokens each reference has.
+
+    ``statistics``, where there are any, are what adds up to the spec's ``corpus`` score, a row a pair.
+    """
 
     values: list[float]
     reference_tokens: list[int]
+    statistics: Sequence[tuple[float, ...]] = ()
 
 
 class ReferenceScorer(ABC):
@@ -55,11 +59,12 @@ class ReferenceScorer(ABC):
                 places.append(place)
                 pairs.append((sample.event.response, sample.event.reference))
         high = self.spec.scale.high
-        values, reference_tokens = self.values(pairs)
-        for place, value, tokens in zip(places, values, reference_tokens, strict=True):
+        found = self.values(pairs)
+        for row, (place, value, tokens) in enumerate(zip(places, found.values, found.reference_tokens, strict=True)):
             if not tokens:
                 outcomes[place] = Abstained(self._empty_reference)
-            else:
-                # sacrebleu gives 100.00000000000004 for a perfect response; statistics rely on the bound.
-                outcomes[place] = value if high is None or value <= high else high
+                continue
+            # sacrebleu gives 100.00000000000004 for a perfect response; statistics rely on the bound.
+            bounded = value if high is None or value <= high else high
+            outcomes[place] = Scored(bounded, statistics=found.statistics[row]) if found.statistics else bounded
         return outcomes

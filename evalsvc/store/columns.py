@@ -57,6 +57,8 @@ def score_table(scores: Sequence[Score]) -> tuple[pa.Table, set[Mark]]:
         "reason": strings([score.reason for score in scores]).dictionary_encode(),
         "detail": strings([score.detail for score in scores]),
     }
+    if any(score.statistics for score in scores):
+        table["statistics"] = pa.array([score.statistics for score in scores], pa.list_(pa.float64()))
     return pa.table(table), _marks(metric, unique, rows)
 
 

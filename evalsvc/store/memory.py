@@ -12,7 +12,15 @@ from datetime import datetime
 from typing import TypeVar
 
 from evalsvc.errors import InputError
-from evalsvc.protocols import CellGroup, CellQuery, DeadLetterQuery, HistogramGroup, Offered
+from evalsvc.protocols import (
+    CellGroup,
+    CellQuery,
+    DeadLetterQuery,
+    HistogramGroup,
+    Offered,
+    StatisticGroup,
+    StatisticSums,
+)
 from evalsvc.stats.quantile import bin_of
 from evalsvc.store.ranks import event_rank, microseconds, score_rank
 from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_of, grid, selects
@@ -156,6 +164,15 @@ class MemoryStore:
             for group, (_, members) in zip(self.cells(query), grouped, strict=True)
         ]
 
+    def statistics(self, query: CellQuery) -> Sequence[StatisticGroup]:
+        """Return the groups of :meth:`cells` with the sums of their statistics, for scores of a corpus."""
+        grouped = sorted(self._grouped(query, grid(query.window, query.step_seconds)).items())
+        found = []
+        for group, (_, members) in zip(self.cells(query), grouped, strict=True):
+            sums = {cell: _statistic_sums(scores, query.clusters) for cell, scores in sorted(members.items())}
+            found.append(StatisticGroup(group, {cell: held for cell, held in sums.items() if held.n}))
+        return found
+
     def _grouped(self, query: CellQuery, steps: Grid) -> dict[_GroupKey, dict[_CellKey, list[Score]]]:
         check_names(query)
         groups: dict[_GroupKey, dict[_CellKey, list[Score]]] = defaultdict(lambda: defaultdict(list))
@@ -278,6 +295,25 @@ def _cluster_moments(scores: Sequence[Score]) -> tuple[int, float, float, float]
         sum((n * total for n, total in found), 0.0),
         sum((total * total for _, total in found), 0.0),
     )
+
+
+def _statistic_sums(scores: Sequence[Score], clusters: bool) -> StatisticSums:
+    sums: dict[str, list[float]] = {}
+    with_statistics = [score for score in scores if score.status == "ok" and score.statistics]
+    for score in with_statistics:
+        subject = score.subject
+        name = (subject.session_id if clusters else "") or subject.event_id
+        held = sums.setdefault(name, [0.0] * (1 + len(score.statistics)))
+        for place, value in enumerate((1.0, *score.statistics)):
+            held[place] += value
+    rows = list(sums.values())
+    products = (
+        [sum(row[a] * row[b] for row in rows) for a in range(len(rows[0])) for b in range(a, len(rows[0]))]
+        if rows
+        else []
+    )
+    total = [sum(column) for column in zip(*rows, strict=True)][1:]
+    return StatisticSums(len(with_statistics), total, products, len(rows))
 
 
 def _histogram(scores: Sequence[Score]) -> dict[int, int]:

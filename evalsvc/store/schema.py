@@ -87,6 +87,7 @@ TABLES: dict[str, Table] = {
             "value": "Nullable(Float64)",
             "reason": TEXT,
             "detail": "String",
+            "statistics": "Array(Float64)",
             "written_at": SECONDS,
             "rank": "UInt64",
         },

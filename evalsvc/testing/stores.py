@@ -16,8 +16,10 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from evalsvc.errors import InputError
-from evalsvc.protocols import CellGroup, CellQuery, DeadLetterQuery, ScoreStore
+from evalsvc.protocols import CellGroup, CellQuery, DeadLetterQuery, ScoreStore, StatisticSums
 from evalsvc.stats.quantile import bin_of
 from evalsvc.types import (
     DeadLetter,
@@ -261,6 +263,32 @@ def check_histograms(store: ScoreStore) -> None:
     _expect("the number without a value", 1, sum(cell.n_abstained + cell.n_failed for cell in group.group.cells))
 
 
+def check_statistics(store: ScoreStore) -> None:
+    """Statistics and their products are summed over scores that have some, by event or by session; twice is once."""
+    rows = {0: (1.0, 2.0), 2: (3.0, 0.5), 4: (0.0, 4.0)}
+    scores = [
+        msgspec.structs.replace(
+            make_score(index, subject=make_subject(index, session_id="both" if index else "")), statistics=row
+        )
+        for index, row in rows.items()
+    ]
+    _write(store, [*scores, *scores, make_score(6, 0.5), make_score(8, None)])
+    query = CellQuery("quality", DAY, 24 * HOUR)
+    (group,) = store.statistics(query)
+    _expect("the cells", list(store.cells(query)), [group.group])
+    cell = ("stratum-0", 1, 1.0)
+    alone = StatisticSums(3, [4.0, 6.5], [3.0, 4.0, 6.5, 10.0, 3.5, 20.25], 3)
+    _expect("sums by stratum", {cell: alone}, {key: _listed(sums) for key, sums in group.sums.items()})
+    (group,) = store.statistics(query._replace(clusters=True))
+    # The session's sums are (2 events, 3, 4.5).
+    together = StatisticSums(3, [4.0, 6.5], [5.0, 7.0, 11.0, 10.0, 15.5, 24.25], 2)
+    _expect("sums by session", {cell: together}, {key: _listed(sums) for key, sums in group.sums.items()})
+
+
+def _listed(sums: StatisticSums) -> StatisticSums:
+    return sums._replace(total=list(sums.total), products=list(sums.products))
+
+
 def check_rollups_follow_writes(store: ScoreStore) -> None:
     """What was read once is not stale after the next write: new rows and replaced rows show."""
     query = CellQuery("quality", DAY, HOUR)
@@ -422,6 +450,7 @@ STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_versions_are_not_pooled,
     check_cluster_moments,
     check_histograms,
+    check_statistics,
     check_rollups_follow_writes,
     check_ledger_resumes,
     check_offered_is_exact,

@@ -110,6 +110,11 @@ class DropsNegativeBins(MemoryStore):
         ]
 
 
+class SumsEveryEventAlone(MemoryStore):
+    def statistics(self, query):
+        return super().statistics(query._replace(clusters=False))
+
+
 class StaleRollups(MemoryStore):
     """Remembers the first answer to a question."""
 
@@ -179,6 +184,7 @@ PLANTED = {
     "versions_are_not_pooled": PoolsVersions,
     "cluster_moments": NoClusters,
     "histograms": DropsNegativeBins,
+    "statistics": SumsEveryEventAlone,
     "rollups_follow_writes": StaleRollups,
     "ledger_resumes": LedgerOverwrites,
     "offered_is_exact": LedgerAdds,

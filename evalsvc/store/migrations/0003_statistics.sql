@@ -1,0 +1,2 @@
+-- What a score of a whole corpus is made of (BLEU's matches and lengths): sums over events, which a mean of values is not.
+ALTER TABLE scores ADD COLUMN IF NOT EXISTS statistics Array(Float64) CODEC(ZSTD(1)) AFTER detail;
