@@ -211,6 +211,9 @@ def _add_query(add: _Adder) -> None:
     query.add_argument(
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of the interval (default: .95)"
     )
+    query.add_argument(
+        "--missing", action="store_true", help="instead of estimates: why scores have no value, and how many"
+    )
     query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
 
 

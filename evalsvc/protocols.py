@@ -20,6 +20,7 @@ from evalsvc.types import (
     Outcome,
     Sample,
     ScorerSpec,
+    Status,
     Window,
     WriteBatch,
 )
@@ -245,6 +246,14 @@ class StatisticGroup(NamedTuple):
     sums: Mapping[tuple[str, int, float], StatisticSums]
 
 
+class MissingReason(NamedTuple):
+    """How many scores of a metric have no value for one reason."""
+
+    status: Status
+    reason: str
+    n: int
+
+
 class DeadLetterQuery(NamedTuple):
     """Which dead letters: received in ``window``; of one consumer or reason, or (None) of any."""
 
@@ -297,6 +306,10 @@ class ScoreStore(Sink, Protocol):
 
     def statistics(self, query: CellQuery) -> Sequence[StatisticGroup]:
         """Return the groups of :meth:`cells` with the sums of their statistics, for scores of a corpus."""
+        ...
+
+    def missing(self, query: CellQuery, limit: int) -> Sequence[MissingReason]:
+        """Return why scores of the query's metric, window and ``where`` have no value, the most frequent first."""
         ...
 
     def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:

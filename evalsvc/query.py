@@ -111,6 +111,8 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
             estimate = _with_unasked(estimate, group, domain)
         if estimate.n == 0:
             estimate = msgspec.structs.replace(estimate, reason=_unscored(group, estimate.reason))
+        elif not estimate.reason and estimate.low is not None and estimate.low == estimate.high:
+            estimate = msgspec.structs.replace(estimate, reason=_certain(estimate))
         subject = (query.metric, group.consumer, group.key, group.scorer_version, group.signature)
         rows.append(LabelledEstimate(*subject, estimate))
     return rows
@@ -162,7 +164,8 @@ def _check(statistic: str, confidence: float) -> float | None:
     if found and 0.0 < float(found[1]) < 100.0:
         return float(found[1]) / 100.0
     if statistic != "corpus" and statistic not in _ESTIMATORS:
-        raise InputError(f"Expected `statistic` to be {STATISTICS}, but got {statistic!r}")
+        hint = " (the median is p50)" if statistic == "median" else ""
+        raise InputError(f"Expected `statistic` to be {STATISTICS}, but got {statistic!r}{hint}")
     return None
 
 
@@ -171,9 +174,18 @@ def _specs(specs: Sequence[ScorerSpec], metric: str) -> dict[tuple[int, str], Sc
     if found:
         return found
     names = sorted({spec.metric for spec in specs})
+    if "," in metric:
+        raise InputError(f"Expected one metric at a time, but got {metric!r}; ask for each")
     if not names:
         raise UnknownMetric(f"Expected a metric with scores, but got {metric!r}, and nothing is stored here yet")
     raise UnknownMetric(f"Expected a metric with scores, but got {metric!r} ({did_you_mean(metric, names)})")
+
+
+def _certain(estimate: Estimate) -> str:
+    """Say what an interval without width is, which is easily taken for more."""
+    if estimate.n_missing:
+        return f"every event was taken; {estimate.n_missing:,} without a score are left out, as if they were alike"
+    return "every event scored: no sampling error, though other events may differ"
 
 
 def _unscored(group: CellGroup, reason: str) -> str:
@@ -182,7 +194,7 @@ def _unscored(group: CellGroup, reason: str) -> str:
     counts = [f"{count:,} {what}" for count, what in ((failed, "failed"), (abstained, "abstained")) if count]
     if not counts:
         return reason
-    return f"none of the scores has a value: {', '.join(counts)} (why: `reason` in the table scores)"
+    return f"none of the scores has a value: {', '.join(counts)} (`query --missing` says why)"
 
 
 def _span(window: Window, step_seconds: int) -> tuple[Window, int]:

@@ -333,7 +333,10 @@ class LedgerEntry(msgspec.Struct, frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A record that is not an event, by its place and digest; the text stays in the source, where it already was."""
+    """A record that is not an event, by its place and digest; the text stays in the source, where it already was.
+
+    ``at`` is the place as a person finds it where partition and offset do not say so: a file and its line.
+    """
 
     consumer: str
     partition: str
@@ -343,6 +346,12 @@ class DeadLetter(msgspec.Struct, frozen=True):
     message: str
     size: int
     digest: str
+    at: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it lies, for a person: ``at``, or partition and offset."""
+        return self.at or f"{self.partition}:{self.offset}"
 
 
 class KeptEvent(msgspec.Struct, frozen=True):
@@ -369,6 +378,12 @@ class DeadReason(msgspec.Struct, frozen=True):
     partition: str
     offset: int
     message: str
+    at: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where the first of them lies, for a person."""
+        return self.at or f"{self.partition}:{self.offset}"
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -283,9 +283,9 @@ class Processor:
             elif first.digest == here.digest:
                 self._duplicate(item)
             else:
-                error = DecodeError(
-                    "conflicting_duplicate", "Expected one content for an event id, but got a second one"
-                )
+                # The id of the masked event, as its scores have it.
+                said = f"Expected one content for an event id, but {event_id!r} came with a second one"
+                error = DecodeError("conflicting_duplicate", said)
                 self._bury(item, error, letters)
         return unique
 

@@ -22,6 +22,7 @@ from evalsvc.protocols import (
     CellQuery,
     DeadLetterQuery,
     HistogramGroup,
+    MissingReason,
     Offered,
     StatisticGroup,
     StatisticSums,
@@ -301,6 +302,12 @@ class ClickHouseStore:
             held = {row[:3]: StatisticSums(*row[3:]) for row in rows}
             sums[window, consumer, *key.values(), version, signature] = held
         return [StatisticGroup(group, sums.get(_identity(group), {})) for group in groups]
+
+    def missing(self, query: CellQuery, limit: int) -> Sequence[MissingReason]:
+        """Return why scores of the query's metric, window and ``where`` have no value, the most frequent first."""
+        check_names(query)
+        rows = self._rows(*queries.missing_statement(query, grid(query.window, query.step_seconds), limit))
+        return [MissingReason(*row) for row in rows]
 
     def _groups(
         self, query: CellQuery, steps: Grid, statement: queries.Statement

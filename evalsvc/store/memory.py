@@ -17,6 +17,7 @@ from evalsvc.protocols import (
     CellQuery,
     DeadLetterQuery,
     HistogramGroup,
+    MissingReason,
     Offered,
     StatisticGroup,
     StatisticSums,
@@ -114,7 +115,7 @@ class MemoryStore:
         found = []
         for reason, mine in letters.items():
             first = min(mine, key=lambda letter: letter.received_at)
-            found.append(DeadReason(reason, len(mine), first.partition, first.offset, first.message))
+            found.append(DeadReason(reason, len(mine), first.partition, first.offset, first.message, first.at))
         return sorted(found, key=lambda row: (-row.records, row.reason))
 
     def _letters(self, query: DeadLetterQuery) -> list[DeadLetter]:
@@ -172,6 +173,14 @@ class MemoryStore:
             sums = {cell: _statistic_sums(scores, query.clusters) for cell, scores in sorted(members.items())}
             found.append(StatisticGroup(group, {cell: held for cell, held in sums.items() if held.n}))
         return found
+
+    def missing(self, query: CellQuery, limit: int) -> Sequence[MissingReason]:
+        """Return why scores of the query's metric, window and ``where`` have no value, the most frequent first."""
+        cells = self._grouped(query._replace(by=()), grid(query.window, query.step_seconds)).values()
+        scores = [score for members in cells for scores in members.values() for score in scores]
+        counts = Counter((score.status, score.reason) for score in scores if score.status != "ok")
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return [MissingReason(*why, n) for why, n in ordered[:limit]]
 
     def _grouped(self, query: CellQuery, steps: Grid) -> dict[_GroupKey, dict[_CellKey, list[Score]]]:
         check_names(query)

@@ -236,6 +236,17 @@ def statistics_statement(query: CellQuery, steps: Grid) -> Statement:
     return Statement(sql, scope.parameters)
 
 
+def missing_statement(query: CellQuery, steps: Grid, limit: int) -> Statement:
+    """Return (status, reason, scores) of the scores without a value, the most frequent first."""
+    scope = _Scope([query.metric], query)
+    conditions = " AND ".join([*_raw_conditions(steps, scope), "status != 'ok'"])
+    sql = (
+        f"SELECT toString(status) AS said, reason, count() AS n FROM scores FINAL WHERE {conditions} "  # noqa: S608
+        "GROUP BY said, reason ORDER BY n DESC, said, reason LIMIT {limit:UInt64}"
+    )
+    return Statement(sql, {**scope.parameters, "limit": limit})
+
+
 def moments_statement(metrics: Sequence[str], query: CellQuery, steps: Grid) -> Statement:
     """Return (place, Σn, clusters, Σn², Σn·y, Σy²) of every cell, with the ``place`` of :func:`cells_statement`.
 

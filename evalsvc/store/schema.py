@@ -120,6 +120,7 @@ TABLES: dict[str, Table] = {
             "message": "String",
             "size": "UInt64",
             "digest": "String",
+            "at": "String",
             "written_at": SECONDS,
         },
         "consumer, partition, offset",

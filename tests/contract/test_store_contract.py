@@ -115,6 +115,11 @@ class SumsEveryEventAlone(MemoryStore):
         return super().statistics(query._replace(clusters=False))
 
 
+class CountsOnlyFailures(MemoryStore):
+    def missing(self, query, limit):
+        return [why for why in super().missing(query, limit) if why.status == "failed"]
+
+
 class StaleRollups(MemoryStore):
     """Remembers the first answer to a question."""
 
@@ -185,6 +190,7 @@ PLANTED = {
     "cluster_moments": NoClusters,
     "histograms": DropsNegativeBins,
     "statistics": SumsEveryEventAlone,
+    "missing_reasons": CountsOnlyFailures,
     "rollups_follow_writes": StaleRollups,
     "ledger_resumes": LedgerOverwrites,
     "offered_is_exact": LedgerAdds,
