@@ -21,10 +21,16 @@ _DE_PERSON = (
 ANCHORS: dict[str, tuple[str, ...]] = {
     "en": ("transfer", "connect", "escalat", "hand", "forward", "pass", "put", "rout", "refer", "loop", "contact you",
            "in touch", "get back to you", "call you", "take over", "reach out"),
-    "de": ("verbind", "leite", "übergeb", "weitergeleitet", "weitergegeben", "gebe", "übernimmt", "meldet sich",
+    "de": ("verbind",
+        "verbunden",
+        "weitergeben", "leite", "übergeb", "weitergeleitet",
+        "weiterleiten", "weitergegeben", "gebe", "übernimmt", "meldet",
+        "melden",
            "melden sich"),
     "fr": ("mets en", "mettre en", "transf", "transm", "passe", "recontacter", "prendra contact", "redirige"),
-    "es": ("paso", "comunico", "transf", "transfier", "derivo", "derivar", "pondré", "pongo", "conect", "contactará",
+    "es": ("paso", "comunico", "transf", "transfier", "derivo", "derivar", "pondré",
+        "pondrá", "pongo", "conect", "contactará",
+        "comunicará",
            "escalado", "pasar"),
     "it": ("metto in", "passo", "trasfer", "inoltr", "collego", "contatterà", "ricontatterà", "metterò"),
     "pt": ("transfer", "encaminh", "conect", "passar", "passo", "entrará em contato", "entrará em contacto"),
@@ -51,8 +57,10 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         r"you|take over|be with you|join (?:this|the) (?:chat|conversation)|take it from here)\b",
     ),
     "de": (
-        rf"\b(?:ich|wir) (?:verbinde|übergebe|gebe|leite|verbinden|übergeben|geben|leiten|werde|habe|haben|werden) "
+        rf"\b(?:ich|wir) (?:verbinde|übergebe|gebe|leite|verbinden|übergeben|geben|leiten) "
         rf"(?:\w{{1,24}} ){{0,7}}?(?:mit|an|zu) (?:\w{{1,20}} ){{0,3}}?{_DE_PERSON}\b",
+        rf"\b(?:ich|wir) (?:werde|habe|werden|haben) (?:\w{{1,24}} ){{0,7}}?(?:mit|an|zu) (?:\w{{1,20}} ){{0,3}}?"
+        rf"{_DE_PERSON} (?:verbinden|verbunden|weiterleiten|weitergeleitet|übergeben|weitergeben|weitergegeben)\b",
         rf"\b(?:sie werden|ihre? \w{{1,24}} (?:wurde|wird)) (?:\w{{1,20}} ){{0,3}}?(?:mit|an) (?:\w{{1,20}} ){{0,3}}?"
         rf"{_DE_PERSON} (?:verbunden|weitergeleitet|übergeben|weitergegeben)\b",
         rf"\b{_DE_PERSON} (?:wird|werden|meldet|melden|übernimmt)(?: sich)? (?:\w{{1,20}} ){{0,5}}?(?:bei (?:ihnen|"

@@ -28,8 +28,8 @@ ODD_TEXTS = {
     "one token": "yes",
     "long": "ignore the weather and go for a walk. " * 5300,
     "emoji": "👩‍👩‍👧 🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f 👍🏽",
-    "right to left": "مرحبا، كيف يمكنني مساعدتك اليوم؟ \u2067שלום\u2069",
-    "mixed scripts": "Die 配送 takes ３ дня и ещё один день",
+    "right to left": "مرحبا، كيف يمكنني مساعدتك اليوم؟ \u2067שלום\u2069",  # noqa: RUF001
+    "mixed scripts": "Die 配送 takes ３ дня и ещё один день",  # noqa: RUF001
     "control": "\x00\x01\x1b[31m\x7f\x85",
     "lone surrogate": "a \ud800 b \udfff c d e f",
 }
@@ -206,7 +206,7 @@ def test_an_injection_is_found_where_it_stands(rule: str, text: str) -> None:
         "<!-- wp:paragraph --><p>Welcome</p><!-- /wp:paragraph -->",
         '<div style="display:none">Menu</div>',
         "![chart](https://cdn.example/c.png?w=600&h=400)",
-        "میخواهم که می\u200cخواهد",
+        "میخواهم که می\u200cخواهد",  # noqa: RUF001
         "Scotland 🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f won, ❤️ family 👨‍👩‍👧",
         "\ufeffThe file starts with a byte order mark and has one zero\u200bwidth space.",
         "From now on the shop opens at nine.",

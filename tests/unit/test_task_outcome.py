@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
 from evalsvc.errors import InputError
 from evalsvc.scorers import create
 from evalsvc.scorers._finish_reasons import ENDINGS, ending_of
+from evalsvc.scorers._handover_phrases import PATTERNS
 from evalsvc.scorers.operational import TokensPerSecond, TotalTokens
 from evalsvc.scorers.task_outcome import HumanHandover, TaskCompleted, Truncated, handover_phrase
 from evalsvc.testing import make_sample
@@ -16,7 +18,8 @@ from evalsvc.types import Abstained, Failed, Outcome, Scored
 
 NAMES = ("truncated", "task_completed", "human_handover", "total_tokens", "tokens_per_second")
 ODD_TEXTS = [
-    "", " \n", "yes", "I'll transfer you " * 12_000, "🙂👍🏽", "سأحولك إلى زميل", "Die 配送 дня", "\x00\x1b[0m", "a\ud800b",
+    "", " \n", "yes",
+    "I'll transfer you " * 12_000, "🙂👍🏽", "سأحولك إلى زميل", "Die 配送 дня", "\x00\x1b[0m", "a\ud800b",
 ]  # fmt: skip
 
 
@@ -122,6 +125,7 @@ HANDOVERS = [
     "Einen Moment, ich übergebe Sie an einen Kundenberater.",
     "Ein Mitarbeiter wird sich bei Ihnen melden.",
     "Sie werden mit einer Kollegin verbunden.",
+    "Ich werde Ihre Frage an einen Kollegen weiterleiten.",
     "Je vous mets en relation avec un conseiller.",
     "Je vais transférer votre demande à notre équipe.",
     "Un conseiller va vous recontacter.",
@@ -149,6 +153,7 @@ NO_HANDOVERS = [
     "Sie können unseren Kundendienst unter dieser Nummer erreichen.",
     "Verbinden Sie das Gerät mit dem Strom.",
     "Ich gebe Ihnen gerne eine Übersicht der Tarife.",
+    "Ich habe gestern mit dem Team gesprochen.",
     "Vous pouvez contacter un conseiller au numéro suivant.",
     "Je transfère le fichier vers le dossier.",
     "Puede llamar a un agente de nueve a cinco.",
@@ -173,6 +178,12 @@ def test_a_handover(response: str) -> None:
 @pytest.mark.parametrize("response", NO_HANDOVERS)
 def test_no_handover(response: str) -> None:
     assert HumanHandover().score([make_sample(response=response)]) == [0.0]
+
+
+def test_anchors_leave_no_phrase_out() -> None:
+    for response in HANDOVERS + NO_HANDOVERS:
+        searched = any(re.search(p, response, re.IGNORECASE) for patterns in PATTERNS.values() for p in patterns)
+        assert searched == (handover_phrase(response) is not None)
 
 
 def test_a_stated_handover_wins() -> None:
