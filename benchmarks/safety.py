@@ -1,8 +1,8 @@
 """Injections in contexts, leaked system prompts and handovers: precision, recall, false alarms, and speed.
 
 Run: ``python benchmarks/safety.py [--quick]``. The data sets are under ``../shared/data`` (or ``EVALSVC_SHARED_DATA``);
-rows that need them are left out without. The rules were written with one half of each set in view, by the first bit of
-the SHA-256 of the text; every figure is of the other half.
+rows that need them are left out without. The rules were written with one half of each set in view, by the parity
+of the first byte of the text's SHA-256; every figure is of the other half.
 """
 
 from __future__ import annotations
