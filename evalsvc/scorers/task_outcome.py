@@ -193,7 +193,8 @@ def _compiled() -> tuple[tuple[tuple[str, ...], tuple[re.Pattern[str], ...]], ..
 
 def _stated(event: Event, name: str) -> Outcome:
     """Return the attribute as a value; CSV and headers carry true and false as words or figures."""
-    word = str(event.attributes[name]).strip().lower()
+    said = event.attributes[name]
+    word = f"{said:g}" if isinstance(said, float) else str(said).strip().lower()
     if word in _TRUE or word in _FALSE:
         return Scored(float(word in _TRUE), {"rule": "attribute"})
     return Failed(f"attributes.{name} is neither true nor false")

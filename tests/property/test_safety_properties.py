@@ -19,10 +19,14 @@ from evalsvc.types import Abstained, Message, Outcome, Scored
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=80)
 PIECES = st.sampled_from(
     ["ignore ", "all ", "previous ", "instructions ", "system: ", "you are ", "<!-- ", "-->", "AI ", "\u200b", "\u202e",
-     "I'll ", "transfer ", "you ", "to an agent ", ". ", "\n", "'", "![x](https://a/?q=", "{", "}", "🏴", "\U000e0067", "\ud800"]
+     "I'll ", "transfer ", "you ", "to an agent ", ". ", "\n", "'", "![x](https://a/?q=", "{", "}",
+     "🏴", "\U000e0067", "\ud800"]
 )  # fmt: skip
 TRICKY = st.lists(PIECES, max_size=25).map("".join)
-WORDS = st.lists(st.sampled_from("alpha beta gamma delta epsilon zeta eta theta iota kappa".split()), max_size=60)
+WORDS = st.lists(
+    st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]),
+    max_size=60,
+)
 
 
 def value(outcome: Outcome) -> float | None:

@@ -77,6 +77,7 @@ def test_truncated_abstains_without_a_reason() -> None:
         ({"attributes": {"task_completed": False}}, 0.0, "attribute"),
         ({"attributes": {"task_completed": "True"}}, 1.0, "attribute"),
         ({"attributes": {"task_completed": 0}}, 0.0, "attribute"),
+        ({"attributes": {"task_completed": 1.0}}, 1.0, "attribute"),
         ({"attributes": {"task_completed": True}, "response": ""}, 1.0, "attribute"),
         ({"attributes": {"task_completed": None}}, 1.0, "finish_reason"),
         ({"response": " "}, 0.0, "empty"),
@@ -109,6 +110,7 @@ def test_an_attribute_that_says_neither_fails_without_being_quoted() -> None:
     assert HumanHandover().score([sample]) == [Failed("attributes.handover is neither true nor false")]
 
 
+# The rules were written with these 52 sentences in view: precision and recall on them are 1 and say little of others.
 HANDOVERS = [
     "I'll connect you with a live agent right away.",
     "Let me transfer you to one of our representatives.",
