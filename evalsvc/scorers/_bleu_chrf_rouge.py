@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from evalsvc.types import Abstained, Outcome, Sample, Scored, ScorerSpec
 
@@ -30,6 +30,7 @@ class ReferenceScorer(ABC):
     what the reference tool gives it, 0.
     """
 
+    cost_class: ClassVar[str] = "characters"
     _empty_reference: str = "the reference is empty"
 
     @property
