@@ -13,8 +13,8 @@ _INLINE_CODE = re.compile(r"`[^`\n]{1,200}`")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,4}", re.IGNORECASE)
 _TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,200}>")
 _CODE_START = re.compile(
-    r"\s*(?:>>> |\.\.\. |\$ |#include\b|#!|//|@\w+$|import [\w.]+(?: as \w+)?$|from [\w.]+ import |(?:async )?def \w+\(|"
-    r"class \w+[:({]|(?:public|private|static|const|let|var|func|fn) \w|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|"
+    r"\s*(?:>>> |\.\.\. |\$ |#include\b|#!|//|@\w+$|import [\w.]+(?: as \w+)?$|from [\w.]+ import |"
+    r"(?:async )?def \w+\(|class \w+[:({]|(?:public|private|static|const|let|var|func|fn) \w|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|"
     r"CREATE TABLE|FROM|WHERE) )"
 )
 _CODE_SIGNS = re.compile(r"[{}\[\]<>=|_\\;()/*+&^%$#@~]")
@@ -22,10 +22,10 @@ _SHARE_OF_SIGNS = 0.12
 
 
 def prose(text: str) -> str:
-    """Return the lines of prose, without code (fenced, in backticks, or by its looks), addresses and tags.
+    r"""Return the lines of prose, without code (fenced, in backticks, or by its looks), addresses and tags.
 
-    >>> prose("Run `ls -l`, see https://example.com/a:\\n```\\nls -l\\n```\\nx = f(y);\\nDone?")
-    'Run  , see  \\nDone?'
+    >>> prose("Run `ls -l`, see https://example.com/a:\n```\nls -l\n```\nx = f(y);\nDone?")
+    'Run  , see  \nDone?'
     """
     plain = _FENCED.sub("\n", text[:LONGEST])
     for pattern in (_INLINE_CODE, _ADDRESS, _TAG):

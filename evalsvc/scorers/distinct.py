@@ -53,7 +53,9 @@ class Distinct(ABC):
             return Abstained("empty response")
         found = count_repeats(response, self.order)
         if not found.total:
-            return Abstained(f"fewer than {self.order} words in the response" if found.words else "no words in the response")
+            return Abstained(
+                f"fewer than {self.order} words in the response" if found.words else "no words in the response"
+            )
         detail = {"words": found.words, "ngrams": found.total, "distinct": found.distinct}
         return Scored(found.distinct / found.total, detail)
 
