@@ -14,8 +14,8 @@ _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w
 _TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,200}>")
 _CODE_START = re.compile(
     r"\s*(?:>>> |\.\.\. |\$ |#include\b|#!|//|@\w+$|import [\w.]+(?: as \w+)?$|from [\w.]+ import |"
-    r"(?:async )?def \w+\(|class \w+[:({]|(?:public|private|static|const|let|var|func|fn) \w|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|"
-    r"CREATE TABLE|FROM|WHERE) )"
+    r"(?:async )?def \w+\(|class \w+[:({]|(?:const|let|var) \w+ ?[=:;]|(?:fn|func|function) \w+\(|"
+    r"(?:public|private|static) [\w<> ]+[({;=]|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE|FROM|WHERE) )"
 )
 _CODE_SIGNS = re.compile(r"[{}\[\]<>=|_\\;()/*+&^%$#@~]")
 _SHARE_OF_SIGNS = 0.12

@@ -5,7 +5,7 @@ A run of vowels is a syllable, except that
 * English: a final silent e and the e of -ed and -es are none, and some pairs (``ia``, ``io``, ``eo`` …) are two;
 * German: only ``ai au äu ei eu ie``, doubled vowels and their spellings with y are one, other neighbours are two;
 * French: ï and ë begin a new one, and so do é, è, ê after a, o and a vowel after é; a final mute -e, -es is none;
-* Spanish: each of ``a e o`` and each accented i, u is one; other i, u lean on them; the u of ``que``, ``gui`` is silent;
+* Spanish: each of ``a e o`` and each accented i, u is one; other i, u lean on them; ``que`` and ``gui`` have no u;
 * Italian: as Spanish, and a word whose only vowels are i or u and a last vowel has two (``mia``, ``due``).
 
 Rules err on loan words, names and compounds; ``docs/reference/scorers/readability.md`` has their accuracy.
