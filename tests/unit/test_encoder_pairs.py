@@ -146,7 +146,9 @@ def test_a_text_that_cannot_be_encoded_fails_and_its_neighbour_does_not(build, o
 
 
 @pytest.mark.parametrize("build", SCORERS)
-@pytest.mark.parametrize("response", ["مرحبا بالعالم. كيف الحال؟", "Hello мир. 東京です。", "\x00\x01 Hello. \x02 World."])
+@pytest.mark.parametrize(
+    "response", ["مرحبا بالعالم. كيف الحال؟", "Hello мир. 東京です。", "\x00\x01 Hello. \x02 World."]
+)
 def test_other_scripts_and_control_characters_have_values(build, options, response):
     scorer = build(**options)
     scorer.load()
