@@ -73,10 +73,9 @@ CLAIMS = {
     "relevance": ("coherence", "overall"),
 }
 
-# MQM as in Freitag et al. 2021; "No-error" weighs nothing.
+# MQM as in Freitag et al. 2021; "No-error" weighs nothing, and no row here is a non-translation.
 MQM_WEIGHTS = {"Major": 5.0, "Minor": 1.0}
 MQM_PUNCTUATION = 0.1
-MQM_NON_TRANSLATION = 25.0
 
 
 class Rated(NamedTuple):
@@ -159,8 +158,6 @@ def _translations(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Rated]]:
 
 
 def _weight(row: Mapping[str, Any]) -> float:
-    if row["category"].startswith("Non-translation"):
-        return MQM_NON_TRANSLATION
     if row["severity"] == "Minor" and row["category"] == "Fluency/Punctuation":
         return MQM_PUNCTUATION
     return MQM_WEIGHTS.get(row["severity"], 0.0)
