@@ -77,3 +77,8 @@ def test_what_is_better_when_lower_is_turned_round():
 )
 def test_mqm_weights(severity, category, weight):
     assert correlation._weight({"severity": severity, "category": category}) == weight
+
+
+def test_sentences_in_lower_case_get_their_capitals_for_scorers_that_cut_them():
+    sample = make_sample(response="we sell . you buy . mr. x waits ! done.")
+    assert correlation._with_capitals(sample).event.response == "We sell . You buy . Mr. x waits ! Done."
