@@ -20,10 +20,11 @@ _WORD = re.compile(r"[^\W_]")
 class Coherence(EncoderScorer):
     """Mean cosine of neighbouring sentences of the response, each floored at 0, in [0, 1]; higher is better.
 
-    ``mean over i of max(0, cos(e(s_i), e(s_i+1)))``. It sees a jump of topic, not whether an argument
-    holds; it did not order summaries as experts do (``docs/reference/scorers/coherence.md``). Repetition raises
-    it, since a sentence said again is perfectly near to itself: read it beside ``repetition``. Abstains below two sentences with words and above 500. ``detail`` holds the number of
-    sentences, the least cosine and the position of the sentence after that joint.
+    ``mean over i of max(0, cos(e(s_i), e(s_i+1)))``. It sees a jump of topic, not whether an argument holds; it
+    did not order summaries as experts do (``docs/reference/scorers/coherence.md``). Repetition raises it, since a
+    sentence said again is perfectly near to itself: read it beside ``repetition``. Abstains below two sentences
+    with words and above 500. ``detail`` holds the number of sentences, the least cosine and the position of the
+    sentence after that joint.
 
     Cost: one pass of a small encoder over the response; equal sentences are encoded once.
 
