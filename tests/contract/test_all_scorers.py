@@ -7,7 +7,7 @@ import pytest
 from evalsvc.scorers import KNOWN, create
 from evalsvc.testing import check_scorer
 
-ENCODER = {"relevance", "context_support"}
+ENCODER = {"relevance", "context_support", "embedding_similarity", "coherence"}
 
 
 @pytest.mark.parametrize("name", sorted(set(KNOWN) - ENCODER))
