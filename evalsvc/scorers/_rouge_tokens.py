@@ -88,7 +88,9 @@ class StemNumbers:
 
     def _line(self, words: list[str]) -> str:
         line = "".join(map(self._words.get, words, repeat("")))
-        return line if len(line) == len(words) else "".join([self._words.get(word) or self._new(word) for word in words])
+        return (
+            line if len(line) == len(words) else "".join([self._words.get(word) or self._new(word) for word in words])
+        )
 
     def _new(self, word: str) -> str:
         """Number a word's stem; words of up to three characters are their own."""

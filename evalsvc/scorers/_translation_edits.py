@@ -157,9 +157,7 @@ class _Beam:
         out[..., 1 : width + 1] = best
 
 
-def _candidates(
-    response: str, reference: str, alignment: _Alignment, most: int
-) -> Iterator[tuple[int, int, int]]:
+def _candidates(response: str, reference: str, alignment: _Alignment, most: int) -> Iterator[tuple[int, int, int]]:
     """Yield (start, length, target) of up to `most` shifts to where the same words stand in the reference."""
     places, response_errors, reference_errors = alignment
     rows, columns = len(response), len(reference)

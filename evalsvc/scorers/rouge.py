@@ -142,13 +142,13 @@ class RougeL(_Rouge):
 
 
 class RougeLsum(_Rouge):
-    """ROUGE-Lsum F1, 0 … 1, higher is better: ``RougeScorer(["rougeLsum"], use_stemmer=True)``.
+    r"""ROUGE-Lsum F1, 0 … 1, higher is better: ``RougeScorer(["rougeLsum"], use_stemmer=True)``.
 
     ROUGE-L for summaries of one sentence a line (Lin, 2004, section 3.2): for every line of the reference, the union
     of its longest common subsequences with the response's lines. Of texts of one line each it is ROUGE-L. It abstains
     where ROUGE-L does, and where a text has more than 10,000 tokens.
 
-    >>> RougeLsum().values([("the gunman fled\\npolice came", "police came\\nthe gunman fled")]).values
+    >>> RougeLsum().values([("the gunman fled\npolice came", "police came\nthe gunman fled")]).values
     [1.0]
     """
 

@@ -9,7 +9,7 @@ from evalsvc.scorers._bleu_chrf_rouge import PairValues, ReferenceScorer
 from evalsvc.scorers._translation_edits import translation_edits
 from evalsvc.types import Scale, ScorerSpec
 
-MOST_TOKENS = 4_000
+MOST_TOKENS = 2_000
 """How many tokens either text may have."""
 
 
@@ -18,7 +18,7 @@ class Ter(ReferenceScorer):
 
     100 · (insertions + deletions + substitutions + shifts of word runs) / tokens of the reference (Snover et al.,
     2006). Tokens are what white space separates, in lower case. An empty response has 100: every token is missing.
-    It abstains without a reference, on a blank one, and where either text has more than 4,000 tokens.
+    It abstains without a reference, on a blank one, and where either text has more than 2,000 tokens.
 
     >>> Ter().values([("on the mat sat the cat", "the cat sat on the mat")]).values
     [33.33333333333333]
