@@ -1,9 +1,9 @@
-"""BLEU, chrF and ROUGE-L: pairs a second beside sacrebleu and rouge-score, in one run, with equal values.
+"""BLEU, chrF, TER and ROUGE: pairs a second beside sacrebleu and rouge-score, in one run, with equal values.
 
 Texts are made from a seeded vocabulary of 20,000 words with Zipf frequencies; a reference repeats more than
 half of its response. Every round scores texts that were not seen before. "Steady" is a scorer after 1,000
 other pairs of 200 words, which still meets a new word in twenty; "first sight" is one that was just made and
-has met none. Run: ``python benchmarks/text_metrics.py [--quick]``.
+has met none. ROUGE-Lsum gets the same texts with a sentence a line. Run: ``python benchmarks/text_metrics.py [--quick]``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Any
 from _harness import Aim, Row, machine, paired_seconds, table
 from evalsvc.scorers.bleu import Bleu
 from evalsvc.scorers.chrf import ChrF
-from evalsvc.scorers.rouge import RougeL
+from evalsvc.scorers.rouge import Rouge1, Rouge2, RougeL, RougeLsum
+from evalsvc.scorers.ter import Ter
 
 Pair = tuple[str, str]
 Peer = Callable[[str, str], float]

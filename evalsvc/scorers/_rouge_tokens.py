@@ -47,9 +47,7 @@ class StemNumbers:
     still compares two texts by its numbers is not disturbed.
     """
 
-    def __init__(
-        self, stem: Callable[[str], str], most_words: int = MOST_WORDS, most_characters: int = MOST_CHARACTERS
-    ) -> None:
+    def __init__(self, stem: Callable[[str], str], most_words: int, most_characters: int) -> None:
         """Take the stemmer, and how many words and characters of texts to remember."""
         self._stem = stem
         self._most_words = most_words
@@ -68,7 +66,7 @@ class StemNumbers:
     def lines(self, text: str) -> tuple[str, ...]:
         r"""Return the lines that have tokens, one character a stemmed token.
 
-        >>> numbers = StemNumbers(lambda word: word.removesuffix("ing"))
+        >>> numbers = StemNumbers(lambda word: word.removesuffix("ing"), 100, 1000)
         >>> numbers.lines("Hopping, 2 cafés\n\n- hopp") == ("\x00\x01\x02\x03", "\x00")
         True
         """
@@ -107,7 +105,7 @@ _shared: list[StemNumbers] = []
 def shared_stems() -> StemNumbers:
     """Return the process's stems; a pair's two texts are to be read with one and the same."""
     if not _shared or _shared[-1].full:
-        _shared[:] = [StemNumbers(porter())]
+        _shared[:] = [StemNumbers(porter(), MOST_WORDS, MOST_CHARACTERS)]
     return _shared[-1]
 
 

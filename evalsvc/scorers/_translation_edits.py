@@ -24,6 +24,8 @@ LONGEST_SHIFT = 10
 FARTHEST_SHIFT = 50
 BEAM = 25
 MOST_CANDIDATES = 1000
+# Where edits and the difference of the lengths are no more, no best path leaves the beam.
+SURELY_INSIDE = 2 * (BEAM - 2)
 # More than any count of edits, and far from int32's end when edits are added to it.
 _UNREACHED = 1 << 28
 
@@ -204,8 +206,7 @@ def _best_shift(response: str, reference: str, candidates: list[tuple[int, int, 
         shifted = _shifted(response, start, length, target)
         distance = Levenshtein.distance(shifted, reference, score_cutoff=before - 1)
         if distance < before:
-            # No best path leaves the diagonal by more than half of this, and the beam reaches BEAM - 2 surely.
-            inside = distance + apart <= 2 * (BEAM - 2)
+            inside = distance + apart <= SURELY_INSIDE
             (sure if inside else unsure).append(_Shift(before - distance, length, -start, -target, shifted))
     if unsure:
         unchanged = min(min(-shift.minus_start, -shift.minus_target) for shift in unsure)

@@ -18,6 +18,8 @@ MOST_CHARACTERS = 2_000_000
 """How many characters a pair may have: fewer than there are numbers for its words."""
 MOST_LSUM_TOKENS = 10_000
 """How many tokens either text may have for ROUGE-Lsum, which keeps a bit for each pair of tokens."""
+MOST_LSUM_STEPS = 2_000_000
+"""How many steps ROUGE-Lsum may take: lines of the reference times tokens of the response."""
 
 Lines = tuple[str, ...]
 
@@ -146,7 +148,8 @@ class RougeLsum(_Rouge):
 
     ROUGE-L for summaries of one sentence a line (Lin, 2004, section 3.2): for every line of the reference, the union
     of its longest common subsequences with the response's lines. Of texts of one line each it is ROUGE-L. It abstains
-    where ROUGE-L does, and where a text has more than 10,000 tokens.
+    where ROUGE-L does, where a text has more than 10,000 tokens, and where the reference's lines times the response's
+    tokens are more than 2,000,000.
 
     >>> RougeLsum().values([("the gunman fled\npolice came", "police came\nthe gunman fled")]).values
     [1.0]
@@ -166,12 +169,16 @@ class RougeLsum(_Rouge):
 
     def _unscorable(self, response: str, reference: str) -> str | None:
         reason = super()._unscorable(response, reference)
-        # A text of so few characters has no more tokens.
-        if reason is None and max(len(response), len(reference)) > 2 * MOST_LSUM_TOKENS:
-            stems = shared_stems()
-            if max(sum(map(len, stems.lines(text))) for text in (response, reference)) > MOST_LSUM_TOKENS:
-                return f"a text has more than {MOST_LSUM_TOKENS:,} tokens"
-        return reason
+        # Texts of so few characters have no more tokens and lines.
+        if reason is not None or max(len(response), len(reference)) < 2_000:
+            return reason
+        stems = shared_stems()
+        ours, theirs = stems.lines(response), stems.lines(reference)
+        if max(sum(map(len, ours)), sum(map(len, theirs))) > MOST_LSUM_TOKENS:
+            return f"a text has more than {MOST_LSUM_TOKENS:,} tokens"
+        if sum(map(len, ours)) * len(theirs) > MOST_LSUM_STEPS:
+            return f"the reference's lines times the response's tokens are more than {MOST_LSUM_STEPS:,}"
+        return None
 
 
 def f1(common: int, response_length: int, reference_length: int) -> float:
