@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from itertools import count, repeat
+from itertools import count
 from typing import Any
 
 from evalsvc.scorers._ngrams import LONGEST_KEPT_WORD
@@ -49,19 +49,16 @@ class StemNumbers:
 
     def __init__(self, stem: Callable[[str], str], most_words: int, most_characters: int) -> None:
         """Take the stemmer, and how many words and characters of texts to remember."""
-        self._stem = stem
         self._most_words = most_words
         self._most_characters = most_characters
-        self._words: dict[str, str] = {}
-        self._stems: dict[str, str] = {}
+        self._words = _Words(stem)
         self._texts: dict[str, tuple[str, ...]] = {}
         self._characters = 0
-        self._fresh = count()
 
     @property
     def full(self) -> bool:
         """Whether more is remembered than was allowed; a batch may pass it by one text."""
-        return len(self._words) > self._most_words or len(self._stems) > self._most_words
+        return len(self._words.stems) > self._most_words or len(self._words) > self._most_words
 
     def lines(self, text: str) -> tuple[str, ...]:
         r"""Return the lines that have tokens, one character a stemmed token.
@@ -75,7 +72,8 @@ class StemNumbers:
             return known
         # Anything outside ASCII becomes "?", then a space, which is all that it is to ROUGE.
         plain = text.lower().encode("ascii", "replace").translate(_OTHERS_TO_SPACE).decode("ascii")
-        lines = tuple(filter(None, [self._line(line.split()) for line in plain.split("\n")]))
+        number = self._words.__getitem__
+        lines = tuple(filter(None, ["".join(map(number, line.split())) for line in plain.split("\n")]))
         if self._characters > self._most_characters:
             self._texts.clear()
             self._characters = 0
@@ -84,18 +82,22 @@ class StemNumbers:
             self._characters += len(text)
         return lines
 
-    def _line(self, words: list[str]) -> str:
-        line = "".join(map(self._words.get, words, repeat("")))
-        return (
-            line if len(line) == len(words) else "".join([self._words.get(word) or self._new(word) for word in words])
-        )
 
-    def _new(self, word: str) -> str:
-        """Number a word's stem; words of up to three characters are their own."""
+class _Words(dict[str, str]):
+    """From a word to the character of its stem; a new word is stemmed and, unless it is long, remembered."""
+
+    def __init__(self, stem: Callable[[str], str]) -> None:
+        super().__init__()
+        self._stem = stem
+        self._fresh = count()
+        self.stems: dict[str, str] = {}
+
+    def __missing__(self, word: str) -> str:
+        # Words of up to three characters are their own stems.
         stem = self._stem(word) if len(word) >= STEM_FROM_LENGTH else word
-        number = self._stems.get(stem) or self._stems.setdefault(stem, chr(next(self._fresh)))
+        number = self.stems.get(stem) or self.stems.setdefault(stem, chr(next(self._fresh)))
         if len(word) <= LONGEST_KEPT_WORD:
-            self._words[word] = number
+            self[word] = number
         return number
 
 
