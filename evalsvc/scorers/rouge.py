@@ -12,6 +12,7 @@ from rapidfuzz.distance import LCSseq
 from evalsvc.scorers._bleu_chrf_rouge import PairValues, ReferenceScorer
 from evalsvc.scorers._ngrams import clipped_matches
 from evalsvc.scorers._rouge_tokens import shared_stems
+from evalsvc.scorers._union_lcs import Lines, union_lcs_hits
 from evalsvc.types import Scale, ScorerSpec
 
 MOST_CHARACTERS = 2_000_000
@@ -20,8 +21,6 @@ MOST_LSUM_TOKENS = 10_000
 """How many tokens either text may have for ROUGE-Lsum, which keeps a bit for each pair of tokens."""
 MOST_LSUM_STEPS = 2_000_000
 """How many steps ROUGE-Lsum may take: lines of the reference times tokens of the response."""
-
-Lines = tuple[str, ...]
 
 
 class _Rouge(ReferenceScorer):
@@ -161,10 +160,8 @@ class RougeLsum(_Rouge):
 
     def _values(self, pairs: Sequence[tuple[Lines, Lines]]) -> PairValues:
         lengths = [(sum(map(len, response)), sum(map(len, reference))) for response, reference in pairs]
-        values = [
-            f1(union_lcs_hits(response, reference), ours, theirs)
-            for (response, reference), (ours, theirs) in zip(pairs, lengths, strict=True)
-        ]
+        hits = union_lcs_hits(pairs)
+        values = [f1(common, ours, theirs) for common, (ours, theirs) in zip(hits, lengths, strict=True)]
         return PairValues(values, [theirs for _, theirs in lengths])
 
     def _unscorable(self, response: str, reference: str) -> str | None:
@@ -188,67 +185,3 @@ def f1(common: int, response_length: int, reference_length: int) -> float:
     precision = common / response_length
     recall = common / reference_length
     return 2 * precision * recall / (precision + recall)
-
-
-def union_lcs_hits(response: Lines, reference: Lines) -> int:
-    """Count the reference's tokens in the union LCS, each at most as often as the response has it.
-
-    >>> union_lcs_hits(("ac", "bd"), ("abcde",))
-    4
-    """
-    if len(response) == 1 and len(reference) == 1:
-        return LCSseq.similarity(response[0], reference[0])
-    left: dict[str, int] = {}
-    for line in response:
-        for token in line:
-            left[token] = left.get(token, 0) + 1
-    hits = 0
-    for line in reference:
-        positions = _positions(line)
-        union = 0
-        for other in response:
-            union |= _lcs_places(len(line), positions, other)
-        while union:
-            place = union.bit_length() - 1
-            union ^= 1 << place
-            token = line[place]
-            if left[token]:
-                left[token] -= 1
-                hits += 1
-    return hits
-
-
-def _positions(line: str) -> dict[str, int]:
-    """Return for each token the bits of its places."""
-    positions: dict[str, int] = {}
-    for place, token in enumerate(line):
-        positions[token] = positions.get(token, 0) | 1 << place
-    return positions
-
-
-def _lcs_places(length: int, positions: dict[str, int], other: str) -> int:
-    """Return as bits the places in a line of the one LCS with `other` that rouge-score's table is read out to.
-
-    A zero in a column's ``state`` is a place where the LCS grows (Crochemore et al., 2001; Hyyrö, 2004). Read from
-    the end, a match is always taken; else the line's token is given up, unless that would shorten the LCS.
-    """
-    state = full = (1 << length) - 1
-    columns = []
-    for token in other:
-        hits = positions.get(token, 0)
-        if hits:
-            matched = state & hits
-            state = (state + matched | state - matched) & full
-        columns.append((hits, state))
-    places, below = 0, full
-    for hits, state in reversed(columns):
-        stops = (hits | ~state) & below
-        if not stops:
-            break
-        place = 1 << stops.bit_length() - 1
-        if hits & place:
-            places |= place
-            below = place - 1
-        else:
-            below = (place << 1) - 1
-    return places

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu import sentence_bleu, sentence_chrf, sentence_ter
 
-from evalsvc.scorers import _ngrams, _rouge_tokens, _translation_edits
+from evalsvc.scorers import _ngrams, _rouge_tokens, _translation_edits, _union_lcs
 from evalsvc.scorers._bleu_chrf_rouge import ReferenceScorer
 from evalsvc.scorers._ngrams import WordNumbers, clipped_matches
 from evalsvc.scorers._rouge_tokens import StemNumbers, porter
@@ -100,6 +100,30 @@ def test_rouge_is_rouge_scores_where_many_subsequences_are_longest(response: str
     expected = ROUGE_SCORER.score(reference, response)
     for rouge_type, scorer in ROUGE.items():
         assert scorer.values([(response, reference)]).values == [expected[rouge_type].fmeasure]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(FEW_WORDS, FEW_WORDS), max_size=6), st.integers(1, 8), st.integers(1, 200))
+def test_rouge_lsum_is_rouge_scores_in_registers_too(
+    pairs: list[tuple[str, str]], many_line_pairs: int, slice_cells: int
+) -> None:
+    expected = [ROUGE_SCORER.score(r, h)["rougeLsum"].fmeasure for h, r in pairs]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_union_lcs, "FEW_LINE_PAIRS", 0)
+        assert ROUGE["rougeLsum"].values(pairs).values == expected
+        patch.setattr(_union_lcs, "MANY_LINE_PAIRS", many_line_pairs)
+        patch.setattr(_union_lcs, "SLICE_CELLS", slice_cells)
+        assert ROUGE["rougeLsum"].values(pairs).values == expected
+
+
+def test_rouge_lsum_is_rouge_scores_at_a_registers_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_union_lcs, "FEW_LINE_PAIRS", 0)
+    draw = random.Random(2)
+    for width in (63, 64, 65):
+        lines = [" ".join(draw.choices("abcdefgh", k=width)) for _ in range(4)]
+        pair = ("\n".join(lines[:2]), "\n".join(lines[2:]))
+        expected = ROUGE_SCORER.score(pair[1], pair[0])["rougeLsum"].fmeasure
+        assert ROUGE["rougeLsum"].values([pair]).values == [expected]
 
 
 @st.composite
