@@ -66,7 +66,7 @@ class Tool(NamedTuple):
 
 
 REFERENCE_TOOLS: dict[str, Tool] = {
-    "bleu": Tool(Bleu(), lambda h, r: sentence_bleu(h, [r]).score, 8_000, 3),
+    "bleu": Tool(Bleu(), lambda h, r: sentence_bleu(h, [r]).score, 8_000, 4),
     "chrf": Tool(ChrF(), lambda h, r: sentence_chrf(h, [r]).score, 8_000, 6),
     "chrf_plus_plus": Tool(ChrF(word_order=2), lambda h, r: sentence_chrf(h, [r], word_order=2).score, 8_000, 12),
     # sacrebleu's TER takes 30 ms for 60 words and 5 s for 200.
@@ -74,12 +74,12 @@ REFERENCE_TOOLS: dict[str, Tool] = {
     # rouge-score's table takes a second for each thousand tokens squared.
     "rouge_1": Tool(Rouge1(), rouge_score("rouge1"), 8_000, 7),
     "rouge_2": Tool(Rouge2(), rouge_score("rouge2"), 8_000, 7),
-    "rouge_l": Tool(RougeL(), rouge_score("rougeL"), 4_000, 9),
-    "rouge_lsum": Tool(RougeLsum(), rouge_score("rougeLsum"), 4_000, 9),
+    "rouge_l": Tool(RougeL(), rouge_score("rougeL"), 4_000, 12),
+    "rouge_lsum": Tool(RougeLsum(), rouge_score("rougeLsum"), 4_000, 12),
     "exact_match": Tool(ExactMatch(), lambda h, r: float(squad_words(h) == squad_words(r)), 8_000, 1),
     "token_f1": Tool(TokenF1(), squad_f1, 8_000, 1),
     "edit_similarity": Tool(
-        EditSimilarity(), lambda h, r: 1 - edit_distance(h, r) / max(len(h), len(r)) if h or r else 1.0, 160, 5
+        EditSimilarity(), lambda h, r: 1 - edit_distance(h, r) / max(len(h), len(r)) if h or r else 1.0, 160, 10
     ),
 }
 EDGE_CASES: list[Pair] = [
