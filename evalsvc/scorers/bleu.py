@@ -8,8 +8,8 @@ from importlib import import_module
 from importlib.metadata import version
 from string import punctuation
 
-from evalsvc.scorers._bleu_chrf_rouge import PairValues, ReferenceScorer
 from evalsvc.scorers._ngrams import WordNumbers, clipped_matches, unpack
+from evalsvc.scorers._reference import PairValues, ReferenceScorer
 from evalsvc.types import Scale, ScorerSpec
 
 ORDER = 4

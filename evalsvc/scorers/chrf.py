@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsvc.errors import InputError
-from evalsvc.scorers._bleu_chrf_rouge import PairValues, ReferenceScorer
 from evalsvc.scorers._ngrams import Integers, WordNumbers, clipped_matches, unpack
+from evalsvc.scorers._reference import PairValues, ReferenceScorer
 from evalsvc.types import Scale, ScorerSpec
 
 CHARACTER_ORDER = 6

@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sacrebleu import corpus_bleu as sacrebleu_bleu
 from sacrebleu import corpus_chrf as sacrebleu_chrf
+from sacrebleu import corpus_ter as sacrebleu_ter
 
 from evalsvc.errors import InputError
 from evalsvc.protocols import CellQuery
 from evalsvc.query import EstimateQuery, estimates
 from evalsvc.scorers.bleu import Bleu
 from evalsvc.scorers.chrf import ChrF
+from evalsvc.scorers.ter import Ter
 from evalsvc.stats import estimate_corpus
 from evalsvc.stats.corpus import corpus_bleu, corpus_chrf, ratio_of_sums
 from evalsvc.store import MemoryStore
@@ -22,11 +24,12 @@ from evalsvc.types import Event, Sample, Scale, Score, Scored, Subject, Window, 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = Window(NOON, NOON + timedelta(hours=1))
 WORDS = "the a cat dog sat on under mat runs quickly, slowly. red old house and it was not very big"
-SCORERS = {"bleu": Bleu(), "chrf": ChrF(), "chrf_plus_plus": ChrF(word_order=2)}
+SCORERS = {"bleu": Bleu(), "chrf": ChrF(), "chrf_plus_plus": ChrF(word_order=2), "ter": Ter()}
 PEERS = {
     "bleu": lambda mine, theirs: sacrebleu_bleu(mine, [theirs]).score,
     "chrf": lambda mine, theirs: sacrebleu_chrf(mine, [theirs]).score,
     "chrf_plus_plus": lambda mine, theirs: sacrebleu_chrf(mine, [theirs], word_order=2).score,
+    "ter": lambda mine, theirs: sacrebleu_ter(mine, [theirs]).score,
 }
 
 

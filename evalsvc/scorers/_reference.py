@@ -27,7 +27,7 @@ class ReferenceScorer(ABC):
 
     An event without a reference abstains, and so does one whose reference has no token in the metric's own
     tokenisation: nothing could match it, and 0 would be read as a bad response. An empty response scores
-    what the reference tool gives it, 0.
+    what the reference tool gives it, the metric's worst value or TER's 100.
     """
 
     cost_class: ClassVar[str] = "characters"
@@ -56,9 +56,15 @@ class ReferenceScorer(ABC):
         places: list[int] = []
         pairs: list[tuple[str, str]] = []
         for place, sample in enumerate(batch):
-            if sample.event.reference is not None:
-                places.append(place)
-                pairs.append((sample.event.response, sample.event.reference))
+            response, reference = sample.event.response, sample.event.reference
+            if reference is None:
+                continue
+            reason = self._unscorable(response, reference)
+            if reason is not None:
+                outcomes[place] = Abstained(reason)
+                continue
+            places.append(place)
+            pairs.append((response, reference))
         high = self.spec.scale.high
         found = self.values(pairs)
         for row, (place, value, tokens) in enumerate(zip(places, found.values, found.reference_tokens, strict=True)):
@@ -69,3 +75,7 @@ class ReferenceScorer(ABC):
             bounded = value if high is None or value <= high else high
             outcomes[place] = Scored(bounded, statistics=found.statistics[row]) if found.statistics else bounded
         return outcomes
+
+    def _unscorable(self, response: str, reference: str) -> str | None:
+        """Return why a pair is not worth its time, ``None`` where it is."""
+        return None
