@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from evalsvc.protocols import Source
 
 CHEAP = (
-    "bleu", "chrf", "rouge_l", "refusal", "introduced_pii",
-    "latency_ms", "time_to_first_token_ms", "input_tokens", "output_tokens", "cost_usd",
+    "bleu", "chrf", "ter", "rouge_1", "rouge_2", "rouge_l", "rouge_lsum", "exact_match", "token_f1", "edit_similarity",
+    "distinct_1", "distinct_2", "repetition", "readability", "answer_language_match",
+    "introduced_pii", "pii_in_response", "system_prompt_leakage", "context_injection",
+    "refusal", "task_completed", "human_handover", "truncated",
+    "latency_ms", "time_to_first_token_ms", "tokens_per_second",
+    "input_tokens", "output_tokens", "total_tokens", "cost_usd",
 )  # fmt: skip
-"""What a replay without a consumer's file scores: everything that needs no model."""
+"""What a replay without a consumer's file scores: everything that needs no large model."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,6 +59,7 @@ def replay(options: argparse.Namespace) -> int:
     """Score events from files, show how far it is, and say what became of them."""
     from evalsvc import assemble
     from evalsvc._cli_output import Progress
+    from evalsvc._score_sheet import ScoreSheet
 
     environment = Environment.read(os.environ)
     source = FilesConfig(
@@ -69,10 +74,13 @@ def replay(options: argparse.Namespace) -> int:
         consumer = _default_consumer(found)
     consumer = assemble.replay_config(consumer, source)
     with assemble.project_store(found, environment, getattr(options, "store", None)) as store:
-        worker = assemble.build_worker(consumer, store, environment)
+        sheet = ScoreSheet(sys.stdout if options.scores else None)
+        worker = assemble.build_worker(consumer, store, environment, on_written=sheet.note)
         with stopping(worker.stop) as asked, Progress("replay", "events", lambda: _measure(worker)):
             status = worker.run()
-    print(summary(consumer.name, status))
+    print(summary(consumer.name, status), file=sys.stderr if options.scores else sys.stdout)
+    if not options.scores and (table := sheet.table()):
+        print(f"\n{table}")
     say_dead(status)
     if asked.is_set() and not worker.source.finished:
         print("interrupted before the end; the same command goes on from there", file=sys.stderr)

@@ -26,7 +26,7 @@ from evalsvc.sources.http import HttpSource
 from evalsvc.sources.kafka import KafkaSecurity, KafkaSettings, KafkaSource
 from evalsvc.store import MemoryStore, Retention, open_store
 from evalsvc.store.address import parse_address
-from evalsvc.types import DeadLetter
+from evalsvc.types import DeadLetter, WriteBatch
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -118,8 +118,9 @@ def build_worker(
     *,
     source: Source | None = None,
     registry: CollectorRegistry | None = None,
+    on_written: Callable[[WriteBatch], None] | None = None,
 ) -> Worker:
-    """Return a consumer's worker; ``source`` replaces the one that its file names.
+    """Return a consumer's worker; ``source`` replaces the one that its file names, ``on_written`` is told every batch.
 
     Raises:
         ConfigError: when a variable that the file names is not set.
@@ -137,6 +138,7 @@ def build_worker(
         settings=worker_settings(config),
         dead_letters=build_dead_letters(config, environment),
         registry=registry,
+        on_written=on_written,
     )
     if isinstance(source, HttpSource):
         source.awaited = lambda: worker.status().waiting_for

@@ -174,6 +174,9 @@ def _add_running(add: _Adder) -> None:
         metavar="FIELD=VALUE",
         help="a field that every event has",
     )
+    replay.add_argument(
+        "--scores", action="store_true", help="print every score as JSON, with status and reason, instead of a table"
+    )
     migrate = add("migrate", f"{RUN}:migrate", "bring the store's schema up to this release")
     migrate.add_argument("--dry-run", action="store_true", help="only say what would be done")
     demo = add("demo", f"{RUN}:demo", "two weeks of synthetic traffic through the whole path, then the page")

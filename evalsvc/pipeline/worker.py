@@ -98,13 +98,17 @@ class Worker:
         dead_letters: DeadLetterSink | None = None,
         clock: Clock | None = None,
         registry: CollectorRegistry | None = None,
+        on_written: Callable[[WriteBatch], None] | None = None,
     ) -> None:
-        """Build, but touch nothing yet: no connection is made and no model is loaded before :meth:`run`."""
+        """Build, but touch nothing yet: no connection is made and no model is loaded before :meth:`run`.
+
+        ``on_written`` is told every batch after the store has it; called from the worker's own thread.
+        """
         self.consumer, self.source, self.store, self.scorers = consumer, source, store, tuple(scorers)
         self.settings, self.clock = settings or WorkerSettings(), clock or SystemClock()
         self.metrics = WorkerMetrics(consumer, registry)
         self._designs = Designs(store, design, partial(masked_values, masker))
-        self._masker, self._dead_letters = masker, dead_letters
+        self._masker, self._dead_letters, self._on_written = masker, dead_letters, on_written
         self._to_score: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
         self._to_write: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
         self._done: queue.SimpleQueue[Mapping[str, int]] = queue.SimpleQueue()
@@ -474,6 +478,8 @@ class Worker:
             entries = [tally.ledger.add(tally.settle(), tally.upto) for tally in job.draft.tallies]
             job.batch = batch = self._complete(job.batch, entries)
             self._patience.until_done(partial(self._land, batch), "store")
+            if self._on_written is not None:
+                self._on_written(batch)
             self._done.put(job.draft.positions)
             self._flying.remove(job)
             self._note_written(job, self.clock.monotonic() - began)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from evalsvc.errors import InputError
 from evalsvc.scorers import _language
@@ -26,6 +27,8 @@ class AnswerLanguageMatch:
     >>> AnswerLanguageMatch().spec.scale.binary
     True
     """
+
+    cost_class: ClassVar[str] = "characters"
 
     def __init__(self, min_characters: int = _language.MIN_CHARACTERS) -> None:
         if isinstance(min_characters, bool) or not isinstance(min_characters, int) or min_characters < 1:

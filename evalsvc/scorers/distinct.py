@@ -22,6 +22,7 @@ class Distinct(ABC):
     Source: Li et al. 2016, A Diversity-Promoting Objective Function for Neural Conversation Models.
     """
 
+    cost_class: ClassVar[str] = "characters"
     order: ClassVar[int]
 
     @property

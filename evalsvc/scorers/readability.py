@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from evalsvc.errors import InputError
 from evalsvc.scorers import _language
@@ -54,6 +54,8 @@ class Readability:
     >>> reading_ease(count("The cat sat on the mat. It was warm.", "en"), "en")
     117.6675
     """
+
+    cost_class: ClassVar[str] = "characters"
 
     def __init__(self, language: str = "auto", min_words: int = 20) -> None:
         if language != "auto" and language not in FORMULAS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from evalsvc.scorers._repeats import count_repeats
 from evalsvc.scorers._words import TOKENISER, word_pattern
@@ -24,6 +25,8 @@ class Repetition:
     >>> Repetition().spec.scale.better
     'lower'
     """
+
+    cost_class: ClassVar[str] = "characters"
 
     @property
     def spec(self) -> ScorerSpec:
