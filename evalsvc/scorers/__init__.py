@@ -30,6 +30,7 @@ KNOWN: Mapping[str, str] = MappingProxyType(
         "context_support": "evalsvc.scorers.context_support:ContextSupport",
         "introduced_pii": "evalsvc.scorers.introduced_pii:IntroducedPii",
         "refusal": "evalsvc.scorers.refusal:Refusal",
+        "judge": "evalsvc.scorers.judge:Judge",
         "latency_ms": "evalsvc.scorers.operational:LatencyMs",
         "time_to_first_token_ms": "evalsvc.scorers.operational:TimeToFirstTokenMs",
         "input_tokens": "evalsvc.scorers.operational:InputTokens",
