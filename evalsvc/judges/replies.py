@@ -40,7 +40,8 @@ def read_score(text: str, low: int, high: int) -> ScoreReply:
     # A reasoning model thinks aloud first, and may weigh several scores while it does.
     text = text[text.rfind(_END_OF_THOUGHT) + len(_END_OF_THOUGHT) :] if _END_OF_THOUGHT in text else text
     try:
-        found = list(_scores(text))
+        objects = _objects(text, json.JSONDecoder(object_pairs_hook=_object))
+        found = [value["score"] for value in objects if "score" in value]
     except _TwoScoresError:
         return ScoreReply(None, "judge reply gives more than one score")
     if not found:
@@ -55,8 +56,7 @@ def read_score(text: str, low: int, high: int) -> ScoreReply:
     return ScoreReply(score)
 
 
-def _scores(text: str) -> Iterator[Any]:
-    decoder = json.JSONDecoder(object_pairs_hook=_object)
+def _objects(text: str, decoder: json.JSONDecoder) -> Iterator[dict[str, Any]]:
     place, tried = text.find("{"), 0
     while place >= 0 and tried < MAX_OBJECTS:
         tried += 1
@@ -67,8 +67,8 @@ def _scores(text: str) -> Iterator[Any]:
             raise
         except (ValueError, RecursionError):
             value = None
-        if isinstance(value, dict) and "score" in value:
-            yield value["score"]
+        if isinstance(value, dict):
+            yield value
         place = text.find("{", end)
 
 
@@ -86,3 +86,20 @@ def _whole(value: object) -> int | None:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int) else None
+
+
+def read_object(text: str) -> dict[str, Any] | str:
+    """Return the one JSON object that a reply holds, with or without words or fences around it, or why there is none.
+
+    >>> read_object('```json {"verdicts": []}```')
+    {'verdicts': []}
+    >>> read_object("I'm sorry.")
+    'judge reply holds no JSON object'
+    """
+    text = text[text.rfind(_END_OF_THOUGHT) + len(_END_OF_THOUGHT) :] if _END_OF_THOUGHT in text else text
+    found = [value for value in _objects(text, json.JSONDecoder()) if value]
+    if not found:
+        return "judge reply holds no JSON object"
+    if any(value != found[0] for value in found):
+        return "judge reply holds more than one JSON object"
+    return found[0]

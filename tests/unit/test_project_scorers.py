@@ -13,7 +13,6 @@ from evalsvc import scorers
 from evalsvc.errors import InputError, UnknownMetric
 from evalsvc.protocols import Scorer
 
-
 JUDGE = {"model": "judge-model", "base_url": "http://localhost:8000/v1"}
 NEEDED_OPTIONS = {
     **{name: JUDGE for name in scorers.KNOWN if name.startswith(("ragas_", "deepeval_"))},
