@@ -6,7 +6,7 @@ Texts of events go to the endpoint and nowhere else: no log line, no reason and 
 
 from evalsvc.judges.breaker import CircuitBreaker
 from evalsvc.judges.budget import Budget
-from evalsvc.judges.client import Completion, JudgeClient
+from evalsvc.judges.client import Completion, JudgeClient, speakable
 from evalsvc.judges.replies import ScoreReply, read_object, read_score
 from evalsvc.judges.settings import BudgetLimits, CallLimits, JudgeSettings, Prices, judge_settings
 from evalsvc.judges.spend import Spend
@@ -25,4 +25,5 @@ __all__ = [
     "judge_settings",
     "read_object",
     "read_score",
+    "speakable",
 ]

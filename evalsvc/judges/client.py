@@ -221,7 +221,7 @@ class JudgeClient:
         settings = self.settings
         request: dict[str, Any] = {
             "model": settings.model,
-            "messages": [{"role": m["role"], "content": _speakable(m["content"])} for m in messages],
+            "messages": [{"role": m["role"], "content": speakable(m["content"])} for m in messages],
             settings.token_field: settings.max_output_tokens,
         }
         if settings.temperature is not None:
@@ -254,8 +254,12 @@ def _count(usage: object, name: str) -> int | None:
     return value if type(value) is int and 0 <= value < MAX_TOKENS else None
 
 
-def _speakable(text: str) -> str:
-    """Return the text without lone surrogates, which no UTF-8 can hold and many servers refuse."""
+def speakable(text: str) -> str:
+    r"""Return the text with question marks for lone surrogates, which no UTF-8 can hold.
+
+    >>> speakable("a\ud800b é")
+    'a?b é'
+    """
     return text.encode("utf-8", "replace").decode() if not text.isascii() else text
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from evalsvc.errors import InputError
-from evalsvc.judges import JudgeClient, JudgeSettings, Spend
+from evalsvc.judges import JudgeClient, JudgeSettings, Spend, speakable
 from evalsvc.types import Abstained, Event, Need, Outcome, Sample, ScorerSpec
 
 CALL_COST = 4096
@@ -86,8 +86,8 @@ def digest(text: str) -> str:
 
 
 def contexts_of(event: Event) -> list[str]:
-    """Return the contexts that are not blank, each once, in order."""
-    return list(dict.fromkeys(context for context in event.contexts if context.strip()))
+    """Return the contexts that are not blank, each once, in order, as they can be sent."""
+    return list(dict.fromkeys(speakable(context) for context in event.contexts if context.strip()))
 
 
 def _texts(event: Event, need: Need) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from evalsvc.errors import InputError
-from evalsvc.judges import judge_settings
+from evalsvc.judges import judge_settings, speakable
 from evalsvc.scorers._judge_libraries import Conversation, LibraryScorer, StopJudging, import_silently, installed
 from evalsvc.scorers._judged import MAX_CHARACTERS, contexts_of, digest
 from evalsvc.scorers.judge import checked_inputs, metric_name
@@ -123,9 +123,9 @@ class DeepevalScorer(LibraryScorer):
         metric = self.make(self._llm_class(conversation))
         event = sample.event
         case = self._cases.LLMTestCase(
-            input=event.last_user_text or "-",
-            actual_output=event.response,
-            expected_output=event.reference,
+            input=speakable(event.last_user_text) or "-",
+            actual_output=speakable(event.response),
+            expected_output=None if event.reference is None else speakable(event.reference),
             context=contexts_of(event) or None,
         )
         # A text may hold what deepeval takes for an image of its own.

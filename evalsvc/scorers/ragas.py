@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from evalsvc.engine import Encoder, shared_encoder
-from evalsvc.judges import judge_settings
+from evalsvc.judges import judge_settings, speakable
 from evalsvc.scorers._judge_libraries import Conversation, LibraryScorer, import_silently, installed
 from evalsvc.scorers._judged import MAX_CHARACTERS, contexts_of
 from evalsvc.types import Need, Sample, Scale, ScorerSpec
@@ -117,10 +117,10 @@ class RagasScorer(LibraryScorer):
         """Return what ragas is given, of what the metric needs."""
         event = sample.event
         given = {
-            "prompt": ("user_input", event.last_user_text),
-            "response": ("response", event.response),
+            "prompt": ("user_input", speakable(event.last_user_text)),
+            "response": ("response", speakable(event.response)),
             "contexts": ("retrieved_contexts", contexts_of(event)),
-            "reference": ("reference", event.reference),
+            "reference": ("reference", speakable(event.reference or "")),
         }
         return dict(given[need] for need in self.needs)
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import yaml
 
 from evalsvc.errors import InputError
-from evalsvc.judges import JudgeClient
+from evalsvc.judges import CallLimits, JudgeClient
+from evalsvc.project import load_project
 from evalsvc.scorers import create
 from evalsvc.scorers.judge import Judge
 from evalsvc.testing import ManualClock, check_scorer, make_sample
@@ -241,3 +246,22 @@ def test_a_batch_of_the_worker_is_a_few_calls(judge: FakeJudge) -> None:
     costs = [make(judge).cost(sample) for sample in standard_samples()]
     assert min(costs) >= 4096
     assert make(judge, repeats=5).cost(make_sample()) == 5 * make(judge).cost(make_sample())
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "judges.md"
+CHECKOUT = (Path(__file__).parents[2] / "evalsvc").is_dir()
+
+
+@pytest.mark.skipif(not CHECKOUT, reason="the guide is in the checkout, and the installed wheel is under test")
+def test_the_guides_judge_is_one_and_its_defaults_are_true(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    (tmp_path / "consumers").mkdir()
+    (tmp_path / "pyproject.toml").write_text("[tool.evalsvc]\n")
+    text = f"consumer: quality\nsource:\n  files:\n    paths: [data]\n{blocks[0]}"
+    (tmp_path / "consumers" / "quality.yaml").write_text(text)
+    (configured,) = load_project(tmp_path).consumers[0].scorers
+    assert configured.metric == "judge_helpfulness"
+    scorer = create(configured.name, configured.options)
+    assert isinstance(scorer, Judge)
+    assert scorer.client.settings.budget.usd_per_day == 5.0
+    assert yaml.safe_load(blocks[1])["calls"] == msgspec.to_builtins(CallLimits())
