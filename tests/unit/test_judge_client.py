@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evalsvc.errors import EngineError
-from evalsvc.judges import Completion, JudgeClient, Spend, judge_settings
+from evalsvc.judges import Completion, JudgeClient, Spend, judge_settings, wire
 from evalsvc.testing import ManualClock
 from evalsvc.types import Abstained, Failed
 from servers.judge import CUT_OFF, DRIP, HALF_JSON, HANG, HTML, Answer, FakeJudge, Request, says, score, status
 
 ASK = [{"role": "user", "content": "Is it well?"}]
 PRICES = {"input_usd_per_million": 10_000.0, "output_usd_per_million": 100_000.0}
-QUICK = {"timeout_seconds": 0.3, "deadline_seconds": 60.0, "attempts": 3}
+QUICK = {"timeout_seconds": 10.0, "deadline_seconds": 60.0, "attempts": 3}
 
 
 @pytest.fixture
@@ -78,7 +82,7 @@ MAYBE_BILLED = "the estimate"
 )
 def test_each_failure(judge: FakeJudge, answer: Answer, reason: str, requests: int, cost: int | str) -> None:
     judge.rule = lambda request: answer
-    ours = client(judge)
+    ours = client(judge, calls={"timeout_seconds": 0.3} if answer in (HANG, DRIP) else {})
     assert ours.complete(ASK) == Failed(reason)
     assert len(judge.requests) == requests
     expected = requests * ours.estimate(ASK).tokens if cost == MAYBE_BILLED else cost
@@ -150,7 +154,7 @@ def test_the_deadline_ends_a_call(judge: FakeJudge) -> None:
     )
     start = time.monotonic()
     outcome = JudgeClient(settings).complete(ASK)
-    assert time.monotonic() - start < 2.0
+    assert time.monotonic() - start < 5.0
     assert isinstance(outcome, Failed)
     assert "no answer within 0.4" in outcome.reason
     assert len(judge.requests) == 1
@@ -171,8 +175,8 @@ def test_a_hung_call_holds_up_no_other(judge: FakeJudge, stuck: Answer) -> None:
     answers = ours.map(ask, ["slow", *(f"quick {number}" for number in range(9))])
     assert isinstance(answers[0], Failed)
     assert all(isinstance(answer, Completion) for answer in answers[1:])
-    assert max(seconds for text, seconds in done.items() if text != "slow") < 0.9
-    assert 0.9 < done["slow"] < 2.0
+    assert max(seconds for text, seconds in done.items() if text != "slow") < done["slow"]
+    assert 0.9 < done["slow"] < 5.0
 
 
 def test_no_more_calls_at_once_than_allowed(judge: FakeJudge) -> None:
@@ -293,3 +297,36 @@ def test_an_endless_answer_is_cut(judge: FakeJudge) -> None:
     judge.rule = lambda request: Answer(body=b" " * (5 << 20))
     outcome = client(judge, calls={"attempts": 1, "timeout_seconds": 5.0}).complete(ASK)
     assert outcome == Failed("judge: connection failed (ReplyTooLongError) (1 of 1 attempts)")
+
+
+def secure(folder: Path, judge: FakeJudge) -> FakeJudge:
+    """Make the server speak TLS, with a certificate of its own for 127.0.0.1 in ``folder/cert.pem``."""
+    line = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run([*line.split(), *files], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    judge.speak_tls(context)
+    return judge
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_certificate_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with secure(tmp_path, FakeJudge()) as judge:
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        wire._trusted.cache_clear()
+        outcome = client(judge, calls={"attempts": 1}).complete(ASK)
+        assert outcome == Failed("judge: connection failed (SSLCertVerificationError) (1 of 1 attempts)")
+        assert judge.requests == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        wire._trusted.cache_clear()
+        assert isinstance(client(judge).complete(ASK), Completion)
+    wire._trusted.cache_clear()
+
+
+def test_plain_http_is_not_spoken_to_an_https_address(judge: FakeJudge) -> None:
+    settings = judge_settings(model="m", base_url=judge.url.replace("http", "https"), calls={**QUICK, "attempts": 1})
+    outcome = JudgeClient(settings, ManualClock()).complete(ASK)
+    assert isinstance(outcome, Failed)
+    assert "connection failed (SSLError)" in outcome.reason
+    assert judge.requests == []

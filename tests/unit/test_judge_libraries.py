@@ -19,7 +19,7 @@ from evalsvc.testing import ManualClock, check_scorer, make_sample
 from evalsvc.types import Abstained, Failed, Outcome, Sample, Scale, Scored, ScorerSpec
 from servers.judge import APOLOGY, FakeJudge, says, status
 
-LIMITS = {"timeout_seconds": 0.5, "attempts": 1, "breaker_failures": 1000}
+LIMITS = {"timeout_seconds": 10.0, "attempts": 1, "breaker_failures": 1000}
 NAMES = ("ragas_faithfulness", "ragas_answer_relevancy", "deepeval_geval", "deepeval_bias")
 
 
@@ -157,7 +157,9 @@ def test_faults_in_ragas_replies(replies: list[Reply], fault: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_without_the_package_the_line_that_installs_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     library = name.partition("_")[0]
-    monkeypatch.setitem(sys.modules, library, None)
+    loaded = [module for module in sys.modules if module.startswith(f"{library}.")]
+    for module in (library, *loaded):
+        monkeypatch.setitem(sys.modules, module, None)
     for variable in SILENCE:
         monkeypatch.setenv(variable, "unset")
     options = {"model": "m", "base_url": "http://localhost:8000/v1"}
