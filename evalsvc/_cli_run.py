@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from evalsvc import project
 from evalsvc._hints import did_you_mean
-from evalsvc.cli import FINDINGS, OK
+from evalsvc.cli import FINDINGS, INTERRUPTED, OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.project import ConsumerConfig, Environment, FilesConfig, HttpConfig, Project, ScorerConfig
 
 if TYPE_CHECKING:
     from evalsvc.pipeline import Worker, WorkerStatus
+    from evalsvc.protocols import Source
 
 CHEAP = (
     "bleu", "chrf", "rouge_l", "refusal", "introduced_pii",
@@ -46,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"{consumer.name}: health and metrics at {health.address}", file=sys.stderr)
             status = worker.run()
     print(summary(consumer.name, status), file=sys.stderr)
+    say_dead(status)
     return OK
 
 
@@ -53,7 +55,6 @@ def replay(options: argparse.Namespace) -> int:
     """Score events from files, show how far it is, and say what became of them."""
     from evalsvc import assemble
     from evalsvc._cli_output import Progress
-    from evalsvc.sources.files import FileSource
 
     environment = Environment.read(os.environ)
     source = FilesConfig(
@@ -69,17 +70,29 @@ def replay(options: argparse.Namespace) -> int:
     consumer = assemble.replay_config(consumer, source)
     with assemble.project_store(found, environment, getattr(options, "store", None)) as store:
         worker = assemble.build_worker(consumer, store, environment)
-        with stopping(worker.stop), Progress("replay", "events", lambda: _measure(worker)):
+        with stopping(worker.stop) as asked, Progress("replay", "events", lambda: _measure(worker)):
             status = worker.run()
     print(summary(consumer.name, status))
+    say_dead(status)
+    if asked.is_set() and not worker.source.finished:
+        print("interrupted before the end; the same command goes on from there", file=sys.stderr)
+        return INTERRUPTED
     if not status.read:
-        said = f"was read before, under the name {consumer.name!r}, and nothing counts twice"
-        print(f"all of it {said}; `evalsvc dead-letters` shows what was no event", file=sys.stderr)
-    place = worker.source.place if isinstance(worker.source, FileSource) else "{}:{}".format
-    for why in status.dead_reasons:
-        where = place(why.partition, why.offset)
-        print(f"{why.records:,} × {why.reason}, first at {where}: {why.message}", file=sys.stderr)
+        print(_nothing_read(consumer.name, worker.source), file=sys.stderr)
     return FINDINGS if status.dead else OK
+
+
+def say_dead(status: WorkerStatus) -> None:
+    """Say for which reasons records were no events, and where the first of each lies."""
+    for why in status.dead_reasons:
+        print(f"{why.records:,} × {why.reason}, first at {why.place}: {why.message}", file=sys.stderr)
+
+
+def _nothing_read(name: str, source: Source) -> str:
+    if not getattr(source, "resumed", False):
+        return "there is no event in what was named"
+    said = f"all of it was read before, under the name {name!r}, and nothing counts twice"
+    return f"{said}; `evalsvc dead-letters` shows what was no event"
 
 
 def migrate(options: argparse.Namespace) -> int:
@@ -152,6 +165,8 @@ def stopping(*stops: Callable[[], None]) -> Iterator[threading.Event]:
     def stop(number: int, _: object) -> None:
         if asked.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if not asked.is_set() and number == signal.SIGINT:
+            print("evalsvc: stopping; Ctrl-C again interrupts", file=sys.stderr)
         asked.set()
         for each in stops:
             each()
@@ -169,7 +184,7 @@ def summary(name: str, status: WorkerStatus) -> str:
     parts = [("sampled", status.sampled), ("skipped", status.skipped), ("filtered", status.filtered)]
     parts += [("kept", status.kept), ("duplicate", status.duplicate), ("dead letters", status.dead)]
     rest = ", ".join(f"{count:,} {what}" for what, count in parts if count)
-    return f"{name}: {status.read:,} records read ({rest or 'nothing new'}), {status.scores:,} scores written"
+    return f"{name}: {status.read:,} records read{f' ({rest})' if rest else ''}, {status.scores:,} scores written"
 
 
 def _measure(worker: Worker) -> tuple[int, int]:

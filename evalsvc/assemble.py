@@ -6,8 +6,6 @@ environment that is handed in, once, and their absence is an error that names th
 
 from __future__ import annotations
 
-import glob
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -180,7 +178,7 @@ def build_source(config: ConsumerConfig, environment: Environment, masker: Maske
     """Return the source that a consumer's file names. It connects when it is opened.
 
     Raises:
-        ConfigError: when no file matches, or a variable that the file names is not set.
+        ConfigError: when a variable that the file names is not set.
     """
     source = config.source
     if isinstance(source, KafkaConfig):
@@ -193,7 +191,7 @@ def build_source(config: ConsumerConfig, environment: Environment, masker: Maske
             limits=worker_settings(config).time_limits,
         )
     return FileSource(
-        expand(source.paths),
+        source.paths,
         fields=source.fields or None,
         constants=source.constants or None,
         assume_zone=source.zone or None,
@@ -272,21 +270,6 @@ class LazyDeadLetters:
         sink, self._sink = self._sink, None
         if sink is not None:
             sink.close()
-
-
-def expand(patterns: tuple[str, ...]) -> list[Path]:
-    """Return the files and folders that paths and patterns name, each pattern's in order.
-
-    Raises:
-        ConfigError: when one names nothing.
-    """
-    found: dict[Path, None] = {}
-    for pattern in patterns:
-        matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
-        if not matches:
-            raise ConfigError(f"Expected {os.path.relpath(pattern)} to name a file or a folder, but nothing is there")
-        found.update((Path(match), None) for match in matches)
-    return list(found)
 
 
 def replay_config(config: ConsumerConfig, source: FilesConfig) -> ConsumerConfig:

@@ -169,7 +169,7 @@ class Worker:
                     log.warning("thread_still_busy name=%s; nothing of its batch is committed", thread.name)
             if drained:
                 self._commit(force=True)
-            self._close()
+            self._close(ready=drained and self.source.finished)
         return self.status()
 
     def status(self) -> WorkerStatus:
@@ -438,9 +438,10 @@ class Worker:
             raise RuntimeError("Expected run() to have begun")
         return self._intake
 
-    def _close(self) -> None:
+    def _close(self, *, ready: bool) -> None:
+        """Release all. Who has read its source to the end is ready still: nobody waits for it."""
         self._alive = self._ready = False
-        self.metrics.gauge("evalsvc_ready", 0.0)
+        self.metrics.gauge("evalsvc_ready", float(ready))
         self.source.close()
         if self._dead_letters:
             self._dead_letters.close()
@@ -471,12 +472,20 @@ class Worker:
         while (job := self._next(self._to_write)) is not None:
             began = self.clock.monotonic()
             entries = [tally.ledger.add(tally.settle(), tally.upto) for tally in job.draft.tallies]
-            batch = msgspec.structs.replace(job.batch, ledger=tuple(entries))
+            job.batch = batch = self._complete(job.batch, entries)
             self._patience.until_done(partial(self._land, batch), "store")
             self._done.put(job.draft.positions)
             self._flying.remove(job)
             self._note_written(job, self.clock.monotonic() - began)
             self._settle()
+
+    def _complete(self, batch: WriteBatch, entries: Sequence[LedgerEntry]) -> WriteBatch:
+        """Add the ledger, and where a person finds what is dead, if the source knows."""
+        place = getattr(self.source, "place", None)
+        letters = batch.dead_letters
+        if place is not None:
+            letters = tuple(msgspec.structs.replace(one, at=place(one.partition, one.offset)) for one in letters)
+        return msgspec.structs.replace(batch, dead_letters=letters, ledger=tuple(entries))
 
     def _settle(self) -> None:
         """Keep rollups near the present, a little at a time; readers do what is left, so a failure holds nothing up."""
@@ -498,7 +507,7 @@ class Worker:
         self.metrics.count("evalsvc_write_seconds_total", seconds)
         for letter in job.batch.dead_letters:
             self.metrics.count("evalsvc_dead_letters_total", reason=letter.reason)
-            first = DeadReason(letter.reason, 0, letter.partition, letter.offset, letter.message)
+            first = DeadReason(letter.reason, 0, letter.partition, letter.offset, letter.message, letter.at)
             known = self._dead_reasons.get(letter.reason, first)
             self._dead_reasons[letter.reason] = msgspec.structs.replace(known, records=known.records + 1)
         for entry in self.scorers:

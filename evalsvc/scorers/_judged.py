@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from evalsvc.errors import InputError
 from evalsvc.judges import JudgeClient, JudgeSettings, Spend, speakable
@@ -21,6 +22,8 @@ _EMPTY = {"prompt": "no prompt", "response": "empty response", "contexts": "no c
 
 class JudgedScorer(ABC):
     """A scorer whose values come from a judge. Nothing is sent before :meth:`score`."""
+
+    cost_class: ClassVar[str] = "judge"
 
     def __init__(self, settings: JudgeSettings, max_characters: int) -> None:
         if isinstance(max_characters, bool) or not isinstance(max_characters, int) or max_characters < 1:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -42,6 +43,7 @@ class DeepevalScorer(LibraryScorer):
     """
 
     library = "deepeval"
+    packages: ClassVar[Mapping[str, str]] = MappingProxyType({"deepeval": "evalsvc[judges]"})
     metric: str
     deepeval_class: str
     needs: tuple[Need, ...]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import msgspec
 
 from evalsvc.engine import Encoder, shared_encoder
 from evalsvc.judges import judge_settings, speakable
+from evalsvc.scorers._encoder import EncoderScorer
 from evalsvc.scorers._judge_libraries import Conversation, LibraryScorer, import_silently, installed
 from evalsvc.scorers._judged import MAX_CHARACTERS, contexts_of
 from evalsvc.types import Need, Sample, Scale, ScorerSpec
@@ -32,6 +34,7 @@ class RagasScorer(LibraryScorer):
     """
 
     library = "ragas"
+    packages: ClassVar[Mapping[str, str]] = MappingProxyType({"ragas": "evalsvc[judges]"})
     metric: str
     ragas_class: str
     needs: tuple[Need, ...]
@@ -156,15 +159,14 @@ class RagasAnswerRelevancy(RagasScorer):
     Source: Es et al. 2023, RAGAS.
     """
 
+    packages = MappingProxyType({**RagasScorer.packages, **EncoderScorer.packages})
     metric = "ragas_answer_relevancy"
     ragas_class = "AnswerRelevancy"
     needs = ("prompt", "response")
     description = "Nearness of the question to questions that a judge writes for the response, by ragas' prompts."
 
-    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as RagasScorer
-        super().__init__(*args, **options)
-        self._encoder: Encoder | None = None
-        self._embedding_class: Any = None
+    _encoder: Encoder | None = None
+    _embedding_class: Any = None
 
     @property
     def spec(self) -> ScorerSpec:

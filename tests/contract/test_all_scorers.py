@@ -7,7 +7,7 @@ import pytest
 from evalsvc.scorers import KNOWN, create
 from evalsvc.testing import check_scorer
 
-ENCODER = {"relevance", "context_support"}
+ENCODER = {"relevance", "context_support", "embedding_similarity", "coherence"}
 # They need an endpoint: their own tests run the contract against one.
 JUDGED = {name for name in KNOWN if name.startswith(("judge", "ragas_", "deepeval_"))}
 

@@ -190,3 +190,9 @@ def test_each_signature_names_the_model_and_the_library() -> None:
         assert spec.signature.startswith("model:judge-1|temperature:0|prompt:")
         assert f"version:{name.partition('_')[0]}." in spec.signature
         assert spec.scale == Scale(0.0, 1.0, "higher")
+
+
+@pytest.mark.parametrize("name", ["judge", *NAMES])
+def test_an_unknown_option_is_found(name: str) -> None:
+    with pytest.raises(InputError, match=r"no option 'modle' \(did you mean `model`"):
+        create(name, {"modle": "m"})
