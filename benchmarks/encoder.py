@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
 import random
 import statistics
 import sys
@@ -42,9 +43,71 @@ def run(quick: bool) -> list[Row]:
         texts = [str(record[field]) for record in records[: count if quick else 4 * count]]
         rows.append(_throughput(name, texts, rounds=3 if quick else 5))
         rows.append(_processor_seconds(name, texts[: len(texts) // 2], rounds=3 if quick else 5))
+    if QUESTIONS.exists() and ANSWERS.exists():
+        rows += _engine([str(record["text"]) for record in _read(QUESTIONS)][:400], 4 if quick else 12)
+        rows.append(_padding([*_texts(QUESTIONS, "text"), *_texts(ANSWERS, "response")]))
+        rows += _memory(10_000 if quick else 100_000)
     if ANSWERS.exists() and not quick:
         rows += _separation(_read(ANSWERS))
     return rows
+
+
+def _texts(path: Path, field: str) -> list[str]:
+    return [str(record[field]) for record in _read(path)]
+
+
+def _engine(texts: Sequence[str], rounds: int) -> list[Row]:
+    """Return the time that the engine takes around the model's own, on texts that it has not seen."""
+    from evalsvc.engine import Encoder, EngineSettings
+
+    encoder = Encoder.load(EngineSettings(cache_bytes=0))
+    encoder.embed(texts[:50])
+    before, start = encoder.stats.snapshot(), time.perf_counter()
+    for _ in range(rounds):
+        encoder.embed(texts)
+    wall = time.perf_counter() - start
+    after = encoder.stats.snapshot()
+    device, tokenise = (after[name] - before[name] for name in ("device_seconds", "tokenise_seconds"))
+    overhead, what = 100 * (wall - device) / device, f"{len(texts)} questions at a time"
+    return [
+        Row("engine", f"time around the model, {what}", overhead, "% of device time", aim=Aim("value", "≤", 5)),
+        Row("engine", f"... of it in the tokeniser, {what}", 100 * tokenise / device, "% of device time"),
+    ]
+
+
+def _padding(texts: Sequence[str]) -> Row:
+    """Return what share of a padded batch is padding where batches are padded: on a GPU, and not on a CPU."""
+    from evalsvc.engine import Encoder, EngineSettings
+    from evalsvc.engine.batching import plan
+
+    encoder = Encoder.load(EngineSettings(cache_bytes=0))
+    tokenised = encoder.tokeniser.tokenise(texts)
+    lengths = [len(window) for windows in tokenised if isinstance(windows, list) for window in windows]
+    batches = plan(lengths, 4096)
+    slots = sum(len(batch) * max(lengths[index] for index in batch) for batch in batches)
+    what = f"padding where batches are padded, {len(texts):,} questions and answers, 4,096 tokens a batch"
+    return Row("engine", what, 100 * (1 - sum(lengths) / slots), "%", aim=Aim("value", "≤", 10))
+
+
+def _memory(count: int) -> list[Row]:
+    """Return resident memory after a fifth and after all of so many different texts, the cache at its bound."""
+    from evalsvc.engine import Encoder, EngineSettings
+
+    encoder = Encoder.load(EngineSettings(cache_bytes=4 * 2**20))
+    found, step = [], 1000
+    for start in range(0, count, step):
+        encoder.embed([f"where is order {number}" for number in range(start, start + step)])
+        if start + step in (count // 5, count):
+            found.append(_resident_mib())
+    return [
+        Row("engine", f"resident memory after {done:,} different texts", mib, "MiB")
+        for done, mib in zip((count // 5, count), found, strict=True)
+    ]
+
+
+def _resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _throughput(name: str, texts: Sequence[str], rounds: int) -> Row:

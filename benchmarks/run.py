@@ -14,7 +14,18 @@ from pathlib import Path
 
 from _harness import Row, machine, table
 
-NAMES = ("worker", "store", "text_metrics", "encoder", "privacy", "decode", "start", "intervals")
+NAMES = (
+    "worker",
+    "store",
+    "text_metrics",
+    "encoder",
+    "privacy",
+    "safety",
+    "decode",
+    "start",
+    "intervals",
+    "correlation",
+)
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 

@@ -1,9 +1,10 @@
-"""BLEU, chrF and ROUGE-L: pairs a second beside sacrebleu and rouge-score, in one run, with equal values.
+"""BLEU, chrF, TER and ROUGE: pairs a second beside sacrebleu and rouge-score, in one run, with equal values.
 
 Texts are made from a seeded vocabulary of 20,000 words with Zipf frequencies; a reference repeats more than
 half of its response. Every round scores texts that were not seen before. "Steady" is a scorer after 1,000
-other pairs of 200 words, which still meets a new word in twenty; "first sight" is one that was just made and
-has met none. Run: ``python benchmarks/text_metrics.py [--quick]``.
+other pairs of 200 words, which still meets a new word in about forty (BLEU) or seventy (ROUGE); "first sight" is
+one that was just made and has met none. ROUGE-Lsum gets the same texts with a sentence a line.
+Run: ``python benchmarks/text_metrics.py [--quick]``.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ from time import process_time
 from typing import Any
 
 from _harness import Aim, Row, machine, paired_seconds, table
+from evalsvc.scorers import _rouge_tokens
 from evalsvc.scorers.bleu import Bleu
 from evalsvc.scorers.chrf import ChrF
-from evalsvc.scorers.rouge import RougeL
+from evalsvc.scorers.rouge import Rouge1, Rouge2, RougeL, RougeLsum
+from evalsvc.scorers.ter import Ter
 
 Pair = tuple[str, str]
 Peer = Callable[[str, str], float]
 VOCABULARY = 20_000
+# The peers take seconds for many of these.
+FEWER = {("ROUGE-L", 200): 4, ("ROUGE-Lsum", 200): 4, ("TER", 60): 8, ("TER", 120): 32}
 ENDINGS = ["", "", "", "s", "ed", "ing", "ation", "ly", "ness", "er"]
 ONSETS, VOWELS, CODAS = "bcdfghklmnprst", "aeiou", ["", "n", "r", "s", "t", "l", "nd", "st"]
 
@@ -60,30 +65,30 @@ def sentences(words: Sequence[str]) -> str:
     return " ".join(" ".join(text[start : start + 12]).capitalize() + "." for start in starts)
 
 
-def peers() -> dict[str, tuple[type[Any], str, Peer, Aim]]:
-    """Return for each metric: our scorer, the peer's name, the peer's call and the aim."""
+def one_a_line(text: str) -> str:
+    """Return the text with each sentence on its own line."""
+    return text.replace(". ", ".\n")
+
+
+def peers() -> dict[str, tuple[type[Any], str, Peer, Aim | None]]:
+    """Return for each metric: our scorer, the peer's name, the peer's call and the aim, if one was set."""
     sacrebleu = import_module("sacrebleu")
-    rouge = import_module("rouge_score.rouge_scorer").RougeScorer(["rougeL"], use_stemmer=True)
+    tenfold, fiftyfold = Aim("ratio", "≥", 10), Aim("ratio", "≥", 50)
     return {
-        "BLEU": (
-            Bleu,
-            "sacrebleu",
-            lambda h, r: float(sacrebleu.sentence_bleu(h, [r]).score),
-            Aim("ratio", "≥", 10),
-        ),
-        "chrF": (
-            ChrF,
-            "sacrebleu",
-            lambda h, r: float(sacrebleu.sentence_chrf(h, [r]).score),
-            Aim("ratio", "≥", 10),
-        ),
-        "ROUGE-L": (
-            RougeL,
-            "rouge-score",
-            lambda h, r: float(rouge.score(r, h)["rougeL"].fmeasure),
-            Aim("ratio", "≥", 50),
-        ),
+        "BLEU": (Bleu, "sacrebleu", lambda h, r: float(sacrebleu.sentence_bleu(h, [r]).score), tenfold),
+        "chrF": (ChrF, "sacrebleu", lambda h, r: float(sacrebleu.sentence_chrf(h, [r]).score), tenfold),
+        "TER": (Ter, "sacrebleu", lambda h, r: float(sacrebleu.sentence_ter(h, [r]).score), None),
+        "ROUGE-1": (Rouge1, "rouge-score", rouge_score("rouge1"), fiftyfold),
+        "ROUGE-2": (Rouge2, "rouge-score", rouge_score("rouge2"), fiftyfold),
+        "ROUGE-L": (RougeL, "rouge-score", rouge_score("rougeL"), fiftyfold),
+        "ROUGE-Lsum": (RougeLsum, "rouge-score", rouge_score("rougeLsum"), fiftyfold),
     }
+
+
+def rouge_score(rouge_type: str) -> Peer:
+    """Return rouge-score's F1 of one type, with its stemmer."""
+    tool = import_module("rouge_score.rouge_scorer").RougeScorer([rouge_type], use_stemmer=True)
+    return lambda h, r: float(tool.score(r, h)[rouge_type].fmeasure)
 
 
 def measure(metric: str, length: int, steady: bool, rounds: int, count: int) -> Row:
@@ -95,17 +100,25 @@ def measure(metric: str, length: int, steady: bool, rounds: int, count: int) -> 
     scorer_class, peer_name, peer, aim = peers()[metric]
     draw = random.Random(length)
     words = vocabulary(draw)
+
+    def texts(count: int, length: int = length) -> list[Pair]:
+        made = make_pairs(draw, words, length, count)
+        return [(one_a_line(h), one_a_line(r)) for h, r in made] if metric == "ROUGE-Lsum" else made
+
     scorer = scorer_class()
+    forget()
     if steady:
-        scorer.values(make_pairs(draw, words, 200, 1_000))
-    check = make_pairs(draw, words, length, 8)
+        scorer.values(texts(1_000, 200 if metric != "TER" else 1))
+    check = texts(8 if metric != "TER" else 2)
     reached = scorer_class().values(check).values
     if reached != [peer(*pair) for pair in check]:
         raise ValueError(f"Expected {metric} equal to {peer_name}'s, but got other values")
-    sets = [make_pairs(draw, words, length, count) for _ in range(rounds + 1)]
+    sets = [texts(count) for _ in range(rounds + 1)]
     ours_next, theirs_next = iter(sets), iter(sets)
 
     def ours() -> object:
+        if not steady:
+            forget()
         return _values(scorer if steady else _loaded(scorer_class), ours_next)
 
     timing = paired_seconds(ours, lambda: [peer(*pair) for pair in next(theirs_next)], rounds, clock=process_time)
@@ -126,10 +139,12 @@ def run(quick: bool) -> list[Row]:
     """Return a row for each metric, text length and state of the caches; `quick` takes seconds."""
     rounds, count = (2, 16) if quick else (5, 96)
     return [
-        measure(metric, length, steady, rounds, count // (4 if metric == "ROUGE-L" and length == 200 else 1))
-        for metric in ("BLEU", "chrF", "ROUGE-L")
-        for length in (60, 200)
-        for steady in (True, False)
+        measure(metric, length, steady, rounds, max(1, count // FEWER.get((metric, length), 1)))
+        for metric in peers()
+        # sacrebleu's TER takes seconds for 200 words.
+        for length in (60, 120 if metric == "TER" else 200)
+        # TER remembers nothing.
+        for steady in ((True, False) if metric != "TER" else (True,))
     ]
 
 
@@ -139,7 +154,12 @@ def main() -> None:
     print(table(run(quick="--quick" in sys.argv[1:])))
 
 
-def _loaded(scorer_class: type[Any]) -> Any:  # noqa: ANN401 - any of the three scorers
+def forget() -> None:
+    """Empty what the ROUGE scorers of this process share."""
+    _rouge_tokens._shared.clear()
+
+
+def _loaded(scorer_class: type[Any]) -> Any:  # noqa: ANN401 - any of the scorers
     scorer = scorer_class()
     scorer.load()
     return scorer

@@ -60,14 +60,14 @@ def dead_letters(options: argparse.Namespace) -> int:
 def tables(reasons: Sequence[DeadReason], letters: Sequence[DeadLetter]) -> str:
     """Return the count of each reason with its first record, and below it the places, newest first."""
     counts = [
-        {"records": f"{row.records:,}", "reason": row.reason, "first at": _place(row), "message": row.message}
+        {"records": f"{row.records:,}", "reason": row.reason, "first at": row.place, "message": row.message}
         for row in reasons
     ]
     places = [
         {
             "received": f"{letter.received_at:%Y-%m-%d %H:%M}",
             "consumer": letter.consumer,
-            "place": _place(letter),
+            "place": letter.place,
             "bytes": f"{letter.size:,}",
             "reason": letter.reason,
         }
@@ -79,10 +79,6 @@ def tables(reasons: Sequence[DeadReason], letters: Sequence[DeadLetter]) -> str:
 def _left_out(reasons: Sequence[DeadReason], letters: Sequence[DeadLetter]) -> str:
     total = sum(row.records for row in reasons)
     return f"the last {len(letters)} of {total:,}; --limit shows more" if len(letters) < total else ""
-
-
-def _place(at: DeadLetter | DeadReason) -> str:
-    return f"{at.partition}:{at.offset}"
 
 
 def _nothing(asked: DeadLetterQuery, others: Sequence[DeadLetter]) -> str:

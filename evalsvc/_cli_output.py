@@ -46,6 +46,9 @@ def print_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None
     writer.writerows(rows)
 
 
+SAID_BY_US = frozenset({"clickhouse_connect", "urllib3"})
+"""Packages that log at length what we say in one line: that the store does not answer. They set their own levels."""
+
 SPARING_SECONDS = 10.0
 """How often a line of one kind of another package is shown."""
 
@@ -71,7 +74,7 @@ class JsonFormatter(logging.Formatter):
 class Sparing(logging.Filter):
     """Lets a line of another package through once in ten seconds: a broker that is down is told many times a second.
 
-    Lines are of one kind where logger and text are, whatever is filled in. Ours all pass.
+    Lines are of one kind where logger and text are, whatever is filled in. Ours all pass; some packages' never do.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -82,8 +85,9 @@ class Sparing(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is shown."""
-        if record.name.partition(".")[0] == "evalsvc":
-            return True
+        package = record.name.partition(".")[0]
+        if package == "evalsvc" or package in SAID_BY_US:
+            return package == "evalsvc"
         kind, now = (record.name, str(record.msg)), self._clock()
         shown, left_out = self._seen.get(kind, (-math.inf, 0))
         if now - shown < SPARING_SECONDS:
@@ -107,9 +111,6 @@ def set_up_logging(form: str, verbose: bool, *, quiet: bool = False) -> None:
     logger, root = logging.getLogger("evalsvc"), logging.getLogger()
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     root.setLevel(logging.WARNING)
-    # The driver and what it stands on log at length what we say in one line: that the store does not answer.
-    for name in ("clickhouse_connect", "urllib3"):
-        logging.getLogger(name).setLevel(logging.WARNING if verbose else logging.CRITICAL)
     for old in [old for old in root.handlers if getattr(old, "evalsvc", False)]:
         root.removeHandler(old)
     handler.evalsvc = True  # type: ignore[attr-defined]
@@ -161,7 +162,9 @@ class Progress:
         while not self._stop.wait(LINE_SECONDS):
             done, total = self.measure()
             rate = done / (time.monotonic() - began)
-            far = f"{done:,} of {total:,} {self.unit} ({done / total:.0%}), {rate:,.0f}/s" if total else "starting"
+            far = (
+                f"{done:,} of about {total:,} {self.unit} ({done / total:.0%}), {rate:,.0f}/s" if total else "starting"
+            )
             if far != before:
                 print(f"{self.what}: {far}", file=self.stream, flush=True)
             before = far

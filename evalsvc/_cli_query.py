@@ -19,7 +19,11 @@ from evalsvc.types import Estimate
 from evalsvc.windows import parse_duration, parse_span
 
 if TYPE_CHECKING:
+    from evalsvc.protocols import ScoreStore
     from evalsvc.query import EstimateQuery, LabelledEstimate
+
+
+MISSING_SHOWN = 50
 
 
 def query(options: argparse.Namespace) -> int:
@@ -31,12 +35,13 @@ def query(options: argparse.Namespace) -> int:
     found = project.load_settings()
     address = getattr(options, "store", None)
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
+        if options.missing:
+            return _missing(store, asked, options.format)
         rows = estimates(store, asked)
-    for name in asked.by:
-        if name.startswith("segments.") and rows and not any(row.labels[name] for row in rows):
-            segment = name.removeprefix("segments.")
-            said = f"no scored event of this window has a segment {segment!r}; is it spelt so?"
-            print(f"evalsvc: {said}", file=sys.stderr)
+        unknown = _unknown_segments(store, asked, rows)
+    for name in unknown:
+        said = f"no scored event of this window has a segment {name!r}; is it spelt so?"
+        print(f"evalsvc: {said}", file=sys.stderr)
     if options.format == "json":
         _print_json(rows)
     elif options.format == "csv":
@@ -44,6 +49,36 @@ def query(options: argparse.Namespace) -> int:
     else:
         print(table(rows, windowed=options.window is not None) if rows else _nothing(asked))
     return OK
+
+
+def _missing(store: ScoreStore, asked: EstimateQuery, form: str) -> int:
+    """Print why scores have no value."""
+    from evalsvc.protocols import CellQuery, MissingReason
+
+    cells = CellQuery(asked.metric, asked.window, asked.step_seconds, where=asked.where)
+    found = [why._asdict() for why in store.missing(cells, MISSING_SHOWN)]
+    if form == "csv":
+        print_csv(MissingReason._fields, found)
+    elif form == "json":
+        for why in found:
+            print(json.dumps(why, ensure_ascii=False))
+    elif found:
+        shown = [{"scores": f"{why['n']:,}", "status": why["status"], "reason": why["reason"]} for why in found]
+        print(aligned(shown, right={"scores"}))
+    else:
+        print(f"every score of {asked.metric} that matches has a value")
+    return OK
+
+
+def _unknown_segments(store: ScoreStore, asked: EstimateQuery, rows: Sequence[LabelledEstimate]) -> list[str]:
+    """Return the segments asked for that no scored event has: most likely a typo."""
+    from evalsvc.query import estimates
+
+    names = [name for name in asked.by if name.startswith("segments.")]
+    if not rows:
+        names = [name for name in asked.where if name.startswith("segments.")]
+        rows = estimates(store, asked._replace(where={}, by=tuple(names))) if names else ()
+    return [name.removeprefix("segments.") for name in names if rows and not any(row.labels[name] for row in rows)]
 
 
 def estimate_query(options: argparse.Namespace, now: datetime) -> EstimateQuery:
@@ -93,8 +128,7 @@ def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bo
         "n eff": f"{estimate.n_effective:,.1f}",
         "missing": f"{estimate.missing_share:.1%}",
     }
-    note = estimate.reason or ("every event scored" if estimate.n == estimate.offered else "")
-    return cells | ({"note": note} if note else {})
+    return cells | ({"note": estimate.reason} if estimate.reason else {})
 
 
 def _interval(estimate: Estimate) -> str:

@@ -15,18 +15,23 @@ from typing import TYPE_CHECKING
 
 from evalsvc import project
 from evalsvc._hints import did_you_mean
-from evalsvc.cli import FINDINGS, OK
+from evalsvc.cli import FINDINGS, INTERRUPTED, OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.project import ConsumerConfig, Environment, FilesConfig, HttpConfig, Project, ScorerConfig
 
 if TYPE_CHECKING:
     from evalsvc.pipeline import Worker, WorkerStatus
+    from evalsvc.protocols import Source
 
 CHEAP = (
-    "bleu", "chrf", "rouge_l", "refusal", "introduced_pii",
-    "latency_ms", "time_to_first_token_ms", "input_tokens", "output_tokens", "cost_usd",
+    "bleu", "chrf", "ter", "rouge_1", "rouge_2", "rouge_l", "rouge_lsum", "exact_match", "token_f1", "edit_similarity",
+    "distinct_1", "distinct_2", "repetition", "readability", "answer_language_match",
+    "introduced_pii", "pii_in_response", "system_prompt_leakage", "context_injection",
+    "refusal", "task_completed", "human_handover", "truncated",
+    "latency_ms", "time_to_first_token_ms", "tokens_per_second",
+    "input_tokens", "output_tokens", "total_tokens", "cost_usd",
 )  # fmt: skip
-"""What a replay without a consumer's file scores: everything that needs no model."""
+"""What a replay without a consumer's file scores: everything that needs no large model."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"{consumer.name}: health and metrics at {health.address}", file=sys.stderr)
             status = worker.run()
     print(summary(consumer.name, status), file=sys.stderr)
+    say_dead(status)
     return OK
 
 
@@ -53,7 +59,7 @@ def replay(options: argparse.Namespace) -> int:
     """Score events from files, show how far it is, and say what became of them."""
     from evalsvc import assemble
     from evalsvc._cli_output import Progress
-    from evalsvc.sources.files import FileSource
+    from evalsvc._score_sheet import ScoreSheet
 
     environment = Environment.read(os.environ)
     source = FilesConfig(
@@ -68,18 +74,33 @@ def replay(options: argparse.Namespace) -> int:
         consumer = _default_consumer(found)
     consumer = assemble.replay_config(consumer, source)
     with assemble.project_store(found, environment, getattr(options, "store", None)) as store:
-        worker = assemble.build_worker(consumer, store, environment)
-        with stopping(worker.stop), Progress("replay", "events", lambda: _measure(worker)):
+        sheet = ScoreSheet(sys.stdout if options.scores else None)
+        worker = assemble.build_worker(consumer, store, environment, on_written=sheet.note)
+        with stopping(worker.stop) as asked, Progress("replay", "events", lambda: _measure(worker)):
             status = worker.run()
-    print(summary(consumer.name, status))
+    print(summary(consumer.name, status), file=sys.stderr if options.scores else sys.stdout)
+    if not options.scores and (table := sheet.table()):
+        print(f"\n{table}")
+    say_dead(status)
+    if asked.is_set() and not worker.source.finished:
+        print("interrupted before the end; the same command goes on from there", file=sys.stderr)
+        return INTERRUPTED
     if not status.read:
-        said = f"was read before, under the name {consumer.name!r}, and nothing counts twice"
-        print(f"all of it {said}; `evalsvc dead-letters` shows what was no event", file=sys.stderr)
-    place = worker.source.place if isinstance(worker.source, FileSource) else "{}:{}".format
-    for why in status.dead_reasons:
-        where = place(why.partition, why.offset)
-        print(f"{why.records:,} × {why.reason}, first at {where}: {why.message}", file=sys.stderr)
+        print(_nothing_read(consumer.name, worker.source), file=sys.stderr)
     return FINDINGS if status.dead else OK
+
+
+def say_dead(status: WorkerStatus) -> None:
+    """Say for which reasons records were no events, and where the first of each lies."""
+    for why in status.dead_reasons:
+        print(f"{why.records:,} × {why.reason}, first at {why.place}: {why.message}", file=sys.stderr)
+
+
+def _nothing_read(name: str, source: Source) -> str:
+    if not getattr(source, "resumed", False):
+        return "there is no event in what was named"
+    said = f"all of it was read before, under the name {name!r}, and nothing counts twice"
+    return f"{said}; `evalsvc dead-letters` shows what was no event"
 
 
 def migrate(options: argparse.Namespace) -> int:
@@ -152,6 +173,8 @@ def stopping(*stops: Callable[[], None]) -> Iterator[threading.Event]:
     def stop(number: int, _: object) -> None:
         if asked.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if not asked.is_set() and number == signal.SIGINT:
+            print("evalsvc: stopping; Ctrl-C again interrupts", file=sys.stderr)
         asked.set()
         for each in stops:
             each()
@@ -169,7 +192,7 @@ def summary(name: str, status: WorkerStatus) -> str:
     parts = [("sampled", status.sampled), ("skipped", status.skipped), ("filtered", status.filtered)]
     parts += [("kept", status.kept), ("duplicate", status.duplicate), ("dead letters", status.dead)]
     rest = ", ".join(f"{count:,} {what}" for what, count in parts if count)
-    return f"{name}: {status.read:,} records read ({rest or 'nothing new'}), {status.scores:,} scores written"
+    return f"{name}: {status.read:,} records read{f' ({rest})' if rest else ''}, {status.scores:,} scores written"
 
 
 def _measure(worker: Worker) -> tuple[int, int]:

@@ -101,7 +101,6 @@ def _bind(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError as error:
-        raise ConfigError(
-            f"Cannot listen on {host}:{port}: {error.strerror or error}; choose another port, or 0 for any"
-        ) from error
+        others = "choose another port (--port, or `port` of the consumer's source), or 0 for any"
+        raise ConfigError(f"Cannot listen on {host}:{port}: {error.strerror or error}; {others}") from error
     return bound

@@ -6,8 +6,6 @@ environment that is handed in, once, and their absence is an error that names th
 
 from __future__ import annotations
 
-import glob
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -28,7 +26,7 @@ from evalsvc.sources.http import HttpSource
 from evalsvc.sources.kafka import KafkaSecurity, KafkaSettings, KafkaSource
 from evalsvc.store import MemoryStore, Retention, open_store
 from evalsvc.store.address import parse_address
-from evalsvc.types import DeadLetter
+from evalsvc.types import DeadLetter, WriteBatch
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -120,8 +118,9 @@ def build_worker(
     *,
     source: Source | None = None,
     registry: CollectorRegistry | None = None,
+    on_written: Callable[[WriteBatch], None] | None = None,
 ) -> Worker:
-    """Return a consumer's worker; ``source`` replaces the one that its file names.
+    """Return a consumer's worker; ``source`` replaces the one that its file names, ``on_written`` is told every batch.
 
     Raises:
         ConfigError: when a variable that the file names is not set.
@@ -139,6 +138,7 @@ def build_worker(
         settings=worker_settings(config),
         dead_letters=build_dead_letters(config, environment),
         registry=registry,
+        on_written=on_written,
     )
     if isinstance(source, HttpSource):
         source.awaited = lambda: worker.status().waiting_for
@@ -180,7 +180,7 @@ def build_source(config: ConsumerConfig, environment: Environment, masker: Maske
     """Return the source that a consumer's file names. It connects when it is opened.
 
     Raises:
-        ConfigError: when no file matches, or a variable that the file names is not set.
+        ConfigError: when a variable that the file names is not set.
     """
     source = config.source
     if isinstance(source, KafkaConfig):
@@ -193,7 +193,7 @@ def build_source(config: ConsumerConfig, environment: Environment, masker: Maske
             limits=worker_settings(config).time_limits,
         )
     return FileSource(
-        expand(source.paths),
+        source.paths,
         fields=source.fields or None,
         constants=source.constants or None,
         assume_zone=source.zone or None,
@@ -272,21 +272,6 @@ class LazyDeadLetters:
         sink, self._sink = self._sink, None
         if sink is not None:
             sink.close()
-
-
-def expand(patterns: tuple[str, ...]) -> list[Path]:
-    """Return the files and folders that paths and patterns name, each pattern's in order.
-
-    Raises:
-        ConfigError: when one names nothing.
-    """
-    found: dict[Path, None] = {}
-    for pattern in patterns:
-        matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
-        if not matches:
-            raise ConfigError(f"Expected {os.path.relpath(pattern)} to name a file or a folder, but nothing is there")
-        found.update((Path(match), None) for match in matches)
-    return list(found)
 
 
 def replay_config(config: ConsumerConfig, source: FilesConfig) -> ConsumerConfig:

@@ -83,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_running(add)
     _add_query(add)
     _add_dead_letters(add)
+    _add_scorers(add)
     return parser
 
 
@@ -173,6 +174,9 @@ def _add_running(add: _Adder) -> None:
         metavar="FIELD=VALUE",
         help="a field that every event has",
     )
+    replay.add_argument(
+        "--scores", action="store_true", help="print every score as JSON, with status and reason, instead of a table"
+    )
     migrate = add("migrate", f"{RUN}:migrate", "bring the store's schema up to this release")
     migrate.add_argument("--dry-run", action="store_true", help="only say what would be done")
     demo = add("demo", f"{RUN}:demo", "two weeks of synthetic traffic through the whole path, then the page")
@@ -206,10 +210,13 @@ def _add_query(add: _Adder) -> None:
         "--statistic",
         default="mean",
         metavar="NAME",
-        help="mean, proportion, total, min, max or p50, p95 … (default: mean)",
+        help="mean, proportion, total, min, max, corpus or p50, p95 … (default: mean)",
     )
     query.add_argument(
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of the interval (default: .95)"
+    )
+    query.add_argument(
+        "--missing", action="store_true", help="instead of estimates: why scores have no value, and how many"
     )
     query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
 
@@ -228,6 +235,17 @@ def _add_dead_letters(add: _Adder) -> None:
         "--limit", type=_count, default=20, metavar="N", help="how many places at most, newest first (default: 20)"
     )
     letters.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
+
+
+def _add_scorers(add: _Adder) -> None:
+    listed = add("scorers", "evalsvc._cli_scorers:list_scorers", "every scorer: what it measures, costs and needs")
+    listed.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="everything about these; also module:attribute, as in a consumer's file",
+    )
+    listed.add_argument("--format", choices=("table", "json"), default="table", help="json: one object a line")
 
 
 def _count(text: str) -> int:

@@ -20,6 +20,7 @@ from evalsvc.types import (
     Outcome,
     Sample,
     ScorerSpec,
+    Status,
     Window,
     WriteBatch,
 )
@@ -224,6 +225,35 @@ class HistogramGroup(NamedTuple):
     bins: Mapping[tuple[str, int, float], Mapping[int, int]]
 
 
+class StatisticSums(NamedTuple):
+    """Sums over the ``n`` ok scores of a cell that carry statistics, each a vector of k numbers.
+
+    ``total`` is Σs, ``[k]``. ``products`` are Σ_c S_a·S_b over clusters c for 0 <= a <= b <= k, row by row,
+    ``[(k + 1)(k + 2)/2]``, where S is the sum of (1, s) over the cluster: of each event alone, or of its session where
+    the query asks for clusters.
+    """
+
+    n: int
+    total: Sequence[float]
+    products: Sequence[float]
+    clusters: int
+
+
+class StatisticGroup(NamedTuple):
+    """The cells of one group with the sums of their scores' statistics, by (stratum, design_version, pi)."""
+
+    group: CellGroup
+    sums: Mapping[tuple[str, int, float], StatisticSums]
+
+
+class MissingReason(NamedTuple):
+    """How many scores of a metric have no value for one reason."""
+
+    status: Status
+    reason: str
+    n: int
+
+
 class DeadLetterQuery(NamedTuple):
     """Which dead letters: received in ``window``; of one consumer or reason, or (None) of any."""
 
@@ -272,6 +302,14 @@ class ScoreStore(Sink, Protocol):
 
     def histograms(self, query: CellQuery) -> Sequence[HistogramGroup]:
         """Return the groups of :meth:`cells` with histograms of their values, for quantiles."""
+        ...
+
+    def statistics(self, query: CellQuery) -> Sequence[StatisticGroup]:
+        """Return the groups of :meth:`cells` with the sums of their statistics, for scores of a corpus."""
+        ...
+
+    def missing(self, query: CellQuery, limit: int) -> Sequence[MissingReason]:
+        """Return why scores of the query's metric, window and ``where`` have no value, the most frequent first."""
         ...
 
     def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import msgspec
 
 from evalsvc._hints import did_you_mean
 from evalsvc.errors import InputError, UnknownMetric
-from evalsvc.protocols import CellGroup, CellQuery, HistogramGroup, Offered, ScoreStore
+from evalsvc.protocols import CellGroup, CellQuery, Offered, ScoreStore, StatisticSums
 from evalsvc.sampling import OTHER, Design, Sampler, parse_stratum
 from evalsvc.stats import (
+    estimate_corpus,
     estimate_mean,
     estimate_proportion,
     estimate_quantile,
@@ -29,10 +31,10 @@ from evalsvc.stats import (
 from evalsvc.stats.distributions import two_sided
 from evalsvc.stats.quantile import BinKey
 from evalsvc.stats.strata import SPARSE, StratumKey, missing
-from evalsvc.types import Estimate, Scale, ScorerSpec, Window
+from evalsvc.types import Cell, Estimate, ScorerSpec, Window
 from evalsvc.windows import MINUTE, align, whole_minutes
 
-STATISTICS = "mean, proportion, total, min, max, or a percentile such as p50, p95 or p99.9"
+STATISTICS = "mean, proportion, total, min, max, corpus, or a percentile such as p50, p95 or p99.9"
 
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 
@@ -87,7 +89,7 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
         InputError: on an unknown statistic, a confidence outside (0, 1), or a ``by`` that names no column.
     """
     probability = _check(query.statistic, query.confidence)
-    scales = _scales(store.metrics(), query.metric)
+    specs = _specs(store.metrics(), query.metric)
     window, step = _span(query.window, query.step_seconds)
     offered = store.offered(window, step)
     versions: dict[str, set[int]] = defaultdict(set)
@@ -96,24 +98,23 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
     designs = {consumer: _designs(store, consumer, wanted) for consumer, wanted in versions.items()}
     clusters = any(design.unit == "session" for known in designs.values() for design in known.values())
     cell_query = CellQuery(query.metric, window, step, query.by, query.where, clusters)
-    if probability is None:
-        groups = [HistogramGroup(group, {}) for group in store.cells(cell_query)]
-    else:
-        groups = list(store.histograms(cell_query))
-    strata = _Strata(query, [group for group, _ in groups], offered, designs, exact=step % MINUTE == 0)
+    asked = _asked(store, cell_query, query.statistic, probability)
+    strata = _Strata(query, [group for group, _ in asked], offered, designs, exact=step % MINUTE == 0)
     rows = []
-    for group, bins in groups:
-        scale = scales.get((group.scorer_version, group.signature)) or next(iter(scales.values()))
+    for group, estimator in asked:
+        spec = specs.get((group.scorer_version, group.signature)) or next(iter(specs.values()))
         domain = strata.domain(group)
-        if probability is not None and scale.binary:
-            raise InputError(f"{query.metric} is a share of yes and no, without percentiles; ask for its proportion")
-        estimate = _estimate(query, group, scale, domain, bins, probability)
+        about = _About(offered=domain.offered, rates=domain.rates, confidence=query.confidence)
+        cells = [cell for cell in group.cells if cell.n + missing(cell)]
+        estimate = estimator(cells, spec, group.window, about)
         if domain.unasked:
             estimate = _with_unasked(estimate, group, domain)
         if estimate.n == 0:
             estimate = msgspec.structs.replace(estimate, reason=_unscored(group, estimate.reason))
-        about = (query.metric, group.consumer, group.key, group.scorer_version, group.signature)
-        rows.append(LabelledEstimate(*about, estimate))
+        elif not estimate.reason and estimate.low is not None and estimate.low == estimate.high:
+            estimate = msgspec.structs.replace(estimate, reason=_certain(estimate))
+        subject = (query.metric, group.consumer, group.key, group.scorer_version, group.signature)
+        rows.append(LabelledEstimate(*subject, estimate))
     return rows
 
 
@@ -162,19 +163,29 @@ def _check(statistic: str, confidence: float) -> float | None:
     found = _PERCENTILE.fullmatch(statistic)
     if found and 0.0 < float(found[1]) < 100.0:
         return float(found[1]) / 100.0
-    if statistic not in ("mean", "proportion", "total", "min", "max"):
-        raise InputError(f"Expected `statistic` to be {STATISTICS}, but got {statistic!r}")
+    if statistic != "corpus" and statistic not in _ESTIMATORS:
+        hint = " (the median is p50)" if statistic == "median" else ""
+        raise InputError(f"Expected `statistic` to be {STATISTICS}, but got {statistic!r}{hint}")
     return None
 
 
-def _scales(specs: Sequence[ScorerSpec], metric: str) -> dict[tuple[int, str], Scale]:
-    scales = {(spec.version, spec.signature): spec.scale for spec in specs if spec.metric == metric}
-    if scales:
-        return scales
+def _specs(specs: Sequence[ScorerSpec], metric: str) -> dict[tuple[int, str], ScorerSpec]:
+    found = {(spec.version, spec.signature): spec for spec in specs if spec.metric == metric}
+    if found:
+        return found
     names = sorted({spec.metric for spec in specs})
+    if "," in metric:
+        raise InputError(f"Expected one metric at a time, but got {metric!r}; ask for each")
     if not names:
         raise UnknownMetric(f"Expected a metric with scores, but got {metric!r}, and nothing is stored here yet")
     raise UnknownMetric(f"Expected a metric with scores, but got {metric!r} ({did_you_mean(metric, names)})")
+
+
+def _certain(estimate: Estimate) -> str:
+    """Say what an interval without width is, which is easily taken for more."""
+    if estimate.n_missing:
+        return f"every event was taken; {estimate.n_missing:,} without a score are left out, as if they were alike"
+    return "every event scored: no sampling error, though other events may differ"
 
 
 def _unscored(group: CellGroup, reason: str) -> str:
@@ -183,7 +194,7 @@ def _unscored(group: CellGroup, reason: str) -> str:
     counts = [f"{count:,} {what}" for count, what in ((failed, "failed"), (abstained, "abstained")) if count]
     if not counts:
         return reason
-    return f"none of the scores has a value: {', '.join(counts)} (why: `reason` in the table scores)"
+    return f"none of the scores has a value: {', '.join(counts)} (`query --missing` says why)"
 
 
 def _span(window: Window, step_seconds: int) -> tuple[Window, int]:
@@ -310,34 +321,61 @@ def _distinct(row: Offered) -> int:
     return round(row.offered * row.sampled / (row.sampled + row.duplicate))
 
 
-def _estimate(
-    query: EstimateQuery,
-    group: CellGroup,
-    scale: Scale,
-    domain: Domain,
-    bins: Mapping[BinKey, Mapping[int, int]],
-    probability: float | None,
-) -> Estimate:
-    offered, rates, confidence = domain.offered, domain.rates, query.confidence
-    cells = [cell for cell in group.cells if cell.n + missing(cell)]
+class _About(TypedDict):
+    """What every estimator is told of a group besides its cells."""
+
+    offered: Mapping[StratumKey, int] | None
+    rates: Mapping[StratumKey, float]
+    confidence: float
+
+
+Estimator = Callable[[Sequence[Cell], ScorerSpec, Window, _About], Estimate]
+
+
+def _asked(
+    store: ScoreStore, cells: CellQuery, statistic: str, probability: float | None
+) -> list[tuple[CellGroup, Estimator]]:
+    """Return the groups with what estimates the statistic from their cells; reads only what that needs."""
     if probability is not None:
-        return estimate_quantile(
-            bins,
-            probability,
-            scale,
-            group.window,
-            cells=cells,
-            offered=offered,
-            rates=rates,
-            confidence=confidence,
-        )
-    if query.statistic == "min":
-        return sample_extreme(cells, "min", group.window, offered=offered, confidence=confidence)
-    if query.statistic == "max":
-        return sample_extreme(cells, "max", group.window, offered=offered, confidence=confidence)
-    estimators = {"mean": estimate_mean, "proportion": estimate_proportion, "total": estimate_total}
-    estimator = estimators[query.statistic]
-    return estimator(cells, scale, group.window, offered=offered, rates=rates, confidence=confidence)
+        return [(held.group, partial(_quantile, held.bins, probability)) for held in store.histograms(cells)]
+    if statistic == "corpus":
+        return [(held.group, partial(_corpus, held.sums)) for held in store.statistics(cells)]
+    estimator = _ESTIMATORS[statistic]
+    return [(group, estimator) for group in store.cells(cells)]
+
+
+def _quantile(
+    bins: Mapping[BinKey, Mapping[int, int]],
+    probability: float,
+    cells: Sequence[Cell],
+    spec: ScorerSpec,
+    window: Window,
+    about: _About,
+) -> Estimate:
+    if spec.scale.binary:
+        raise InputError(f"{spec.metric} is a share of yes and no, without percentiles; ask for its proportion")
+    return estimate_quantile(bins, probability, spec.scale, window, cells=cells, **about)
+
+
+def _corpus(
+    sums: Mapping[BinKey, StatisticSums], cells: Sequence[Cell], spec: ScorerSpec, window: Window, about: _About
+) -> Estimate:
+    return estimate_corpus(cells, sums, spec.corpus, spec.scale, window, **about)
+
+
+def _extreme(
+    which: Literal["min", "max"], cells: Sequence[Cell], spec: ScorerSpec, window: Window, about: _About
+) -> Estimate:
+    return sample_extreme(cells, which, window, offered=about["offered"], confidence=about["confidence"])
+
+
+_ESTIMATORS: Mapping[str, Estimator] = {
+    "mean": lambda cells, spec, window, about: estimate_mean(cells, spec.scale, window, **about),
+    "proportion": lambda cells, spec, window, about: estimate_proportion(cells, spec.scale, window, **about),
+    "total": lambda cells, spec, window, about: estimate_total(cells, spec.scale, window, **about),
+    "min": partial(_extreme, "min"),
+    "max": partial(_extreme, "max"),
+}
 
 
 def _rfc3339(moment: datetime) -> str:

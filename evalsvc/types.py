@@ -21,6 +21,7 @@ KINDS: tuple[Kind, ...] = ("interaction", "feedback", "outcome", "review")
 
 Status = Literal["ok", "abstained", "failed"]
 Better = Literal["higher", "lower", "neither"]
+Corpus = Literal["", "bleu", "chrf", "ratio"]
 Need = Literal[
     "response",
     "prompt",
@@ -157,7 +158,8 @@ class ScorerSpec(msgspec.Struct, frozen=True):
 
     ``signature`` names everything that changes a stored digit (options, tokeniser, model revision, dtype), in
     sacrebleu's ``key:value|key:value`` style. A change of meaning is a new ``version``; numbers of two versions or
-    signatures are never pooled.
+    signatures are never pooled. ``corpus`` names the score of a whole corpus that the scores' ``statistics`` add up to
+    (:mod:`evalsvc.stats.corpus`), where that is not their mean.
     """
 
     metric: str
@@ -166,6 +168,7 @@ class ScorerSpec(msgspec.Struct, frozen=True):
     needs: tuple[Need, ...] = ("response",)
     signature: str = ""
     description: str = ""
+    corpus: Corpus = ""
 
 
 class Abstained(msgspec.Struct, frozen=True):
@@ -181,10 +184,14 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """A value with its evidence. ``detail`` is JSON-able and holds positions and numbers, never text."""
+    """A value with its evidence. ``detail`` is JSON-able and holds positions and numbers, never text.
+
+    ``statistics`` are the sufficient statistics of the spec's ``corpus`` score, which add up over events.
+    """
 
     value: float
     detail: Mapping[str, Any] = {}
+    statistics: tuple[float, ...] = ()
 
 
 Outcome = float | Scored | Abstained | Failed
@@ -222,6 +229,7 @@ class Score(msgspec.Struct, frozen=True):
     value: float | None
     reason: str = ""
     detail: str = ""
+    statistics: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what would move an aggregate wrongly: (ok, NaN), (failed, 0.0), a silent gap, an impossible π."""
@@ -325,7 +333,10 @@ class LedgerEntry(msgspec.Struct, frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A record that is not an event, by its place and digest; the text stays in the source, where it already was."""
+    """A record that is not an event, by its place and digest; the text stays in the source, where it already was.
+
+    ``at`` is the place as a person finds it where partition and offset do not say so: a file and its line.
+    """
 
     consumer: str
     partition: str
@@ -335,6 +346,12 @@ class DeadLetter(msgspec.Struct, frozen=True):
     message: str
     size: int
     digest: str
+    at: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it lies, for a person: ``at``, or partition and offset."""
+        return self.at or f"{self.partition}:{self.offset}"
 
 
 class KeptEvent(msgspec.Struct, frozen=True):
@@ -361,6 +378,12 @@ class DeadReason(msgspec.Struct, frozen=True):
     partition: str
     offset: int
     message: str
+    at: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where the first of them lies, for a person."""
+        return self.at or f"{self.partition}:{self.offset}"
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):

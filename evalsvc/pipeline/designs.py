@@ -52,7 +52,8 @@ class Designs:
         if known is None:
             start = BEGINNING if not versions else now.replace(second=0, microsecond=0) + NOTICE
             self._record(self.design, start)
-            log.info("design_recorded version=%d from=%s", self.design.version, start.isoformat())
+            until = f"; until then version {max(versions)} goes on" if versions else ""
+            log.info("design_recorded version=%d from=%s%s", self.design.version, start.isoformat(), until)
         return self.history()
 
     def history(self) -> History:

@@ -205,7 +205,7 @@ def to_score(subject: Subject, spec: ScorerSpec, pi: float, outcome: Outcome) ->
         return Score(*identity, "failed", None, outcome.reason)
     if isinstance(outcome, Scored):
         detail = msgspec.json.encode(outcome.detail).decode() if outcome.detail else ""
-        return Score(*identity, "ok", float(outcome.value), "", detail)
+        return Score(*identity, "ok", float(outcome.value), "", detail, tuple(outcome.statistics))
     return Score(*identity, "ok", float(outcome))
 
 
@@ -283,9 +283,9 @@ class Processor:
             elif first.digest == here.digest:
                 self._duplicate(item)
             else:
-                error = DecodeError(
-                    "conflicting_duplicate", "Expected one content for an event id, but got a second one"
-                )
+                # The id of the masked event, as its scores have it.
+                said = f"Expected one content for an event id, but {event_id!r} came with a second one"
+                error = DecodeError("conflicting_duplicate", said)
                 self._bury(item, error, letters)
         return unique
 

@@ -98,13 +98,17 @@ class Worker:
         dead_letters: DeadLetterSink | None = None,
         clock: Clock | None = None,
         registry: CollectorRegistry | None = None,
+        on_written: Callable[[WriteBatch], None] | None = None,
     ) -> None:
-        """Build, but touch nothing yet: no connection is made and no model is loaded before :meth:`run`."""
+        """Build, but touch nothing yet: no connection is made and no model is loaded before :meth:`run`.
+
+        ``on_written`` is told every batch after the store has it; called from the worker's own thread.
+        """
         self.consumer, self.source, self.store, self.scorers = consumer, source, store, tuple(scorers)
         self.settings, self.clock = settings or WorkerSettings(), clock or SystemClock()
         self.metrics = WorkerMetrics(consumer, registry)
         self._designs = Designs(store, design, partial(masked_values, masker))
-        self._masker, self._dead_letters = masker, dead_letters
+        self._masker, self._dead_letters, self._on_written = masker, dead_letters, on_written
         self._to_score: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
         self._to_write: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
         self._done: queue.SimpleQueue[Mapping[str, int]] = queue.SimpleQueue()
@@ -169,7 +173,7 @@ class Worker:
                     log.warning("thread_still_busy name=%s; nothing of its batch is committed", thread.name)
             if drained:
                 self._commit(force=True)
-            self._close()
+            self._close(ready=drained and self.source.finished)
         return self.status()
 
     def status(self) -> WorkerStatus:
@@ -438,9 +442,10 @@ class Worker:
             raise RuntimeError("Expected run() to have begun")
         return self._intake
 
-    def _close(self) -> None:
+    def _close(self, *, ready: bool) -> None:
+        """Release all. Who has read its source to the end is ready still: nobody waits for it."""
         self._alive = self._ready = False
-        self.metrics.gauge("evalsvc_ready", 0.0)
+        self.metrics.gauge("evalsvc_ready", float(ready))
         self.source.close()
         if self._dead_letters:
             self._dead_letters.close()
@@ -471,12 +476,22 @@ class Worker:
         while (job := self._next(self._to_write)) is not None:
             began = self.clock.monotonic()
             entries = [tally.ledger.add(tally.settle(), tally.upto) for tally in job.draft.tallies]
-            batch = msgspec.structs.replace(job.batch, ledger=tuple(entries))
+            job.batch = batch = self._complete(job.batch, entries)
             self._patience.until_done(partial(self._land, batch), "store")
+            if self._on_written is not None:
+                self._on_written(batch)
             self._done.put(job.draft.positions)
             self._flying.remove(job)
             self._note_written(job, self.clock.monotonic() - began)
             self._settle()
+
+    def _complete(self, batch: WriteBatch, entries: Sequence[LedgerEntry]) -> WriteBatch:
+        """Add the ledger, and where a person finds what is dead, if the source knows."""
+        place = getattr(self.source, "place", None)
+        letters = batch.dead_letters
+        if place is not None:
+            letters = tuple(msgspec.structs.replace(one, at=place(one.partition, one.offset)) for one in letters)
+        return msgspec.structs.replace(batch, dead_letters=letters, ledger=tuple(entries))
 
     def _settle(self) -> None:
         """Keep rollups near the present, a little at a time; readers do what is left, so a failure holds nothing up."""
@@ -498,7 +513,7 @@ class Worker:
         self.metrics.count("evalsvc_write_seconds_total", seconds)
         for letter in job.batch.dead_letters:
             self.metrics.count("evalsvc_dead_letters_total", reason=letter.reason)
-            first = DeadReason(letter.reason, 0, letter.partition, letter.offset, letter.message)
+            first = DeadReason(letter.reason, 0, letter.partition, letter.offset, letter.message, letter.at)
             known = self._dead_reasons.get(letter.reason, first)
             self._dead_reasons[letter.reason] = msgspec.structs.replace(known, records=known.records + 1)
         for entry in self.scorers:

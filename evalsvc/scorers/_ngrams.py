@@ -10,7 +10,7 @@ is no hash and no approximation.
 
 from __future__ import annotations
 
-import sys
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -172,7 +172,7 @@ class WordNumbers(dict[str, bytes]):
     [0, 1, 1, 0]
     """
 
-    def __init__(self, split: Callable[[str], Iterable[str]], capacity: int = 1 << 15) -> None:
+    def __init__(self, split: Callable[[str], Iterable[str]], capacity: int = 1 << 16) -> None:
         """Take the function that splits a word into tokens, and how many words or tokens to remember."""
         super().__init__()
         self._split = split
@@ -183,7 +183,7 @@ class WordNumbers(dict[str, bytes]):
         """Split a new word, number its tokens and remember them."""
         numbers = self._numbers
         tokens = [numbers.setdefault(token, len(numbers)) for token in self._split(word)]
-        packed = b"".join([number.to_bytes(4, sys.byteorder) for number in tokens])
+        packed = array("i", tokens).tobytes()
         if len(word) <= LONGEST_KEPT_WORD:
             self[word] = packed
         return packed

@@ -8,8 +8,8 @@ from importlib import import_module
 from importlib.metadata import version
 from string import punctuation
 
-from evalsvc.scorers._bleu_chrf_rouge import PairValues, ReferenceScorer
 from evalsvc.scorers._ngrams import WordNumbers, clipped_matches, unpack
+from evalsvc.scorers._reference import PairValues, ReferenceScorer
 from evalsvc.types import Scale, ScorerSpec
 
 ORDER = 4
@@ -41,6 +41,7 @@ class Bleu(ReferenceScorer):
             needs=("reference",),
             signature=f"nrefs:1|case:mixed|eff:yes|tok:13a|smooth:exp|version:{version('sacrebleu')}",
             description="Sentence BLEU of the response against the reference, as sacrebleu computes it.",
+            corpus="bleu",
         )
 
     @property
@@ -69,7 +70,17 @@ class Bleu(ReferenceScorer):
         matches = clipped_matches(symbols, lengths, ORDER).tolist()
         response_lengths, reference_lengths = lengths[0::2].tolist(), lengths[1::2].tolist()
         values = list(map(bleu_from_counts, matches, response_lengths, reference_lengths))
-        return PairValues(values, reference_lengths)
+        statistics = list(map(corpus_statistics, matches, response_lengths, reference_lengths))
+        return PairValues(values, reference_lengths, statistics)
+
+
+def corpus_statistics(matches: Sequence[int], response_length: int, reference_length: int) -> tuple[float, ...]:
+    """Return what adds up to corpus BLEU: matches and n-grams of n = 1 … 4, and the reference's length.
+
+    >>> corpus_statistics([2, 1, 0, 0], 3, 5)
+    (2, 1, 0, 0, 3, 2, 1, 0, 5)
+    """
+    return (*matches, *(max(0, response_length - n) for n in range(ORDER)), reference_length)
 
 
 def plain_tokens(word: str) -> list[str] | None:

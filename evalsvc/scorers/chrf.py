@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsvc.errors import InputError
-from evalsvc.scorers._bleu_chrf_rouge import PairValues, ReferenceScorer
 from evalsvc.scorers._ngrams import Integers, WordNumbers, clipped_matches, unpack
+from evalsvc.scorers._reference import PairValues, ReferenceScorer
 from evalsvc.types import Scale, ScorerSpec
 
 CHARACTER_ORDER = 6
@@ -45,6 +45,7 @@ class ChrF(ReferenceScorer):
             needs=("reference",),
             signature=f"nrefs:1|case:mixed|eff:yes|{orders}|space:no|version:{version('sacrebleu')}",
             description=f"{name} of the response against the reference, as sacrebleu computes it.",
+            corpus="chrf",
         )
 
     @property
@@ -65,8 +66,12 @@ class ChrF(ReferenceScorer):
             self._words.make_room()
             packed = [self._words.pack(text) for pair in pairs for text in pair]
             counts.append(_order_counts(*unpack(packed), self._word_order))
-        values = chrf_from_counts(np.concatenate(counts, axis=2))
-        return PairValues(values.tolist(), lengths[1::2].tolist())
+        joined = np.concatenate(counts, axis=2)
+        values = chrf_from_counts(joined).tolist()
+        # For a corpus, sacrebleu leaves out a response's n-grams of an order that its own reference is too short for.
+        joined[0][joined[1] == 0] = 0
+        statistics = joined.transpose(1, 0, 2).reshape(len(pairs), -1).tolist()
+        return PairValues(values, lengths[1::2].tolist(), list(map(tuple, statistics)))
 
 
 def words_without_punctuation(word: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from evalsvc.types import Abstained, Event, Finding, Outcome, Sample, Scale, Scored, ScorerSpec
 
@@ -32,6 +33,8 @@ class IntroducedPii:
     Reads what masking found (``event.findings``), so it costs nothing and sees no text. It finds what
     masking finds: no names or addresses of places. The detail holds type and position in the masked response.
     """
+
+    cost_class: ClassVar[str] = "none"
 
     def __init__(self) -> None:
         """Make the scorer; there is nothing to load."""

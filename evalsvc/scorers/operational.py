@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
-from evalsvc.types import Abstained, Better, Failed, Need, Outcome, Sample, Scale, ScorerSpec
+from evalsvc.errors import InputError
+from evalsvc.types import Abstained, Better, Event, Failed, Need, Outcome, Sample, Scale, ScorerSpec
+
+Since = Literal["request", "first_token"]
 
 
 def _spec(metric: str, better: Better, unit: str, needs: tuple[Need, ...], description: str) -> ScorerSpec:
@@ -21,6 +24,7 @@ class EventFigure:
     are open above and such figures have long tails: watch quantiles, not only means.
     """
 
+    cost_class: ClassVar[str] = "none"
     _spec: ClassVar[ScorerSpec]
 
     @property
@@ -106,3 +110,116 @@ class CostUsd(EventFigure):
     """
 
     _spec = _spec("cost_usd", "lower", "USD", ("cost_usd",), "Cost of the call.")
+
+
+class TotalTokens:
+    """Tokens of prompt and response together, as the provider counted them; neither direction is better.
+
+    Abstains where the event lacks either count: half a sum would be read as a cheap call.
+    """
+
+    cost_class: ClassVar[str] = "none"
+
+    def __init__(self) -> None:
+        self._spec = ScorerSpec(
+            "total_tokens",
+            1,
+            Scale(0.0, None, "neither", "tokens"),
+            needs=("input_tokens", "output_tokens"),
+            signature="fields:input_tokens+output_tokens",
+            description="Tokens of prompt and response together, as the provider counted them.",
+        )
+
+    @property
+    def spec(self) -> ScorerSpec:
+        """What it measures."""
+        return self._spec
+
+    def load(self) -> None:
+        """Do nothing: there is nothing to load."""
+
+    def cost(self, sample: Sample) -> int:
+        """Return 1, whatever the sample."""
+        return 1
+
+    def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+        """Return the sum of each event, in order."""
+        return [self._outcome(sample.event) for sample in batch]
+
+    @staticmethod
+    def _outcome(event: Event) -> Outcome:
+        if event.input_tokens is None or event.output_tokens is None:
+            return Abstained("no input_tokens" if event.input_tokens is None else "no output_tokens")
+        if event.input_tokens < 0 or event.output_tokens < 0:
+            return Failed("a count of tokens is negative")
+        return float(event.input_tokens + event.output_tokens)
+
+
+class TokensPerSecond:
+    """Speed of generation as one user sees it, in tokens per second; higher is better.
+
+    With ``since="request"``, output tokens over the whole latency. With ``since="first_token"``,
+    ``(output tokens - 1) / (latency - time to first token)``, the inverse of the time per output token (TPOT), which
+    leaves waiting and reading of the prompt out. The two differ much and are never pooled: the signature names which.
+    Abstains where the event lacks a figure, on an empty output, and, since the first token, on a single token or no
+    time after it.
+
+    Args:
+        since: where the clock starts, ``request`` or ``first_token``.
+
+    >>> from evalsvc.testing import make_sample
+    >>> sample = make_sample(output_tokens=21, latency_ms=1000.0, time_to_first_token_ms=500.0)
+    >>> TokensPerSecond().score([sample]), TokensPerSecond(since="first_token").score([sample])
+    ([21.0], [40.0])
+    """
+
+    cost_class: ClassVar[str] = "none"
+
+    def __init__(self, since: Since = "request") -> None:
+        if since not in get_args(Since):
+            raise InputError(f"Expected `since` to be `request` or `first_token`, but got {since!r}")
+        self._since = since
+        needs: tuple[Need, ...] = ("output_tokens", "latency_ms")
+        self._spec = ScorerSpec(
+            "tokens_per_second",
+            1,
+            Scale(0.0, None, "higher", "tokens/s"),
+            needs=needs if since == "request" else (*needs, "time_to_first_token_ms"),
+            signature=f"since:{since}",
+            description="Output tokens per second of one call.",
+        )
+
+    @property
+    def spec(self) -> ScorerSpec:
+        """What it measures."""
+        return self._spec
+
+    def load(self) -> None:
+        """Do nothing: there is nothing to load."""
+
+    def cost(self, sample: Sample) -> int:
+        """Return 1, whatever the sample."""
+        return 1
+
+    def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+        """Return the speed of each event, in order."""
+        return [self._outcome(sample.event) for sample in batch]
+
+    def _outcome(self, event: Event) -> Outcome:
+        after_first = self._since == "first_token"
+        tokens, latency = event.output_tokens, event.latency_ms
+        waited = event.time_to_first_token_ms if after_first else 0.0
+        if tokens is None or latency is None or waited is None:
+            missing = (
+                "output_tokens" if tokens is None else "latency_ms" if latency is None else "time_to_first_token_ms"
+            )
+            return Abstained(f"no {missing}")
+        if not (math.isfinite(latency) and math.isfinite(waited)) or min(tokens, latency, waited) < 0:
+            return Failed("a figure is negative or not finite")
+        counted, milliseconds = tokens - after_first, latency - waited
+        if counted < 1:
+            return Abstained("too few output tokens")
+        if milliseconds <= 0:
+            return Abstained("no time passed after the first token" if after_first else "latency_ms is 0")
+        speed = counted / milliseconds * 1000.0
+        return speed if math.isfinite(speed) else Failed("the speed is not finite")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import ClassVar
 
 from evalsvc.scorers._refusal_phrases import PATTERNS
 from evalsvc.types import Abstained, Outcome, Sample, Scale, Scored, ScorerSpec
@@ -57,6 +58,8 @@ class Refusal:
     >>> Refusal().spec.scale.binary
     True
     """
+
+    cost_class: ClassVar[str] = "characters"
 
     def __init__(self) -> None:
         """Make the scorer; there is nothing to load."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import NamedTuple
@@ -14,6 +15,7 @@ MAX_BODY_BYTES = 16 << 20
 MAX_ITEMS = 10_000
 
 _JSON = frozenset({"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"})
+_PLAIN = re.compile(r"[a-z0-9.+/-]{1,60}")
 _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
 
@@ -41,15 +43,20 @@ def notation(headers: Mapping[str, str]) -> Notation:
     kind, _, parameters = headers.get("content-type", "application/json").lower().partition(";")
     media, charset = kind.strip(), parameters.partition("charset=")[2].strip('" ')
     if media not in _JSON | _LINES:
-        raise Refused(415, f"Expected Content-Type {', '.join(sorted(_JSON | _LINES))}, but got another")
+        raise Refused(415, f"Expected Content-Type {', '.join(sorted(_JSON | _LINES))}, but got {_told(media)}")
     if charset not in ("", "utf-8", "utf8", "us-ascii"):
-        raise Refused(415, "Expected UTF-8, but got another charset")
+        raise Refused(415, f"Expected UTF-8, but got {_told(charset)}")
     if "ce-specversion" in headers:
         raise Refused(415, "Expected CloudEvents in structured or batched mode, but got the binary mode")
     packing = headers.get("content-encoding", "identity").strip().lower()
     if packing not in ("identity", "gzip", ""):
-        raise Refused(415, "Expected Content-Encoding gzip or none, but got another")
+        raise Refused(415, f"Expected Content-Encoding gzip or none, but got {_told(packing)}")
     return Notation(media in _LINES, packing == "gzip")
+
+
+def _told(header: str) -> str:
+    """Return a header's value as a message may repeat it, or "another" where it is not a plain word."""
+    return repr(header) if _PLAIN.fullmatch(header) else "another"
 
 
 class _Members:

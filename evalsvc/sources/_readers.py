@@ -1,8 +1,8 @@
 """Files into numbered messages, one at a time: JSON lines (plain, gzip, zstd), CSV, Parquet.
 
-A reader yields ``(number, message)`` from a given number on. Numbers count lines (blank ones too, so that
-number n is line n + 1) or rows, from 0. What is no event is yielded as it is, for the decoder to refuse; a
-container that cannot be read raises SourceError with the file's name.
+A reader yields ``(number, message)`` from a given number on. Numbers count lines from 0 (blank ones and a CSV file's
+header too, so that number n is line n + 1), of Parquet rows. What is no event is yielded as it is, for the decoder to
+refuse; a container that cannot be read raises SourceError with the file's name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, cast
@@ -20,7 +21,7 @@ import msgspec
 
 from evalsvc.errors import MissingExtra, SourceError
 from evalsvc.sources._fieldmap import FieldMap
-from evalsvc.sources._wire import MAX_EVENT_BYTES
+from evalsvc.sources._wire import MAX_EVENT_BYTES, UNREADABLE_ROW
 
 Numbered = Iterator[tuple[int, bytes]]
 Progress = Callable[[int], None]
@@ -28,7 +29,6 @@ Reader = Callable[[Path, int, FieldMap, str, Progress], Numbered]
 
 _BLOCK = 1 << 20
 _BEYOND = "(cells beyond the header)"
-_UNREADABLE_ROW = b"unreadable CSV row"
 
 
 def reader_for(path: Path) -> Reader | None:
@@ -80,15 +80,16 @@ def read_csv(path: Path, start: int, fields: FieldMap, name: str, progress: Prog
         data = stack.enter_context(_decompressed(path, raw))
         # Bytes that are no UTF-8 travel on as surrogates, which the decoder refuses in their own row.
         text = io.TextIOWrapper(data, "utf-8-sig", "surrogateescape", newline="")
-        rows = csv.reader(text)
-        header = next(_rows(path, rows), None)
+        rows = _rows(path, text)
+        _, header = next(rows, (0, None))
         if header is None:
-            return
-        for number, cells in enumerate(_rows(path, rows)):
-            if number >= start and cells:
+            raise SourceError(f"{path}: the quotes of the header do not pair; correct the first line")
+        _require_columns(path, header, fields)
+        for number, cells in rows:
+            if number >= start and cells != []:
                 progress(raw.tell())
-                row = _row(header, cells)
-                yield number, fields.native(row, f"{name}-{number}") if row else _UNREADABLE_ROW
+                row = None if cells is None else _row(header, cells)
+                yield number, fields.native(row, f"{name}-{number}") if row is not None else UNREADABLE_ROW
 
 
 def read_parquet(path: Path, start: int, fields: FieldMap, name: str, progress: Progress) -> Numbered:
@@ -188,22 +189,73 @@ def _mapped(text: bytes, fields: FieldMap, event_id: str) -> bytes:
     return fields.native(row, event_id) if isinstance(row, dict) else text
 
 
-def _rows(path: Path, rows: Iterator[list[str]]) -> Iterator[list[str]]:
+def _rows(path: Path, text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
+    """Yield the line on which a row begins and its cells: none of a blank line, ``None`` where its quotes do not pair.
+
+    A quote that is never closed swallows what follows, up to some other quote or the end of the file. So the row that
+    began with it counts as unreadable, and reading goes on with the line after it.
+    """
+    lines = _Lines(path, text)
     while True:
+        lines.begin()
         try:
-            yield next(rows)
-        except StopIteration:
-            return
+            cells = next(csv.reader(lines, strict=True), None)
         except csv.Error:
-            yield [_BEYOND]
+            yield lines.number, None
+            lines.step_back()
+            continue
+        if cells is None:
+            return
+        yield lines.number, cells
+
+
+class _Lines:
+    """The lines of a file, of which those of one row can be given back but for the first."""
+
+    def __init__(self, path: Path, text: Iterable[str]) -> None:
+        self._path, self._text = path, iter(text)
+        self._again: deque[str] = deque()
+        self._row: list[str] = []
+        self.number = 0
+        """The line on which the current row begins, from 0."""
+
+    def begin(self) -> None:
+        self.number += len(self._row)
+        self._row = []
+
+    def step_back(self) -> None:
+        self._again.extendleft(reversed(self._row[1:]))
+        del self._row[1:]
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else self._read()
+        self._row.append(line)
+        return line
+
+    def _read(self) -> str:
+        try:
+            return next(self._text)
         except (EOFError, OSError, zlib.error) as error:
-            raise SourceError(f"{path}: the compressed data is damaged or cut off ({error}); fetch it again") from error
+            raise SourceError(
+                f"{self._path}: the compressed data is damaged or cut off ({error}); fetch it again"
+            ) from error
+
+
+def _require_columns(path: Path, header: Sequence[str], fields: FieldMap) -> None:
+    """Refuse a map of columns that are not there: every row would lack the field, and say so a thousand times."""
+    absent = [column for column in fields.fields if column not in header]
+    if absent:
+        raise SourceError(
+            f"{path}: there is no column {', '.join(map(repr, absent))} (columns: {', '.join(header)}); "
+            "correct the names on the left of --field, or of `fields`"
+        )
 
 
 def _row(header: list[str], cells: list[str]) -> dict[str, Any]:
-    """Pair header and cells; a header that comes twice collects a list, and a broken row is empty."""
-    if cells == [_BEYOND]:
-        return {}
+    """Pair header and cells; a header that comes twice collects a list."""
     row: dict[str, Any] = {}
     for column, cell in zip(header, cells, strict=False):
         if cell:

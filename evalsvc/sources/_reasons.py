@@ -15,6 +15,7 @@ from typing import Literal, NoReturn, get_args
 import msgspec
 
 from evalsvc.errors import DecodeError
+from evalsvc.sources._wire import UNREADABLE_ROW
 from evalsvc.types import KINDS, Event
 
 Reason = Literal[
@@ -108,6 +109,9 @@ def explain(value: bytes, error: Exception, root: str = "$") -> DecodeError:
 
 def _explain_syntax(value: bytes, error: Exception) -> DecodeError:
     """Tell the causes of unreadable JSON apart with Python's own, more lenient, parser."""
+    if value == UNREADABLE_ROW:
+        said = "the row that begins here has a quote that is not closed, or text behind one"
+        return DecodeError("not_json", f"Expected a CSV row, but {said}; write a quote within quotes twice")
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError as bad:

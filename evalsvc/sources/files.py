@@ -8,6 +8,7 @@ it makes other events.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import logging
 import time
@@ -46,7 +47,7 @@ class FileSource:
     modification time, or ``received_at``: a replay of old events wants an age limit of none.
 
     Args:
-        paths: files and folders, read in this order.
+        paths: files, folders and patterns (``in/*.jsonl``), read in this order.
         fields: column to field, for foreign files (:class:`~evalsvc.sources._fieldmap.FieldMap`).
         constants: field to value for every row.
         assume_zone: the zone of times written without one.
@@ -75,6 +76,8 @@ class FileSource:
         self._paused = False
         self._committed: dict[str, int] = {}
         self._bytes_before, self._bytes_here, self._records_here = 0, 0, 0
+        self.resumed = False
+        """Whether some of the files' records were done before: reading began behind them."""
 
     def open(self, assignment: Assignment) -> None:
         """Find the files and take their fingerprints.
@@ -84,14 +87,15 @@ class FileSource:
             events.
         """
         self.close()
-        found = [self._describe(path) for given in self.paths for path in _find(given)]
+        named = dict.fromkeys(path for given in self.paths for path in _find(given))
+        found = [self._describe(path) for path in named]
         unique = {file.partition: file for file in reversed(found)}
         self._files = tuple(file for file in found if unique[file.partition] is file)
         self.duplicates = tuple(file.path for file in found if unique[file.partition] is not file)
         for path in self.duplicates:
             log.warning("file_skipped path=%s reason=same_content", path)
         self._assignment = assignment
-        self._index, self._bytes_before, self._bytes_here = 0, 0, 0
+        self._index, self._bytes_before, self._bytes_here, self.resumed = 0, 0, 0, False
 
     def poll(self, timeout_seconds: float) -> Sequence[Chunk]:
         """Return the next records of the current file; does not wait, except briefly while paused."""
@@ -112,7 +116,7 @@ class FileSource:
         return ()
 
     def place(self, partition: str, offset: int) -> str:
-        """Return where a person finds a record: the file, and its line (CSV and Parquet: row), from 1."""
+        """Return where a person finds a record: the file, and its line (Parquet: row), from 1."""
         path = next((str(file.path) for file in self._files if file.partition == partition), partition)
         return f"{path}:{offset + 1}"
 
@@ -175,6 +179,7 @@ class FileSource:
         committed = self._committed.get(file.partition)
         wanted = assignment.resume_at(file.partition, committed)
         start = wanted if wanted is not None else committed or 0
+        self.resumed = self.resumed or start > 0
         reader = reader_for(file.path)
         if reader is None:
             raise SourceError(f"{file.path}: expected a file ending in {suffixes()}")
@@ -226,6 +231,11 @@ def fingerprint(path: Path, salt: bytes = b"") -> str:
 
 
 def _find(given: Path) -> list[Path]:
+    if not given.exists() and glob.has_magic(str(given)):
+        matches = sorted(glob.glob(str(given), recursive=True))
+        if not matches:
+            raise SourceError(f"{given}: no file or folder matches; check the pattern, or wait until there is one")
+        return [path for match in matches for path in _find(Path(match))]
     if given.is_dir():
         found = sorted(path for path in given.rglob("*") if path.is_file() and reader_for(path) is not None)
         if not found:

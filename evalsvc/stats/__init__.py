@@ -1,6 +1,7 @@
 """Honest numbers from samples: estimates of all traffic, with intervals that hold. Pure functions."""
 
 from evalsvc.stats.check import SamplingFault, sampling_check
+from evalsvc.stats.corpus import estimate_corpus
 from evalsvc.stats.extreme import sample_extreme
 from evalsvc.stats.mean import estimate_mean, estimate_proportion
 from evalsvc.stats.quantile import bin_edges, bin_of, bin_value, estimate_quantile
@@ -11,6 +12,7 @@ __all__ = [
     "bin_edges",
     "bin_of",
     "bin_value",
+    "estimate_corpus",
     "estimate_mean",
     "estimate_proportion",
     "estimate_quantile",

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from evalsvc.errors import SchemaError
-from evalsvc.protocols import CellGroup, CellQuery, DeadLetterQuery, HistogramGroup, Offered
+from evalsvc.protocols import (
+    CellGroup,
+    CellQuery,
+    DeadLetterQuery,
+    HistogramGroup,
+    MissingReason,
+    Offered,
+    StatisticGroup,
+    StatisticSums,
+)
 from evalsvc.store import letters, migrate, queries
 from evalsvc.store.columns import (
     KNOWN,
@@ -281,6 +290,24 @@ class ClickHouseStore:
             held = {row[:3]: dict(sorted(zip(row[3], row[4], strict=True))) for row in rows}
             bins[window, consumer, *key.values(), version, signature] = held
         return [HistogramGroup(group, bins.get(_identity(group), {})) for group in groups]
+
+    def statistics(self, query: CellQuery, *, raw: bool = False) -> Sequence[StatisticGroup]:
+        """Return the groups of :meth:`cells` with the sums of their statistics, which are always read raw."""
+        check_names(query)
+        steps = grid(query.window, query.step_seconds)
+        groups = self._cells([query.metric], query, self._plan([query.metric], steps, raw))[query.metric]
+        sums: dict[Row, dict[Row, StatisticSums]] = {}
+        statement = queries.statistics_statement(query, steps)
+        for _, window, consumer, key, version, signature, rows in self._groups(query, steps, statement):
+            held = {row[:3]: StatisticSums(*row[3:]) for row in rows}
+            sums[window, consumer, *key.values(), version, signature] = held
+        return [StatisticGroup(group, sums.get(_identity(group), {})) for group in groups]
+
+    def missing(self, query: CellQuery, limit: int) -> Sequence[MissingReason]:
+        """Return why scores of the query's metric, window and ``where`` have no value, the most frequent first."""
+        check_names(query)
+        rows = self._rows(*queries.missing_statement(query, grid(query.window, query.step_seconds), limit))
+        return [MissingReason(*row) for row in rows]
 
     def _groups(
         self, query: CellQuery, steps: Grid, statement: queries.Statement

@@ -57,6 +57,8 @@ def score_table(scores: Sequence[Score]) -> tuple[pa.Table, set[Mark]]:
         "reason": strings([score.reason for score in scores]).dictionary_encode(),
         "detail": strings([score.detail for score in scores]),
     }
+    if any(score.statistics for score in scores):
+        table["statistics"] = pa.array([score.statistics for score in scores], pa.list_(pa.float64()))
     return pa.table(table), _marks(metric, unique, rows)
 
 
@@ -150,7 +152,7 @@ def dead_letter_table(letters: Sequence[DeadLetter]) -> pa.Table:
     """Return dead letters as a table."""
     import pyarrow as pa
 
-    texts = ("consumer", "partition", "reason", "message", "digest")
+    texts = ("consumer", "partition", "reason", "message", "digest", "at")
     columns = {name: strings([getattr(letter, name) for letter in letters]) for name in texts}
     columns["offset"] = pa.array([letter.offset for letter in letters], pa.int64())
     columns["received_at"] = times([letter.received_at for letter in letters], bounded=False)

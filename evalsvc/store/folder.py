@@ -133,7 +133,7 @@ def _lock(folder: Path) -> int:
         kind = StoreUnavailable if error.errno in (28, 122) else StoreError
         raise kind(
             f"Expected {folder} to be a folder that can be written, but: {error.strerror}; "
-            "free space or choose another with `store:`"
+            "free space, or choose another folder with --store or `store` under [tool.evalsvc]"
         ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

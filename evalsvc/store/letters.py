@@ -24,7 +24,7 @@ def letters_statement(query: DeadLetterQuery, limit: int) -> Statement:
 def reasons_statement(query: DeadLetterQuery) -> Statement:
     """Return reason, records, and the place and message of the first received, the most frequent reason first."""
     where, parameters = _conditions(query)
-    first = "argMin((partition, offset, message), (received_at, consumer, partition, offset))"
+    first = "argMin((partition, offset, message, at), (received_at, consumer, partition, offset))"
     sql = (
         f"SELECT reason, count() AS records, {first} FROM dead_letters FINAL WHERE {where} "  # noqa: S608
         "GROUP BY reason ORDER BY records DESC, reason"

@@ -12,7 +12,16 @@ from datetime import datetime
 from typing import TypeVar
 
 from evalsvc.errors import InputError
-from evalsvc.protocols import CellGroup, CellQuery, DeadLetterQuery, HistogramGroup, Offered
+from evalsvc.protocols import (
+    CellGroup,
+    CellQuery,
+    DeadLetterQuery,
+    HistogramGroup,
+    MissingReason,
+    Offered,
+    StatisticGroup,
+    StatisticSums,
+)
 from evalsvc.stats.quantile import bin_of
 from evalsvc.store.ranks import event_rank, microseconds, score_rank
 from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_of, grid, selects
@@ -106,7 +115,7 @@ class MemoryStore:
         found = []
         for reason, mine in letters.items():
             first = min(mine, key=lambda letter: letter.received_at)
-            found.append(DeadReason(reason, len(mine), first.partition, first.offset, first.message))
+            found.append(DeadReason(reason, len(mine), first.partition, first.offset, first.message, first.at))
         return sorted(found, key=lambda row: (-row.records, row.reason))
 
     def _letters(self, query: DeadLetterQuery) -> list[DeadLetter]:
@@ -155,6 +164,23 @@ class MemoryStore:
             )
             for group, (_, members) in zip(self.cells(query), grouped, strict=True)
         ]
+
+    def statistics(self, query: CellQuery) -> Sequence[StatisticGroup]:
+        """Return the groups of :meth:`cells` with the sums of their statistics, for scores of a corpus."""
+        grouped = sorted(self._grouped(query, grid(query.window, query.step_seconds)).items())
+        found = []
+        for group, (_, members) in zip(self.cells(query), grouped, strict=True):
+            sums = {cell: _statistic_sums(scores, query.clusters) for cell, scores in sorted(members.items())}
+            found.append(StatisticGroup(group, {cell: held for cell, held in sums.items() if held.n}))
+        return found
+
+    def missing(self, query: CellQuery, limit: int) -> Sequence[MissingReason]:
+        """Return why scores of the query's metric, window and ``where`` have no value, the most frequent first."""
+        cells = self._grouped(query._replace(by=()), grid(query.window, query.step_seconds)).values()
+        scores = [score for members in cells for scores in members.values() for score in scores]
+        counts = Counter((score.status, score.reason) for score in scores if score.status != "ok")
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return [MissingReason(*why, n) for why, n in ordered[:limit]]
 
     def _grouped(self, query: CellQuery, steps: Grid) -> dict[_GroupKey, dict[_CellKey, list[Score]]]:
         check_names(query)
@@ -278,6 +304,25 @@ def _cluster_moments(scores: Sequence[Score]) -> tuple[int, float, float, float]
         sum((n * total for n, total in found), 0.0),
         sum((total * total for _, total in found), 0.0),
     )
+
+
+def _statistic_sums(scores: Sequence[Score], clusters: bool) -> StatisticSums:
+    sums: dict[str, list[float]] = {}
+    with_statistics = [score for score in scores if score.status == "ok" and score.statistics]
+    for score in with_statistics:
+        subject = score.subject
+        name = (subject.session_id if clusters else "") or subject.event_id
+        held = sums.setdefault(name, [0.0] * (1 + len(score.statistics)))
+        for place, value in enumerate((1.0, *score.statistics)):
+            held[place] += value
+    rows = list(sums.values())
+    products = (
+        [sum(row[a] * row[b] for row in rows) for a in range(len(rows[0])) for b in range(a, len(rows[0]))]
+        if rows
+        else []
+    )
+    total = [sum(column) for column in zip(*rows, strict=True)][1:]
+    return StatisticSums(len(with_statistics), total, products, len(rows))
 
 
 def _histogram(scores: Sequence[Score]) -> dict[int, int]:

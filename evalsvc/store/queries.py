@@ -210,6 +210,43 @@ def histograms_statement(query: CellQuery, plan: Plan) -> Statement:
     return Statement(sql, scope.parameters)
 
 
+def statistics_statement(query: CellQuery, steps: Grid) -> Statement:
+    """Return (n, Σs, Σ of products, clusters) of every cell, as ``StatisticSums`` has them. From raw rows.
+
+    Rolled up, the products of chrF's statistics would be most of the rollup, for a question that is seldom asked.
+    """
+    scope, keys = _Scope([query.metric], query), f"{_keys(query)}, {', '.join(IDENTITY)}"
+    named = [f"{_raw_step(steps)} AS step", *scope.keys(rolled=False)]
+    conditions = [*_raw_conditions(steps, scope), "status = 'ok'", "notEmpty(statistics)"]
+    one = "arrayPushFront(statistics, toFloat64(1)) AS s"
+    source = f"FROM scores FINAL WHERE {' AND '.join(conditions)}"
+    chosen = ", ".join(["metric", "consumer", *named, *IDENTITY])
+    clustered = f"SELECT {chosen}, {one} {source}"
+    if query.clusters:
+        cluster = "if(session_id = '', event_id, session_id)"
+        clustered = (
+            f"SELECT {keys}, sumForEach(one) AS s FROM (SELECT {chosen}, {cluster} AS cluster, "  # noqa: S608
+            f"{one.removesuffix('s')}one {source}) GROUP BY {keys}, cluster"
+        )
+    products = (
+        "arrayFlatten(arrayMap(a -> arrayMap(b -> s[a] * s[b], range(a, length(s) + 1)), range(1, length(s) + 1)))"
+    )
+    sums = f"toUInt64(sum(s[1])), arrayPopFront(sumForEach(s)), sumForEach({products}), count()"
+    sql = f"SELECT {_keys(query)}, {_IDENTITY} AS identity, {sums} FROM ({clustered}) GROUP BY {keys}"  # noqa: S608
+    return Statement(sql, scope.parameters)
+
+
+def missing_statement(query: CellQuery, steps: Grid, limit: int) -> Statement:
+    """Return (status, reason, scores) of the scores without a value, the most frequent first."""
+    scope = _Scope([query.metric], query)
+    conditions = " AND ".join([*_raw_conditions(steps, scope), "status != 'ok'"])
+    sql = (
+        f"SELECT toString(status) AS said, reason, count() AS n FROM scores FINAL WHERE {conditions} "  # noqa: S608
+        "GROUP BY said, reason ORDER BY n DESC, said, reason LIMIT {limit:UInt64}"
+    )
+    return Statement(sql, {**scope.parameters, "limit": limit})
+
+
 def moments_statement(metrics: Sequence[str], query: CellQuery, steps: Grid) -> Statement:
     """Return (place, Σn, clusters, Σn², Σn·y, Σy²) of every cell, with the ``place`` of :func:`cells_statement`.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from evalsvc._hints import nearest
 from evalsvc.errors import InputError
 from evalsvc.protocols import CellQuery
 from evalsvc.store.ranks import microseconds, moment
@@ -112,8 +113,11 @@ def check_names(query: CellQuery) -> None:
     """
     for name in (*query.by, *query.where):
         if name not in COLUMNS and not (name.startswith(SEGMENT) and len(name) > len(SEGMENT)):
+            segment = SEGMENT + name.removeprefix("segment.")
+            hint = nearest(name, COLUMNS) or f"a segment is {segment!r}"
             raise InputError(
-                f"Expected `by` and `where` to name one of {', '.join(COLUMNS)} or segments.NAME, but got {name!r}"
+                f"Expected `by` and `where` to name one of {', '.join(COLUMNS)} or segments.NAME, but got {name!r} "
+                f"({hint})"
             )
     if len(set(query.by)) != len(query.by):
         raise InputError(f"Expected `by` to name a column once, but got {', '.join(query.by)}")

@@ -16,8 +16,10 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from evalsvc.errors import InputError
-from evalsvc.protocols import CellGroup, CellQuery, DeadLetterQuery, ScoreStore
+from evalsvc.protocols import CellGroup, CellQuery, DeadLetterQuery, MissingReason, ScoreStore, StatisticSums
 from evalsvc.stats.quantile import bin_of
 from evalsvc.types import (
     DeadLetter,
@@ -261,6 +263,45 @@ def check_histograms(store: ScoreStore) -> None:
     _expect("the number without a value", 1, sum(cell.n_abstained + cell.n_failed for cell in group.group.cells))
 
 
+def check_statistics(store: ScoreStore) -> None:
+    """Statistics and their products are summed over scores that have some, by event or by session; twice is once."""
+    rows = {0: (1.0, 2.0), 2: (3.0, 0.5), 4: (0.0, 4.0)}
+    scores = [
+        msgspec.structs.replace(
+            make_score(index, subject=make_subject(index, session_id="both" if index else "")), statistics=row
+        )
+        for index, row in rows.items()
+    ]
+    _write(store, [*scores, *scores, make_score(6, 0.5), make_score(8, None)])
+    query = CellQuery("quality", DAY, 24 * HOUR)
+    (group,) = store.statistics(query)
+    _expect("the cells", list(store.cells(query)), [group.group])
+    cell = ("stratum-0", 1, 1.0)
+    alone = StatisticSums(3, [4.0, 6.5], [3.0, 4.0, 6.5, 10.0, 3.5, 20.25], 3)
+    _expect("sums by stratum", {cell: alone}, {key: _listed(sums) for key, sums in group.sums.items()})
+    (group,) = store.statistics(query._replace(clusters=True))
+    # The session's sums are (2 events, 3, 4.5).
+    together = StatisticSums(3, [4.0, 6.5], [5.0, 7.0, 11.0, 10.0, 15.5, 24.25], 2)
+    _expect("sums by session", {cell: together}, {key: _listed(sums) for key, sums in group.sums.items()})
+
+
+def _listed(sums: StatisticSums) -> StatisticSums:
+    return sums._replace(total=list(sums.total), products=list(sums.products))
+
+
+def check_missing_reasons(store: ScoreStore) -> None:
+    """Scores without a value are counted by status and reason, each once, within window and ``where``."""
+    scores = [make_score(index, None, reason="no reference") for index in (0, 2, 4)]
+    scores += [make_score(1, None, status="failed", reason="broke"), make_score(3, 0.5)]
+    _write(store, [*scores, *scores, make_score(5, None, metric="other")])
+    query = CellQuery("quality", DAY, 24 * HOUR)
+    abstained, failed = MissingReason("abstained", "no reference", 3), MissingReason("failed", "broke", 1)
+    _expect("all reasons", [abstained, failed], list(store.missing(query, 10)))
+    _expect("the most frequent one", [abstained], list(store.missing(query, 1)))
+    german = query._replace(where={"segments.language": ("de",)})
+    _expect("those of a segment", [failed], list(store.missing(german, 10)))
+
+
 def check_rollups_follow_writes(store: ScoreStore) -> None:
     """What was read once is not stale after the next write: new rows and replaced rows show."""
     query = CellQuery("quality", DAY, HOUR)
@@ -404,8 +445,8 @@ def check_dead_letters_are_listed(store: ScoreStore) -> None:
     _expect("those received before a moment", letters[:1], list(store.dead_letters(early, 10)))
     first, second = letters[0], letters[1]
     expected = [
-        DeadReason("not_json", 3, first.partition, first.offset, first.message),
-        DeadReason("missing_field", 1, second.partition, second.offset, second.message),
+        DeadReason("not_json", 3, first.partition, first.offset, first.message, first.at),
+        DeadReason("missing_field", 1, second.partition, second.offset, second.message, second.at),
     ]
     _expect("records by reason, each with its first", expected, list(store.dead_reasons(DeadLetterQuery(hour, mine))))
     _expect(
@@ -422,6 +463,8 @@ STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_versions_are_not_pooled,
     check_cluster_moments,
     check_histograms,
+    check_statistics,
+    check_missing_reasons,
     check_rollups_follow_writes,
     check_ledger_resumes,
     check_offered_is_exact,
@@ -457,7 +500,7 @@ def _letter(
     offset: int, partition: str = "events/0", consumer: str = "quality", reason: str = "not_json", minute: int = 0
 ) -> DeadLetter:
     received = MIDNIGHT + timedelta(minutes=minute)
-    return DeadLetter(consumer, partition, offset, received, reason, f"byte {offset}", 12, "digest")
+    return DeadLetter(consumer, partition, offset, received, reason, f"byte {offset}", 12, "digest", f"file:{offset}")
 
 
 def _kept(event_id: str, offset: int) -> KeptEvent:

@@ -24,7 +24,8 @@ _HOW = (
     "<p class=how>Each figure is an <strong>estimate for all traffic</strong>, made from a random sample of it. "
     "The range beside it is a <strong>95&nbsp;% interval</strong>: of a hundred ranges made this way, about 95 "
     "hold the true value. Where the ranges of two versions lie apart, chance alone is an unlikely cause; where "
-    "they overlap, it may be one. <strong>Not scored</strong> is the share of sampled interactions that a metric "
+    "they overlap, it may be one. Where every interaction was scored the range is a point: it says how these went, "
+    "and nothing of how others will. <strong>Not scored</strong> is the share of sampled interactions that a metric "
     "could not judge; they are left out, never counted as zero. In a trend the band is each step's interval, cut off "
     "where it leaves the chart, and a gap is a step without a number.</p>"
 )

@@ -110,6 +110,16 @@ class DropsNegativeBins(MemoryStore):
         ]
 
 
+class SumsEveryEventAlone(MemoryStore):
+    def statistics(self, query):
+        return super().statistics(query._replace(clusters=False))
+
+
+class CountsOnlyFailures(MemoryStore):
+    def missing(self, query, limit):
+        return [why for why in super().missing(query, limit) if why.status == "failed"]
+
+
 class StaleRollups(MemoryStore):
     """Remembers the first answer to a question."""
 
@@ -179,6 +189,8 @@ PLANTED = {
     "versions_are_not_pooled": PoolsVersions,
     "cluster_moments": NoClusters,
     "histograms": DropsNegativeBins,
+    "statistics": SumsEveryEventAlone,
+    "missing_reasons": CountsOnlyFailures,
     "rollups_follow_writes": StaleRollups,
     "ledger_resumes": LedgerOverwrites,
     "offered_is_exact": LedgerAdds,

@@ -73,7 +73,7 @@ def test_migrating_again_does_nothing_and_dry_run_only_says(address, store):
     with other.connection() as client:
         for table in TABLES:
             client.command(f"DROP TABLE {table}")
-    assert other.migrate(dry_run=True) == ["0001_initial", "0002_known"]
+    assert other.migrate(dry_run=True) == ["0001_initial", "0002_known", "0003_statistics"]
     with pytest.raises(SchemaError, match="evalsvc migrate"):
         other.check_schema()
     other.close()
@@ -89,7 +89,7 @@ def test_edited_migration_is_refused(store, monkeypatch):
 def test_newer_schema_is_refused_with_the_way_out(store, address):
     with store.connection() as client:
         client.command("INSERT INTO migrations (version, name, checksum, release) VALUES (99, 'later', 'x', '9.9.0')")
-    with pytest.raises(SchemaError, match=r"at 99.*knows up to 2.*install that release"):
+    with pytest.raises(SchemaError, match=r"at 99.*knows up to 3.*install that release"):
         open_store(address)
     with pytest.raises(SchemaError, match=r"evalsvc 9\.9\.0"):
         store.check_schema()
@@ -115,6 +115,7 @@ def test_concurrent_migrators_agree(folder):
     assert rows(store, "SELECT version, count() FROM migrations FINAL GROUP BY version ORDER BY version") == [
         (1, 1),
         (2, 1),
+        (3, 1),
     ]
     store.close()
 

@@ -1,31 +1,38 @@
-"""What holds of BLEU, chrF, ROUGE-L and the operational figures for any text, batch and cache state."""
+"""What holds of the scorers with a reference and the operational figures for any text, batch and cache state."""
 
 from __future__ import annotations
 
 import math
 import random
-from itertools import pairwise
+from time import process_time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu import sentence_bleu, sentence_chrf
+from sacrebleu import sentence_bleu, sentence_chrf, sentence_ter
 
-from evalsvc.scorers import _ngrams, _rouge_lcs
-from evalsvc.scorers._bleu_chrf_rouge import ReferenceScorer
+from evalsvc.scorers import _ngrams, _rouge_tokens, _translation_edits, _union_lcs
 from evalsvc.scorers._ngrams import WordNumbers, clipped_matches
+from evalsvc.scorers._reference import ReferenceScorer
+from evalsvc.scorers._rouge_tokens import StemNumbers, porter
 from evalsvc.scorers.bleu import Bleu
 from evalsvc.scorers.chrf import ChrF
+from evalsvc.scorers.edit_similarity import EditSimilarity
 from evalsvc.scorers.operational import CostUsd, InputTokens, LatencyMs, OutputTokens, TimeToFirstTokenMs
-from evalsvc.scorers.rouge import RougeL, Stems
+from evalsvc.scorers.overlap import ExactMatch, TokenF1
+from evalsvc.scorers.rouge import Rouge1, Rouge2, RougeL, RougeLsum
+from evalsvc.scorers.ter import Ter
 from evalsvc.testing import check_scorer, make_sample
 from evalsvc.types import Abstained, Failed
 
-BLEU, CHRF, CHRF_PLUS_PLUS, ROUGE = Bleu(), ChrF(), ChrF(word_order=2), RougeL()
-ROUGE_SCORER = RougeScorer(["rougeL"], use_stemmer=True)
-SCORERS = [BLEU, CHRF, CHRF_PLUS_PLUS, ROUGE]
+BLEU, CHRF, CHRF_PLUS_PLUS, TER = Bleu(), ChrF(), ChrF(word_order=2), Ter()
+ROUGE = {"rouge1": Rouge1(), "rouge2": Rouge2(), "rougeL": RougeL(), "rougeLsum": RougeLsum()}
+ROUGE_SCORER = RougeScorer(list(ROUGE), use_stemmer=True)
+SCORERS = [BLEU, CHRF, CHRF_PLUS_PLUS, TER, *ROUGE.values(), ExactMatch(), TokenF1(), EditSimilarity()]
+
+PORTER = porter()
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=60)
 TRICKY_TEXT = st.text(alphabet="ab.,-59 \n\t&<'\"()é。", max_size=40)
@@ -58,6 +65,7 @@ PIECES = [
     "\u2028",
     "(hi)",
     "'",
+    "\n",
 ]
 WORDY_TEXT = st.lists(st.sampled_from(PIECES), max_size=30).map(" ".join)
 GLUED_TEXT = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
@@ -77,8 +85,74 @@ def test_values_are_the_reference_tools(pairs: list[tuple[str, str]]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(PAIRS)
-def test_rouge_l_is_rouge_scores(pairs: list[tuple[str, str]]) -> None:
-    assert ROUGE.values(pairs).values == [ROUGE_SCORER.score(r, h)["rougeL"].fmeasure for h, r in pairs]
+def test_rouge_is_rouge_scores(pairs: list[tuple[str, str]]) -> None:
+    expected = [ROUGE_SCORER.score(r, h) for h, r in pairs]
+    for rouge_type, scorer in ROUGE.items():
+        assert scorer.values(pairs).values == [scores[rouge_type].fmeasure for scores in expected]
+
+
+FEW_WORDS = st.lists(st.sampled_from("abcd\n"), max_size=24).map(" ".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(FEW_WORDS, FEW_WORDS)
+def test_rouge_is_rouge_scores_where_many_subsequences_are_longest(response: str, reference: str) -> None:
+    expected = ROUGE_SCORER.score(reference, response)
+    for rouge_type, scorer in ROUGE.items():
+        assert scorer.values([(response, reference)]).values == [expected[rouge_type].fmeasure]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(FEW_WORDS, FEW_WORDS), max_size=6), st.integers(1, 8), st.integers(1, 200))
+def test_rouge_lsum_is_rouge_scores_in_registers_too(
+    pairs: list[tuple[str, str]], many_line_pairs: int, slice_cells: int
+) -> None:
+    expected = [ROUGE_SCORER.score(r, h)["rougeLsum"].fmeasure for h, r in pairs]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_union_lcs, "FEW_LINE_PAIRS", 0)
+        assert ROUGE["rougeLsum"].values(pairs).values == expected
+        patch.setattr(_union_lcs, "MANY_LINE_PAIRS", many_line_pairs)
+        patch.setattr(_union_lcs, "SLICE_CELLS", slice_cells)
+        assert ROUGE["rougeLsum"].values(pairs).values == expected
+
+
+def test_rouge_lsum_is_rouge_scores_at_a_registers_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_union_lcs, "FEW_LINE_PAIRS", 0)
+    draw = random.Random(2)
+    for width in (63, 64, 65):
+        lines = [" ".join(draw.choices("abcdefgh", k=width)) for _ in range(4)]
+        pair = ("\n".join(lines[:2]), "\n".join(lines[2:]))
+        expected = ROUGE_SCORER.score(pair[1], pair[0])["rougeLsum"].fmeasure
+        assert ROUGE["rougeLsum"].values([pair]).values == [expected]
+
+
+@st.composite
+def shifted_texts(draw: st.DrawFn) -> tuple[str, str]:
+    """A text of few or many different words, and the same with runs moved and words changed."""
+    words = draw(st.lists(st.integers(0, draw(st.sampled_from([2, 6, 500]))), max_size=45))
+    other = list(words)
+    for _ in range(draw(st.integers(0, 5))):
+        start, length = draw(st.integers(0, 45)), draw(st.integers(0, 12))
+        run = other[start : start + length]
+        del other[start : start + length]
+        target = draw(st.integers(0, 45))
+        other[target:target] = run if draw(st.booleans()) else [7] * (length // 2)
+    return " ".join(map(str, words)), " ".join(map(str, other))
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.one_of(shifted_texts(), st.tuples(TEXT, TEXT)))
+def test_ter_is_sacrebleus(pair: tuple[str, str]) -> None:
+    assert TER.values([pair]).values == [sentence_ter(pair[0], [pair[1]]).score]
+
+
+@settings(max_examples=60, deadline=None)
+@given(shifted_texts())
+def test_ter_is_the_same_where_every_distance_is_the_beams(pair: tuple[str, str]) -> None:
+    whole = TER.values([pair])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_translation_edits, "SURELY_INSIDE", -1)
+        assert TER.values([pair]) == whole
 
 
 @settings(max_examples=200, deadline=None)
@@ -106,9 +180,7 @@ def test_rouge_l_is_rouge_scores(pairs: list[tuple[str, str]]) -> None:
     ),
 )
 def test_stems_are_rouge_scores(stem: str, suffix: str) -> None:
-    ROUGE.load()
-    assert ROUGE._stems is not None
-    assert ROUGE._stems.tokens(stem + suffix) == ROUGE_SCORER._tokenizer.tokenize(stem + suffix)
+    assert PORTER(stem + suffix) == ROUGE_SCORER._tokenizer._stemmer.stem(stem + suffix)
 
 
 @settings(deadline=None)
@@ -122,10 +194,11 @@ def test_a_value_does_not_depend_on_the_batch_around_it(pairs: list[tuple[str, s
 
 @settings(deadline=None)
 @given(TEXT)
-def test_a_text_against_itself_has_the_best_value_or_no_tokens(text: str) -> None:
+def test_a_text_against_itself_has_the_best_value(text: str) -> None:
     for scorer in SCORERS:
         values, tokens = scorer.values([(text, text)])
-        assert values[0] == pytest.approx(scorer.spec.scale.high if tokens[0] else 0.0)
+        if tokens[0]:
+            assert values[0] == pytest.approx(scorer.spec.scale.high if scorer is not TER else 0.0)
 
 
 @given(SEQUENCE, SEQUENCE, st.integers(1, 6))
@@ -151,11 +224,26 @@ def test_slices_and_narrow_keys_count_the_same(
         assert clipped_matches(symbols, lengths, order).tolist() == whole
 
 
-@given(SEQUENCE, SEQUENCE, st.sampled_from([1, 2, 7, 1024]))
-def test_lcs_length_is_the_tables_whatever_the_block(first: list[int], second: list[int], block: int) -> None:
+@settings(deadline=None)
+@given(PAIRS, st.integers(0, 20), st.integers(0, 60))
+def test_what_is_remembered_changes_no_rouge(
+    pairs: list[tuple[str, str]], most_words: int, most_characters: int
+) -> None:
+    expected = [scorer.values(pairs) for scorer in ROUGE.values()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_rouge_lcs, "BLOCK", block)
-        assert _rouge_lcs.lcs_length(first, second) == _lcs_by_table(first, second)
+        patch.setattr(_rouge_tokens, "MOST_WORDS", most_words)
+        patch.setattr(_rouge_tokens, "MOST_CHARACTERS", most_characters)
+        patch.setattr(_rouge_tokens, "_shared", [])
+        assert [scorer.values(pairs) for scorer in ROUGE.values()] == expected
+
+
+def test_texts_are_stemmed_once_for_all_rouge_scorers(monkeypatch: pytest.MonkeyPatch) -> None:
+    stemmed: list[str] = []
+    monkeypatch.setattr(_rouge_tokens, "_shared", [])
+    monkeypatch.setattr(_rouge_tokens, "porter", lambda: lambda word: stemmed.append(word) or word)
+    for scorer in ROUGE.values():
+        scorer.values([("relational skies", "relational " + "x" * 40)])
+    assert sorted(stemmed) == ["relational", "skies", "x" * 40]
 
 
 @given(st.lists(st.text("ab -", max_size=12), min_size=1, max_size=8))
@@ -171,22 +259,30 @@ def test_forgetting_words_keeps_equal_words_equal(texts: list[str]) -> None:
 
 
 def test_caches_stay_bounded_over_endless_new_words() -> None:
-    stems, numbers = Stems(lambda word: word, capacity=50), WordNumbers(str.split, capacity=50)
+    numbers = WordNumbers(str.split, capacity=50)
     for number in range(1_000):
-        stems.make_room()
         numbers.make_room()
-        stems.tokens(f"word{number} {'x' * 100}{number}")
         numbers.encode(f"word{number} {'x' * 100}{number}")
-        assert max(len(stems), len(numbers)) <= 51
+        assert len(numbers) <= 51
+
+
+def test_stems_stay_bounded_over_endless_new_words_and_texts() -> None:
+    stems = StemNumbers(str.upper, most_words=50, most_characters=1_000)
+    for number in range(1_000):
+        stems.lines(f"{number}")
+        assert sum(map(len, stems._texts)) <= 1_010
+        if stems.full:
+            break
+    assert (number, len(stems._words)) == (50, 51)
+    stems.lines("y" * 2_000)
+    assert "y" * 2_000 not in stems._texts
+    assert "y" * 2_000 not in stems._words
 
 
 @pytest.mark.parametrize(
     "scorer",
     [
-        Bleu(),
-        ChrF(),
-        ChrF(2),
-        RougeL(),
+        *SCORERS,
         LatencyMs(),
         TimeToFirstTokenMs(),
         InputTokens(),
@@ -209,16 +305,79 @@ def test_who_is_scored_and_who_abstains(scorer: ReferenceScorer) -> None:
         make_sample("blank reference", reference=" \n"),
     ]
     best, worst, *abstained = scorer.score(samples)
-    assert (best, worst) == (scorer.spec.scale.high, 0.0)
+    assert (best, worst) == ((0.0, 100.0) if scorer is TER else (scorer.spec.scale.high, 0.0))
     assert [type(outcome) for outcome in abstained] == [Abstained] * 3
     assert isinstance(abstained[0], Abstained)
     assert abstained[0].reason == "no reference"
 
 
-def test_rouge_l_abstains_where_it_would_see_no_token() -> None:
-    outcome = RougeL().score([make_sample(response="配送", reference="配送")])[0]
+@pytest.mark.parametrize("scorer", ROUGE.values(), ids=lambda scorer: scorer.spec.metric)
+def test_rouge_abstains_where_it_would_see_no_token(scorer: ReferenceScorer) -> None:
+    outcome = scorer.score([make_sample(response="配送", reference="配送")])[0]
     assert isinstance(outcome, Abstained)
     assert "a-z" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("scorer", "reference", "reason"),
+    [
+        (Rouge2(), "word", "fewer than two tokens"),
+        (ExactMatch(), "The ... a", "no token"),
+        (TokenF1(), "The ... a", "no token"),
+        (TER, "a " * 2_001, "2,000 tokens"),
+        (RougeLsum(), "a " * 10_001, "10,000 tokens"),
+        (RougeLsum(), "a b\n" * 4_000, "2,000,000"),
+        (Rouge1(), "a" * 2_000_001, "2,000,000 characters"),
+        (EditSimilarity(), "a" * 100_001, "100,000 characters"),
+    ],
+)
+def test_what_has_no_sensible_value_abstains_with_its_reason(
+    scorer: ReferenceScorer, reference: str, reason: str
+) -> None:
+    outcome = scorer.score([make_sample(response="a word " * 501, reference=reference)])[0]
+    assert isinstance(outcome, Abstained)
+    assert reason in outcome.reason
+
+
+STRANGE_TEXTS = {
+    "emoji": "👩‍👩‍👧 👍🏽 🎉",
+    "right to left": "مرحبا بالعالم شكرا",
+    "mixed": "Versand 配送 بالعالم x9",
+    "control": "\x00\x01 \x02\x1f\x7f",
+    "surrogates": "lone \ud800 \udfff",
+    "white space": " \t\n ",
+    "one token": "x",
+    "many words": " ".join(f"w{number}" for number in range(33_000)),
+    "one word often": "the " * 50_000,
+    "one long word": "x" * 200_000,
+    "many lines": "a b\n" * 50_000,
+}
+
+
+@pytest.mark.parametrize("scorer", SCORERS, ids=lambda scorer: scorer.spec.metric)
+def test_strange_and_long_texts_are_scored_or_abstain_quickly(scorer: ReferenceScorer) -> None:
+    samples = [
+        make_sample(f"{one} {other}", response=STRANGE_TEXTS[one], reference=STRANGE_TEXTS[other])
+        for one, other in [
+            *zip(STRANGE_TEXTS, STRANGE_TEXTS, strict=True),
+            ("many words", "one token"),
+            ("emoji", "mixed"),
+        ]
+    ]
+    started = process_time()
+    outcomes = scorer.score(samples)
+    assert process_time() - started < 10
+    for outcome in outcomes:
+        assert isinstance(outcome, Abstained) or (isinstance(outcome, float) and math.isfinite(outcome))
+
+
+def test_the_longest_ter_takes_seconds() -> None:
+    draw = random.Random(1)
+    texts = [" ".join(draw.choices([f"w{number}" for number in range(3_000)], k=2_000)) for _ in range(2)]
+    started = process_time()
+    [outcome] = TER.score([make_sample(response=texts[0], reference=texts[1])])
+    assert isinstance(outcome, float)
+    assert process_time() - started < 15
 
 
 def test_operational_figures_come_straight_from_the_event() -> None:
@@ -233,13 +392,3 @@ def _shared_ngrams(first: list[int], second: list[int], n: int) -> int:
     ours = [tuple(first[i : i + n]) for i in range(len(first) - n + 1)]
     theirs = [tuple(second[i : i + n]) for i in range(len(second) - n + 1)]
     return sum(min(ours.count(gram), theirs.count(gram)) for gram in set(ours))
-
-
-def _lcs_by_table(first: list[int], second: list[int]) -> int:
-    row = [0] * (len(second) + 1)
-    for symbol in first:
-        pairs = list(pairwise(row))
-        row = [0]
-        for (diagonal, above), other in zip(pairs, second, strict=True):
-            row.append(diagonal + 1 if symbol == other else max(above, row[-1]))
-    return row[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
@@ -88,9 +89,40 @@ def test_the_table_is_aligned_and_says_what_is_missing(filled: Path, capsys: pyt
     assert len(lines) >= 4
     (unreferenced,) = [line for line in lines if line.split()[:2] == ["2024-11", "free"]]
     assert "50.0%" in unreferenced
-    assert not unreferenced.endswith("every event scored")
+    assert "every event was taken; 1 without a score" in unreferenced
     _, *whole = ask(capsys, "latency_ms", "--by", "model_version").splitlines()
-    assert [line.endswith("every event scored") for line in whole] == [True, True]
+    assert ["every event scored: no sampling error" in line for line in whole] == [True, True]
+
+
+def test_missing_says_why(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert re.split(r"\s{2,}", ask(capsys, "rouge_l", "--missing").splitlines()[1].strip())[1:] == [
+        "abstained",
+        "no reference",
+    ]
+    assert ask(capsys, "latency_ms", "--missing") == "every score of latency_ms that matches has a value\n"
+    (why,) = map(json.loads, ask(capsys, "rouge_l", "--missing", "--format", "json").splitlines())
+    assert why["status"] == "abstained"
+    assert ask(capsys, "latency_ms", "--missing", "--format", "csv") == "status,reason,n\n"
+
+
+def test_a_misspelt_segment_in_where_is_said(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", "latency_ms", "--where", "segments.paln=pro"]) == 0
+    assert "has a segment 'paln'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (["latency_ms", "--by", "segment.plan"], "'segments.plan'"),
+        (["latency_ms", "--by", "modelversion"], "did you mean `model_version`?"),
+        (["latency_ms", "--statistic", "median"], "the median is p50"),
+        (["latency_ms,refusal"], "one metric at a time"),
+        (["latency_ms", "--statistic", "corpus"], "ask for the mean"),
+    ],
+)
+def test_near_misses_are_named(filled: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], hint: str) -> None:
+    assert main(["query", *wrong]) == 2
+    assert hint in capsys.readouterr().err
 
 
 def test_where_and_window(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:

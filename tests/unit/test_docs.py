@@ -1,13 +1,16 @@
-"""Links in the documentation lead somewhere, and the example in the guide keeps the contract that it explains."""
+"""Links in the documentation lead somewhere, and the examples in the guides keep the contract that they explain."""
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
-from evalsvc.testing import check_scorer
+from evalsvc._cli_scorers import look
+from evalsvc.testing import check_scorer, make_sample
+from evalsvc.types import Abstained, Scored
 
 ROOT = Path(__file__).parents[2]
 CHECKOUT = (ROOT / "evalsvc").is_dir()
@@ -29,3 +32,21 @@ def test_the_guides_scorer_keeps_the_contract() -> None:
     space: dict[str, type] = {}
     exec(code, space)  # noqa: S102 - our own page
     check_scorer(space["Exclamations"]())
+
+
+@pytest.mark.skipif(not CHECKOUT, reason="pages link to the checkout, and the installed wheel is under test")
+def test_the_own_scorer_of_the_guide_keeps_the_contract_and_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer, check, *_ = CODE.findall((ROOT / "docs" / "how-to" / "own-scorer.md").read_text())
+    (tmp_path / "evalsvc_guide_scorer.py").write_text(scorer + check)
+    monkeypatch.syspath_prepend(tmp_path)
+    guide = importlib.import_module("evalsvc_guide_scorer")
+    guide.test_open_question()
+    assert guide.OpenQuestion().score([make_sample(response=text) for text in ("Why? ", "So.", " ")]) == [
+        Scored(1.0, {"at": 3}),
+        0.0,
+        Abstained("empty response"),
+    ]
+    listed = look("evalsvc_guide_scorer:OpenQuestion")
+    assert (listed.here, listed.cost, listed.spec and listed.spec.metric) == ("yes", "characters", "open_question")

@@ -16,7 +16,8 @@ import pytest
 
 from evalsvc.errors import DecodeError, InputError, SourceError
 from evalsvc.protocols import Source
-from evalsvc.sources._readers import suffixes
+from evalsvc.sources._fieldmap import FieldMap
+from evalsvc.sources._readers import read_csv, suffixes
 from evalsvc.sources.decode import MAX_EVENT_BYTES, Limits, decode
 from evalsvc.sources.files import FileSource, fingerprint
 from evalsvc.testing.sources import RecordingAssignment, sample_messages
@@ -200,6 +201,53 @@ def test_csv(tmp_path: Path) -> None:
         decode(three)
     with pytest.raises(DecodeError, match="another key"):
         decode(four)
+
+
+def test_csv_quotes_that_do_not_pair_cost_one_row(tmp_path: Path) -> None:
+    """An unclosed quote would swallow every row to the next quote, or to the end, as the text of one cell."""
+    head = "event_id,occurred_at,application,response\n"
+    rows = [f"{number},2026-01-31T09:30:00Z,b,text\n" for number in range(1, 8)]
+    rows[1] = '2,2026-01-31T09:30:00Z,b,"never closed\n'
+    rows[3] = '4,2026-01-31T09:30:00Z,b,"four"\n'
+    rows[5] = '6,2026-01-31T09:30:00Z,b,"two ""quotes"", two\nlines"\n'
+    rows.append('8,2026-01-31T09:30:00Z,b,"to the end\n')
+    path = tmp_path / "a.csv"
+    path.write_text(head + "".join(rows))
+    source = FileSource([path])
+    found = read(source)
+    # Line numbers from 0, the header's being 0; the sixth row has two lines.
+    assert [offset for _, offset, _ in found] == [1, 2, 3, 4, 5, 6, 8, 9]
+    assert source.place(found[0][0], 2) == f"{path}:3"
+    broken = {offset: value for _, offset, value in found if offset in (2, 9)}
+    for value in broken.values():
+        with pytest.raises(DecodeError, match="a quote that is not closed"):
+            decode(value)
+    good = [decode(value).response for _, offset, value in found if offset not in broken]
+    assert good == ["text", "text", "four", "text", 'two "quotes", two\nlines', "text"]
+
+
+def test_csv_resumes_at_a_line(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", [["event_id"], ["1"], ["two\nlines"], ["3"]])
+    assert [number for number, _ in read_csv(path, 3, FieldMap(), "f", lambda done: None)] == [4]
+
+
+def test_csv_without_the_columns_that_a_map_names_is_refused(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", [["id", "time"], ["1", "2026-01-31T09:30:00Z"]])
+    with pytest.raises(SourceError, match=r"no column 'idd' \(columns: id, time\)"):
+        values(path, fields={"idd": "event_id"})
+
+
+def test_patterns_are_expanded_in_order_and_may_match_nothing_yet(tmp_path: Path) -> None:
+    for name in ("b.jsonl", "a.jsonl", "[x].jsonl"):
+        (tmp_path / name).write_text(f'{{"file": "{name}"}}\n')
+    patterns = [f"{tmp_path}/b.jsonl", f"{tmp_path}/?.jsonl", f"{tmp_path}/[x].jsonl"]
+    assert [json.loads(value)["file"] for _, _, value in read(FileSource(patterns))] == [
+        "b.jsonl",
+        "a.jsonl",
+        "[x].jsonl",
+    ]
+    with pytest.raises(SourceError, match="no file or folder matches"):
+        read(FileSource([f"{tmp_path}/*.csv"]))
 
 
 def test_csv_with_bytes_that_are_no_text(tmp_path: Path) -> None:

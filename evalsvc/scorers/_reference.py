@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from evalsvc.types import Abstained, Outcome, Sample, ScorerSpec
+from evalsvc.types import Abstained, Outcome, Sample, Scored, ScorerSpec
 
 NO_REFERENCE = "no reference"
 
 
 class PairValues(NamedTuple):
-    """One value a pair, to the last digit the reference tool's, and how many tokens each reference has."""
+    """One value a pair, to the last digit the reference tool's, and how many tokens each reference has.
+
+    ``statistics``, where there are any, are what adds up to the spec's ``corpus`` score, a row a pair.
+    """
 
     values: list[float]
     reference_tokens: list[int]
+    statistics: Sequence[tuple[float, ...]] = ()
 
 
 class ReferenceScorer(ABC):
@@ -23,9 +27,10 @@ class ReferenceScorer(ABC):
 
     An event without a reference abstains, and so does one whose reference has no token in the metric's own
     tokenisation: nothing could match it, and 0 would be read as a bad response. An empty response scores
-    what the reference tool gives it, 0.
+    what the reference tool gives it, the metric's worst value or TER's 100.
     """
 
+    cost_class: ClassVar[str] = "characters"
     _empty_reference: str = "the reference is empty"
 
     @property
@@ -51,15 +56,26 @@ class ReferenceScorer(ABC):
         places: list[int] = []
         pairs: list[tuple[str, str]] = []
         for place, sample in enumerate(batch):
-            if sample.event.reference is not None:
-                places.append(place)
-                pairs.append((sample.event.response, sample.event.reference))
+            response, reference = sample.event.response, sample.event.reference
+            if reference is None:
+                continue
+            reason = self._unscorable(response, reference)
+            if reason is not None:
+                outcomes[place] = Abstained(reason)
+                continue
+            places.append(place)
+            pairs.append((response, reference))
         high = self.spec.scale.high
-        values, reference_tokens = self.values(pairs)
-        for place, value, tokens in zip(places, values, reference_tokens, strict=True):
+        found = self.values(pairs)
+        for row, (place, value, tokens) in enumerate(zip(places, found.values, found.reference_tokens, strict=True)):
             if not tokens:
                 outcomes[place] = Abstained(self._empty_reference)
-            else:
-                # sacrebleu gives 100.00000000000004 for a perfect response; statistics rely on the bound.
-                outcomes[place] = value if high is None or value <= high else high
+                continue
+            # sacrebleu gives 100.00000000000004 for a perfect response; statistics rely on the bound.
+            bounded = value if high is None or value <= high else high
+            outcomes[place] = Scored(bounded, statistics=found.statistics[row]) if found.statistics else bounded
         return outcomes
+
+    def _unscorable(self, response: str, reference: str) -> str | None:
+        """Return why a pair is not worth its time, ``None`` where it is."""
+        return None

@@ -1,0 +1,222 @@
+"""The command ``scorers``: which there are, what they measure, what they cost, and whether they can run here."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from evalsvc import scorers
+from evalsvc._cli_output import aligned
+from evalsvc.cli import OK
+from evalsvc.errors import EvalsvcError, UnknownMetric
+from evalsvc.protocols import ScorerFactory
+from evalsvc.types import Scale, ScorerSpec
+
+COSTS: Mapping[str, str] = {
+    "none": "reads fields of the event",
+    "characters": "reads the texts by rule, on the CPU",
+    "encoder": "runs the text encoder",
+    "model": "runs a larger model",
+    "judge": "asks a language model, often over a network",
+}
+"""What a scorer's class attribute ``cost_class`` may say."""
+
+HERE = "yes"
+
+
+class Option(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An option of a scorer: its name, its type as written, and its default as Python spells it."""
+
+    name: str
+    type: str = ""
+    default: str | None = None
+    required: bool = False
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a scorer without loading it. ``spec`` is absent where it could not be built."""
+
+    name: str
+    here: str
+    cost: str = "-"
+    spec: ScorerSpec | None = None
+    text: str = ""
+    options: tuple[Option, ...] | None = None
+
+
+def list_scorers(options: argparse.Namespace) -> int:
+    """Print a line for each scorer, or everything about those that are named."""
+    found = [look(name) for name in options.names or scorers.names()]
+    if options.format == "json":
+        for one in found:
+            print(json.dumps(to_json(one), ensure_ascii=False))
+    elif options.names:
+        print("\n\n".join(map(details, found)))
+    else:
+        print(aligned([_row(one) for one in found], right={"v"}))
+    return OK
+
+
+def look(name: str) -> Listed:
+    """Return what can be known of a scorer: its module is imported and it is built; no model is loaded.
+
+    Whatever is wrong with it is told in ``here``: other people's scorers can fail in any way.
+
+    Raises:
+        UnknownMetric: when there is no such name.
+    """
+    try:
+        build = scorers.factory(name)
+    except UnknownMetric:
+        raise
+    except (EvalsvcError, SystemExit) as error:
+        return Listed(name=name, here=_one_line(error))
+    known = Listed(name=name, here=HERE, cost=_cost(build), text=_first_paragraph(build), options=_options(build))
+    try:
+        scorer = scorers.create(name)
+        spec: object = scorer.spec  # other people's may be anything
+        here = _missing_package(scorer) or HERE
+    except (Exception, SystemExit) as error:
+        return msgspec.structs.replace(known, here=_why_not_built(error, known.options or ()))
+    if not isinstance(spec, ScorerSpec):
+        return msgspec.structs.replace(known, here=f"its spec is a {type(spec).__name__}, not a ScorerSpec")
+    cost = known.cost if known.cost != "-" else _cost(scorer)
+    return msgspec.structs.replace(known, here=here, cost=cost, spec=spec)
+
+
+def to_json(one: Listed) -> dict[str, Any]:
+    """Return a scorer as one JSON object; what is not known is null."""
+    spec = one.spec
+    return {
+        "name": one.name,
+        "metric": spec and spec.metric,
+        "version": spec and spec.version,
+        "scale": spec and msgspec.to_builtins(spec.scale),
+        "needs": spec and list(spec.needs),
+        "signature": spec and spec.signature,
+        "description": spec and spec.description,
+        "cost": None if one.cost == "-" else one.cost,
+        "runs_here": one.here == HERE,
+        "why_not": None if one.here == HERE else one.here,
+        "text": one.text,
+        "options": None if one.options is None else [msgspec.to_builtins(option) for option in one.options],
+    }
+
+
+def details(one: Listed) -> str:
+    """Return everything about one scorer, as lines for people."""
+    spec = one.spec
+    cells = {"scorer": one.name, "runs here": one.here, "costs": _explained(one.cost)}
+    if spec is not None:
+        cells |= {
+            "metric": f"{spec.metric}, version {spec.version}",
+            "scale": f"{scale_text(spec.scale)}, {_better(spec)}",
+            "needs": ", ".join(spec.needs) or "-",
+            "signature": spec.signature or "-",
+        }
+    lines = [f"{name:<9}  {value}" for name, value in cells.items()]
+    if one.options is None:
+        lines.append("options    any")
+    for place, option in enumerate(one.options or ()):
+        lines.append(f"{'options' if not place else '':<9}  {_option_text(option)}")
+    if one.options == ():
+        lines.append("options    none")
+    text = one.text or (spec.description if spec else "")
+    return "\n".join([*lines, *(["", text] if text else [])])
+
+
+def scale_text(scale: Scale) -> str:
+    """Return a scale in words.
+
+    >>> scale_text(Scale(0.0, None, "lower", "ms")), scale_text(Scale(0.0, 1.0, "higher", binary=True))
+    ('0 …, ms', '0 or 1')
+    """
+    if scale.binary:
+        return "0 or 1"
+    low, high = ("" if end is None else f"{end:g}" for end in (scale.low, scale.high))
+    reach = f"{low} … {high}".strip() if low or high else "any number"
+    return f"{reach}, {scale.unit}" if scale.unit and scale.unit != "share" else reach
+
+
+def _row(one: Listed) -> dict[str, str]:
+    spec = one.spec
+    name = one.name if spec is None or spec.metric == one.name else f"{one.name} ({spec.metric})"
+    return {
+        "scorer": name,
+        "v": str(spec.version) if spec else "-",
+        "scale": scale_text(spec.scale) if spec else "-",
+        "better": spec.scale.better if spec else "-",
+        "needs": (", ".join(spec.needs) or "-") if spec else "-",
+        "costs": one.cost,
+        "runs here": one.here,
+    }
+
+
+def _better(spec: ScorerSpec) -> str:
+    return "neither direction is better" if spec.scale.better == "neither" else f"{spec.scale.better} is better"
+
+
+def _explained(cost: str) -> str:
+    return f"{cost}: {COSTS[cost]}" if cost in COSTS else cost
+
+
+def _option_text(option: Option) -> str:
+    kind = f": {option.type}" if option.type else ""
+    return f"{option.name}{kind}" + (" (required)" if option.required else f" = {option.default}")
+
+
+def _cost(of: object) -> str:
+    said = getattr(of, "cost_class", None)
+    return said if isinstance(said, str) and said in COSTS else "-"
+
+
+def _first_paragraph(build: ScorerFactory) -> str:
+    paragraph = (inspect.getdoc(build) or "").split("\n\n")[0]
+    return " ".join(paragraph.split())
+
+
+def _options(build: ScorerFactory) -> tuple[Option, ...] | None:
+    names = scorers.option_names(build)
+    if names is None:
+        return None
+    parameters = inspect.signature(build).parameters
+    return tuple(_option(parameters[name]) for name in names)
+
+
+def _option(parameter: inspect.Parameter) -> Option:
+    kind = "" if parameter.annotation is parameter.empty else inspect.formatannotation(parameter.annotation)
+    if parameter.default is parameter.empty:
+        return Option(parameter.name, kind.strip("'"), required=True)
+    return Option(parameter.name, kind.strip("'"), repr(parameter.default))
+
+
+def _why_not_built(error: BaseException, options: tuple[Option, ...]) -> str:
+    """Return the options that are needed, where that is what is wrong, else the error in one line."""
+    required = [option.name for option in options if option.required]
+    # An optional parameter may be needed all the same; then the error names it first, as ours do.
+    named = [word for word in re.findall(r"[`'\"](\w+)[`'\"]", str(error)) if word in {o.name for o in options}]
+    wanted = required or named[:1]
+    if wanted and isinstance(error, ValueError | TypeError):
+        return f"needs option: {', '.join(wanted)}"
+    return _one_line(error)
+
+
+def _missing_package(scorer: object) -> str:
+    """Return which of the packages that the scorer says it loads is absent; importing none of them."""
+    packages = getattr(scorer, "packages", None)
+    for package, requirement in packages.items() if isinstance(packages, Mapping) else ():
+        if importlib.util.find_spec(str(package).partition(".")[0]) is None:
+            return f"needs package: {package} (pip install '{requirement}')"
+    return ""
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, EvalsvcError) else f"{type(error).__name__}: {text}"

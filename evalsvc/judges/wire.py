@@ -1,0 +1,148 @@
+"""One HTTP request that is over by its time-out, whatever the server does.
+
+The standard library's client suffices: one POST, one JSON body, no streaming. Redirects are not followed, since the API
+key and the event's text would go where the operator did not send them. ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``
+count as usual.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import queue
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+MAX_REPLY_BYTES = 4 << 20
+_BLOCK_BYTES = 1 << 16
+
+
+class Reply(NamedTuple):
+    """What the server answered."""
+
+    status: int
+    retry_after: str
+    body: bytes
+
+
+class NoReply(NamedTuple):
+    """Why there is no answer. ``maybe_billed``: the request was sent, so the server may have worked on it."""
+
+    reason: str
+    maybe_billed: bool
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> Reply | NoReply:
+    """Send a request and return its answer, or why there is none; returns within the time-out, in real time.
+
+    The request runs in a thread of its own: a socket's time-out bounds each read and not their sum, and looking up a
+    name has none at all. What is late is cut off and its thread left to end by itself.
+    """
+    exchange = _Exchange(url, body, headers, timeout_seconds)
+    thread = threading.Thread(target=exchange.run, name="evalsvc-judge-request", daemon=True)
+    thread.start()
+    try:
+        return exchange.result.get(timeout=timeout_seconds)
+    except queue.Empty:
+        exchange.cut_off()
+        return NoReply(f"no answer within {timeout_seconds:.3g} s", exchange.sent)
+
+
+class _Exchange:
+    def __init__(self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> None:
+        self.result: queue.SimpleQueue[Reply | NoReply] = queue.SimpleQueue()
+        self.sent = False
+        self._url, self._body, self._headers, self._timeout = urlsplit(url), body, headers, timeout_seconds
+        self._connection: http.client.HTTPConnection | None = None
+        self._late = False
+
+    def run(self) -> None:
+        """Do it, and put what came of it into ``result``: always one thing."""
+        try:
+            self.result.put(self._request())
+        except TimeoutError:
+            self.result.put(NoReply(f"no answer within {self._timeout:.3g} s", self.sent))
+        # Whatever goes wrong with a connection is its kind and no more: a message may hold the address or a header.
+        except Exception as error:
+            self.result.put(NoReply(f"connection failed ({type(error).__name__})", self.sent))
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+
+    def cut_off(self) -> None:
+        """End a request that hangs in its socket."""
+        self._late = True
+        sock = self._connection.sock if self._connection else None
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def _request(self) -> Reply:
+        self._connection, target, headers = _connection(self._url, self._timeout)
+        self._connection.connect()
+        if self._late:
+            raise TimeoutError
+        self.sent = True
+        self._connection.request("POST", target, self._body, {**headers, **self._headers})
+        response = self._connection.getresponse()
+        return Reply(response.status, response.headers.get("Retry-After", ""), self._read(response))
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        parts, size, end = [], 0, time.monotonic() + self._timeout
+        while block := response.read(_BLOCK_BYTES):
+            size += len(block)
+            if size > MAX_REPLY_BYTES:
+                raise ReplyTooLongError
+            if time.monotonic() > end:
+                raise TimeoutError
+            parts.append(block)
+        if response.length:
+            raise http.client.IncompleteRead(b"")
+        return b"".join(parts)
+
+
+class ReplyTooLongError(Exception):
+    """The answer has more bytes than any judgement."""
+
+
+def _connection(url: SplitResult, timeout: float) -> tuple[http.client.HTTPConnection, str, dict[str, str]]:
+    """Return a connection that is not open yet, the request's target, and headers for a proxy."""
+    host, secure = url.hostname or "", url.scheme == "https"
+    port = url.port or (443 if secure else 80)
+    proxy = _proxy(url)
+    if proxy is None:
+        return _open(secure, host, port, timeout), url.path, {}
+    credentials = f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}".encode()
+    authority = {"Proxy-Authorization": f"Basic {base64.b64encode(credentials).decode()}"} if proxy.username else {}
+    connection = _open(secure, proxy.hostname or "", proxy.port or 80, timeout)
+    if secure:
+        connection.set_tunnel(host, port, authority)
+        return connection, url.path, {}
+    return connection, url.geturl(), authority
+
+
+def _open(secure: bool, host: str, port: int, timeout: float) -> http.client.HTTPConnection:
+    if secure:
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=_trusted())
+    return http.client.HTTPConnection(host, port, timeout=timeout)
+
+
+def _proxy(url: SplitResult) -> SplitResult | None:
+    address = getproxies().get(url.scheme)
+    if not address or proxy_bypass(url.netloc):
+        return None
+    return urlsplit(address if "//" in address else f"http://{address}")
+
+
+@lru_cache(maxsize=1)
+def _trusted() -> ssl.SSLContext:
+    # Reading the machine's certificates takes 20 ms, once; SSL_CERT_FILE replaces them as everywhere.
+    return ssl.create_default_context()
