@@ -6,6 +6,8 @@ from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from evalsvc.engine.statistics import EngineStats
+from evalsvc.judges import Spend
 from evalsvc.protocols import Scorer
 from evalsvc.types import Abstained, Failed, Outcome, ScorerSpec
 
@@ -23,9 +25,12 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "evalsvc_batches_total": ("Batches written.", ()),
     "evalsvc_rebalances_total": ("Times that partitions were taken away.", ()),
     "evalsvc_pauses_total": ("Times that the source was paused by backpressure.", ()),
-    "evalsvc_engine_tokens_total": ("Tokens that went through the encoder.", ()),
-    "evalsvc_engine_device_seconds_total": ("Time that the encoder's device worked.", ()),
-    "evalsvc_engine_queue_seconds_total": ("Time that texts waited for the encoder.", ()),
+    "evalsvc_engine_tokens_total": ("Tokens that went through a model of the engine.", ("model",)),
+    "evalsvc_engine_device_seconds_total": ("Time that a model's device worked for it.", ("model",)),
+    "evalsvc_engine_queue_seconds_total": ("Time that texts waited for a model.", ("model",)),
+    "evalsvc_judge_calls_total": ("Calls to a judge, those without a score included.", ("metric",)),
+    "evalsvc_judge_tokens_total": ("Tokens that a judge read and wrote.", ("metric",)),
+    "evalsvc_judge_cost_usd_total": ("What a judge's calls cost, where its prices are given.", ("metric",)),
 }
 GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "evalsvc_lag_records": ("Records that wait in the source.", ("partition",)),
@@ -35,7 +40,7 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "evalsvc_design_version": ("Version of the design in force.", ()),
     "evalsvc_sampling_faults": ("Strata of the last day whose taken share cannot be chance under their rate.", ()),
     "evalsvc_ready": ("Whether the worker reads and writes (1) or waits (0).", ()),
-    "evalsvc_engine_padding_waste_ratio": ("Share of the encoder's tokens that were padding.", ()),
+    "evalsvc_engine_padding_waste_ratio": ("Share of a model's tokens that were padding.", ("model",)),
 }
 
 
@@ -63,6 +68,7 @@ class WorkerMetrics:
             self.registry.evalsvc_catalogue = shared  # type: ignore[attr-defined]
         self._metrics = shared
         self._engines: dict[int, Mapping[str, float]] = {}
+        self._spent: dict[int, Spend] = {}
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter of the catalogue."""
@@ -79,16 +85,27 @@ class WorkerMetrics:
             self.count("evalsvc_scores_total", number, metric=spec.metric, status=status)
 
     def engine(self, scorer: Scorer) -> None:
-        """Add what the scorer's encoder did since the last time; nothing for a scorer without one."""
-        encoder = getattr(scorer, "encoder", None)
-        if encoder is None:
+        """Add what the scorer's model did since the last time; nothing for a scorer without one."""
+        model = getattr(scorer, "encoder", None) or getattr(scorer, "model", None)
+        stats = getattr(model, "stats", None)
+        if model is None or not isinstance(stats, EngineStats):
             return
-        now, before = encoder.stats.snapshot(), self._engines.get(id(encoder), {})
-        self._engines[id(encoder)] = now
-        self.count("evalsvc_engine_tokens_total", now["tokens"] - before.get("tokens", 0))
-        self.count("evalsvc_engine_device_seconds_total", now["device_seconds"] - before.get("device_seconds", 0.0))
-        self.count("evalsvc_engine_queue_seconds_total", now["queue_seconds"] - before.get("queue_seconds", 0.0))
-        self.gauge("evalsvc_engine_padding_waste_ratio", now["padding_waste"])
+        name, now, before = model.files.name, stats.snapshot(), self._engines.get(id(model), {})
+        self._engines[id(model)] = now
+        for what in ("tokens", "device_seconds", "queue_seconds"):
+            self.count(f"evalsvc_engine_{what}_total", now[what] - before.get(what, 0.0), model=name)
+        self.gauge("evalsvc_engine_padding_waste_ratio", now["padding_waste"], model=name)
+
+    def judge(self, scorer: Scorer) -> None:
+        """Add what the scorer's judge has cost since the last time; nothing for a scorer without one."""
+        now = getattr(scorer, "spend", None)
+        if not isinstance(now, Spend):
+            return
+        before, metric = self._spent.get(id(scorer), Spend()), scorer.spec.metric
+        self._spent[id(scorer)] = now
+        self.count("evalsvc_judge_calls_total", now.calls - before.calls, metric=metric)
+        self.count("evalsvc_judge_tokens_total", now.tokens - before.tokens, metric=metric)
+        self.count("evalsvc_judge_cost_usd_total", (now.usd or 0.0) - (before.usd or 0.0), metric=metric)
 
     def render(self) -> bytes:
         """Return the page that Prometheus reads."""

@@ -518,6 +518,7 @@ class Worker:
             self._dead_reasons[letter.reason] = msgspec.structs.replace(known, records=known.records + 1)
         for entry in self.scorers:
             self.metrics.engine(entry.scorer)
+            self.metrics.judge(entry.scorer)
         for tally in job.draft.tallies:
             for (_, _, _, outcome), count in tally.counts.items():
                 self._counts[outcome] = self._counts.get(outcome, 0) + count

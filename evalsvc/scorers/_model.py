@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Generic, TypeVar
 
 from evalsvc.engine import EngineSettings, shared_model
 from evalsvc.engine.transformer import Transformer
@@ -18,6 +20,11 @@ CHARACTERS_PER_TOKEN = 4
 
 class ModelScorer(ABC, Generic[Model]):
     """A scorer on a published model. Scorers with equal settings share one loaded model and its cache."""
+
+    cost_class: ClassVar[str] = "model"
+    packages: ClassVar[Mapping[str, str]] = MappingProxyType(
+        dict.fromkeys(("torch", "transformers", "tokenizers", "safetensors"), "evalsvc[torch]")
+    )
 
     def __init__(self, kind: type[Model], settings: EngineSettings) -> None:
         self.settings = settings

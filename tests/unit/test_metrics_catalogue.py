@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from evalsvc.judges import Spend
 from evalsvc.pipeline.metrics import COUNTERS, GAUGES, WorkerMetrics
+from evalsvc.scorers.judge import Judge
 from evalsvc.types import Abstained, Scale, Scored, ScorerSpec
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
@@ -30,6 +32,21 @@ def test_two_consumers_share_a_registry() -> None:
     assert 'evalsvc_scores_total{consumer="a",metric="length",status="abstained"} 1.0' in page
     assert 'evalsvc_batches_total{consumer="b"} 1.0' in page
     assert page == two.render().decode()
+
+
+def test_what_a_judge_costs_is_counted_once() -> None:
+    metrics = WorkerMetrics("a")
+    judge = Judge("The answer is polite.", "judge-model", "http://localhost:9/v1", name="tone")
+    for spend in (Spend(100, 20, 0.5, 1), Spend(50, 10, 0.25, 2)):
+        reservation = judge.client.budget.reserve(Spend())
+        assert not isinstance(reservation, str)
+        judge.client.budget.settle(reservation, spend)
+        metrics.judge(judge)
+        metrics.judge(judge)
+    page = metrics.render().decode()
+    assert 'evalsvc_judge_cost_usd_total{consumer="a",metric="judge_tone"} 0.75' in page
+    assert 'evalsvc_judge_tokens_total{consumer="a",metric="judge_tone"} 180.0' in page
+    assert 'evalsvc_judge_calls_total{consumer="a",metric="judge_tone"} 3.0' in page
 
 
 def test_an_unknown_name_is_refused() -> None:
