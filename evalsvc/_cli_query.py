@@ -16,7 +16,7 @@ from evalsvc._cli_output import aligned, print_csv
 from evalsvc.cli import OK
 from evalsvc.project import Environment
 from evalsvc.types import Estimate
-from evalsvc.windows import parse_duration, parse_span
+from evalsvc.windows import parse_duration, parse_span, whole_minutes
 
 if TYPE_CHECKING:
     from evalsvc.protocols import ScoreStore
@@ -54,8 +54,11 @@ def query(options: argparse.Namespace) -> int:
 def _missing(store: ScoreStore, asked: EstimateQuery, form: str) -> int:
     """Print why scores have no value."""
     from evalsvc.protocols import CellQuery, MissingReason
+    from evalsvc.query import specs_of
 
-    cells = CellQuery(asked.metric, asked.window, asked.step_seconds, where=asked.where)
+    specs_of(store.metrics(), asked.metric)
+    window = whole_minutes(asked.window)
+    cells = CellQuery(asked.metric, window, int(window.seconds), where=asked.where)
     found = [why._asdict() for why in store.missing(cells, MISSING_SHOWN)]
     if form == "csv":
         print_csv(MissingReason._fields, found)
@@ -65,8 +68,11 @@ def _missing(store: ScoreStore, asked: EstimateQuery, form: str) -> int:
     elif found:
         shown = [{"scores": f"{why['n']:,}", "status": why["status"], "reason": why["reason"]} for why in found]
         print(aligned(shown, right={"scores"}))
+        if len(found) == MISSING_SHOWN:
+            print(f"the {MISSING_SHOWN} most frequent; there may be more")
     else:
-        print(f"every score of {asked.metric} that matches has a value")
+        every = f"every score of {asked.metric} that matches has a value"
+        print(every if store.cells(cells) else _nothing(asked))
     return OK
 
 

@@ -82,7 +82,7 @@ def replay(options: argparse.Namespace) -> int:
     if not options.scores and (table := sheet.table()):
         print(f"\n{table}")
     say_dead(status)
-    if asked.is_set() and not worker.source.finished:
+    if asked.is_set() and not status.finished:
         print("interrupted before the end; the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
     if not status.read:
@@ -100,7 +100,7 @@ def _nothing_read(name: str, source: Source) -> str:
     if not getattr(source, "resumed", False):
         return "there is no event in what was named"
     said = f"all of it was read before, under the name {name!r}, and nothing counts twice"
-    return f"{said}; `evalsvc dead-letters` shows what was no event"
+    return f"{said}; to score it anew, give --store another place (memory: keeps nothing), or take another consumer"
 
 
 def migrate(options: argparse.Namespace) -> int:

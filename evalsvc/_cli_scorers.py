@@ -84,7 +84,8 @@ def look(name: str) -> Listed:
         spec: object = scorer.spec  # other people's may be anything
         here = _missing_package(scorer) or HERE
     except (Exception, SystemExit) as error:
-        return msgspec.structs.replace(known, here=_why_not_built(error, known.options or ()))
+        why = _why_not_built(error, known.options or (), _examples(build))
+        return msgspec.structs.replace(known, here=why, spec=_example_spec(name, build))
     if not isinstance(spec, ScorerSpec):
         return msgspec.structs.replace(known, here=f"its spec is a {type(spec).__name__}, not a ScorerSpec")
     cost = known.cost if known.cost != "-" else _cost(scorer)
@@ -197,9 +198,24 @@ def _option(parameter: inspect.Parameter) -> Option:
     return Option(parameter.name, kind.strip("'"), repr(parameter.default))
 
 
-def _why_not_built(error: BaseException, options: tuple[Option, ...]) -> str:
+def _examples(build: ScorerFactory) -> Mapping[str, Any]:
+    """Return the options that a scorer cannot do without, with values that stand for the operator's."""
+    found = getattr(build, "example_options", None)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _example_spec(name: str, build: ScorerFactory) -> ScorerSpec | None:
+    """Return the spec of a scorer that needs options, built with its examples; its signature is theirs."""
+    try:
+        spec = scorers.create(name, _examples(build)).spec if _examples(build) else None
+    except (Exception, SystemExit):
+        return None
+    return msgspec.structs.replace(spec, signature="") if isinstance(spec, ScorerSpec) else None
+
+
+def _why_not_built(error: BaseException, options: tuple[Option, ...], examples: Mapping[str, Any]) -> str:
     """Return the options that are needed, where that is what is wrong, else the error in one line."""
-    required = [option.name for option in options if option.required]
+    required = [option.name for option in options if option.required] or list(examples)
     # An optional parameter may be needed all the same; then the error names it first, as ours do.
     named = [word for word in re.findall(r"[`'\"](\w+)[`'\"]", str(error)) if word in {o.name for o in options}]
     wanted = required or named[:1]

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from typing import Any, TextIO
 
 from evalsvc._cli_output import aligned
+from evalsvc.errors import EvalsvcError
 from evalsvc.types import Score, WriteBatch
 
 
@@ -32,7 +33,15 @@ class ScoreSheet:
             else:
                 self._sums[score.metric] += score.value
             if self._every is not None:
-                print(json.dumps(to_json(score), ensure_ascii=False), file=self._every)
+                self._print(score, self._every)
+
+    def _print(self, score: Score, out: TextIO) -> None:
+        try:
+            print(json.dumps(to_json(score), ensure_ascii=False), file=out)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise EvalsvcError(f"The scores cannot be printed ({error.strerror}), but the store has them") from error
 
     def table(self) -> str:
         """Return a line for each metric, in the order of the scorers; empty without a score."""

@@ -24,8 +24,9 @@ from evalsvc.protocols import ScoreStore, Source
 from evalsvc.sources.files import FileSource
 from evalsvc.sources.http import HttpSource
 from evalsvc.sources.kafka import KafkaSecurity, KafkaSettings, KafkaSource
-from evalsvc.store import MemoryStore, Retention, open_store
+from evalsvc.store import MemoryStore, Retention, folder, open_store
 from evalsvc.store.address import parse_address
+from evalsvc.store.migrate import packaged
 from evalsvc.types import DeadLetter, WriteBatch
 
 if TYPE_CHECKING:
@@ -104,6 +105,9 @@ def pending_migrations(project: Project, environment: Environment, given: str | 
     try:
         store = open_project_store(project, environment, given, migrate=False)
     except SchemaError as error:
+        place = parse_address(store_address(project, environment, given))
+        if place.path and not folder.exists(Path(place.path)):
+            return [f"{migration.version:04d}_{migration.name}" for migration in packaged()]
         if "run `evalsvc migrate`" in str(error):
             return [str(error).partition(";")[0]]
         raise

@@ -175,7 +175,7 @@ def _add_running(add: _Adder) -> None:
         help="a field that every event has",
     )
     replay.add_argument(
-        "--scores", action="store_true", help="print every score as JSON, with status and reason, instead of a table"
+        "--scores", action="store_true", help="print every score that this run writes, as JSON, instead of a table"
     )
     migrate = add("migrate", f"{RUN}:migrate", "bring the store's schema up to this release")
     migrate.add_argument("--dry-run", action="store_true", help="only say what would be done")

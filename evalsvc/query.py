@@ -89,7 +89,9 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
         InputError: on an unknown statistic, a confidence outside (0, 1), or a ``by`` that names no column.
     """
     probability = _check(query.statistic, query.confidence)
-    specs = _specs(store.metrics(), query.metric)
+    specs = specs_of(store.metrics(), query.metric)
+    if query.statistic == "corpus" and not any(spec.corpus for spec in specs.values()):
+        raise InputError(f"{query.metric} has no corpus score, as bleu and chrf have; ask for the mean")
     window, step = _span(query.window, query.step_seconds)
     offered = store.offered(window, step)
     versions: dict[str, set[int]] = defaultdict(set)
@@ -111,8 +113,8 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
             estimate = _with_unasked(estimate, group, domain)
         if estimate.n == 0:
             estimate = msgspec.structs.replace(estimate, reason=_unscored(group, estimate.reason))
-        elif not estimate.reason and estimate.low is not None and estimate.low == estimate.high:
-            estimate = msgspec.structs.replace(estimate, reason=_certain(estimate))
+        elif not estimate.reason and (said := _certain(estimate)):
+            estimate = msgspec.structs.replace(estimate, reason=said)
         subject = (query.metric, group.consumer, group.key, group.scorer_version, group.signature)
         rows.append(LabelledEstimate(*subject, estimate))
     return rows
@@ -136,7 +138,7 @@ def to_json(row: LabelledEstimate) -> dict[str, Any]:
 def csv_columns(by: Sequence[str]) -> list[str]:
     """Return the names of the columns that :func:`to_csv_row` gives an estimate by these fields."""
     fields = [name for name in Estimate.__struct_fields__ if name != "window"]
-    return ["metric", "consumer", *by, "start", "end", "scorer_version", "signature", *fields]
+    return [*dict.fromkeys(["metric", "consumer", *by]), "start", "end", "scorer_version", "signature", *fields]
 
 
 def to_csv_row(row: LabelledEstimate) -> dict[str, Any]:
@@ -169,7 +171,13 @@ def _check(statistic: str, confidence: float) -> float | None:
     return None
 
 
-def _specs(specs: Sequence[ScorerSpec], metric: str) -> dict[tuple[int, str], ScorerSpec]:
+def specs_of(specs: Sequence[ScorerSpec], metric: str) -> dict[tuple[int, str], ScorerSpec]:
+    """Return a metric's specs by (version, signature).
+
+    Raises:
+        UnknownMetric: when there is none; names the nearest.
+        InputError: when several metrics are asked for.
+    """
     found = {(spec.version, spec.signature): spec for spec in specs if spec.metric == metric}
     if found:
         return found
@@ -182,14 +190,20 @@ def _specs(specs: Sequence[ScorerSpec], metric: str) -> dict[tuple[int, str], Sc
 
 
 def _certain(estimate: Estimate) -> str:
-    """Say what an interval without width is, which is easily taken for more."""
+    """Say what an interval without width is, which is easily taken for more; empty for any other."""
+    if estimate.low is None or estimate.low != estimate.high:
+        return ""
     if estimate.n_missing:
-        return f"every event was taken; {estimate.n_missing:,} without a score are left out, as if they were alike"
-    return "every event scored: no sampling error, though other events may differ"
+        many = "1 event" if estimate.n_missing == 1 else f"{estimate.n_missing:,} events"
+        return f"{many} without a score left out, as if like the others"
+    every = estimate.n == estimate.offered
+    return "every event scored: no sampling error, though other events may differ" if every else ""
 
 
 def _unscored(group: CellGroup, reason: str) -> str:
     """Say why nothing has a value, where the scorer was asked and gave none."""
+    if scored := sum(cell.n for cell in group.cells):
+        return f"{scored:,} scores have no statistics that add up to a score of a corpus"
     failed, abstained = sum(cell.n_failed for cell in group.cells), sum(cell.n_abstained for cell in group.cells)
     counts = [f"{count:,} {what}" for count, what in ((failed, "failed"), (abstained, "abstained")) if count]
     if not counts:
@@ -360,7 +374,8 @@ def _quantile(
 def _corpus(
     sums: Mapping[BinKey, StatisticSums], cells: Sequence[Cell], spec: ScorerSpec, window: Window, about: _About
 ) -> Estimate:
-    return estimate_corpus(cells, sums, spec.corpus, spec.scale, window, **about)
+    # An older version of the scorer may have had none: its rows say so, the others have their values.
+    return estimate_corpus(cells, sums if spec.corpus else {}, spec.corpus or "ratio", spec.scale, window, **about)
 
 
 def _extreme(

@@ -400,6 +400,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     lag: int = 0
     ready: bool = False
     alive: bool = False
+    finished: bool = False
     waiting_for: str = ""
     failed: str = ""
     dead_reasons: tuple[DeadReason, ...] = ()

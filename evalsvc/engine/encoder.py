@@ -85,6 +85,10 @@ class Encoder:
             f"|pool:mean|window:{tokens.max_length}/{tokens.overlap}/{tokens.max_windows}/token-mean"
         )
 
+    def knows(self, text: str) -> bool:
+        """Whether the model has a token for anything in a text; without one its vector says nothing of it."""
+        return self.tokeniser.knows(text)
+
     def encode(self, texts: Sequence[str]) -> Vector:
         """Return float32 ``[N, D]`` unit vectors, the mean of a text's token states.
 

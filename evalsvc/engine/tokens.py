@@ -83,6 +83,7 @@ class Tokeniser:
             raise EngineError(f"tokenizer.json of model {files.name!r} cannot be read: {error}") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._unknown = _unknown_id(self._tokenizer)
         own = _max_length(files)
         self.max_length = min(window or own, own)
         self.prefix, self.suffix = self._special_ids()
@@ -104,6 +105,13 @@ class Tokeniser:
         tokenised = self.tokenise([text])[0]
         return sum(map(len, tokenised)) if isinstance(tokenised, list) else len(text)
 
+    def knows(self, text: str) -> bool:
+        """Whether the vocabulary has any token of a text; of two texts without one the vectors are the same."""
+        if self._unknown is None:
+            return True
+        encoding = encode_each(self._tokenizer, [text])[0]
+        return isinstance(encoding, Unreadable) or any(number != self._unknown for number in encoding.ids)
+
     def content_length(self, window: Window) -> int:
         """Return how many tokens of a window are the text's own: its weight in the text's embedding."""
         return len(window) - len(self.prefix) - len(self.suffix)
@@ -122,6 +130,12 @@ class Tokeniser:
             if full[start : start + len(plain)] == plain:
                 return full[:start], full[start + len(plain) :]
         raise EngineError("The tokeniser's special tokens do not surround the text; its template is not supported")
+
+
+def _unknown_id(tokenizer: Tokenizer) -> int | None:
+    """Return the id that stands for what the vocabulary lacks; ``None`` where it lacks nothing, as with bytes."""
+    name = getattr(tokenizer.model, "unk_token", None)
+    return tokenizer.token_to_id(name) if isinstance(name, str) else None
 
 
 def _max_length(files: ModelFiles) -> int:

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from numbers import Real
 from typing import Protocol
 
 import msgspec
@@ -33,6 +34,7 @@ from evalsvc.types import (
     Need,
     Outcome,
     Sample,
+    Scale,
     Score,
     Scored,
     ScorerSpec,
@@ -45,6 +47,7 @@ log = logging.getLogger("evalsvc.worker")
 RECENT_EVENTS = 50_000
 BATCH_COST = 1 << 15
 """The most work, in a scorer's own unit of cost, that it is handed at once: seconds of a small encoder on a CPU."""
+LONGEST_REASON = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEYED = re.compile(rb"\[([A-Z_0-9]+):[0-9a-f]{8,}\]")
 
@@ -90,21 +93,22 @@ def score_all(scorer: Scorer, batch: Sequence[Sample]) -> list[Outcome]:
             raise _WrongCount(f"Expected {len(batch)} outcomes from the scorer, but got {len(outcomes)}")
     except (MissingExtra, EngineError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if len(batch) == 1:
             reason = str(error) if isinstance(error, _WrongCount) else failure(error, scorer)
             log.warning("scorer_failed metric=%s error=%s", scorer.spec.metric, reason)
             return [Failed(reason)]
         middle = len(batch) // 2
         return score_all(scorer, batch[:middle]) + score_all(scorer, batch[middle:])
-    return [_checked(outcome) for outcome in outcomes]
+    scale = scorer.spec.scale
+    return [_checked(outcome, scale) for outcome in outcomes]
 
 
 class _WrongCount(Exception):
     """A scorer returned too few or too many outcomes; the message is the worker's own and quotes nothing."""
 
 
-def failure(error: Exception, scorer: Scorer) -> str:
+def failure(error: BaseException, scorer: Scorer) -> str:
     """Return the type of what a scorer raised, and where in its own code; its message may quote the event.
 
     The place is the innermost frame of the scorer's own package, or else the innermost of all.
@@ -122,15 +126,46 @@ def failure(error: Exception, scorer: Scorer) -> str:
     return f"{type(error).__name__} at {module}:{line}"
 
 
-def _checked(outcome: Outcome) -> Outcome:
+def _checked(outcome: Outcome, scale: Scale) -> Outcome:
+    """Return an outcome as it can be stored: a scorer of somebody else's may return anything."""
     if isinstance(outcome, (Abstained, Failed)):
-        return outcome
+        said = outcome.reason if isinstance(outcome.reason, str) else ""
+        return type(outcome)(said[:LONGEST_REASON] or "the scorer gave no reason")
     value = outcome.value if isinstance(outcome, Scored) else outcome
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return outcome
-    # A text may be the event's own.
-    got = repr(value) if isinstance(value, float) else type(value).__name__
-    return Failed(f"Expected a finite number from the scorer, but got {got}")
+    finite = _finite(value)
+    if finite is None:
+        # A text may be the event's own, and is not repeated.
+        got = repr(value) if isinstance(value, float) else type(value).__name__
+        return Failed(f"Expected a finite number from the scorer, but got {got}")
+    number = _within(finite, scale)
+    if number is None:
+        low, high = ("" if end is None else f"{end:g}" for end in (scale.low, scale.high))
+        reach = "0 or 1" if scale.binary else f"{low} … {high}"
+        return Failed(f"Expected a value on the scorer's scale, {reach.strip()}, but got {finite:g}")
+    if not isinstance(outcome, Scored):
+        return number
+    try:
+        msgspec.json.encode(outcome.detail)
+        statistics = tuple(map(float, outcome.statistics))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return Failed(f"the scorer's detail or statistics cannot be stored: {type(error).__name__}")
+    return Scored(number, outcome.detail, statistics)
+
+
+def _finite(value: object) -> float | None:
+    """Return a finite number of any kind (numpy's too) as a float; ``None`` for everything else."""
+    number = float(value) if isinstance(value, Real) else math.nan
+    return number if math.isfinite(number) else None
+
+
+def _within(value: float, scale: Scale) -> float | None:
+    """Return a value on the scale, rounding at its ends mended; ``None`` where it lies outside."""
+    if scale.binary:
+        return value if value in (0.0, 1.0) else None
+    low = -math.inf if scale.low is None else scale.low
+    high = math.inf if scale.high is None else scale.high
+    slack = 1e-9 * max(1.0, abs(value))
+    return min(max(value, low), high) if low - slack <= value <= high + slack else None
 
 
 def missing_need(event: Event, needs: Sequence[Need]) -> str | None:
@@ -283,8 +318,8 @@ class Processor:
             elif first.digest == here.digest:
                 self._duplicate(item)
             else:
-                # The id of the masked event, as its scores have it.
-                said = f"Expected one content for an event id, but {event_id!r} came with a second one"
+                # The id stays out of it: ids are not masked.
+                said = "Expected one content for an event id, but this one came with a second"
                 error = DecodeError("conflicting_duplicate", said)
                 self._bury(item, error, letters)
         return unique

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from evalsvc.clock import SystemClock
-from evalsvc.errors import EvalsvcError, SourceUnavailable, StoreError, StoreUnavailable
+from evalsvc.errors import EngineError, EvalsvcError, SourceUnavailable, StoreError, StoreUnavailable
 from evalsvc.ledger import ChunkLedger
 from evalsvc.pipeline.dead import DeadShare
 from evalsvc.pipeline.designs import Designs
@@ -28,7 +28,7 @@ from evalsvc.pipeline.intake import Draft, Intake, TimeLimits
 from evalsvc.pipeline.metrics import WorkerMetrics
 from evalsvc.pipeline.patience import Patience, Stopped
 from evalsvc.pipeline.scoring import EventMasker, Processor, ScorerEntry, masked_values
-from evalsvc.protocols import Clock, ScoreStore, Source
+from evalsvc.protocols import Clock, Scorer, ScoreStore, Source
 from evalsvc.sampling import Design
 from evalsvc.sources.decode import decode, make_skimmer
 from evalsvc.types import DeadLetter, DeadReason, KnownEvent, LedgerEntry, WorkerStatus, WriteBatch
@@ -122,7 +122,7 @@ class Worker:
         self._recalled: set[str] = set()
         self._intake: Intake | None = None
         self._began = self._committed = self._tended = self._settled = 0.0
-        self._ready, self._alive = False, True
+        self._ready, self._alive, self._finished = False, True, False
         self._patience = Patience(
             self.clock,
             {"source": getattr(source, "address", "source"), "store": getattr(store, "address", "") or "store"},
@@ -187,6 +187,7 @@ class Worker:
             lag=lag,
             ready=self._ready,
             alive=self._alive,
+            finished=self._finished,
             waiting_for=self._patience.waiting_for,
             failed=self._failed,
             dead_reasons=tuple(self._dead_reasons.values()),
@@ -239,7 +240,7 @@ class Worker:
             history = self._patience.until_done(lambda: self._designs.begin(now), "store")
         for entry in self.scorers:
             with self._patience.starting(f"scorer {entry.scorer.spec.metric} to load", warn=False):
-                entry.scorer.load()
+                _load(entry.scorer)
         self._patience.until_done(
             lambda: self.store.record_scorers([entry.scorer.spec for entry in self.scorers]), "store"
         )
@@ -444,7 +445,7 @@ class Worker:
 
     def _close(self, *, ready: bool) -> None:
         """Release all. Who has read its source to the end is ready still: nobody waits for it."""
-        self._alive = self._ready = False
+        self._alive, self._ready, self._finished = False, False, ready
         self.metrics.gauge("evalsvc_ready", float(ready))
         self.source.close()
         if self._dead_letters:
@@ -541,3 +542,17 @@ class Worker:
                 return target.put(job, timeout=0.1)
             except queue.Full:
                 continue
+
+
+def _load(scorer: Scorer) -> None:
+    """Load a scorer; whatever is wrong with it says whose it is. No event was read yet, so nothing can be quoted."""
+    try:
+        scorer.load()
+    except EngineError as error:
+        raise type(error)(f"Scorer {scorer.spec.metric!r}: {error}") from error
+    except EvalsvcError:
+        raise
+    except Exception as error:
+        raise EngineError(
+            f"Scorer {scorer.spec.metric!r} could not be loaded: {type(error).__name__}: {error}"
+        ) from error

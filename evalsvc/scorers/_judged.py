@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 
 from evalsvc.errors import InputError
@@ -24,6 +25,10 @@ class JudgedScorer(ABC):
     """A scorer whose values come from a judge. Nothing is sent before :meth:`score`."""
 
     cost_class: ClassVar[str] = "judge"
+    example_options: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"model": "judge-model", "base_url": "http://localhost:8000/v1"}
+    )
+    """What it cannot be built without, so that it can be listed."""
 
     def __init__(self, settings: JudgeSettings, max_characters: int) -> None:
         if isinstance(max_characters, bool) or not isinstance(max_characters, int) or max_characters < 1:

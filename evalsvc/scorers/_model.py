@@ -22,6 +22,8 @@ class ModelScorer(ABC, Generic[Model]):
     """A scorer on a published model. Scorers with equal settings share one loaded model and its cache."""
 
     cost_class: ClassVar[str] = "model"
+    example_options: ClassVar[Mapping[str, str]] = MappingProxyType({"model": "folder"})
+    """What it cannot be built without, so that it can be listed."""
     packages: ClassVar[Mapping[str, str]] = MappingProxyType(
         dict.fromkeys(("torch", "transformers", "tokenizers", "safetensors"), "evalsvc[torch]")
     )

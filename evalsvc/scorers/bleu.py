@@ -38,7 +38,7 @@ class Bleu(ReferenceScorer):
             metric="bleu",
             version=1,
             scale=Scale(0.0, 100.0, "higher", "points"),
-            needs=("reference",),
+            needs=("response", "reference"),
             signature=f"nrefs:1|case:mixed|eff:yes|tok:13a|smooth:exp|version:{version('sacrebleu')}",
             description="Sentence BLEU of the response against the reference, as sacrebleu computes it.",
             corpus="bleu",

@@ -42,7 +42,7 @@ class ChrF(ReferenceScorer):
             metric="chrf_plus_plus" if word_order else "chrf",
             version=1,
             scale=Scale(0.0, 100.0, "higher", "points"),
-            needs=("reference",),
+            needs=("response", "reference"),
             signature=f"nrefs:1|case:mixed|eff:yes|{orders}|space:no|version:{version('sacrebleu')}",
             description=f"{name} of the response against the reference, as sacrebleu computes it.",
             corpus="chrf",

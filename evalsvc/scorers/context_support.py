@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +36,9 @@ class ContextSupport(EncoderScorer):
 
     Cost: one pass of a small encoder over the response and the contexts; equal contexts are encoded once.
     """
+
+    # One unknown sentence among many is no reason to abstain, and word overlap sees it.
+    compares_texts: ClassVar[bool] = False
 
     @property
     def spec(self) -> ScorerSpec:

@@ -15,7 +15,7 @@ import msgspec
 from evalsvc.errors import InputError
 from evalsvc.judges import judge_settings, speakable
 from evalsvc.scorers._judge_libraries import Conversation, LibraryScorer, StopJudging, import_silently, installed
-from evalsvc.scorers._judged import MAX_CHARACTERS, contexts_of, digest
+from evalsvc.scorers._judged import MAX_CHARACTERS, JudgedScorer, contexts_of, digest
 from evalsvc.scorers.judge import checked_inputs, metric_name
 from evalsvc.types import Failed, Need, Sample, Scale, ScorerSpec
 
@@ -163,6 +163,10 @@ class DeepevalGEval(DeepevalScorer):
         evaluation_steps: the steps to take instead of those that the judge would make.
         options: as every deepeval scorer's.
     """
+
+    example_options: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {**JudgedScorer.example_options, "criteria": "The answer is polite."}
+    )
 
     metric = "deepeval_geval"
     deepeval_class = "GEval"

@@ -30,7 +30,7 @@ class EditSimilarity(ReferenceScorer):
             metric="edit_similarity",
             version=1,
             scale=Scale(0.0, 1.0, "higher"),
-            needs=("reference",),
+            needs=("response", "reference"),
             signature="nrefs:1|case:mixed|unit:character|distance:levenshtein",
             description="1 - Levenshtein distance / length of the longer of response and reference, in characters.",
         )

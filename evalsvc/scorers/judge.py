@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 from evalsvc.errors import InputError
 from evalsvc.judges import Spend, judge_settings, read_score
@@ -68,6 +69,10 @@ class Judge(JudgedScorer):
     >>> judge.spec.metric
     'judge_politeness'
     """
+
+    example_options: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {**JudgedScorer.example_options, "criteria": "The answer is polite."}
+    )
 
     def __init__(
         self,

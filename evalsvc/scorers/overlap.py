@@ -34,7 +34,7 @@ class _Squad(ReferenceScorer):
             metric=metric,
             version=1,
             scale=scale,
-            needs=("reference",),
+            needs=("response", "reference"),
             signature="nrefs:1|norm:squad",
             description=description,
         )

@@ -39,7 +39,7 @@ class _Rouge(ReferenceScorer):
             metric=metric,
             version=1,
             scale=Scale(0.0, 1.0, "higher"),
-            needs=("reference",),
+            needs=("response", "reference"),
             signature=f"nrefs:1|case:lc|type:{rouge_type}|f:1|tok:default|stem:porter|{packages}",
             description=f"{name} F1 of the response against the reference, as rouge-score computes it.",
         )

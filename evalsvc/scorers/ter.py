@@ -30,7 +30,7 @@ class Ter(ReferenceScorer):
             metric="ter",
             version=1,
             scale=Scale(0.0, None, "lower", "points"),
-            needs=("reference",),
+            needs=("response", "reference"),
             signature=f"nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|version:{version('sacrebleu')}",
             description="Translation edit rate of the response against the reference, as sacrebleu computes it.",
             corpus="ratio",

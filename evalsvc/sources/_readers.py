@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,13 +22,14 @@ import msgspec
 
 from evalsvc.errors import MissingExtra, SourceError
 from evalsvc.sources._fieldmap import FieldMap
-from evalsvc.sources._wire import MAX_EVENT_BYTES, UNREADABLE_ROW
+from evalsvc.sources._wire import MAX_EVENT_BYTES, OVERSIZED_ROW, UNREADABLE_ROW
 
 Numbered = Iterator[tuple[int, bytes]]
 Progress = Callable[[int], None]
 Reader = Callable[[Path, int, FieldMap, str, Progress], Numbered]
 
 _BLOCK = 1 << 20
+_NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}")
 _BEYOND = "(cells beyond the header)"
 
 
@@ -81,15 +83,17 @@ def read_csv(path: Path, start: int, fields: FieldMap, name: str, progress: Prog
         # Bytes that are no UTF-8 travel on as surrogates, which the decoder refuses in their own row.
         text = io.TextIOWrapper(data, "utf-8-sig", "surrogateescape", newline="")
         rows = _rows(path, text)
-        _, header = next(rows, (0, None))
-        if header is None:
-            raise SourceError(f"{path}: the quotes of the header do not pair; correct the first line")
+        _, header = next(((number, cells) for number, cells in rows if cells != []), (0, []))
+        if isinstance(header, bytes):
+            raise SourceError(f"{path}: the header cannot be read: a quote is not closed, or a name is too long")
+        if not header:
+            return
         _require_columns(path, header, fields)
         for number, cells in rows:
             if number >= start and cells != []:
                 progress(raw.tell())
-                row = None if cells is None else _row(header, cells)
-                yield number, fields.native(row, f"{name}-{number}") if row is not None else UNREADABLE_ROW
+                whole = cells if isinstance(cells, bytes) else fields.native(_row(header, cells), f"{name}-{number}")
+                yield number, whole
 
 
 def read_parquet(path: Path, start: int, fields: FieldMap, name: str, progress: Progress) -> Numbered:
@@ -189,8 +193,8 @@ def _mapped(text: bytes, fields: FieldMap, event_id: str) -> bytes:
     return fields.native(row, event_id) if isinstance(row, dict) else text
 
 
-def _rows(path: Path, text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
-    """Yield the line on which a row begins and its cells: none of a blank line, ``None`` where its quotes do not pair.
+def _rows(path: Path, text: Iterable[str]) -> Iterator[tuple[int, list[str] | bytes]]:
+    """Yield the line on which a row begins and its cells: none of a blank line, or what stands for a broken row.
 
     A quote that is never closed swallows what follows, up to some other quote or the end of the file. So the row that
     began with it counts as unreadable, and reading goes on with the line after it.
@@ -200,9 +204,13 @@ def _rows(path: Path, text: Iterable[str]) -> Iterator[tuple[int, list[str] | No
         lines.begin()
         try:
             cells = next(csv.reader(lines, strict=True), None)
-        except csv.Error:
-            yield lines.number, None
-            lines.step_back()
+        except csv.Error as error:
+            if "field limit" in str(error):
+                lines.skip_row()
+                yield lines.number, OVERSIZED_ROW
+            else:
+                yield lines.number, UNREADABLE_ROW
+                lines.step_back()
             continue
         if cells is None:
             return
@@ -227,6 +235,16 @@ class _Lines:
         self._again.extendleft(reversed(self._row[1:]))
         del self._row[1:]
 
+    def skip_row(self) -> None:
+        """Go on behind a row that is too large: to where its quotes pair, or to the end of the file."""
+        quotes, lines = sum(line.count('"') for line in self._row), len(self._row)
+        while quotes % 2:
+            line = self._again.popleft() if self._again else next(self._text, "")
+            if not line:
+                break
+            quotes, lines = quotes + line.count('"'), lines + 1
+        self._row = [""] * lines
+
     def __iter__(self) -> Iterator[str]:
         return self
 
@@ -248,8 +266,10 @@ def _require_columns(path: Path, header: Sequence[str], fields: FieldMap) -> Non
     """Refuse a map of columns that are not there: every row would lack the field, and say so a thousand times."""
     absent = [column for column in fields.fields if column not in header]
     if absent:
+        # Of a file without a header the first line is an event's text, which no message may repeat.
+        names = ", ".join(header) if all(map(_NAME.fullmatch, header)) else f"{len(header)}, not all of them names"
         raise SourceError(
-            f"{path}: there is no column {', '.join(map(repr, absent))} (columns: {', '.join(header)}); "
+            f"{path}: there is no column {', '.join(map(repr, absent))} (columns: {names}); "
             "correct the names on the left of --field, or of `fields`"
         )
 

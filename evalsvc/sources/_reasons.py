@@ -15,7 +15,7 @@ from typing import Literal, NoReturn, get_args
 import msgspec
 
 from evalsvc.errors import DecodeError
-from evalsvc.sources._wire import UNREADABLE_ROW
+from evalsvc.sources._wire import MAX_EVENT_BYTES, OVERSIZED_ROW, UNREADABLE_ROW
 from evalsvc.types import KINDS, Event
 
 Reason = Literal[
@@ -109,6 +109,8 @@ def explain(value: bytes, error: Exception, root: str = "$") -> DecodeError:
 
 def _explain_syntax(value: bytes, error: Exception) -> DecodeError:
     """Tell the causes of unreadable JSON apart with Python's own, more lenient, parser."""
+    if value == OVERSIZED_ROW:
+        return DecodeError("too_large", f"Expected at most {MAX_EVENT_BYTES} bytes an event, but a cell has more")
     if value == UNREADABLE_ROW:
         said = "the row that begins here has a quote that is not closed, or text behind one"
         return DecodeError("not_json", f"Expected a CSV row, but {said}; write a quote within quotes twice")

@@ -17,6 +17,9 @@ from evalsvc.types import Finding
 UNREADABLE_ROW = b"unreadable CSV row"
 """What stands for a row of a CSV file whose quotes do not pair."""
 
+OVERSIZED_ROW = b"oversized CSV row"
+"""What stands for a row of a CSV file with too large a cell."""
+
 MAX_EVENT_BYTES = 1 << 20
 MAX_DATA_DEPTH = 64
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)

@@ -15,7 +15,7 @@ import msgspec
 
 from evalsvc.errors import InputError
 from evalsvc.protocols import StatisticSums
-from evalsvc.stats.mean import Joined, answer, join, part_mean
+from evalsvc.stats.mean import Joined, answer, bounded_by_doubt, join, part_mean
 from evalsvc.stats.strata import Layout, Part, StratumKey, lay_out
 from evalsvc.types import Cell, Corpus, Estimate, Scale, Window
 
@@ -113,15 +113,20 @@ def estimate_corpus(
     """
     if corpus not in FUNCTIONS:
         raise InputError("Expected a metric with a corpus score, such as bleu or chrf; of this one, ask for the mean")
+    scale = Scale(scale.low, scale.high, scale.better)
     counted = [_counted(cell, sums.get(_key(cell))) for cell in cells]
     layout = lay_out(counted, offered, rates, confidence)
     totals = [_total(part, sums) for part in layout.parts]
     function = FUNCTIONS[corpus]
     whole = [math.fsum(column) for column in zip(*totals, strict=True)]
-    value = function(whole) if whole else None
+    # A function that smooths does so by counts: those of the sample, for all traffic would seem to have been seen.
+    value = function([total * layout.n / layout.size for total in whole]) if whole else None
     estimator = "hajek" if offered is None else "post-stratified"
     method = f"{estimator} sums, corpus {corpus}, linearised, t by part, MOVER"
-    joined = None if value is None else _joined(layout, sums, value, _gradient(function, whole), scale, confidence)
+    joined = None
+    if value is not None:
+        gradient, unmatched = _gradient(function, whole), _unmatched(corpus, whole)
+        joined = _joined(layout, sums, value, gradient, scale, confidence, unmatched=unmatched)
     return answer(layout, joined, window, "corpus", confidence, method)
 
 
@@ -132,7 +137,10 @@ def _key(cell: Cell) -> CellKey:
 def _counted(cell: Cell, held: StatisticSums | None) -> Cell:
     """Count scores without statistics, which an older release wrote, as missing."""
     n = min(cell.n, held.n) if held else 0
-    return Cell(*_key(cell), n, cell.n_abstained, cell.n_failed + cell.n - n, 0.0, 0.0)
+    counted = Cell(*_key(cell), n, cell.n_abstained, cell.n_failed + cell.n - n, 0.0, 0.0)
+    if held is None or not n:
+        return counted
+    return msgspec.structs.replace(counted, clusters=held.clusters, cluster_n2=held.products[0])
 
 
 def _total(part: Part, sums: Mapping[CellKey, StatisticSums]) -> list[float]:
@@ -163,7 +171,15 @@ def _joined(
     gradient: Sequence[float],
     scale: Scale,
     confidence: float,
+    *,
+    unmatched: bool,
 ) -> Joined:
+    value = max(value, -math.inf if scale.low is None else scale.low)
+    value = min(value, math.inf if scale.high is None else scale.high)
+    sampled = any(part.fraction < 1.0 for part in layout.parts)
+    if sampled and unmatched:
+        return Joined(value, None, None, "some order of n-grams has no match in the sample: too few for an interval")
+
     def linear(cell: Cell) -> Cell:
         return _linear(cell, sums[_key(cell)], gradient) if cell.n else cell
 
@@ -171,10 +187,22 @@ def _joined(
     found = join(layout._replace(parts=tuple(parts)), [part_mean(part, _OPEN) for part in parts], _OPEN, confidence)
     if found is None or found.low is None or found.high is None:
         return Joined(value, None, None, found.reason if found else "")
-    low, high = (value + layout.size * (limit - found.value) for limit in (found.low, found.high))
-    low = low if scale.low is None else max(scale.low, low)
-    high = high if scale.high is None else min(scale.high, high)
-    return Joined(value, min(low, value), max(high, value), found.reason)
+    below, above = layout.size * (found.value - found.low), layout.size * (found.high - found.value)
+    if scale.low is None or scale.high is None:
+        low = value - below if scale.low is None else max(scale.low, value - below)
+        return Joined(value, min(low, value), value + above, found.reason)
+    return bounded_by_doubt(layout, value, below, above, scale)
+
+
+def _unmatched(corpus: Corpus, total: Sequence[float]) -> bool:
+    """Whether some sum is 0 at which the function is not smooth: what the sample lacks decides about the value."""
+    if corpus == "bleu":
+        return any(m <= 0.0 < g for m, g in zip(total[:BLEU_ORDER], total[BLEU_ORDER : 2 * BLEU_ORDER], strict=True))
+    if corpus == "chrf":
+        orders = len(total) // 3
+        rows = zip(total[:orders], total[orders : 2 * orders], total[2 * orders :], strict=True)
+        return any(shared <= 0.0 < min(mine, theirs) for mine, theirs, shared in rows)
+    return total[0] <= 0.0 < total[1]
 
 
 def _linear(cell: Cell, held: StatisticSums, gradient: Sequence[float]) -> Cell:

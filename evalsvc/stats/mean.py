@@ -196,7 +196,7 @@ def _size_doubt(layout: Layout, means: Sequence[PartMean], value: float) -> floa
 
 
 def _with_unknown(layout: Layout, value: float, below: float, above: float, scale: Scale) -> Joined:
-    size, total = layout.size, layout.size + layout.unknown
+    total = layout.size + layout.unknown
     if scale.low is None or scale.high is None:
         low = value - below if scale.low is None else max(scale.low, value - below)
         high = value + above if math.isfinite(above) else None
@@ -204,6 +204,14 @@ def _with_unknown(layout: Layout, value: float, below: float, above: float, scal
         if layout.unknown:
             notes.append(f"{layout.unknown / total:.1%} of the events lie in strata without a score: left out")
         return Joined(value, low, high, "; ".join(notes))
+    return bounded_by_doubt(layout, value, below, above, scale)
+
+
+def bounded_by_doubt(layout: Layout, value: float, below: float, above: float, scale: Scale) -> Joined:
+    """Return limits on a scale with two ends, widened for events that may hide and for strata without a score."""
+    if scale.low is None or scale.high is None:
+        raise InputError("Expected a scale with two ends")
+    size, total = layout.size, layout.size + layout.unknown
     for events in layout.hidden:
         share = events / (size + events)
         below = math.hypot(below, share * (value - scale.low))

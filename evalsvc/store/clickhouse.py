@@ -253,9 +253,12 @@ class ClickHouseStore:
         """
         check_names(query)
         steps = grid(query.window, query.step_seconds)
-        return self._cells(metrics, query, self._plan(metrics, steps, raw))
+        return self._cells(metrics, query, self._plan(metrics, steps, raw))[0]
 
-    def _cells(self, metrics: Sequence[str], query: CellQuery, plan: queries.Plan) -> Mapping[str, Sequence[CellGroup]]:
+    def _cells(
+        self, metrics: Sequence[str], query: CellQuery, plan: queries.Plan
+    ) -> tuple[Mapping[str, Sequence[CellGroup]], queries.Plan]:
+        """Return the cells, and the plan by which they were read in the end."""
         steps = plan.steps
         statement = queries.cells_statement(metrics, query, plan)
         found: dict[str, list[CellGroup]] = {metric: [] for metric in metrics}
@@ -268,7 +271,7 @@ class ClickHouseStore:
         for metric, window, consumer, key, version, signature, rows in groups:
             cells = [_cell(row) if moments is None else _cell(row[:-1], moments.get(row[-1], ())[1:]) for row in rows]
             found[metric].append(CellGroup(window, consumer, key, version, signature, cells))
-        return found
+        return found, plan
 
     def _moments(self, metrics: Sequence[str], query: CellQuery, steps: Grid) -> dict[int, Row]:
         statement = queries.moments_statement(metrics, query, steps)
@@ -282,20 +285,19 @@ class ClickHouseStore:
         """
         check_names(query)
         steps = grid(query.window, query.step_seconds)
-        plan = self._plan([query.metric], steps, raw)
-        groups = self._cells([query.metric], query, plan)[query.metric]
+        groups, plan = self._cells([query.metric], query, self._plan([query.metric], steps, raw))
         bins: dict[Row, dict[Row, dict[int, int]]] = {}
         statement = queries.histograms_statement(query, plan)
         for _, window, consumer, key, version, signature, rows in self._groups(query, steps, statement):
             held = {row[:3]: dict(sorted(zip(row[3], row[4], strict=True))) for row in rows}
             bins[window, consumer, *key.values(), version, signature] = held
-        return [HistogramGroup(group, bins.get(_identity(group), {})) for group in groups]
+        return [HistogramGroup(group, bins.get(_identity(group), {})) for group in groups[query.metric]]
 
     def statistics(self, query: CellQuery, *, raw: bool = False) -> Sequence[StatisticGroup]:
         """Return the groups of :meth:`cells` with the sums of their statistics, which are always read raw."""
         check_names(query)
         steps = grid(query.window, query.step_seconds)
-        groups = self._cells([query.metric], query, self._plan([query.metric], steps, raw))[query.metric]
+        groups = self._cells([query.metric], query, self._plan([query.metric], steps, raw))[0][query.metric]
         sums: dict[Row, dict[Row, StatisticSums]] = {}
         statement = queries.statistics_statement(query, steps)
         for _, window, consumer, key, version, signature, rows in self._groups(query, steps, statement):

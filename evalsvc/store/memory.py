@@ -157,19 +157,23 @@ class MemoryStore:
 
     def histograms(self, query: CellQuery) -> Sequence[HistogramGroup]:
         """Return the groups of :meth:`cells` with histograms on the bins of :mod:`evalsvc.stats.quantile`."""
-        grouped = sorted(self._grouped(query, grid(query.window, query.step_seconds)).items())
-        return [
-            HistogramGroup(
-                group, {cell: counted for cell, scores in sorted(members.items()) if (counted := _histogram(scores))}
-            )
-            for group, (_, members) in zip(self.cells(query), grouped, strict=True)
-        ]
+        with self._lock:
+            grouped = sorted(self._grouped(query, grid(query.window, query.step_seconds)).items())
+            return [
+                HistogramGroup(
+                    group,
+                    {cell: counted for cell, scores in sorted(members.items()) if (counted := _histogram(scores))},
+                )
+                for group, (_, members) in zip(self.cells(query), grouped, strict=True)
+            ]
 
     def statistics(self, query: CellQuery) -> Sequence[StatisticGroup]:
         """Return the groups of :meth:`cells` with the sums of their statistics, for scores of a corpus."""
-        grouped = sorted(self._grouped(query, grid(query.window, query.step_seconds)).items())
+        with self._lock:
+            grouped = sorted(self._grouped(query, grid(query.window, query.step_seconds)).items())
+            groups = self.cells(query)
         found = []
-        for group, (_, members) in zip(self.cells(query), grouped, strict=True):
+        for group, (_, members) in zip(groups, grouped, strict=True):
             sums = {cell: _statistic_sums(scores, query.clusters) for cell, scores in sorted(members.items())}
             found.append(StatisticGroup(group, {cell: held for cell, held in sums.items() if held.n}))
         return found

@@ -89,7 +89,7 @@ def test_the_table_is_aligned_and_says_what_is_missing(filled: Path, capsys: pyt
     assert len(lines) >= 4
     (unreferenced,) = [line for line in lines if line.split()[:2] == ["2024-11", "free"]]
     assert "50.0%" in unreferenced
-    assert "every event was taken; 1 without a score" in unreferenced
+    assert "1 event without a score left out" in unreferenced
     _, *whole = ask(capsys, "latency_ms", "--by", "model_version").splitlines()
     assert ["every event scored: no sampling error" in line for line in whole] == [True, True]
 

@@ -10,6 +10,7 @@ from evalsvc.engine.registry import release_encoders
 from evalsvc.errors import EngineError
 from evalsvc.scorers.coherence import MOST_SENTENCES, Coherence
 from evalsvc.scorers.embedding_similarity import EmbeddingSimilarity
+from evalsvc.scorers.relevance import Relevance
 from evalsvc.testing import check_scorer
 from evalsvc.testing.samples import make_sample
 from evalsvc.types import Abstained, Failed
@@ -153,7 +154,9 @@ def test_other_scripts_and_control_characters_have_values(build, options, respon
     scorer = build(**options)
     scorer.load()
     (found,) = scorer.score([make_sample(response=response)])
-    assert 0.0 <= (found if isinstance(found, float) else found.value) <= 1.0
+    # A tiny vocabulary may know nothing of a sentence.
+    if found != Abstained("a text without a token that the encoder knows"):
+        assert 0.0 <= (found if isinstance(found, float) else found.value) <= 1.0
 
 
 def test_the_packaged_model_orders_what_a_reader_would():
@@ -172,3 +175,13 @@ def test_the_packaged_model_orders_what_a_reader_would():
     place = other.detail["weakest"]
     assert jumping[place["start"] : place["end"]] != "The parcel left on Monday."
     release_encoders()
+
+
+@pytest.mark.parametrize(("prompt", "response"), [("😀", "💣🔪"), ("ምን ዓይነት", "ሩዝ እወዳለሁ"), ("\x00\x01", "where is it")])
+def test_texts_that_the_encoder_knows_nothing_of_are_not_alike(prompt, response):
+    """Their vectors are those of the unknown token, and so the same."""
+    pytest.importorskip("torch")
+    sample = make_sample(prompt=prompt, response=response, reference=prompt)
+    for scorer in (EmbeddingSimilarity(device="cpu"), Relevance(device="cpu")):
+        scorer.load()
+        assert scorer.score([sample]) == [Abstained("a text without a token that the encoder knows")]

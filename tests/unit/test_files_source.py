@@ -226,6 +226,38 @@ def test_csv_quotes_that_do_not_pair_cost_one_row(tmp_path: Path) -> None:
     assert good == ["text", "text", "four", "text", 'two "quotes", two\nlines', "text"]
 
 
+def test_a_csv_cell_that_is_too_large_costs_its_row_and_no_more(tmp_path: Path) -> None:
+    """What stands inside of it is no row of its own."""
+    head = "event_id,occurred_at,application,response\n"
+    huge = "x" * (5 << 20)
+    inner = "9,2026-01-31T09:30:00Z,b,injected\n"
+    rows = f'1,2026-01-31T09:30:00Z,b,"{huge}\n{inner}"\n2,2026-01-31T09:30:00Z,b,ok\n'
+    (tmp_path / "a.csv").write_text(head + rows)
+    large, good = values(tmp_path / "a.csv")
+    with pytest.raises(DecodeError) as caught:
+        decode(large)
+    assert caught.value.reason == "too_large"
+    assert decode(good).response == "ok"
+
+
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\n\n", b"event_id\n"])
+def test_a_csv_without_rows_has_none(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    assert values(tmp_path / "a.csv") == []
+
+
+def test_a_blank_line_before_the_header_is_no_header(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\nevent_id,occurred_at,application\n1,2026-01-31T09:30:00Z,b\n")
+    assert [decode(value).event_id for value in values(tmp_path / "a.csv")] == ["1"]
+
+
+def test_a_file_without_a_header_is_not_quoted_in_the_message(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("my password is hunter2,2026-01-31T09:30:00Z\n")
+    with pytest.raises(SourceError, match="no column 'q'") as caught:
+        values(tmp_path / "a.csv", fields={"q": "prompt"})
+    assert "hunter2" not in str(caught.value)
+
+
 def test_csv_resumes_at_a_line(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [["event_id"], ["1"], ["two\nlines"], ["3"]])
     assert [number for number, _ in read_csv(path, 3, FieldMap(), "f", lambda done: None)] == [4]

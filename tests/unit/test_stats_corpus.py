@@ -145,6 +145,45 @@ def test_a_session_is_one_observation() -> None:
     assert width(repeated, True) > 2.5 * width(repeated, False)
 
 
+def test_sessions_across_levels_of_pi_are_one_observation_each() -> None:
+    """The sizes of two levels of π are estimated from sessions, not from their events."""
+    draw, held, runs = random.Random(3), 0, 300
+    texts = [pairs(10, seed, 0.3 if seed % 2 else 0.9) for seed in range(400)]
+    scorer = SCORERS["bleu"]
+    rows = [scorer.values(session).statistics for session in texts]
+    mine, theirs = zip(*[pair for session in texts for pair in session], strict=True)
+    truth = PEERS["bleu"](list(mine), list(theirs))
+    for _ in range(runs):
+        store, scores = MemoryStore(), []
+        for number, session in enumerate(rows):
+            pi = 0.5 if number % 4 else 0.05
+            if draw.random() >= pi:
+                continue
+            for place, row in enumerate(session):
+                facts = ("c", "app", "m", "1", {}, f"s{number}", f"pi={pi}", 1)
+                subject = Subject(f"e{number}-{place}", NOON, *facts)
+                scores.append(Score(subject, "bleu", 1, "", pi, "ok", 0.0, statistics=row))
+        store.write(WriteBatch(scores=tuple(scores)))
+        (group,) = store.statistics(CellQuery("bleu", HOUR, 3600, clusters=True))
+        found = estimate_corpus(group.group.cells, group.sums, "bleu", Scale(0.0, 100.0, "higher"), HOUR)
+        held += found.low is not None and found.low <= truth <= found.high
+    assert held / runs >= 0.9
+
+
+def test_an_order_without_a_match_in_the_sample_has_no_interval() -> None:
+    texts = [("one two three", "four two six")] * 3
+    (row,) = estimates(store_of("bleu", texts, [0.1] * 3), EstimateQuery("bleu", HOUR, 3600, statistic="corpus"))
+    assert row.estimate.value is not None
+    assert (row.estimate.low, row.estimate.high) == (None, None)
+    assert "no match in the sample" in row.estimate.reason
+
+
+def test_a_perfect_sample_stays_on_the_scale() -> None:
+    texts = [("the same words here", "the same words here")] * 4
+    (row,) = estimates(store_of("bleu", texts, [0.5] * 4), EstimateQuery("bleu", HOUR, 3600, statistic="corpus"))
+    assert row.estimate.value <= 100.0
+
+
 def test_what_has_no_corpus_score_says_so() -> None:
     with pytest.raises(InputError, match="ask for the mean"):
         estimate_corpus([], {}, "", Scale(0.0, 1.0, "higher"), HOUR)

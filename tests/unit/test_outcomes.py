@@ -1,0 +1,83 @@
+"""What becomes of whatever a scorer returns: it is stored, or it is a failure that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evalsvc.pipeline.scoring import score_all, subject_of, to_score
+from evalsvc.testing import make_sample
+from evalsvc.types import Abstained, Failed, Sample, Scale, Scored, ScorerSpec
+
+
+class Returns:
+    """A scorer that returns, or raises, what it is given."""
+
+    def __init__(self, outcome: Any, scale: Scale = Scale(0.0, 1.0, "higher")) -> None:  # noqa: B008
+        self.outcome, self.spec = outcome, ScorerSpec("own", 1, scale)
+
+    def load(self) -> None:
+        """Do nothing."""
+
+    def cost(self, sample: Sample) -> int:
+        return 1
+
+    def score(self, batch: Sequence[Sample]) -> Sequence[Any]:
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return [self.outcome] * len(batch)
+
+
+def outcome_of(returned: Any, **scale: Any) -> Any:
+    scorer = Returns(returned, Scale(**scale)) if scale else Returns(returned)
+    (outcome,) = score_all(scorer, [make_sample("a")])
+    # Whatever it is, it can be stored.
+    to_score(subject_of(make_sample("a")), scorer.spec, 1.0, outcome)
+    return outcome
+
+
+@pytest.mark.parametrize("returned", [0.25, np.float32(0.25), np.float64(0.25), Scored(np.float32(0.25))])
+def test_numbers_of_any_kind_are_values(returned: Any) -> None:
+    outcome = outcome_of(returned)
+    assert getattr(outcome, "value", outcome) == 0.25
+
+
+@pytest.mark.parametrize(("returned", "value"), [(1, 1.0), (True, 1.0), (1.0 + 1e-12, 1.0), (-1e-12, 0.0)])
+def test_rounding_at_the_ends_is_mended(returned: Any, value: float) -> None:
+    assert outcome_of(returned) == value
+
+
+@pytest.mark.parametrize(
+    ("returned", "scale", "said"),
+    [
+        (7.0, {"low": 0.0, "high": 1.0, "better": "higher"}, "0 … 1, but got 7"),
+        (-1.0, {"low": 0.0, "high": None, "better": "lower"}, "0 …, but got -1"),
+        (0.5, {"low": 0.0, "high": 1.0, "better": "higher", "binary": True}, "0 or 1, but got 0.5"),
+    ],
+)
+def test_what_lies_outside_the_scale_is_a_failure(returned: float, scale: dict[str, Any], said: str) -> None:
+    outcome = outcome_of(returned, **scale)
+    assert isinstance(outcome, Failed)
+    assert said in outcome.reason
+
+
+@pytest.mark.parametrize("detail", [{"n": np.int64(3)}, {"o": object()}, {"s": {1, 2}.union}])
+def test_a_detail_that_is_no_json_fails_its_sample_alone(detail: dict[str, Any]) -> None:
+    outcome = outcome_of(Scored(0.5, detail))
+    assert isinstance(outcome, Failed)
+    assert "cannot be stored: TypeError" in outcome.reason
+
+
+@pytest.mark.parametrize("kind", [Abstained, Failed])
+def test_a_reason_is_never_empty_nor_a_book(kind: type[Abstained] | type[Failed]) -> None:
+    assert outcome_of(kind("")) == kind("the scorer gave no reason")
+    assert len(outcome_of(kind("x" * 100_000)).reason) == 500
+
+
+def test_leaving_the_interpreter_is_a_failure_as_any_other() -> None:
+    outcome = outcome_of(SystemExit(3))
+    assert isinstance(outcome, Failed)
+    assert outcome.reason.startswith("SystemExit at ")
