@@ -1,7 +1,8 @@
 """Rules for instructions that stand in a retrieved text and address the model: phrases, markers, hidden characters.
 
 Each rule has anchors, one of which is in every match (compared in lower case): a text without any is not searched.
-Every gap is bounded, so that a long text costs time in proportion to its length.
+Every gap is bounded, so that a long text costs time in proportion to its length. Longer than other files: it is one
+table, whose rules are read, and tuned, beside each other.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from evalsvc.errors import MissingExtra
-from evalsvc.judges import JudgeClient, Spend, read_object
-from evalsvc.scorers._judged import JudgedScorer
+from evalsvc.judges import JudgeClient, Spend, judge_settings, read_object
+from evalsvc.scorers._judged import MAX_CHARACTERS, JudgedScorer
 from evalsvc.types import Abstained, Failed, Outcome, Sample, Scored
 
 SILENCE: Mapping[str, str] = {
@@ -77,9 +77,46 @@ class Conversation:
 
 
 class LibraryScorer(JudgedScorer):
-    """A metric of ragas or deepeval, judged through our client: budget, breaker, time-outs and cost are ours."""
+    """A metric of ragas or deepeval, judged through our client: budget, breaker, time-outs and cost are ours.
+
+    Args:
+        model, base_url, served_model, api_key_env, temperature, max_output_tokens, token_field: see
+            :class:`~evalsvc.judges.JudgeSettings`.
+        max_characters: longer events abstain.
+        calls, prices, budget: mappings; see :class:`~evalsvc.judges.CallLimits`, :class:`~evalsvc.judges.Prices` and
+            :class:`~evalsvc.judges.BudgetLimits`.
+    """
 
     library: str
+
+    def __init__(
+        self,
+        model: str = "",
+        base_url: str = "",
+        *,
+        served_model: str = "",
+        max_characters: int = MAX_CHARACTERS,
+        api_key_env: str = "",
+        temperature: float | str = 0.0,
+        max_output_tokens: int = 4096,
+        token_field: str = "max_tokens",  # noqa: S107 - a field of the protocol
+        calls: Mapping[str, Any] | None = None,
+        prices: Mapping[str, Any] | None = None,
+        budget: Mapping[str, Any] | None = None,
+    ) -> None:
+        settings = judge_settings(
+            model=model,
+            base_url=base_url,
+            served_model=served_model,
+            api_key_env=api_key_env,
+            temperature=temperature,
+            max_output_tokens=max_output_tokens,
+            token_field=token_field,
+            calls=calls,
+            prices=prices,
+            budget=budget,
+        )
+        super().__init__(settings, max_characters)
 
     @abstractmethod
     def measure(self, sample: Sample, conversation: Conversation) -> float:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from evalsvc.errors import InputError
-from evalsvc.judges import judge_settings, speakable
+from evalsvc.judges import speakable
 from evalsvc.scorers._judge_libraries import Conversation, LibraryScorer, StopJudging, import_silently, installed
 from evalsvc.scorers._judged import MAX_CHARACTERS, JudgedScorer, contexts_of, digest
 from evalsvc.scorers.judge import checked_inputs, metric_name
@@ -49,37 +49,9 @@ class DeepevalScorer(LibraryScorer):
     needs: tuple[Need, ...]
     description: str
 
-    def __init__(
-        self,
-        model: str = "",
-        base_url: str = "",
-        *,
-        served_model: str = "",
-        max_characters: int = MAX_CHARACTERS,
-        api_key_env: str = "",
-        temperature: float | str = 0.0,
-        max_output_tokens: int = 4096,
-        token_field: str = "max_tokens",  # noqa: S107 - a field of the protocol
-        calls: Mapping[str, Any] | None = None,
-        prices: Mapping[str, Any] | None = None,
-        budget: Mapping[str, Any] | None = None,
-    ) -> None:
-        settings = judge_settings(
-            model=model,
-            base_url=base_url,
-            served_model=served_model,
-            api_key_env=api_key_env,
-            temperature=temperature,
-            max_output_tokens=max_output_tokens,
-            token_field=token_field,
-            calls=calls,
-            prices=prices,
-            budget=budget,
-        )
-        super().__init__(settings, max_characters)
-        self._llm_class: Any = None
-        self._metrics: Any = None
-        self._cases: Any = None
+    _llm_class: Any = None
+    _metrics: Any = None
+    _cases: Any = None
 
     @property
     def spec(self) -> ScorerSpec:

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from evalsvc.engine import Encoder, shared_encoder
-from evalsvc.judges import judge_settings, speakable
+from evalsvc.judges import speakable
 from evalsvc.scorers._encoder import EncoderScorer
 from evalsvc.scorers._judge_libraries import Conversation, LibraryScorer, import_silently, installed
-from evalsvc.scorers._judged import MAX_CHARACTERS, contexts_of
+from evalsvc.scorers._judged import contexts_of
 from evalsvc.types import Need, Sample, Scale, ScorerSpec
 
 STRICTNESS = 3
@@ -40,36 +40,8 @@ class RagasScorer(LibraryScorer):
     needs: tuple[Need, ...]
     description: str
 
-    def __init__(
-        self,
-        model: str = "",
-        base_url: str = "",
-        *,
-        served_model: str = "",
-        max_characters: int = MAX_CHARACTERS,
-        api_key_env: str = "",
-        temperature: float | str = 0.0,
-        max_output_tokens: int = 4096,
-        token_field: str = "max_tokens",  # noqa: S107 - a field of the protocol
-        calls: Mapping[str, Any] | None = None,
-        prices: Mapping[str, Any] | None = None,
-        budget: Mapping[str, Any] | None = None,
-    ) -> None:
-        settings = judge_settings(
-            model=model,
-            base_url=base_url,
-            served_model=served_model,
-            api_key_env=api_key_env,
-            temperature=temperature,
-            max_output_tokens=max_output_tokens,
-            token_field=token_field,
-            calls=calls,
-            prices=prices,
-            budget=budget,
-        )
-        super().__init__(settings, max_characters)
-        self._llm_class: Any = None
-        self._metric_class: Any = None
+    _llm_class: Any = None
+    _metric_class: Any = None
 
     @property
     def spec(self) -> ScorerSpec:

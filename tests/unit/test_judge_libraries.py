@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from evalsvc.errors import InputError, MissingExtra
-from evalsvc.judges import JudgeClient, judge_settings, read_object
+from evalsvc.judges import JudgeClient, read_object
 from evalsvc.scorers import create
 from evalsvc.scorers._judge_libraries import SILENCE, Conversation, LibraryScorer
 from evalsvc.scorers.ragas import _Checker
@@ -57,7 +57,7 @@ def judge() -> Iterator[FakeJudge]:
 
 
 def make(judge: FakeJudge, **options: Any) -> Share:
-    scorer = Share(judge_settings(model="m", base_url=judge.url, calls=LIMITS, **options), 60_000)
+    scorer = Share("m", judge.url, calls=LIMITS, max_output_tokens=1024, **options)
     scorer.client = JudgeClient(scorer.client.settings, ManualClock())
     return scorer
 
