@@ -25,7 +25,7 @@ PYTHON = ENVIRONMENT / "bin" / "python"
 UV = ENVIRONMENT / "bin" / "uv"
 STAMP = ENVIRONMENT / ".evalsvc-stamp"
 CACHE = Path(os.environ.get("EVALSVC_CACHE") or ROOT / ".cache")
-EXTRAS = "kafka,torch,web,judges,dev"
+EXTRAS = "kafka,torch,web,judges,reports,dev"
 
 EX_UNAVAILABLE = 69
 """Exit code when something that this script may not install itself is missing (sysexits.h)."""
