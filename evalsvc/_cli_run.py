@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CHEAP = (
     "bleu", "chrf", "ter", "rouge_1", "rouge_2", "rouge_l", "rouge_lsum", "exact_match", "token_f1", "edit_similarity",
     "distinct_1", "distinct_2", "repetition", "readability", "answer_language_match",
+    "prompt_words", "response_words", "prompt_language", "response_language",
     "introduced_pii", "pii_in_response", "system_prompt_leakage", "context_injection",
     "refusal", "task_completed", "human_handover", "truncated",
     "latency_ms", "time_to_first_token_ms", "tokens_per_second",

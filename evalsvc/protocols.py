@@ -246,6 +246,17 @@ class StatisticGroup(NamedTuple):
     sums: Mapping[tuple[str, int, float], StatisticSums]
 
 
+class FeatureGroup(NamedTuple):
+    """The cells of one group with the sums of their scores' features (``ScorerSpec.features``), over the ok scores.
+
+    ``sums`` maps (stratum, design_version, pi) to Σ features, a vector as long as the scorer's; a cell without ok
+    scores has no entry.
+    """
+
+    group: CellGroup
+    sums: Mapping[tuple[str, int, float], Sequence[float]]
+
+
 class MissingReason(NamedTuple):
     """How many scores of a metric have no value for one reason."""
 
@@ -306,6 +317,10 @@ class ScoreStore(Sink, Protocol):
 
     def statistics(self, query: CellQuery) -> Sequence[StatisticGroup]:
         """Return the groups of :meth:`cells` with the sums of their statistics, for scores of a corpus."""
+        ...
+
+    def feature_sums(self, query: CellQuery) -> Sequence[FeatureGroup]:
+        """Return the groups of :meth:`cells` with the sums of their features, for drift. Rolled up like the cells."""
         ...
 
     def missing(self, query: CellQuery, limit: int) -> Sequence[MissingReason]:

@@ -22,6 +22,7 @@ KINDS: tuple[Kind, ...] = ("interaction", "feedback", "outcome", "review")
 Status = Literal["ok", "abstained", "failed"]
 Better = Literal["higher", "lower", "neither"]
 Corpus = Literal["", "bleu", "chrf", "ratio"]
+Features = Literal["", "categories", "counts", "fourier"]
 Need = Literal[
     "response",
     "prompt",
@@ -160,6 +161,10 @@ class ScorerSpec(msgspec.Struct, frozen=True):
     sacrebleu's ``key:value|key:value`` style. A change of meaning is a new ``version``; numbers of two versions or
     signatures are never pooled. ``corpus`` names the score of a whole corpus that the scores' ``statistics`` add up to
     (:mod:`evalsvc.stats.corpus`), where that is not their mean.
+
+    ``features`` says that the ``statistics`` describe the text rather than the score, and what they are: the one of
+    some ``categories`` that it is of (one-hot), ``counts`` of its words by hashed bucket, or random ``fourier``
+    features of its embedding. ``labels`` names the categories. Drift compares their means.
     """
 
     metric: str
@@ -169,6 +174,8 @@ class ScorerSpec(msgspec.Struct, frozen=True):
     signature: str = ""
     description: str = ""
     corpus: Corpus = ""
+    features: Features = ""
+    labels: tuple[str, ...] = ()
 
 
 class Abstained(msgspec.Struct, frozen=True):
@@ -186,7 +193,8 @@ class Failed(msgspec.Struct, frozen=True):
 class Scored(msgspec.Struct, frozen=True):
     """A value with its evidence. ``detail`` is JSON-able and holds positions and numbers, never text.
 
-    ``statistics`` are the sufficient statistics of the spec's ``corpus`` score, which add up over events.
+    ``statistics`` are the sufficient statistics of the spec's ``corpus`` score, or its ``features``: they add up over
+    events, and are as many for each.
     """
 
     value: float

@@ -98,6 +98,12 @@ def load() -> None:
     _script_runs()
 
 
+def languages() -> tuple[str, ...]:
+    """Return every code that :func:`identify` can answer with, in alphabetical order."""
+    labels = {_MACROLANGUAGE.get(label, label) for label in _identifier().nb_classes}
+    return tuple(sorted({*labels, *_ONE_LANGUAGE.values()} - {_NO_LANGUAGE}))
+
+
 def identify(text: str, min_characters: int = MIN_CHARACTERS) -> Guess:
     """Return the language of the text's prose. Looks at its first 2,000 characters.
 

@@ -21,6 +21,7 @@ from evalsvc.protocols import (
     CellGroup,
     CellQuery,
     DeadLetterQuery,
+    FeatureGroup,
     HistogramGroup,
     MissingReason,
     Offered,
@@ -304,6 +305,21 @@ class ClickHouseStore:
             held = {row[:3]: StatisticSums(*row[3:]) for row in rows}
             sums[window, consumer, *key.values(), version, signature] = held
         return [StatisticGroup(group, sums.get(_identity(group), {})) for group in groups]
+
+    def feature_sums(self, query: CellQuery, *, raw: bool = False) -> Sequence[FeatureGroup]:
+        """Return the groups of :meth:`cells` with the sums of their features.
+
+        ``raw`` leaves the rollups aside, to check or to measure them.
+        """
+        check_names(query)
+        steps = grid(query.window, query.step_seconds)
+        groups, plan = self._cells([query.metric], query, self._plan([query.metric], steps, raw))
+        sums: dict[Row, dict[Row, Sequence[float]]] = {}
+        statement = queries.feature_sums_statement(query, plan)
+        for _, window, consumer, key, version, signature, rows in self._groups(query, steps, statement):
+            held = {row[:3]: row[3] for row in rows if row[3]}
+            sums[window, consumer, *key.values(), version, signature] = held
+        return [FeatureGroup(group, sums.get(_identity(group), {})) for group in groups[query.metric]]
 
     def missing(self, query: CellQuery, limit: int) -> Sequence[MissingReason]:
         """Return why scores of the query's metric, window and ``where`` have no value, the most frequent first."""

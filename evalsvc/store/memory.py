@@ -5,6 +5,7 @@ Every other store must answer as this one does (``evalsvc.testing.check_store``)
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from evalsvc.protocols import (
     CellGroup,
     CellQuery,
     DeadLetterQuery,
+    FeatureGroup,
     HistogramGroup,
     MissingReason,
     Offered,
@@ -178,6 +180,17 @@ class MemoryStore:
             found.append(StatisticGroup(group, {cell: held for cell, held in sums.items() if held.n}))
         return found
 
+    def feature_sums(self, query: CellQuery) -> Sequence[FeatureGroup]:
+        """Return the groups of :meth:`cells` with the sums of their features."""
+        with self._lock:
+            grouped = sorted(self._grouped(query, grid(query.window, query.step_seconds)).items())
+            groups = self.cells(query)
+        found = []
+        for group, (_, members) in zip(groups, grouped, strict=True):
+            sums = {cell: total for cell, scores in sorted(members.items()) if (total := _feature_sums(scores))}
+            found.append(FeatureGroup(group, sums))
+        return found
+
     def missing(self, query: CellQuery, limit: int) -> Sequence[MissingReason]:
         """Return why scores of the query's metric, window and ``where`` have no value, the most frequent first."""
         cells = self._grouped(query._replace(by=()), grid(query.window, query.step_seconds)).values()
@@ -327,6 +340,11 @@ def _statistic_sums(scores: Sequence[Score], clusters: bool) -> StatisticSums:
     )
     total = [sum(column) for column in zip(*rows, strict=True)][1:]
     return StatisticSums(len(with_statistics), total, products, len(rows))
+
+
+def _feature_sums(scores: Sequence[Score]) -> list[float]:
+    rows = [score.statistics for score in scores if score.status == "ok" and score.statistics]
+    return [math.fsum(column) for column in zip(*rows, strict=True)]
 
 
 def _histogram(scores: Sequence[Score]) -> dict[int, int]:

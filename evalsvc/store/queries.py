@@ -30,6 +30,7 @@ DIMENSIONS = (
 IDENTITY = ("scorer_version", "signature", "stratum", "design_version", "pi")
 SUMS = ("n", "n_abstained", "n_failed", "total", "squares", "minimum", "maximum")
 HISTOGRAM = ("bins", "counts")
+FEATURES = ("sums",)
 
 # A statement names its window, so what is compiled for it serves it alone and takes longer than it ever saves.
 SETTINGS: Mapping[str, str] = {
@@ -54,6 +55,8 @@ _RAW_BINS = (
     f"sumMapIf([{_BIN}], [toUInt64(1)], status = 'ok') AS histogram, "
     "tupleElement(histogram, 1) AS bins, tupleElement(histogram, 2) AS counts"
 )
+
+_RAW_FEATURES = "sumForEachIf(statistics, status = 'ok') AS sums"
 
 # What keeps cells of one group apart, as one text: fewer keys to group by. π travels as its bits, exactly.
 _IDENTITY = (
@@ -116,6 +119,7 @@ CELLS = Reading(
 )
 # Bins of several hours are not added up yet, only put one behind the other.
 HISTOGRAMS = Reading(HISTOGRAM, _RAW_BINS, ("groupArrayArray(bins)", "groupArrayArray(counts)"))
+FEATURE_SUMS = Reading(FEATURES, _RAW_FEATURES, ("sumForEach(sums)",))
 
 
 def dirty_statement(
@@ -148,7 +152,7 @@ def dirty_statement(
 
 def settle_statement(metrics: Sequence[str], consumer: str, seconds: Collection[int], version: int) -> Statement:
     """Return the recomputation of hours of a consumer's metrics: a row a bucket, even an empty one."""
-    hours, columns = _hour_list(seconds), (*SUMS, *HISTOGRAM)
+    hours, columns = _hour_list(seconds), (*SUMS, *HISTOGRAM, *FEATURES)
     arrays = ", ".join(f"groupArrayIf({name}, seed = 0)" for name in ("cell", *columns))
     sql = f"""
         INSERT INTO rollup (metric, consumer, hour, version, cell, {", ".join(columns)})
@@ -158,7 +162,7 @@ def settle_statement(metrics: Sequence[str], consumer: str, seconds: Collection[
             UNION ALL
             SELECT metric, hour, 0 AS seed, {_CELL} AS cell, {", ".join(columns)} FROM (
                 SELECT metric, toStartOfHour(occurred_at) AS hour, {", ".join(DIMENSIONS)}, {_RAW_SUMS},
-                {_RAW_BINS} FROM scores FINAL WHERE metric IN {{metrics:Array(String)}} AND consumer =
+                {_RAW_BINS}, {_RAW_FEATURES} FROM scores FINAL WHERE metric IN {{metrics:Array(String)}} AND consumer =
                 {{consumer:String}}
                     AND toStartOfHour(occurred_at) IN ({hours}) AND {_between(seconds)}
                 GROUP BY metric, hour, {", ".join(DIMENSIONS)}
@@ -172,6 +176,7 @@ _EMPTY = {
     **{name: "0." for name in ("total", "squares", "minimum", "maximum")},
     "bins": "CAST([], 'Array(Int32)')",
     "counts": "CAST([], 'Array(UInt64)')",
+    "sums": "CAST([], 'Array(Float64)')",
 }
 
 
@@ -207,6 +212,14 @@ def histograms_statement(query: CellQuery, plan: Plan) -> Statement:
                 FROM ({source})
             ) ARRAY JOIN bins AS bin, counts AS count, first AS names GROUP BY place, bin
         ) GROUP BY place"""  # noqa: S608
+    return Statement(sql, scope.parameters)
+
+
+def feature_sums_statement(query: CellQuery, plan: Plan) -> Statement:
+    """Return Σs over the ok scores of every cell, an array as long as the scores' statistics."""
+    scope, keys = _Scope([query.metric], query), f"{_keys(query)}, identity"
+    source = _source(query, plan, scope, FEATURE_SUMS)
+    sql = f"SELECT {keys}, {', '.join(FEATURE_SUMS.joined)} FROM ({source}) GROUP BY {keys}"  # noqa: S608
     return Statement(sql, scope.parameters)
 
 

@@ -106,6 +106,7 @@ TABLES: dict[str, Table] = {
             **_MOMENTS,
             "bins": "Array(Array(Int32))",
             "counts": "Array(Array(UInt64))",
+            "sums": "Array(Array(Float64))",
         },
         "metric, consumer, hour",
         partition="toYYYYMM(hour)",

@@ -285,6 +285,25 @@ def check_statistics(store: ScoreStore) -> None:
     _expect("sums by session", {cell: together}, {key: _listed(sums) for key, sums in group.sums.items()})
 
 
+def check_feature_sums(store: ScoreStore) -> None:
+    """Features are summed by step, group and stratum, over the hours of a step too; twice is once."""
+    rows = {0: (1.0, 0.0, 2.0), 2: (0.0, 1.0, 0.5), 4: (1.0, 0.0, 4.0)}
+    scores = [msgspec.structs.replace(make_score(index), statistics=row) for index, row in rows.items()]
+    _write(store, [*scores, *scores, make_score(6, None)])
+    cell = ("stratum-0", 1, 1.0)
+    query = CellQuery("quality", DAY, 24 * HOUR)
+    (group,) = store.feature_sums(query)
+    _expect("the cells", list(store.cells(query)), [group.group])
+    _expect("sums of the day", {cell: [2.0, 1.0, 6.5]}, {key: list(held) for key, held in group.sums.items()})
+    late = msgspec.structs.replace(make_score(60), statistics=(0.0, 1.0, 8.0))
+    _write(store, [late])
+    hours = {each.group.window.start: each.sums for each in store.feature_sums(query._replace(step_seconds=HOUR))}
+    found = [list(total) for sums in hours.values() for total in sums.values()]
+    _expect("Σ of all hours", [2.0, 2.0, 14.5], [sum(column) for column in zip(*found, strict=True)])
+    none = store.feature_sums(query._replace(where={"application": ("nobody",)}))
+    _expect("groups of nobody", [], list(none))
+
+
 def _listed(sums: StatisticSums) -> StatisticSums:
     return sums._replace(total=list(sums.total), products=list(sums.products))
 
@@ -464,6 +483,7 @@ STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_cluster_moments,
     check_histograms,
     check_statistics,
+    check_feature_sums,
     check_missing_reasons,
     check_rollups_follow_writes,
     check_ledger_resumes,

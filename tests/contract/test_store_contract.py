@@ -115,6 +115,14 @@ class SumsEveryEventAlone(MemoryStore):
         return super().statistics(query._replace(clusters=False))
 
 
+class SumsTheFirstFeatureOnly(MemoryStore):
+    def feature_sums(self, query):
+        return [
+            group._replace(sums={key: held[:1] for key, held in group.sums.items()})
+            for group in super().feature_sums(query)
+        ]
+
+
 class CountsOnlyFailures(MemoryStore):
     def missing(self, query, limit):
         return [why for why in super().missing(query, limit) if why.status == "failed"]
@@ -190,6 +198,7 @@ PLANTED = {
     "cluster_moments": NoClusters,
     "histograms": DropsNegativeBins,
     "statistics": SumsEveryEventAlone,
+    "feature_sums": SumsTheFirstFeatureOnly,
     "missing_reasons": CountsOnlyFailures,
     "rollups_follow_writes": StaleRollups,
     "ledger_resumes": LedgerOverwrites,

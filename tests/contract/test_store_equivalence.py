@@ -78,6 +78,10 @@ def sums_of(groups):
     ]
 
 
+def listed(groups):
+    return [(group, {cell: [*total] for cell, total in sums.items()}) for group, sums in groups]
+
+
 @pytest.mark.slow
 @settings(
     max_examples=25,
@@ -105,6 +109,8 @@ def test_any_delivery_gives_the_reference_answer(stores, batches, asked, early):
             assert store.histograms(query) == expected_bins
             assert store.histograms(query, raw=True) == expected_bins
             assert sums_of(store.statistics(query)) == sums_of(reference.statistics(query))
+            assert listed(store.feature_sums(query)) == listed(reference.feature_sums(query))
+            assert listed(store.feature_sums(query, raw=True)) == listed(reference.feature_sums(query))
             assert store.missing(query, 100) == reference.missing(query, 100)
 
 
