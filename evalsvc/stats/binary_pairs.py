@@ -79,8 +79,8 @@ def normal_tail(value: float) -> float:
 def stretched_limits(b: float, c: float, n: float, confidence: float) -> tuple[float, float]:
     """Return Tango's interval, stretched to that with half a case more on either side where it reaches further.
 
-    Tango's alone covers down to 93 % where the discordant cases all go one way (``benchmarks/comparisons.py``); it then resembles Wilson's interval, which has the
-    same fault, and Jeffreys' half cases mend it there too.
+    Tango's alone covers down to 93 % where the discordant cases all go one way (``benchmarks/comparisons.py``); it
+    then resembles Wilson's interval, which has the same fault, and Jeffreys' half cases mend it there too.
 
     >>> [round(limit, 3) for limit in stretched_limits(1, 7, 21, 0.95)]
     [-0.517, -0.006]
