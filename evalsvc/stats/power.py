@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsvc.errors import InputError
-from evalsvc.stats.binary_pairs import tango_z
+from evalsvc.stats.binary_pairs import stretched_tail, tango_z
 from evalsvc.stats.comparison import Comparison, Question
 from evalsvc.stats.distributions import normal_quantile, t_quantile, two_sided
 from evalsvc.stats.limits import score_limits
@@ -23,6 +23,8 @@ MOST_CASES = 10**8
 # From this binomial variance on, the normal approximation of two shares is good to a point of power.
 LARGE = 2500.0
 REACH = 6.0
+# Up to so many expected discordant cases all tables are gone through.
+FEW_DISCORDANT = 200.0
 
 
 class PairedMeans(NamedTuple):
@@ -94,7 +96,8 @@ def power_of(design: Design, cases: int, effect: float, *, question: Question | 
     """Return the power in [0, 1] with so many cases (of the baseline, where unpaired).
 
     Means: noncentral t (equivalence: the two one-sided tests' powers less 1). Paired shares: mid-P McNemar's over all
-    numbers of discordant cases; with a margin, the normal approximation of Tango's test (Nam 1997). Two shares:
+    numbers of discordant cases; with a margin, Tango's test over all tables, or its
+    normal approximation (Nam 1997) where there are many. Two shares:
     Wilson limits joined by MOVER over all outcomes, or the normal approximation where there are many.
 
     >>> round(power_of(PairedMeans(sd=0.4), 100, 0.1), 3)
@@ -200,7 +203,7 @@ def cases_needed(
     >>> c = compare_paired(old, new, Scale(0.0, 1.0, "higher", binary=True), question=ask)
     >>> need = cases_needed(c)
     >>> c.verdict, need.cases, need.more
-    ('inconclusive', 405, 345)
+    ('inconclusive', 400, 340)
     """
     _check_power(power)
     _check_power(assurance)
@@ -292,7 +295,10 @@ def _paired_shares_power(discordant: float, n: int, effect: float, question: Que
 
 
 def _tango_power(discordant: float, n: int, effect: float, margin: float, level: float) -> float:
-    b, c = n * (discordant + effect) / 2.0 + 0.5, n * (discordant - effect) / 2.0 + 0.5
+    chances = [max(0.0, discordant + effect) / 2.0, max(0.0, discordant - effect) / 2.0]
+    if n * discordant <= FEW_DISCORDANT:
+        return _tango_power_of_tables(chances, n, margin, level)
+    b, c = n * chances[0] + 0.5, n * chances[1] + 0.5
     z = tango_z(b, c, n + 1.0, -margin)
     gap = b - c + (n + 1.0) * margin
     spread_null = gap / z if z != 0.0 and math.isfinite(z) else 0.0
@@ -300,11 +306,34 @@ def _tango_power(discordant: float, n: int, effect: float, margin: float, level:
     return _phi((gap - normal_quantile(1.0 - level) * spread_null) / spread)
 
 
+def _tango_power_of_tables(chances: list[float], n: int, margin: float, level: float) -> float:
+    from scipy.stats import binom
+
+    first, last = _range(n, chances[0])
+    gained = np.arange(first, last + 1)
+    power = 0.0
+    for b, chance in zip(gained.tolist(), binom.pmf(gained, n, chances[0]).tolist(), strict=True):
+        # The more losses, the weaker the evidence: find the last number of them that is still refused.
+        rest = chances[1] / (1.0 - chances[0]) if chances[0] < 1.0 else 0.0
+        low, high = -1, n - b
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if stretched_tail(b, middle, n, -margin) <= level else (low, middle - 1)
+        power += chance * float(binom.cdf(low, n - b, rest)) if low >= 0 else 0.0
+    return power
+
+
+def _range(n: int, p: float) -> tuple[int, int]:
+    """Return the counts of a binomial that are not all but impossible."""
+    reach = REACH * math.sqrt(n * p * (1.0 - p)) + REACH
+    return max(0, int(n * p - reach)), min(n, math.ceil(n * p + reach))
+
+
 def _mcnemar_power(discordant: float, n: int, effect: float, level: float) -> float:
     from scipy.stats import binom
 
-    reach = REACH * math.sqrt(n * discordant * (1.0 - discordant)) + REACH
-    counts = np.arange(max(0, int(n * discordant - reach)), min(n, math.ceil(n * discordant + reach)) + 1)
+    first, last = _range(n, discordant)
+    counts = np.arange(first, last + 1)
     chances = binom.pmf(counts, n, discordant)
     # The largest number on the smaller side that the mid-P test refuses, -1 for none.
     fewest = np.asarray(binom.ppf(level / 2.0, counts, 0.5), dtype=np.float64)
@@ -347,8 +376,8 @@ def _outcomes(n: float, p: float) -> tuple[NDArray[np.float64], NDArray[np.float
     from scipy.stats import binom
 
     whole = max(1, round(n))
-    reach = REACH * math.sqrt(whole * p * (1.0 - p)) + REACH
-    counts = np.arange(max(0, int(whole * p - reach)), min(whole, math.ceil(whole * p + reach)) + 1)
+    first, last = _range(whole, p)
+    counts = np.arange(first, last + 1)
     return counts / whole, binom.pmf(counts, whole, p)
 
 
