@@ -14,7 +14,7 @@ What is done depends on the scores and on how many independent clusters there ar
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -117,10 +117,15 @@ def compare_paired(
     ]
     return msgspec.structs.replace(
         result,
-        worst_low=extremes[0].low,
-        worst_high=extremes[1].high,
+        worst_low=_further(min, result.low, extremes[0].low),
+        worst_high=_further(max, result.high, extremes[1].high),
         depends_on_missing=any(extreme.verdict != result.verdict for extreme in extremes),
     )
+
+
+def _further(of: Callable[[float, float], float], limit: float | None, extreme: float | None) -> float | None:
+    # Further cases narrow an interval even where all of them went one way.
+    return extreme if limit is None else limit if extreme is None else of(limit, extreme)
 
 
 def _by_case(scores: ArrayLike, scale: Scale, name: str) -> Array:
@@ -128,7 +133,7 @@ def _by_case(scores: ArrayLike, scale: Scale, name: str) -> Array:
     array = np.asarray(scores, dtype=np.float64)
     if array.ndim not in (1, 2):
         raise InputError(f"Expected `{name}` of shape (cases,) or (cases, repeats), but got {array.shape}")
-    table = array.reshape(array.shape[0], -1)
+    table = array if array.ndim == 2 else array[:, None]
     present = ~np.isnan(table)
     known = table[present]
     low = -math.inf if scale.low is None else scale.low
@@ -189,6 +194,8 @@ def _compare(pairs: Pairs, scale: Scale, question: Question, method: Method, see
     if m < 2:
         one = "case" if n == 1 else "cluster"
         return undefined(question, f"one {one} tells nothing of the spread", **known)
+    if float(np.sort(sums.weights)[:-1].sum()) < 1e-6 * total:
+        return undefined(question, "one cluster outweighs all others, which tells nothing of the spread", **known)
     robust = cr2(sums)
     differing = int((sums.totals != 0.0).sum())
     sparse = differing < SPARSE and 2 * differing <= m

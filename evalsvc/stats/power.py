@@ -19,6 +19,9 @@ from evalsvc.stats.comparison import Comparison, Question
 from evalsvc.stats.distributions import normal_quantile, t_quantile, two_sided
 from evalsvc.stats.limits import score_limits
 
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
 MOST_CASES = 10**8
 # From this binomial variance on, the normal approximation of two shares is good to a point of power.
 LARGE = 2500.0
@@ -246,9 +249,9 @@ def _seen(comparison: Comparison, assurance: float) -> tuple[Design, str]:
         limit = score_limits(comparison.discordant or 0.0, n, normal_quantile(assurance))[1]
         return PairedShares(limit), f"discordant share at most {limit:.3g} (Wilson)"
     if comparison.degrees is not None and comparison.standard_error is not None:
-        from scipy.stats import chi2
+        from scipy.special import chdtri
 
-        inflation = comparison.degrees / float(chi2.ppf(1.0 - assurance, comparison.degrees))
+        inflation = comparison.degrees / float(chdtri(comparison.degrees, assurance))
         sd = comparison.standard_error * math.sqrt(n * inflation)
         return PairedMeans(sd, n / m), f"variance × {inflation:.3g} (χ², {comparison.degrees:.3g} degrees of freedom)"
     half = ((comparison.high or 0.0) - (comparison.low or 0.0)) / 2.0
@@ -307,20 +310,34 @@ def _tango_power(discordant: float, n: int, effect: float, margin: float, level:
 
 
 def _tango_power_of_tables(chances: list[float], n: int, margin: float, level: float) -> float:
-    from scipy.stats import binom
-
     first, last = _range(n, chances[0])
     gained = np.arange(first, last + 1)
+    rest = chances[1] / (1.0 - chances[0]) if chances[0] < 1.0 else 0.0
     power = 0.0
-    for b, chance in zip(gained.tolist(), binom.pmf(gained, n, chances[0]).tolist(), strict=True):
-        # The more losses, the weaker the evidence: find the last number of them that is still refused.
-        rest = chances[1] / (1.0 - chances[0]) if chances[0] < 1.0 else 0.0
+    for b, chance in zip(gained.tolist(), _binomial(gained, n, chances[0]).tolist(), strict=True):
+        # The more losses, the weaker the evidence: find the largest number of them with which the claim is made.
         low, high = -1, n - b
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if stretched_tail(b, middle, n, -margin) <= level else (low, middle - 1)
-        power += chance * float(binom.cdf(low, n - b, rest)) if low >= 0 else 0.0
+        power += chance * float(_at_most(np.array([low]), n - b, rest)[0])
     return power
+
+
+def _binomial(counts: Counts, n: Counts | int, p: float) -> Floats:
+    """Return P(X = count); scipy.special loads ten times faster than scipy.stats."""
+    from scipy.special import gammaln, xlog1py, xlogy
+
+    choices = gammaln(np.asarray(n) + 1.0) - gammaln(counts + 1.0) - gammaln(n - counts + 1.0)
+    return np.exp(choices + xlogy(counts, p) + xlog1py(n - counts, -p))
+
+
+def _at_most(counts: Counts, n: Counts | int, p: float) -> Floats:
+    """Return P(X <= count), 0 for negative counts."""
+    from scipy.special import bdtr
+
+    known = np.clip(counts, 0, n)
+    return np.where(counts < 0, 0.0, bdtr(known.astype(np.float64), n, p))
 
 
 def _range(n: int, p: float) -> tuple[int, int]:
@@ -330,25 +347,20 @@ def _range(n: int, p: float) -> tuple[int, int]:
 
 
 def _mcnemar_power(discordant: float, n: int, effect: float, level: float) -> float:
-    from scipy.stats import binom
-
     first, last = _range(n, discordant)
     counts = np.arange(first, last + 1)
-    chances = binom.pmf(counts, n, discordant)
-    # The largest number on the smaller side that the mid-P test refuses, -1 for none.
-    fewest = np.asarray(binom.ppf(level / 2.0, counts, 0.5), dtype=np.float64)
-    for _ in range(2):
-        fewest = np.where(_mid_p(fewest, counts) > level, fewest - 1, fewest)
+    # The largest number on the smaller side that the mid-P test refuses, -1 for none, from the normal one downwards.
+    few = np.floor(counts / 2.0 + normal_quantile(level / 2.0) * np.sqrt(counts) / 2.0).astype(np.int64) + 2
+    few = np.minimum(few, (counts - 1) // 2)
+    while (allowed := (few >= 0) & (_mid_p(few, counts) > level)).any():
+        few = np.where(allowed, few - 1, few)
     share = (discordant + effect) / (2.0 * discordant)
-    refused = binom.cdf(fewest, counts, share) + binom.cdf(fewest, counts, 1.0 - share)
-    return float((chances * np.where(fewest >= 0, refused, 0.0)).sum())
+    refused = _at_most(few, counts, share) + _at_most(few, counts, 1.0 - share)
+    return float((_binomial(counts, n, discordant) * refused).sum())
 
 
-def _mid_p(few: NDArray[np.float64], discordant: NDArray[np.int64]) -> NDArray[np.float64]:
-    from scipy.stats import binom
-
-    tails = binom.cdf(few, discordant, 0.5) + binom.cdf(few - 1, discordant, 0.5)
-    return np.asarray(np.where(2 * few >= discordant, 1.0, tails), dtype=np.float64)
+def _mid_p(few: Counts, discordant: Counts) -> Floats:
+    return _at_most(few, discordant, 0.5) + _at_most(few - 1, discordant, 0.5)
 
 
 def _two_shares_power(good: float, sizes: tuple[float, float], effect: float, question: Question) -> float:
@@ -371,17 +383,15 @@ def _two_shares_power(good: float, sizes: tuple[float, float], effect: float, qu
     return float(old_chance @ claims[question.asked] @ new_chance)
 
 
-def _outcomes(n: float, p: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _outcomes(n: float, p: float) -> tuple[Floats, Floats]:
     """Return the shares that n cases can show, and their chances, without those that are all but impossible."""
-    from scipy.stats import binom
-
     whole = max(1, round(n))
     first, last = _range(whole, p)
     counts = np.arange(first, last + 1)
-    return counts / whole, binom.pmf(counts, whole, p)
+    return counts / whole, _binomial(counts, whole, p)
 
 
-def _wilson(shares: NDArray[np.float64], n: float, critical: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _wilson(shares: Floats, n: float, critical: float) -> tuple[Floats, Floats]:
     limits = np.array([score_limits(float(share), n, critical) for share in shares])
     return limits[:, 0], limits[:, 1]
 
