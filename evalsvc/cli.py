@@ -210,7 +210,7 @@ def _add_query(add: _Adder) -> None:
         "--statistic",
         default="mean",
         metavar="NAME",
-        help="mean, proportion, total, min, max, corpus or p50, p95 … (default: mean)",
+        help="mean, proportion, total, min, max, corpus, self_similarity, distinct_words or p50, p95 … (default: mean)",
     )
     query.add_argument(
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of the interval (default: .95)"
