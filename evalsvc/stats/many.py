@@ -276,15 +276,21 @@ def _reason(scale: Scale, fault: int, high: float, unknown: float) -> str:
 
 
 def _cell_columns(cells: Sequence[Sequence[Cell]], codes: Mapping[StratumKey, int]) -> Cells:
-    rows = [
-        (
-            place, codes[c.stratum, c.design_version], c.pi, c.n, missing(c), c.total, c.squares,
-            c.clusters, c.cluster_n2, c.cluster_ny, c.cluster_y2,
-        )
-        for place, group in enumerate(cells)
-        for c in group
-    ]  # fmt: skip
-    return Cells(*_columns(rows, [int, int, float, int, int, float, float, int, float, float, float]))
+    # A list for each column: rows of tuples, turned, take five times as long.
+    flat = [cell for group in cells for cell in group]
+    return Cells(
+        np.repeat(np.arange(len(cells)), [len(group) for group in cells]),
+        np.array([codes[cell.stratum, cell.design_version] for cell in flat], np.int64),
+        np.array([cell.pi for cell in flat], np.float64),
+        np.array([cell.n for cell in flat], np.int64),
+        np.array([missing(cell) for cell in flat], np.int64),
+        np.array([cell.total for cell in flat], np.float64),
+        np.array([cell.squares for cell in flat], np.float64),
+        np.array([cell.clusters for cell in flat], np.int64),
+        np.array([cell.cluster_n2 for cell in flat], np.float64),
+        np.array([cell.cluster_ny for cell in flat], np.float64),
+        np.array([cell.cluster_y2 for cell in flat], np.float64),
+    )
 
 
 def _strata_columns(
@@ -292,18 +298,18 @@ def _strata_columns(
     rates: Sequence[Mapping[StratumKey, float]],
     codes: Mapping[StratumKey, int],
 ) -> Strata:
-    rows = []
-    for place, (known, rate) in enumerate(zip(offered, rates, strict=True)):
-        counts = rate if known is None else known
-        rows += [(place, codes[k], 0 if known is None else known[k], rate.get(k, math.nan)) for k in counts]
-    return Strata(*_columns(rows, [int, int, int, float]))
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], types: Sequence[type]) -> list[npt.NDArray[Any]]:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(types)
-    return [
-        np.array(column, np.int64 if kind is int else np.float64) for column, kind in zip(columns, types, strict=True)
-    ]
+    asked = [rate if known is None else known for known, rate in zip(offered, rates, strict=True)]
+    return Strata(
+        np.repeat(np.arange(len(asked)), [len(keys) for keys in asked]),
+        np.array([codes[key] for keys in asked for key in keys], np.int64),
+        np.array(
+            [0 if known is None else known[k] for known, keys in zip(offered, asked, strict=True) for k in keys],
+            np.int64,
+        ),
+        np.array(
+            [rate.get(key, math.nan) for rate, keys in zip(rates, asked, strict=True) for key in keys], np.float64
+        ),
+    )
 
 
 def _same_lengths(columns: tuple[npt.NDArray[Any], ...]) -> None:
