@@ -201,7 +201,7 @@ def estimate_means(
     >>> share = Scale(0.0, 1.0, "lower", binary=True)
     >>> (e,) = estimate_means([[cell]], [share], [day], offered=[{("all", 1): 1000}], rates=[{}])
     >>> round(e.value, 3), round(e.low, 3), round(e.high, 3)
-    (0.02, 0.004, 0.103)
+    (0.02, 0.002, 0.102)
     """
     if not len(cells) == len(scales) == len(windows) == len(offered) == len(rates):
         raise InputError("Expected `cells`, `scales`, `windows`, `offered` and `rates` with one entry a group each")
