@@ -400,3 +400,24 @@ def test_how_alike_texts_are_comes_from_the_hours_of_each_step(world):
 def test_statistics_of_texts_are_asked_of_metrics_of_texts(world, statistic, better):
     with pytest.raises(InputError, match=f"refusal has no {statistic}; ask for that of {better}"):
         world.ask(statistic=statistic)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "proportion"])
+@pytest.mark.parametrize("by", [("segments.plan",), ("segments.lang",)])
+def test_many_groups_together_are_each_alone(world, statistic, by, monkeypatch) -> None:
+    for at in range(0, 3600, 600):
+        world.scores(FREE, [1.0, 0.0, 0.0, 0.0] * 6, 0.1, at=at, lang="en" if at % 1200 else "de")
+        world.scores(PRO, [1.0, 0.0, None], 1.0, at=at, lang="fr" if at else "de")
+        world.offer(FREE, 216, 24, at=at)
+        world.offer(PRO, 0, 3, at=at)
+    query = EstimateQuery("refusal", HOUR, 600, by=by, statistic=statistic)
+    alone = estimates(world.store, query)
+    monkeypatch.setattr("evalsvc.query.MANY", 1)
+    together = estimates(world.store, query)
+    assert len(together) == len(alone) >= 12
+    for one, other in zip(together, alone, strict=True):
+        for name in ("value", "low", "high", "n_effective", "missing_share"):
+            assert getattr(one.estimate, name) == pytest.approx(getattr(other.estimate, name), rel=1e-9, abs=1e-12)
+        for name in ("n", "n_missing", "offered", "method", "reason", "statistic", "window"):
+            assert getattr(one.estimate, name) == getattr(other.estimate, name)
+        assert one._replace(estimate=other.estimate) == other
