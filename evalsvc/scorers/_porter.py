@@ -1,7 +1,7 @@
 """The Porter stemmer with nltk's extensions, which rouge-score uses, for words of a-z and 0-9.
 
-nltk's own takes ten times as long, most of it for rules that cannot match, and importing it imports scikit-learn and
-scipy where they are installed. The tests compare the two on every word of the shared texts and on made ones.
+nltk's own takes several times as long, most of it for rules that cannot match, and importing it imports scikit-learn
+and scipy where they are installed. The tests compare the two on every word of the shared texts and on made ones.
 """
 
 from __future__ import annotations
