@@ -51,9 +51,9 @@ class StemNumbers:
         if known is not None:
             return known
         # Anything outside ASCII becomes "?", then a space, which is all that it is to ROUGE.
-        plain = text.lower().encode("ascii", "replace").translate(_OTHERS_TO_SPACE).decode("ascii")
+        plain = text.lower().encode("ascii", "replace").translate(_OTHERS_TO_SPACE)
         number = self._words.__getitem__
-        lines = tuple(filter(None, ["".join(map(number, line.split())) for line in plain.split("\n")]))
+        lines = tuple(filter(None, ["".join(map(number, line.split())) for line in plain.split(b"\n")]))
         if self._characters > self._most_characters:
             self._texts.clear()
             self._characters = 0
@@ -63,8 +63,8 @@ class StemNumbers:
         return lines
 
 
-class _Words(dict[str, str]):
-    """From a word to the character of its stem; a new word is stemmed and, unless it is long, remembered."""
+class _Words(dict[bytes, str]):
+    """From a word, in ASCII, to the character of its stem; a new word is stemmed and, unless it is long, remembered."""
 
     def __init__(self, stem: Callable[[str], str]) -> None:
         super().__init__()
@@ -72,9 +72,10 @@ class _Words(dict[str, str]):
         self._fresh = count()
         self.stems: dict[str, str] = {}
 
-    def __missing__(self, word: str) -> str:
+    def __missing__(self, word: bytes) -> str:
         # Words of up to three characters are their own stems.
-        stem = self._stem(word) if len(word) >= STEM_FROM_LENGTH else word
+        text = word.decode("ascii")
+        stem = self._stem(text) if len(text) >= STEM_FROM_LENGTH else text
         number = self.stems.get(stem) or self.stems.setdefault(stem, chr(next(self._fresh)))
         if len(word) <= LONGEST_KEPT_WORD:
             self[word] = number
