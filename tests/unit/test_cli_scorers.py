@@ -250,6 +250,15 @@ def test_listing_loads_no_model() -> None:
     assert done.stderr.strip() == "[]"
 
 
+def test_rouge_runs_without_importing_nltk() -> None:
+    code = (
+        "import sys; from evalsvc.scorers.rouge import Rouge1; rouge = Rouge1(); rouge.load(); "
+        "print(rouge.values([('relations', 'relational')]).values, 'nltk' in sys.modules, 'sklearn' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[1.0] False False"
+
+
 @pytest.mark.parametrize(
     ("scale", "text"),
     [
