@@ -1,5 +1,13 @@
 """Has anything moved between two windows? Mergeable sketches, and detectors with a stated false-alarm rate."""
 
+from evalsvc.drift.detectors import (
+    MINIMA,
+    DriftTest,
+    compare_categories,
+    compare_embeddings,
+    compare_numeric,
+    compare_tokens,
+)
 from evalsvc.drift.sketches import (
     OTHER,
     Block,
@@ -10,10 +18,16 @@ from evalsvc.drift.sketches import (
 )
 
 __all__ = [
+    "MINIMA",
     "OTHER",
     "Block",
     "CategoricalSketch",
+    "DriftTest",
     "MeanEmbeddingSketch",
     "NumericSketch",
     "TokenSketch",
+    "compare_categories",
+    "compare_embeddings",
+    "compare_numeric",
+    "compare_tokens",
 ]

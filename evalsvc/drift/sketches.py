@@ -308,8 +308,7 @@ class _BlockSketch(_Counts, frozen=True):
 
 
 class MeanEmbeddingSketch(_BlockSketch, frozen=True):
-    """Hourly sums of features φ of length 1: random Fourier features of embeddings (Rahimi & Recht 2007), or unit
-    embeddings themselves.
+    """Hourly sums of features φ of length 1: unit embeddings, or their random Fourier features (Rahimi & Recht 2007).
 
     >>> one = MeanEmbeddingSketch.from_cells({0: {("a", 1, 1.0): (2, (1.0, 1.0))}}, "demo")
     >>> one.self_similarity
