@@ -8,6 +8,7 @@ from evalsvc.drift.detectors import (
     compare_numeric,
     compare_tokens,
 )
+from evalsvc.drift.seasons import baseline_hours
 from evalsvc.drift.sketches import (
     OTHER,
     Block,
@@ -26,6 +27,7 @@ __all__ = [
     "MeanEmbeddingSketch",
     "NumericSketch",
     "TokenSketch",
+    "baseline_hours",
     "compare_categories",
     "compare_embeddings",
     "compare_numeric",

@@ -360,7 +360,8 @@ def _side(keys: Sequence[object], weights: Sequence[float], squares: Sequence[fl
 
 
 def _grouped(side: Side, groups: Ints) -> Side:
-    return Side(np.bincount(groups, side.weights), np.bincount(groups, side.squares))
+    first, second = np.bincount(groups, side.weights), np.bincount(groups, side.squares)
+    return Side(first.astype(np.float64), second.astype(np.float64))
 
 
 def _sum_groups(groups: Ints) -> Callable[[Floats], Floats]:
