@@ -1,5 +1,6 @@
 """Has anything moved between two windows? Mergeable sketches, and detectors with a stated false-alarm rate."""
 
+from evalsvc.drift.attribution import Attribution, attribute
 from evalsvc.drift.detectors import (
     MINIMA,
     DriftTest,
@@ -21,12 +22,14 @@ from evalsvc.drift.sketches import (
 __all__ = [
     "MINIMA",
     "OTHER",
+    "Attribution",
     "Block",
     "CategoricalSketch",
     "DriftTest",
     "MeanEmbeddingSketch",
     "NumericSketch",
     "TokenSketch",
+    "attribute",
     "baseline_hours",
     "compare_categories",
     "compare_embeddings",

@@ -12,6 +12,7 @@ from evalsvc.drift import (
     MeanEmbeddingSketch,
     NumericSketch,
     TokenSketch,
+    attribute,
     compare_categories,
     compare_embeddings,
     compare_numeric,
@@ -145,3 +146,14 @@ def test_wrong_arguments_are_refused():
         NumericSketch.from_cells({("", 1, 0.0): {1: 1}})
     with pytest.raises(InputError, match="one scorer"):
         hourly(TokenSketch, 1).merge(TokenSketch(n=1, signature="t", blocks=hourly(TokenSketch, 1).blocks))
+
+
+def test_an_anchor_tells_the_scorers_change_from_the_systems():
+    before = [0.5, 0.6, 0.7, 0.8]
+    steady = attribute(before, [0.51, 0.6, 0.69, 0.8], live=-0.1, live_error=0.01)
+    assert not steady.scorer.moved
+    assert steady.system.moved
+    expected = stats.ttest_rel([0.4, 0.5, 0.61, 0.69], before).confidence_interval()
+    found = attribute(before, [0.4, 0.5, 0.61, 0.69], live=0.0, live_error=0.01)
+    assert (found.scorer.low, found.scorer.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert "fewer than two" in attribute([0.1], [0.2], live=0.0, live_error=0.0).reason
