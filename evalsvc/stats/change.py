@@ -156,8 +156,8 @@ def step(state: ChangeState, values: ArrayLike, pi: ArrayLike | None = None, *, 
         return msgspec.structs.replace(before, n=state.n + y.size)
     growth = np.log1p(np.array(state.bets) * w[:, None] * (np.array(state.bases) - y[:, None]))
     path = np.vstack([np.zeros(len(state.bets)), np.cumsum(growth, axis=0)])
-    cusums, runs = _cusum(path, np.array(state.cusums))
-    levels = cusums if state.form == "cusum" else _shiryaev_roberts(path, np.array(state.levels))
+    cusums, runs = cusum(path, np.array(state.cusums))
+    levels = cusums if state.form == "cusum" else shiryaev_roberts(path, np.array(state.levels))
     started = [begun if run < 0 else state.n + int(run) for run, begun in zip(runs[-1], state.started, strict=True)]
     times = [seen if run < 0 else at for run, seen in zip(runs[-1], state.started_at, strict=True)]
     statistics = np.logaddexp.reduce(levels, axis=1) - math.log(len(state.bets))
@@ -243,7 +243,7 @@ def _bets(
     return tuple(bet for bet, _ in signed), tuple(base for _, base in signed), ""
 
 
-def _shiryaev_roberts(path: Floats, level: Floats) -> Floats:
+def shiryaev_roberts(path: Floats, level: Floats) -> Floats:
     """Return log M after each score: M_t = P_t·(M_0 + Σ_{s<t} 1/P_s), P the product of factors so far."""
     terms = -path[:-1]
     terms[0] = np.logaddexp(level, 0.0)
@@ -251,7 +251,7 @@ def _shiryaev_roberts(path: Floats, level: Floats) -> Floats:
     return path[1:] + summed
 
 
-def _cusum(path: Floats, level: Floats) -> tuple[Floats, NDArray[np.int64]]:
+def cusum(path: Floats, level: Floats) -> tuple[Floats, NDArray[np.int64]]:
     """Return log M after each score, and where in the batch its present run began (-1: before it)."""
     terms = -path[:-1]
     terms[0] = np.maximum(level, 0.0)

@@ -21,7 +21,7 @@ def brute_bets(y, w, alpha):
     bets, weight, total, residual = [], 0.0, 0.0, 0.0
     for t, (score, share) in enumerate(zip(y, w, strict=True), start=1):
         variance = (0.25 + residual) / t
-        bets.append(math.sqrt(2 * math.log(2 / alpha) / (variance * t * math.log(1 + t))))
+        bets.append(math.sqrt(2 * math.log(2 / alpha) / (variance * min(t * math.log(1 + t), 10_000))))
         weight += share
         total += share * score
         residual += (share * (score - (0.5 + total) / (1 + weight))) ** 2
@@ -62,7 +62,10 @@ def test_beta_binomial_limits_solve_robbins_equation() -> None:
 
     found = sequential.interval(sequential.step(sequential.start(BINARY), [1] * 30 + [0] * 70))
     for p in (found.low, found.high):
-        ratio = betaln(31, 71) - 30 * math.log(p) - 70 * math.log(1 - p)
+        r = 10_000 / (-2 * math.log(0.05) + math.log(-2 * math.log(0.05)) + 1)
+        ratio = (
+            betaln(r * p + 30, r * (1 - p) + 70) - betaln(r * p, r * (1 - p)) - 30 * math.log(p) - 70 * math.log(1 - p)
+        )
         assert ratio == pytest.approx(math.log(20), abs=1e-6)
 
 
