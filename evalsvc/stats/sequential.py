@@ -276,7 +276,8 @@ def _pick(scale: Scale, pi_min: float | None) -> Method:
 def _predictable(state: SequenceState, y: Floats, w: Floats) -> tuple[Floats, dict[str, object]]:
     """Return the bet on each score, which may use the scores before it only, and the sums that bets come from.
 
-    λ_t = √(2·log(2/α) / (σ²_{t-1}·d)), d = t·log(1+t) at first, and ``best_n`` up to that many scores, with σ² = (1/4 + Σw²(y - running mean)²)/(t + 1).
+    λ_t = √(2·log(2/α) / (σ²_{t-1}·d)), d = t·log(1+t) at first, and ``best_n`` up to that
+    many scores, with σ² = (1/4 + Σw²(y - running mean)²)/(t + 1).
     """
     weight, total = state.weight + np.cumsum(w), state.total + np.cumsum(w * y)
     means = (0.5 + total) / (1.0 + weight)
