@@ -270,3 +270,8 @@ def test_rouge_runs_without_importing_nltk() -> None:
 )
 def test_scales_in_words(scale: Scale, text: str) -> None:
     assert scale_text(scale) == text
+
+
+def test_a_named_scorer_that_cannot_be_imported_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scorers", "bleu", "no_such_module:Bar"]) == 2
+    assert "cannot be imported: No module named 'no_such_module'" in capsys.readouterr().out
