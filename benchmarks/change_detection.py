@@ -61,7 +61,8 @@ def e_path(y: Floats, form: change.Form, baseline: float = 0.8) -> Floats:
     path = np.vstack([np.zeros(len(state.bets)), np.cumsum(growth, axis=0)])
     nothing = np.full(len(state.bets), -np.inf)
     levels = change.cusum(path, nothing)[0] if form == "cusum" else change.shiryaev_roberts(path, nothing)
-    return np.logaddexp.reduce(levels, axis=1) - math.log(len(state.bets))
+    drawn: Floats = np.logaddexp.reduce(levels, axis=1) - math.log(len(state.bets))
+    return drawn
 
 
 def cusum_path(y: Floats, sigma: float) -> Floats:
