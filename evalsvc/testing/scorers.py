@@ -82,8 +82,9 @@ def _check_outcome(scorer: Scorer, sample: Sample, outcome: Outcome) -> None:
     if isinstance(outcome, (Abstained, Failed)):
         _promise(bool(outcome.reason), f"a reason why {name!r} was not scored")
         return
-    value = outcome.value if isinstance(outcome, Scored) else outcome
-    _promise(isinstance(value, Real) and math.isfinite(value), f"a finite number for {name!r}, got {value!r}")
+    given: object = outcome.value if isinstance(outcome, Scored) else outcome
+    value = float(given) if isinstance(given, Real) else math.nan
+    _promise(math.isfinite(value), f"a finite number for {name!r}, got {given!r}")
     _promise(scale.low is None or value >= scale.low, f"{name!r} at or above {scale.low}, got {value}")
     _promise(scale.high is None or value <= scale.high, f"{name!r} at or below {scale.high}, got {value}")
     _promise(not scale.binary or value in (0.0, 1.0), f"0 or 1 for {name!r}, got {value}")

@@ -126,7 +126,7 @@ def _loaded(kind, folder):
         return lambda texts: np.array(
             [[getattr(one, "nats", np.nan)] for one in causal.likelihoods([("", text) for text in texts])]
         )
-    pairs = PairClassifier.load(_settings(EngineSettings, make_tiny_classifier(folder, {0: "no", 1: "yes"})))
+    pairs = PairClassifier.load(_settings(EngineSettings, make_tiny_classifier(folder, ("no", "yes"))))
     width = len(pairs.labels)
     return lambda texts: np.array(
         [
