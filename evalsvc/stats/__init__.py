@@ -4,10 +4,18 @@ from evalsvc.stats.check import SamplingFault, sampling_check
 from evalsvc.stats.corpus import estimate_corpus
 from evalsvc.stats.extreme import sample_extreme
 from evalsvc.stats.mean import estimate_mean, estimate_proportion
+from evalsvc.stats.ppi import PPIMean, ppi_mean
+from evalsvc.stats.prediction_powered import (
+    PredictionPowered,
+    prediction_powered_difference,
+    prediction_powered_mean,
+)
 from evalsvc.stats.quantile import bin_edges, bin_of, bin_value, estimate_quantile
 from evalsvc.stats.total import estimate_total
 
 __all__ = [
+    "PPIMean",
+    "PredictionPowered",
     "SamplingFault",
     "bin_edges",
     "bin_of",
@@ -17,6 +25,9 @@ __all__ = [
     "estimate_proportion",
     "estimate_quantile",
     "estimate_total",
+    "ppi_mean",
+    "prediction_powered_difference",
+    "prediction_powered_mean",
     "sample_extreme",
     "sampling_check",
 ]
