@@ -59,8 +59,8 @@ class Design(NamedTuple):
 class Measured(NamedTuple):
     """A line of the table. Widths are means; ``efficiency`` is the reviews' variance over the estimate's, over runs.
 
-    ``gain`` is the median stated gain where the judge was used, ``widest`` the largest of the runs' widths over those of
-    the reviews alone.
+    ``gain`` is the median stated gain where the judge was used, ``widest`` the largest of the runs'
+    widths over those of the reviews alone.
     """
 
     name: str
@@ -223,16 +223,19 @@ def measure(design: Design, runs: int, seed: int) -> Measured:
         if got.estimate.value is None or got.estimate.low is None or got.estimate.high is None:
             continue
         low, high, alone = got.estimate.low, got.estimate.high, got.reviews_only
+        least, most = alone.low, alone.high
+        peer = ppi_mean(d.y[d.reviewed], d.f[d.reviewed], d.f[~d.reviewed])
+        if least is None or most is None or alone.value is None or peer.value is None:
+            continue
         held += low <= design.truth <= high
-        alone_held += alone.low <= design.truth <= alone.high
-        width = np.array([high - low, alone.high - alone.low])
+        alone_held += least <= design.truth <= most
+        width = np.array([high - low, most - least])
         widths += width
         widest = max(widest, width[0] / width[1])
         used += got.powered
         reviews += got.n_reviews
         gains += [got.gain] if got.powered else []
-        peer = ppi_mean(d.y[d.reviewed], d.f[d.reviewed], d.f[~d.reviewed])
-        peer_held += peer.low <= design.truth <= peer.high
+        peer_held += abs(peer.value - design.truth) <= peer.half_width
         values[i] = got.estimate.value, alone.value, peer.value
     own, alone_variance, other = values.var(axis=0)
     return Measured(
@@ -286,7 +289,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="designs whose name holds this text")
     options = parser.parse_args()
     print(
-        "| design | ppi: coverage | ppi: gain | reviews alone: coverage | width | evalsvc: coverage | width | used | gain |"
+        "| design | ppi: coverage | ppi: gain | reviews alone: coverage | width "
+        "| evalsvc: coverage | width | used | gain |"
     )
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     for seed, design in enumerate(designs()):

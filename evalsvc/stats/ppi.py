@@ -18,9 +18,8 @@ from evalsvc.stats.reviewed import Floats, column
 
 
 class PPIMean(NamedTuple):
-    """The point estimate with its λ, and the normal interval around the estimate with the interval's own λ.
+    """The point estimate with its λ and its normal interval, which is symmetric.
 
-    The library tunes λ anew, at λ = 1, for its interval; the two λ and the two centres can differ in late digits.
     ``value`` is None, with a ``reason``, where there is no review or no other prediction.
     """
 
@@ -29,6 +28,11 @@ class PPIMean(NamedTuple):
     high: float | None
     lam: float | None
     reason: str = ""
+
+    @property
+    def half_width(self) -> float:
+        """Half the interval's width, infinite where there is none."""
+        return math.inf if self.low is None or self.high is None else (self.high - self.low) / 2.0
 
 
 def ppi_mean(

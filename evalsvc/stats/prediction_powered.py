@@ -3,19 +3,22 @@
 PPI++ (Angelopoulos, Duchi & Zrnic 2023): the mean review, moved by λ times what the judge says about all events less
 what it says about the reviewed ones,
 
-    θ(λ) = ȳ + λ·(f̄ over all sampled events - f̄ over the reviewed ones).
+    θ(λ) = ȳ + λ·(f̄ over the events that were not reviewed - f̄ over the reviewed ones),
+
+computed as ȳ + λ/(1 - s)·(f̄ over all sampled events - f̄ over the reviewed ones), where s is the share reviewed.
 
 It is unbiased whatever the judge is worth; λ decides how much of it is believed. In the form for unequal weights
 (Zrnic & Candès 2024, active inference) reviewed events weigh 1/(π·r), all sampled ones 1/π; over strata of the review
 (Fisch et al. 2024) the means are taken stratum by stratum.
 
-* λ is the slope of reviews on predictions, clipped to [0, 1]; each review takes the λ that all *others* (outside its
-  cluster) give, so that it does not tune the estimate to itself.
+* λ/(1 - s) is the slope of reviews on predictions, and λ is clipped to [0, 1]; each review takes the λ that all
+  *others* (outside its cluster) give, so that it does not tune the estimate to itself.
 * The interval is that of the reviews alone (Wilson and Jeffreys for shares, the bounded-score limits of
   :mod:`evalsvc.stats.limits` for other bounded scales, Student's t otherwise) with the variance times ``R``: the
   estimate's variance over that of the reviews alone, to both of which one error of the judge is added that the reviews
   did not show. Without it a good judge at few reviews, of whose errors none was seen, has no variance at all.
-* Where that is not narrower (within 2 %) than the reviews alone, or λ = 0, the reviews alone are the answer.
+* Where that is not narrower (within 2 %) than the reviews alone, λ is 0, or fewer than :data:`FEWEST` effective reviews
+  would have to judge the judge, the reviews alone are the answer.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ NO_REVIEW = "no event of this window and group has both a prediction and a revie
 LONELY = "one review tells nothing of the spread"
 EQUAL = "all reviews are equal, which tells nothing of the spread"
 WIDER = 1.02
+FEWEST = 10
 UNSEEN_BINARY = 1.0
 UNSEEN_BOUNDED = 0.25
 UNSEEN_OWN = 4.0
@@ -66,13 +70,14 @@ class PredictionPowered(msgspec.Struct, frozen=True):
 
 
 class _Tuned(NamedTuple):
-    """The parts' means with and without the judge, and the variance of the first over that of the second."""
+    """The parts' means with and without the judge; how the variances compare, plainly and with the unseen error."""
 
     means: Floats
     plain: Floats
     lam: float
     gain: float
     ratio: float
+    n_effective: float
     correlation: float | None
 
 
@@ -239,23 +244,26 @@ def _tune(data: Reviewed, scale: Scale, fixed: float | None) -> _Tuned:
     ratio_ = min(1.0, (powered + added) / (alone + added)) if alone > 0.0 else 1.0
     # Against the same pseudo-error, so that a judge without one seen error is not worth infinitely many reviews.
     gain = min(gain, 1.0 / ratio_) if math.isinf(gain) else gain
-    return _Tuned(means, plain, mean_lam, gain, ratio_, correlation)
+    stated = mean_lam * (1.0 - data.y.size / data.n_predictions)
+    return _Tuned(means, plain, stated, gain, ratio_, kish, correlation)
 
 
 def _slopes(data: Reviewed, dy: Floats, df: Floats, scaled: Floats, fixed: float | None) -> tuple[Floats, float | None]:
-    """Return each review's λ, from the reviews outside its cluster, and the correlation within parts."""
+    """Return each review's λ/(1 - s), from the reviews outside its cluster, and the correlation within parts."""
     c = scaled**2 * data.second
     both, square, other = c * dy * df, c * df * df, c * dy * dy
     sxx, syy, sxy = float(square.sum()), float(other.sum()), float(both.sum())
     correlation = max(-1.0, min(1.0, sxy / math.sqrt(sxx) / math.sqrt(syy))) if sxx > 0.0 and syy > 0.0 else None
+    # λ weighs predictions of events without a review; of all sampled ones they are the share 1 - s.
+    most = data.n_predictions / max(1, data.n_predictions - data.y.size)
     if fixed is not None:
-        return np.full(data.y.size, fixed), correlation
+        return np.full(data.y.size, fixed * most), correlation
     grown = data.units / max(1, data.units - 1)
     numerator = sxy - grown * np.bincount(data.unit, both, data.units)[data.unit]
     denominator = sxx - grown * np.bincount(data.unit, square, data.units)[data.unit]
     usable = denominator > 1e-9 * sxx
     slope = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=usable)
-    return np.clip(slope, 0.0, 1.0), correlation
+    return np.clip(slope, 0.0, most), correlation
 
 
 def _variances(
@@ -298,22 +306,24 @@ def _part(data: Reviewed, scale: Scale, h: int) -> _Part:
     variance = grown * float(sums @ sums) / weight**2
     left = float((data.second + data.first)[here].sum()) / square
     kish = weight**2 / square
+    # Sixty reviews of which one weighs as much as a million events teach as much of the spread as one does.
+    telling = min(units, max(1, round(kish)))
     m = Moments(
         min(1.0, max(0.0, (mean - low) / width)),
         variance / width**2,
         kish,
-        units,
+        telling,
         float(whole @ whole) / square,
         units < y.size,
     )
     share = float(data.share[h])
     if not scale.bounded:
         error = math.sqrt(variance * left)
-        return _Part(share, error, units - 1, lambda at, r, t: _t_limits(at, error * math.sqrt(r), t))
+        return _Part(share, error, telling - 1, lambda at, r, t: _t_limits(at, error * math.sqrt(r), t))
     steady = (m.mean * kish + 2.0) / (kish + 4.0)
     upper, degrees = ratio(m, scale.binary, PRIOR * max(0.25, 1.0 - m.mean))
     error = width * math.sqrt(steady * (1.0 - steady) / kish * upper * left)
-    return _Part(share, error, min(degrees, units - 1), _bounded(m, scale.binary, low, width, left))
+    return _Part(share, error, min(degrees, telling - 1), _bounded(m, scale.binary, low, width, left))
 
 
 def _t_limits(at: float, error: float, critical: float) -> tuple[float, float]:
@@ -379,7 +389,9 @@ def _unused(data: Reviewed, tuned: _Tuned) -> str:
         return "reviews or predictions do not vary among the reviewed events"
     if tuned.lam <= 0.0:
         return "the judge does not follow the reviews"
-    return "" if tuned.ratio < 1.0 else "the judge takes nothing off the variance"
+    if tuned.n_effective < FEWEST:
+        return f"fewer than {FEWEST} effective reviews cannot say what the judge is worth"
+    return "" if tuned.ratio < 1.0 < tuned.gain else "the judge takes nothing off the variance"
 
 
 def _answer(
@@ -392,9 +404,7 @@ def _answer(
     context: tuple[Scale, Window, float, float | None],
 ) -> PredictionPowered:
     scale, window, confidence, fixed = context
-    total = np.bincount(data.part, data.v)
-    scaled = (data.share / total)[data.part] * data.v
-    kish = 1.0 / float(scaled @ scaled)
+    kish = tuned.n_effective
     limits = ("wilson-jeffreys, t" if scale.binary else "bounded-score, t") if scale.bounded else "t"
     ending = f"{limits}{' by part, MOVER' if data.share.size > 1 else ''}{', clustered' if data.clustered else ''}"
     kind = "hajek" if data.share.size == 1 else "stratified"

@@ -184,13 +184,16 @@ def _levels(size: int, pi: Floats | None, review: Floats | None) -> Ints:
         return np.zeros(size, dtype=np.int64)
     if product.min() < 1e-300:
         raise InputError("Expected `pi` times `review_probability` above 1e-300, but got less")
-    octave = np.floor(-np.log2(product)).astype(np.int64)
-    octave -= octave.min()
-    return (np.cumsum(np.bincount(octave) > 0) - 1)[octave]
+    # The binary exponent is the octave, and much cheaper than a logarithm of a million numbers.
+    exponent = np.frexp(product)[1].astype(np.int64)
+    exponent -= exponent.min()
+    return (np.cumsum(np.bincount(exponent) > 0) - 1)[exponent]
 
 
 def _shares_reviewed(part: Ints, index: Ints) -> Floats:
     parts = int(part.max()) + 1
+    if parts == 1:
+        return np.full(index.size, index.size / part.size)
     return (np.bincount(part[index], minlength=parts) / np.bincount(part, minlength=parts))[part[index]]
 
 
