@@ -69,8 +69,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         degrees: Satterthwaite's degrees of freedom of its square; None where the method has none.
         discordant: share of cases whose two scores differ, in [0, 1]; None for windows.
         worst_low: ``low`` if every case scored on one side only went against the candidate as far as the scale
-            lets it; None unless asked for.
-        worst_high: ``high`` if every such case went for the candidate.
+            lets it, and never above ``low``; None unless asked for.
+        worst_high: ``high`` if every such case went for the candidate, and never below ``high``.
         depends_on_missing: whether the verdict differs in either of these cases; None unless asked for.
         reason: why something is undefined, or what has to be known beside the numbers.
     """

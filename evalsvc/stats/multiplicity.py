@@ -118,7 +118,7 @@ def adjust_tree(tree: Tree, *, level: float = 0.05, family: str = "") -> Discove
     root down, the children of every rejected node are tested by Benjamini–Hochberg at level × Π (share rejected of
     each family above) (TreeBH: Bogomolov, Peterson, Benjamini & Sabatti 2021; the two-level case is Benjamini &
     Bogomolov 2014; the idea of testing down a tree is Yekutieli's, 2008). So the expected share of false discoveries,
-    averaged over the families that were selected, is at most the level on every floor of the tree, for independent
+    averaged over the selected families floor by floor, is at most the level on every floor of the tree, for independent
     tests. Families that nothing points to are not looked into, so that they cost nothing.
 
     Args:

@@ -3,17 +3,18 @@
 What is done depends on the scores and on how many independent clusters there are, never on the result:
 
 * one yes or no per case and version, every case for itself: mid-P McNemar and Tango's interval;
-* 30 clusters or more: CR2 standard error, Student's t with Satterthwaite's degrees of freedom;
+* yes or no otherwise (clusters, repeats, weights), and bounded scores of which fewer than 10 clusters, and at most
+  half, differ at all: Tango's interval with an effective number of cases, since neither t nor a permutation knows of
+  differences that were not met, and both take skewed ones too lightly;
+* other scores, 30 clusters or more: CR2 standard error, Student's t with Satterthwaite's degrees of freedom;
 * fewer, down to the number at which a permutation can refuse anything (6 at 5 % two-sided): sign-flip by cluster;
-* still fewer: t, which then rests on differences that are about normal;
-* bounded scores of which fewer than 10 clusters, and at most half, differ at all: Tango's interval with an effective
-  number of cases, since neither t nor a permutation knows of differences that were not met.
+* still fewer: t, which then rests on differences that are about normal.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -24,14 +25,14 @@ from evalsvc.errors import InputError
 from evalsvc.stats.binary_pairs import mcnemar_mid_p, newcombe_limits, stretched_limits, stretched_tail
 from evalsvc.stats.clustered import Array, Clusters, Robust, SignFlip, cr2, gather
 from evalsvc.stats.comparison import Comparison, Evidence, Question, check_question, decide, undefined
-from evalsvc.stats.distributions import t_quantile, t_tail, two_sided
+from evalsvc.stats.distributions import normal_quantile, t_quantile, t_tail, two_sided
 from evalsvc.types import Scale
 
 Method = Literal["auto", "t", "sign-flip", "newcombe"]
 
 FEW_CLUSTERS = 30
 SPARSE = 10
-PRIOR = 4.0
+PRIOR = 2.0
 
 
 class Pairs(NamedTuple):
@@ -116,10 +117,15 @@ def compare_paired(
     ]
     return msgspec.structs.replace(
         result,
-        worst_low=extremes[0].low,
-        worst_high=extremes[1].high,
+        worst_low=_further(min, result.low, extremes[0].low),
+        worst_high=_further(max, result.high, extremes[1].high),
         depends_on_missing=any(extreme.verdict != result.verdict for extreme in extremes),
     )
+
+
+def _further(of: Callable[[float, float], float], limit: float | None, extreme: float | None) -> float | None:
+    # Further cases narrow an interval even where all of them went one way.
+    return extreme if limit is None else limit if extreme is None else of(limit, extreme)
 
 
 def _by_case(scores: ArrayLike, scale: Scale, name: str) -> Array:
@@ -127,7 +133,7 @@ def _by_case(scores: ArrayLike, scale: Scale, name: str) -> Array:
     array = np.asarray(scores, dtype=np.float64)
     if array.ndim not in (1, 2):
         raise InputError(f"Expected `{name}` of shape (cases,) or (cases, repeats), but got {array.shape}")
-    table = array.reshape(array.shape[0], -1)
+    table = array if array.ndim == 2 else array[:, None]
     present = ~np.isnan(table)
     known = table[present]
     low = -math.inf if scale.low is None else scale.low
@@ -188,17 +194,23 @@ def _compare(pairs: Pairs, scale: Scale, question: Question, method: Method, see
     if m < 2:
         one = "case" if n == 1 else "cluster"
         return undefined(question, f"one {one} tells nothing of the spread", **known)
+    if float(np.sort(sums.weights)[:-1].sum()) < 1e-6 * total:
+        return undefined(question, "one cluster outweighs all others, which tells nothing of the spread", **known)
     robust = cr2(sums)
     differing = int((sums.totals != 0.0).sum())
-    sparse = method in ("auto", "newcombe") and differing < SPARSE and 2 * differing <= m
-    if scale.bounded and (robust.error == 0.0 or sparse):
-        evidence, name = _sparse(pairs, sums, robust, scale, question.confidence, seed)
-        return _answer(question, scale, evidence, name, known | {"standard_error": robust.error})
+    sparse = differing < SPARSE and 2 * differing <= m
+    automatic = method in ("auto", "newcombe")
+    if scale.bounded and (robust.error == 0.0 or (automatic and (scale.binary or sparse))):
+        evidence, name = _score(pairs, sums, robust, scale, question.confidence, seed)
+        known |= {"standard_error": robust.error}
+        # So few differences do not tell their variance: what is needed is then counted from the interval.
+        known |= {"degrees": robust.degrees} if differing >= SPARSE else {}
+        return _answer(question, scale, evidence, name, known)
     if robust.error == 0.0:
         return undefined(question, "all differences are equal, which tells nothing of the spread", **known)
     known |= {"standard_error": robust.error, "degrees": robust.degrees}
     enough = 2.0 ** (1 - m) <= 1.0 - question.confidence + 1e-12
-    if method == "sign-flip" or (method in ("auto", "newcombe") and m < FEW_CLUSTERS and enough):
+    if method == "sign-flip" or (automatic and m < FEW_CLUSTERS and enough):
         evidence = _flipped(SignFlip(sums, seed), question.confidence)
         reason = "" if enough else f"{m} clusters are too few for a permutation to refuse anything"
         return _answer(question, scale, evidence, f"paired mean, {evidence.test}", known, reason)
@@ -259,13 +271,14 @@ def _binary(pairs: Pairs, confidence: float, method: Method) -> tuple[Evidence, 
     return evidence, f"paired shares, {name}"
 
 
-def _sparse(
+def _score(
     pairs: Pairs, sums: Clusters, robust: Robust, scale: Scale, confidence: float, seed: int
 ) -> tuple[Evidence, str]:
     """Return limits as of n* independent cases that differ by the whole scale or not at all.
 
     Of all differences with the same mean gain and mean loss those have the largest variance. n* is Kish's n over R,
-    the variance there is over theirs, mixed with the worst case: clusters that are all or nothing.
+    the variance there is over theirs, mixed with the worst case: clusters that are all or nothing. It is
+    lowered by (t/z)² for the error of R.
     """
     width = (scale.high or 0.0) - (scale.low or 0.0)
     shares = pairs.weights / pairs.weights.sum()
@@ -273,24 +286,29 @@ def _sparse(
     loss = float((shares * np.maximum(-pairs.differences, 0.0)).sum()) / width
     worst = float((sums.weights**2).sum() / sums.squares.sum())
     base = max(0.0, gain + loss - (gain - loss) ** 2) / sums.kish
-    differing = int((sums.totals != 0.0).sum())
-    ratio = worst
-    if base > 0.0:
-        estimated = min(worst, (robust.error / width) ** 2 / base)
-        ratio = (differing * estimated + PRIOR * worst) / (differing + PRIOR)
-    n = sums.kish / ratio
-    low, high = stretched_limits(n * gain, n * loss, n, confidence)
     moved = sums.totals != 0.0
+    differing = int(moved.sum())
+    estimated = min(worst, (robust.error / width) ** 2 / base) if base > 0.0 else worst
+    ratio = (differing * estimated + PRIOR * worst) / (differing + PRIOR)
+    probability = two_sided(confidence)
+    n = sums.kish / ratio * (normal_quantile(probability) / t_quantile(probability, robust.degrees)) ** 2
+    low, high = stretched_limits(n * gain, n * loss, n, confidence)
+    student = _student(sums.mean, robust, confidence) if differing >= FEW_CLUSTERS and robust.error > 0.0 else None
     flips = (
         SignFlip(Clusters(sums.totals[moved], sums.weights[moved], sums.squares[moved]), seed) if differing else None
     )
+
+    def no_difference() -> float:
+        # Clusters without a difference are the same however they are signed.
+        return student.two_sided() if student else flips.two_sided() if flips else 1.0
+
     evidence = Evidence(
         low * width,
         high * width,
         lambda at: stretched_tail(n * gain, n * loss, n, at / width),
         lambda at: stretched_tail(n * loss, n * gain, n, -at / width),
-        lambda: flips.two_sided() if flips else 1.0,
-        flips.name if flips else "none needed: no case differs",
+        no_difference,
+        student.test if student else flips.name if flips else "none needed: no case differs",
         "Tango's score test, effective n",
     )
     return evidence, "paired mean, Tango's score interval, stretched, effective n"

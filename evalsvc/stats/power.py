@@ -14,15 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsvc.errors import InputError
-from evalsvc.stats.binary_pairs import tango_z
+from evalsvc.stats.binary_pairs import stretched_tail, tango_z
 from evalsvc.stats.comparison import Comparison, Question
 from evalsvc.stats.distributions import normal_quantile, t_quantile, two_sided
 from evalsvc.stats.limits import score_limits
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 MOST_CASES = 10**8
 # From this binomial variance on, the normal approximation of two shares is good to a point of power.
 LARGE = 2500.0
 REACH = 6.0
+# Up to so many expected discordant cases all tables are gone through.
+FEW_DISCORDANT = 200.0
 
 
 class PairedMeans(NamedTuple):
@@ -94,7 +99,8 @@ def power_of(design: Design, cases: int, effect: float, *, question: Question | 
     """Return the power in [0, 1] with so many cases (of the baseline, where unpaired).
 
     Means: noncentral t (equivalence: the two one-sided tests' powers less 1). Paired shares: mid-P McNemar's over all
-    numbers of discordant cases; with a margin, the normal approximation of Tango's test (Nam 1997). Two shares:
+    numbers of discordant cases; with a margin, Tango's test over all tables, or its
+    normal approximation (Nam 1997) where there are many. Two shares:
     Wilson limits joined by MOVER over all outcomes, or the normal approximation where there are many.
 
     >>> round(power_of(PairedMeans(sd=0.4), 100, 0.1), 3)
@@ -200,7 +206,7 @@ def cases_needed(
     >>> c = compare_paired(old, new, Scale(0.0, 1.0, "higher", binary=True), question=ask)
     >>> need = cases_needed(c)
     >>> c.verdict, need.cases, need.more
-    ('inconclusive', 405, 345)
+    ('inconclusive', 400, 340)
     """
     _check_power(power)
     _check_power(assurance)
@@ -243,9 +249,9 @@ def _seen(comparison: Comparison, assurance: float) -> tuple[Design, str]:
         limit = score_limits(comparison.discordant or 0.0, n, normal_quantile(assurance))[1]
         return PairedShares(limit), f"discordant share at most {limit:.3g} (Wilson)"
     if comparison.degrees is not None and comparison.standard_error is not None:
-        from scipy.stats import chi2
+        from scipy.special import chdtri
 
-        inflation = comparison.degrees / float(chi2.ppf(1.0 - assurance, comparison.degrees))
+        inflation = comparison.degrees / float(chdtri(comparison.degrees, assurance))
         sd = comparison.standard_error * math.sqrt(n * inflation)
         return PairedMeans(sd, n / m), f"variance × {inflation:.3g} (χ², {comparison.degrees:.3g} degrees of freedom)"
     half = ((comparison.high or 0.0) - (comparison.low or 0.0)) / 2.0
@@ -292,7 +298,10 @@ def _paired_shares_power(discordant: float, n: int, effect: float, question: Que
 
 
 def _tango_power(discordant: float, n: int, effect: float, margin: float, level: float) -> float:
-    b, c = n * (discordant + effect) / 2.0 + 0.5, n * (discordant - effect) / 2.0 + 0.5
+    chances = [max(0.0, discordant + effect) / 2.0, max(0.0, discordant - effect) / 2.0]
+    if n * discordant <= FEW_DISCORDANT:
+        return _tango_power_of_tables(chances, n, margin, level)
+    b, c = n * chances[0] + 0.5, n * chances[1] + 0.5
     z = tango_z(b, c, n + 1.0, -margin)
     gap = b - c + (n + 1.0) * margin
     spread_null = gap / z if z != 0.0 and math.isfinite(z) else 0.0
@@ -300,26 +309,58 @@ def _tango_power(discordant: float, n: int, effect: float, margin: float, level:
     return _phi((gap - normal_quantile(1.0 - level) * spread_null) / spread)
 
 
+def _tango_power_of_tables(chances: list[float], n: int, margin: float, level: float) -> float:
+    first, last = _range(n, chances[0])
+    gained = np.arange(first, last + 1)
+    rest = chances[1] / (1.0 - chances[0]) if chances[0] < 1.0 else 0.0
+    power = 0.0
+    for b, chance in zip(gained.tolist(), _binomial(gained, n, chances[0]).tolist(), strict=True):
+        # The more losses, the weaker the evidence: find the largest number of them with which the claim is made.
+        low, high = -1, n - b
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if stretched_tail(b, middle, n, -margin) <= level else (low, middle - 1)
+        power += chance * float(_at_most(np.array([low]), n - b, rest)[0])
+    return power
+
+
+def _binomial(counts: Counts, n: Counts | int, p: float) -> Floats:
+    """Return P(X = count); scipy.special loads ten times faster than scipy.stats."""
+    from scipy.special import gammaln, xlog1py, xlogy
+
+    choices = gammaln(np.asarray(n) + 1.0) - gammaln(counts + 1.0) - gammaln(n - counts + 1.0)
+    return np.exp(choices + xlogy(counts, p) + xlog1py(n - counts, -p))
+
+
+def _at_most(counts: Counts, n: Counts | int, p: float) -> Floats:
+    """Return P(X <= count), 0 for negative counts."""
+    from scipy.special import bdtr
+
+    known = np.clip(counts, 0, n)
+    return np.where(counts < 0, 0.0, bdtr(known.astype(np.float64), n, p))
+
+
+def _range(n: int, p: float) -> tuple[int, int]:
+    """Return the counts of a binomial that are not all but impossible."""
+    reach = REACH * math.sqrt(n * p * (1.0 - p)) + REACH
+    return max(0, int(n * p - reach)), min(n, math.ceil(n * p + reach))
+
+
 def _mcnemar_power(discordant: float, n: int, effect: float, level: float) -> float:
-    from scipy.stats import binom
-
-    reach = REACH * math.sqrt(n * discordant * (1.0 - discordant)) + REACH
-    counts = np.arange(max(0, int(n * discordant - reach)), min(n, math.ceil(n * discordant + reach)) + 1)
-    chances = binom.pmf(counts, n, discordant)
-    # The largest number on the smaller side that the mid-P test refuses, -1 for none.
-    fewest = np.asarray(binom.ppf(level / 2.0, counts, 0.5), dtype=np.float64)
-    for _ in range(2):
-        fewest = np.where(_mid_p(fewest, counts) > level, fewest - 1, fewest)
+    first, last = _range(n, discordant)
+    counts = np.arange(first, last + 1)
+    # The largest number on the smaller side that the mid-P test refuses, -1 for none, from the normal one downwards.
+    few = np.floor(counts / 2.0 + normal_quantile(level / 2.0) * np.sqrt(counts) / 2.0).astype(np.int64) + 2
+    few = np.minimum(few, (counts - 1) // 2)
+    while (allowed := (few >= 0) & (_mid_p(few, counts) > level)).any():
+        few = np.where(allowed, few - 1, few)
     share = (discordant + effect) / (2.0 * discordant)
-    refused = binom.cdf(fewest, counts, share) + binom.cdf(fewest, counts, 1.0 - share)
-    return float((chances * np.where(fewest >= 0, refused, 0.0)).sum())
+    refused = _at_most(few, counts, share) + _at_most(few, counts, 1.0 - share)
+    return float((_binomial(counts, n, discordant) * refused).sum())
 
 
-def _mid_p(few: NDArray[np.float64], discordant: NDArray[np.int64]) -> NDArray[np.float64]:
-    from scipy.stats import binom
-
-    tails = binom.cdf(few, discordant, 0.5) + binom.cdf(few - 1, discordant, 0.5)
-    return np.asarray(np.where(2 * few >= discordant, 1.0, tails), dtype=np.float64)
+def _mid_p(few: Counts, discordant: Counts) -> Floats:
+    return _at_most(few, discordant, 0.5) + _at_most(few - 1, discordant, 0.5)
 
 
 def _two_shares_power(good: float, sizes: tuple[float, float], effect: float, question: Question) -> float:
@@ -342,17 +383,15 @@ def _two_shares_power(good: float, sizes: tuple[float, float], effect: float, qu
     return float(old_chance @ claims[question.asked] @ new_chance)
 
 
-def _outcomes(n: float, p: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _outcomes(n: float, p: float) -> tuple[Floats, Floats]:
     """Return the shares that n cases can show, and their chances, without those that are all but impossible."""
-    from scipy.stats import binom
-
     whole = max(1, round(n))
-    reach = REACH * math.sqrt(whole * p * (1.0 - p)) + REACH
-    counts = np.arange(max(0, int(whole * p - reach)), min(whole, math.ceil(whole * p + reach)) + 1)
-    return counts / whole, binom.pmf(counts, whole, p)
+    first, last = _range(whole, p)
+    counts = np.arange(first, last + 1)
+    return counts / whole, _binomial(counts, whole, p)
 
 
-def _wilson(shares: NDArray[np.float64], n: float, critical: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _wilson(shares: Floats, n: float, critical: float) -> tuple[Floats, Floats]:
     limits = np.array([score_limits(float(share), n, critical) for share in shares])
     return limits[:, 0], limits[:, 1]
 

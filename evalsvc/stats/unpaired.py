@@ -26,7 +26,7 @@ Limits = tuple[float | None, float | None]
 
 # Beyond these a p-value is "below" or "above" and nothing depends on its digits.
 SMALLEST = 1e-9
-STEPS = 40
+STEPS = 24
 
 
 class Side(NamedTuple):
@@ -182,9 +182,14 @@ def _answer(
     def below(at: float) -> float:
         return _tail(lambda confidence: _reaches(limits(confidence)[1], at, -1.0))
 
-    evidence = Evidence(low, high, above, below, lambda: min(1.0, 2.0 * min(above(0.0), below(0.0))), test, test)
-    difference = known["difference"]
-    answer = decide(question, scale, difference if isinstance(difference, float) else 0.0, evidence)
+    found = known["difference"]
+    difference = found if isinstance(found, float) else 0.0
+
+    def two_sided_p() -> float:
+        # On the other side of the difference no interval excludes 0.
+        return 1.0 if difference == 0.0 else min(1.0, 2.0 * (above(0.0) if difference > 0.0 else below(0.0)))
+
+    answer = decide(question, scale, difference, Evidence(low, high, above, below, two_sided_p, test, test))
     return msgspec.structs.replace(
         undefined(question, reason, **known),
         low=low,
