@@ -26,7 +26,7 @@ def parts_of(items: Sequence[Item], sizes: Iterable[int], max_batch_tokens: int)
 
     >>> parts_of(["a", "b", "c"], [20, 20, 20], max_batch_tokens=1)
     [['a'], ['b'], ['c']]
-    >>> parts_of(["a", "b", "c"], [20, 20, 20], max_batch_tokens=2)
+    >>> parts_of(["a", "b", "c"], [20, 20, 20], max_batch_tokens=3)
     [['a', 'b', 'c']]
     """
     room = BATCHES_A_PART * max_batch_tokens * _CHARACTERS_PER_TOKEN

@@ -153,8 +153,8 @@ def _weights(weights: Sequence[float] | None, cases: int) -> Array:
     array = np.asarray(weights, dtype=np.float64)
     if array.shape != (cases,) or not (np.isfinite(array) & (array > 0.0)).all():
         raise InputError("Expected `weights` to be finite and above 0, one for each case")
-    # Only their ratios count; shares of the largest keep squares from overflowing.
-    return array / array.max() if cases else array
+    # Only their ratios count; in shares of the largest, and above the root of the least number, no square is lost.
+    return np.maximum(array / array.max(), 1e-150) if cases else array
 
 
 def _codes(clusters: Sequence[Hashable] | None, cases: int) -> NDArray[np.int64]:
