@@ -154,8 +154,11 @@ def _phases(
     of = part[index]
     weight = np.bincount(part, w, parts) if parts > 1 else np.array([w.sum()])
     level = np.bincount(part, w * f, parts) / weight if parts > 1 else np.array([float(w @ f)]) / weight
-    left = w * w * (1.0 - pi) if pi is not None else w
-    spread = np.bincount(part, left, parts) / weight.sum() ** 2 if parts > 1 else np.zeros(1)
+    spread = np.zeros(1)
+    if parts > 1:
+        # w²(1 - π) is w² - w·min π, which makes one array of a million less than two products.
+        certain = float(pi.min()) * weight if pi is not None else 0.0
+        spread = np.maximum(0.0, np.bincount(part, w * w, parts) - certain) / weight.sum() ** 2
     own = np.unique(unit[index], return_inverse=True)[1] if unit is not None else np.arange(index.size)
     everything = Everything(f, w, part, unit if unit is not None else np.zeros(0, dtype=np.int64), chosen)
     return Reviewed(

@@ -93,7 +93,7 @@ def test_alpha_of_a_full_table_is_fleiss_kappa_corrected_for_its_size() -> None:
 
 
 def test_ac1_of_gwets_table() -> None:
-    # The same twelve units as Gwet prints them (2014, table 2.10; irrCAC's cac.raw4raters): AC1 and its error.
+    # AC1 and its error as irrCAC gives them for these twelve units (its cac.raw4raters).
     found = gwet_ac(CANONICAL)
     assert found.value == pytest.approx(0.77544, abs=5e-6)
     assert found.standard_error == pytest.approx(0.14295, abs=5e-6)
