@@ -10,6 +10,8 @@ nothing; whether it moves is :mod:`evalsvc.stats.change`'s question.
 * ``betting``: bounded scores, known π. Capital of bets on w·(y - m), w = π_min/π (Waudby-Smith & Ramdas 2024,
   "Estimating means of bounded random variables by betting"; importance weights as in Waudby-Smith, Wu, Ramdas,
   Karampatziakis & Mineiro 2024, "Anytime-valid off-policy inference for contextual bandits").
+  Unlike theirs, bets stop shrinking until ``best_n`` scores have come, which makes the interval narrower there; they
+  depend on the past alone, so it holds as well.
 * ``bernstein``: bounded scores, equal π. Predictable plug-in empirical Bernstein (Waudby-Smith & Ramdas 2024, thm 2).
 * ``beta-binomial``: binary scores, equal π. Robbins' mixture (1970) of binomial likelihood ratios in the two-sided form
   of Howard, Ramdas, McAuliffe & Sekhon (2021, "Time-uniform, nonparametric, nonasymptotic confidence sequences");
