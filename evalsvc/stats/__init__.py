@@ -1,5 +1,7 @@
 """Honest numbers from samples: estimates of all traffic, with intervals that hold. Pure functions."""
 
+from evalsvc.stats.agreement import Agreement, cohen_kappa, gwet_ac, krippendorff_alpha, percent_agreement
+from evalsvc.stats.alike import TextBlock, estimate_distinct_words, estimate_self_similarity
 from evalsvc.stats.check import SamplingFault, sampling_check
 from evalsvc.stats.comparison import Comparison, Question
 from evalsvc.stats.corpus import estimate_corpus
@@ -28,20 +30,32 @@ from evalsvc.stats.power import (
     detectable,
     power_of,
 )
+from evalsvc.stats.ppi import PPIMean, ppi_mean
+from evalsvc.stats.prediction_powered import (
+    PredictionPowered,
+    prediction_powered_difference,
+    prediction_powered_mean,
+)
 from evalsvc.stats.quantile import bin_edges, bin_of, bin_value, estimate_quantile
+from evalsvc.stats.rogan_gladen import RoganGladen, rogan_gladen
 from evalsvc.stats.total import estimate_total
 from evalsvc.stats.unpaired import Side, compare_estimates, compare_unpaired
 
 __all__ = [
+    "Agreement",
     "Comparison",
     "Discoveries",
     "Need",
     "Online",
+    "PPIMean",
     "PairedMeans",
     "PairedShares",
+    "PredictionPowered",
     "Question",
+    "RoganGladen",
     "SamplingFault",
     "Side",
+    "TextBlock",
     "TwoMeans",
     "TwoShares",
     "adjust_p_values",
@@ -51,6 +65,7 @@ __all__ = [
     "bin_value",
     "cases_for",
     "cases_needed",
+    "cohen_kappa",
     "compare_estimates",
     "compare_paired",
     "compare_unpaired",
@@ -59,13 +74,22 @@ __all__ = [
     "e_from_p",
     "e_lond",
     "estimate_corpus",
+    "estimate_distinct_words",
     "estimate_mean",
     "estimate_proportion",
     "estimate_quantile",
+    "estimate_self_similarity",
     "estimate_total",
+    "gwet_ac",
+    "krippendorff_alpha",
     "lord",
     "online",
+    "percent_agreement",
     "power_of",
+    "ppi_mean",
+    "prediction_powered_difference",
+    "prediction_powered_mean",
+    "rogan_gladen",
     "sample_extreme",
     "sampling_check",
 ]
