@@ -113,6 +113,23 @@ def paired_designs() -> Iterator[Paired]:
         yield Paired(name, GOOD, 0.8 * discordant, _yes_no(clusters, 8, 0.3, discordant))
 
 
+def hard_designs() -> Iterator[Paired]:
+    """Yield designs in which type I errors are above the nominal: skewed differences that average to nothing."""
+
+    def skewed(clusters: int) -> Callable[[Random, float], Cases]:
+        def draw(rng: Random, shift: float) -> Cases:
+            codes = np.repeat(np.arange(clusters), rng.integers(1, 16, clusters))
+            # Squared normals by cluster and by case: many small losses, few large gains.
+            own, noise = rng.standard_normal(clusters)[codes] ** 2, rng.standard_normal(codes.size) ** 2
+            d = shift + 0.02 * (own + noise - 2.0)
+            return Cases(np.zeros(codes.size), d, codes)
+
+        return draw
+
+    for clusters in (10, 20, 50, 100):
+        yield Paired(f"skewed (χ²₁), {clusters} clusters, ICC .5", OPEN, 0.01, skewed(clusters))
+
+
 def naive_t(cases: Cases) -> bool:
     """Return whether a paired t test over cases, which ignores clusters, claims a difference at 5 %."""
     scores = cases.candidate if cases.candidate.ndim == 1 else cases.candidate.mean(axis=1)
@@ -489,7 +506,7 @@ def main() -> None:
     runs: int = parser.parse_args().runs
     print("| cases | paired t over cases: type I | evalsvc: type I | non-inferior at the margin | coverage | width |")
     print("|---|--:|--:|--:|--:|--:|")
-    for seed, design in enumerate(paired_designs()):
+    for seed, design in enumerate([*paired_designs(), *hard_designs()]):
         e = measure_paired(design, runs, seed)
         rates = f"{e.naive:.1%} | {e.superiority:.1%} | {e.non_inferiority:.1%} | {e.coverage:.1%} | {e.width:.3g}"
         print(f"| {e.name} | {rates} |", flush=True)

@@ -18,8 +18,8 @@ def mcnemar_mid_p(b: int, c: int) -> float:
 
     Twice the smaller binomial(b + c, ½) tail, with half the probability of the observed count; 1 without any
     discordant case (Fagerland, Lydersen & Laake 2013, who recommend it: the exact test is far too careful, the
-    asymptotic one not careful enough). Its type I error may pass the nominal by a little: over tables of
-    10 to 100 cases they saw at most 5.2 % at 5 %.
+    asymptotic one not careful enough). Nothing guarantees that its type I error stays below the level, where the exact
+    test's does; the tables in ``docs/reference/comparisons.md`` show where it lies.
 
     >>> round(mcnemar_mid_p(1, 7), 4)
     0.0391
