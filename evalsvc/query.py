@@ -2,6 +2,8 @@
 
 The command line, the HTTP API and the page all ask here, so that they cannot disagree. Consumers, scorer
 versions and signatures are never pooled: each has rows of its own.
+
+A little longer than other files: every statistic is asked and answered here, so that all callers get the same.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import msgspec
 
@@ -21,13 +23,10 @@ from evalsvc.errors import InputError, UnknownMetric
 from evalsvc.protocols import CellGroup, CellQuery, Offered, ScoreStore, StatisticSums
 from evalsvc.sampling import OTHER, Design, Sampler, parse_stratum
 from evalsvc.stats import (
-    TextBlock,
     estimate_corpus,
-    estimate_distinct_words,
     estimate_mean,
     estimate_proportion,
     estimate_quantile,
-    estimate_self_similarity,
     estimate_total,
     sample_extreme,
 )
@@ -36,6 +35,9 @@ from evalsvc.stats.quantile import BinKey
 from evalsvc.stats.strata import SPARSE, StratumKey, missing
 from evalsvc.types import Cell, Estimate, Features, ScorerSpec, Window
 from evalsvc.windows import MINUTE, align, whole_minutes
+
+if TYPE_CHECKING:
+    from evalsvc.stats import TextBlock
 
 _NAMED = ("mean", "proportion", "total", "min", "max", "corpus", "self_similarity", "distinct_words")
 STATISTICS = f"{', '.join(_NAMED)}, or a percentile such as p50, p95 or p99.9"
@@ -400,6 +402,8 @@ def _of_texts(store: ScoreStore, cells: CellQuery, statistic: str) -> list[tuple
     start, step = cells.window.start, timedelta(seconds=cells.step_seconds)
     whole_hours = cells.step_seconds % _HOUR == 0 and start.timestamp() % _HOUR == 0
     hourly = cells._replace(step_seconds=_HOUR if whole_hours else cells.step_seconds, clusters=False)
+    from evalsvc.stats.alike import TextBlock
+
     blocks: dict[tuple[object, ...], list[TextBlock]] = defaultdict(list)
     for held in store.feature_sums(hourly):
         first = start + (held.group.window.start - start) // step * step
@@ -422,6 +426,8 @@ def _alike(
     window: Window,
     about: _About,
 ) -> Estimate:
+    from evalsvc.stats.alike import TextBlock, estimate_distinct_words, estimate_self_similarity
+
     # An older version of the scorer may have had no features: its rows say so.
     known = blocks if spec.features == _OF_TEXTS[statistic] else [TextBlock(cells, {})]
     estimator = estimate_self_similarity if statistic == "self_similarity" else estimate_distinct_words
