@@ -22,12 +22,9 @@ MOST_LSUM_TOKEN_PAIRS = 400_000_000
 """The same for ROUGE-Lsum, which keeps the table of two lines to read it back."""
 MOST_LSUM_TABLE = 25_000_000
 """How many tokens a line of the response times a line of the reference may have: 100 MB."""
+MOST_SHARED = 100_000_000
+"""How many characters of the response times characters of the reference are worth all types at once: 0.2 s."""
 _TOKEN = re.compile("[a-z0-9]+")
-
-
-class _Tool(NamedTuple):
-    types: tuple[str, ...]
-    scorer: Any
 
 
 class _Batch(NamedTuple):
@@ -45,26 +42,32 @@ class RougeTool:
 
     def __init__(self) -> None:
         """Make it; nothing is imported before :meth:`load`."""
-        self._tool = _Tool((), None)
+        self._types: tuple[str, ...] = ()
+        self._scorers: dict[tuple[str, ...], Any] = {}
         self._last = _Batch((), (), [])
 
-    def load(self, rouge_type: str) -> _Tool:
+    def load(self, rouge_type: str) -> None:
         """Import rouge-score-rs, and compute this type from now on."""
-        tool = self._tool
-        if rouge_type not in tool.types:
-            types = (*tool.types, rouge_type)
-            scorers = import_module("rouge_score_rs.rouge_scorer")
-            tool = self._tool = _Tool(types, scorers.RougeScorer(types, use_stemmer=True))
-        return tool
+        if rouge_type not in self._types:
+            self._types = (*self._types, rouge_type)
+        self._scorer(self._types)
 
     def f1(self, rouge_type: str, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Return F1 of (response, reference) pairs, computed on all CPU cores."""
+        self.load(rouge_type)
         last = self._last
         if rouge_type not in last.types or last.pairs != pairs:
-            types, scorer = self.load(rouge_type)
-            scores = scorer.score_batch([reference for _, reference in pairs], [response for response, _ in pairs])
+            # What is soon done for one type may take minutes for another, which abstains from it.
+            long = any(len(response) * len(reference) > MOST_SHARED for response, reference in pairs)
+            types = (rouge_type,) if long else self._types
+            scores = self._scorer(types).score_batch([theirs for _, theirs in pairs], [ours for ours, _ in pairs])
             last = self._last = _Batch(pairs, types, scores)
         return [scores[rouge_type].fmeasure for scores in last.scores]
+
+    def _scorer(self, types: tuple[str, ...]) -> Any:  # noqa: ANN401 - the package has no types here
+        if types not in self._scorers:
+            self._scorers[types] = import_module("rouge_score_rs.rouge_scorer").RougeScorer(types, use_stemmer=True)
+        return self._scorers[types]
 
 
 _shared = RougeTool()
