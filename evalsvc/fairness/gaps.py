@@ -15,7 +15,7 @@ several groups are taken as several.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -31,7 +31,7 @@ Adjustment = Literal["holm", "bh"]
 
 DRAWS = 20_000
 _FARTHEST = 8.0
-_STEP = 0.25
+_GRID = np.array([0.5, 1.0, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, _FARTHEST])
 _SEED = 20260301
 _MANY = 1000
 _FEW = "fewer than two groups have an interval to compare"
@@ -530,22 +530,34 @@ def _ratio_limits(values: Floats, below: Floats, above: Floats) -> tuple[float, 
 
 def _gap_p_value(limits: Limits) -> float:
     """Return the tail at which the joint interval of the gap begins to leave 0."""
-    count = len(limits.groups)
-    crossing = _crossing(lambda q: range_limits(limits.values, *limits.at(q))[0] > 0.0)
-    return 1.0 if crossing <= 0.0 else range_tail(crossing, count)
+    clear = np.array([_clear_of_zero(limits, float(q)) for q in _GRID])
+    start = float(limits.values.max() - limits.values.min())
+    crossing = _crossing(start, clear)
+    return 1.0 if crossing <= 0.0 else range_tail(crossing, len(limits.groups))
 
 
-def _crossing(excludes: Callable[[float], bool]) -> float:
-    """Return the largest critical value at which 0 is still excluded; 0 where it never is."""
-    low, high = 0.0, _FARTHEST
-    if not excludes(0.01):
-        return 0.0
-    if excludes(high):
-        return high
-    for _ in range(16):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if excludes(middle) else (low, middle)
-    return low
+def _clear_of_zero(limits: Limits, critical: float) -> float:
+    below, above = limits.at(critical)
+    best = -math.inf
+    for value, under in zip(limits.values, below, strict=True):
+        best = max(best, float((value - limits.values - np.hypot(under, above)).max()))
+    return best
+
+
+def _crossing(start: float, clear: Floats) -> float:
+    """Return the critical value at which an interval begins to hold 0, between the points of the grid by a line.
+
+    ``clear``, ``[grid]``, is how far the nearer end is from 0, above 0 while 0 is outside; ``start`` is that of a
+    critical value of 0.
+    """
+    inside = np.flatnonzero(clear <= 0.0)
+    if inside.size == 0:
+        return float(_GRID[-1])
+    end = int(inside[0])
+    before, begin = (start, 0.0) if end == 0 else (float(clear[end - 1]), float(_GRID[end - 1]))
+    after = float(clear[end])
+    part = before / (before - after) if math.isfinite(after) and before > after else 0.0
+    return begin + (float(_GRID[end]) - begin) * part
 
 
 class _Contrasts(NamedTuple):
@@ -624,23 +636,10 @@ def _contrast_limits(contrasts: _Contrasts, limits: Limits, critical: float) -> 
 
 def _contrast_p_values(contrasts: _Contrasts, limits: Limits) -> list[float]:
     """Return each row's two-sided p-value: the tail at which its own interval begins to leave 0."""
-    grid = np.arange(_STEP, _FARTHEST + _STEP / 2.0, _STEP)
-    found = [_contrast_limits(contrasts, limits, float(q)) for q in grid]
-    # How far the interval's nearer end is from 0, above 0 while 0 is excluded; it falls as q grows.
+    found = [_contrast_limits(contrasts, limits, float(q)) for q in _GRID]
     clear = np.array([np.maximum(low, -high) for low, high in found])
     start = np.abs(contrasts.values(limits.values))
-    crossings = []
-    for row in range(contrasts.rows.size):
-        inside = np.flatnonzero(clear[:, row] <= 0.0)
-        if inside.size == 0:
-            crossings.append(_FARTHEST)
-            continue
-        end = int(inside[0])
-        before = float(start[row]) if end == 0 else float(clear[end - 1, row])
-        after = float(clear[end, row])
-        begin = 0.0 if end == 0 else float(grid[end - 1])
-        part = before / (before - after) if math.isfinite(after) and before > after else 0.0
-        crossings.append(begin + _STEP * part)
+    crossings = [_crossing(float(start[row]), clear[:, row]) for row in range(contrasts.rows.size)]
     return [math.erfc(q / math.sqrt(2.0)) for q in crossings]
 
 

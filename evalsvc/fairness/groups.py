@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -106,6 +107,7 @@ def group_of_cells(
         offered = None if offered is None else {key: round(count / _THINNED) for key, count in offered.items()}
         rates = None if rates is None else {key: pi * _THINNED for key, pi in rates.items()}
 
+    @cache
     def at(confidence: float) -> Estimate:
         estimate = estimate_mean(cells, scale, window, offered=offered, rates=rates, confidence=confidence)
         return msgspec.structs.replace(estimate, offered=plain.offered)
