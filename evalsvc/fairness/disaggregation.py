@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -53,17 +53,18 @@ def disaggregate(
     min_group: float = MIN_GROUP,
     complementary: bool = False,
     confidence: float = 0.95,
+    hidden: Mapping[str, str] | None = None,
 ) -> list[GroupEstimate]:
     """Return every group as it may be shown, in the given order; none is left out.
 
     The interval is for one group that was chosen before looking; comparisons between groups need those of
-    :mod:`evalsvc.fairness.gaps`.
+    :mod:`evalsvc.fairness.gaps`. ``hidden`` says why groups are suppressed, by name, where that is already decided.
 
     Raises:
         InputError: on two groups of one name, a negative ``min_group``, or a confidence outside (0, 1).
     """
     check_names(groups)
-    reasons = suppressed(groups, min_group, complementary=complementary)
+    reasons = suppressed(groups, min_group, complementary=complementary) if hidden is None else hidden
     total = math.fsum(group.size for group in groups)
     rows = []
     for group in groups:

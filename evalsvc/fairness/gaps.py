@@ -287,6 +287,24 @@ def differences(
     ]
 
 
+class Against(NamedTuple):
+    """Each group's plain difference from the others together, and its standard error, ``[rows]`` each."""
+
+    names: tuple[str, ...]
+    values: Floats
+    errors: Floats
+
+
+def against_others(groups: Sequence[Group]) -> Against:
+    """Return every group's difference from the others by their shares, for comparisons over time."""
+    limits = Limits(groups)
+    if len(limits.groups) < 2:
+        return Against((), np.zeros(0), np.zeros(0))
+    contrasts = _contrasts(limits, None)
+    errors = np.sqrt(contrasts.joined(limits.errors, limits.errors) ** 2 + contrasts.noise)
+    return Against(tuple(limits.names[row] for row in contrasts.rows), contrasts.values(limits.values), errors)
+
+
 def worst_gap(
     groups: Sequence[Group], better: Better, *, reference: str | None = None, confidence: float = 0.95
 ) -> WorstGap:
@@ -450,7 +468,7 @@ def range_tail(critical: float, count: int) -> float:
     missing = -np.expm1((count - 1) * shrunk)
     weights = np.ones(z.size)
     weights[1:-1:2], weights[2:-1:2] = 4.0, 2.0
-    inner = float((weights * density * whole * missing).sum()) * count * (z[1] - z[0]) / 3.0
+    inner = float((weights * density * whole * missing).sum()) * count * float(z[1] - z[0]) / 3.0
     return min(1.0, max(0.0, inner))
 
 

@@ -167,8 +167,11 @@ def bbq_bias(
             return BbqBias(0.0, None, None, accuracy, 0, 0, n, ambiguous, "every answer is unknown, as it should be")
         return BbqBias(None, None, None, accuracy, 0, 0, n, ambiguous, "every answer is unknown")
     low, high = wilson(leaning / count, count, confidence)
-    ends = [factor * (2.0 * share - 1.0) for share in (leaning / count, low, high)]
-    return BbqBias(*ends, accuracy, leaning, count, n, ambiguous)
+
+    def score(share: float) -> float:
+        return factor * (2.0 * share - 1.0)
+
+    return BbqBias(score(leaning / count), score(low), score(high), accuracy, leaning, count, n, ambiguous)
 
 
 def _auc(above: Floats, above_weight: Floats, below: Floats, below_weight: Floats, level: float, c: float) -> Auc:
