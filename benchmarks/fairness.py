@@ -11,15 +11,18 @@ they had been chosen before looking; and percentiles of a bootstrap of max − m
 from __future__ import annotations
 
 import argparse
+import gzip
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from _harness import Aim, Row
-from evalsvc.fairness import Group, gap, group_of_cells, spread, worst_gap
+from evalsvc.fairness import Group, gap, group_of_cells, spread, swap_gender, worst_gap
 from evalsvc.fairness.gaps import Limits, range_critical, range_limits
 from evalsvc.types import Cell, Scale
 
@@ -237,16 +240,42 @@ def run(quick: bool = False) -> list[Row]:
     ]
 
 
+def swapped_as_people_do(data: Path) -> list[tuple[str, int, int]]:
+    """Return (set, sentences, how many of them the swap turns into exactly the human-made counterpart)."""
+    found = []
+    triples: dict[str, dict[str, str]] = {}
+    for row in _rows(data, "winogender"):
+        triples.setdefault(row["id"].rsplit(".", 2)[0], {})[row["gender"]] = row["sentence"]
+    for source, target in (("male", "female"), ("female", "male")):
+        pairs = [(texts[source], texts[target]) for texts in triples.values() if {source, target} <= texts.keys()]
+        found.append((f"winogender, {source} to {target}", len(pairs), _exact(pairs)))
+    sentences = {row["id"]: row["sentence"] for row in _rows(data, "winobias")}
+    for source, target in (("-anti-", "-pro-"), ("-pro-", "-anti-")):
+        others = {name: name.replace(source, target) for name in sentences if source in name}
+        pairs = [(sentences[name], sentences[other]) for name, other in others.items() if other in sentences]
+        found.append((f"winobias, {source.strip('-')} to {target.strip('-')}", len(pairs), _exact(pairs)))
+    return found
+
+
+def _rows(data: Path, name: str) -> list[dict[str, str]]:
+    with gzip.open(data / "fairness" / name / "visible.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _exact(pairs: Sequence[tuple[str, str]]) -> int:
+    # Nouns stay: in these sets only the pronoun differs.
+    return sum(swap_gender(text, nouns=False).text == other for text, other in pairs)
+
+
 def main() -> None:
     """Print the tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--only", default="", help="designs whose name holds this text")
     options = parser.parse_args()
-    print(
-        "| design | true gap | max − min reads | shrunken reads | picked pair | bootstrap | evalsvc | width | worst group |"
-    )
-    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+    columns = ["true gap", "max − min reads", "shrunken reads", "picked pair", "bootstrap", "evalsvc", "width", "worst"]
+    print("| " + " | ".join(["design", *columns]) + " |")
+    print("|---" + "|--:" * len(columns) + "|")
     for seed, design in enumerate(designs()):
         if options.only in design.name:
             m = measure(design, options.runs, seed)
@@ -255,6 +284,11 @@ def main() -> None:
                 f"| {m.coverage:.1%} | {m.width:.3f} | {m.worst:.1%} |",
                 flush=True,
             )
+    data = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if data.is_dir():
+        print("\n| set | sentences | swapped exactly as by people |\n|---|--:|--:|")
+        for name, count, exact in swapped_as_people_do(data):
+            print(f"| {name} | {count} | {exact / count:.1%} |")
 
 
 if __name__ == "__main__":

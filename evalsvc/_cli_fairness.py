@@ -267,7 +267,8 @@ def _numbers(found: Found) -> list[str]:
             f"{far}: {one.worst.worst}, {amount(one.worst.value, scale)} from {one.worst.against}, interval "
             f"{amount(one.worst.low, scale)} to {high}"
         )
-    if one.spread.deviation is not None:
+    # Of fewer groups the limits of a deviation say nothing.
+    if one.spread.deviation is not None and one.spread.groups >= 5:
         lines.append(
             f"standard deviation between groups: {amount(one.spread.deviation, scale)}, interval "
             f"{amount(one.spread.low, scale)} to {amount(one.spread.high, scale)}"

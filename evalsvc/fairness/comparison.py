@@ -8,6 +8,7 @@ from typing import NamedTuple
 from evalsvc.errors import InputError
 from evalsvc.fairness.disaggregation import check_names, disaggregate, shown, suppressed
 from evalsvc.fairness.gaps import (
+    ALL,
     Adjustment,
     Difference,
     Gap,
@@ -99,7 +100,7 @@ def compare(
         adjust,
         min_group,
         confidence,
-        _sentence(distance, worst, differing, scale, min_group),
+        _sentence(distance, worst, _worse(found, differing, scale), bool(differing), scale, min_group),
     )
 
 
@@ -118,27 +119,32 @@ def amount(value: float | None, scale: Scale, *, unit: bool = True) -> str:
     return f"{number} {name}".strip() if unit else number
 
 
-def _sentence(found: Gap, worst: WorstGap, differing: Sequence[str], scale: Scale, min_group: float) -> str:
+def _worse(found: Sequence[Difference], differing: Sequence[str], scale: Scale) -> list[str]:
+    """Return the differing groups on the worse side; all of them, where the scale has none."""
+    # One group far off makes every other differ from "the others", which would be named for its sake.
+    sign = {"lower": 1.0, "higher": -1.0, "neither": 0.0}[scale.better]
+    return [row.name for row in found if row.name in differing and (sign * row.value > 0.0 or sign == 0.0)]
+
+
+def _sentence(found: Gap, worst: WorstGap, worse: Sequence[str], differ: bool, scale: Scale, min_group: float) -> str:
     if found.naive is None or found.low is None or found.high is None:
         return f"nothing to compare: fewer than two groups have {min_group:g} scored events and an interval"
     seen = amount(found.naive, scale)
     interval = f"interval {amount(found.low, scale, unit=False)} to {_limit(found.high, scale)}"
     if found.low == found.high:
         return f"among the events of this window the gap is {seen}; all of them were scored, so chance has no part"
-    if found.low <= 0.0 and not differing:
-        return (
-            f"no group is shown to differ: the gap of {seen} is within what chance makes of equal groups ({interval})"
-        )
-    parts = []
+    if found.low <= 0.0 and not differ:
+        within = f"the gap of {seen} is within what chance makes of equal groups ({interval})"
+        return f"no group is shown to differ: {within}"
+    parts = [f"groups differ: the gap is {seen} ({interval})"]
     if found.low > 0.0:
-        parts.append(f"groups differ: the gap of {seen} is more than chance makes of equal groups ({interval})")
-    if differing:
-        names = ", ".join(differing[:5]) + (f" and {len(differing) - 5} more" if len(differing) > 5 else "")
-        against = "the others together" if worst.against == "all shown groups" else worst.against
-        parts.append(f"{'different' if parts else 'groups differ: different'} from {against}: {names}")
+        parts = [f"groups differ: the gap of {seen} is more than chance makes of equal groups ({interval})"]
+    if worse:
+        names = ", ".join(worse[:5]) + (f" and {len(worse) - 5} more" if len(worse) > 5 else "")
+        against = "the others together" if worst.against == ALL else worst.against
+        parts.append(f"{'different from' if scale.better == 'neither' else 'worse than'} {against}: {names}")
     if worst.low is not None and worst.low > 0.0 and scale.better != "neither":
-        most = _limit(worst.high, scale)
-        range_ = f"interval {amount(worst.low, scale, unit=False)} to {most}"
+        range_ = f"interval {amount(worst.low, scale, unit=False)} to {_limit(worst.high, scale)}"
         parts.append(f"worst off is {worst.worst}, {amount(worst.value, scale)} worse than {worst.against} ({range_})")
     return f"{'; '.join(parts)}; {CAUTION}"
 

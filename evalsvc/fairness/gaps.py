@@ -34,6 +34,9 @@ _FARTHEST = 8.0
 _GRID = np.array([0.5, 1.0, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, _FARTHEST])
 _SEED = 20260301
 _MANY = 1000
+ALL = "all shown groups"
+"""What a worst gap is against, where no reference is given."""
+
 _FEW = "fewer than two groups have an interval to compare"
 
 
@@ -320,7 +323,7 @@ def worst_gap(
         InputError: on an unknown reference, or a confidence outside (0, 1).
     """
     two_sided(confidence)
-    limits, against = Limits(groups), reference or "all shown groups"
+    limits, against = Limits(groups), reference or ALL
     count = len(limits.groups)
     nothing = WorstGap(None, None, None, "", against, count, confidence, "", _FEW)
     if reference is not None and reference not in [group.name for group in groups]:
