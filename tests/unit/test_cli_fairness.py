@@ -141,7 +141,7 @@ def test_standardised_says_the_cases_that_groups_lack(filled, capsys):
 
 def test_a_trend_of_the_worst_off_group(filled, capsys):
     out = ask(capsys, "--by", "segments.plan", "--window", "4h", "--min-group", "10")
-    head, sentence, _, columns, *lines = out.splitlines()
+    _, sentence, _, columns, *lines = out.splitlines()
     assert sentence.startswith("no trend is shown: team, worst off overall, moves against the others by ")
     assert columns.split()[:3] == ["window", "worst", "off"]
     assert sum("  team  " in line for line in lines) >= 4
