@@ -18,9 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from _harness import Aim, Row
+from _harness import Aim, Row, machine, median_seconds, table
 from evalsvc.stats import estimate_mean, estimate_quantile, estimate_total
 from evalsvc.stats.distributions import t_quantile
+from evalsvc.stats.many import estimate_means
 from evalsvc.stats.quantile import bin_of
 from evalsvc.types import Cell, Estimate, Scale, Window
 
@@ -350,12 +351,43 @@ def run(quick: bool = False) -> list[Row]:
     ]
 
 
+def speed(groups: int = 24_000) -> Row:
+    """Time the means of so many groups of two strata, half of them binary, beside one at a time."""
+    rng = np.random.default_rng(1)
+    sizes = rng.integers(5, 60, (groups, 2))
+    ones = rng.binomial(sizes, 0.2)
+    cells = [
+        [
+            Cell("s0", 1, 0.1, int(n[0]), 0, 0, float(k[0]), float(k[0])),
+            Cell("s1", 1, 1.0, int(n[1]), 0, 0, float(k[1]), float(k[1])),
+        ]
+        for n, k in zip(sizes, ones, strict=True)
+    ]
+    offered = [{("s0", 1): 10 * some[0].n, ("s1", 1): some[1].n} for some in cells]
+    scales = [BINARY, BOUNDED] * (groups // 2)
+    windows, rates = [WINDOW] * groups, [{("s0", 1): 0.1, ("s1", 1): 1.0}] * groups
+
+    def alone() -> None:
+        for some, scale, known in zip(cells[:1000], scales, offered, strict=False):
+            estimate_mean(some, scale, WINDOW, offered=known)
+
+    together = median_seconds(lambda: estimate_means(cells, scales, windows, offered=offered, rates=rates), rounds=5)
+    each = median_seconds(alone, rounds=3) * groups / 1000
+    what = f"means of {groups:,} groups of two strata with intervals"
+    return Row("intervals", what, 1000 * together, "ms", "one at a time (from 1,000)", 1000 * each, each / together)
+
+
 def main() -> None:
-    """Print the table in Markdown."""
+    """Print the table in Markdown, or how long estimates take."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3000)
     parser.add_argument("--only", default="", help="designs whose name holds this text")
+    parser.add_argument("--speed", action="store_true", help="time the estimates of very many groups instead")
     options = parser.parse_args()
+    if options.speed:
+        print(machine())
+        print(table([speed()]))
+        return
     print("| design | n | mean ± t: coverage | width | evalsvc: coverage | width |")
     print("|---|--:|--:|--:|--:|--:|")
     for seed, design in enumerate(designs()):

@@ -14,7 +14,7 @@ import msgspec
 
 from evalsvc import scorers
 from evalsvc._cli_output import aligned
-from evalsvc.cli import OK
+from evalsvc.cli import OK, USAGE
 from evalsvc.errors import EvalsvcError, UnknownMetric
 from evalsvc.protocols import ScorerFactory
 from evalsvc.types import Scale, ScorerSpec
@@ -49,6 +49,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     spec: ScorerSpec | None = None
     text: str = ""
     options: tuple[Option, ...] | None = None
+    imported: bool = True
+    """False for a `module:attribute` that is not there: a wrong argument, unlike what a package announces."""
 
 
 def list_scorers(options: argparse.Namespace) -> int:
@@ -61,7 +63,7 @@ def list_scorers(options: argparse.Namespace) -> int:
         print("\n\n".join(map(details, found)))
     else:
         print(aligned([_row(one) for one in found], right={"v"}))
-    return OK
+    return USAGE if options.names and any(not one.imported for one in found) else OK
 
 
 def look(name: str) -> Listed:
@@ -77,7 +79,7 @@ def look(name: str) -> Listed:
     except UnknownMetric:
         raise
     except (EvalsvcError, SystemExit) as error:
-        return Listed(name=name, here=_one_line(error))
+        return Listed(name=name, here=_one_line(error), imported=":" not in name)
     known = Listed(name=name, here=HERE, cost=_cost(build), text=_first_paragraph(build), options=_options(build))
     try:
         scorer = scorers.create(name)

@@ -82,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_project(add)
     _add_running(add)
     _add_query(add)
+    _add_drift(add)
     _add_fairness(add)
     _add_dead_letters(add)
     _add_scorers(add)
@@ -211,7 +212,7 @@ def _add_query(add: _Adder) -> None:
         "--statistic",
         default="mean",
         metavar="NAME",
-        help="mean, proportion, total, min, max, corpus or p50, p95 … (default: mean)",
+        help="mean, proportion, total, min, max, corpus, self_similarity, distinct_words or p50, p95 … (default: mean)",
     )
     query.add_argument(
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of the interval (default: .95)"
@@ -220,6 +221,33 @@ def _add_query(add: _Adder) -> None:
         "--missing", action="store_true", help="instead of estimates: why scores have no value, and how many"
     )
     query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
+
+
+def _add_drift(add: _Adder) -> None:
+    drift = add("drift", "evalsvc._cli_drift:drift", "what moved between two windows: scores, texts, languages, topics")
+    drift.add_argument("metrics", nargs="*", metavar="METRIC", help="only these (default: every one with scores)")
+    drift.add_argument(
+        "--since", default="24h", metavar="TIME", help="24h, 7d, 2026-01-31 or an ISO time (default: 24h)"
+    )
+    drift.add_argument("--until", default="now", metavar="TIME", help="the end, not included (default: now)")
+    drift.add_argument(
+        "--baseline",
+        default="7d",
+        metavar="SPAN",
+        help="how far back the same hours are compared, or START/END (default: 7d, the same hours a week ago)",
+    )
+    drift.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="FIELD=VALUE",
+        help="only these; repeat it for more",
+    )
+    drift.add_argument(
+        "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of intervals and tests (default: .95)"
+    )
+    drift.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
 
 
 def _add_fairness(add: _Adder) -> None:

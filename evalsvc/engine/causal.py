@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
+from evalsvc.engine.overlap import overlapped
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import EngineSettings
-from evalsvc.engine.tokens import TooLong, Unreadable, encode_each
+from evalsvc.engine.tokens import TooLong, Unreadable
 from evalsvc.engine.transformer import Input, Loaded, Row, Transformer, first_id
 from evalsvc.errors import EngineError
 
@@ -70,12 +70,17 @@ class CausalModel(Transformer):
         """
         size = self.window - 1
         step = self.stride(stride)
-        started = time.perf_counter()
-        encodings = encode_each(self.tokenizer, [text for pair in pairs for text in pair]) if pairs else []
-        self.stats.add(tokenise_seconds=time.perf_counter() - started)
-        planned = [
-            self._plan(before, text, size, step) for before, text in zip(encodings[::2], encodings[1::2], strict=True)
-        ]
+
+        def plans(part: Sequence[tuple[str, str]]) -> list[list[Input] | TooLong | ItemFailure]:
+            encodings = self.encodings([text for pair in part for text in pair])
+            both = zip(encodings[::2], encodings[1::2], strict=True)
+            return [self._plan(before, text, size, step) for before, text in both]
+
+        return overlapped(self.parts(pairs), plans, self._likelihoods)
+
+    def _likelihoods(
+        self, planned: list[list[Input] | TooLong | ItemFailure]
+    ) -> list[Likelihood | TooLong | ItemFailure]:
         rows = iter(self.rows([item for plan in planned if isinstance(plan, list) for item in plan]))
         return [_sum(list(islice(rows, len(plan)))) if isinstance(plan, list) else plan for plan in planned]
 

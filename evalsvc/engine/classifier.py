@@ -6,9 +6,10 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from evalsvc.engine.overlap import overlapped
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import EngineSettings
-from evalsvc.engine.tokens import Unreadable, encode_each
+from evalsvc.engine.tokens import Unreadable
 from evalsvc.engine.transformer import Input, Loaded, Row, Transformer
 from evalsvc.errors import EngineError
 
@@ -40,7 +41,7 @@ class PairModel(Transformer):
 
     def spans(self, texts: Sequence[str]) -> list[list[Span] | Unreadable]:
         """Return the half-open character positions of each text's tokens, in order, or why it has none."""
-        encodings = encode_each(self.tokenizer, texts, offsets=True) if texts else []
+        encodings = self.encodings(texts, offsets=True) if texts else []
         return [item if isinstance(item, Unreadable) else item.offsets for item in encodings]
 
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> list[Row | ItemFailure]:
@@ -48,8 +49,13 @@ class PairModel(Transformer):
 
         A pair that is longer than the window fails: what is cut is its caller's choice (see :attr:`room`).
         """
-        encodings = encode_each(self.tokenizer, pairs, special_tokens=True, offsets=True) if pairs else []
-        planned = [self._plan(encoding) for encoding in encodings]
+
+        def plans(part: Sequence[tuple[str, str]]) -> list[Input | ItemFailure]:
+            return [self._plan(item) for item in self.encodings(part, special_tokens=True, offsets=True)]
+
+        return overlapped(self.parts(pairs), plans, self._probabilities)
+
+    def _probabilities(self, planned: list[Input | ItemFailure]) -> list[Row | ItemFailure]:
         rows = iter(self.rows([plan for plan in planned if isinstance(plan, Input)]))
         return [next(rows) if isinstance(plan, Input) else plan for plan in planned]
 

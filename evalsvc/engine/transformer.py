@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import time
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Sequence
@@ -20,13 +21,15 @@ from evalsvc.engine.cache import EmbeddingCache
 from evalsvc.engine.device import Placement, place
 from evalsvc.engine.executor import Executor
 from evalsvc.engine.models import ModelFiles, locate
+from evalsvc.engine.overlap import parts_of
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import EngineSettings
+from evalsvc.engine.tokens import Unreadable, encode_each
 from evalsvc.errors import EngineError, MissingExtra
 
 if TYPE_CHECKING:
     import torch
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 Row = NDArray[np.float32]
 
@@ -71,7 +74,8 @@ class Loaded(NamedTuple):
 class Transformer(ABC):
     """A loaded model of one kind. All methods may be called from several threads.
 
-    Equal inputs are computed once, within a call and, through a cache of ``cache_bytes``, across calls. Batches,
+    Equal inputs are computed once, within a part of a call (:mod:`evalsvc.engine.overlap`) and, through a cache of
+    ``cache_bytes``, across parts and calls. Batches,
     memory that runs out and exceptions are the :class:`Executor`'s.
     """
 
@@ -116,6 +120,19 @@ class Transformer(ABC):
     @abstractmethod
     def read(self, logits: torch.Tensor, batch: Sequence[Input]) -> list[Row]:
         """Return what is wanted of each input, float32 on the CPU, from the logits of its row."""
+
+    def parts(self, pairs: Sequence[tuple[str, str]]) -> list[Sequence[tuple[str, str]]]:
+        """Return pairs of texts in the parts of which the next is tokenised while the device works on one."""
+        return parts_of(pairs, (len(one) + len(two) for one, two in pairs), self.placement.max_batch_tokens)
+
+    def encodings(
+        self, texts: Sequence[str | tuple[str, str]], *, special_tokens: bool = False, offsets: bool = False
+    ) -> list[Encoding | Unreadable]:
+        """Return one encoding a text or pair of texts, in order, or why it has none; the time is counted."""
+        started = time.perf_counter()
+        found = encode_each(self.tokenizer, texts, special_tokens=special_tokens, offsets=offsets)
+        self.stats.add(tokenise_seconds=time.perf_counter() - started)
+        return found
 
     def rows(self, inputs: Sequence[Input]) -> list[Row | ItemFailure]:
         """Return what :meth:`read` gives of each input, or why there is nothing, in order; raises for no input."""

@@ -45,6 +45,10 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf"\w{{1,20}})(?: (?:over|through|directly|along|now|up))?,? (?:to|with|through to) (?:an? |the |one of |"
         rf"my |another )"
         rf"?{_PERSON}\b",
+        # A call that is put through: the person is left unsaid, so nothing else may follow.
+        r"\b(?:hold|wait|stay on the line|bear with (?:me|us))(?: on| the line| a moment)?(?: please)?,? (?:while|as) "
+        r"(?:i|we)(?:['’]m|['’]re| am| are)?(?: now)? (?:transfer|transferring|connect|connecting|put|putting) "
+        r"(?:you|(?:your|the|this) (?:call|chat))(?: through| over| now)?(?=\s*(?:[.!,;…]|$))",
         rf"\b(?:you are|you['’]re|you will be|you['’]ll be|you are now|your (?:\w{{1,20}} )?\w{{1,20}} (?:has been|"
         rf"is being|"
         rf"was|will be)) (?:now |being |now being )?(?:transferred|connected|handed over|passed on|escalated|forwarded|"

@@ -27,6 +27,12 @@ MARGIN = 0.3
 LONGEST = 2_000
 """How many characters of prose are looked at."""
 
+REMEMBERED_TEXTS = 1_024
+"""How many texts are remembered with their language."""
+
+REMEMBERED_LENGTH = 4_000
+"""How many characters a remembered text may have."""
+
 SHARE = 0.8
 """The share of the letters that must be of one script."""
 
@@ -112,6 +118,11 @@ def identify(text: str, min_characters: int = MIN_CHARACTERS) -> Guess:
     >>> identify("See www.example.com/path").reason
     'fewer than 12 letters outside code and addresses'
     """
+    # The scorers of language and of the answer's language ask about the same texts of a batch.
+    return (_remembered if len(text) <= REMEMBERED_LENGTH else _identified)(text, min_characters)
+
+
+def _identified(text: str, min_characters: int) -> Guess:
     plain = prose(text)[:LONGEST]
     letters = _letters(plain)
     if not letters:
@@ -125,6 +136,9 @@ def identify(text: str, min_characters: int = MIN_CHARACTERS) -> Guess:
     if letters.total() < min_characters:
         return Guess(None, f"fewer than {min_characters} letters outside code and addresses")
     return _classify(plain)
+
+
+_remembered = lru_cache(maxsize=REMEMBERED_TEXTS)(_identified)
 
 
 def _classify(plain: str) -> Guess:

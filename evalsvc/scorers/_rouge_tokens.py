@@ -7,11 +7,10 @@ lines as it compares strings. The numbers hold within one :class:`StemNumbers` o
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from itertools import count
-from typing import Any
 
 from evalsvc.scorers._ngrams import LONGEST_KEPT_WORD
+from evalsvc.scorers._porter import stem
 
 STEM_FROM_LENGTH = 4
 MOST_WORDS = 1 << 15
@@ -19,25 +18,6 @@ MOST_WORDS = 1 << 15
 MOST_CHARACTERS = 1 << 17
 _KEPT_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789\n")
 _OTHERS_TO_SPACE = bytes(code if code in _KEPT_BYTES else 32 for code in range(256))
-
-# What nltk's steps look for, so that a word without it is left to the next step at once.
-_ENDINGS = {
-    "_step1a": ("s",),
-    "_step1b": ("ed", "ing"),
-    "_step1c": ("y",),
-    "_step2": (
-        *("tional", "enci", "anci", "izer", "bli", "alli", "entli", "eli", "ousli", "ation", "ator", "alism"),
-        *("iveness", "fulness", "ousness", "aliti", "iviti", "biliti", "fulli", "logi"),
-    ),
-    "_step3": ("icate", "ative", "alize", "iciti", "ical", "ful", "ness"),
-    "_step4": (
-        *("al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ment", "ent", "ion", "ou", "ism", "ate", "iti"),
-        *("ous", "ive", "ize"),
-    ),
-    "_step5a": ("e",),
-    "_step5b": ("ll",),
-}
-_VOWELS_AND_CONSONANTS = str.maketrans({chr(code): "v" if chr(code) in "aeiou" else "c" for code in range(128)})
 
 
 class StemNumbers:
@@ -71,9 +51,9 @@ class StemNumbers:
         if known is not None:
             return known
         # Anything outside ASCII becomes "?", then a space, which is all that it is to ROUGE.
-        plain = text.lower().encode("ascii", "replace").translate(_OTHERS_TO_SPACE).decode("ascii")
+        plain = text.lower().encode("ascii", "replace").translate(_OTHERS_TO_SPACE)
         number = self._words.__getitem__
-        lines = tuple(filter(None, ["".join(map(number, line.split())) for line in plain.split("\n")]))
+        lines = tuple(filter(None, ["".join(map(number, line.split())) for line in plain.split(b"\n")]))
         if self._characters > self._most_characters:
             self._texts.clear()
             self._characters = 0
@@ -83,8 +63,8 @@ class StemNumbers:
         return lines
 
 
-class _Words(dict[str, str]):
-    """From a word to the character of its stem; a new word is stemmed and, unless it is long, remembered."""
+class _Words(dict[bytes, str]):
+    """From a word, in ASCII, to the character of its stem; a new word is stemmed and, unless it is long, remembered."""
 
     def __init__(self, stem: Callable[[str], str]) -> None:
         super().__init__()
@@ -92,9 +72,10 @@ class _Words(dict[str, str]):
         self._fresh = count()
         self.stems: dict[str, str] = {}
 
-    def __missing__(self, word: str) -> str:
+    def __missing__(self, word: bytes) -> str:
         # Words of up to three characters are their own stems.
-        stem = self._stem(word) if len(word) >= STEM_FROM_LENGTH else word
+        text = word.decode("ascii")
+        stem = self._stem(text) if len(text) >= STEM_FROM_LENGTH else text
         number = self.stems.get(stem) or self.stems.setdefault(stem, chr(next(self._fresh)))
         if len(word) <= LONGEST_KEPT_WORD:
             self[word] = number
@@ -107,32 +88,5 @@ _shared: list[StemNumbers] = []
 def shared_stems() -> StemNumbers:
     """Return the process's stems; a pair's two texts are to be read with one and the same."""
     if not _shared or _shared[-1].full:
-        _shared[:] = [StemNumbers(porter(), MOST_WORDS, MOST_CHARACTERS)]
+        _shared[:] = [StemNumbers(stem, MOST_WORDS, MOST_CHARACTERS)]
     return _shared[-1]
-
-
-def porter() -> Callable[[str], str]:
-    """Return nltk's Porter stemmer, which rouge-score uses, with its slow questions answered quickly.
-
-    >>> porter()("relational")
-    'relat'
-    """
-    stemmer: Any = import_module("nltk.stem.porter").PorterStemmer()
-    measure, contains_vowel = stemmer._measure, stemmer._contains_vowel
-
-    def quick_measure(word: str) -> int:
-        return measure(word) if "y" in word else word.translate(_VOWELS_AND_CONSONANTS).count("vc")
-
-    def quick_contains_vowel(word: str) -> bool:
-        return contains_vowel(word) if "y" in word else "v" in word.translate(_VOWELS_AND_CONSONANTS)
-
-    # nltk binds its rules' conditions anew on each word, and these are what they ask.
-    stemmer._measure, stemmer._contains_vowel = quick_measure, quick_contains_vowel
-    for step, endings in _ENDINGS.items():
-        setattr(stemmer, step, _only_with(endings, getattr(stemmer, step)))
-    stem: Callable[[str], str] = stemmer.stem
-    return stem
-
-
-def _only_with(endings: tuple[str, ...], step: Callable[[str], str]) -> Callable[[str], str]:
-    return lambda word: step(word) if word.endswith(endings) else word

@@ -66,7 +66,7 @@ class IntroducedPii:
     @staticmethod
     def _score(event: Event) -> Outcome:
         if not event.response.strip():
-            return Abstained("the response is empty")
+            return Abstained("empty response")
         found = introduced(event.findings)
         if not found:
             return 0.0

@@ -53,7 +53,7 @@ class PiiInResponse:
     @staticmethod
     def _score(event: Event) -> Outcome:
         if not event.response.strip():
-            return Abstained("the response is empty")
+            return Abstained("empty response")
         found = [finding for finding in event.findings if finding.field == "response"]
         if not found:
             return 0.0

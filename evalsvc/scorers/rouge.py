@@ -34,23 +34,23 @@ class _Rouge(ReferenceScorer):
 
     def __init__(self, metric: str, rouge_type: str, name: str) -> None:
         """Make the scorer; nothing is imported before :meth:`load`."""
-        packages = f"nltk:{version('nltk')}|version:rouge-score.{version('rouge-score')}"
+        tool = f"version:rouge-score.{version('rouge-score')}"
         self._spec = ScorerSpec(
             metric=metric,
             version=1,
             scale=Scale(0.0, 1.0, "higher"),
             needs=("response", "reference"),
-            signature=f"nrefs:1|case:lc|type:{rouge_type}|f:1|tok:default|stem:porter|{packages}",
+            signature=f"nrefs:1|case:lc|type:{rouge_type}|f:1|tok:default|stem:porter.nltk|{tool}",
             description=f"{name} F1 of the response against the reference, as rouge-score computes it.",
         )
 
     @property
     def spec(self) -> ScorerSpec:
-        """What it measures; nltk is in the signature because its stemmer decides which words match."""
+        """What it measures; the stemmer is in the signature because it decides which words match."""
         return self._spec
 
     def load(self) -> None:
-        """Import nltk's Porter stemmer, the one rouge-score uses."""
+        """Make what the ROUGE scorers of a process share."""
         shared_stems()
 
     def values(self, pairs: Sequence[tuple[str, str]]) -> PairValues:

@@ -85,7 +85,7 @@ class TaskCompleted(OutcomeScorer):
 
     1. ``attributes.task_completed``, true or false: what the application knows wins.
     2. ``finish_reason`` is of the class ``tool_calls``: abstains, since the turn goes on.
-    3. The response is empty: 0.
+    3. The response is empty: 0; without a ``finish_reason`` too it abstains, since nothing was recorded.
     4. ``finish_reason`` is of the class ``length``, ``content_filter`` or ``error``: 0.
     5. The response refuses, by the rules of ``refusal``: 0.
     6. ``finish_reason`` is of the class ``stop``: 1.
@@ -101,10 +101,10 @@ class TaskCompleted(OutcomeScorer):
 
     _spec = ScorerSpec(
         "task_completed",
-        1,
+        2,
         Scale(0.0, 1.0, "higher", "share", binary=True),
         needs=(),
-        signature="rules:1|attribute:task_completed|words:1|refusal:1",
+        signature="rules:2|attribute:task_completed|words:1|refusal:1",
         description="Whether the turn gave what was asked, by attribute, finish_reason, refusal and emptiness.",
     )
 
@@ -120,6 +120,8 @@ class TaskCompleted(OutcomeScorer):
         if ending == "tool_calls":
             return Abstained("the turn ends in a tool call")
         if not event.response.strip():
+            if not (event.finish_reason or "").strip():
+                return Abstained("neither a response nor a finish_reason")
             return Scored(0.0, {"rule": "empty"})
         if ending in ("length", "content_filter", "error"):
             return Scored(0.0, {"rule": "finish_reason"})
@@ -144,10 +146,10 @@ class HumanHandover(OutcomeScorer):
 
     _spec = ScorerSpec(
         "human_handover",
-        1,
+        2,
         Scale(0.0, 1.0, "neither", "share", binary=True),
         needs=(),
-        signature=f"rules:1|attribute:handover|languages:{','.join(PATTERNS)}",
+        signature=f"rules:2|attribute:handover|languages:{','.join(PATTERNS)}",
         description="Whether the response hands over to a person, by attribute or phrases in six languages.",
     )
 

@@ -28,8 +28,8 @@ class TextWords(ABC):
     """The number of words of a text, at least 0; neither direction is better.
 
     Its features are counts of the words by bucket (CRC-32 of the folded word, modulo 512; Weinberger et al. 2009,
-    feature hashing, without signs): their means over two windows say whether the vocabulary moved, and which
-    share of two random words is the same (``distinct_words`` of a window). No word can be read from them.
+    feature hashing, without signs), and the sum of their squares: means over two windows say whether the vocabulary
+    moved, and how often two texts use the same word (``distinct_words`` of a window). No word can be read from them.
     Abstains where the text is empty. Cost: one pass over the text.
 
     Source: Weinberger et al. 2009, Feature Hashing for Large Scale Multitask Learning.
@@ -73,16 +73,16 @@ class TextWords(ABC):
 
 
 def word_counts(found: Sequence[str]) -> tuple[float, ...]:
-    """Return how many of the words are in each bucket.
+    """Return how many of the words are in each bucket, and the sum of the squares of these counts.
 
-    >>> counts = word_counts(["a", "b", "a"])
-    >>> len(counts), max(counts), sum(counts)
-    (512, 2.0, 3.0)
+    >>> *counts, squares = word_counts(["a", "b", "a"])
+    >>> len(counts), max(counts), sum(counts), squares
+    (512, 2.0, 3.0, 5.0)
     """
     counts = [0.0] * BUCKETS
     for word in found:
         counts[crc32(word.encode("utf-8", "replace")) % BUCKETS] += 1.0
-    return tuple(counts)
+    return (*counts, sum(count * count for count in counts))
 
 
 class PromptWords(TextWords):

@@ -25,6 +25,8 @@ from evalsvc.stats.strata import Layout, Part, StratumKey, lay_out
 from evalsvc.types import Cell, Estimate, Scale, Window
 
 NOTHING_SCORED = "no event of this window and group was scored"
+LONELY = "one score tells nothing of the spread"
+ALL_EQUAL = "all scores are equal, which tells nothing of the spread"
 
 
 class PartMean(NamedTuple):
@@ -162,10 +164,10 @@ def join(layout: Layout, means: Sequence[PartMean], scale: Scale, confidence: fl
     value = math.fsum(share * part.mean for share, part in zip(shares, means, strict=True))
     means = _lonely(means, value)
     if any(math.isnan(part.error) for part in means):
-        return Joined(value, None, None, "one score tells nothing of the spread")
+        return Joined(value, None, None, LONELY)
     sampled = any(part.fraction < 1.0 for part in layout.parts)
     if sampled and not scale.bounded and all(part.error == 0.0 for part in means):
-        return Joined(value, None, None, "all scores are equal, which tells nothing of the spread")
+        return Joined(value, None, None, ALL_EQUAL)
     variances = [(share * part.error) ** 2 for share, part in zip(shares, means, strict=True)]
     freedom = satterthwaite(variances, [part.degrees for part in means])
     critical = t_quantile(two_sided(confidence), freedom)
@@ -196,14 +198,11 @@ def _size_doubt(layout: Layout, means: Sequence[PartMean], value: float) -> floa
 
 
 def _with_unknown(layout: Layout, value: float, below: float, above: float, scale: Scale) -> Joined:
-    total = layout.size + layout.unknown
     if scale.low is None or scale.high is None:
         low = value - below if scale.low is None else max(scale.low, value - below)
         high = value + above if math.isfinite(above) else None
-        notes = ["too few scores for the upper limit"] if high is None else []
-        if layout.unknown:
-            notes.append(f"{layout.unknown / total:.1%} of the events lie in strata without a score: left out")
-        return Joined(value, low, high, "; ".join(notes))
+        unknown = layout.unknown / (layout.size + layout.unknown)
+        return Joined(value, low, high, doubt(scale, unknown, endless=high is None))
     return bounded_by_doubt(layout, value, below, above, scale)
 
 
@@ -219,14 +218,26 @@ def bounded_by_doubt(layout: Layout, value: float, below: float, above: float, s
     known = size / total
     low = known * max(scale.low, value - below) + (1.0 - known) * scale.low
     high = known * min(scale.high, value + above) + (1.0 - known) * scale.high
-    note = f"{1.0 - known:.1%} of the events lie in strata without a score: the interval allows them any value"
-    return Joined(value, min(low, value), max(high, value), note if layout.unknown else "")
+    return Joined(value, min(low, value), max(high, value), doubt(scale, 1.0 - known, endless=False))
+
+
+def doubt(scale: Scale, unknown: float, *, endless: bool) -> str:
+    """Say what the limits leave open: a share of events without a score, an upper limit that there is not."""
+    notes = ["too few scores for the upper limit"] if endless else []
+    if unknown > 0.0:
+        what = ": the interval allows them any value" if scale.bounded else ": left out"
+        notes.append(f"{unknown:.1%} of the events lie in strata without a score{what}")
+    return "; ".join(notes)
 
 
 def describe(layout: Layout, scale: Scale) -> str:
     """Return the name of the estimator and of the interval that :func:`join` makes."""
-    estimator = "hajek" if layout.offered is None else "post-stratified"
     clustered = any(0 < cell.clusters < cell.n for part in layout.parts for cell in part.cells)
+    return method_name("hajek" if layout.offered is None else "post-stratified", scale, clustered)
+
+
+def method_name(estimator: str, scale: Scale, clustered: bool) -> str:
+    """Return the name of an estimator with the limits that this scale has."""
     limits = "wilson-jeffreys" if scale.binary else "bounded-score"
     if not scale.bounded:
         limits = "t" if scale.low is None else "log-t"

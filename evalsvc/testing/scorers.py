@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from numbers import Real
 
 import msgspec
 
@@ -49,9 +50,11 @@ def check_scorer(scorer: Scorer, samples: Sequence[Sample] | None = None, tolera
     _promise(bool(_NAME.fullmatch(spec.metric)), f"a metric named in lower_case.dotted form, got {spec.metric!r}")
     _promise(spec.version >= 1, f"a version of 1 or more, got {spec.version}")
     for sample in batch:
-        _promise(scorer.cost(sample) > 0, f"a cost above 0 for {sample.event.event_id!r}")
+        _check_cost(scorer, sample)
     before = msgspec.json.encode(batch)
-    outcomes = list(scorer.score(batch))
+    returned = scorer.score(batch)
+    _promise(isinstance(returned, Sequence), f"a list of one outcome a sample, got {type(returned).__name__}")
+    outcomes = list(returned)
     _promise(len(outcomes) == len(batch), f"{len(batch)} outcomes for {len(batch)} samples, got {len(outcomes)}")
     _promise(msgspec.json.encode(batch) == before, "samples left as they were")
     for sample, outcome in zip(batch, outcomes, strict=True):
@@ -64,18 +67,33 @@ def check_scorer(scorer: Scorer, samples: Sequence[Sample] | None = None, tolera
     _promise(scorer.spec == spec, "the same spec after loading again")
 
 
+def _check_cost(scorer: Scorer, sample: Sample) -> None:
+    name = sample.event.event_id
+    _promise(callable(getattr(scorer, "cost", None)), "a method `cost(sample)`, which says how much work a sample is")
+    try:
+        cost = scorer.cost(sample)
+    except Exception as error:
+        raise AssertionError(f"Expected a cost for {name!r}, but `cost` raised {type(error).__name__}") from error
+    _promise(isinstance(cost, (int, float)) and cost > 0, f"a cost above 0 for {name!r}, got {cost!r}")
+
+
 def _check_outcome(scorer: Scorer, sample: Sample, outcome: Outcome) -> None:
     name, scale = sample.event.event_id, scorer.spec.scale
     if isinstance(outcome, (Abstained, Failed)):
         _promise(bool(outcome.reason), f"a reason why {name!r} was not scored")
         return
-    value = outcome.value if isinstance(outcome, Scored) else outcome
-    _promise(isinstance(value, float) and math.isfinite(value), f"a finite float for {name!r}, got {value!r}")
+    given: object = outcome.value if isinstance(outcome, Scored) else outcome
+    value = float(given) if isinstance(given, Real) else math.nan
+    _promise(math.isfinite(value), f"a finite number for {name!r}, got {given!r}")
     _promise(scale.low is None or value >= scale.low, f"{name!r} at or above {scale.low}, got {value}")
     _promise(scale.high is None or value <= scale.high, f"{name!r} at or below {scale.high}, got {value}")
     _promise(not scale.binary or value in (0.0, 1.0), f"0 or 1 for {name!r}, got {value}")
     if isinstance(outcome, Scored):
-        detail = json.dumps(outcome.detail)
+        try:
+            detail = json.dumps(outcome.detail, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            said = f"a detail of JSON's types for {name!r}, without NaN and numpy's numbers, got {error}"
+            raise AssertionError(f"Expected {said}") from error
         for text in (sample.event.response, *sample.event.contexts):
             piece = text.strip()[:24]
             _promise(len(piece) < 12 or piece not in detail, f"no text of {name!r} in the detail")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from evalsvc.protocols import Scorer
@@ -54,7 +55,12 @@ PLANTED = {
     "version of 1": bad(spec=spec(version=0)),
     "cost above 0": bad(cost=lambda self, sample: 0),
     "outcomes for": bad(score=lambda self, batch: [1.0] * (len(batch) - 1)),
-    "finite float": bad(one=lambda self, sample: float("nan")),
+    "a method `cost": bad(cost=None),
+    "`cost` raised ZeroDivisionError": bad(cost=lambda self, sample: 1 // 0),
+    "a list of one outcome a sample, got float": bad(score=lambda self, batch: 1.0),
+    "a detail of JSON's types.*float32": bad(one=lambda self, sample: Scored(1.0, {"n": np.float32(1)})),
+    "a detail of JSON's types.*not JSON compliant": bad(one=lambda self, sample: Scored(1.0, {"n": float("nan")})),
+    "finite number": bad(one=lambda self, sample: float("nan")),
     "at or above 0.0": bad(one=lambda self, sample: -1.0),
     "at or below 1.0": bad(spec=spec(scale=Scale(0.0, 1.0, "higher"))),
     "0 or 1": bad(spec=spec(scale=Scale(0.0, 1.0, "higher", binary=True)), one=lambda self, sample: 0.5),
@@ -69,6 +75,11 @@ PLANTED = {
 
 def test_the_good_one_passes() -> None:
     check_scorer(Length())
+
+
+@pytest.mark.parametrize("value", [1, True, np.float32(1)])
+def test_a_number_of_any_kind_is_accepted_as_the_worker_does(value: Any) -> None:
+    check_scorer(bad(one=lambda self, sample: value))
 
 
 @pytest.mark.parametrize("message", PLANTED)

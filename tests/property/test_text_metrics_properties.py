@@ -15,8 +15,9 @@ from sacrebleu import sentence_bleu, sentence_chrf, sentence_ter
 
 from evalsvc.scorers import _ngrams, _rouge_tokens, _translation_edits, _union_lcs
 from evalsvc.scorers._ngrams import WordNumbers, clipped_matches
+from evalsvc.scorers._porter import stem as porter_stem
 from evalsvc.scorers._reference import ReferenceScorer
-from evalsvc.scorers._rouge_tokens import StemNumbers, porter
+from evalsvc.scorers._rouge_tokens import StemNumbers
 from evalsvc.scorers.bleu import Bleu
 from evalsvc.scorers.chrf import ChrF
 from evalsvc.scorers.edit_similarity import EditSimilarity
@@ -32,10 +33,70 @@ ROUGE = {"rouge1": Rouge1(), "rouge2": Rouge2(), "rougeL": RougeL(), "rougeLsum"
 ROUGE_SCORER = RougeScorer(list(ROUGE), use_stemmer=True)
 SCORERS = [BLEU, CHRF, CHRF_PLUS_PLUS, TER, *ROUGE.values(), ExactMatch(), TokenF1(), EditSimilarity()]
 
-PORTER = porter()
-
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=60)
 TRICKY_TEXT = st.text(alphabet="ab.,-59 \n\t&<'\"()é。", max_size=40)
+SUFFIXES = [
+    "s",
+    "ed",
+    "ing",
+    "y",
+    "tional",
+    "enci",
+    "anci",
+    "izer",
+    "bli",
+    "alli",
+    "entli",
+    "eli",
+    "ousli",
+    "al",
+    "ation",
+    "ization",
+    "ator",
+    "alism",
+    "iveness",
+    "fulness",
+    "ousness",
+    "aliti",
+    "iviti",
+    "biliti",
+    "fulli",
+    "logi",
+    "icate",
+    "ative",
+    "alize",
+    "iciti",
+    "ical",
+    "ful",
+    "ness",
+    "ance",
+    "ence",
+    "er",
+    "ic",
+    "able",
+    "ible",
+    "ant",
+    "ement",
+    "ment",
+    "ent",
+    "ion",
+    "ou",
+    "ism",
+    "ate",
+    "iti",
+    "ous",
+    "ive",
+    "ize",
+    "e",
+    "l",
+    "ies",
+    "sses",
+    "ied",
+    "eed",
+    "at",
+    "bl",
+    "iz",
+]
 PIECES = [
     "the",
     "cat",
@@ -185,7 +246,21 @@ def test_ter_is_the_same_where_every_distance_is_the_beams(pair: tuple[str, str]
     ),
 )
 def test_stems_are_rouge_scores(stem: str, suffix: str) -> None:
-    assert PORTER(stem + suffix) == ROUGE_SCORER._tokenizer._stemmer.stem(stem + suffix)
+    assert porter_stem(stem + suffix) == ROUGE_SCORER._tokenizer._stemmer.stem(stem + suffix)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text("aeiouybcdlstzx9", max_size=6), st.lists(st.sampled_from(SUFFIXES), max_size=3).map("".join))
+def test_stems_are_rouge_scores_where_suffixes_meet(beginning: str, suffixes: str) -> None:
+    word = beginning + suffixes
+    assert porter_stem(word) == ROUGE_SCORER._tokenizer._stemmer.stem(word)
+
+
+@pytest.mark.parametrize("word", ["y" * 100_000, "alli" * 25_000, "sses" * 25_000, "ab" * 50_000 + "ed"])
+def test_a_huge_word_is_stemmed_in_time_that_grows_with_its_length(word: str) -> None:
+    start = process_time()
+    assert porter_stem(word) == ROUGE_SCORER._tokenizer._stemmer.stem(word)
+    assert process_time() - start < 2
 
 
 @settings(deadline=None)
@@ -245,7 +320,7 @@ def test_what_is_remembered_changes_no_rouge(
 def test_texts_are_stemmed_once_for_all_rouge_scorers(monkeypatch: pytest.MonkeyPatch) -> None:
     stemmed: list[str] = []
     monkeypatch.setattr(_rouge_tokens, "_shared", [])
-    monkeypatch.setattr(_rouge_tokens, "porter", lambda: lambda word: stemmed.append(word) or word)
+    monkeypatch.setattr(_rouge_tokens, "stem", lambda word: stemmed.append(word) or word)
     for scorer in ROUGE.values():
         scorer.values([("relational skies", "relational " + "x" * 40)])
     assert sorted(stemmed) == ["relational", "skies", "x" * 40]

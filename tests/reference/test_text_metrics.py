@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from nltk.metrics.distance import edit_distance
+from nltk.stem.porter import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu import sentence_bleu, sentence_chrf, sentence_ter
 from sacrebleu.metrics.chrf import CHRF
 
+from evalsvc.scorers._porter import stem
 from evalsvc.scorers.bleu import Bleu
 from evalsvc.scorers.chrf import ChrF
 from evalsvc.scorers.edit_similarity import EditSimilarity
@@ -157,6 +159,14 @@ def test_real_pairs_have_the_reference_tools_digits(metric: str, pairs: list[Pai
     chosen = [pair for pair in pairs if sum(map(len, pair)) <= longest][::step]
     assert len(chosen) > 250
     assert scorer.values(chosen).values == [value(*pair) for pair in chosen]
+
+
+@needs_data
+def test_every_word_of_the_real_pairs_has_nltks_stem() -> None:
+    words = sorted({word for pair in real_pairs() for text in pair for word in re.findall("[a-z0-9]+", text.lower())})
+    assert len(words) > 10_000
+    nltks = PorterStemmer().stem
+    assert [word for word in words if stem(word) != nltks(word)] == []
 
 
 @needs_data

@@ -118,6 +118,7 @@ def test_a_misspelt_segment_in_where_is_said(filled: Path, capsys: pytest.Captur
         (["latency_ms", "--statistic", "median"], "the median is p50"),
         (["latency_ms,refusal"], "one metric at a time"),
         (["latency_ms", "--statistic", "corpus"], "ask for the mean"),
+        (["latency_ms", "--statistic", "distinct_words"], "ask for that of response_words"),
     ],
 )
 def test_near_misses_are_named(filled: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], hint: str) -> None:

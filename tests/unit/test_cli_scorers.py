@@ -250,6 +250,15 @@ def test_listing_loads_no_model() -> None:
     assert done.stderr.strip() == "[]"
 
 
+def test_rouge_runs_without_importing_nltk() -> None:
+    code = (
+        "import sys; from evalsvc.scorers.rouge import Rouge1; rouge = Rouge1(); rouge.load(); "
+        "print(rouge.values([('relations', 'relational')]).values, 'nltk' in sys.modules, 'sklearn' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[1.0] False False"
+
+
 @pytest.mark.parametrize(
     ("scale", "text"),
     [
@@ -261,3 +270,8 @@ def test_listing_loads_no_model() -> None:
 )
 def test_scales_in_words(scale: Scale, text: str) -> None:
     assert scale_text(scale) == text
+
+
+def test_a_named_scorer_that_cannot_be_imported_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scorers", "bleu", "no_such_module:Bar"]) == 2
+    assert "cannot be imported: No module named 'no_such_module'" in capsys.readouterr().out

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from evalsvc.engine import EngineSettings
-from evalsvc.engine.device import _cpu_dtype, _cuda_dtype, place
+from evalsvc.engine.device import _cpu_dtype, _cuda_dtype, _device, place
 from evalsvc.engine.models import locate
 from evalsvc.errors import EngineError, InputError, MissingExtra, ModelRefused
 
@@ -102,7 +102,40 @@ def test_the_gpu_computes_in_what_it_has(capability, dtype):
     assert _cuda_dtype(capability) == dtype
 
 
-def test_an_unknown_device_is_refused():
-    pytest.importorskip("torch")
-    with pytest.raises(EngineError, match="auto, cpu, cuda"):
-        place(EngineSettings(device="tpu"))
+@pytest.mark.parametrize("name", ["tpu", "cuda:", "cuda:x", "cudax", ""])
+def test_an_unknown_device_is_refused(name):
+    with pytest.raises(InputError, match="auto, cpu, cuda"):
+        EngineSettings(device=name)
+
+
+@pytest.mark.parametrize(
+    ("asked", "variable", "gpus", "device"),
+    [
+        ("auto", None, 0, "cpu"),
+        ("auto", None, 2, "cuda"),
+        ("auto", "auto", 2, "cuda"),
+        ("auto", " cpu ", 2, "cpu"),
+        ("auto", "cuda:1", 2, "cuda:1"),
+        ("cpu", "cuda:1", 2, "cpu"),
+        ("cuda:1", "cpu", 2, "cuda:1"),
+    ],
+)
+def test_the_variable_decides_where_the_options_leave_it_open(asked, variable, gpus, device, monkeypatch):
+    monkeypatch.delenv("EVALSVC_DEVICE", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("EVALSVC_DEVICE", variable)
+    assert _device(asked, gpus) == device
+
+
+@pytest.mark.parametrize(
+    ("asked", "variable", "gpus", "message"),
+    [
+        ("auto", "tpu", 2, "EVALSVC_DEVICE auto, cpu, cuda or cuda:N, but got 'tpu'"),
+        ("auto", "cuda", 0, "EVALSVC_DEVICE 'cuda' was asked for.*torch finds no CUDA"),
+        ("cuda:2", "cpu", 2, "device 'cuda:2' was asked for.*there is cpu, cuda:0, cuda:1$"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused_with_what_is(asked, variable, gpus, message, monkeypatch):
+    monkeypatch.setenv("EVALSVC_DEVICE", variable)
+    with pytest.raises(EngineError, match=message):
+        _device(asked, gpus)

@@ -54,6 +54,11 @@ def test_core_module_loads_no_heavy_package(module):
     assert HEAVY & loaded_by(f"import evalsvc.{module}") <= {"numpy"}
 
 
+@pytest.mark.parametrize("module", ["stats", "query"])
+def test_a_query_starts_without_what_only_other_statistics_need(module):
+    assert HEAVY & loaded_by(f"import evalsvc.{module}") == set()
+
+
 def test_import_prints_nothing_and_warns_of_nothing():
     done = subprocess.run([sys.executable, "-W", "error", "-c", "import evalsvc"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -20,6 +20,7 @@ from evalsvc.errors import InputError
 from evalsvc.scorers import _language
 from evalsvc.scorers._prose import looks_like_code, prose
 from evalsvc.scorers.answer_language_match import AnswerLanguageMatch
+from evalsvc.scorers.text_language import PromptLanguage, ResponseLanguage
 from evalsvc.testing.samples import make_sample
 from evalsvc.types import Abstained, Message, Scored
 
@@ -329,3 +330,33 @@ def test_lines_of_code_are_told_from_prose():
     assert [line for line in code if not looks_like_code(line)] == []
     assert [line for line in text if looks_like_code(line)] == []
     assert prose("<p>One <b>bold</b> word</p>").split() == ["One", "bold", "word"]
+
+
+def test_a_text_that_several_scorers_of_a_batch_ask_about_is_classified_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _language.load()
+    identifier = _language._identifier()
+    ranked: list[str] = []
+    rank = type(identifier).rank
+
+    def counting(self: object, text: str) -> object:
+        ranked.append(text)
+        return rank(self, text)
+
+    monkeypatch.setattr(type(identifier), "rank", counting)
+    _language._remembered.cache_clear()
+    prompts = ["Where can I find the invoice of March, please?", "Wo finde ich die Rechnung für den Monat März?"]
+    batch = [make_sample(prompt=prompt, response=f"{prompt} - {prompt}") for prompt in prompts]
+    first = AnswerLanguageMatch().score(batch)
+    scorers = [PromptLanguage(), ResponseLanguage()]
+    for scorer in scorers:
+        scorer.load()
+    codes = [[outcome.detail["language"] for outcome in scorer.score(batch)] for scorer in scorers]
+    assert codes == [["en", "de"], ["en", "de"]]
+    assert len(ranked) == len(set(ranked)) == 4
+    assert AnswerLanguageMatch().score(batch) == first
+    assert len(ranked) == 4
+    # Long texts are not kept.
+    assert [_language.identify(prompts[0] * 100).language for _ in range(2)] == ["en", "en"]
+    assert len(ranked) == 6
+    # What a longer minimum refuses does not depend on what was remembered.
+    assert _language.identify(prompts[0], 500).language is None

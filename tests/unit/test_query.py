@@ -349,3 +349,75 @@ def test_designed_rates(world) -> None:
     assert sampling_rates(world.store, "quality", rows) == {
         (FREE, 1): 0.1, (PRO, 1): 1.0, (PRO, 2): 0.5, (PRO + "|always=errors", 2): 1.0,
     }  # fmt: skip
+
+
+def texts(world, metric, hours, made, pi=0.5):
+    """Write scores with features: ``hours`` of them, each what ``made`` returns for its number."""
+    for hour in range(hours):
+        scores = []
+        for value, features in made(hour):
+            world.events += 1
+            subject = Subject(
+                f"t{world.events}", NOON + timedelta(hours=hour), "quality", "support", "m", "1",
+                {"plan": "pro"}, "", PRO, 1,
+            )  # fmt: skip
+            scores.append(Score(subject, metric, 1, "", pi, "ok", value, statistics=features))
+        world.store.write(WriteBatch(scores=tuple(scores)))
+
+
+def test_how_alike_texts_are_comes_from_the_hours_of_each_step(world):
+    world.store.record_scorers(
+        [
+            ScorerSpec("response_embedding", 1, Scale(0.0, 1.0, "neither", binary=True), features="fourier"),
+            ScorerSpec("response_words", 1, Scale(0.0, None, "neither"), features="counts"),
+        ]
+    )
+    # In the first six hours all texts are one; in the next they are four that have nothing in common.
+    unit = [tuple(float(place == other) for place in range(4)) for other in range(4)]
+    texts(world, "response_embedding", 12, lambda hour: [(1.0, unit[k % 4 if hour >= 6 else 0]) for k in range(20)])
+    counts = [(*(2.0 if place == k else 0.0 for place in range(8)), 4.0) for k in range(8)]
+    texts(world, "response_words", 12, lambda hour: [(2.0, counts[k % (4 if hour < 6 else 1)]) for k in range(16)])
+    span = Window(NOON, NOON + timedelta(hours=12))
+    similar = world.ask("response_embedding", span, 6 * 3600, statistic="self_similarity")
+    pairs_of_one = (120 / 4 - 1) / (120 - 1)
+    assert [row.estimate.value for row in similar] == pytest.approx([1.0, pairs_of_one])
+    assert all("jackknife" in row.estimate.method for row in similar)
+    assert [row.estimate.n for row in similar] == [120, 120]
+    words = world.ask("response_words", span, 6 * 3600, statistic="distinct_words")
+    assert words[1].estimate.value == pytest.approx(1.0)
+    assert words[0].estimate.value > 4.0
+    # A step that is no whole number of hours is one block.
+    (half,) = world.ask(
+        "response_embedding", Window(NOON, NOON + timedelta(minutes=30)), 1800, statistic="self_similarity"
+    )
+    assert "bound" in half.estimate.method
+    assert half.estimate.low < 1.0
+
+
+@pytest.mark.parametrize(
+    ("statistic", "better"), [("self_similarity", "response_embedding"), ("distinct_words", "response_words")]
+)
+def test_statistics_of_texts_are_asked_of_metrics_of_texts(world, statistic, better):
+    with pytest.raises(InputError, match=f"refusal has no {statistic}; ask for that of {better}"):
+        world.ask(statistic=statistic)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "proportion"])
+@pytest.mark.parametrize("by", [("segments.plan",), ("segments.lang",)])
+def test_many_groups_together_are_each_alone(world, statistic, by, monkeypatch) -> None:
+    for at in range(0, 3600, 600):
+        world.scores(FREE, [1.0, 0.0, 0.0, 0.0] * 6, 0.1, at=at, lang="en" if at % 1200 else "de")
+        world.scores(PRO, [1.0, 0.0, None], 1.0, at=at, lang="fr" if at else "de")
+        world.offer(FREE, 216, 24, at=at)
+        world.offer(PRO, 0, 3, at=at)
+    query = EstimateQuery("refusal", HOUR, 600, by=by, statistic=statistic)
+    alone = estimates(world.store, query)
+    monkeypatch.setattr("evalsvc.query.MANY", 1)
+    together = estimates(world.store, query)
+    assert len(together) == len(alone) >= 12
+    for one, other in zip(together, alone, strict=True):
+        for name in ("value", "low", "high", "n_effective", "missing_share"):
+            assert getattr(one.estimate, name) == pytest.approx(getattr(other.estimate, name), rel=1e-9, abs=1e-12)
+        for name in ("n", "n_missing", "offered", "method", "reason", "statistic", "window"):
+            assert getattr(one.estimate, name) == getattr(other.estimate, name)
+        assert one._replace(estimate=other.estimate) == other

@@ -279,7 +279,7 @@ def test_pii_in_response_finds_a_secret() -> None:
     [
         ({"prompt": "I am ada@example.org", "response": "Hello"}, 0.0),
         ({"contexts": ("ada@example.org",), "reference": "eva@example.org", "response": "Hello"}, 0.0),
-        ({"response": " "}, "the response is empty"),
+        ({"response": " "}, "empty response"),
     ],
 )
 def test_pii_elsewhere_is_none_in_the_response(fields: dict[str, object], expected: float | str) -> None:

@@ -81,7 +81,7 @@ def test_truncated_abstains_without_a_reason() -> None:
         ({"attributes": {"task_completed": True}, "response": ""}, 1.0, "attribute"),
         ({"attributes": {"task_completed": None}}, 1.0, "finish_reason"),
         ({"response": " "}, 0.0, "empty"),
-        ({"response": "", "finish_reason": None}, 0.0, "empty"),
+        ({"response": "", "finish_reason": "end_turn"}, 0.0, "empty"),
         ({"finish_reason": "MAX_TOKENS"}, 0.0, "finish_reason"),
         ({"finish_reason": "content_filter"}, 0.0, "finish_reason"),
         ({"response": "I'm sorry, but I can't help with that."}, 0.0, "refusal"),
@@ -102,6 +102,12 @@ def test_a_turn_that_calls_a_tool_is_not_over(fields: dict[str, object]) -> None
 def test_task_completed_abstains_where_nothing_tells(finish_reason: str | None) -> None:
     (outcome,) = TaskCompleted().score([make_sample(finish_reason=finish_reason)])
     assert outcome == Abstained("nothing tells whether the task was completed")
+
+
+@pytest.mark.parametrize("finish_reason", [None, " "])
+def test_task_completed_abstains_where_nothing_was_recorded(finish_reason: str | None) -> None:
+    (outcome,) = TaskCompleted().score([make_sample(response=" ", finish_reason=finish_reason)])
+    assert outcome == Abstained("neither a response nor a finish_reason")
 
 
 def test_an_attribute_that_says_neither_fails_without_being_quoted() -> None:
@@ -140,6 +146,11 @@ HANDOVERS = [
     "Vou transferir você para um atendente.",
     "Vou encaminhar o seu pedido para a nossa equipe.",
     "Um atendente entrará em contato em breve.",
+    "Please hold while I transfer your call.",
+    "Please hold the line while we put you through.",
+    "Wait a moment, please hold on while I'm connecting you!",
+    "Stay on the line, please hold while we transfer this chat",
+    "Bear with me while I transfer you now.",
 ]
 NO_HANDOVERS = [
     "You can call our support team from nine to five.",
@@ -166,6 +177,12 @@ NO_HANDOVERS = [
     "Vou passar as informações do seu pedido.",
     "Your payment was forwarded to the bank.",
     "We hand out leaflets to staff every Monday.",
+    "Please hold while I transfer the money.",
+    "Please hold while I transfer your money to the bank.",
+    "Hold the button while I connect the cable.",
+    "Wait while I connect you to the printer.",
+    "They put me on hold while I transferred the call costs.",
+    "Please wait while we put your order together.",
 ]
 
 

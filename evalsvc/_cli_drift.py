@@ -1,0 +1,147 @@
+"""The command ``drift``: what moved between two windows, most first."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from evalsvc import project
+from evalsvc._cli_output import aligned, print_csv
+from evalsvc.cli import OK
+from evalsvc.errors import InputError
+from evalsvc.project import Environment
+from evalsvc.types import Window
+from evalsvc.windows import parse_duration, parse_span
+
+if TYPE_CHECKING:
+    from evalsvc.drift_query import Drift, DriftQuery
+
+_NAMES = {
+    "wasserstein": "Wasserstein",
+    "kolmogorov_smirnov": "KS",
+    "jensen_shannon": "Jensen–Shannon",
+    "psi": "PSI",
+    "chi_square": "Cramér's V",
+    "mmd": "MMD",
+    "vocabulary": "Cramér's V",
+}
+
+
+def drift(options: argparse.Namespace) -> int:
+    """Print what moved."""
+    from evalsvc import assemble
+    from evalsvc.drift_query import drifts
+
+    asked = drift_query(options, datetime.now(UTC))
+    found = project.load_settings()
+    address = getattr(options, "store", None)
+    with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
+        rows = drifts(store, asked)
+    if options.format == "json":
+        for row in rows:
+            print(msgspec.json.encode(row).decode())
+    elif options.format == "csv":
+        print_csv(_COLUMNS, [_flat(row) for row in rows])
+    else:
+        print(report(rows, asked))
+    return OK
+
+
+def drift_query(options: argparse.Namespace, now: datetime) -> DriftQuery:
+    """Return what the command line asks for.
+
+    Raises:
+        InputError: when a time or a duration cannot be read, or a span is empty.
+    """
+    from evalsvc.drift_query import DriftQuery
+
+    current = parse_span(options.since, options.until, now)
+    where: dict[str, tuple[str, ...]] = {}
+    for field, value in options.where:
+        where[field] = (*where.get(field, ()), value)
+    baseline = _baseline(options.baseline, current, now)
+    return DriftQuery(baseline, current, tuple(options.metrics), where, options.confidence)
+
+
+def _baseline(text: str, current: Window, now: datetime) -> Window:
+    """Return START/END, or the current window moved back by a duration."""
+    start, slash, end = text.partition("/")
+    if slash:
+        return parse_span(start, end, now)
+    try:
+        back = parse_duration(text)
+    except InputError as error:
+        said = f"Expected --baseline to be how far back (7d) or START/END, but got {text!r}"
+        raise InputError(said) from error
+    return Window(current.start - back, current.end - back)
+
+
+def report(rows: Sequence[Drift], asked: DriftQuery) -> str:
+    """Return a table with a sentence above it that says what it comes to."""
+    if not rows:
+        return "no scores in the window; widen --since, or loosen --where"
+    moved = [row for row in rows if row.moved]
+    known = [row for row in rows if row.moved is not None]
+    window, baseline = rows[0].current, rows[0].baseline
+    spans = f"{_span(window)} against {_span(baseline)} (UTC)"
+    if not known:
+        said = f"Nothing could be compared, {spans}."
+    elif moved:
+        names = ", ".join(dict.fromkeys(f"{row.metric} ({row.watched})" for row in moved))
+        said = f"{len(moved)} of {len(known)} moved, {spans}: {names}."
+    else:
+        said = f"Nothing moved beyond what matters and chance explains, {spans}: {len(known)} compared."
+    several = len({row.consumer for row in rows}) > 1
+    shown = [row for row in rows if not _is_empty(row)]
+    table = aligned([_line(row, several) for row in shown], right={"effect", "p", "n"})
+    empty = ", ".join(dict.fromkeys(row.metric for row in rows if _is_empty(row)))
+    return "\n\n".join(part for part in (said, table, empty and f"Without a value in either window: {empty}.") if part)
+
+
+def _is_empty(row: Drift) -> bool:
+    return bool(row.tests) and row.tests[0].n == row.tests[0].n_baseline == 0
+
+
+def _line(row: Drift, several: bool) -> dict[str, str]:
+    test = row.tests[0] if row.tests else None
+    line = {"moved": "-" if row.moved is None else "yes" if row.moved else "no", "metric": row.metric}
+    line |= {"watched": row.watched}
+    line |= {"consumer": row.consumer} if several else {}
+    line |= {
+        "change": row.change or "-",
+        "detector": _NAMES[test.detector] if test else "-",
+        "effect": "-" if test is None or test.effect is None else f"{test.effect:.3g}",
+        "interval": "-" if test is None or test.low is None else f"{test.low:.3g} … {test.high:.3g}",
+        "matters": f"> {test.minimum:g}" if test else "-",
+        "p": "-" if row.adjusted_p is None else "< .001" if row.adjusted_p < 0.001 else f"{row.adjusted_p:.3f}",
+        "n": f"{test.n_baseline:,} → {test.n:,}" if test else "-",
+    }
+    return line | ({"note": row.reason} if row.reason else {})
+
+
+_COLUMNS = (
+    *("metric", "watched", "consumer", "scorer_version", "signature", "baseline_start", "baseline_end"),
+    *("start", "end", "moved", "adjusted_p", "change", "missing_baseline", "missing_current", "detector", "effect"),
+    *("low", "high", "minimum", "p_value", "n_baseline", "n", "method", "reason"),
+)
+
+
+def _flat(row: Drift) -> dict[str, Any]:
+    """Return a row with the detector that decides."""
+    flat = {name: getattr(row, name) for name in _COLUMNS if hasattr(row, name)}
+    if row.tests:
+        flat |= {name: getattr(row.tests[0], name) for name in _COLUMNS if hasattr(row.tests[0], name)}
+    ends = {"baseline_start": row.baseline.start, "baseline_end": row.baseline.end}
+    ends |= {"start": row.current.start, "end": row.current.end}
+    times = {name: moment.isoformat().replace("+00:00", "Z") for name, moment in ends.items()}
+    return dict.fromkeys(_COLUMNS) | flat | times | {"reason": row.reason}
+
+
+def _span(window: Window) -> str:
+    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"

@@ -1,0 +1,38 @@
+"""Has anything moved between two windows? Mergeable sketches, and detectors with a stated false-alarm rate."""
+
+from evalsvc.drift.attribution import Attribution, attribute
+from evalsvc.drift.detectors import (
+    MINIMA,
+    DriftTest,
+    compare_categories,
+    compare_embeddings,
+    compare_numeric,
+    compare_tokens,
+)
+from evalsvc.drift.seasons import baseline_hours
+from evalsvc.drift.sketches import (
+    OTHER,
+    Block,
+    CategoricalSketch,
+    MeanEmbeddingSketch,
+    NumericSketch,
+    TokenSketch,
+)
+
+__all__ = [
+    "MINIMA",
+    "OTHER",
+    "Attribution",
+    "Block",
+    "CategoricalSketch",
+    "DriftTest",
+    "MeanEmbeddingSketch",
+    "NumericSketch",
+    "TokenSketch",
+    "attribute",
+    "baseline_hours",
+    "compare_categories",
+    "compare_embeddings",
+    "compare_numeric",
+    "compare_tokens",
+]

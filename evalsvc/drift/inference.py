@@ -1,0 +1,124 @@
+"""Draws of weighted shares under "nothing moved" and around what was seen; p-values and intervals from them.
+
+A weighted count Σw of a bin is drawn as r·Poisson(Σw/r) with r = Σw²/Σw: it has the bin's mean and its variance under
+the sampling design, also where π differs between events. (Rao & Scott 1981 correct χ² by the same ratio.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+
+from evalsvc.drift.distances import Floats
+
+DRAWS = 499
+_PRIOR = 5.0
+_MANY = 1000.0
+
+
+class Side(NamedTuple):
+    """One window's Σw and Σw² by bin, over bins that both windows share."""
+
+    weights: Floats
+    squares: Floats
+
+    @property
+    def shares(self) -> Floats:
+        """The bins' weighted shares."""
+        return np.asarray(self.weights / self.weights.sum())
+
+    @property
+    def unit(self) -> Floats:
+        """The weight r = Σw²/Σw of an effective event by bin, drawn to the whole's where little was seen."""
+        whole = self.squares.sum() / self.weights.sum()
+        return np.asarray((self.squares + _PRIOR * whole * whole) / (self.weights + _PRIOR * whole))
+
+    @property
+    def n_effective(self) -> float:
+        """Kish's (Σw)²/Σw²."""
+        return float(self.weights.sum() / self.squares.sum() * self.weights.sum())
+
+
+class Inferred(NamedTuple):
+    """An effect without its bias, its interval, and the probability of the plug-in value if nothing moved."""
+
+    effect: float
+    low: float
+    high: float
+    p_value: float
+
+
+def common(a: Side, b: Side) -> Floats:
+    """Return the shares if both windows are alike: their mean, weighted by effective events."""
+    n, m = a.n_effective, b.n_effective
+    return np.asarray((n * a.shares + m * b.shares) / (n + m))
+
+
+def generator(*arrays: Floats) -> np.random.Generator:
+    """Return a generator seeded by the numbers themselves: the same windows give the same answer."""
+    seed = 0
+    for array in arrays:
+        seed = crc32(np.ascontiguousarray(array, dtype=np.float64).tobytes(), seed)
+    return np.random.default_rng(seed)
+
+
+def draw_shares(side: Side, shares: Floats, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
+    """Return ``[draws, bins]`` shares of samples like ``side`` from a population with these shares."""
+    unit = side.unit
+    expected = side.weights.sum() * shares / unit
+    many = expected > _MANY
+    counts = np.empty((draws, shares.size))
+    counts[:, ~many] = rng.poisson(expected[~many], (draws, int((~many).sum())))
+    noise = rng.standard_normal((draws, int(many.sum())))
+    counts[:, many] = expected[many] + np.sqrt(expected[many]) * noise
+    weights = counts * unit
+    total = weights.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(weights, total, out=np.tile(shares, (draws, 1)), where=total > 0.0))
+
+
+def infer(plug: float, null: Floats, around: Floats, confidence: float, ceiling: float = math.inf) -> Inferred:
+    """Return the effect T behind a plug-in value that is a square or a divergence, at least 0.
+
+    ``null`` are draws where T = 0, ``around`` draws where T = ``plug``. Between the two, mean and variance are taken as
+    linear in T, and the value's distribution as a gamma's (Patnaik 1949 for the non-central χ²); the interval
+    holds every T under which the value is not extreme. The mean under T = 0 is subtracted from the effect.
+    """
+    from scipy.special import gammainc, gammaincc
+
+    tail = (1.0 - confidence) / 2.0
+    start, spread = float(null.mean()), float(null.var())
+    bias = float(around.mean()) - plug
+    growth = max(0.0, (float(around.var()) - spread) / plug) if plug > 0.0 else 0.0
+
+    def mean(effect: float) -> float:
+        return effect + start + (bias - start) * (min(effect / plug, 1.0) if plug > 0.0 else 0.0)
+
+    def beyond(effect: float, upper: bool) -> float:
+        m, v = max(mean(effect), 1e-300), max(spread + growth * effect, 1e-300)
+        return float((gammaincc if upper else gammainc)(m * m / v, plug * m / v))
+
+    exceeding = int((null >= plug * (1.0 - 1e-9)).sum())
+    p_value = (1.0 + exceeding) / (null.size + 1.0)
+    if exceeding == 0:
+        p_value = min(p_value, beyond(0.0, True))
+    limit = 4.0 * plug + 20.0 * start + 20.0 * math.sqrt(spread)
+    effect = _solve(lambda t: mean(t) - plug, limit)
+    low = _solve(lambda t: beyond(t, True) - tail, limit)
+    high = _solve(lambda t: tail - beyond(t, False), limit)
+    effect = min(effect, ceiling)
+    return Inferred(effect, min(low, effect), min(max(high, effect), ceiling), p_value)
+
+
+def _solve(rises: Callable[[float], float], limit: float) -> float:
+    """Return where a rising function crosses 0 in [0, limit], by halving."""
+    low, high = 0.0, limit
+    if rises(0.0) >= 0.0:
+        return 0.0
+    for _ in range(40):
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if rises(middle) >= 0.0 else (middle, high)
+    return high

@@ -1,0 +1,290 @@
+"""From two windows to what moved between them: the store's rolled-up sums, as sketches, for :mod:`evalsvc.drift`.
+
+Consumers, scorer versions and signatures are never pooled: a scorer of which the baseline has no scores is said to be
+new, and is not taken for drift. No raw row is read where the rollup holds the hours.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import reduce
+from typing import NamedTuple
+
+import msgspec
+
+from evalsvc.drift import (
+    CategoricalSketch,
+    DriftTest,
+    MeanEmbeddingSketch,
+    NumericSketch,
+    TokenSketch,
+    compare_categories,
+    compare_embeddings,
+    compare_numeric,
+    compare_tokens,
+)
+from evalsvc.errors import InputError
+from evalsvc.protocols import CellQuery, FeatureGroup, HistogramGroup, ScoreStore
+from evalsvc.query import specs_of
+from evalsvc.stats import adjust_p_values, bin_value
+from evalsvc.stats.strata import missing
+from evalsvc.types import Cell, ScorerSpec, Window
+from evalsvc.windows import align
+
+HOUR = 3600
+_LARGEST_CHANGES = 2
+
+CellKey = tuple[str, int, float]
+Identity = tuple[str, int, str]
+"""Consumer, scorer version, signature."""
+
+
+class DriftQuery(NamedTuple):
+    """A question: what moved between two windows. Both are widened to whole hours.
+
+    ``metrics`` empty asks about all that the store has; ``where`` is as in :class:`evalsvc.query.EstimateQuery`.
+    """
+
+    baseline: Window
+    current: Window
+    metrics: tuple[str, ...] = ()
+    where: Mapping[str, tuple[str, ...]] = {}
+    confidence: float = 0.95
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one thing that is watched: a metric's values, the languages, the words or the topics of texts.
+
+    ``moved`` is that the first test's effect is beyond its minimum, and its p-value stands with those of everything
+    else asked about (Benjamini & Hochberg 1995, false discovery rate 1 - confidence); ``None`` where that is undefined.
+    ``change`` says it for a person; ``tests`` are all detectors, the one that decides first.
+    """
+
+    metric: str
+    watched: str
+    consumer: str
+    scorer_version: int
+    signature: str
+    baseline: Window
+    current: Window
+    moved: bool | None = None
+    adjusted_p: float | None = None
+    change: str = ""
+    missing_baseline: float | None = None
+    missing_current: float | None = None
+    tests: tuple[DriftTest, ...] = ()
+    reason: str = ""
+
+
+def drifts(store: ScoreStore, query: DriftQuery) -> list[Drift]:
+    """Return what moved, most first: what moved by the share of its minimum, then the rest, then what is undefined.
+
+    Raises:
+        UnknownMetric: when a metric asked for has no scores.
+        InputError: where the windows overlap, a field does not exist, or the confidence is outside (0, 1).
+    """
+    baseline, current = align(query.baseline, HOUR), align(query.current, HOUR)
+    if baseline.start < current.end and current.start < baseline.end:
+        raise InputError(
+            f"Expected two windows that do not overlap, but got {_said(baseline)} and {_said(current)} "
+            "(both in whole hours); take an earlier baseline"
+        )
+    held = store.metrics()
+    specs = [spec for metric in query.metrics for spec in specs_of(held, metric).values()] if query.metrics else held
+    found: list[Drift] = []
+    for metric in dict.fromkeys(spec.metric for spec in specs):
+        known = {(spec.version, spec.signature): spec for spec in specs if spec.metric == metric}
+        found += _of_metric(store, query._replace(baseline=baseline, current=current), metric, known)
+    return _ordered(_together(found, query.confidence))
+
+
+def _of_metric(
+    store: ScoreStore, query: DriftQuery, metric: str, specs: Mapping[tuple[int, str], ScorerSpec]
+) -> list[Drift]:
+    windows = (query.baseline, query.current)
+    values = [_histograms(store, metric, window, query.where) for window in windows]
+    features = [
+        _features(store, metric, window, query.where) if any(spec.features for spec in specs.values()) else {}
+        for window in windows
+    ]
+    rows = []
+    # What is in the baseline only has ended, and is no drift either.
+    for identity in sorted(values[1]):
+        spec = specs.get(identity[1:]) or next(iter(specs.values()))
+        base = Drift(
+            metric=metric,
+            watched="values",
+            consumer=identity[0],
+            scorer_version=identity[1],
+            signature=identity[2],
+            baseline=query.baseline,
+            current=query.current,
+        )
+        if identity not in values[0]:
+            new = any(other[0] == identity[0] for other in values[0])
+            said = "this version of the scorer has" if new else "the scorer has"
+            rows.append(msgspec.structs.replace(base, reason=f"{said} no scores in the baseline"))
+            continue
+        old, now = values[0][identity], values[1][identity]
+        sketches = _sketch(old), _sketch(now)
+        base = msgspec.structs.replace(
+            base, missing_baseline=sketches[0].missing_share, missing_current=sketches[1].missing_share
+        )
+        if spec.features in ("", "counts"):
+            rows.append(_values(base, spec, (old, now), sketches, query.confidence))
+        if spec.features:
+            rows.append(
+                _texts(base, spec, features[0].get(identity, ()), features[1].get(identity, ()), query.confidence)
+            )
+    return rows
+
+
+def _histograms(
+    store: ScoreStore, metric: str, window: Window, where: Mapping[str, tuple[str, ...]]
+) -> dict[Identity, HistogramGroup]:
+    query = CellQuery(metric, window, int(window.seconds), where=where)
+    return {_identity(group): group for group in store.histograms(query)}
+
+
+def _features(
+    store: ScoreStore, metric: str, window: Window, where: Mapping[str, tuple[str, ...]]
+) -> dict[Identity, list[FeatureGroup]]:
+    found: dict[Identity, list[FeatureGroup]] = defaultdict(list)
+    for group in store.feature_sums(CellQuery(metric, window, HOUR, where=where)):
+        found[_identity(group)].append(group)
+    return dict(found)
+
+
+def _identity(held: HistogramGroup | FeatureGroup) -> Identity:
+    return held.group.consumer, held.group.scorer_version, held.group.signature
+
+
+def _missing(cells: Sequence[Cell]) -> dict[CellKey, int]:
+    return {(cell.stratum, cell.design_version, cell.pi): missing(cell) for cell in cells}
+
+
+def _sketch(held: HistogramGroup) -> NumericSketch:
+    return NumericSketch.from_cells(held.bins, _missing(held.group.cells))
+
+
+def _values(
+    base: Drift,
+    spec: ScorerSpec,
+    windows: tuple[HistogramGroup, HistogramGroup],
+    sketches: tuple[NumericSketch, NumericSketch],
+    confidence: float,
+) -> Drift:
+    """Compare the values: their shares where there are two, else their distribution, Wasserstein's distance first."""
+    if spec.scale.binary:
+        shares = [_yes_and_no(held) for held in windows]
+        tests = compare_categories(shares[0], shares[1], confidence=confidence)
+        before, after = (dict(zip(s.categories, s.weights, strict=True)).get("1", 0.0) for s in shares)
+        change = _from_to(*(_share(part, s.weight) for part, s in zip((before, after), shares, strict=True)))
+        return _with(base, "share", (tests[2], *tests[:2]), change)
+    tests = compare_numeric(sketches[0], sketches[1], confidence=confidence)
+    means = [_mean(held) for held in windows]
+    unit = f" {spec.scale.unit}" if spec.scale.unit else ""
+    change = f"mean {_from_to(*means)}{unit}" if all(means) else ""
+    return _with(base, "values", (tests[2], tests[3], tests[1], tests[0]), change)
+
+
+def _yes_and_no(held: HistogramGroup) -> CategoricalSketch:
+    cells = {
+        key: {str(int(value > 0.5)): count for value, count in ((bin_value(place), n) for place, n in bins.items())}
+        for key, bins in held.bins.items()
+    }
+    return CategoricalSketch.from_cells(cells, _missing(held.group.cells))
+
+
+def _texts(
+    base: Drift, spec: ScorerSpec, old: Sequence[FeatureGroup], now: Sequence[FeatureGroup], confidence: float
+) -> Drift:
+    """Compare what is stored of texts: their languages, words or topics."""
+    if spec.features == "categories":
+        shares = [_categories(held, spec.labels) for held in (old, now)]
+        tests = compare_categories(shares[0], shares[1], confidence=confidence)
+        return _with(base, "languages", (tests[2], *tests[:2]), _largest(shares[0], shares[1]))
+    if spec.features == "counts":
+        words = [TokenSketch.from_cells(_hours(held, words=True), base.signature) for held in (old, now)]
+        return _with(base, "vocabulary", (compare_tokens(words[0], words[1], confidence=confidence),), "")
+    topics = [MeanEmbeddingSketch.from_cells(_hours(held), base.signature) for held in (old, now)]
+    alike = [sketch.self_similarity for sketch in topics]
+    change = "" if None in alike else f"self-similarity {_from_to(*(f'{value:.2f}' for value in alike))}"
+    return _with(base, "topics", (compare_embeddings(topics[0], topics[1], confidence=confidence),), change)
+
+
+def _categories(held: Sequence[FeatureGroup], labels: Sequence[str]) -> CategoricalSketch:
+    parts = [
+        CategoricalSketch.from_features({k: sums for k, sums in each.sums.items() if len(sums) == len(labels)}, labels)
+        for each in held
+    ]
+    return reduce(CategoricalSketch.merge, parts, CategoricalSketch())
+
+
+def _hours(held: Sequence[FeatureGroup], words: bool = False) -> dict[int, dict[CellKey, tuple[int, Sequence[float]]]]:
+    """Return n and Σ features by hour and cell; of words without the last one, the squares."""
+    found: dict[int, dict[CellKey, tuple[int, Sequence[float]]]] = {}
+    for each in held:
+        counts = {(cell.stratum, cell.design_version, cell.pi): cell.n for cell in each.group.cells}
+        hour = int(each.group.window.start.timestamp()) // HOUR
+        found[hour] = {key: (counts[key], sums[:-1] if words else sums) for key, sums in each.sums.items()}
+    return found
+
+
+def _with(base: Drift, watched: str, tests: tuple[DriftTest, ...], change: str) -> Drift:
+    return msgspec.structs.replace(
+        base, watched=watched, tests=tests, change=change, moved=tests[0].moved, reason=tests[0].reason
+    )
+
+
+def _mean(held: HistogramGroup) -> str:
+    weight = sum(cell.n / cell.pi for cell in held.group.cells)
+    return f"{sum(cell.total / cell.pi for cell in held.group.cells) / weight:.4g}" if weight else ""
+
+
+def _largest(old: CategoricalSketch, now: CategoricalSketch) -> str:
+    """Name the categories whose shares changed most."""
+    if not old.weight or not now.weight:
+        return ""
+    before = {name: part / old.weight for name, part in zip(old.categories, old.weights, strict=True)}
+    after = {name: part / now.weight for name, part in zip(now.categories, now.weights, strict=True)}
+    names = sorted({*before, *after}, key=lambda name: (-abs(after.get(name, 0.0) - before.get(name, 0.0)), name))
+    shown = names[:_LARGEST_CHANGES]
+    return ", ".join(f"{n} {_from_to(f'{before.get(n, 0.0):.1%}', f'{after.get(n, 0.0):.1%}')}" for n in shown)
+
+
+def _share(part: float, weight: float) -> str:
+    return f"{part / weight:.1%}" if weight else "-"
+
+
+def _from_to(old: object, new: object) -> str:
+    return f"{old} → {new}"
+
+
+def _together(rows: Sequence[Drift], confidence: float) -> list[Drift]:
+    """Let only those stand whose p-values stand together: of many things watched, some move by chance."""
+    p_values = {str(place): row.tests[0].p_value if row.tests else None for place, row in enumerate(rows)}
+    found = adjust_p_values(p_values, level=1.0 - confidence, family="what moved")
+    return [
+        msgspec.structs.replace(row, adjusted_p=p, moved=None if row.moved is None else row.moved and stands)
+        for row, p, stands in zip(rows, found.adjusted, found.rejected, strict=True)
+    ]
+
+
+def _ordered(rows: Sequence[Drift]) -> list[Drift]:
+    def place(row: Drift) -> tuple[int, float, str, str]:
+        first = row.tests[0] if row.tests else None
+        size = first.effect / first.minimum if first and first.effect is not None and first.minimum else 0.0
+        return (0 if row.moved else 2 if row.moved is None else 1, -size, row.metric, row.consumer)
+
+    return sorted(rows, key=place)
+
+
+def _said(window: Window) -> str:
+    return f"{_moment(window.start)} to {_moment(window.end)}"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"

@@ -1,0 +1,262 @@
+"""Change detection with a stated false-alarm rate: e-detectors for "the mean fell below (rose above) its baseline".
+
+Shin, Ramdas & Rinaldo 2024, "E-detectors: a nonparametric framework for sequential change detection". For each bet λ
+of a fixed set, a score y in [0, 1] with inclusion probability π multiplies an e-process by L = 1 + λ·w·(μ0 - y) (or
+y - μ0), w = π_min/π. While the mean is at least μ0, L has expectation at most 1, whatever else is true of the scores:
+no distribution, no variance, no independence is assumed. Two forms add up what started at every past score::
+
+    Shiryaev–Roberts   M ← L·(M + 1)          CUSUM   M ← L·max(M, 1)
+
+and the statistic is their mean over the bets. An alarm at M >= threshold has an average run length of at least
+``threshold`` scores without a change. Of the two, CUSUM is never larger, so its true run length is longer.
+
+Run lengths count *scores*, not minutes: one false alarm in 30 days of 10 scores a second is a threshold of 26 million,
+whose logarithm (17) is what the delay grows with.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evalsvc.errors import InputError
+from evalsvc.stats.sequential import SequenceInterval, prepare, unit_range
+from evalsvc.types import Scale
+
+Direction = Literal["fell", "rose", "either"]
+Form = Literal["shiryaev-roberts", "cusum"]
+Floats = NDArray[np.float64]
+
+# Shares of the largest bet that keeps every factor positive; twofold steps lose little of the best bet's growth.
+BETS = tuple(0.9 / 2.0**k for k in range(7))
+STEEPEST = 100.0
+
+
+class ChangeState(msgspec.Struct, frozen=True):
+    """What a detector has seen. ``bets`` are positive for a fall, negative for a rise; ``bases`` go with them.
+
+    ``levels`` are log M of each bet in the chosen form, ``cusums`` in the CUSUM form, which tell since when.
+    ``started`` is how many scores came before the present run of each bet, ``started_at`` the ``at`` of the batch with
+    the first score of that run. ``peak`` is the largest log statistic so far; ``alarm_n`` the number of scores at the
+    first one beyond the threshold.
+    """
+
+    form: Form
+    direction: Direction
+    low: float
+    width: float
+    log_threshold: float
+    pi_min: float | None
+    bets: tuple[float, ...]
+    bases: tuple[float, ...]
+    levels: tuple[float, ...]
+    cusums: tuple[float, ...]
+    started: tuple[int, ...]
+    started_at: tuple[float | None, ...]
+    n: int = 0
+    missing: int = 0
+    left_out: int = 0
+    current: float | None = None
+    peak: float | None = None
+    alarm_n: int | None = None
+    alarm_since: int | None = None
+    alarm_since_at: float | None = None
+    reason: str = ""
+
+
+class Change(NamedTuple):
+    """Whether and since when the mean moved.
+
+    ``statistic`` is M now (``inf`` beyond floats), from 0 up, against ``threshold``; ``log_statistic`` its natural
+    logarithm. ``alarm`` is latched: it stays until a new start. ``since_n`` says after how many scores the change most
+    likely began, ``since`` the ``at`` of that batch: at the alarm where there was one, else as of now.
+    ``alarm_n`` is the number of scores at the alarm.
+    """
+
+    alarm: bool
+    statistic: float | None
+    log_statistic: float | None
+    threshold: float
+    since_n: int | None
+    since: float | None
+    alarm_n: int | None
+    n: int
+    missing: float
+    left_out: int
+    method: str
+    reason: str = ""
+
+
+def start(
+    scale: Scale,
+    baseline: float | SequenceInterval,
+    *,
+    direction: Direction = "fell",
+    run_length: float = 10_000.0,
+    margin: float = 0.0,
+    pi_min: float | None = None,
+    form: Form = "shiryaev-roberts",
+) -> ChangeState:
+    """Return the state of a detector that has seen nothing.
+
+    Args:
+        scale: bounded; scores outside are refused.
+        baseline: the known mean in the scale's unit, or the interval of a sample of it
+            (:func:`evalsvc.stats.sequential.interval`). Of an interval the far end is used: its lower limit for a
+            fall. With probability its confidence the run length then holds; with the sample's mean in its place the
+            run length would not (``docs/reference/always-valid.md``).
+        direction: which change; "either" spends half on each.
+        run_length: the average number of scores up to a false alarm, at least; more than 1.
+        margin: how far beyond the baseline the mean must move before it counts, in the scale's unit.
+        pi_min: the smallest π of the design, needed where π differs; scores with a smaller one are left out.
+        form: of the two, Shiryaev–Roberts is quicker at the same stated run length.
+
+    Raises:
+        InputError: on impossible arguments.
+
+    >>> state = start(Scale(0.0, 1.0, "higher"), 0.8, run_length=10_000)
+    >>> state = step(state, [0.8] * 500, at=0.0)
+    >>> found = detect(step(state, [0.6] * 60, at=60.0))
+    >>> found.alarm, found.since_n, found.since
+    (True, 500, 60.0)
+    """
+    _check(direction, run_length, margin, pi_min, form)
+    low, width = unit_range(scale)
+    bets, bases, reason = _bets(baseline, direction, margin / width, low, width)
+    nothing = (-math.inf,) * len(bets)
+    unknown: tuple[float | None, ...] = (None,) * len(bets)
+    zeros = (0,) * len(bets)
+    threshold = math.log(run_length)
+    return ChangeState(
+        form, direction, low, width, threshold, pi_min, bets, bases, nothing, nothing, zeros, unknown, reason=reason
+    )
+
+
+def step(state: ChangeState, values: ArrayLike, pi: ArrayLike | None = None, *, at: float | None = None) -> ChangeState:
+    """Return the state after more scores, in the order in which they came; how they are cut changes only rounding.
+
+    Args:
+        state: from :func:`start` or an earlier step.
+        values: one score an event, in the scale's unit; NaN where it is missing.
+        pi: the inclusion probability of each, or one for all; ``None`` where all are equal.
+        at: when the batch began (say, seconds since 1970), for the answer to "since when".
+
+    Raises:
+        InputError: as :func:`evalsvc.stats.sequential.step`.
+    """
+    y, w, missing, left_out = prepare(values, pi, state.low, state.width, state.pi_min, True)
+    before = msgspec.structs.replace(state, missing=state.missing + missing, left_out=state.left_out + left_out)
+    if not y.size:
+        return before
+    if not state.bets:
+        return msgspec.structs.replace(before, n=state.n + y.size)
+    growth = np.log1p(np.array(state.bets) * w[:, None] * (np.array(state.bases) - y[:, None]))
+    path = np.vstack([np.zeros(len(state.bets)), np.cumsum(growth, axis=0)])
+    cusums, runs = cusum(path, np.array(state.cusums))
+    levels = cusums if state.form == "cusum" else shiryaev_roberts(path, np.array(state.levels))
+    started = [begun if run < 0 else state.n + int(run) for run, begun in zip(runs[-1], state.started, strict=True)]
+    times = [seen if run < 0 else at for run, seen in zip(runs[-1], state.started_at, strict=True)]
+    statistics = np.logaddexp.reduce(levels, axis=1) - math.log(len(state.bets))
+    highest = float(statistics.max())
+    moved = msgspec.structs.replace(
+        before,
+        n=state.n + y.size,
+        levels=tuple(levels[-1].tolist()),
+        cusums=tuple(cusums[-1].tolist()),
+        started=tuple(started),
+        started_at=tuple(times),
+        current=float(statistics[-1]),
+        peak=highest if state.peak is None else max(state.peak, highest),
+    )
+    if state.alarm_n is not None or highest < state.log_threshold:
+        return moved
+    first = int(np.argmax(statistics >= state.log_threshold))
+    best = int(np.argmax(cusums[first]))
+    run = int(runs[first, best])
+    since = (state.started[best], state.started_at[best]) if run < 0 else (state.n + run, at)
+    return msgspec.structs.replace(moved, alarm_n=state.n + first + 1, alarm_since=since[0], alarm_since_at=since[1])
+
+
+def detect(state: ChangeState) -> Change:
+    """Return whether and since when the mean moved."""
+    seen = state.n + state.missing
+    share = state.missing / seen if seen else 0.0
+    method = f"e-detector, {state.form}, mean {state.direction}"
+    rest = (share, state.left_out, method)
+    threshold = math.exp(state.log_threshold)
+    if state.reason or state.current is None:
+        reason = state.reason or "no score yet"
+        return Change(False, None, None, threshold, None, None, None, state.n, *rest, reason)
+    best = int(np.argmax(state.cusums))
+    since_n, since = state.started[best], state.started_at[best]
+    if state.alarm_n is not None:
+        since_n, since = state.alarm_since or 0, state.alarm_since_at
+    log = state.current
+    statistic = math.exp(log) if log < 700.0 else math.inf
+    alarm = state.alarm_n is not None
+    return Change(alarm, statistic, log, threshold, since_n, since, state.alarm_n, state.n, *rest)
+
+
+def _check(direction: str, run_length: float, margin: float, pi_min: float | None, form: str) -> None:
+    if direction not in ("fell", "rose", "either"):
+        raise InputError(f"Expected `direction` to be 'fell', 'rose' or 'either', but got {direction!r}")
+    if form not in ("shiryaev-roberts", "cusum"):
+        raise InputError(f"Expected `form` to be 'shiryaev-roberts' or 'cusum', but got {form!r}")
+    if not (math.isfinite(run_length) and run_length > 1.0):
+        raise InputError(f"Expected `run_length` to be a number of scores above 1, but got {run_length!r}")
+    if not (math.isfinite(margin) and margin >= 0.0):
+        raise InputError(f"Expected `margin` to be at least 0, but got {margin!r}")
+    if pi_min is not None and not 0.0 < pi_min <= 1.0:
+        raise InputError(f"Expected `pi_min` in (0, 1], but got {pi_min!r}")
+
+
+def _bets(
+    baseline: float | SequenceInterval, direction: Direction, margin: float, low: float, width: float
+) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    """Return signed bets with their bases, or why there is nothing to detect.
+
+    The least factor is 1 - λ·(1 - base) for a fall and 1 - λ·base for a rise; bets stay where it is positive.
+    """
+    if isinstance(baseline, SequenceInterval):
+        if baseline.low is None or baseline.high is None:
+            return (), (), f"no baseline: {baseline.reason}"
+        ends = (baseline.low, baseline.high)
+    else:
+        ends = (baseline, baseline)
+    fell, rose = ((end - low) / width for end in ends)
+    if not (-1e-9 <= fell <= 1.0 + 1e-9 and -1e-9 <= rose <= 1.0 + 1e-9):
+        raise InputError(f"Expected `baseline` in [{low}, {low + width}], the metric's scale")
+    signed = []
+    floor, ceiling = fell - margin, rose + margin
+    if direction != "rose" and floor > 0.0:
+        largest = min(STEEPEST, 1.0 / max(1e-12, 1.0 - floor))
+        signed += [(share * largest, floor) for share in BETS]
+    if direction != "fell" and ceiling < 1.0:
+        largest = min(STEEPEST, 1.0 / max(1e-12, ceiling))
+        signed += [(-share * largest, ceiling) for share in BETS]
+    if not signed:
+        return (), (), "the baseline and margin leave no room on the scale for such a change"
+    return tuple(bet for bet, _ in signed), tuple(base for _, base in signed), ""
+
+
+def shiryaev_roberts(path: Floats, level: Floats) -> Floats:
+    """Return log M after each score: M_t = P_t·(M_0 + Σ_{s<t} 1/P_s), P the product of factors so far."""
+    terms = -path[:-1]
+    terms[0] = np.logaddexp(level, 0.0)
+    summed: Floats = np.logaddexp.accumulate(terms, axis=0)
+    return path[1:] + summed
+
+
+def cusum(path: Floats, level: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Return log M after each score, and where in the batch its present run began (-1: before it)."""
+    terms = -path[:-1]
+    terms[0] = np.maximum(level, 0.0)
+    best: Floats = np.maximum.accumulate(terms, axis=0)
+    fresh = np.vstack([level <= 0.0, terms[1:] >= best[:-1]])
+    index = np.where(fresh, np.arange(len(terms))[:, None], -1)
+    runs: NDArray[np.int64] = np.maximum.accumulate(index, axis=0)
+    return path[1:] + best, runs

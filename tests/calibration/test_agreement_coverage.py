@@ -1,0 +1,42 @@
+"""Do intervals of agreement hold the true coefficient? In every design of ``benchmarks/agreement.py``.
+
+700 samples a design with stated seeds: a standard error of 0.8 points, two of which are allowed. Estimate ± 1.96
+standard errors must fail.
+"""
+
+import pytest
+
+from benchmark_scripts import load_benchmark
+
+RUNS = 700
+pytestmark = pytest.mark.slow
+agreement = load_benchmark("agreement")
+DESIGNS = list(agreement.designs())
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return {design.name: agreement.measure(design, RUNS, 2000 + i) for i, design in enumerate(DESIGNS)}
+
+
+@pytest.mark.parametrize("design", DESIGNS, ids=[design.name for design in DESIGNS])
+def test_coverage(design, measured) -> None:
+    assert measured[design.name].coverage >= design.floor - 0.01
+
+
+@pytest.mark.parametrize(
+    "name", ["κ, 90 : 10, 20 items", "AC1, 90 : 10, 20 items", "AC1, 97 : 3, 50 items", "α nominal, 90 : 10, 50 items"]
+)
+def test_the_symmetric_interval_fails(name, measured) -> None:
+    assert measured[name].wald_coverage < 0.9
+
+
+def test_with_two_hundred_items_the_width_is_that_of_the_standard_error(measured) -> None:
+    for name in ("κ, 50 : 50, chance only, 200 items", "AC2 linear, 5 grades, 200 items"):
+        assert measured[name].width < 0.3
+
+
+def test_without_unseen_items_rare_categories_are_refused(monkeypatch) -> None:
+    monkeypatch.setattr("evalsvc.stats.agreement.UNSEEN", 0.0)
+    design = next(d for d in DESIGNS if d.name == "κ, 90 : 10, 20 items")
+    assert agreement.measure(design, RUNS, 1).coverage < design.floor - 0.01

@@ -1,0 +1,21 @@
+"""Where nothing moved, drift detectors alarm about once in twenty; Pearson's χ² on weighted counts nearly always.
+
+300 runs a design: a standard error of 1.3 points, so up to 9 % is let through. The full table is
+``benchmarks/drift.py``'s.
+"""
+
+import pytest
+
+from benchmark_scripts import load_benchmark
+
+pytestmark = pytest.mark.slow
+drift = load_benchmark("drift")
+
+
+@pytest.mark.parametrize("design", [drift.Design(100, True), drift.Design(1000, True)], ids=lambda d: d.name)
+def test_false_alarms_under_unequal_weights(design):
+    found = drift.false_alarms(design, 300, 7)
+    naive = found.pop("Pearson")
+    assert max(found.values()) <= 0.09
+    assert min(found.values()) > 0.0
+    assert naive > 0.5

@@ -1,0 +1,109 @@
+"""From a store's sums to what moved: topics, words and versions, against what was planted."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from evalsvc.drift_query import DriftQuery, drifts
+from evalsvc.scorers.text_words import word_counts
+from evalsvc.store.memory import MemoryStore
+from evalsvc.types import Scale, Score, ScorerSpec, Subject, Window, WriteBatch
+
+DAY = datetime(2026, 3, 16, tzinfo=UTC)
+NOW = Window(DAY, DAY + timedelta(hours=12))
+BEFORE = Window(NOW.start - timedelta(days=7), NOW.end - timedelta(days=7))
+EMBEDDING = ScorerSpec("prompt_embedding", 1, Scale(0.0, 1.0, "neither", "texts", binary=True), features="fourier")
+WORDS = ScorerSpec("response_words", 1, Scale(0.0, None, "neither", "words"), features="counts")
+REFUSAL = ScorerSpec("refusal", 1, Scale(0.0, 1.0, "lower", binary=True))
+
+
+class World:
+    def __init__(self, *specs):
+        self.store = MemoryStore()
+        self.store.record_scorers(list(specs))
+        self.made = 0
+
+    def write(self, spec, window, make, n=40, version=1):
+        scores = []
+        for hour in range(12):
+            for number in range(n):
+                value, features = make(hour, number)
+                pi = 0.1 if number % 4 else 1.0
+                self.made += 1
+                subject = Subject(
+                    f"e{self.made}", window.start + timedelta(hours=hour), "quality", "support", "m", "1", {}, "",
+                    f"rate={pi}", 1,
+                )  # fmt: skip
+                scores.append(Score(subject, spec.metric, version, "", pi, "ok", value, statistics=features))
+        self.store.write(WriteBatch(scores=tuple(scores)))
+
+    def ask(self, **fields):
+        return drifts(self.store, DriftQuery(BEFORE, NOW, **fields))
+
+
+def unit(angle):
+    return (float(np.cos(angle)), float(np.sin(angle)))
+
+
+@pytest.mark.parametrize(("shift", "moved"), [(0.0, False), (0.8, True)])
+def test_topics(shift, moved):
+    world, rng = World(EMBEDDING), np.random.default_rng(3)
+    world.write(EMBEDDING, BEFORE, lambda hour, number: (1.0, unit(rng.normal(0.0, 0.6))))
+    world.write(EMBEDDING, NOW, lambda hour, number: (1.0, unit(rng.normal(shift, 0.6))))
+    (row,) = world.ask()
+    assert (row.watched, row.moved) == ("topics", moved)
+    assert row.tests[0].detector == "mmd"
+    assert "self-similarity" in row.change
+
+
+@pytest.mark.parametrize(("new", "moved"), [("parcel", False), ("sorry", True)])
+def test_words_are_watched_by_length_and_by_vocabulary(new, moved):
+    world, rng = World(WORDS), np.random.default_rng(4)
+
+    def text(extra):
+        words = [f"w{k}" for k in rng.integers(0, 60, 12)] + [extra] * 6
+        return float(len(words)), word_counts(words)
+
+    world.write(WORDS, BEFORE, lambda hour, number: text("parcel"))
+    world.write(WORDS, NOW, lambda hour, number: text(new))
+    found = {row.watched: row for row in world.ask()}
+    assert set(found) == {"values", "vocabulary"}
+    assert found["vocabulary"].moved is moved
+    # Every text has 18 words in both weeks.
+    assert found["values"].moved is None
+    assert "one bin" in found["values"].reason
+
+
+def test_a_new_version_of_a_scorer_is_no_drift():
+    world = World(REFUSAL, REFUSAL.__class__("refusal", 2, REFUSAL.scale))
+    world.write(REFUSAL, BEFORE, lambda hour, number: (float(number % 2), ()))
+    world.write(REFUSAL, NOW, lambda hour, number: (0.0, ()), version=2)
+    (row,) = world.ask()
+    assert (row.moved, row.scorer_version) == (None, 2)
+    assert row.reason == "this version of the scorer has no scores in the baseline"
+
+
+def test_shares_of_yes_are_weighted():
+    world = World(REFUSAL)
+    # Those taken at 1 in 10 refuse twice as often now; they stand for nearly all traffic.
+    world.write(REFUSAL, BEFORE, lambda hour, number: (float(number % 8 == 1), ()))
+    world.write(REFUSAL, NOW, lambda hour, number: (float(number % 4 == 1), ()))
+    (row,) = world.ask()
+    assert row.watched == "share"
+    # 10 of 40 are taken at 1; of the others, which count ten times, 5 of 30 and then 10 of 30 refuse.
+    assert row.change == f"{50 / 310:.1%} → {100 / 310:.1%}"
+    assert row.moved
+
+
+def test_effects_are_judged_together():
+    """Twenty metrics that did not move: at 5 % each one would be expected to."""
+    specs = [ScorerSpec(f"m{place}", 1, Scale(0.0, 1.0, "higher")) for place in range(20)]
+    world, rng = World(*specs), np.random.default_rng(5)
+    for spec in specs:
+        for window in (BEFORE, NOW):
+            world.write(spec, window, lambda hour, number: (float(rng.beta(8, 2)), ()))
+    rows = world.ask()
+    assert len(rows) == 20
+    assert not any(row.moved for row in rows)
+    assert all(row.adjusted_p >= row.tests[0].p_value for row in rows)
