@@ -90,6 +90,19 @@ class Domain(NamedTuple):
     unasked: Mapping[StratumKey, int]
 
 
+class GroupCells(NamedTuple):
+    """One group in one step: its cells, what its metric is, and what is known of its strata."""
+
+    group: CellGroup
+    spec: ScorerSpec
+    domain: Domain
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells in which anything was sampled."""
+        return [cell for cell in self.group.cells if cell.n + missing(cell)]
+
+
 def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]:
     """Return an estimate for each step and group with scores, in the store's order: by step, consumer, group.
 
@@ -100,6 +113,29 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
         UnknownMetric: when nothing in the store has this metric; names those that it has.
         InputError: on an unknown statistic, a confidence outside (0, 1), or a ``by`` that names no column.
     """
+    rows = []
+    found = _found(store, query)
+    for (one, _), estimate in zip(found, _estimated(query, found), strict=True):
+        group, estimate = one.group, with_unasked(estimate, one)
+        if estimate.n == 0:
+            estimate = msgspec.structs.replace(estimate, reason=_unscored(group, estimate.reason))
+        elif not estimate.reason and (said := _certain(estimate)):
+            estimate = msgspec.structs.replace(estimate, reason=said)
+        subject = (query.metric, group.consumer, group.key, group.scorer_version, group.signature)
+        rows.append(LabelledEstimate(*subject, estimate))
+    return rows
+
+
+def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
+    """Return what :func:`estimates` estimates means from: each group's cells and strata, in the same order.
+
+    Raises:
+        UnknownMetric, InputError: as :func:`estimates`.
+    """
+    return [found for found, _ in _found(store, query._replace(statistic="mean"))]
+
+
+def _found(store: ScoreStore, query: EstimateQuery) -> list[tuple[GroupCells, Estimator]]:
     probability = _check(query.statistic, query.confidence)
     specs = specs_of(store.metrics(), query.metric)
     if query.statistic == "corpus" and not any(spec.corpus for spec in specs.values()):
@@ -116,45 +152,32 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
     cell_query = CellQuery(query.metric, window, step, query.by, query.where, clusters)
     asked = _asked(store, cell_query, query.statistic, probability)
     strata = _Strata(query, [group for group, _ in asked], offered, designs, exact=step % MINUTE == 0)
-    domains = [strata.domain(group) for group, _ in asked]
-    known = [specs.get((group.scorer_version, group.signature)) or next(iter(specs.values())) for group, _ in asked]
-    rows = []
-    for (group, _), domain, estimate in zip(asked, domains, _estimated(query, asked, known, domains), strict=True):
-        if domain.unasked:
-            estimate = _with_unasked(estimate, group, domain)
-        if estimate.n == 0:
-            estimate = msgspec.structs.replace(estimate, reason=_unscored(group, estimate.reason))
-        elif not estimate.reason and (said := _certain(estimate)):
-            estimate = msgspec.structs.replace(estimate, reason=said)
-        subject = (query.metric, group.consumer, group.key, group.scorer_version, group.signature)
-        rows.append(LabelledEstimate(*subject, estimate))
-    return rows
+    found = []
+    for group, estimator in asked:
+        spec = specs.get((group.scorer_version, group.signature)) or next(iter(specs.values()))
+        found.append((GroupCells(group, spec, strata.domain(group)), estimator))
+    return found
 
 
-def _estimated(
-    query: EstimateQuery,
-    asked: Sequence[tuple[CellGroup, Estimator]],
-    specs: Sequence[ScorerSpec],
-    domains: Sequence[Domain],
-) -> list[Estimate]:
+def _estimated(query: EstimateQuery, found: Sequence[tuple[GroupCells, Estimator]]) -> list[Estimate]:
     """Return the estimate of each group: of many together where that is quicker, which gives the same numbers."""
-    cells = [[cell for cell in group.cells if cell.n + missing(cell)] for group, _ in asked]
-    if len(asked) >= MANY and query.statistic in ("mean", "proportion"):
+    if len(found) >= MANY and query.statistic in ("mean", "proportion"):
         from evalsvc.stats.many import estimate_means
 
         return estimate_means(
-            cells,
-            [spec.scale for spec in specs],
-            [group.window for group, _ in asked],
-            offered=[domain.offered for domain in domains],
-            rates=[domain.rates for domain in domains],
+            [one.cells for one, _ in found],
+            [one.spec.scale for one, _ in found],
+            [one.group.window for one, _ in found],
+            offered=[one.domain.offered for one, _ in found],
+            rates=[one.domain.rates for one, _ in found],
             confidence=query.confidence,
             statistic=query.statistic,
         )
-    return [
-        estimator(some, spec, group.window, _About(offered=d.offered, rates=d.rates, confidence=query.confidence))
-        for (group, estimator), some, spec, d in zip(asked, cells, specs, domains, strict=True)
-    ]
+    estimates = []
+    for one, estimator in found:
+        about = _About(offered=one.domain.offered, rates=one.domain.rates, confidence=query.confidence)
+        estimates.append(estimator(one.cells, one.spec, one.group.window, about))
+    return estimates
 
 
 def to_json(row: LabelledEstimate) -> dict[str, Any]:
@@ -339,8 +362,11 @@ class _Strata:
         return Domain(offered if complete else None, rates, unasked if complete and any(unasked.values()) else {})
 
 
-def _with_unasked(estimate: Estimate, group: CellGroup, domain: Domain) -> Estimate:
+def with_unasked(estimate: Estimate, found: GroupCells) -> Estimate:
     """Count as missing, and say, what was sampled and has no score; the estimate takes it to be like the rest."""
+    group, _, domain = found
+    if not domain.unasked:
+        return estimate
     count = sum(domain.unasked.values())
     unasked = math.fsum(number / domain.rates[key] for key, number in domain.unasked.items())
     sampled = math.fsum((cell.n + missing(cell)) / cell.pi for cell in group.cells)
