@@ -83,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_running(add)
     _add_query(add)
     _add_drift(add)
+    _add_fairness(add)
     _add_dead_letters(add)
     _add_scorers(add)
     return parser
@@ -247,6 +248,51 @@ def _add_drift(add: _Adder) -> None:
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of intervals and tests (default: .95)"
     )
     drift.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
+
+
+def _add_fairness(add: _Adder) -> None:
+    fair = add(
+        "fairness", "evalsvc._cli_fairness:fairness", "groups compared: gaps with intervals that allow for chance"
+    )
+    fair.add_argument("metric", metavar="METRIC", help="as in refusal or rouge_l; its mean is compared")
+    fair.add_argument(
+        "--by",
+        action="append",
+        required=True,
+        metavar="FIELD,…",
+        help="what makes a group, as in segments.plan; several, or repeated: their intersections",
+    )
+    fair.add_argument(
+        "--where", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="only these; repeat it for more"
+    )
+    fair.add_argument(
+        "--since", default="24h", metavar="TIME", help="24h, 7d, 2026-01-31 or an ISO time (default: 24h)"
+    )
+    fair.add_argument("--until", default="now", metavar="TIME", help="the end, not included (default: now)")
+    fair.add_argument("--window", metavar="DURATION", help="compare in each, and the trend of the worst-off group")
+    fair.add_argument(
+        "--min-group", type=_count, default=30, metavar="N", help="suppress groups of fewer scored events (default: 30)"
+    )
+    fair.add_argument(
+        "--complementary", action="store_true", help="where only one group is suppressed, suppress the next as well"
+    )
+    fair.add_argument("--reference", metavar="GROUP", help="compare with this group instead of all the others")
+    fair.add_argument("--standardise", metavar="FIELD", help="compare at one mix of this field, as in segments.intent")
+    fair.add_argument(
+        "--adjust", choices=("holm", "bh"), default="holm", help="p-values for many groups (default: holm)"
+    )
+    fair.add_argument(
+        "--target",
+        choices=("process", "window"),
+        default="process",
+        help="the system behind the events, or these events alone (default: process)",
+    )
+    fair.add_argument(
+        "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of the intervals (default: .95)"
+    )
+    fair.add_argument(
+        "--format", choices=("table", "json", "csv"), default="table", help="json: one object a comparison"
+    )
 
 
 def _add_dead_letters(add: _Adder) -> None:

@@ -128,11 +128,12 @@ def _of_metric(
             rows.append(msgspec.structs.replace(base, reason=f"{said} no scores in the baseline"))
             continue
         old, now = values[0][identity], values[1][identity]
+        sketches = _sketch(old), _sketch(now)
         base = msgspec.structs.replace(
-            base, missing_baseline=_sketch(old).missing_share, missing_current=_sketch(now).missing_share
+            base, missing_baseline=sketches[0].missing_share, missing_current=sketches[1].missing_share
         )
         if spec.features in ("", "counts"):
-            rows.append(_values(base, spec, old, now, query.confidence))
+            rows.append(_values(base, spec, (old, now), sketches, query.confidence))
         if spec.features:
             rows.append(
                 _texts(base, spec, features[0].get(identity, ()), features[1].get(identity, ()), query.confidence)
@@ -168,17 +169,22 @@ def _sketch(held: HistogramGroup) -> NumericSketch:
     return NumericSketch.from_cells(held.bins, _missing(held.group.cells))
 
 
-def _values(base: Drift, spec: ScorerSpec, old: HistogramGroup, now: HistogramGroup, confidence: float) -> Drift:
+def _values(
+    base: Drift,
+    spec: ScorerSpec,
+    windows: tuple[HistogramGroup, HistogramGroup],
+    sketches: tuple[NumericSketch, NumericSketch],
+    confidence: float,
+) -> Drift:
     """Compare the values: their shares where there are two, else their distribution, Wasserstein's distance first."""
     if spec.scale.binary:
-        shares = [_yes_and_no(held) for held in (old, now)]
+        shares = [_yes_and_no(held) for held in windows]
         tests = compare_categories(shares[0], shares[1], confidence=confidence)
         before, after = (dict(zip(s.categories, s.weights, strict=True)).get("1", 0.0) for s in shares)
         change = _from_to(*(_share(part, s.weight) for part, s in zip((before, after), shares, strict=True)))
         return _with(base, "share", (tests[2], *tests[:2]), change)
-    sketches = [_sketch(held) for held in (old, now)]
     tests = compare_numeric(sketches[0], sketches[1], confidence=confidence)
-    means = [_mean(held) for held in (old, now)]
+    means = [_mean(held) for held in windows]
     unit = f" {spec.scale.unit}" if spec.scale.unit else ""
     change = f"mean {_from_to(*means)}{unit}" if all(means) else ""
     return _with(base, "values", (tests[2], tests[3], tests[1], tests[0]), change)

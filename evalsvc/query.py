@@ -2,6 +2,8 @@
 
 The command line, the HTTP API and the page all ask here, so that they cannot disagree. Consumers, scorer
 versions and signatures are never pooled: each has rows of its own.
+
+A little longer than other files: every statistic is asked and answered here, so that all callers get the same.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import msgspec
 
@@ -21,13 +23,10 @@ from evalsvc.errors import InputError, UnknownMetric
 from evalsvc.protocols import CellGroup, CellQuery, Offered, ScoreStore, StatisticSums
 from evalsvc.sampling import OTHER, Design, Sampler, parse_stratum
 from evalsvc.stats import (
-    TextBlock,
     estimate_corpus,
-    estimate_distinct_words,
     estimate_mean,
     estimate_proportion,
     estimate_quantile,
-    estimate_self_similarity,
     estimate_total,
     sample_extreme,
 )
@@ -36,6 +35,9 @@ from evalsvc.stats.quantile import BinKey
 from evalsvc.stats.strata import SPARSE, StratumKey, missing
 from evalsvc.types import Cell, Estimate, Features, ScorerSpec, Window
 from evalsvc.windows import MINUTE, align, whole_minutes
+
+if TYPE_CHECKING:
+    from evalsvc.stats import TextBlock
 
 _NAMED = ("mean", "proportion", "total", "min", "max", "corpus", "self_similarity", "distinct_words")
 STATISTICS = f"{', '.join(_NAMED)}, or a percentile such as p50, p95 or p99.9"
@@ -88,6 +90,19 @@ class Domain(NamedTuple):
     unasked: Mapping[StratumKey, int]
 
 
+class GroupCells(NamedTuple):
+    """One group in one step: its cells, what its metric is, and what is known of its strata."""
+
+    group: CellGroup
+    spec: ScorerSpec
+    domain: Domain
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells in which anything was sampled."""
+        return [cell for cell in self.group.cells if cell.n + missing(cell)]
+
+
 def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]:
     """Return an estimate for each step and group with scores, in the store's order: by step, consumer, group.
 
@@ -98,6 +113,29 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
         UnknownMetric: when nothing in the store has this metric; names those that it has.
         InputError: on an unknown statistic, a confidence outside (0, 1), or a ``by`` that names no column.
     """
+    rows = []
+    found = _found(store, query)
+    for (one, _), estimate in zip(found, _estimated(query, found), strict=True):
+        group, estimate = one.group, with_unasked(estimate, one)
+        if estimate.n == 0:
+            estimate = msgspec.structs.replace(estimate, reason=_unscored(group, estimate.reason))
+        elif not estimate.reason and (said := _certain(estimate)):
+            estimate = msgspec.structs.replace(estimate, reason=said)
+        subject = (query.metric, group.consumer, group.key, group.scorer_version, group.signature)
+        rows.append(LabelledEstimate(*subject, estimate))
+    return rows
+
+
+def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
+    """Return what :func:`estimates` estimates means from: each group's cells and strata, in the same order.
+
+    Raises:
+        UnknownMetric, InputError: as :func:`estimates`.
+    """
+    return [found for found, _ in _found(store, query._replace(statistic="mean"))]
+
+
+def _found(store: ScoreStore, query: EstimateQuery) -> list[tuple[GroupCells, Estimator]]:
     probability = _check(query.statistic, query.confidence)
     specs = specs_of(store.metrics(), query.metric)
     if query.statistic == "corpus" and not any(spec.corpus for spec in specs.values()):
@@ -114,45 +152,32 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
     cell_query = CellQuery(query.metric, window, step, query.by, query.where, clusters)
     asked = _asked(store, cell_query, query.statistic, probability)
     strata = _Strata(query, [group for group, _ in asked], offered, designs, exact=step % MINUTE == 0)
-    domains = [strata.domain(group) for group, _ in asked]
-    known = [specs.get((group.scorer_version, group.signature)) or next(iter(specs.values())) for group, _ in asked]
-    rows = []
-    for (group, _), domain, estimate in zip(asked, domains, _estimated(query, asked, known, domains), strict=True):
-        if domain.unasked:
-            estimate = _with_unasked(estimate, group, domain)
-        if estimate.n == 0:
-            estimate = msgspec.structs.replace(estimate, reason=_unscored(group, estimate.reason))
-        elif not estimate.reason and (said := _certain(estimate)):
-            estimate = msgspec.structs.replace(estimate, reason=said)
-        subject = (query.metric, group.consumer, group.key, group.scorer_version, group.signature)
-        rows.append(LabelledEstimate(*subject, estimate))
-    return rows
+    found = []
+    for group, estimator in asked:
+        spec = specs.get((group.scorer_version, group.signature)) or next(iter(specs.values()))
+        found.append((GroupCells(group, spec, strata.domain(group)), estimator))
+    return found
 
 
-def _estimated(
-    query: EstimateQuery,
-    asked: Sequence[tuple[CellGroup, Estimator]],
-    specs: Sequence[ScorerSpec],
-    domains: Sequence[Domain],
-) -> list[Estimate]:
+def _estimated(query: EstimateQuery, found: Sequence[tuple[GroupCells, Estimator]]) -> list[Estimate]:
     """Return the estimate of each group: of many together where that is quicker, which gives the same numbers."""
-    cells = [[cell for cell in group.cells if cell.n + missing(cell)] for group, _ in asked]
-    if len(asked) >= MANY and query.statistic in ("mean", "proportion"):
+    if len(found) >= MANY and query.statistic in ("mean", "proportion"):
         from evalsvc.stats.many import estimate_means
 
         return estimate_means(
-            cells,
-            [spec.scale for spec in specs],
-            [group.window for group, _ in asked],
-            offered=[domain.offered for domain in domains],
-            rates=[domain.rates for domain in domains],
+            [one.cells for one, _ in found],
+            [one.spec.scale for one, _ in found],
+            [one.group.window for one, _ in found],
+            offered=[one.domain.offered for one, _ in found],
+            rates=[one.domain.rates for one, _ in found],
             confidence=query.confidence,
             statistic=query.statistic,
         )
-    return [
-        estimator(some, spec, group.window, _About(offered=d.offered, rates=d.rates, confidence=query.confidence))
-        for (group, estimator), some, spec, d in zip(asked, cells, specs, domains, strict=True)
-    ]
+    estimates = []
+    for one, estimator in found:
+        about = _About(offered=one.domain.offered, rates=one.domain.rates, confidence=query.confidence)
+        estimates.append(estimator(one.cells, one.spec, one.group.window, about))
+    return estimates
 
 
 def to_json(row: LabelledEstimate) -> dict[str, Any]:
@@ -337,8 +362,11 @@ class _Strata:
         return Domain(offered if complete else None, rates, unasked if complete and any(unasked.values()) else {})
 
 
-def _with_unasked(estimate: Estimate, group: CellGroup, domain: Domain) -> Estimate:
+def with_unasked(estimate: Estimate, found: GroupCells) -> Estimate:
     """Count as missing, and say, what was sampled and has no score; the estimate takes it to be like the rest."""
+    group, _, domain = found
+    if not domain.unasked:
+        return estimate
     count = sum(domain.unasked.values())
     unasked = math.fsum(number / domain.rates[key] for key, number in domain.unasked.items())
     sampled = math.fsum((cell.n + missing(cell)) / cell.pi for cell in group.cells)
@@ -400,6 +428,8 @@ def _of_texts(store: ScoreStore, cells: CellQuery, statistic: str) -> list[tuple
     start, step = cells.window.start, timedelta(seconds=cells.step_seconds)
     whole_hours = cells.step_seconds % _HOUR == 0 and start.timestamp() % _HOUR == 0
     hourly = cells._replace(step_seconds=_HOUR if whole_hours else cells.step_seconds, clusters=False)
+    from evalsvc.stats.alike import TextBlock
+
     blocks: dict[tuple[object, ...], list[TextBlock]] = defaultdict(list)
     for held in store.feature_sums(hourly):
         first = start + (held.group.window.start - start) // step * step
@@ -422,6 +452,8 @@ def _alike(
     window: Window,
     about: _About,
 ) -> Estimate:
+    from evalsvc.stats.alike import TextBlock, estimate_distinct_words, estimate_self_similarity
+
     # An older version of the scorer may have had no features: its rows say so.
     known = blocks if spec.features == _OF_TEXTS[statistic] else [TextBlock(cells, {})]
     estimator = estimate_self_similarity if statistic == "self_similarity" else estimate_distinct_words

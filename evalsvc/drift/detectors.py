@@ -3,6 +3,8 @@
 An effect is reported without the value that pure chance would give it (PSI, distances and MMD are above 0 even where
 nothing moved), and a window *moved* only when chance does not explain it and its effect's lower limit is above
 the smallest effect that matters.
+
+A little longer than other files: every detector is here, beside what they share.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Each holds sums over events of w, w² and w·x with w = 1/π: two that are merged say what one over both would
 (up to the rounding of sums), in any order. They are functions of the set of events, so what was delivered twice and
 stored once is counted once. Σw² is kept since it is what says how far weighted shares scatter (Rao & Scott 1981).
+
+A little longer than other files: the four kinds share their arithmetic.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import NamedTuple, Self, TypeVar
 import msgspec
 
 from evalsvc.errors import InputError
+from evalsvc.stats.alike import mean_of_pairs
 from evalsvc.stats.quantile import bin_value
 
 CellKey = tuple[str, int, float]
@@ -324,7 +327,7 @@ class MeanEmbeddingSketch(_BlockSketch, frozen=True):
         pairs = self.weight**2 - self.square
         if self.n < 2 or not 0.0 < pairs < math.inf:
             return None
-        return (math.fsum(value * value for value in self.sums) - self.square) / pairs
+        return mean_of_pairs(self.sums, self.weight, self.square, self.square)
 
 
 class TokenSketch(_BlockSketch, frozen=True):

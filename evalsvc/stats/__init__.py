@@ -1,45 +1,67 @@
-"""Honest numbers from samples: estimates of all traffic, with intervals that hold. Pure functions."""
+"""Honest numbers from samples: estimates of all traffic, with intervals that hold. Pure functions.
 
-from evalsvc.stats.agreement import Agreement, cohen_kappa, gwet_ac, krippendorff_alpha, percent_agreement
-from evalsvc.stats.alike import TextBlock, estimate_distinct_words, estimate_self_similarity
+What a query always needs comes at once; the rest, which needs numpy, when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from evalsvc.stats.check import SamplingFault, sampling_check
-from evalsvc.stats.comparison import Comparison, Question
 from evalsvc.stats.corpus import estimate_corpus
 from evalsvc.stats.extreme import sample_extreme
 from evalsvc.stats.mean import estimate_mean, estimate_proportion
-from evalsvc.stats.multiplicity import (
-    Discoveries,
-    Online,
-    adjust_p_values,
-    adjust_tree,
-    e_benjamini_hochberg,
-    e_from_p,
-    e_lond,
-    lord,
-    online,
-)
-from evalsvc.stats.paired import compare_paired
-from evalsvc.stats.power import (
-    Need,
-    PairedMeans,
-    PairedShares,
-    TwoMeans,
-    TwoShares,
-    cases_for,
-    cases_needed,
-    detectable,
-    power_of,
-)
-from evalsvc.stats.ppi import PPIMean, ppi_mean
-from evalsvc.stats.prediction_powered import (
-    PredictionPowered,
-    prediction_powered_difference,
-    prediction_powered_mean,
-)
 from evalsvc.stats.quantile import bin_edges, bin_of, bin_value, estimate_quantile
-from evalsvc.stats.rogan_gladen import RoganGladen, rogan_gladen
 from evalsvc.stats.total import estimate_total
-from evalsvc.stats.unpaired import Side, compare_estimates, compare_unpaired
+
+if TYPE_CHECKING:
+    from evalsvc.stats.agreement import Agreement, cohen_kappa, gwet_ac, krippendorff_alpha, percent_agreement
+    from evalsvc.stats.alike import TextBlock, estimate_distinct_words, estimate_self_similarity
+    from evalsvc.stats.comparison import Comparison, Question
+    from evalsvc.stats.misclassification import RoganGladen, rogan_gladen
+    from evalsvc.stats.multiplicity import (
+        Discoveries,
+        Online,
+        adjust_p_values,
+        adjust_tree,
+        e_benjamini_hochberg,
+        e_from_p,
+        e_lond,
+        lord,
+        online,
+    )
+    from evalsvc.stats.paired import compare_paired
+    from evalsvc.stats.power import (
+        Need,
+        PairedMeans,
+        PairedShares,
+        TwoMeans,
+        TwoShares,
+        cases_for,
+        cases_needed,
+        detectable,
+        power_of,
+    )
+    from evalsvc.stats.ppi import PPIMean, ppi_mean
+    from evalsvc.stats.prediction_powered import (
+        PredictionPowered,
+        prediction_powered_difference,
+        prediction_powered_mean,
+    )
+    from evalsvc.stats.unpaired import Side, compare_estimates, compare_unpaired
+
+_NAMES = {
+    "agreement": "Agreement cohen_kappa gwet_ac krippendorff_alpha percent_agreement",
+    "alike": "TextBlock estimate_distinct_words estimate_self_similarity",
+    "comparison": "Comparison Question",
+    "multiplicity": "Discoveries Online adjust_p_values adjust_tree e_benjamini_hochberg e_from_p e_lond lord online",
+    "paired": "compare_paired",
+    "power": "Need PairedMeans PairedShares TwoMeans TwoShares cases_for cases_needed detectable power_of",
+    "ppi": "PPIMean ppi_mean",
+    "prediction_powered": "PredictionPowered prediction_powered_difference prediction_powered_mean",
+    "misclassification": "RoganGladen rogan_gladen",
+    "unpaired": "Side compare_estimates compare_unpaired",
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "Agreement",
@@ -93,3 +115,13 @@ __all__ = [
     "sample_extreme",
     "sampling_check",
 ]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names above
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"evalsvc.stats.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

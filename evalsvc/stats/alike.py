@@ -163,8 +163,20 @@ def _sum(totals: Sequence[_Totals]) -> _Totals:
 
 
 def _mean_of_pairs(totals: _Totals) -> float:
-    same = float(totals.features @ totals.features) - totals.within_same
-    return same / (totals.weight**2 - totals.within_weight)
+    return mean_of_pairs(totals.features, totals.weight, totals.within_weight, totals.within_same)
+
+
+def mean_of_pairs(sums: npt.ArrayLike, weight: float, within_weight: float, within_same: float) -> float:
+    """Return Σ w_i·w_j·(x_i·x_j)/Σ w_i·w_j over pairs of different events, from sums over the events.
+
+    Args:
+        sums: Σw·x, ``[features]``.
+        weight: Σw·t, where an event counts t times (1, or its number of words).
+        within_weight: Σ(w·t)², what of (Σw·t)² is pairs within one event.
+        within_same: Σw²·(x·x), what of ‖Σw·x‖² is.
+    """
+    total = np.asarray(sums, np.float64)
+    return (float(total @ total) - within_same) / (weight**2 - within_weight)
 
 
 def _jackknife(

@@ -2,6 +2,8 @@
 
 Effects are *improvements*: the true difference turned so that more is better. Power is the chance that the claim asked
 about is made when that effect is true (superiority: a difference, on either side).
+
+A little longer than other files: each design has its own exact or approximate power.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ It is unbiased whatever the judge is worth; λ decides how much of it is believe
   did not show. Without it a good judge at few reviews, of whose errors none was seen, has no variance at all.
 * Where that is not narrower (within 2 %) than the reviews alone, λ is 0, or fewer than :data:`FEWEST` effective reviews
   would have to judge the judge, the reviews alone are the answer.
+
+A little longer than other files: the estimate, its fallback and their limits share what is prepared once.
 """
 
 from __future__ import annotations

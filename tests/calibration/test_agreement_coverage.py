@@ -4,33 +4,13 @@
 standard errors must fail.
 """
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
+
+from benchmark_scripts import load_benchmark
 
 RUNS = 700
 pytestmark = pytest.mark.slow
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-if not (BENCHMARKS / "agreement.py").exists():
-    pytest.skip("benchmarks/agreement.py is not beside the tests", allow_module_level=True)
-
-
-def load():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        spec = importlib.util.spec_from_file_location("agreement_designs", BENCHMARKS / "agreement.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return module
-
-
-agreement = load()
+agreement = load_benchmark("agreement")
 DESIGNS = list(agreement.designs())
 
 

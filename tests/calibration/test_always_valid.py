@@ -1,19 +1,12 @@
 """Always-valid intervals and detectors keep their promise over many looks; what one would write first does not."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import pytest
 
+from benchmark_scripts import load_benchmark
+
 pytestmark = pytest.mark.slow
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-if not (BENCHMARKS / "change_detection.py").exists():
-    pytest.skip("benchmarks/change_detection.py is not beside the tests", allow_module_level=True)
-
-looks = SimpleNamespace(**runpy.run_path(str(BENCHMARKS / "sequential.py")))
-change_detection = SimpleNamespace(**runpy.run_path(str(BENCHMARKS / "change_detection.py")))
+looks = load_benchmark("sequential")
+change_detection = load_benchmark("change_detection")
 RUNS = 60
 DESIGNS = {(design.name, design.method): design for design in looks.designs()}
 

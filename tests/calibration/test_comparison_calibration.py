@@ -4,34 +4,14 @@
 pass. What is exact needs no such allowance. Naive tests, which must fail, stand beside.
 """
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
+
+from benchmark_scripts import load_benchmark
 
 RUNS = 500
 MOST = 0.075
 pytestmark = pytest.mark.slow
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-if not (BENCHMARKS / "comparisons.py").exists():
-    pytest.skip("benchmarks/comparisons.py is not beside the tests", allow_module_level=True)
-
-
-def load():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        spec = importlib.util.spec_from_file_location("comparison_designs", BENCHMARKS / "comparisons.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return module
-
-
-comparisons = load()
+comparisons = load_benchmark("comparisons")
 PAIRED = list(comparisons.paired_designs())
 UNPAIRED = list(comparisons.unpaired_designs())
 

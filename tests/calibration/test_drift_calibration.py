@@ -4,22 +4,12 @@
 ``benchmarks/drift.py``'s.
 """
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
+from benchmark_scripts import load_benchmark
+
 pytestmark = pytest.mark.slow
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "drift.py"
-
-if not SCRIPT.exists():
-    pytest.skip("benchmarks/drift.py is not beside the tests", allow_module_level=True)
-
-spec = importlib.util.spec_from_file_location("drift_designs", SCRIPT)
-drift = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = drift
-spec.loader.exec_module(drift)
+drift = load_benchmark("drift")
 
 
 @pytest.mark.parametrize("design", [drift.Design(100, True), drift.Design(1000, True)], ids=lambda d: d.name)

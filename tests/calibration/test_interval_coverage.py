@@ -4,38 +4,18 @@
 is 93.5 % in that run, 90 % for skewed latencies below n = 100. The mean ± t, plugged in, must fail.
 """
 
-import importlib.util
 import math
-import sys
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from benchmark_scripts import load_benchmark
 from evalsvc.types import Estimate
 
 RUNS = 2000
 pytestmark = pytest.mark.slow
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-if not (BENCHMARKS / "intervals.py").exists():
-    pytest.skip("benchmarks/intervals.py is not beside the tests", allow_module_level=True)
-
-
-def load():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        spec = importlib.util.spec_from_file_location("interval_designs", BENCHMARKS / "intervals.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return module
-
-
-intervals = load()
+intervals = load_benchmark("intervals")
 DESIGNS = list(intervals.designs())
 
 

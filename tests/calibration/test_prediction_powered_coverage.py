@@ -5,36 +5,15 @@ holds 94.5 % of the time shows at least 92 %; the mean over all designs is held 
 interval must fail where reviews are few.
 """
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from benchmark_scripts import load_benchmark
 from evalsvc.stats import rogan_gladen
 
 RUNS = 500
 pytestmark = pytest.mark.slow
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-if not (BENCHMARKS / "prediction_powered.py").exists():
-    pytest.skip("benchmarks/prediction_powered.py is not beside the tests", allow_module_level=True)
-
-
-def load():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        spec = importlib.util.spec_from_file_location("ppi_designs", BENCHMARKS / "prediction_powered.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return module
-
-
-ppi = load()
+ppi = load_benchmark("prediction_powered")
 DESIGNS = [d for d in ppi.designs() if " 500 reviews" not in d.name]
 NAMES = [design.name for design in DESIGNS]
 

@@ -17,6 +17,7 @@ HEAVY = {
     "presidio_analyzer",
     "pyarrow",
     "rouge_score",
+    "rouge_score_rs",
     "sacrebleu",
     "scipy",
     "spacy",
@@ -52,6 +53,11 @@ def test_import_loads_no_heavy_package():
 @pytest.mark.parametrize("module", ["errors", "types", "protocols", "sampling"])
 def test_core_module_loads_no_heavy_package(module):
     assert HEAVY & loaded_by(f"import evalsvc.{module}") <= {"numpy"}
+
+
+@pytest.mark.parametrize("module", ["stats", "query"])
+def test_a_query_starts_without_what_only_other_statistics_need(module):
+    assert HEAVY & loaded_by(f"import evalsvc.{module}") == set()
 
 
 def test_import_prints_nothing_and_warns_of_nothing():

@@ -1,0 +1,295 @@
+"""Coverage of the gap between groups, beside the ways that one would write first; and pronouns swapped as people do.
+
+Run ``python benchmarks/fairness.py [--runs 2000]``: it prints the tables of ``docs/reference/fairness.md``. The same
+designs, with fewer runs, are a test (``tests/calibration/test_fairness_calibration.py``).
+
+Every design has groups of known true means; a run draws scores of an unlimited stream, as the service would sample it,
+and an interval covers when it holds the true max − min. The naive ones: the interval of the two groups picked, as if
+they had been chosen before looking; and percentiles of a bootstrap of max − min.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from _harness import Aim, Row
+from evalsvc.fairness import Group, gap, group_of_cells, spread, swap_gender, worst_gap
+from evalsvc.fairness.gaps import Limits, range_critical, range_limits
+from evalsvc.types import Cell, Scale
+
+BINARY = Scale(0.0, 1.0, "lower", binary=True)
+BOUNDED = Scale(0.0, 1.0, "higher")
+OPEN = Scale(None, None, "higher")
+
+Floats = NDArray[np.float64]
+
+
+class Design(NamedTuple):
+    """Groups of known true means, and a way to sample them."""
+
+    name: str
+    scale: Scale
+    truths: Floats
+    sizes: Sequence[int]
+    draw: Callable[[np.random.Generator], list[list[Cell]]]
+
+    @property
+    def gap(self) -> float:
+        """The true max − min."""
+        return float(self.truths.max() - self.truths.min())
+
+
+class Coverage(NamedTuple):
+    """A line of the table; shares are of the runs in which the interval held the true gap."""
+
+    name: str
+    gap: float
+    naive: float
+    shrunken: float
+    picked: float
+    bootstrap: float
+    coverage: float
+    width: float
+    worst: float
+    error: float
+
+
+def cell_of(pi: float, values: Floats) -> Cell:
+    """Return the sufficient statistics of scores of one π."""
+    return Cell("", 1, pi, values.size, 0, 0, float(values.sum()), float((values * values).sum()))
+
+
+def simple(
+    name: str, scale: Scale, truths: Sequence[float], sizes: Sequence[int], concentration: float = 5.0
+) -> Design:
+    """Return a design of equal π; bounded scores are Beta with this sum of parameters, open ones normal."""
+
+    def draw(rng: np.random.Generator) -> list[list[Cell]]:
+        return [[cell_of(0.01, _scores(rng, scale, p, n, concentration))] for p, n in zip(truths, sizes, strict=True)]
+
+    return Design(name, scale, np.array(truths), sizes, draw)
+
+
+def weighted(
+    name: str,
+    scale: Scale,
+    levels: Sequence[tuple[float, float, Sequence[float]]],
+    size: int,
+    concentration: float = 5.0,
+) -> Design:
+    """Return a design of several π. ``levels`` are (π, share of the stream, true mean of each group)."""
+    shares = np.array([share for _, share, _ in levels])
+    truths = (shares[:, None] * np.array([means for _, _, means in levels])).sum(axis=0) / shares.sum()
+    taken = np.array([pi * share for pi, share, _ in levels])
+    taken = taken / taken.sum()
+
+    def draw(rng: np.random.Generator) -> list[list[Cell]]:
+        groups = []
+        for g in range(truths.size):
+            counts = rng.poisson(size * taken)
+            groups.append(
+                [
+                    cell_of(pi, _scores(rng, scale, means[g], int(n), concentration))
+                    for (pi, _, means), n in zip(levels, counts, strict=True)
+                    if n
+                ]
+            )
+        return groups
+
+    return Design(name, scale, truths, [size] * truths.size, draw)
+
+
+def _scores(rng: np.random.Generator, scale: Scale, mean: float, size: int, concentration: float) -> Floats:
+    if scale.binary:
+        return (rng.random(size) < mean).astype(np.float64)
+    if scale.bounded:
+        return rng.beta(mean * concentration, (1.0 - mean) * concentration, size)
+    return mean + 0.2 * rng.standard_normal(size)
+
+
+def one_off(count: int, base: float, distance: float) -> list[float]:
+    """Return true means of which one lies apart."""
+    return [base] * (count - 1) + [base + distance]
+
+
+def designs() -> Iterator[Design]:
+    """Yield every design of the table."""
+    for count, size, share in [
+        (2, 30, 0.5),
+        (10, 30, 0.5),
+        (10, 30, 0.05),
+        (50, 30, 0.2),
+        (10, 300, 0.02),
+        (50, 300, 0.1),
+    ]:
+        yield simple(f"binary, {count} × {size}, all {share:g}", BINARY, [share] * count, [size] * count)
+    yield simple("binary, 10 × 3,000, all 0.1", BINARY, [0.1] * 10, [3000] * 10)
+    mixed = [30, 30, 50, 80, 150, 300, 600, 1000, 2000, 3000]
+    yield simple("binary, 10 of 30 to 3,000, all 0.1", BINARY, [0.1] * 10, mixed)
+    for count, size, share in [(2, 30, 0.2), (10, 30, 0.1), (10, 300, 0.1), (50, 300, 0.2), (10, 3000, 0.1)]:
+        truths = one_off(count, share, 0.1)
+        yield simple(f"binary, {count} × {size:,}, one 0.1 above {share:g}", BINARY, truths, [size] * count)
+    yield simple("binary, 10 of 30 to 3,000, steps to 0.1", BINARY, np.linspace(0.1, 0.2, 10).tolist(), mixed)
+    yield simple("binary, 10 × 300, half 0.1 above", BINARY, [0.1] * 5 + [0.2] * 5, [300] * 10)
+    for count, size in [(10, 30), (10, 300), (50, 30)]:
+        yield simple(f"bounded, {count} × {size}, all 0.9", BOUNDED, [0.9] * count, [size] * count)
+    yield simple("bounded, 10 × 300, one 0.1 below 0.9", BOUNDED, one_off(10, 0.9, -0.1), [300] * 10)
+    yield simple("bounded, 50 × 30, one 0.1 below 0.9", BOUNDED, one_off(50, 0.9, -0.1), [30] * 50)
+    yield simple("open, 10 × 30, all equal", OPEN, [0.0] * 10, [30] * 10)
+    yield simple("open, 10 × 30, one 0.1 above", OPEN, one_off(10, 0.0, 0.1), [30] * 10)
+    light, whole = 0.02, 1.0
+    yield weighted(
+        "binary, π 0.02/1, 10 × 300, equal", BINARY, [(light, 0.98, [0.1] * 10), (whole, 0.02, [0.4] * 10)], 300
+    )
+    yield weighted(
+        "binary, π 0.02/1, 10 × 1,000, one 0.1 above",
+        BINARY,
+        [(light, 0.98, one_off(10, 0.1, 0.1)), (whole, 0.02, one_off(10, 0.4, 0.1))],
+        1000,
+    )
+    yield weighted(
+        "bounded, π 0.02/1, 10 × 300, equal", BOUNDED, [(light, 0.98, [0.9] * 10), (whole, 0.02, [0.6] * 10)], 300
+    )
+
+
+def groups_of(design: Design, rng: np.random.Generator) -> list[Group]:
+    """Return one sample of every group."""
+    drawn = design.draw(rng)
+    return [group_of_cells(f"g{g}", cells, design.scale) for g, cells in enumerate(drawn) if cells]
+
+
+def joint(limits: Limits) -> tuple[float, float]:
+    """Return evalsvc's interval of the gap: what :func:`evalsvc.fairness.gap` gives, without its other numbers."""
+    return range_limits(limits.values, *limits.at(range_critical(len(limits.groups), 0.95)))
+
+
+def picked(values: Floats, errors: Floats) -> tuple[float, float]:
+    """Return the interval of the highest less the lowest group, as if these two had been chosen before looking."""
+    high, low = int(values.argmax()), int(values.argmin())
+    half = 1.96 * math.hypot(errors[high], errors[low])
+    distance = float(values[high] - values[low])
+    return distance - half, distance + half
+
+
+def bootstrapped(values: Floats, errors: Floats, rng: np.random.Generator, draws: int = 400) -> tuple[float, float]:
+    """Return percentiles of max − min over groups that are drawn around their estimates."""
+    drawn = values + errors * rng.standard_normal((draws, values.size))
+    low, high = np.quantile(drawn.max(axis=1) - drawn.min(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def measure(design: Design, runs: int, seed: int, *, whole: bool = True) -> Coverage:
+    """Return every method's coverage; ``whole`` adds the worst group's, the shrunken range and the spread's error."""
+    rng = np.random.default_rng(seed)
+    held = picked_held = bootstrap_held = worst_held = 0
+    widths, ranges, shrunken, variances = [], [], [], []
+    truth = design.gap
+    for run in range(runs):
+        groups = groups_of(design, rng)
+        limits = Limits(groups)
+        low, high = joint(limits)
+        held += low <= truth <= high
+        widths.append(high - low)
+        errors = np.array([group.error for group in limits.groups], dtype=np.float64)
+        a, b = picked(limits.values, errors)
+        picked_held += a <= truth <= b
+        a, b = bootstrapped(limits.values, errors, rng)
+        bootstrap_held += a <= truth <= b
+        ranges.append(float(limits.values.max() - limits.values.min()))
+        variances.append(spread(groups).variance or 0.0)
+        if whole:
+            sizes = np.array([group.size for group in groups])
+            worse = (design.truths - (sizes / sizes.sum()) @ design.truths) * (
+                1 if design.scale.better == "lower" else -1
+            )
+            found = worst_gap(groups, design.scale.better)
+            most = math.inf if found.high is None else found.high
+            worst_held += (found.low or 0.0) <= max(0.0, float(worse.max()) - 1e-12) <= most
+            if run < 50:
+                shrunken.append(gap(groups).value or 0.0)
+    error = float(np.mean(variances)) - float(design.truths.var(ddof=1))
+    return Coverage(
+        design.name,
+        truth,
+        float(np.mean(ranges)),
+        float(np.mean(shrunken)) if shrunken else math.nan,
+        picked_held / runs,
+        bootstrap_held / runs,
+        held / runs,
+        float(np.mean(widths)),
+        worst_held / runs if whole else math.nan,
+        error,
+    )
+
+
+def run(quick: bool = False) -> list[Row]:
+    """Return the coverage in every design; ``quick`` takes 200 runs a design instead of 1,000."""
+    found = [measure(design, 200 if quick else 1000, seed, whole=False) for seed, design in enumerate(designs())]
+    return [
+        Row("fairness", m.name, m.coverage, "coverage", "picked pair", m.picked, None, Aim("value", "≥", 0.945))
+        for m in found
+    ]
+
+
+def swapped_as_people_do(data: Path) -> list[tuple[str, int, int]]:
+    """Return (set, sentences, how many of them the swap turns into exactly the human-made counterpart)."""
+    found = []
+    triples: dict[str, dict[str, str]] = {}
+    for row in _rows(data, "winogender"):
+        triples.setdefault(row["id"].rsplit(".", 2)[0], {})[row["gender"]] = row["sentence"]
+    for source, target in (("male", "female"), ("female", "male")):
+        pairs = [(texts[source], texts[target]) for texts in triples.values() if {source, target} <= texts.keys()]
+        found.append((f"winogender, {source} to {target}", len(pairs), _exact(pairs)))
+    sentences = {row["id"]: row["sentence"] for row in _rows(data, "winobias")}
+    for source, target in (("-anti-", "-pro-"), ("-pro-", "-anti-")):
+        others = {name: name.replace(source, target) for name in sentences if source in name}
+        pairs = [(sentences[name], sentences[other]) for name, other in others.items() if other in sentences]
+        found.append((f"winobias, {source.strip('-')} to {target.strip('-')}", len(pairs), _exact(pairs)))
+    return found
+
+
+def _rows(data: Path, name: str) -> list[dict[str, str]]:
+    with gzip.open(data / "fairness" / name / "visible.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _exact(pairs: Sequence[tuple[str, str]]) -> int:
+    # Nouns stay: in these sets only the pronoun differs.
+    return sum(swap_gender(text, nouns=False).text == other for text, other in pairs)
+
+
+def main() -> None:
+    """Print the tables in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--only", default="", help="designs whose name holds this text")
+    options = parser.parse_args()
+    columns = ["true gap", "max − min reads", "shrunken reads", "picked pair", "bootstrap", "evalsvc", "width", "worst"]
+    print("| " + " | ".join(["design", *columns]) + " |")
+    print("|---" + "|--:" * len(columns) + "|")
+    for seed, design in enumerate(designs()):
+        if options.only in design.name:
+            m = measure(design, options.runs, seed)
+            print(
+                f"| {m.name} | {m.gap:.2g} | {m.naive:.3f} | {m.shrunken:.3f} | {m.picked:.1%} | {m.bootstrap:.1%} "
+                f"| {m.coverage:.1%} | {m.width:.3f} | {m.worst:.1%} |",
+                flush=True,
+            )
+    data = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if data.is_dir():
+        print("\n| set | sentences | swapped exactly as by people |\n|---|--:|--:|")
+        for name, count, exact in swapped_as_people_do(data):
+            print(f"| {name} | {count} | {exact / count:.1%} |")
+
+
+if __name__ == "__main__":
+    main()

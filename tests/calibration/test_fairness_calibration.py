@@ -1,0 +1,101 @@
+"""Does the interval of a gap hold the true one 95 times in 100? In designs of ``benchmarks/fairness.py``.
+
+400 samples a design with stated seeds, a standard error of 1.1 points; required is 93 % in that run. The interval of
+the two groups picked, and a bootstrap of max − min, must fail.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evalsvc.fairness import gap
+
+RUNS = 400
+FLOOR = 0.93
+pytestmark = pytest.mark.slow
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+if not (BENCHMARKS / "fairness.py").exists():
+    pytest.skip("benchmarks/fairness.py is not beside the tests", allow_module_level=True)
+
+
+def load():
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        spec = importlib.util.spec_from_file_location("fairness_designs", BENCHMARKS / "fairness.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    return module
+
+
+fairness = load()
+DESIGNS = {design.name: (seed, design) for seed, design in enumerate(fairness.designs())}
+SHORT = [
+    "binary, 2 × 30, all 0.5",
+    "binary, 10 × 30, all 0.5",
+    "binary, 10 of 30 to 3,000, all 0.1",
+    "binary, 10 × 300, one 0.1 above 0.1",
+    "binary, 10 × 300, half 0.1 above",
+    "bounded, 10 × 300, all 0.9",
+    "open, 10 × 30, all equal",
+    "binary, π 0.02/1, 10 × 300, equal",
+    "bounded, π 0.02/1, 10 × 300, equal",
+]
+MANY = ["binary, 50 × 30, all 0.2", "bounded, 50 × 30, one 0.1 below 0.9"]
+
+
+@pytest.fixture(scope="module")
+def measured():
+    found = {}
+    for name in SHORT + MANY:
+        seed, design = DESIGNS[name]
+        found[name] = fairness.measure(design, RUNS if name in SHORT else 80, 500 + seed, whole=False)
+    return found
+
+
+@pytest.mark.parametrize("name", SHORT + MANY)
+def test_coverage(name, measured):
+    assert measured[name].coverage >= FLOOR
+
+
+@pytest.mark.parametrize("name", ["binary, 10 × 300, one 0.1 above 0.1", "binary, 10 × 300, half 0.1 above"])
+def test_the_interval_is_of_use(name, measured):
+    # An interval from 0 to 1 covers too.
+    assert measured[name].width < 0.2
+
+
+@pytest.mark.parametrize("name", ["binary, 10 × 30, all 0.5", "binary, 10 × 300, half 0.1 above", MANY[0]])
+def test_the_picked_pair_and_the_bootstrap_are_refused(name, measured):
+    assert measured[name].picked < FLOOR - 0.1
+    assert measured[name].bootstrap < FLOOR - 0.1
+
+
+def test_naive_max_minus_min_is_far_from_zero_where_the_truth_is_zero(measured):
+    assert measured["binary, 10 × 30, all 0.5"].naive > 0.24
+
+
+def test_the_worst_group_is_held_and_the_corrected_variance_has_no_bias():
+    seed, design = DESIGNS["binary, 10 × 300, half 0.1 above"]
+    found = fairness.measure(design, 150, seed)
+    assert found.worst >= FLOOR
+    assert abs(found.error) < 0.1 * design.truths.var(ddof=1)
+    assert abs(found.shrunken - 0.1) < abs(found.naive - 0.1)
+
+
+def test_without_the_joint_critical_value_it_fails(monkeypatch):
+    seed, design = DESIGNS["binary, 10 × 30, all 0.5"]
+    monkeypatch.setattr(fairness, "range_critical", lambda count, confidence: 1.96)
+    assert fairness.measure(design, 200, seed, whole=False).coverage < FLOOR - 0.1
+
+
+def test_the_designs_measure_what_the_function_gives():
+    _, design = DESIGNS["binary, 10 × 300, one 0.1 above 0.1"]
+    groups = fairness.groups_of(design, np.random.default_rng(3))
+    found = gap(groups)
+    assert fairness.joint(fairness.Limits(groups)) == (found.low, found.high)

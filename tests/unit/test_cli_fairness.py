@@ -1,0 +1,183 @@
+"""``evalsvc fairness`` over a store that a replay filled: what it says, formats, mistakes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from evalsvc.cli import main
+
+PLANS = {"free": (160, 200.0), "pro": (120, 200.0), "team": (100, 400.0), "trial": (12, 200.0)}
+
+
+def events() -> Iterator[str]:
+    """Latencies of team are 200 ms higher; those of the two languages are alike."""
+    rng = random.Random(5)
+    now = datetime.now(UTC)
+    for plan, (count, base) in PLANS.items():
+        for i in range(count):
+            intents = ["refund", "login"] if plan == "pro" else ["refund", "login", "price"]
+            event = {
+                "event_id": f"{plan}-{i}",
+                "occurred_at": (now - timedelta(minutes=5 + 12 * (i % 100))).isoformat(),
+                "application": "support",
+                "model": "m",
+                "prompt": "What does it cost?",
+                "response": "Ten a month.",
+                "latency_ms": round(base + rng.gauss(0.0, 40.0), 1),
+                "segments": {"plan": plan, "lang": ("en", "de")[i % 2], "intent": intents[i % len(intents)]},
+            }
+            yield json.dumps(event)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("EVALSVC_STORE", raising=False)
+        assert main(["init", str(folder)]) == 0
+        patch.chdir(folder)
+        (folder / "events.jsonl").write_text("\n".join(events()))
+        assert main(["replay", "events.jsonl"]) == 0
+        yield folder
+
+
+def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    capsys.readouterr()
+    assert main(["fairness", "latency_ms", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_group_that_differs_is_named_in_a_sentence(filled, capsys):
+    out = ask(capsys, "--by", "segments.plan")
+    head, sentence, *rest = out.splitlines()
+    assert head == "latency_ms by segments.plan"
+    assert sentence.startswith("groups differ: the gap of ")
+    assert "worse than the others together: team; worst off is team" in sentence
+    assert "not proof of unfair treatment" in sentence
+    (trial,) = [line for line in rest if line.startswith("trial")]
+    assert "suppressed: 12 scored events, fewer than 30" in trial
+    assert any(line.startswith("naive max − min:") for line in rest)
+    assert any(line.startswith("method: about the system behind the events; joint limits") for line in rest)
+    assert "1 of 4 groups suppressed (3.1% of the traffic)" in out
+
+
+def test_equal_groups_are_not_shown_to_differ(filled, capsys):
+    sentence = ask(capsys, "--by", "segments.lang").splitlines()[1]
+    assert sentence.startswith("no group is shown to differ: the gap of ")
+    assert "is within what chance makes of equal groups (interval 0 to " in sentence
+
+
+def test_every_event_scored_is_no_doubt_of_the_window_and_one_of_the_system(filled, capsys):
+    out = ask(capsys, "--by", "segments.lang", "--target", "window")
+    assert out.splitlines()[1].startswith("among the events of this window the gap is ")
+
+
+def test_json_has_all_of_it_and_nothing_of_suppressed_groups(filled, capsys):
+    (line,) = ask(capsys, "--by", "segments.plan", "--format", "json").splitlines()
+    found = json.loads(line)
+    by_name = {group["name"]: group for group in found["groups"]}
+    assert by_name.keys() == PLANS.keys()
+    assert by_name["trial"]["suppressed"]
+    assert [by_name["trial"][key] for key in ("value", "low", "high", "shrunken", "difference", "p_value")] == [
+        None
+    ] * 6
+    assert by_name["team"]["n"] == 100
+    assert by_name["team"]["p_adjusted"] < 1e-6
+    assert 150 < found["gap"]["low"] < found["gap"]["value"] < found["gap"]["high"] < 250
+    assert found["worst"]["worst"] == "team"
+    assert sum(group["share"] for group in found["groups"]) == pytest.approx(1.0)
+
+
+def test_csv_has_the_same_numbers(filled, capsys):
+    asked = ["--by", "segments.plan", "--by", "segments.lang", "--format"]
+    flat = list(csv.DictReader(io.StringIO(ask(capsys, *asked, "csv"))))
+    (line,) = ask(capsys, *asked, "json").splitlines()
+    found = json.loads(line)
+    assert len(flat) == len(found["groups"]) == 8
+    assert {(row["segments.plan"], row["segments.lang"]) for row in flat} == {
+        tuple(group["labels"].values()) for group in found["groups"]
+    }
+    for row, group in zip(flat, found["groups"], strict=True):
+        assert float(row["value"] or "nan") == pytest.approx(group["value"] or float("nan"), rel=1e-9, nan_ok=True)
+        assert float(row["gap_high"]) == pytest.approx(found["gap"]["high"])
+
+
+def test_csv_without_rows_is_a_header(filled, capsys):
+    asked = ["--by", "segments.plan", "--format", "csv"]
+    full, empty = ask(capsys, *asked), ask(capsys, *asked, "--where", "application=nobody's")
+    assert empty == full.splitlines(keepends=True)[0]
+    assert "no scores of latency_ms match" in ask(capsys, "--by", "segments.plan", "--where", "application=nobody's")
+
+
+def test_min_group_complement_and_reference(filled, capsys):
+    whole = json.loads(ask(capsys, "--by", "segments.plan", "--min-group", "10", "--format", "json"))
+    assert [group["suppressed"] for group in whole["groups"]] == [False] * 4
+    more = json.loads(ask(capsys, "--by", "segments.plan", "--complementary", "--format", "json"))
+    assert {group["name"] for group in more["groups"] if group["suppressed"]} == {"trial", "team"}
+    against = json.loads(ask(capsys, "--by", "segments.plan", "--reference", "free", "--format", "json"))
+    assert against["worst"]["against"] == "free"
+    assert {group["name"]: group["difference"] is None for group in against["groups"]} == {
+        "free": True, "pro": False, "team": False, "trial": True,
+    }  # fmt: skip
+
+
+def test_standardised_says_the_cases_that_groups_lack(filled, capsys):
+    out = ask(capsys, "--by", "segments.plan", "--standardise", "segments.intent")
+    assert "standardised for segments.intent: 2 values" in out
+    assert "left out: segments.intent price, which pro lacks" in out
+    found = json.loads(ask(capsys, "--by", "segments.plan", "--standardise", "segments.intent", "--format", "json"))
+    assert found["standardised"]["lacking"] == {"price": ["pro"]}
+    assert found["standardised"]["covered"] < 1.0
+    assert 150 < found["gap"]["low"] < found["gap"]["high"] < 250
+
+
+def test_a_trend_of_the_worst_off_group(filled, capsys):
+    out = ask(capsys, "--by", "segments.plan", "--window", "4h", "--min-group", "10")
+    _, sentence, _, columns, *lines = out.splitlines()
+    assert sentence.startswith("no trend is shown: team, worst off overall, moves against the others by ")
+    assert columns.split()[:3] == ["window", "worst", "off"]
+    assert sum("  team  " in line for line in lines) >= 4
+    many = ask(capsys, "--by", "segments.plan", "--window", "4h", "--min-group", "10", "--format", "json")
+    assert len(many.splitlines()) == len(lines)
+
+
+def test_one_group_alone_is_nothing_to_compare(filled, capsys):
+    out = ask(capsys, "--by", "segments.plan", "--where", "segments.plan=free")
+    assert "nothing to compare: fewer than two groups have 30 scored events" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["latency", "--by", "segments.plan"], "latency_ms"),
+        (["latency_ms", "--by", "plan"], "segments.plan"),
+        (["latency_ms", "--by", ","], "`--by`"),
+        (["latency_ms", "--by", "segments.plan", "--reference", "gold"], "no group of that name"),
+        (["latency_ms", "--by", "segments.plan", "--reference", "trial"], "fewer than 30"),
+        (["latency_ms", "--by", "segments.plan", "--standardise", "segments.plan"], "another field"),
+        (["latency_ms", "--by", "segments.plan", "--since", "yesterday"], "yesterday"),
+    ],
+)
+def test_mistakes(filled, arguments, message, capsys):
+    assert main(["fairness", *arguments]) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert len(shown.splitlines()) == 1
+
+
+def test_a_field_is_needed(capsys):
+    assert main(["fairness", "latency_ms"]) == 2
+    assert "usage: evalsvc fairness" in capsys.readouterr().err
+
+
+def test_a_misspelt_segment_is_said(filled, capsys):
+    assert main(["fairness", "latency_ms", "--by", "segments.paln"]) == 0
+    assert "has a segment 'paln'" in capsys.readouterr().err
