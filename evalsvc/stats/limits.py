@@ -1,8 +1,7 @@
 """Limits of the mean of one part, by what is known of the scale.
 
-* binary: Wilson's score interval (1927), with the effective number of scores in place of n, stretched to
-  Jeffreys' where that reaches further towards the near end (0 for rare failures): there Wilson's covers only
-  93 % of the time;
+* binary: Wilson's score interval (1927), with the effective number of scores in place of n, stretched where
+  failures are few towards the near end (0), where Wilson's covers only 93 % of the time;
 * bounded: the same with a variance of R·μ(1-μ), where R <= 1 is estimated from the scores and held up by
   :data:`PRIOR` scores' worth of the largest R that there can be, since a small sample of a bounded score can
   miss the rare low value that decides the mean;
@@ -27,6 +26,7 @@ from evalsvc.types import Cell
 
 PRIOR = 16.0
 NEAR_END = 50.0
+FEW = 4.0
 HOPELESS = 1000.0
 
 _NORMAL = NormalDist()
@@ -110,19 +110,37 @@ def score_limits(share: float, n: float, critical: float) -> tuple[float, float]
 
 
 def binary_limits(share: float, n: float, critical: float) -> tuple[float, float]:
-    """Return Wilson's limits, stretched to Jeffreys' at the end that is nearer to the share.
+    """Return Wilson's limits, mended where failures (or successes) are few.
+
+    * The end nearer to the share is stretched to Jeffreys', and below :data:`FEW` failures also to Clopper and
+      Pearson's one-sided limit at the whole level, as in the modified Wilson interval of Brown, Cai & DasGupta (2001):
+      one failure would else refuse a share that lets it happen in a twelfth of samples.
+    * The other end is never farther than Clopper and Pearson's, which cannot fail; Wilson's is by 4 % without a failure.
 
     >>> [round(limit, 4) for limit in binary_limits(0.04, 50, 1.96)]
-    [0.0084, 0.1346]
+    [0.0072, 0.1346]
     """
     low, high = score_limits(share, n, critical)
     # With more failures and successes than this the two agree to a hundredth of the share.
-    if math.isinf(n) or not 0.0 < n * share * (1.0 - share) < NEAR_END:
+    if math.isinf(n) or not n * share * (1.0 - share) < NEAR_END:
         return low, high
     tail = 1.0 - _NORMAL.cdf(critical)
     if share <= 0.5:
-        return min(low, beta_quantile(tail, n * share + 0.5, n * (1.0 - share) + 0.5, low)), high
-    return low, max(high, 1.0 - beta_quantile(tail, n * (1.0 - share) + 0.5, n * share + 0.5, 1.0 - high))
+        return _rare(share, n, tail, low, high)
+    low, high = _rare(1.0 - share, n, tail, 1.0 - high, 1.0 - low)
+    return 1.0 - high, 1.0 - low
+
+
+def _rare(share: float, n: float, tail: float, low: float, high: float) -> tuple[float, float]:
+    """Return Wilson's limits of a share up to a half, mended; ``tail`` is what may lie beyond each."""
+    failed = n * share
+    if failed <= 0.0:
+        return 0.0, min(high, -math.expm1(math.log(tail) / n))
+    nearer = beta_quantile(tail, failed + 0.5, n - failed + 0.5, low)
+    if failed < FEW:
+        nearer = min(nearer, beta_quantile(2.0 * tail, failed, n - failed + 1.0, nearer))
+        high = min(high, beta_quantile(1.0 - tail, failed + 1.0, n - failed, high))
+    return min(low, nearer), high
 
 
 def log_limits(mean: float, error: float, critical: float) -> tuple[float, float]:

@@ -203,7 +203,7 @@ def estimate_means(
     >>> share = Scale(0.0, 1.0, "lower", binary=True)
     >>> (e,) = estimate_means([[cell]], [share], [day], offered=[{("all", 1): 1000}], rates=[{}])
     >>> round(e.value, 3), round(e.low, 3), round(e.high, 3)
-    (0.02, 0.002, 0.102)
+    (0.02, 0.001, 0.102)
     """
     if not len(cells) == len(scales) == len(windows) == len(offered) == len(rates):
         raise InputError("Expected `cells`, `scales`, `windows`, `offered` and `rates` with one entry a group each")
@@ -683,18 +683,23 @@ def _score_limits(share: Floats, n: Floats, critical: Floats) -> tuple[Floats, F
 def _stretched(
     share: Floats, n: Floats, critical: Floats, low: Floats, high: Floats, binary: Bools
 ) -> tuple[Floats, Floats]:
-    """Stretch the limits of binary parts to Jeffreys' at the nearer end, where the two differ."""
+    """Mend the limits of binary parts with few failures or successes: :func:`evalsvc.stats.limits.binary_limits`."""
     from scipy import special
 
     finite = np.where(np.isfinite(n), n, 0.0)
     information = finite * share * (1.0 - share)
-    rows = np.flatnonzero(binary & (information > 0.0) & (information < one.NEAR_END))
-    near = np.minimum(share[rows], 1.0 - share[rows])
+    rows = np.flatnonzero(binary & (finite > 0.0) & (information < one.NEAR_END))
+    rare = share[rows] <= 0.5
+    of = finite[rows]
+    failed = of * np.where(rare, share[rows], 1.0 - share[rows])
+    near, far = np.where(rare, low[rows], 1.0 - high[rows]), np.where(rare, high[rows], 1.0 - low[rows])
     tail = special.ndtr(-critical[rows])
-    limit = special.betaincinv(n[rows] * near + 0.5, n[rows] * (1.0 - near) + 0.5, tail)
-    downward = share[rows] <= 0.5
-    low[rows[downward]] = np.minimum(low[rows[downward]], limit[downward])
-    high[rows[~downward]] = np.maximum(high[rows[~downward]], 1.0 - limit[~downward])
+    near = np.where(failed > 0.0, np.minimum(near, special.betaincinv(failed + 0.5, of - failed + 0.5, tail)), 0.0)
+    few = np.flatnonzero(failed < one.FEW)
+    far[few] = np.minimum(far[few], special.betaincinv(failed[few] + 1.0, of[few] - failed[few], 1.0 - tail[few]))
+    few = few[failed[few] > 0.0]
+    near[few] = np.minimum(near[few], special.betaincinv(failed[few], of[few] - failed[few] + 1.0, 2.0 * tail[few]))
+    low[rows], high[rows] = np.where(rare, near, 1.0 - far), np.where(rare, far, 1.0 - near)
     return low, high
 
 

@@ -82,7 +82,7 @@ def estimate_mean(
     >>> share = Scale(0.0, 1.0, "lower", binary=True)
     >>> e = estimate_mean([light, whole], share, day, offered={("plan=free", 1): 1800, ("plan=pro", 1): 200})
     >>> round(e.value, 3), round(e.low, 3), round(e.high, 3)
-    (0.095, 0.055, 0.261)
+    (0.095, 0.052, 0.261)
     """
     layout = lay_out(cells, offered, rates, confidence)
     joined = join(layout, [part_mean(part, scale) for part in layout.parts], scale, confidence)
