@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from evalsvc import project
 from evalsvc._cli_output import aligned, print_csv
 from evalsvc.cli import OK
+from evalsvc.errors import InputError
 from evalsvc.project import Environment
 from evalsvc.types import Estimate
 from evalsvc.windows import parse_duration, parse_span, whole_minutes
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
 
 MISSING_SHOWN = 50
+ALL = "all"
 
 
 def query(options: argparse.Namespace) -> int:
     """Print estimates."""
     from evalsvc import assemble
-    from evalsvc.query import csv_columns, estimates, to_csv_row
+    from evalsvc.query import csv_columns, to_csv_row
 
     asked = estimate_query(options, datetime.now(UTC))
     found = project.load_settings()
@@ -37,7 +39,7 @@ def query(options: argparse.Namespace) -> int:
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
         if options.missing:
             return _missing(store, asked, options.format)
-        rows = estimates(store, asked)
+        rows = _rows(store, asked)
         unknown = _unknown_segments(store, asked, rows)
     for name in unknown:
         said = f"no scored event of this window has a segment {name!r}; is it spelt so?"
@@ -56,6 +58,8 @@ def _missing(store: ScoreStore, asked: EstimateQuery, form: str) -> int:
     from evalsvc.protocols import CellQuery, MissingReason
     from evalsvc.query import specs_of
 
+    if asked.metric == ALL:
+        raise InputError(f"Expected one metric with --missing, but got {ALL!r}: the reasons are each scorer's own")
     specs_of(store.metrics(), asked.metric)
     window = whole_minutes(asked.window)
     cells = CellQuery(asked.metric, window, int(window.seconds), where=asked.where)
@@ -76,14 +80,18 @@ def _missing(store: ScoreStore, asked: EstimateQuery, form: str) -> int:
     return OK
 
 
+def _rows(store: ScoreStore, asked: EstimateQuery) -> Sequence[LabelledEstimate]:
+    from evalsvc.query import estimates, estimates_of_all
+
+    return estimates_of_all(store, asked) if asked.metric == ALL else estimates(store, asked)
+
+
 def _unknown_segments(store: ScoreStore, asked: EstimateQuery, rows: Sequence[LabelledEstimate]) -> list[str]:
     """Return the segments asked for that no scored event has: most likely a typo."""
-    from evalsvc.query import estimates
-
     names = [name for name in asked.by if name.startswith("segments.")]
     if not rows:
         names = [name for name in asked.where if name.startswith("segments.")]
-        rows = estimates(store, asked._replace(where={}, by=tuple(names))) if names else ()
+        rows = _rows(store, asked._replace(where={}, by=tuple(names))) if names else ()
     return [name.removeprefix("segments.") for name in names if rows and not any(row.labels[name] for row in rows)]
 
 
@@ -112,10 +120,15 @@ def estimate_query(options: argparse.Namespace, now: datetime) -> EstimateQuery:
 
 
 def table(rows: Sequence[LabelledEstimate], *, windowed: bool) -> str:
-    """Return an aligned table. Consumer and scorer have columns only where they tell rows apart."""
+    """Return an aligned table. Metric, consumer and scorer have columns only where they tell rows apart."""
+    metrics = len({row.metric for row in rows})
     several = len({row.consumer for row in rows}) > 1
-    versions = len({(row.scorer_version, row.signature) for row in rows}) > 1
-    lines = [_cells(row, windowed=windowed, several=several, versions=versions) for row in rows]
+    versions = len({(row.metric, row.scorer_version, row.signature) for row in rows}) > metrics
+    named = [{"metric": row.metric} if metrics > 1 else {} for row in rows]
+    lines = [
+        name | _cells(row, windowed=windowed, several=several, versions=versions)
+        for name, row in zip(named, rows, strict=True)
+    ]
     return aligned(lines, right={"value", "interval", "n", "n eff", "missing"})
 
 
@@ -155,4 +168,5 @@ def _print_json(rows: Sequence[LabelledEstimate]) -> None:
 
 
 def _nothing(asked: EstimateQuery) -> str:
-    return f"no scores of {asked.metric} match; widen --since, or loosen --where"
+    what = "any metric" if asked.metric == ALL else asked.metric
+    return f"no scores of {what} match; widen --since, or loosen --where"

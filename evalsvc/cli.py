@@ -188,7 +188,9 @@ def _add_running(add: _Adder) -> None:
 
 def _add_query(add: _Adder) -> None:
     query = add("query", f"{QUERY}:query", "estimates of a metric, with intervals")
-    query.add_argument("metric", metavar="METRIC", help="as in latency_ms or rouge_l")
+    query.add_argument(
+        "metric", metavar="METRIC", help="as in latency_ms or rouge_l; all for the means of every metric"
+    )
     query.add_argument(
         "--by",
         default="",
