@@ -1,4 +1,4 @@
-"""Coverage of the gap between groups, beside the ways that one would write first; and pronouns swapped as people do.
+"""Coverage of the gap between groups, beside the ways that one would write first; groups named; pronouns swapped.
 
 Run ``python benchmarks/fairness.py [--runs 2000]``: it prints the tables of ``docs/reference/fairness.md``. The same
 designs, with fewer runs, are a test (``tests/calibration/test_fairness_calibration.py``).
@@ -22,7 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _harness import Aim, Row
-from evalsvc.fairness import Group, gap, group_of_cells, spread, swap_gender, worst_gap
+from evalsvc.fairness import (
+    Group,
+    differences,
+    gap,
+    group_of_cells,
+    spread,
+    standing_apart,
+    swap_gender,
+    worst_gap,
+)
 from evalsvc.fairness.gaps import Limits, range_critical, range_limits
 from evalsvc.types import Cell, Scale
 
@@ -231,6 +240,45 @@ def measure(design: Design, runs: int, seed: int, *, whole: bool = True) -> Cove
     )
 
 
+class Named(NamedTuple):
+    """Shares of the runs in which a group that is like the rest was named, and of the odd groups that were found."""
+
+    name: str
+    apart: float
+    flat: float
+    found: float
+
+
+def odd_designs() -> Iterator[tuple[Design, frozenset[str]]]:
+    """Yield designs with the names of the groups that are not like the rest."""
+    mixed = [3000, 2000, 1000, 600, 300, 150, 80, 50, 30, 500]
+    for name, base, odd, sizes in [
+        ("10 × 300, all 0.1", 0.1, [], [300] * 10),
+        ("4 × 300, one 0.1 above 0.1", 0.1, [0.2], [300] * 4),
+        ("4 × 300, one 0.3 above 0.1", 0.1, [0.4], [300] * 4),
+        ("10 × 3,000, one 0.1 above 0.1", 0.1, [0.2], [3000] * 10),
+        ("10 × 3,000, three 0.1 above 0.1", 0.1, [0.2] * 3, [3000] * 10),
+        ("10 × 3,000, two 0.1 from 0.2", 0.2, [0.1, 0.3], [3000] * 10),
+        ("10 of 30 to 3,000, one 0.1 above 0.1", 0.1, [0.2], mixed),
+    ]:
+        truths = [base] * (len(sizes) - len(odd)) + odd
+        names = frozenset(f"g{i}" for i in range(len(truths) - len(odd), len(truths)))
+        yield simple(f"binary, {name}", BINARY, truths, sizes), names
+
+
+def name_groups(design: Design, odd: frozenset[str], runs: int, seed: int) -> Named:
+    """Return how often groups are named: one after the other, and each against all the others at once."""
+    rng = np.random.default_rng(seed)
+    apart = flat = found = 0
+    for _ in range(runs):
+        groups = groups_of(design, rng)
+        named = {row.name for row in standing_apart(groups)}
+        apart += bool(named - odd)
+        found += len(named & odd)
+        flat += bool({row.name for row in differences(groups) if row.p_adjusted < 0.05} - odd)
+    return Named(design.name, apart / runs, flat / runs, found / runs / len(odd) if odd else math.nan)
+
+
 def run(quick: bool = False) -> list[Row]:
     """Return the coverage in every design; ``quick`` takes 200 runs a design instead of 1,000."""
     found = [measure(design, 200 if quick else 1000, seed, whole=False) for seed, design in enumerate(designs())]
@@ -284,6 +332,13 @@ def main() -> None:
                 f"| {m.coverage:.1%} | {m.width:.3f} | {m.worst:.1%} |",
                 flush=True,
             )
+    print("\n| design | named though like the rest | the same, each against all others | odd ones found |")
+    print("|---|--:|--:|--:|")
+    for seed, (design, odd) in enumerate(odd_designs()):
+        if options.only in design.name:
+            n = name_groups(design, odd, options.runs, seed)
+            shown = "–" if math.isnan(n.found) else f"{n.found:.1%}"
+            print(f"| {n.name} | {n.apart:.1%} | {n.flat:.1%} | {shown} |", flush=True)
     data = Path(__file__).resolve().parents[2] / "shared" / "data"
     if data.is_dir():
         print("\n| set | sentences | swapped exactly as by people |\n|---|--:|--:|")
