@@ -12,13 +12,13 @@ NO_REFERENCE = "no reference"
 
 
 class PairValues(NamedTuple):
-    """One value a pair, to the last digit the reference tool's, and how many tokens each reference has.
+    """One value a pair, to the last digit the reference tool's, and whether each reference has tokens.
 
     ``statistics``, where there are any, are what adds up to the spec's ``corpus`` score, a row a pair.
     """
 
     values: list[float]
-    reference_tokens: list[int]
+    has_tokens: list[bool]
     statistics: Sequence[tuple[float, ...]] = ()
 
 
@@ -67,8 +67,8 @@ class ReferenceScorer(ABC):
             pairs.append((response, reference))
         high = self.spec.scale.high
         found = self.values(pairs)
-        for row, (place, value, tokens) in enumerate(zip(places, found.values, found.reference_tokens, strict=True)):
-            if not tokens:
+        for row, (place, value, has_tokens) in enumerate(zip(places, found.values, found.has_tokens, strict=True)):
+            if not has_tokens:
                 outcomes[place] = Abstained(self._empty_reference)
                 continue
             # sacrebleu gives 100.00000000000004 for a perfect response; statistics rely on the bound.

@@ -71,7 +71,7 @@ class Bleu(ReferenceScorer):
         response_lengths, reference_lengths = lengths[0::2].tolist(), lengths[1::2].tolist()
         values = list(map(bleu_from_counts, matches, response_lengths, reference_lengths))
         statistics = list(map(corpus_statistics, matches, response_lengths, reference_lengths))
-        return PairValues(values, reference_lengths, statistics)
+        return PairValues(values, list(map(bool, reference_lengths)), statistics)
 
 
 def corpus_statistics(matches: Sequence[int], response_length: int, reference_length: int) -> tuple[float, ...]:

@@ -71,7 +71,7 @@ class ChrF(ReferenceScorer):
         # For a corpus, sacrebleu leaves out a response's n-grams of an order that its own reference is too short for.
         joined[0][joined[1] == 0] = 0
         statistics = joined.transpose(1, 0, 2).reshape(len(pairs), -1).tolist()
-        return PairValues(values, lengths[1::2].tolist(), list(map(tuple, statistics)))
+        return PairValues(values, (lengths[1::2] > 0).tolist(), list(map(tuple, statistics)))
 
 
 def words_without_punctuation(word: str) -> list[str]:

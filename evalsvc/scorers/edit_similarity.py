@@ -46,7 +46,7 @@ class EditSimilarity(ReferenceScorer):
     def values(self, pairs: Sequence[tuple[str, str]]) -> PairValues:
         """Return the similarity of (response, reference) pairs, equal to rapidfuzz's."""
         values = [Levenshtein.normalized_similarity(response, reference) for response, reference in pairs]
-        return PairValues(values, [len(reference.strip()) for _, reference in pairs])
+        return PairValues(values, [bool(reference.strip()) for _, reference in pairs])
 
     def _unscorable(self, response: str, reference: str) -> str | None:
         longest = max(len(response), len(reference))

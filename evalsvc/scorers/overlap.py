@@ -49,12 +49,12 @@ class _Squad(ReferenceScorer):
 
     def values(self, pairs: Sequence[tuple[str, str]]) -> PairValues:
         """Return the values of (response, reference) pairs, equal to SQuAD's script's."""
-        values, reference_tokens = [], []
+        values, has_tokens = [], []
         for response, reference in pairs:
             ours, theirs = squad_tokens(response), squad_tokens(reference)
             values.append(self._value(ours, theirs))
-            reference_tokens.append(len(theirs))
-        return PairValues(values, reference_tokens)
+            has_tokens.append(bool(theirs))
+        return PairValues(values, has_tokens)
 
     @abstractmethod
     def _value(self, response: list[str], reference: list[str]) -> float:

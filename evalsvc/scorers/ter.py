@@ -46,15 +46,15 @@ class Ter(ReferenceScorer):
 
     def values(self, pairs: Sequence[tuple[str, str]]) -> PairValues:
         """Return TER of (response, reference) pairs, equal to ``sentence_ter(...).score``; of any length."""
-        values, reference_tokens, statistics = [], [], []
+        values, has_tokens, statistics = [], [], []
         for response, reference in pairs:
             ours, theirs = _one_character_a_token(response.lower().split(), reference.lower().split())
             edits = translation_edits(ours, theirs) if theirs else float(bool(ours))
             # Against no token any response is one error.
             values.append(100 * (edits / (len(theirs) or 1)))
-            reference_tokens.append(len(theirs))
+            has_tokens.append(bool(theirs))
             statistics.append((100.0 * edits, float(len(theirs))))
-        return PairValues(values, reference_tokens, statistics)
+        return PairValues(values, has_tokens, statistics)
 
     def _unscorable(self, response: str, reference: str) -> str | None:
         longest = max(len(response.split()), len(reference.split()))

@@ -17,6 +17,7 @@ HEAVY = {
     "presidio_analyzer",
     "pyarrow",
     "rouge_score",
+    "rouge_score_rs",
     "sacrebleu",
     "scipy",
     "spacy",
