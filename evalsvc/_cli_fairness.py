@@ -12,8 +12,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evalsvc import project
-from evalsvc._cli_output import aligned, print_csv
+from evalsvc import plots, project
+from evalsvc._cli_output import aligned, print_csv, said_where
 from evalsvc._cli_query import estimate_query
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
@@ -53,6 +53,8 @@ def fairness(options: argparse.Namespace) -> int:
     if options.standardise in asked.by:
         raise InputError(f"Expected another field to standardise for than the groups' own {options.standardise!r}")
     address = getattr(options, "store", None)
+    if options.plot:
+        plots.check(options.plot)
     found = project.load_settings()
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
         comparisons = compared(store, asked, options)
@@ -68,6 +70,8 @@ def fairness(options: argparse.Namespace) -> int:
         print(f"no scores of {asked.metric} match; widen --since, or loosen --where")
     else:
         print("\n\n".join(_texts(asked, comparisons, options)))
+    if options.plot:
+        plots.save(options.plot, chart(asked, comparisons, options) if comparisons else None)
     return OK
 
 
@@ -200,19 +204,117 @@ def _unknown(asked: EstimateQuery, comparisons: Sequence[Found]) -> list[str]:
     return [name.removeprefix("segments.") for name in names if rows and not any(row.labels.get(name) for row in rows)]
 
 
+def chart(asked: EstimateQuery, comparisons: Sequence[Found], options: argparse.Namespace) -> plots.Chart:
+    """Return the picture of these comparisons: groups in a row each, or with windows the gap over time."""
+    by_subject = _by_subject(comparisons)
+    several = len(by_subject) > 1
+    windowed = bool(options.window) and any(len(found) > 1 for found in by_subject.values())
+    scale = comparisons[0].scale
+    panels, table, said = [], [], []
+    for subject, found in by_subject.items():
+        name = _subject_name(subject) if several else ""
+        if windowed:
+            panels.append(plots.Panel(name, [_gap_mark(one) for one in found]))
+            sentence, lines = _trend_lines(found)
+        else:
+            panels.append(_forest(name, found[0]))
+            one = found[0].comparison
+            sentence = one.sentence
+            order = [mark.name for mark in panels[-1].marks]
+            lines = [
+                _line(one, row.name, scale) | {"method": row.estimate.method}
+                for row in sorted(one.groups, key=lambda row: order.index(row.name))
+            ]
+        said.append(f"{name}: {sentence}" if several else sentence)
+        table += [{"consumer · scorer": name} | line if several else line for line in lines]
+    left = {"group", "note", "method", "window", "farthest", "worst off", "consumer · scorer"}
+    unit = "points" if scale.binary else scale.unit
+    return plots.Chart(
+        _head(asked, comparisons),
+        " ".join(f"{text[:1].upper()}{text[1:]}." for text in said),
+        f"gap between groups{f', {unit}' if unit else ''}" if windowed else f"mean of {asked.metric}",
+        panels,
+        table,
+        {name for line in table for name in line} - left,
+        _chart_notes(comparisons, options, windowed=windowed),
+        over_time=windowed,
+        percent=scale.binary and not windowed,
+    )
+
+
+def _forest(name: str, found: Found) -> plots.Panel:
+    """Return the groups from the largest to the smallest mean, suppressed ones last, with the mean of all shown."""
+    from evalsvc.fairness.comparison import level
+
+    one, scale = found.comparison, found.scale
+    marks = []
+    for row in sorted(one.groups, key=lambda row: (row.estimate.value is None, -(row.estimate.value or 0.0))):
+        e = row.estimate
+        detail = f"{level(e.value, scale)}  ({level(e.low, scale)} … {level(e.high, scale)})  n {e.n:,}"
+        strong = row.name in one.differing
+        marks.append(plots.Mark(row.name, e.value, e.low, e.high, row.reason, detail=detail, strong=strong))
+    shown = [row for row in one.groups if row.estimate.value is not None]
+    share = sum(row.share for row in shown)
+    overall = sum((row.estimate.value or 0.0) * row.share for row in shown) / share if share > 0.0 else None
+    said = f"mean of all shown groups by their traffic, {level(overall, scale)}"
+    return plots.Panel(name, marks, overall if len(shown) > 1 else None, said)
+
+
+def _gap_mark(found: Found) -> plots.Mark:
+    gap, times = found.comparison.gap, 100.0 if found.scale.binary else 1.0
+    middle = found.window.start + (found.window.end - found.window.start) / 2
+    if gap.value is None:
+        return plots.Mark("gap", None, note=gap.reason, at=middle)
+    low, high = (None if end is None else end * times for end in (gap.low, gap.high))
+    return plots.Mark("gap", gap.value * times, low, high, at=middle, strong=bool(gap.low))
+
+
+def _chart_notes(comparisons: Sequence[Found], options: argparse.Namespace, *, windowed: bool) -> list[str]:
+    one = comparisons[0].comparison
+    target = "the system behind the events" if options.target == "process" else "the events of this window alone"
+    if windowed:
+        return [
+            f"points: the gap without the part of chance; bars: its {one.confidence:.0%} interval, which allows for "
+            "having picked the extremes",
+            "◆: that window's interval is above 0; of many windows some are by chance, for which p adjusted allows",
+            "times are UTC",
+            f"about {target}; method: {next((c.comparison.gap.method for c in comparisons), '')}",
+        ]
+    apart = "differs from the reference" if options.reference else "stands apart from the rest"
+    return [
+        f"bars: {one.confidence:.0%} intervals of each group alone; that two overlap, or do not, is no test of their "
+        "difference: the sentence is",
+        f"◆: {apart}, allowing for the number of groups",
+        f"about {target}; method of the gap: {one.gap.method}" if one.gap.method else f"about {target}",
+    ]
+
+
 def _texts(asked: EstimateQuery, comparisons: Sequence[Found], options: argparse.Namespace) -> list[str]:
-    by_subject: dict[Subject, list[Found]] = defaultdict(list)
-    for one in comparisons:
-        by_subject[one.subject].append(one)
+    by_subject = _by_subject(comparisons)
     texts = []
     for subject, found in by_subject.items():
-        consumer, version, signature = subject
-        head = f"{asked.metric} by {' × '.join(asked.by)}, {_span(found)}"
+        head = _head(asked, found)
         if len(by_subject) > 1:
-            head += f" · {consumer} · scorer v{version} {signature}".rstrip()
+            head += f" · {_subject_name(subject)}"
         body = _trend(found) if options.window and len(found) > 1 else _whole(found[0], options)
         texts.append(f"{head}\n{body}")
     return texts
+
+
+def _by_subject(comparisons: Sequence[Found]) -> dict[Subject, list[Found]]:
+    by_subject: dict[Subject, list[Found]] = defaultdict(list)
+    for one in comparisons:
+        by_subject[one.subject].append(one)
+    return by_subject
+
+
+def _head(asked: EstimateQuery, found: Sequence[Found]) -> str:
+    return f"{asked.metric} by {' × '.join(asked.by)}{said_where(asked.where)}, {_span(found)}"
+
+
+def _subject_name(subject: Subject) -> str:
+    consumer, version, signature = subject
+    return f"{consumer} · scorer v{version} {signature}".rstrip()
 
 
 def _span(found: Sequence[Found]) -> str:
@@ -349,6 +451,12 @@ def _standard_lines(standard: Standardised, field: str) -> list[str]:
 
 
 def _trend(found: Sequence[Found]) -> str:
+    sentence, lines = _trend_lines(found)
+    return "\n".join([sentence, "", aligned(lines, set(lines[0]) - {"window", "farthest", "worst off", "note"})])
+
+
+def _trend_lines(found: Sequence[Found]) -> tuple[str, list[dict[str, str]]]:
+    """Return the sentence about the trend, and a row for each window."""
     from evalsvc.fairness import most_often_worst, slope
     from evalsvc.fairness.comparison import amount
 
@@ -373,11 +481,10 @@ def _trend(found: Sequence[Found]) -> str:
             | ({"note": worst.reason} if worst.reason else {})
         )
     _adjust(found, lines)
-    right = set(lines[0]) - {"window", far, "note"}
     steps = [one.step for one in found]
     name = most_often_worst(steps)
     rise = slope(steps, name, scale.better, confidence=found[0].comparison.confidence)
-    return "\n".join([_trend_sentence(rise, scale), "", aligned(lines, right)])
+    return _trend_sentence(rise, scale), lines
 
 
 def _adjust(found: Sequence[Found], lines: Sequence[dict[str, str]]) -> None:
