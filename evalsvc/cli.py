@@ -223,6 +223,7 @@ def _add_query(add: _Adder) -> None:
         "--missing", action="store_true", help="instead of estimates: why scores have no value, and how many"
     )
     query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
+    _add_plot(query)
 
 
 def _add_drift(add: _Adder) -> None:
@@ -250,6 +251,7 @@ def _add_drift(add: _Adder) -> None:
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of intervals and tests (default: .95)"
     )
     drift.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
+    _add_plot(drift)
 
 
 def _add_fairness(add: _Adder) -> None:
@@ -294,6 +296,13 @@ def _add_fairness(add: _Adder) -> None:
     )
     fair.add_argument(
         "--format", choices=("table", "json", "csv"), default="table", help="json: one object a comparison"
+    )
+    _add_plot(fair)
+
+
+def _add_plot(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--plot", metavar="FILE", help="also draw it with its intervals, into a .png or a self-contained .html"
     )
 
 
