@@ -116,7 +116,7 @@ def test_an_attribute_that_says_neither_fails_without_being_quoted() -> None:
     assert HumanHandover().score([sample]) == [Failed("attributes.handover is neither true nor false")]
 
 
-# The rules were written with these 52 sentences in view: precision and recall on them are 1 and say little of others.
+# The rules were written with these 63 sentences in view: precision and recall on them are 1 and say little of others.
 HANDOVERS = [
     "I'll connect you with a live agent right away.",
     "Let me transfer you to one of our representatives.",
