@@ -78,6 +78,7 @@ KNOWN: Mapping[str, str] = MappingProxyType(
         "input_tokens": "evalsvc.scorers.operational:InputTokens",
         "output_tokens": "evalsvc.scorers.operational:OutputTokens",
         "total_tokens": "evalsvc.scorers.operational:TotalTokens",
+        "context_window_utilisation": "evalsvc.scorers.operational:ContextWindowUtilisation",
         "tokens_per_second": "evalsvc.scorers.operational:TokensPerSecond",
         "cost_usd": "evalsvc.scorers.operational:CostUsd",
     }

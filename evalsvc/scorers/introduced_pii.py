@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -28,7 +27,7 @@ def introduced(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.field == "response" and finding.digest not in known]
 
 
-class ResponsePii(ABC):
+class ResponsePii:
     """What the scorers of personal data in the response share: masking has looked, so nothing is loaded or read."""
 
     cost_class: ClassVar[str] = "none"
@@ -57,9 +56,9 @@ class ResponsePii(ABC):
         detail = self.found(event)
         return Scored(1.0, detail) if detail else 0.0
 
-    @abstractmethod
     def found(self, event: Event) -> dict[str, Any]:
         """Return what was found as a score's detail; empty where nothing was."""
+        raise NotImplementedError
 
 
 def response_pii_spec(metric: str, signature: str, description: str) -> ScorerSpec:
