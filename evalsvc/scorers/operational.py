@@ -160,9 +160,9 @@ class TotalTokens:
 class ContextWindowUtilisation:
     """Share of the model's context window that a call filled, in [0, 1]; neither direction is better.
 
-    ``(input_tokens + output_tokens) / window``. The window is the event's ``attributes.context_window``, or else that
-    of the event's ``model`` in ``windows``. Abstains where a count or the window is missing. More tokens than the window
-    holds, a negative count and a window that is no whole number above 0 are ``failed``: one of the figures is wrong.
+    ``(input_tokens + output_tokens) / window``. The window is the event's ``attributes.context_window``, or else
+    that of the event's ``model`` in ``windows``. Abstains where a count or the window is missing. More tokens than the
+    window holds, a negative count and a window that is no whole number above 0 are ``failed``: one figure is wrong.
 
     Args:
         windows: tokens of the context window by the model's name, for events that do not say it.
