@@ -136,6 +136,11 @@ def _add_project(add: _Adder) -> None:
         "check every operator's file: all errors at once, with file:line:col and a hint",
     )
     check.add_argument("paths", nargs="*", metavar="PATH", help="files or folders (default: this project)")
+    check.add_argument(
+        "--files-only",
+        action="store_true",
+        help="not what the scorers lack on this machine: packages, models, keys",
+    )
 
 
 def _add_running(add: _Adder) -> None:
@@ -329,6 +334,9 @@ def _add_scorers(add: _Adder) -> None:
         nargs="*",
         metavar="NAME",
         help="everything about these; also module:attribute, as in a consumer's file",
+    )
+    listed.add_argument(
+        "--consumer", metavar="FILE", help="those of this consumer's file, built with the options that it gives"
     )
     listed.add_argument("--format", choices=("table", "json"), default="table", help="json: one object a line")
 
