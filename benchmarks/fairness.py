@@ -1,7 +1,8 @@
-"""Coverage of the gap between groups, beside the ways that one would write first; and pronouns swapped as people do.
+"""Coverage of the gap between groups, beside the ways that one would write first; groups named; pronouns swapped.
 
-Run ``python benchmarks/fairness.py [--runs 2000]``: it prints the tables of ``docs/reference/fairness.md``. The same
-designs, with fewer runs, are a test (``tests/calibration/test_fairness_calibration.py``).
+Run ``python benchmarks/fairness.py [--runs 2000]`` and ``--grid``: they print the tables of
+``docs/reference/fairness.md``. The same designs, with fewer runs, are a test
+(``tests/calibration/test_fairness_calibration.py``).
 
 Every design has groups of known true means; a run draws scores of an unlimited stream, as the service would sample it,
 and an interval covers when it holds the true max − min. The naive ones: the interval of the two groups picked, as if
@@ -22,7 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _harness import Aim, Row
-from evalsvc.fairness import Group, gap, group_of_cells, spread, swap_gender, worst_gap
+from evalsvc.fairness import (
+    Group,
+    differences,
+    gap,
+    group_of_cells,
+    spread,
+    standing_apart,
+    swap_gender,
+    worst_gap,
+)
 from evalsvc.fairness.gaps import Limits, range_critical, range_limits
 from evalsvc.types import Cell, Scale
 
@@ -231,6 +241,74 @@ def measure(design: Design, runs: int, seed: int, *, whole: bool = True) -> Cove
     )
 
 
+GRID_GROUPS, GRID_SIZES = (2, 10, 50), (30, 300, 3000)
+GRID_TRUTHS = ((0.0, 0.1), (0.0, 0.5), (0.1, 0.1), (0.1, 0.5))
+"""True gap, and the share of all groups but one."""
+
+
+def covered(design: Design, runs: int, seed: int) -> float:
+    """Return the share of runs in which the interval of the gap held it, and nothing else, which is quicker."""
+    rng = np.random.default_rng(seed)
+    held = 0
+    for _ in range(runs):
+        low, high = joint(Limits(groups_of(design, rng)))
+        held += low <= design.gap <= high
+    return held / runs
+
+
+def print_grid() -> None:
+    """Print the coverage over numbers of groups and sizes: 2,000 runs a cell, and 400 of 50 groups."""
+    print("| groups | " + " | ".join(f"gap {distance:g}, share {base:g}" for distance, base in GRID_TRUTHS) + " |")
+    print("|---" + "|--:" * len(GRID_TRUTHS) + "|")
+    for count in GRID_GROUPS:
+        for size in GRID_SIZES:
+            runs = 2000 if count < 50 else 400
+            cells = [
+                covered(simple("", BINARY, one_off(count, base, distance), [size] * count), runs, 11)
+                for distance, base in GRID_TRUTHS
+            ]
+            print(f"| {count} × {size:,} | " + " | ".join(f"{cell:.1%}" for cell in cells) + " |", flush=True)
+
+
+class Named(NamedTuple):
+    """Shares of the runs in which a group that is like the rest was named, and of the odd groups that were found."""
+
+    name: str
+    apart: float
+    flat: float
+    found: float
+
+
+def odd_designs() -> Iterator[tuple[Design, frozenset[str]]]:
+    """Yield designs with the names of the groups that are not like the rest."""
+    mixed = [3000, 2000, 1000, 600, 300, 150, 80, 50, 30, 500]
+    for name, base, odd, sizes in [
+        ("10 × 300, all 0.1", 0.1, [], [300] * 10),
+        ("4 × 300, one 0.1 above 0.1", 0.1, [0.2], [300] * 4),
+        ("4 × 300, one 0.3 above 0.1", 0.1, [0.4], [300] * 4),
+        ("10 × 3,000, one 0.1 above 0.1", 0.1, [0.2], [3000] * 10),
+        ("10 × 3,000, three 0.1 above 0.1", 0.1, [0.2] * 3, [3000] * 10),
+        ("10 × 3,000, two 0.1 from 0.2", 0.2, [0.1, 0.3], [3000] * 10),
+        ("10 of 30 to 3,000, one 0.1 above 0.1", 0.1, [0.2], mixed),
+    ]:
+        truths = [base] * (len(sizes) - len(odd)) + odd
+        names = frozenset(f"g{i}" for i in range(len(truths) - len(odd), len(truths)))
+        yield simple(f"binary, {name}", BINARY, truths, sizes), names
+
+
+def name_groups(design: Design, odd: frozenset[str], runs: int, seed: int) -> Named:
+    """Return how often groups are named: one after the other, and each against all the others at once."""
+    rng = np.random.default_rng(seed)
+    apart = flat = found = 0
+    for _ in range(runs):
+        groups = groups_of(design, rng)
+        named = {row.name for row in standing_apart(groups)}
+        apart += bool(named - odd)
+        found += len(named & odd)
+        flat += bool({row.name for row in differences(groups) if row.p_adjusted < 0.05} - odd)
+    return Named(design.name, apart / runs, flat / runs, found / runs / len(odd) if odd else math.nan)
+
+
 def run(quick: bool = False) -> list[Row]:
     """Return the coverage in every design; ``quick`` takes 200 runs a design instead of 1,000."""
     found = [measure(design, 200 if quick else 1000, seed, whole=False) for seed, design in enumerate(designs())]
@@ -272,7 +350,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--only", default="", help="designs whose name holds this text")
+    parser.add_argument("--grid", action="store_true", help="instead: coverage over numbers of groups and their sizes")
     options = parser.parse_args()
+    if options.grid:
+        print_grid()
+        return
     columns = ["true gap", "max − min reads", "shrunken reads", "picked pair", "bootstrap", "evalsvc", "width", "worst"]
     print("| " + " | ".join(["design", *columns]) + " |")
     print("|---" + "|--:" * len(columns) + "|")
@@ -284,6 +366,13 @@ def main() -> None:
                 f"| {m.coverage:.1%} | {m.width:.3f} | {m.worst:.1%} |",
                 flush=True,
             )
+    print("\n| design | named though like the rest | the same, each against all others | odd ones found |")
+    print("|---|--:|--:|--:|")
+    for seed, (design, odd) in enumerate(odd_designs()):
+        if options.only in design.name:
+            n = name_groups(design, odd, options.runs, seed)
+            shown = "–" if math.isnan(n.found) else f"{n.found:.1%}"
+            print(f"| {n.name} | {n.apart:.1%} | {n.flat:.1%} | {shown} |", flush=True)
     data = Path(__file__).resolve().parents[2] / "shared" / "data"
     if data.is_dir():
         print("\n| set | sentences | swapped exactly as by people |\n|---|--:|--:|")

@@ -19,7 +19,7 @@ from functools import partial
 from _harness import Aim, Row, machine, table
 from evalsvc.ledger import CHUNK
 from evalsvc.protocols import CellQuery
-from evalsvc.query import EstimateQuery, estimates
+from evalsvc.query import EstimateQuery, estimates, estimates_of_all
 from evalsvc.sampling import Design
 from evalsvc.store import ClickHouseStore, open_store
 from evalsvc.types import LedgerCount, LedgerEntry, LedgerOutcome, Scale, Score, ScorerSpec, Subject, Window, WriteBatch
@@ -178,6 +178,15 @@ def _asking(store: ClickHouseStore, size: str) -> list[Row]:
         seconds = _median(partial(estimates, store, query), 7)
         what = f"query: one metric {name}, two weeks, {count:,} estimates, {size}"
         found.append(Row("store", what, 1000 * seconds, "ms", aim=Aim("value", "≤", 200)))
+    by = ("application", "model_version", "segments.language", "segments.tier")
+    day = EstimateQuery("", Window(START, START + timedelta(days=1)), 3600, by)
+    count = len(estimates_of_all(store, day))
+    mine = _median(partial(estimates_of_all, store, day), 7)
+    each = _median(lambda: [estimates(store, day._replace(metric=metric)) for metric in _names()], 1)
+    what = f"query: all {METRICS} metrics of 60 segments by the hour, a day, {count:,} estimates, {size}"
+    found.append(
+        Row("store", what, 1000 * mine, "ms", "metric by metric", 1000 * each, each / mine, Aim("value", "≤", 300))
+    )
     return found
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from evalsvc import project
-from evalsvc._cli_output import aligned, print_csv
+from evalsvc import plots, project
+from evalsvc._cli_output import aligned, print_csv, said_where
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
 from evalsvc.project import Environment
@@ -39,6 +39,8 @@ def drift(options: argparse.Namespace) -> int:
     from evalsvc.drift_query import drifts
 
     asked = drift_query(options, datetime.now(UTC))
+    if options.plot:
+        plots.check(options.plot)
     found = project.load_settings()
     address = getattr(options, "store", None)
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
@@ -50,6 +52,8 @@ def drift(options: argparse.Namespace) -> int:
         print_csv(_COLUMNS, [_flat(row) for row in rows])
     else:
         print(report(rows, asked))
+    if options.plot:
+        plots.save(options.plot, chart(rows, asked) if rows else None)
     return OK
 
 
@@ -145,3 +149,47 @@ def _flat(row: Drift) -> dict[str, Any]:
 
 def _span(window: Window) -> str:
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"
+
+
+def chart(rows: Sequence[Drift], asked: DriftQuery) -> plots.Chart:
+    """Return the picture of what moved: effects in multiples of the least that matters, most moved first."""
+    several = len({row.consumer for row in rows}) > 1
+    shown = [row for row in rows if not _is_empty(row)]
+    window, baseline = rows[0].current, rows[0].baseline
+    return plots.Chart(
+        f"What moved{said_where(asked.where)}, {_span(window)} against {_span(baseline)} (UTC)",
+        report(rows, asked).partition("\n")[0],
+        "effect ÷ the least effect that matters",
+        [plots.Panel("", [_mark(row, several) for row in shown], 1.0, "1, the least effect that matters")],
+        [_page_line(row, several) for row in shown],
+        {"effect", "p", "n", "n eff", "missing"},
+        [
+            f"bars: {asked.confidence:.0%} intervals; ◆ moved: its whole interval is beyond what matters, and its "
+            "p-value stands with those of all others",
+            "each detector's own effect, unit and limit are in the table; 0 is no change",
+        ],
+    )
+
+
+def _mark(row: Drift, several: bool) -> plots.Mark:
+    test = row.tests[0] if row.tests else None
+    name = f"{row.metric} ({row.watched})" + (f" · {row.consumer}" if several else "")
+    if test is None or test.effect is None:
+        return plots.Mark(name, None, note=row.reason or (test.reason if test else ""))
+    if test.minimum <= 0.0:
+        return plots.Mark(name, None, note=f"{test.effect:.3g}, of which every size matters")
+    low, high = (None if end is None else end / test.minimum for end in (test.low, test.high))
+    return plots.Mark(
+        name, test.effect / test.minimum, low, high, detail=row.change or f"{test.effect:.3g}", strong=bool(row.moved)
+    )
+
+
+def _page_line(row: Drift, several: bool) -> dict[str, str]:
+    """Return a row of the page's table: the printed one, and what a statistician asks for."""
+    test = row.tests[0] if row.tests else None
+    shares = (row.missing_baseline, row.missing_current)
+    return _line(row, several) | {
+        "n eff": f"{test.n_effective_baseline:,.1f} → {test.n_effective:,.1f}" if test else "-",
+        "missing": " → ".join("-" if share is None else f"{share:.1%}" for share in shares),
+        "method": test.method if test else "",
+    }

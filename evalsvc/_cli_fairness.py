@@ -12,8 +12,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evalsvc import project
-from evalsvc._cli_output import aligned, print_csv
+from evalsvc import plots, project
+from evalsvc._cli_output import aligned, print_csv, said_where
 from evalsvc._cli_query import estimate_query
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
@@ -53,6 +53,8 @@ def fairness(options: argparse.Namespace) -> int:
     if options.standardise in asked.by:
         raise InputError(f"Expected another field to standardise for than the groups' own {options.standardise!r}")
     address = getattr(options, "store", None)
+    if options.plot:
+        plots.check(options.plot)
     found = project.load_settings()
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
         comparisons = compared(store, asked, options)
@@ -68,6 +70,8 @@ def fairness(options: argparse.Namespace) -> int:
         print(f"no scores of {asked.metric} match; widen --since, or loosen --where")
     else:
         print("\n\n".join(_texts(asked, comparisons, options)))
+    if options.plot:
+        plots.save(options.plot, chart(asked, comparisons, options) if comparisons else None)
     return OK
 
 
@@ -131,6 +135,7 @@ def to_json(metric: str, found: Found) -> dict[str, Any]:
         "worst": one.worst._asdict(),
         "spread": one.spread._asdict(),
         "differing": list(one.differing),
+        "apart": [row._asdict() for row in one.apart],
         "adjust": one.adjust,
         "min_group": one.min_group,
         "confidence": one.confidence,
@@ -199,47 +204,161 @@ def _unknown(asked: EstimateQuery, comparisons: Sequence[Found]) -> list[str]:
     return [name.removeprefix("segments.") for name in names if rows and not any(row.labels.get(name) for row in rows)]
 
 
+def chart(asked: EstimateQuery, comparisons: Sequence[Found], options: argparse.Namespace) -> plots.Chart:
+    """Return the picture of these comparisons: groups in a row each, or with windows the gap over time."""
+    by_subject = _by_subject(comparisons)
+    several = len(by_subject) > 1
+    windowed = bool(options.window) and any(len(found) > 1 for found in by_subject.values())
+    scale = comparisons[0].scale
+    panels, table, said = [], [], []
+    for subject, found in by_subject.items():
+        name = _subject_name(subject) if several else ""
+        if windowed:
+            panels.append(plots.Panel(name, [_gap_mark(one) for one in found]))
+            sentence, lines = _trend_lines(found)
+        else:
+            panels.append(_forest(name, found[0]))
+            one = found[0].comparison
+            sentence = one.sentence
+            order = [mark.name for mark in panels[-1].marks]
+            lines = [
+                _line(one, row.name, scale) | {"method": row.estimate.method}
+                for row in sorted(one.groups, key=lambda row: order.index(row.name))
+            ]
+        said.append(f"{name}: {sentence}" if several else sentence)
+        table += [{"consumer · scorer": name} | line if several else line for line in lines]
+    left = {"group", "note", "method", "window", "farthest", "worst off", "consumer · scorer"}
+    unit = "points" if scale.binary else scale.unit
+    return plots.Chart(
+        _head(asked, comparisons),
+        " ".join(f"{text[:1].upper()}{text[1:]}." for text in said),
+        f"gap between groups{f', {unit}' if unit else ''}" if windowed else f"mean of {asked.metric}",
+        panels,
+        table,
+        {name for line in table for name in line} - left,
+        _chart_notes(comparisons, options, windowed=windowed),
+        over_time=windowed,
+        percent=scale.binary and not windowed,
+    )
+
+
+def _forest(name: str, found: Found) -> plots.Panel:
+    """Return the groups from the largest to the smallest mean, suppressed ones last, with the mean of all shown."""
+    from evalsvc.fairness.comparison import level
+
+    one, scale = found.comparison, found.scale
+    marks = []
+    for row in sorted(one.groups, key=lambda row: (row.estimate.value is None, -(row.estimate.value or 0.0))):
+        e = row.estimate
+        detail = f"{level(e.value, scale)}  ({level(e.low, scale)} … {level(e.high, scale)})  n {e.n:,}"
+        strong = row.name in one.differing
+        marks.append(plots.Mark(row.name, e.value, e.low, e.high, row.reason, detail=detail, strong=strong))
+    shown = [row for row in one.groups if row.estimate.value is not None]
+    share = sum(row.share for row in shown)
+    overall = sum((row.estimate.value or 0.0) * row.share for row in shown) / share if share > 0.0 else None
+    said = f"mean of all shown groups by their traffic, {level(overall, scale)}"
+    return plots.Panel(name, marks, overall if len(shown) > 1 else None, said)
+
+
+def _gap_mark(found: Found) -> plots.Mark:
+    gap, times = found.comparison.gap, 100.0 if found.scale.binary else 1.0
+    middle = found.window.start + (found.window.end - found.window.start) / 2
+    if gap.value is None:
+        return plots.Mark("gap", None, note=gap.reason, at=middle)
+    low, high = (None if end is None else end * times for end in (gap.low, gap.high))
+    return plots.Mark("gap", gap.value * times, low, high, at=middle, strong=bool(gap.low))
+
+
+def _chart_notes(comparisons: Sequence[Found], options: argparse.Namespace, *, windowed: bool) -> list[str]:
+    one = comparisons[0].comparison
+    target = "the system behind the events" if options.target == "process" else "the events of this window alone"
+    if windowed:
+        return [
+            f"points: the gap without the part of chance; bars: its {one.confidence:.0%} interval, which allows for "
+            "having picked the extremes",
+            "◆: that window's interval is above 0; of many windows some are by chance, for which p adjusted allows",
+            "times are UTC",
+            f"about {target}; method: {next((c.comparison.gap.method for c in comparisons), '')}",
+        ]
+    apart = "differs from the reference" if options.reference else "stands apart from the rest"
+    return [
+        f"bars: {one.confidence:.0%} intervals of each group alone; that two overlap, or do not, is no test of their "
+        "difference: the sentence is",
+        f"◆: {apart}, allowing for the number of groups",
+        f"about {target}; method of the gap: {one.gap.method}" if one.gap.method else f"about {target}",
+    ]
+
+
 def _texts(asked: EstimateQuery, comparisons: Sequence[Found], options: argparse.Namespace) -> list[str]:
-    by_subject: dict[Subject, list[Found]] = defaultdict(list)
-    for one in comparisons:
-        by_subject[one.subject].append(one)
+    by_subject = _by_subject(comparisons)
     texts = []
     for subject, found in by_subject.items():
-        consumer, version, signature = subject
-        head = f"{asked.metric} by {' × '.join(asked.by)}"
+        head = _head(asked, found)
         if len(by_subject) > 1:
-            head += f" · {consumer} · scorer v{version} {signature}".rstrip()
+            head += f" · {_subject_name(subject)}"
         body = _trend(found) if options.window and len(found) > 1 else _whole(found[0], options)
         texts.append(f"{head}\n{body}")
     return texts
 
 
+def _by_subject(comparisons: Sequence[Found]) -> dict[Subject, list[Found]]:
+    by_subject: dict[Subject, list[Found]] = defaultdict(list)
+    for one in comparisons:
+        by_subject[one.subject].append(one)
+    return by_subject
+
+
+def _head(asked: EstimateQuery, found: Sequence[Found]) -> str:
+    return f"{asked.metric} by {' × '.join(asked.by)}{said_where(asked.where)}, {_span(found)}"
+
+
+def _subject_name(subject: Subject) -> str:
+    consumer, version, signature = subject
+    return f"{consumer} · scorer v{version} {signature}".rstrip()
+
+
+def _span(found: Sequence[Found]) -> str:
+    start, end = min(one.window.start for one in found), max(one.window.end for one in found)
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} (UTC)"
+
+
 def _whole(found: Found, options: argparse.Namespace) -> str:
     one = found.comparison
     lines = [_line(one, row.name, found.scale) for row in one.groups]
-    right = {"share", "mean", "interval", "n", "n eff", "shrunken", "difference", "p", "p adjusted"}
-    parts = [one.sentence, "", aligned(lines, right | {f"{one.confidence:.0%} interval"}), "", *_numbers(found)]
+    right = set(lines[0]) - {"group", "note"}
+    parts = [one.sentence, "", aligned(lines, right), "", *_numbers(found)]
     return "\n".join([*parts, *_done(found, options)])
 
 
 def _line(one: Comparison, name: str, scale: Scale) -> dict[str, str]:
+    from evalsvc.fairness.comparison import amount, level
+
     row = next(row for row in one.groups if row.name == name)
     estimate = row.estimate
     pulled, other = one.shrunken.get(name), one.differences.get(name)
-    ends = "-" if estimate.low is None and estimate.high is None else f"{_n(estimate.low)} … {_n(estimate.high)}"
+    ends = "-"
+    if estimate.low is not None or estimate.high is not None:
+        ends = f"{level(estimate.low, scale)} … {level(estimate.high, scale)}"
+    distance = f"difference{_unit(scale)}"
     return {
         "group": name,
-        "share": f"{row.share:.1%}",
-        "mean": _n(estimate.value),
+        "traffic": f"{row.share:.1%}",
+        "mean": level(estimate.value, scale),
         f"{one.confidence:.0%} interval": ends,
         "n": f"{estimate.n:,}",
         "n eff": f"{estimate.n_effective:,.1f}",
-        "shrunken": f"{_n(pulled.value)} ({pulled.shrinkage:.0%})" if pulled else "-",
-        "difference": _n(other.value) if other else "-",
+        "missing": f"{estimate.missing_share:.1%}",
+        "shrunken": f"{level(pulled.value, scale)} ({pulled.shrinkage:.0%})" if pulled else "-",
+        distance: f"{amount(other.value, scale, unit=False)}" if other else "-",
+        "its interval": f"{_a(other.low, scale)} … {_a(other.high, scale)}" if other else "-",
         "p": _p(other.p_value) if other else "-",
         "p adjusted": _p(other.p_adjusted) if other else "-",
-        "note": row.reason,
-    }
+    } | ({"note": row.reason} if row.reason else {})
+
+
+def _unit(scale: Scale) -> str:
+    unit = "points" if scale.binary else scale.unit
+    return f" ({unit})" if unit else ""
 
 
 def _numbers(found: Found) -> list[str]:
@@ -248,32 +367,48 @@ def _numbers(found: Found) -> list[str]:
     one, scale = found.comparison, found.scale
     lines = []
     if one.gap.naive is not None:
-        interval = f"{one.confidence:.0%} interval {amount(one.gap.low, scale)} to {amount(one.gap.high, scale)}"
-        lines.append(f"gap: {amount(one.gap.value, scale)} after shrinkage, {interval}, p {_p(one.gap.p_value)}")
-        chance = amount(one.gap.if_equal, scale)
+        interval = f"{one.confidence:.0%} interval {_to(one.gap.low, one.gap.high, scale)}"
+        chance = amount(one.gap.value, scale)
+        lines.append(f"gap: {chance} without the part of chance, {interval}; p {_p(one.gap.p_value)} for equal groups")
         lines.append(
-            f"naive max − min: {amount(one.gap.naive, scale)} ({one.gap.highest} less {one.gap.lowest}); equal groups "
-            f"of these sizes would show {chance} on average"
+            f"gap seen (largest less smallest mean): {amount(one.gap.naive, scale)}, {one.gap.highest} less "
+            f"{one.gap.lowest}; equal groups of these sizes would show {amount(one.gap.if_equal, scale)} on average"
         )
     if one.ratio.naive is not None:
         lines.append(
-            f"ratio of the smallest to the largest: {_n(one.ratio.value)} after shrinkage, interval "
-            f"{_n(one.ratio.low)} to {_n(one.ratio.high)}; naive {_n(one.ratio.naive)}"
+            f"ratio of the smallest to the largest: {_ratio(one.ratio.value)} without the part of chance, interval "
+            f"{_ratio(one.ratio.low)} to {_ratio(one.ratio.high)}; seen {_ratio(one.ratio.naive)}"
         )
     if one.worst.value is not None:
-        high = amount(one.worst.high, scale)
         far = "farthest" if scale.better == "neither" else "worst off"
         lines.append(
-            f"{far}: {one.worst.worst}, {amount(one.worst.value, scale)} from {one.worst.against}, interval "
-            f"{amount(one.worst.low, scale)} to {high}"
+            f"{far}: {one.worst.worst}, {amount(one.worst.value, scale)} from {_against(one.worst.against)}, interval "
+            f"{_to(one.worst.low, one.worst.high, scale)}"
         )
     # Of fewer groups the limits of a deviation say nothing.
     if one.spread.deviation is not None and one.spread.groups >= 5:
         lines.append(
             f"standard deviation between groups: {amount(one.spread.deviation, scale)}, interval "
-            f"{amount(one.spread.low, scale)} to {amount(one.spread.high, scale)}"
+            f"{_to(one.spread.low, one.spread.high, scale)}"
         )
     return lines
+
+
+def _against(name: str) -> str:
+    from evalsvc.fairness.gaps import ALL
+
+    return f"{ALL} together, itself among them" if name == ALL else name
+
+
+def _to(low: float | None, high: float | None, scale: Scale) -> str:
+    """Return limits with their unit once, at the end."""
+    from evalsvc.fairness.comparison import amount
+
+    return f"{_a(low, scale)} to {amount(high, scale)}"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _done(found: Found, options: argparse.Namespace) -> list[str]:
@@ -294,9 +429,11 @@ def _done(found: Found, options: argparse.Namespace) -> list[str]:
         adjusted = "Holm" if one.adjust == "holm" else "Benjamini-Hochberg"
         against = next((row.against for row in one.differences.values()), "the others")
         lines.append(
-            f"method: about {target}; {one.gap.method}; differences from {against}, p adjusted by {adjusted}; "
-            "shrunken (percent pulled towards the mean)"
+            f"columns: traffic is the share of all events; shrunken is the best guess of the group's own mean (in "
+            f"brackets how far it was pulled towards that of all); difference is from {against}, with limits that "
+            f"hold for all rows together and p adjusted by {adjusted}"
         )
+        lines.append(f"method: about {target}; {one.gap.method}")
     return lines
 
 
@@ -314,10 +451,17 @@ def _standard_lines(standard: Standardised, field: str) -> list[str]:
 
 
 def _trend(found: Sequence[Found]) -> str:
+    sentence, lines = _trend_lines(found)
+    return "\n".join([sentence, "", aligned(lines, set(lines[0]) - {"window", "farthest", "worst off", "note"})])
+
+
+def _trend_lines(found: Sequence[Found]) -> tuple[str, list[dict[str, str]]]:
+    """Return the sentence about the trend, and a row for each window."""
     from evalsvc.fairness import most_often_worst, slope
     from evalsvc.fairness.comparison import amount
 
     scale, lines = found[0].scale, []
+    far, unit = "farthest" if scale.better == "neither" else "worst off", _unit(scale)
     for one in found:
         gap, worst = one.comparison.gap, one.comparison.worst
         hidden = sum(row.suppressed for row in one.comparison.groups)
@@ -325,31 +469,30 @@ def _trend(found: Sequence[Found]) -> str:
         lines.append(
             {
                 "window": f"{one.window.start:%Y-%m-%d %H:%M}",
-                "worst off": worst.worst or "-",
-                "gap to all": amount(worst.value, scale, unit=False) if worst.value is not None else "-",
+                far: worst.worst or "-",
+                f"from all{unit}": amount(worst.value, scale, unit=False) if worst.value is not None else "-",
                 "its interval": interval,
-                "gap": amount(gap.value, scale, unit=False) if gap.value is not None else "-",
-                "naive": amount(gap.naive, scale, unit=False) if gap.naive is not None else "-",
+                f"gap{unit}": amount(gap.value, scale, unit=False) if gap.value is not None else "-",
+                "gap seen": amount(gap.naive, scale, unit=False) if gap.naive is not None else "-",
                 "p": _p(gap.p_value) if gap.p_value is not None else "-",
                 "p adjusted": "-",
                 "suppressed": str(hidden),
-                "note": worst.reason,
             }
+            | ({"note": worst.reason} if worst.reason else {})
         )
     _adjust(found, lines)
-    right = {"gap to all", "its interval", "gap", "naive", "p", "p adjusted", "suppressed"}
     steps = [one.step for one in found]
     name = most_often_worst(steps)
     rise = slope(steps, name, scale.better, confidence=found[0].comparison.confidence)
-    return "\n".join([_trend_sentence(rise, scale), "", aligned(lines, right)])
+    return _trend_sentence(rise, scale), lines
 
 
 def _adjust(found: Sequence[Found], lines: Sequence[dict[str, str]]) -> None:
     """Adjust the p-values of the gaps for the number of windows, which are as many looks."""
-    from evalsvc.fairness import adjust_p_values
+    from evalsvc.fairness.gaps import adjusted
 
     known = [(i, one.comparison.gap.p_value) for i, one in enumerate(found) if one.comparison.gap.p_value is not None]
-    for (i, _), p in zip(known, adjust_p_values([p for _, p in known], found[0].comparison.adjust), strict=True):
+    for (i, _), p in zip(known, adjusted([p for _, p in known], found[0].comparison.adjust), strict=True):
         lines[i]["p adjusted"] = _p(p)
 
 
@@ -358,11 +501,12 @@ def _trend_sentence(rise: Slope, scale: Scale) -> str:
 
     if rise.per_day is None or rise.low is None or rise.high is None:
         return f"no trend can be told: {rise.reason}" if rise.name else "no trend can be told: no groups to compare"
-    speed = f"{amount(rise.per_day, scale)} a day, interval {_a(rise.low, scale)} to {_a(rise.high, scale)}"
+    speed = f"{amount(rise.per_day, scale)} a day (interval {_a(rise.low, scale)} to {_a(rise.high, scale)})"
+    who = f"{rise.name}, most often {'farthest' if scale.better == 'neither' else 'worst off'},"
     if rise.low <= 0.0 <= rise.high:
-        return f"no trend is shown: {rise.name}, worst off overall, moves against the others by {speed}"
+        return f"no trend is shown: the difference of {who} from the others changes by {speed}, which chance explains"
     way = "falls behind" if rise.worsens else "moves against" if scale.better == "neither" else "catches up with"
-    return f"{rise.name}, worst off overall, {way} the others by {speed}"
+    return f"{who} {way} the others by {speed}"
 
 
 def _group_json(one: Comparison, name: str) -> dict[str, Any]:
@@ -428,10 +572,6 @@ def _standard_json(standard: Standardised | None) -> dict[str, Any] | None:
         "lacking": {case: list(groups) for case, groups in standard.lacking.items()},
         "reason": standard.reason,
     }
-
-
-def _n(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 def _a(value: float | None, scale: Scale) -> str:

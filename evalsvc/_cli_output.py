@@ -39,6 +39,16 @@ def aligned(rows: Sequence[Mapping[str, str]], right: Collection[str] = ()) -> s
     return "\n".join(map(line, [{name: name for name in columns}, *rows]))
 
 
+def said_where(where: Mapping[str, Sequence[str]]) -> str:
+    """Return a condition as a title says it.
+
+    >>> said_where({"model_version": ("2",), "segments.plan": ("free", "pro")})
+    ' where model_version=2, segments.plan=free or pro'
+    """
+    conditions = [f"{name}={' or '.join(values)}" for name, values in where.items()]
+    return f" where {', '.join(conditions)}" if conditions else ""
+
+
 def print_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows as CSV under their columns' names, which stand there without a row as well."""
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")

@@ -50,7 +50,7 @@ def init(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Check files; print every problem on stdout and return whether there was one."""
-    found = project.check([Path(path) for path in options.paths])
+    found = project.check([Path(path) for path in options.paths], here=not options.files_only)
     for problem in found.problems:
         print(problem)
     files = f"{len(found.files)} file{'' if len(found.files) == 1 else 's'}"

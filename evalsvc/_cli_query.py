@@ -6,17 +6,19 @@ import argparse
 import json
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from evalsvc import project
-from evalsvc._cli_output import aligned, print_csv
+from evalsvc import plots, project
+from evalsvc._cli_output import aligned, print_csv, said_where
 from evalsvc.cli import OK
+from evalsvc.errors import InputError
 from evalsvc.project import Environment
-from evalsvc.types import Estimate
-from evalsvc.windows import parse_duration, parse_span, whole_minutes
+from evalsvc.types import Estimate, Window
+from evalsvc.windows import parse_duration, parse_span, steps, whole_minutes
 
 if TYPE_CHECKING:
     from evalsvc.protocols import ScoreStore
@@ -24,20 +26,32 @@ if TYPE_CHECKING:
 
 
 MISSING_SHOWN = 50
+ALL = "all"
+MOST_WINDOWS = 2000
+"""A picture of more has nothing to see."""
 
 
 def query(options: argparse.Namespace) -> int:
     """Print estimates."""
     from evalsvc import assemble
-    from evalsvc.query import csv_columns, estimates, to_csv_row
+    from evalsvc.query import csv_columns, to_csv_row
 
     asked = estimate_query(options, datetime.now(UTC))
+    if options.plot:
+        if asked.metric == ALL:
+            raise InputError(f"Expected one metric with --plot, but got {ALL!r}: each has a scale of its own")
+        if options.missing:
+            raise InputError("Expected --plot without --missing, whose reasons have no intervals to draw")
+        if (count := asked.window.seconds / asked.step_seconds) > MOST_WINDOWS:
+            said = f"{count:,.0f}; take a longer --window or a later --since"
+            raise InputError(f"Expected at most {MOST_WINDOWS:,} windows to draw, but got {said}")
+        plots.check(options.plot)
     found = project.load_settings()
     address = getattr(options, "store", None)
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
         if options.missing:
             return _missing(store, asked, options.format)
-        rows = estimates(store, asked)
+        rows = _rows(store, asked)
         unknown = _unknown_segments(store, asked, rows)
     for name in unknown:
         said = f"no scored event of this window has a segment {name!r}; is it spelt so?"
@@ -48,6 +62,8 @@ def query(options: argparse.Namespace) -> int:
         print_csv(csv_columns(asked.by), [to_csv_row(row) for row in rows])
     else:
         print(table(rows, windowed=options.window is not None) if rows else _nothing(asked))
+    if options.plot:
+        plots.save(options.plot, chart(rows, asked, windowed=options.window is not None) if rows else None)
     return OK
 
 
@@ -56,6 +72,8 @@ def _missing(store: ScoreStore, asked: EstimateQuery, form: str) -> int:
     from evalsvc.protocols import CellQuery, MissingReason
     from evalsvc.query import specs_of
 
+    if asked.metric == ALL:
+        raise InputError(f"Expected one metric with --missing, but got {ALL!r}: the reasons are each scorer's own")
     specs_of(store.metrics(), asked.metric)
     window = whole_minutes(asked.window)
     cells = CellQuery(asked.metric, window, int(window.seconds), where=asked.where)
@@ -76,14 +94,18 @@ def _missing(store: ScoreStore, asked: EstimateQuery, form: str) -> int:
     return OK
 
 
+def _rows(store: ScoreStore, asked: EstimateQuery) -> Sequence[LabelledEstimate]:
+    from evalsvc.query import estimates, estimates_of_all
+
+    return estimates_of_all(store, asked) if asked.metric == ALL else estimates(store, asked)
+
+
 def _unknown_segments(store: ScoreStore, asked: EstimateQuery, rows: Sequence[LabelledEstimate]) -> list[str]:
     """Return the segments asked for that no scored event has: most likely a typo."""
-    from evalsvc.query import estimates
-
     names = [name for name in asked.by if name.startswith("segments.")]
     if not rows:
         names = [name for name in asked.where if name.startswith("segments.")]
-        rows = estimates(store, asked._replace(where={}, by=tuple(names))) if names else ()
+        rows = _rows(store, asked._replace(where={}, by=tuple(names))) if names else ()
     return [name.removeprefix("segments.") for name in names if rows and not any(row.labels[name] for row in rows)]
 
 
@@ -112,10 +134,15 @@ def estimate_query(options: argparse.Namespace, now: datetime) -> EstimateQuery:
 
 
 def table(rows: Sequence[LabelledEstimate], *, windowed: bool) -> str:
-    """Return an aligned table. Consumer and scorer have columns only where they tell rows apart."""
+    """Return an aligned table. Metric, consumer and scorer have columns only where they tell rows apart."""
+    metrics = len({row.metric for row in rows})
     several = len({row.consumer for row in rows}) > 1
-    versions = len({(row.scorer_version, row.signature) for row in rows}) > 1
-    lines = [_cells(row, windowed=windowed, several=several, versions=versions) for row in rows]
+    versions = len({(row.metric, row.scorer_version, row.signature) for row in rows}) > metrics
+    named = [{"metric": row.metric} if metrics > 1 else {} for row in rows]
+    lines = [
+        name | _cells(row, windowed=windowed, several=several, versions=versions)
+        for name, row in zip(named, rows, strict=True)
+    ]
     return aligned(lines, right={"value", "interval", "n", "n eff", "missing"})
 
 
@@ -143,6 +170,91 @@ def _interval(estimate: Estimate) -> str:
     return f"{_number(estimate.low)} … {_number(estimate.high)}"
 
 
+def chart(rows: Sequence[LabelledEstimate], asked: EstimateQuery, *, windowed: bool) -> plots.Chart:
+    """Return the picture of these estimates: over time with windows, a row for each without."""
+    span = Window(min(row.estimate.window.start for row in rows), max(row.estimate.window.end for row in rows))
+    several = len({row.consumer for row in rows}) > 1
+    versions = len({(row.scorer_version, row.signature) for row in rows}) > 1
+    by_group: dict[str, list[LabelledEstimate]] = defaultdict(list)
+    for row in rows:
+        name = [row.consumer] * several + [
+            f"{field.removeprefix('segments.')} {value or '-'}" for field, value in row.labels.items()
+        ]
+        name += [f"v{row.scorer_version} {row.signature}"] * versions
+        by_group[" · ".join(name) or asked.metric].append(row)
+    # The group with most scores first, as its numbers are the surest.
+    ordered = sorted(by_group.items(), key=lambda group: -sum(row.estimate.n for row in group[1]))
+    if windowed:
+        panels = [plots.Panel(name, _with_gaps(name, group, asked)) for name, group in ordered]
+    else:
+        panels = [plots.Panel("", [_mark(name, row.estimate) for name, group in ordered for row in group])]
+    by = f" by {' × '.join(asked.by)}" if asked.by else ""
+    head = f"{asked.statistic} of {asked.metric}{by}{said_where(asked.where)}"
+    lines = [
+        _cells(row, windowed=windowed, several=several, versions=versions) | {"method": row.estimate.method}
+        for _, group in ordered
+        for row in group
+    ]
+    notes = [f"bars: {asked.confidence:.0%} intervals, each of one estimate alone; times are UTC"]
+    if len(ordered) > 1:
+        notes.append("whether groups differ by more than chance is what `evalsvc fairness` tells")
+    return plots.Chart(
+        f"{head}, {span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} (UTC)",
+        _said(ordered, windowed=windowed),
+        f"{asked.statistic} of {asked.metric}",
+        panels,
+        lines,
+        {asked.statistic, f"{asked.confidence:.0%} interval", "n", "n eff", "missing"},
+        notes,
+        over_time=windowed,
+    )
+
+
+def _with_gaps(name: str, rows: Sequence[LabelledEstimate], asked: EstimateQuery) -> list[plots.Mark]:
+    """Return a group's marks, with one without a value for each window in which it has no score."""
+    if asked.step_seconds >= asked.window.seconds:
+        return [_mark(name, row.estimate) for row in rows]
+    by_start = {row.estimate.window.start: row.estimate for row in rows}
+    marks = []
+    for window in steps(asked.window, asked.step_seconds):
+        middle = window.start + (window.end - window.start) / 2
+        gap = plots.Mark(name, None, note="no score in that window", at=middle)
+        marks.append(_mark(name, by_start[window.start]) if window.start in by_start else gap)
+    return marks
+
+
+def _mark(name: str, estimate: Estimate) -> plots.Mark:
+    start, end = estimate.window.start, estimate.window.end
+    detail = f"{_number(estimate.value)}  ({_interval(estimate)})  n {estimate.n:,}"
+    return plots.Mark(
+        name, estimate.value, estimate.low, estimate.high, estimate.reason, start + (end - start) / 2, detail
+    )
+
+
+def _said(groups: Sequence[tuple[str, Sequence[LabelledEstimate]]], *, windowed: bool) -> str:
+    """Return the sentence of a picture: the estimate, or the ends of many."""
+    known = [
+        (f"{name}, {row.estimate.window.start:%Y-%m-%d %H:%M}" if windowed and len(groups) > 1
+         else f"{row.estimate.window.start:%Y-%m-%d %H:%M}" if windowed else name, row.estimate)
+        for name, group in groups
+        for row in group
+        if row.estimate.value is not None
+    ]  # fmt: skip
+    count = sum(len(group) for _, group in groups)
+    gaps = f" {count - len(known)} of {count} have no estimate, which is no zero." if len(known) < count else ""
+    if not known:
+        return f"No estimate: {groups[0][1][0].estimate.reason}."
+    if count == 1:
+        ((_, only),) = known
+        return f"{_number(only.value)} ({only.confidence:.0%} interval {_interval(only)}), from {only.n:,} scores."
+    least, most = min(known, key=lambda one: one[1].value or 0.0), max(known, key=lambda one: one[1].value or 0.0)
+    return (
+        f"The estimates lie between {_number(least[1].value)} ({least[0]}; interval {_interval(least[1])}) and "
+        f"{_number(most[1].value)} ({most[0]}; interval {_interval(most[1])}), from "
+        f"{sum(one.n for _, one in known):,} scores.{gaps}"
+    )
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
@@ -155,4 +267,5 @@ def _print_json(rows: Sequence[LabelledEstimate]) -> None:
 
 
 def _nothing(asked: EstimateQuery) -> str:
-    return f"no scores of {asked.metric} match; widen --since, or loosen --where"
+    what = "any metric" if asked.metric == ALL else asked.metric
+    return f"no scores of {what} match; widen --since, or loosen --where"

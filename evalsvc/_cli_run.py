@@ -30,7 +30,7 @@ CHEAP = (
     "introduced_pii", "pii_in_response", "system_prompt_leakage", "context_injection",
     "refusal", "task_completed", "human_handover", "truncated",
     "latency_ms", "time_to_first_token_ms", "tokens_per_second",
-    "input_tokens", "output_tokens", "total_tokens", "cost_usd",
+    "input_tokens", "output_tokens", "total_tokens", "context_window_utilisation", "cost_usd",
 )  # fmt: skip
 """What a replay without a consumer's file scores: everything that needs no large model."""
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import inspect
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from evalsvc import scorers
+from evalsvc import project, scorers
 from evalsvc._cli_output import aligned
+from evalsvc._lacking import missing_package
 from evalsvc.cli import OK, USAGE
-from evalsvc.errors import EvalsvcError, UnknownMetric
+from evalsvc.errors import EvalsvcError, InputError, UnknownMetric
 from evalsvc.protocols import ScorerFactory
 from evalsvc.types import Scale, ScorerSpec
 
@@ -49,13 +51,17 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     spec: ScorerSpec | None = None
     text: str = ""
     options: tuple[Option, ...] | None = None
+    write: tuple[str, ...] = ()
+    """Lines for a consumer's file with the options that it cannot do without; none where it needs none."""
     imported: bool = True
     """False for a `module:attribute` that is not there: a wrong argument, unlike what a package announces."""
 
 
 def list_scorers(options: argparse.Namespace) -> int:
     """Print a line for each scorer, or everything about those that are named."""
-    found = [look(name) for name in options.names or scorers.names()]
+    if options.names and options.consumer:
+        raise InputError("Expected names or --consumer, but got both")
+    found = _of_consumer(options.consumer) if options.consumer else [look(n) for n in options.names or scorers.names()]
     if options.format == "json":
         for one in found:
             print(json.dumps(to_json(one), ensure_ascii=False))
@@ -66,7 +72,12 @@ def list_scorers(options: argparse.Namespace) -> int:
     return USAGE if options.names and any(not one.imported for one in found) else OK
 
 
-def look(name: str) -> Listed:
+def _of_consumer(file: str) -> list[Listed]:
+    _, consumer = project.load_consumer(Path(file))
+    return [look(entry.name, entry.options) for entry in consumer.scorers]
+
+
+def look(name: str, given: Mapping[str, Any] = MappingProxyType({})) -> Listed:
     """Return what can be known of a scorer: its module is imported and it is built; no model is loaded.
 
     Whatever is wrong with it is told in ``here``: other people's scorers can fail in any way.
@@ -82,12 +93,15 @@ def look(name: str) -> Listed:
         return Listed(name=name, here=_one_line(error), imported=":" not in name)
     known = Listed(name=name, here=HERE, cost=_cost(build), text=_first_paragraph(build), options=_options(build))
     try:
-        scorer = scorers.create(name)
+        scorer = scorers.create(name, given)
         spec: object = scorer.spec  # other people's may be anything
-        here = _missing_package(scorer) or HERE
+        here = scorers.lacking(scorer) or HERE
     except (Exception, SystemExit) as error:
-        why = _why_not_built(error, known.options or (), _examples(build))
-        return msgspec.structs.replace(known, here=why, spec=_example_spec(name, build))
+        wanted = _wanted(error, known.options or (), _examples(build))
+        why = f"needs option: {', '.join(wanted)}" if wanted else _one_line(error)
+        why = "; ".join(filter(None, (why, missing_package(build))))
+        lines = _to_write(name, wanted, _examples(build))
+        return msgspec.structs.replace(known, here=why, spec=_example_spec(name, build), write=lines)
     if not isinstance(spec, ScorerSpec):
         return msgspec.structs.replace(known, here=f"its spec is a {type(spec).__name__}, not a ScorerSpec")
     cost = known.cost if known.cost != "-" else _cost(scorer)
@@ -108,6 +122,7 @@ def to_json(one: Listed) -> dict[str, Any]:
         "cost": None if one.cost == "-" else one.cost,
         "runs_here": one.here == HERE,
         "why_not": None if one.here == HERE else one.here,
+        "write": "\n".join(one.write) or None,
         "text": one.text,
         "options": None if one.options is None else [msgspec.to_builtins(option) for option in one.options],
     }
@@ -125,6 +140,7 @@ def details(one: Listed) -> str:
             "signature": spec.signature or "-",
         }
     lines = [f"{name:<9}  {value}" for name, value in cells.items()]
+    lines += [f"{'write' if not place else '':<9}  {line}".rstrip() for place, line in enumerate(one.write)]
     if one.options is None:
         lines.append("options    any")
     for place, option in enumerate(one.options or ()):
@@ -215,24 +231,22 @@ def _example_spec(name: str, build: ScorerFactory) -> ScorerSpec | None:
     return msgspec.structs.replace(spec, signature="") if isinstance(spec, ScorerSpec) else None
 
 
-def _why_not_built(error: BaseException, options: tuple[Option, ...], examples: Mapping[str, Any]) -> str:
-    """Return the options that are needed, where that is what is wrong, else the error in one line."""
+def _wanted(error: BaseException, options: tuple[Option, ...], examples: Mapping[str, Any]) -> list[str]:
+    """Return the options that are needed, where that is why it could not be built, else none."""
     required = [option.name for option in options if option.required] or list(examples)
     # An optional parameter may be needed all the same; then the error names it first, as ours do.
     named = [word for word in re.findall(r"[`'\"](\w+)[`'\"]", str(error)) if word in {o.name for o in options}]
     wanted = required or named[:1]
-    if wanted and isinstance(error, ValueError | TypeError):
-        return f"needs option: {', '.join(wanted)}"
-    return _one_line(error)
+    return wanted if isinstance(error, ValueError | TypeError) else []
 
 
-def _missing_package(scorer: object) -> str:
-    """Return which of the packages that the scorer says it loads is absent; importing none of them."""
-    packages = getattr(scorer, "packages", None)
-    for package, requirement in packages.items() if isinstance(packages, Mapping) else ():
-        if importlib.util.find_spec(str(package).partition(".")[0]) is None:
-            return f"needs package: {package} (pip install '{requirement}')"
-    return ""
+def _to_write(name: str, wanted: list[str], examples: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a consumer's lines with the options that are needed; what has no example is left to fill in."""
+    if not wanted:
+        return ()
+    options = [f"      {option}: {json.dumps(examples.get(option, '...'), ensure_ascii=False)}" for option in wanted]
+    more = [f"      {option}: {json.dumps(value)}" for option, value in examples.items() if option not in wanted]
+    return ("scorers:", f"  - name: {name}", "    options:", *options, *more)
 
 
 def _one_line(error: BaseException) -> str:

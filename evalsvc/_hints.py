@@ -10,14 +10,17 @@ SHOWN = 20
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint with the nearest known word; empty when none is near.
+    """Return a hint with the nearest known word, by its spelling or as a part of it; empty when none is near.
 
     >>> nearest("blue", ["bleu", "chrf"]), nearest("EMAIL", ["EMAIL_ADDRESS", "IBAN_CODE"])
     ('did you mean `bleu`?', 'did you mean `EMAIL_ADDRESS`?')
+    >>> nearest("toxicity", ["deepeval_toxicity", "chrf"])
+    'did you mean `deepeval_toxicity`?'
     """
     words = sorted(known)
     longer = [other for other in words if len(word) > 2 and other.lower().startswith(word.lower())]
-    found = difflib.get_close_matches(word, words, n=1) or longer
+    inside = [other for other in words if len(word) > 3 and word.lower() in other.lower()]
+    found = difflib.get_close_matches(word, words, n=1) or longer or inside
     return f"did you mean `{found[0]}`?" if found else ""
 
 

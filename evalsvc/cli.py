@@ -136,6 +136,11 @@ def _add_project(add: _Adder) -> None:
         "check every operator's file: all errors at once, with file:line:col and a hint",
     )
     check.add_argument("paths", nargs="*", metavar="PATH", help="files or folders (default: this project)")
+    check.add_argument(
+        "--files-only",
+        action="store_true",
+        help="not what the scorers lack on this machine: packages, models, keys",
+    )
 
 
 def _add_running(add: _Adder) -> None:
@@ -188,7 +193,9 @@ def _add_running(add: _Adder) -> None:
 
 def _add_query(add: _Adder) -> None:
     query = add("query", f"{QUERY}:query", "estimates of a metric, with intervals")
-    query.add_argument("metric", metavar="METRIC", help="as in latency_ms or rouge_l")
+    query.add_argument(
+        "metric", metavar="METRIC", help="as in latency_ms or rouge_l; all for the means of every metric"
+    )
     query.add_argument(
         "--by",
         default="",
@@ -221,6 +228,7 @@ def _add_query(add: _Adder) -> None:
         "--missing", action="store_true", help="instead of estimates: why scores have no value, and how many"
     )
     query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
+    _add_plot(query)
 
 
 def _add_drift(add: _Adder) -> None:
@@ -248,6 +256,7 @@ def _add_drift(add: _Adder) -> None:
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of intervals and tests (default: .95)"
     )
     drift.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
+    _add_plot(drift)
 
 
 def _add_fairness(add: _Adder) -> None:
@@ -293,6 +302,13 @@ def _add_fairness(add: _Adder) -> None:
     fair.add_argument(
         "--format", choices=("table", "json", "csv"), default="table", help="json: one object a comparison"
     )
+    _add_plot(fair)
+
+
+def _add_plot(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--plot", metavar="FILE", help="also draw it with its intervals, into a .png or a self-contained .html"
+    )
 
 
 def _add_dead_letters(add: _Adder) -> None:
@@ -318,6 +334,9 @@ def _add_scorers(add: _Adder) -> None:
         nargs="*",
         metavar="NAME",
         help="everything about these; also module:attribute, as in a consumer's file",
+    )
+    listed.add_argument(
+        "--consumer", metavar="FILE", help="those of this consumer's file, built with the options that it gives"
     )
     listed.add_argument("--format", choices=("table", "json"), default="table", help="json: one object a line")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from evalsvc.types import (
     Cell,
@@ -24,6 +24,13 @@ from evalsvc.types import (
     Window,
     WriteBatch,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
 
 
 @runtime_checkable
@@ -202,6 +209,45 @@ class CellGroup(NamedTuple):
     cells: Sequence[Cell]
 
 
+class Place(NamedTuple):
+    """A group in one window, whatever the metric."""
+
+    window: Window
+    consumer: str
+    key: Mapping[str, str]
+
+
+class CellColumns(NamedTuple):
+    """The cells of many metrics and groups in columns: what :class:`CellGroup` says in objects.
+
+    A group is a place in each of three lists: ``metrics``, ``places`` and ``scorers`` (version, signature), all without
+    repeats; ``metric``, ``place`` and ``scorer`` are ``[groups]``, and groups come in the order of these three numbers,
+    which is that of metric, window, consumer, key, version and signature. The other columns are ``[cells]``: ``group``
+    says whose the cell is, ``stratum`` is a place in ``strata`` (stratum, design version), and the rest are the fields
+    of :class:`~evalsvc.types.Cell`. Cells come by group, stratum and π.
+    """
+
+    metrics: Sequence[str]
+    places: Sequence[Place]
+    scorers: Sequence[tuple[int, str]]
+    strata: Sequence[tuple[str, int]]
+    metric: Ints
+    place: Ints
+    scorer: Ints
+    group: Ints
+    stratum: Ints
+    pi: Floats
+    n: Ints
+    n_abstained: Ints
+    n_failed: Ints
+    total: Floats
+    squares: Floats
+    clusters: Ints
+    cluster_n2: Floats
+    cluster_ny: Floats
+    cluster_y2: Floats
+
+
 class Offered(NamedTuple):
     """How many events a design was offered in a window and stratum, and how many of them it took."""
 
@@ -309,6 +355,10 @@ class ScoreStore(Sink, Protocol):
 
     def cells_by_metric(self, metrics: Sequence[str], query: CellQuery) -> Mapping[str, Sequence[CellGroup]]:
         """Answer one question for several metrics at once; the query's own metric is not looked at."""
+        ...
+
+    def cell_columns(self, metrics: Sequence[str], query: CellQuery) -> CellColumns:
+        """Return what :meth:`cells_by_metric` returns, in columns: quicker where there are thousands of groups."""
         ...
 
     def histograms(self, query: CellQuery) -> Sequence[HistogramGroup]:

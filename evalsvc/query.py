@@ -20,7 +20,7 @@ import msgspec
 
 from evalsvc._hints import did_you_mean
 from evalsvc.errors import InputError, UnknownMetric
-from evalsvc.protocols import CellGroup, CellQuery, Offered, ScoreStore, StatisticSums
+from evalsvc.protocols import CellColumns, CellGroup, CellQuery, Offered, ScoreStore, StatisticSums
 from evalsvc.sampling import OTHER, Design, Sampler, parse_stratum
 from evalsvc.stats import (
     estimate_corpus,
@@ -45,6 +45,7 @@ STATISTICS = f"{', '.join(_NAMED)}, or a percentile such as p50, p95 or p99.9"
 _HOUR = 3600
 _OF_TEXTS: Mapping[str, Features] = {"self_similarity": "fourier", "distinct_words": "counts"}
 _HAVE = {"self_similarity": "response_embedding", "distinct_words": "response_words"}
+_MEANS = ("mean", "proportion")
 # From so many groups on their means are worth the third of a second that scipy may take to load.
 MANY = 500
 
@@ -113,17 +114,46 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
         UnknownMetric: when nothing in the store has this metric; names those that it has.
         InputError: on an unknown statistic, a confidence outside (0, 1), or a ``by`` that names no column.
     """
+    probability = _check(query.statistic, query.confidence)
+    question = _question(store, query, [query.metric])
+    asked = _asked(store, question.cells, query.statistic, probability)
+    if len(asked) >= MANY and query.statistic in _MEANS:
+        from evalsvc.store.cell_columns import columns_of
+
+        return _in_columns(question, columns_of({query.metric: [group for group, _ in asked]}))
     rows = []
-    found = _found(store, query)
-    for (one, _), estimate in zip(found, _estimated(query, found), strict=True):
-        group, estimate = one.group, with_unasked(estimate, one)
+    for one, estimator in _found(question, asked):
+        group, domain = one.group, one.domain
+        about = _About(offered=domain.offered, rates=domain.rates, confidence=query.confidence)
+        estimate = with_unasked(estimator(one.cells, one.spec, group.window, about), one)
         if estimate.n == 0:
-            estimate = msgspec.structs.replace(estimate, reason=_unscored(group, estimate.reason))
-        elif not estimate.reason and (said := _certain(estimate)):
-            estimate = msgspec.structs.replace(estimate, reason=said)
+            scored, failed = sum(cell.n for cell in group.cells), sum(cell.n_failed for cell in group.cells)
+            abstained = sum(cell.n_abstained for cell in group.cells)
+            estimate = msgspec.structs.replace(estimate, reason=_unscored(scored, failed, abstained, estimate.reason))
         subject = (query.metric, group.consumer, group.key, group.scorer_version, group.signature)
-        rows.append(LabelledEstimate(*subject, estimate))
+        rows.append(LabelledEstimate(*subject, _with_certainty(estimate)))
     return rows
+
+
+def estimates_of_all(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]:
+    """Return what :func:`estimates` returns for every metric with scores, by name; the query's own is not looked at.
+
+    One reading of the store answers for all of them, in columns: for means and proportions only.
+
+    Raises:
+        InputError: on any other statistic, a confidence outside (0, 1), or a ``by`` that names no column.
+    """
+    _check(query.statistic, query.confidence)
+    if query.statistic not in _MEANS:
+        raise InputError(f"Expected the mean of all metrics, but got {query.statistic!r}; ask for it metric by metric")
+    specs = store.metrics()
+    if query.statistic == "proportion":
+        specs = [spec for spec in specs if spec.scale.binary]
+    metrics = sorted({spec.metric for spec in specs})
+    if not metrics:
+        return []
+    question = _question(store, query, metrics)
+    return _in_columns(question, store.cell_columns(metrics, question.cells))
 
 
 def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
@@ -132,16 +162,43 @@ def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
     Raises:
         UnknownMetric, InputError: as :func:`estimates`.
     """
-    return [found for found, _ in _found(store, query._replace(statistic="mean"))]
+    query = query._replace(statistic="mean")
+    _check(query.statistic, query.confidence)
+    question = _question(store, query, [query.metric])
+    return [found for found, _ in _found(question, _asked(store, question.cells, query.statistic, None))]
 
 
-def _found(store: ScoreStore, query: EstimateQuery) -> list[tuple[GroupCells, Estimator]]:
-    probability = _check(query.statistic, query.confidence)
-    specs = specs_of(store.metrics(), query.metric)
-    if query.statistic == "corpus" and not any(spec.corpus for spec in specs.values()):
-        raise InputError(f"{query.metric} has no corpus score, as bleu and chrf have; ask for the mean")
-    if query.statistic in _OF_TEXTS and not any(spec.features == _OF_TEXTS[query.statistic] for spec in specs.values()):
-        raise InputError(f"{query.metric} has no {query.statistic}; ask for that of {_HAVE[query.statistic]}")
+class _Question(NamedTuple):
+    """A query with what the store knows of its metrics, designs and offered events, before any score is read."""
+
+    query: EstimateQuery
+    specs: Mapping[tuple[str, int, str], ScorerSpec]
+    offered: Sequence[Offered]
+    designs: Mapping[str, Mapping[int, Design]]
+    cells: CellQuery
+
+    @property
+    def exact(self) -> bool:
+        """Whether windows hold whole minutes, as the offered events are counted."""
+        return self.cells.step_seconds % MINUTE == 0
+
+    def spec(self, metric: str, version: int, signature: str) -> ScorerSpec:
+        """Return the spec of a scorer; another version's where it was never recorded."""
+        found = self.specs.get((metric, version, signature))
+        return found or next(spec for spec in self.specs.values() if spec.metric == metric)
+
+
+def _question(store: ScoreStore, query: EstimateQuery, metrics: Sequence[str]) -> _Question:
+    known = store.metrics()
+    specs = {}
+    for metric in metrics:
+        mine = specs_of(known, metric)
+        if query.statistic == "corpus" and not any(spec.corpus for spec in mine.values()):
+            raise InputError(f"{metric} has no corpus score, as bleu and chrf have; ask for the mean")
+        features = _OF_TEXTS.get(query.statistic)
+        if features is not None and not any(spec.features == features for spec in mine.values()):
+            raise InputError(f"{metric} has no {query.statistic}; ask for that of {_HAVE[query.statistic]}")
+        specs.update({(metric, *version): spec for version, spec in mine.items()})
     window, step = _span(query.window, query.step_seconds)
     offered = store.offered(window, step)
     versions: dict[str, set[int]] = defaultdict(set)
@@ -149,35 +206,58 @@ def _found(store: ScoreStore, query: EstimateQuery) -> list[tuple[GroupCells, Es
         versions[row.consumer].add(row.design_version)
     designs = {consumer: _designs(store, consumer, wanted) for consumer, wanted in versions.items()}
     clusters = any(design.unit == "session" for known in designs.values() for design in known.values())
-    cell_query = CellQuery(query.metric, window, step, query.by, query.where, clusters)
-    asked = _asked(store, cell_query, query.statistic, probability)
-    strata = _Strata(query, [group for group, _ in asked], offered, designs, exact=step % MINUTE == 0)
+    cells = CellQuery(query.metric, window, step, query.by, query.where, clusters)
+    return _Question(query, specs, offered, designs, cells)
+
+
+def _found(question: _Question, asked: Sequence[tuple[CellGroup, Estimator]]) -> list[tuple[GroupCells, Estimator]]:
+    groups = [group for group, _ in asked]
+    strata = _Strata(question.query, groups, question.offered, question.designs, exact=question.exact)
     found = []
     for group, estimator in asked:
-        spec = specs.get((group.scorer_version, group.signature)) or next(iter(specs.values()))
+        spec = question.spec(question.query.metric, group.scorer_version, group.signature)
         found.append((GroupCells(group, spec, strata.domain(group)), estimator))
     return found
 
 
-def _estimated(query: EstimateQuery, found: Sequence[tuple[GroupCells, Estimator]]) -> list[Estimate]:
-    """Return the estimate of each group: of many together where that is quicker, which gives the same numbers."""
-    if len(found) >= MANY and query.statistic in ("mean", "proportion"):
-        from evalsvc.stats.many import estimate_means
+def _in_columns(question: _Question, columns: CellColumns) -> list[LabelledEstimate]:
+    """Return the mean of each group, all at once: the same numbers as one at a time."""
+    import numpy as np
 
-        return estimate_means(
-            [one.cells for one, _ in found],
-            [one.spec.scale for one, _ in found],
-            [one.group.window for one, _ in found],
-            offered=[one.domain.offered for one, _ in found],
-            rates=[one.domain.rates for one, _ in found],
-            confidence=query.confidence,
-            statistic=query.statistic,
+    from evalsvc.query_columns import mean_estimates, unscored_groups
+
+    query = question.query
+    fields = {row.stratum: parse_stratum(row.stratum) for row in question.offered}
+    named = sorted(set(zip(columns.metric.tolist(), columns.scorer.tolist(), strict=True)))
+    known = [(columns.metrics[metric], *columns.scorers[scorer]) for metric, scorer in named]
+    specs = {scorer: question.spec(*scorer) for scorer in known}
+    made, unasked = mean_estimates(
+        columns,
+        specs,
+        question.offered,
+        question.designs,
+        holds=lambda stratum, place: _holds(fields[stratum], _wanted(query, place.key)),
+        rate=lambda consumer, key, metric: _designed_rate(question.designs.get(consumer, {}), key, metric),
+        distinct=_distinct,
+        exact=question.exact,
+        confidence=query.confidence,
+        statistic=query.statistic,
+    )
+    for group in np.flatnonzero(unasked.events).tolist():
+        weight, gone, sampled = (float(column[group]) for column in unasked[1:])
+        made[group] = _counting_unasked(made[group], int(unasked.events[group]), weight, gone, sampled)
+    for group, failed, abstained in unscored_groups(columns):
+        reason = _unscored(0, failed, abstained, made[group].reason)
+        made[group] = msgspec.structs.replace(made[group], reason=reason)
+    made = [_with_certainty(estimate) if estimate.low == estimate.high else estimate for estimate in made]
+    places = [columns.places[place] for place in columns.place.tolist()]
+    scorers = [columns.scorers[scorer] for scorer in columns.scorer.tolist()]
+    return [
+        LabelledEstimate(columns.metrics[metric], consumer, key, version, signature, estimate)
+        for metric, (_, consumer, key), (version, signature), estimate in zip(
+            columns.metric.tolist(), places, scorers, made, strict=True
         )
-    estimates = []
-    for one, estimator in found:
-        about = _About(offered=one.domain.offered, rates=one.domain.rates, confidence=query.confidence)
-        estimates.append(estimator(one.cells, one.spec, one.group.window, about))
-    return estimates
+    ]
 
 
 def to_json(row: LabelledEstimate) -> dict[str, Any]:
@@ -260,11 +340,17 @@ def _certain(estimate: Estimate) -> str:
     return "every event scored: no sampling error, though other events may differ" if every else ""
 
 
-def _unscored(group: CellGroup, reason: str) -> str:
+def _with_certainty(estimate: Estimate) -> Estimate:
+    """Say of an interval without width why, where nothing else is said."""
+    if estimate.low != estimate.high or estimate.reason or not estimate.n or not (said := _certain(estimate)):
+        return estimate
+    return msgspec.structs.replace(estimate, reason=said)
+
+
+def _unscored(scored: int, failed: int, abstained: int, reason: str) -> str:
     """Say why nothing has a value, where the scorer was asked and gave none."""
-    if scored := sum(cell.n for cell in group.cells):
+    if scored:
         return f"{scored:,} scores have no statistics that add up to a score of a corpus"
-    failed, abstained = sum(cell.n_failed for cell in group.cells), sum(cell.n_abstained for cell in group.cells)
     counts = [f"{count:,} {what}" for count, what in ((failed, "failed"), (abstained, "abstained")) if count]
     if not counts:
         return reason
@@ -332,8 +418,7 @@ class _Strata:
 
     def domain(self, group: CellGroup) -> Domain:
         """Return the strata that may hold events of a group, with counts where they hold no others."""
-        wanted = {**self._query.where, **{name: (value,) for name, value in group.key.items()}}
-        wanted.pop("consumer", None)
+        wanted = _wanted(self._query, group.key)
         offered: dict[StratumKey, int] = {}
         rates: dict[StratumKey, float] = {}
         union = self._exact
@@ -367,10 +452,16 @@ def with_unasked(estimate: Estimate, found: GroupCells) -> Estimate:
     group, _, domain = found
     if not domain.unasked:
         return estimate
-    count = sum(domain.unasked.values())
-    unasked = math.fsum(number / domain.rates[key] for key, number in domain.unasked.items())
-    sampled = math.fsum((cell.n + missing(cell)) / cell.pi for cell in group.cells)
-    gone = math.fsum(missing(cell) / cell.pi for cell in group.cells)
+    return _counting_unasked(
+        estimate,
+        sum(domain.unasked.values()),
+        math.fsum(number / domain.rates[key] for key, number in domain.unasked.items()),
+        math.fsum(missing(cell) / cell.pi for cell in group.cells),
+        math.fsum((cell.n + missing(cell)) / cell.pi for cell in group.cells),
+    )
+
+
+def _counting_unasked(estimate: Estimate, count: int, unasked: float, gone: float, sampled: float) -> Estimate:
     note = (
         f"{count:,} sampled events have no score of this scorer, as if it was added later; they are taken to be alike"
     )
@@ -380,6 +471,12 @@ def with_unasked(estimate: Estimate, found: GroupCells) -> Estimate:
         missing_share=(gone + unasked) / (sampled + unasked),
         reason="; ".join(part for part in (estimate.reason, note) if part),
     )
+
+
+def _wanted(query: EstimateQuery, key: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    wanted = {**query.where, **{name: (value,) for name, value in key.items()}}
+    wanted.pop("consumer", None)
+    return wanted
 
 
 def _holds(fields: Mapping[str, str], wanted: Mapping[str, tuple[str, ...]]) -> bool | None:

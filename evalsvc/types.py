@@ -258,7 +258,7 @@ class Score(msgspec.Struct, frozen=True):
         return (self.subject.consumer, self.subject.event_id, self.metric, self.scorer_version, self.signature)
 
 
-class Window(msgspec.Struct, frozen=True, order=True):
+class Window(msgspec.Struct, frozen=True, order=True, gc=False):
     """A half-open interval of event time, ``start <= t < end``, in UTC."""
 
     start: datetime
@@ -281,7 +281,7 @@ class Window(msgspec.Struct, frozen=True, order=True):
         return self.start <= moment < self.end
 
 
-class Estimate(msgspec.Struct, frozen=True):
+class Estimate(msgspec.Struct, frozen=True, gc=False):
     """A number about all traffic of a window, with what is needed to judge it. A bare float never leaves ``stats``.
 
     ``value``, ``low`` and ``high`` are ``None`` where undefined, and ``reason`` then says why. ``n`` counts scored
@@ -422,7 +422,7 @@ class KnownEvent(msgspec.Struct, frozen=True):
     offset: int
 
 
-class Cell(msgspec.Struct, frozen=True):
+class Cell(msgspec.Struct, frozen=True, gc=False):
     """Sufficient statistics of the scores of one group in one stratum: all that an estimate needs of raw rows.
 
     π is constant in a cell. ``total`` and ``squares`` are Σy and Σy² over ok scores; the cluster moments are sums over

@@ -13,17 +13,18 @@ from evalsvc.fairness.counterfactual import (
 )
 from evalsvc.fairness.disaggregation import disaggregate
 from evalsvc.fairness.gaps import (
+    Apart,
     Difference,
     Gap,
     Shrunken,
     Spread,
     WorstGap,
-    adjust_p_values,
     differences,
     gap,
     ratio,
     shrink,
     spread,
+    standing_apart,
     worst_gap,
 )
 from evalsvc.fairness.groups import Group, GroupEstimate, group_of_cells, groups_of_values
@@ -40,6 +41,7 @@ from evalsvc.fairness.standardise import Standardised, standardise
 from evalsvc.fairness.trend import Slope, Step, most_often_worst, slope
 
 __all__ = [
+    "Apart",
     "Auc",
     "BbqBias",
     "BiasAucs",
@@ -57,7 +59,6 @@ __all__ = [
     "Step",
     "Swapped",
     "WorstGap",
-    "adjust_p_values",
     "auc",
     "bbq_bias",
     "bias_aucs",
@@ -82,6 +83,7 @@ __all__ = [
     "slope",
     "spread",
     "standardise",
+    "standing_apart",
     "swap_gender",
     "swap_identity",
     "swap_names",

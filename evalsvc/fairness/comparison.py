@@ -8,8 +8,8 @@ from typing import NamedTuple
 from evalsvc.errors import InputError
 from evalsvc.fairness.disaggregation import check_names, disaggregate, shown, suppressed
 from evalsvc.fairness.gaps import (
-    ALL,
     Adjustment,
+    Apart,
     Difference,
     Gap,
     Shrunken,
@@ -20,6 +20,7 @@ from evalsvc.fairness.gaps import (
     ratio,
     shrink,
     spread,
+    standing_apart,
     worst_gap,
 )
 from evalsvc.fairness.groups import MIN_GROUP, Group, GroupEstimate
@@ -31,8 +32,9 @@ CAUTION = "a gap is a finding to look into, not proof of unfair treatment"
 class Comparison(NamedTuple):
     """Groups, how far they are apart, and which of them differ; ``sentence`` says it to a reader in a hurry.
 
-    ``differences`` and ``shrunken`` are by group's name; suppressed groups have neither. ``differing`` names the groups
-    whose adjusted p-value is below 1 − confidence.
+    ``differences`` and ``shrunken`` are by group's name; suppressed groups have neither. ``apart`` are the groups that
+    stand apart from the rest (:func:`evalsvc.fairness.standing_apart`), empty where a reference was asked for;
+    ``differing`` names these or, with a reference, the groups whose adjusted p-value is below 1 − confidence.
     """
 
     groups: tuple[GroupEstimate, ...]
@@ -42,6 +44,7 @@ class Comparison(NamedTuple):
     spread: Spread
     shrunken: Mapping[str, Shrunken]
     differences: Mapping[str, Difference]
+    apart: tuple[Apart, ...]
     differing: tuple[str, ...]
     adjust: Adjustment
     min_group: float
@@ -87,7 +90,8 @@ def compare(
     found = differences(visible, reference=reference, adjust=adjust, confidence=confidence)
     distance = gap(visible, confidence=confidence)
     worst = worst_gap(visible, scale.better, reference=reference, confidence=confidence)
-    differing = tuple(row.name for row in found if row.p_adjusted < 1.0 - confidence)
+    apart = standing_apart(visible, adjust=adjust, confidence=confidence) if reference is None else []
+    different = [row for row in found if row.p_adjusted < 1.0 - confidence] if reference is not None else []
     return Comparison(
         tuple(rows),
         distance,
@@ -96,11 +100,12 @@ def compare(
         spread(visible, confidence=confidence),
         {row.name: row for row in shrink(visible)},
         {row.name: row for row in found},
-        differing,
+        tuple(apart),
+        (*(row.name for row in apart), *(row.name for row in different)),
         adjust,
         min_group,
         confidence,
-        _sentence(distance, worst, _worse(found, differing, scale), bool(differing), scale, min_group),
+        _sentence(distance, rows, _said(apart, different, scale), scale, min_group),
     )
 
 
@@ -119,34 +124,67 @@ def amount(value: float | None, scale: Scale, *, unit: bool = True) -> str:
     return f"{number} {name}".strip() if unit else number
 
 
-def _worse(found: Sequence[Difference], differing: Sequence[str], scale: Scale) -> list[str]:
-    """Return the differing groups on the worse side; all of them, where the scale has none."""
-    # One group far off makes every other differ from "the others", which would be named for its sake.
-    sign = {"lower": 1.0, "higher": -1.0, "neither": 0.0}[scale.better]
-    return [row.name for row in found if row.name in differing and (sign * row.value > 0.0 or sign == 0.0)]
+def level(value: float | None, scale: Scale) -> str:
+    """Return a value as people say it: a share in percent, else in the scale's unit; ``-`` where there is none.
+
+    >>> level(0.1348, Scale(0.0, 1.0, "lower", binary=True)), level(1147.2, Scale(0.0, None, "lower", "ms"))
+    ('13.5%', '1,147 ms')
+    """
+    if value is None:
+        return "-"
+    return f"{100.0 * value:.3g}%" if scale.binary else amount(value, scale)
 
 
-def _sentence(found: Gap, worst: WorstGap, worse: Sequence[str], differ: bool, scale: Scale, min_group: float) -> str:
+def _said(apart: Sequence[Apart], different: Sequence[Difference], scale: Scale) -> str:
+    """Say which groups stand apart from the rest, or differ from the reference; empty for none."""
+    if apart:
+        names = [
+            f"{row.name} ({level(row.value, scale)}, the rest {level(row.rest, scale)}: "
+            f"{_way(row.value - row.rest, scale)})"
+            for row in apart
+        ]
+        return f"standing apart: {_first(names)}"
+    if different:
+        names = [f"{row.name} ({amount(abs(row.value), scale)} {_way(row.value, scale)})" for row in different]
+        return f"different from {different[0].against}: {_first(names)}"
+    return ""
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _way(distance: float, scale: Scale) -> str:
+    if scale.better == "neither":
+        return "higher" if distance > 0.0 else "lower"
+    return "better" if (distance > 0.0) == (scale.better == "higher") else "worse"
+
+
+def _sentence(found: Gap, rows: Sequence[GroupEstimate], said: str, scale: Scale, min_group: float) -> str:
     if found.naive is None or found.low is None or found.high is None:
         return f"nothing to compare: fewer than two groups have {min_group:g} scored events and an interval"
-    seen = amount(found.naive, scale)
+    values = {row.name: level(row.estimate.value, scale) for row in rows}
+    ends = f"{found.highest}: {values[found.highest]}, {found.lowest}: {values[found.lowest]}"
+    seen = f"{amount(found.naive, scale)} ({ends})"
     interval = f"interval {amount(found.low, scale, unit=False)} to {_limit(found.high, scale)}"
     if found.low == found.high:
         return f"among the events of this window the gap is {seen}; all of them were scored, so chance has no part"
-    if found.low <= 0.0 and not differ:
-        within = f"the gap of {seen} is within what chance makes of equal groups ({interval})"
-        return f"no group is shown to differ: {within}"
-    parts = [f"groups differ: the gap is {seen} ({interval})"]
+    if found.low <= 0.0 and not said:
+        unseen = (
+            "no size is" if found.high == float("inf") else f"a true gap of up to {amount(found.high, scale)} is not"
+        )
+        return (
+            f"no group is shown to differ: the gap seen, {seen}, is within what chance makes of equal groups "
+            f"({interval}); {unseen} ruled out"
+        )
+    parts = [f"groups differ: the gap seen is {seen}, {interval}"]
     if found.low > 0.0:
-        parts = [f"groups differ: the gap of {seen} is more than chance makes of equal groups ({interval})"]
-    if worse:
-        names = ", ".join(worse[:5]) + (f" and {len(worse) - 5} more" if len(worse) > 5 else "")
-        against = "the others together" if worst.against == ALL else worst.against
-        parts.append(f"{'different from' if scale.better == 'neither' else 'worse than'} {against}: {names}")
-    if worst.low is not None and worst.low > 0.0 and scale.better != "neither":
-        range_ = f"interval {amount(worst.low, scale, unit=False)} to {_limit(worst.high, scale)}"
-        parts.append(f"worst off is {worst.worst}, {amount(worst.value, scale)} worse than {worst.against} ({range_})")
-    return f"{'; '.join(parts)}; {CAUTION}"
+        parts = [
+            f"groups differ: the gap seen, {seen}, is more than chance makes of equal groups",
+            f"without the part of chance it is about {amount(found.value, scale)} ({interval})",
+        ]
+    # Of two groups each is the other's rest, and both are named already.
+    return "; ".join([*parts, *([said] if said and found.groups > 2 else []), CAUTION])
 
 
 def _limit(value: float | None, scale: Scale) -> str:

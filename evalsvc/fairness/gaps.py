@@ -14,6 +14,7 @@ several groups are taken as several.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -24,7 +25,9 @@ from numpy.typing import NDArray
 
 from evalsvc.errors import InputError
 from evalsvc.fairness.groups import Floats, Group
+from evalsvc.stats import adjust_p_values
 from evalsvc.stats.distributions import normal_quantile, two_sided
+from evalsvc.stats.multiplicity import Procedure
 from evalsvc.types import Better
 
 Adjustment = Literal["holm", "bh"]
@@ -34,6 +37,7 @@ _FARTHEST = 8.0
 _GRID = np.array([0.5, 1.0, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, _FARTHEST])
 _SEED = 20260301
 _MANY = 1000
+_MOST_APART = 100
 ALL = "all shown groups"
 """What a worst gap is against, where no reference is given."""
 
@@ -78,6 +82,19 @@ class Difference(NamedTuple):
     high: float | None
     p_value: float
     p_adjusted: float
+
+
+class Apart(NamedTuple):
+    """A group that stands apart from the rest: those of which none stands further apart.
+
+    ``value`` is the group's, ``rest`` the mean of the rest by their shares, in the scale's unit. ``p_value`` is
+    two-sided, adjusted for the number of groups that were still together.
+    """
+
+    name: str
+    value: float
+    rest: float
+    p_value: float
 
 
 class WorstGap(NamedTuple):
@@ -144,6 +161,16 @@ class Limits:
         below, above = self.at(one)
         # What a comparison is studentised by: the honest interval's own half width.
         self.errors: Floats = np.minimum(below + above, 1e300) / (2.0 * one)
+
+    def without(self, row: int) -> Limits:
+        """Return the limits of the other groups."""
+        rest = copy.copy(self)
+        kept = np.arange(len(self.groups)) != row
+        rest.groups = [group for group, keep in zip(self.groups, kept, strict=True) if keep]
+        rest.names = [group.name for group in rest.groups]
+        rest.values, rest.errors = self.values[kept], self.errors[kept]
+        rest._held = {critical: (below[kept], above[kept]) for critical, (below, above) in self._held.items()}
+        return rest
 
     def at(self, critical: float) -> tuple[Floats, Floats]:
         """Return the distances from the values down to the lower limits and up to the upper ones, ``[groups]`` each.
@@ -270,6 +297,7 @@ def differences(
         InputError: on an unknown reference or adjustment, or a confidence outside (0, 1).
     """
     two_sided(confidence)
+    _check_adjustment(adjust)
     limits = Limits(groups)
     if reference is not None and reference not in [group.name for group in groups]:
         known = ", ".join(group.name for group in groups[:20])
@@ -282,12 +310,49 @@ def differences(
     values = contrasts.values(limits.values)
     names = [limits.names[row] for row in contrasts.rows]
     p_values = _contrast_p_values(contrasts, limits)
-    adjusted = adjust_p_values(p_values, adjust)
     against = reference or "the others"
     return [
         Difference(name, against, float(value), _end(a), _end(b), p, q)
-        for name, value, a, b, p, q in zip(names, values, low, high, p_values, adjusted, strict=True)
+        for name, value, a, b, p, q in zip(names, values, low, high, p_values, adjusted(p_values, adjust), strict=True)
     ]
+
+
+def standing_apart(groups: Sequence[Group], *, adjust: Adjustment = "holm", confidence: float = 0.95) -> list[Apart]:
+    """Return the groups that stand apart from the rest, the one furthest apart first.
+
+    One group far off makes every other differ from "the others", of which it is one. So the group with the smallest
+    p-value is named, left out, and the rest are compared anew, until none differs: while all that is left is equal,
+    a group is named with probability of at most 1 − confidence (by ``holm``), whatever was named before. At most
+    100 groups are named.
+
+    Args:
+        groups: those to be compared; leave out suppressed ones.
+        adjust: as for :func:`differences`, in each round.
+        confidence: below one less this, an adjusted p-value names a group.
+
+    Raises:
+        InputError: on an unknown adjustment, or a confidence outside (0, 1).
+    """
+    two_sided(confidence)
+    _check_adjustment(adjust)
+    left, found = Limits(groups), list[Apart]()
+    while len(left.groups) > 1 and len(found) < _MOST_APART:
+        contrasts = _contrasts(left, None)
+        if not contrasts.rows.size:
+            break
+        p_values = _contrast_p_values(contrasts, left)
+        distances = contrasts.values(left.values)
+        # Beyond the last digits of a p-value the distance in standard errors tells them apart.
+        scaled = np.abs(distances) / np.maximum(contrasts.joined(left.errors, left.errors), 1e-300)
+        first = min(range(len(p_values)), key=lambda row: (p_values[row], -scaled[row]))
+        p_value = adjusted(p_values, adjust)[first]
+        if not p_value < 1.0 - confidence:
+            break
+        row = int(contrasts.rows[first])
+        value = float(left.values[row])
+        found.append(Apart(left.names[row], value, value - float(distances[first]), p_value))
+        left = left.without(row)
+    return found
 
 
 class Against(NamedTuple):
@@ -414,31 +479,15 @@ def shrink(groups: Sequence[Group]) -> list[Shrunken]:
     ]
 
 
-def adjust_p_values(p_values: Sequence[float], method: Adjustment = "holm") -> list[float]:
-    """Return p-values adjusted for their number, in their order.
+def adjusted(p_values: Sequence[float], method: Adjustment = "holm") -> list[float]:
+    """Return p-values adjusted for their number by :func:`evalsvc.stats.adjust_p_values`, in their order.
 
-    Raises:
-        InputError: on another method.
-
-    >>> adjust_p_values([0.01, 0.04, 0.03])
+    >>> adjusted([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    count = len(p_values)
-    order = sorted(range(count), key=lambda i: p_values[i])
-    adjusted = [0.0] * count
-    if method == "holm":
-        largest = 0.0
-        for rank, i in enumerate(order):
-            largest = max(largest, min(1.0, (count - rank) * p_values[i]))
-            adjusted[i] = largest
-    elif method == "bh":
-        least = 1.0
-        for rank in range(count - 1, -1, -1):
-            least = min(least, p_values[order[rank]] * count / (rank + 1))
-            adjusted[order[rank]] = least
-    else:
-        raise InputError(f"Expected `adjust` to be holm or bh, but got {method!r}")
-    return adjusted
+    procedure: Procedure = "holm" if method == "holm" else "benjamini-hochberg"
+    found = adjust_p_values({str(i): p for i, p in enumerate(p_values)}, procedure=procedure).adjusted
+    return [1.0 if p is None else p for p in found]
 
 
 @lru_cache(maxsize=1024)
@@ -498,6 +547,11 @@ def steadied(groups: Sequence[Group]) -> Floats:
     mixed = (np.maximum(sizes - 1.0, 0.0) * spent + 4.0 * pooled) / (np.maximum(sizes - 1.0, 0.0) + 4.0)
     out: Floats = np.sqrt(mixed / np.maximum(sizes, 1.0))
     return out
+
+
+def _check_adjustment(adjust: str) -> None:
+    if adjust not in ("holm", "bh"):
+        raise InputError(f"Expected `adjust` to be holm or bh, but got {adjust!r}")
 
 
 def _comparable(group: Group) -> bool:

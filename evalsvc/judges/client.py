@@ -137,8 +137,8 @@ class JudgeClient:
             if left <= 0:
                 return Failed(f"judge: {reason or 'no answer'}; deadline of {calls.deadline_seconds:g} s passed"), spent
             if not self.breaker.allow():
-                resting = f"judge: not asked, after {calls.breaker_failures} failures in a row"
-                return Failed(f"{resting} (last: {reason})" if reason else resting), spent
+                # One reason, whatever came before: reasons are counted. What it was is in the other failures.
+                return Failed(f"judge: not asked, after {calls.breaker_failures} failures in a row"), spent
             attempt = self._attempt(body, min(left, calls.timeout_seconds), estimate)
             spent += attempt.spend
             if attempt.completion is not None:

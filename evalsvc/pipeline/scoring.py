@@ -145,11 +145,23 @@ def _checked(outcome: Outcome, scale: Scale) -> Outcome:
     if not isinstance(outcome, Scored):
         return number
     try:
-        msgspec.json.encode(outcome.detail)
+        written = msgspec.json.encode(outcome.detail)
         statistics = tuple(map(float, outcome.statistics))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return Failed(f"the scorer's detail or statistics cannot be stored: {type(error).__name__}")
+    # JSON has no NaN: it would be stored as null, as if the scorer had said that it does not know.
+    if b"null" in written and _holds_no_number(outcome.detail):
+        return Failed("the scorer's detail holds NaN or an infinity")
     return Scored(number, outcome.detail, statistics)
+
+
+def _holds_no_number(detail: object) -> bool:
+    """Whether a detail, at any depth, holds NaN or an infinity."""
+    if isinstance(detail, float):
+        return not math.isfinite(detail)
+    if isinstance(detail, Mapping):
+        return any(map(_holds_no_number, detail.values()))
+    return isinstance(detail, (list, tuple, set, frozenset)) and any(map(_holds_no_number, detail))
 
 
 def _finite(value: object) -> float | None:

@@ -25,8 +25,11 @@ class Checked(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def check(paths: Sequence[Path] = ()) -> Checked:
+def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
     """Check files and folders; by default the current project. Runs nothing and connects to nothing.
+
+    With ``here``, what the scorers lack on this machine is wrong too: packages, a model's folder, a key. Without,
+    only what stands in the files counts, as for a machine that is not to run them.
 
     A project's root stands for its settings and its folders. Files of ``alerts`` and ``dashboards``, which
     other tools read, are parsed and no more.
@@ -38,19 +41,19 @@ def check(paths: Sequence[Path] = ()) -> Checked:
     found = [_check_path(path.resolve()) for path in asked if _exists(path)]
     consumers = [path for each in found for path in each.consumers]
     others = list(dict.fromkeys(path for each in found for path in each.others))
-    read = read_consumers(dict.fromkeys(consumers), None)
+    read = read_consumers(dict.fromkeys(consumers), None, here=here)
     problems = {*read.problems, *(problem for path in others for problem in _check_other(path))}
     return Checked((*others, *read.files), read.consumers, tuple(sorted(problems)))
 
 
-def read_consumers(files: Iterable[Path], root: Path | None) -> Checked:
+def read_consumers(files: Iterable[Path], root: Path | None, *, here: bool = False) -> Checked:
     """Read consumers' files; each belongs to ``root``, or to the project that it lies in."""
     consumers: list[ConsumerConfig] = []
     problems: list[Problem] = []
     read = tuple(files)
     for path in read:
         document = Document.open(path, shown(path))
-        consumer = read_consumer(document, path, root or root_of(path))
+        consumer = read_consumer(document, path, root or root_of(path), here=here)
         if consumer is not None:
             _check_unique(document, consumer, consumers)
             consumers.append(consumer)

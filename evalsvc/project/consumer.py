@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import cast
@@ -30,8 +31,11 @@ from evalsvc.project.values import (
 CONSUMER_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 
 
-def read_consumer(document: Document, path: Path, root: Path) -> ConsumerConfig | None:
-    """Read a consumer; what is wrong is reported to ``document``, and then the result is not to be used."""
+def read_consumer(document: Document, path: Path, root: Path, *, here: bool = False) -> ConsumerConfig | None:
+    """Read a consumer; what is wrong is reported to ``document``, and then the result is not to be used.
+
+    With ``here``, so is what its scorers lack on this machine: packages, a model's folder, a key.
+    """
     if document.root is None:
         return None
     section = document.root
@@ -39,7 +43,7 @@ def read_consumer(document: Document, path: Path, root: Path) -> ConsumerConfig 
     name = name_value.text(pattern=CONSUMER_NAME, what="a name of a-z, 0-9, _ and -") if name_value else ""
     name = name or "consumer"
     source = read_source(source_value.section(), name, root) if source_value else FilesConfig(paths=())
-    configured = _scorers(section.need("scorers", "as in `scorers: [refusal, latency_ms]`"))
+    configured = _scorers(section.need("scorers", "as in `scorers: [refusal, latency_ms]`"), here)
     rates = {scorer.metric: scorer.rate for scorer in configured if scorer.rate < 1.0}
     sampling, masking = section.get("sampling"), section.get("masking")
     letters, limits = section.get("dead_letters"), section.get("limits")
@@ -55,13 +59,13 @@ def read_consumer(document: Document, path: Path, root: Path) -> ConsumerConfig 
     )
 
 
-def _scorers(value: Value | None) -> tuple[ScorerConfig, ...]:
+def _scorers(value: Value | None, here: bool) -> tuple[ScorerConfig, ...]:
     found: list[ScorerConfig] = []
     items = value.items() if value else []
     if value and value.is_list and not items:
         value.problem("expected at least one scorer, but the list is empty", f"known: {', '.join(scorers.names())}")
     for item in items:
-        scorer = _scorer(item)
+        scorer = _scorer(item, here)
         if scorer and any(other.metric == scorer.metric for other in found):
             item.problem(f"the metric `{scorer.metric}` is measured twice", "one scorer a metric in a consumer")
         elif scorer:
@@ -69,31 +73,41 @@ def _scorers(value: Value | None) -> tuple[ScorerConfig, ...]:
     return tuple(found)
 
 
-def _scorer(item: Value) -> ScorerConfig | None:
+def _scorer(item: Value, here: bool) -> ScorerConfig | None:
     if not item.is_mapping:
         name = item.text(what="a scorer's name, or a mapping with `name`")
-        return _checked(item, ScorerConfig(name=name)) if name else None
+        return _checked(item, ScorerConfig(name=name), here) if name else None
     section = item.section()
     name_value, rate, options = section.need("name"), section.get("rate"), section.get("options")
     name = name_value.text(what="a scorer's name") if name_value else ""
     share = read_rate(rate)
-    plain = {key: value.plain() for key, value in options.section()} if options else {}
+    given = options.section() if options else None
+    plain = {key: value.plain() for key, value in given} if given is not None else {}
     if not name_value or not name:
         return None
-    return _checked(name_value, ScorerConfig(name=name, rate=share, options=plain), options)
+    return _checked(name_value, ScorerConfig(name=name, rate=share, options=plain), here, given)
 
 
-def _checked(place: Value, scorer: ScorerConfig, options: Value | None = None) -> ScorerConfig | None:
+def _checked(place: Value, scorer: ScorerConfig, here: bool, options: Section | None = None) -> ScorerConfig | None:
     """Build the scorer once, which loads no model, so that a wrong option is found now and not at night."""
     if ":" not in scorer.name and scorer.name not in scorers.names():
-        place.problem(f"unknown scorer `{scorer.name}`", did_you_mean(scorer.name, scorers.names()))
+        place.problem(f"unknown scorer `{scorer.name}`", scorers.hint(scorer.name))
         return None
     try:
         built = scorers.create(scorer.name, scorer.options)
     except EvalsvcError as error:
-        (options or place).problem(str(error))
+        (options.value if options is not None else place).problem(str(error))
         return None
+    if here and (lack := scorers.lacking(built)):
+        _option_named_in(lack, options, place).problem(f"`{scorer.name}` cannot run here: {lack}")
     return msgspec.structs.replace(scorer, metric=built.spec.metric)
+
+
+def _option_named_in(message: str, options: Section | None, otherwise: Value) -> Value:
+    """Return the value of the first option that a message names in backticks, or where none is, ``otherwise``."""
+    named = re.findall(r"`(\w+)`", message) if options is not None else []
+    given = [value for name in named if options is not None and (value := options.get(name))]
+    return given[0] if given else otherwise
 
 
 def _masking(section: Section) -> MaskingConfig:

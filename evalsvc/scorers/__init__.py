@@ -15,8 +15,11 @@ from types import MappingProxyType
 from typing import Any
 
 from evalsvc._hints import did_you_mean, nearest
+from evalsvc._lacking import lacking
 from evalsvc.errors import EvalsvcError, InputError, UnknownMetric
 from evalsvc.protocols import Scorer, ScorerFactory
+
+__all__ = ["GROUP", "KNOWN", "create", "factory", "hint", "lacking", "names", "option_names"]
 
 GROUP = "evalsvc.scorers"
 """The entry point group in which other packages announce scorers."""
@@ -75,11 +78,20 @@ KNOWN: Mapping[str, str] = MappingProxyType(
         "input_tokens": "evalsvc.scorers.operational:InputTokens",
         "output_tokens": "evalsvc.scorers.operational:OutputTokens",
         "total_tokens": "evalsvc.scorers.operational:TotalTokens",
+        "context_window_utilisation": "evalsvc.scorers.operational:ContextWindowUtilisation",
         "tokens_per_second": "evalsvc.scorers.operational:TokensPerSecond",
         "cost_usd": "evalsvc.scorers.operational:CostUsd",
     }
 )
 """evalsvc's own scorers: name → ``module:attribute``."""
+
+_SPELT: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(
+        ("chrf_plus_plus", "chrf++", "chrfpp", "chrf_pp"), "chrF++ is the scorer `chrf` with `options: {word_order: 2}`"
+    )
+    | {"corpus_bleu": "it is the scorer `bleu`, asked for with `evalsvc query bleu --statistic corpus`"}
+)
+"""What is measured under another name, and how."""
 
 _ADDRESS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -91,6 +103,17 @@ def names() -> tuple[str, ...]:
     True
     """
     return tuple(sorted({*KNOWN, *(entry.name for entry in _announced())}))
+
+
+def hint(name: str) -> str:
+    """Return what somebody may have meant who wrote a name that is none.
+
+    >>> hint("blue")
+    'did you mean `bleu`?'
+    >>> hint("chrf_plus_plus")
+    'chrF++ is the scorer `chrf` with `options: {word_order: 2}`'
+    """
+    return _SPELT.get(name.lower()) or did_you_mean(name, names())
 
 
 def factory(name: str) -> ScorerFactory:
@@ -107,9 +130,7 @@ def factory(name: str) -> ScorerFactory:
     for entry in _announced():
         if entry.name == name:
             return _import(name, entry.value)
-    raise UnknownMetric(
-        f"Expected a scorer's name or module:attribute, but got {name!r} ({did_you_mean(name, names())})"
-    )
+    raise UnknownMetric(f"Expected a scorer's name or module:attribute, but got {name!r} ({hint(name)})")
 
 
 def create(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> Scorer:

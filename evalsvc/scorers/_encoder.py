@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from evalsvc.engine import Embeddings, Encoder, EngineSettings, shared_encoder
+from evalsvc.engine.presence import absent
 from evalsvc.engine.settings import PACKAGED_MODEL, DeviceName, DtypeName
 from evalsvc.errors import EngineError
 from evalsvc.types import Abstained, Failed, Outcome, Sample, ScorerSpec
@@ -60,6 +61,10 @@ class EncoderScorer(ABC):
     @abstractmethod
     def compare(self, sample: Sample, embeddings: Embeddings) -> Outcome:
         """Return the outcome from the embeddings of :meth:`texts`, all of which were encoded."""
+
+    def lacks(self) -> str:
+        """Return why the model cannot be loaded here and what to do about it; '' where nothing is known to."""
+        return absent(self.settings.model, self.settings.revision)
 
     def load(self) -> None:
         """Load the shared encoder; a second call does nothing.

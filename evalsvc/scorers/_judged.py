@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -54,6 +55,13 @@ class JudgedScorer(ABC):
     def spend(self) -> Spend:
         """What its calls have cost since the process began, those without a score included."""
         return self.client.budget.total
+
+    def lacks(self) -> str:
+        """Return which variable has no API key; '' where the endpoint needs none. Asks the endpoint nothing."""
+        name = self.client.settings.api_key_env
+        if not name or os.environ.get(name, "").strip():
+            return ""
+        return f"`api_key_env` names the variable {name}, which is not set; put the judge's API key there"
 
     def load(self) -> None:
         """Read the API key from the environment.

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from evalsvc.engine import EngineSettings, shared_model
+from evalsvc.engine.presence import absent
 from evalsvc.engine.transformer import Transformer
 from evalsvc.errors import EngineError, InputError
 from evalsvc.types import ScorerSpec
@@ -22,7 +23,7 @@ class ModelScorer(ABC, Generic[Model]):
     """A scorer on a published model. Scorers with equal settings share one loaded model and its cache."""
 
     cost_class: ClassVar[str] = "model"
-    example_options: ClassVar[Mapping[str, str]] = MappingProxyType({"model": "folder"})
+    example_options: ClassVar[Mapping[str, str]] = MappingProxyType({"model": "path/to/folder"})
     """What it cannot be built without, so that it can be listed."""
     packages: ClassVar[Mapping[str, str]] = MappingProxyType(
         dict.fromkeys(("torch", "transformers", "tokenizers", "safetensors"), "evalsvc[torch]")
@@ -37,6 +38,10 @@ class ModelScorer(ABC, Generic[Model]):
     @abstractmethod
     def spec(self) -> ScorerSpec:
         """What it measures; the signature is complete after :meth:`load`."""
+
+    def lacks(self) -> str:
+        """Return why the model cannot be loaded here and what to do about it; '' where nothing is known to."""
+        return absent(self.settings.model, self.settings.revision)
 
     def load(self) -> None:
         """Load the shared model; a second call does nothing.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar, Literal, get_args
 
 from evalsvc.errors import InputError
@@ -153,6 +155,78 @@ class TotalTokens:
         if event.input_tokens < 0 or event.output_tokens < 0:
             return Failed("a count of tokens is negative")
         return float(event.input_tokens + event.output_tokens)
+
+
+class ContextWindowUtilisation:
+    """Share of the model's context window that a call filled, in [0, 1]; neither direction is better.
+
+    ``(input_tokens + output_tokens) / window``. The window is the event's ``attributes.context_window``, or else
+    that of the event's ``model`` in ``windows``. Abstains where a count or the window is missing. More tokens than the
+    window holds, a negative count and a window that is no whole number above 0 are ``failed``: one figure is wrong.
+
+    Args:
+        windows: tokens of the context window by the model's name, for events that do not say it.
+
+    >>> from evalsvc.testing import make_sample
+    >>> sample = make_sample(input_tokens=900, output_tokens=124, attributes={"context_window": 4096})
+    >>> ContextWindowUtilisation().score([sample])
+    [0.25]
+    """
+
+    cost_class: ClassVar[str] = "none"
+
+    def __init__(self, windows: Mapping[str, int] = MappingProxyType({})) -> None:
+        if not isinstance(windows, Mapping):
+            raise InputError(f"Expected `windows` to map models to tokens, but got {type(windows).__name__}")
+        for model, window in windows.items():
+            if not isinstance(model, str) or not _is_window(window):
+                raise InputError(f"Expected `windows` to give {model!r} a whole number above 0, but got {window!r}")
+        self._windows = dict(windows)
+        # A corrected window changes the share of calls already made, so the table is part of the signature.
+        table = ",".join(f"{model}={window}" for model, window in sorted(self._windows.items()))
+        self._spec = ScorerSpec(
+            "context_window_utilisation",
+            1,
+            Scale(0.0, 1.0, "neither", "share"),
+            needs=("input_tokens", "output_tokens"),
+            signature=f"windows:{hashlib.sha256(table.encode()).hexdigest()[:12] if table else 'event'}",
+            description="Share of the model's context window that prompt and response filled.",
+        )
+
+    @property
+    def spec(self) -> ScorerSpec:
+        """What it measures."""
+        return self._spec
+
+    def load(self) -> None:
+        """Do nothing: there is nothing to load."""
+
+    def cost(self, sample: Sample) -> int:
+        """Return 1, whatever the sample."""
+        return 1
+
+    def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+        """Return the share of each event, in order."""
+        return [self._outcome(sample.event) for sample in batch]
+
+    def _outcome(self, event: Event) -> Outcome:
+        if event.input_tokens is None or event.output_tokens is None:
+            return Abstained("no input_tokens" if event.input_tokens is None else "no output_tokens")
+        if event.input_tokens < 0 or event.output_tokens < 0:
+            return Failed("a count of tokens is negative")
+        window = event.attributes.get("context_window")
+        if window is None:
+            window = self._windows.get(event.model)
+        if window is None:
+            return Abstained("no attributes.context_window, and no entry for its model in `windows`")
+        if not _is_window(window):
+            return Failed("attributes.context_window is no whole number above 0")
+        used = event.input_tokens + event.output_tokens
+        return used / int(window) if used <= int(window) else Failed("more tokens than the context window holds")
+
+
+def _is_window(tokens: object) -> bool:
+    return isinstance(tokens, int) and not isinstance(tokens, bool) and tokens > 0
 
 
 class TokensPerSecond:

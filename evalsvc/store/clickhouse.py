@@ -18,6 +18,7 @@ import msgspec
 
 from evalsvc.errors import SchemaError
 from evalsvc.protocols import (
+    CellColumns,
     CellGroup,
     CellQuery,
     DeadLetterQuery,
@@ -255,6 +256,19 @@ class ClickHouseStore:
         check_names(query)
         steps = grid(query.window, query.step_seconds)
         return self._cells(metrics, query, self._plan(metrics, steps, raw))[0]
+
+    def cell_columns(self, metrics: Sequence[str], query: CellQuery) -> CellColumns:
+        """Return what :meth:`cells_by_metric` returns, in columns; quicker from hundreds of groups on."""
+        from evalsvc.store.cell_columns import columns_of, columns_of_table
+
+        if query.clusters:
+            return columns_of(self.cells_by_metric(metrics, query))
+        check_names(query)
+        steps = grid(query.window, query.step_seconds)
+        sql, parameters = queries.cells_statement(metrics, query, self._plan(metrics, steps, raw=False))
+        with self._pool.client() as client:
+            table = client.query_arrow(sql, parameters=parameters, settings=dict(queries.SETTINGS))
+        return columns_of_table(table, steps, query.by)
 
     def _cells(
         self, metrics: Sequence[str], query: CellQuery, plan: queries.Plan

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from evalsvc.errors import InputError
 from evalsvc.protocols import (
+    CellColumns,
     CellGroup,
     CellQuery,
     DeadLetterQuery,
@@ -156,6 +157,12 @@ class MemoryStore:
     def cells_by_metric(self, metrics: Sequence[str], query: CellQuery) -> Mapping[str, Sequence[CellGroup]]:
         """Answer one question for several metrics at once; the query's own is not looked at."""
         return {metric: self.cells(query._replace(metric=metric)) for metric in metrics}
+
+    def cell_columns(self, metrics: Sequence[str], query: CellQuery) -> CellColumns:
+        """Return what :meth:`cells_by_metric` returns, in columns."""
+        from evalsvc.store.cell_columns import columns_of
+
+        return columns_of(self.cells_by_metric(metrics, query))
 
     def histograms(self, query: CellQuery) -> Sequence[HistogramGroup]:
         """Return the groups of :meth:`cells` with histograms on the bins of :mod:`evalsvc.stats.quantile`."""

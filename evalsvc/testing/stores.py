@@ -15,13 +15,23 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
 from evalsvc.errors import InputError
-from evalsvc.protocols import CellGroup, CellQuery, DeadLetterQuery, MissingReason, ScoreStore, StatisticSums
+from evalsvc.protocols import (
+    CellColumns,
+    CellGroup,
+    CellQuery,
+    DeadLetterQuery,
+    MissingReason,
+    ScoreStore,
+    StatisticSums,
+)
 from evalsvc.stats.quantile import bin_of
 from evalsvc.types import (
+    Cell,
     DeadLetter,
     DeadReason,
     Event,
@@ -308,6 +318,37 @@ def _listed(sums: StatisticSums) -> StatisticSums:
     return sums._replace(total=list(sums.total), products=list(sums.products))
 
 
+def check_cell_columns(store: ScoreStore) -> None:
+    """Columns hold the cells of every metric that was asked for, groups in the order of their keys."""
+    other = [msgspec.structs.replace(make_score(index), metric="other") for index in range(0, 40, 3)]
+    _write(store, [*(make_score(index, None if index % 7 == 0 else index / 50) for index in range(40)), *other])
+    query = CellQuery("", DAY, 24 * HOUR, by=("segments.language", "model_version"))
+    for asked in (query, query._replace(clusters=True), query._replace(step_seconds=HOUR, by=())):
+        found = store.cell_columns(["quality", "other", "never"], asked)
+        expected = [
+            (metric, *group[:5], [_summed(cell) for cell in group.cells])
+            for metric, groups in sorted(store.cells_by_metric(["quality", "other"], asked).items())
+            for group in groups
+        ]
+        _expect("groups with their cells", expected, _in_rows(found))
+    none = store.cell_columns(["quality"], query._replace(where={"application": ("nobody",)}))
+    _expect("groups of nobody", [], _in_rows(none))
+
+
+def _in_rows(columns: CellColumns) -> list[tuple[Any, ...]]:
+    groups = zip(columns.metric.tolist(), columns.place.tolist(), columns.scorer.tolist(), strict=True)
+    rows = [(columns.metrics[m], *columns.places[p], *columns.scorers[s], []) for m, p, s in groups]
+    cells = zip(*(column.tolist() for column in columns[7:]), strict=True)
+    for group, stratum, *sums in cells:
+        rows[group][-1].append((*columns.strata[stratum], *sums))
+    return rows
+
+
+def _summed(cell: Cell) -> tuple[Any, ...]:
+    """Return what columns hold of a cell: all but its least and greatest value."""
+    return tuple(getattr(cell, name) for name in Cell.__struct_fields__ if name not in ("minimum", "maximum"))
+
+
 def check_missing_reasons(store: ScoreStore) -> None:
     """Scores without a value are counted by status and reason, each once, within window and ``where``."""
     scores = [make_score(index, None, reason="no reference") for index in (0, 2, 4)]
@@ -484,6 +525,7 @@ STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_histograms,
     check_statistics,
     check_feature_sums,
+    check_cell_columns,
     check_missing_reasons,
     check_rollups_follow_writes,
     check_ledger_resumes,

@@ -56,6 +56,7 @@ _NAMES = {
     "token_faithfulness": "Faithfulness by a token classifier",
     "tokens_per_second": "Speed of generation",
     "total_tokens": "Tokens",
+    "context_window_utilisation": "Context window used",
     "truncated": "Truncated responses",
 }
 _DIRECTIONS = {

@@ -99,3 +99,12 @@ def test_the_designs_measure_what_the_function_gives():
     groups = fairness.groups_of(design, np.random.default_rng(3))
     found = gap(groups)
     assert fairness.joint(fairness.Limits(groups)) == (found.low, found.high)
+
+
+def test_groups_like_the_rest_are_seldom_named_and_odd_ones_found():
+    design, odd = next(pair for pair in fairness.odd_designs() if pair[0].name == "binary, 4 × 300, one 0.3 above 0.1")
+    found = fairness.name_groups(design, odd, 200, 3)
+    assert found.apart < 0.09
+    assert found.found == 1.0
+    # Each against all the others at once: one odd group makes the others differ too.
+    assert found.flat > 0.9

@@ -123,6 +123,12 @@ class SumsTheFirstFeatureOnly(MemoryStore):
         ]
 
 
+class MixesUpGroups(MemoryStore):
+    def cell_columns(self, metrics, query):
+        found = super().cell_columns(metrics, query)
+        return found._replace(group=found.group[::-1])
+
+
 class CountsOnlyFailures(MemoryStore):
     def missing(self, query, limit):
         return [why for why in super().missing(query, limit) if why.status == "failed"]
@@ -199,6 +205,7 @@ PLANTED = {
     "histograms": DropsNegativeBins,
     "statistics": SumsEveryEventAlone,
     "feature_sums": SumsTheFirstFeatureOnly,
+    "cell_columns": MixesUpGroups,
     "missing_reasons": CountsOnlyFailures,
     "rollups_follow_writes": StaleRollups,
     "ledger_resumes": LedgerOverwrites,

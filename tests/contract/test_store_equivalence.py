@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from evalsvc.protocols import CellQuery
 from evalsvc.store import MemoryStore, open_store
 from evalsvc.store.bridge import Bridge
+from evalsvc.store.cell_columns import columns_of
 from evalsvc.testing.stores import MIDNIGHT, make_score
 from evalsvc.types import LedgerCount, LedgerEntry, Window, WriteBatch
 
@@ -78,6 +79,10 @@ def sums_of(groups):
     ]
 
 
+def plain(columns):
+    return [column.tolist() if hasattr(column, "tolist") else list(column) for column in columns]
+
+
 def listed(groups):
     return [(group, {cell: [*total] for cell, total in sums.items()}) for group, sums in groups]
 
@@ -106,6 +111,7 @@ def test_any_delivery_gives_the_reference_answer(stores, batches, asked, early):
         for store in stores:
             assert store.cells(query) == expected
             assert store.cells(query, raw=True) == expected
+            assert plain(store.cell_columns([metric], query)) == plain(columns_of({metric: expected}))
             assert store.histograms(query) == expected_bins
             assert store.histograms(query, raw=True) == expected_bins
             assert sums_of(store.statistics(query)) == sums_of(reference.statistics(query))

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from evalsvc.cli import main
 
+TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d"
 PLANS = {"free": (160, 200.0), "pro": (120, 200.0), "team": (100, 400.0), "trial": (12, 200.0)}
 
 
@@ -58,20 +60,23 @@ def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_a_group_that_differs_is_named_in_a_sentence(filled, capsys):
     out = ask(capsys, "--by", "segments.plan")
     head, sentence, *rest = out.splitlines()
-    assert head == "latency_ms by segments.plan"
-    assert sentence.startswith("groups differ: the gap of ")
-    assert "worse than the others together: team; worst off is team" in sentence
+    assert re.fullmatch(rf"latency_ms by segments.plan, {TIME} to {TIME} \(UTC\)", head)
+    assert re.match(
+        r"groups differ: the gap seen, 2\d\d ms \(team: [34]\d\d ms, (free|pro): [12]\d\d ms\), is more", sentence
+    )
+    assert re.search(r"standing apart: team \([34]\d\d ms, the rest [12]\d\d ms: worse\); a gap", sentence)
     assert "not proof of unfair treatment" in sentence
     (trial,) = [line for line in rest if line.startswith("trial")]
     assert "suppressed: 12 scored events, fewer than 30" in trial
-    assert any(line.startswith("naive max − min:") for line in rest)
+    assert any(line.startswith("gap seen (largest less smallest mean): 2") for line in rest)
+    assert any(line.startswith("worst off: team, ") and line.endswith(" ms") for line in rest)
     assert any(line.startswith("method: about the system behind the events; joint limits") for line in rest)
     assert "1 of 4 groups suppressed (3.1% of the traffic)" in out
 
 
 def test_equal_groups_are_not_shown_to_differ(filled, capsys):
     sentence = ask(capsys, "--by", "segments.lang").splitlines()[1]
-    assert sentence.startswith("no group is shown to differ: the gap of ")
+    assert sentence.startswith("no group is shown to differ: the gap seen, ")
     assert "is within what chance makes of equal groups (interval 0 to " in sentence
 
 
@@ -93,6 +98,7 @@ def test_json_has_all_of_it_and_nothing_of_suppressed_groups(filled, capsys):
     assert by_name["team"]["p_adjusted"] < 1e-6
     assert 150 < found["gap"]["low"] < found["gap"]["value"] < found["gap"]["high"] < 250
     assert found["worst"]["worst"] == "team"
+    assert [row["name"] for row in found["apart"]] == found["differing"] == ["team"]
     assert sum(group["share"] for group in found["groups"]) == pytest.approx(1.0)
 
 
@@ -142,7 +148,9 @@ def test_standardised_says_the_cases_that_groups_lack(filled, capsys):
 def test_a_trend_of_the_worst_off_group(filled, capsys):
     out = ask(capsys, "--by", "segments.plan", "--window", "4h", "--min-group", "10")
     _, sentence, _, columns, *lines = out.splitlines()
-    assert sentence.startswith("no trend is shown: team, worst off overall, moves against the others by ")
+    assert sentence.startswith(
+        "no trend is shown: the difference of team, most often worst off, from the others changes by "
+    )
     assert columns.split()[:3] == ["window", "worst", "off"]
     assert sum("  team  " in line for line in lines) >= 4
     many = ask(capsys, "--by", "segments.plan", "--window", "4h", "--min-group", "10", "--format", "json")

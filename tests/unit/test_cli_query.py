@@ -105,6 +105,24 @@ def test_missing_says_why(filled: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert ask(capsys, "latency_ms", "--missing", "--format", "csv") == "status,reason,n\n"
 
 
+def test_all_metrics_come_in_one_table(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    header, *lines = ask(capsys, "all", "--by", "model_version").splitlines()
+    assert header.split()[:3] == ["metric", "model_version", "mean"]
+    names = {line.split()[0] for line in lines}
+    assert {"latency_ms", "rouge_l"} <= names
+    together = [
+        json.loads(line) for line in ask(capsys, "all", "--by", "model_version", "--format", "json").splitlines()
+    ]
+    alone = [
+        json.loads(line) for line in ask(capsys, "rouge_l", "--by", "model_version", "--format", "json").splitlines()
+    ]
+    mine = [row for row in together if row["metric"] == "rouge_l"]
+    assert [row | {"low": None, "high": None} for row in mine] == [row | {"low": None, "high": None} for row in alone]
+    assert [row["low"] for row in mine] == pytest.approx([row["low"] for row in alone])
+    assert main(["query", "all", "--missing"]) == 2
+    assert "one metric with --missing" in capsys.readouterr().err
+
+
 def test_a_misspelt_segment_in_where_is_said(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["query", "latency_ms", "--where", "segments.paln=pro"]) == 0
     assert "has a segment 'paln'" in capsys.readouterr().err

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from evalsvc.errors import InputError
 from evalsvc.fairness import (
     Step,
-    adjust_p_values,
     compare,
     demographic_parity,
     differences,
@@ -30,6 +29,7 @@ from evalsvc.fairness import (
     slope,
     spread,
     standardise,
+    standing_apart,
     worst_gap,
 )
 from evalsvc.fairness.disaggregation import COMPLEMENT
@@ -125,7 +125,9 @@ def test_weights_of_a_trillion_to_one():
         (lambda: worst_gap(EQUAL, "lower", reference="nobody"), "`reference`"),
         (lambda: compare(EQUAL, BINARY, adjust="none"), "`adjust`"),
         (lambda: compare(EQUAL, BINARY, reference="nobody"), "no group of that name"),
-        (lambda: adjust_p_values([0.1], "none"), "holm or bh"),
+        (lambda: differences(EQUAL, adjust="none"), "holm or bh"),
+        (lambda: standing_apart(EQUAL, adjust="none"), "holm or bh"),
+        (lambda: standing_apart(EQUAL, confidence=1.0), "confidence"),
         (lambda: rate_groups("recall", [1], [1], ["a"]), "`rate`"),
         (lambda: rate_groups("accuracy", [2], [1], ["a"]), "`truth`"),
         (lambda: rate_groups("accuracy", [1], [1, 0], ["a"]), "`predicted`"),
@@ -185,20 +187,23 @@ def test_equal_groups_are_not_shown_to_differ():
     assert found.gap.if_equal > found.gap.naive
     assert found.gap.p_value > 0.5
     assert found.differing == ()
-    assert found.sentence.startswith("no group is shown to differ: the gap of 4.0 points is within what chance")
+    assert found.sentence.startswith("no group is shown to differ: the gap seen, 4.0 points (")
+    assert "is within what chance makes of equal groups (interval 0 to " in found.sentence
+    assert found.sentence.endswith(" is not ruled out")
 
 
 def test_a_group_apart_is_found_and_named():
     found = compare(APART, BINARY)
-    # One group far off makes the others differ from "all others" as well; the sentence names the worse side alone.
-    assert "bad" in found.differing
-    assert "worse than the others together: bad;" in found.sentence
+    # One group far off makes the others differ from "all others" as well; the sentence names that one alone.
+    assert found.differing == ("bad",)
+    assert sum(row.p_adjusted < 0.05 for row in found.differences.values()) > 1
+    assert "standing apart: bad (" in found.sentence
+    assert ": worse)" in found.sentence
     assert 0.0 < found.gap.low < found.gap.value < found.gap.high
     assert found.gap.highest == found.worst.worst == "bad"
     assert found.worst.low > 0.0
     assert found.ratio.high < 1.0
     assert found.gap.p_value < 1e-4
-    assert "worst off is bad" in found.sentence
     assert "not proof of unfair treatment" in found.sentence
     assert found.spread.variance < found.spread.observed
 
@@ -231,6 +236,31 @@ def test_each_difference_is_from_the_mean_of_the_others():
     others = (200 * 0.3 + 100 * 0.3) / 300
     assert rows[0].value == pytest.approx(0.1 - others)
     assert rows[0].against == "the others"
+
+
+def test_groups_standing_apart_are_named_one_after_the_other():
+    groups = [share(f"g{i}", 400, 40 + i % 3) for i in range(6)]
+    assert standing_apart(groups) == []
+    assert standing_apart(groups[:1]) == standing_apart([]) == []
+    (alone,) = standing_apart([*groups, share("odd", 400, 160)])
+    assert (alone.name, alone.value) == ("odd", pytest.approx(0.4))
+    assert alone.rest == pytest.approx(sum(40 + i % 3 for i in range(6)) / 2400)
+    assert alone.p_value < 1e-6
+    both = standing_apart([*groups, share("odd", 400, 160), share("odder", 400, 260), share("none", 400, 0)])
+    assert [row.name for row in both] == ["none", "odder", "odd"]
+    # The rest of a later one is without those named before.
+    assert both[2].rest == pytest.approx(alone.rest)
+
+
+def test_of_two_groups_one_is_the_others_rest():
+    (found,) = standing_apart([share("a", 400, 40), share("b", 400, 160)])
+    assert sorted([found.value, found.rest]) == pytest.approx([0.1, 0.4])
+    assert "standing apart" not in compare([share("a", 400, 40), share("b", 400, 160)], BINARY).sentence
+
+
+def test_a_group_without_an_interval_is_left_out_of_those_apart():
+    nothing = group_of_cells("empty", [], BINARY)
+    assert [row.name for row in standing_apart([*APART, nothing])] == ["bad"]
 
 
 def test_more_groups_widen_the_interval_of_the_same_two():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,6 +63,15 @@ def test_what_lies_outside_the_scale_is_a_failure(returned: float, scale: dict[s
     outcome = outcome_of(returned, **scale)
     assert isinstance(outcome, Failed)
     assert said in outcome.reason
+
+
+@pytest.mark.parametrize("detail", [{"x": math.nan}, {"a": [1.0, {"b": -math.inf}]}, {"t": (None, math.inf)}])
+def test_a_detail_with_no_number_is_refused_and_not_stored_as_null(detail: dict[str, Any]) -> None:
+    assert outcome_of(Scored(0.5, detail)) == Failed("the scorer's detail holds NaN or an infinity")
+
+
+def test_null_in_a_detail_is_stored() -> None:
+    assert outcome_of(Scored(0.5, {"x": None, "y": ["null", 1.0]})) == Scored(0.5, {"x": None, "y": ["null", 1.0]})
 
 
 @pytest.mark.parametrize("detail", [{"n": np.int64(3)}, {"o": object()}, {"s": {1, 2}.union}])

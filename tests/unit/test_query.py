@@ -10,7 +10,7 @@ import pytest
 
 from evalsvc.errors import InputError, UnknownMetric
 from evalsvc.protocols import Offered
-from evalsvc.query import EstimateQuery, estimates, sampling_rates, to_csv_row, to_json
+from evalsvc.query import EstimateQuery, estimates, estimates_of_all, sampling_rates, to_csv_row, to_json
 from evalsvc.sampling import Design, Rule, StratumRate
 from evalsvc.stats import sampling_check
 from evalsvc.store.memory import MemoryStore
@@ -400,6 +400,34 @@ def test_how_alike_texts_are_comes_from_the_hours_of_each_step(world):
 def test_statistics_of_texts_are_asked_of_metrics_of_texts(world, statistic, better):
     with pytest.raises(InputError, match=f"refusal has no {statistic}; ask for that of {better}"):
         world.ask(statistic=statistic)
+
+
+def test_all_metrics_at_once_are_each_alone(world) -> None:
+    world.scores(FREE, [120.0, 80.0, 95.5] * 9, 0.1, metric="latency_ms", lang="de")
+    world.scores(PRO, [None, None], 1.0, metric="latency_ms", session="one")
+    world.store.record_scorers([ScorerSpec("never", 1, Scale(0.0, 1.0, "higher"))])
+    reasons = []
+    for by in (("segments.plan",), ("segments.plan", "segments.lang")):
+        together = estimates_of_all(world.store, EstimateQuery("", HOUR, 1200, by=by))
+        alone = [row for name in ("latency_ms", "refusal") for row in world.ask(name, step=1200, by=by)]
+        assert {row.metric for row in together} == {"latency_ms", "refusal"}
+        assert [to_json(row) for row in together] == [nearly(to_json(row)) for row in alone]
+        reasons += [row.estimate.reason for row in together]
+    assert any("23 sampled events have no score of this scorer" in reason for reason in reasons)
+    assert any("2 failed" in reason for reason in reasons)
+
+
+def nearly(found):
+    return {name: pytest.approx(value) if isinstance(value, float) else value for name, value in found.items()}
+
+
+def test_proportions_of_all_metrics_are_of_the_binary_ones(world) -> None:
+    world.scores(FREE, [120.0, 80.0], 0.1, metric="latency_ms")
+    found = estimates_of_all(world.store, EstimateQuery("", HOUR, 3600, statistic="proportion"))
+    assert {row.metric for row in found} == {"refusal"}
+    assert estimates_of_all(MemoryStore(), EstimateQuery("", HOUR, 3600)) == []
+    with pytest.raises(InputError, match="metric by metric"):
+        estimates_of_all(world.store, EstimateQuery("", HOUR, 3600, statistic="p95"))
 
 
 @pytest.mark.parametrize("statistic", ["mean", "proportion"])

@@ -16,7 +16,14 @@ from evalsvc.scorers.task_outcome import HumanHandover, TaskCompleted, Truncated
 from evalsvc.testing import make_sample
 from evalsvc.types import Abstained, Failed, Outcome, Scored
 
-NAMES = ("truncated", "task_completed", "human_handover", "total_tokens", "tokens_per_second")
+NAMES = (
+    "truncated",
+    "task_completed",
+    "human_handover",
+    "total_tokens",
+    "tokens_per_second",
+    "context_window_utilisation",
+)
 ODD_TEXTS = [
     "", " \n", "yes",
     "I'll transfer you " * 12_000, "🙂👍🏽", "سأحولك إلى زميل", "Die 配送 дня", "\x00\x1b[0m", "a\ud800b",
@@ -116,7 +123,7 @@ def test_an_attribute_that_says_neither_fails_without_being_quoted() -> None:
     assert HumanHandover().score([sample]) == [Failed("attributes.handover is neither true nor false")]
 
 
-# The rules were written with these 52 sentences in view: precision and recall on them are 1 and say little of others.
+# The rules were written with these 63 sentences in view: precision and recall on them are 1 and say little of others.
 HANDOVERS = [
     "I'll connect you with a live agent right away.",
     "Let me transfer you to one of our representatives.",
@@ -266,3 +273,36 @@ def test_the_two_speeds_are_never_pooled() -> None:
 def test_odd_responses_have_an_outcome(name: str, text: str) -> None:
     (outcome,) = create(name).score([make_sample(response=text, contexts=("", ""), prompt="", attributes={})])
     assert not isinstance(outcome, Failed)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "model", "attributes", "expected"),
+    [
+        (900, 124, "small", {"context_window": 4096}, 0.25),
+        (900, 124, "small", {}, 0.5),
+        (900, 124, "small", {"context_window": None}, 0.5),
+        (2048, 0, "small", {}, 1.0),
+        (0, 0, "small", {}, 0.0),
+        (None, 5, "small", {}, Abstained("no input_tokens")),
+        (5, None, "small", {}, Abstained("no output_tokens")),
+        (5, 5, "other", {}, Abstained("no attributes.context_window, and no entry for its model in `windows`")),
+        (2048, 1, "small", {}, Failed("more tokens than the context window holds")),
+        (-1, 5, "small", {}, Failed("a count of tokens is negative")),
+        (5, 5, "small", {"context_window": "8192"}, Failed("attributes.context_window is no whole number above 0")),
+        (5, 5, "small", {"context_window": 0}, Failed("attributes.context_window is no whole number above 0")),
+        (5, 5, "small", {"context_window": True}, Failed("attributes.context_window is no whole number above 0")),
+    ],
+)
+def test_context_window_utilisation(
+    inputs: int | None, outputs: int | None, model: str, attributes: dict[str, object], expected: Outcome
+) -> None:
+    sample = make_sample(input_tokens=inputs, output_tokens=outputs, model=model, attributes=attributes)
+    assert create("context_window_utilisation", {"windows": {"small": 2048}}).score([sample]) == [expected]
+
+
+def test_a_wrong_table_of_windows_is_refused_and_a_table_is_in_the_signature() -> None:
+    for wrong in ({"m": 0}, {"m": True}, {"m": "8k"}, {5: 8192}, [8192]):
+        with pytest.raises(InputError, match="`windows`"):
+            create("context_window_utilisation", {"windows": wrong})
+    made = [create("context_window_utilisation", {"windows": windows}) for windows in ({}, {"m": 1}, {"m": 2})]
+    assert len({scorer.spec.signature for scorer in made}) == 3

@@ -1,0 +1,174 @@
+"""``--plot`` of ``query``, ``drift`` and ``fairness`` over a store that a replay filled: the table's numbers, drawn."""
+
+from __future__ import annotations
+
+import html
+import json
+import random
+import re
+import struct
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from evalsvc import _cli_query
+from evalsvc.cli import main
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+HOSTILE = "<script>alert(1)</script>"
+PLANS = {"free": (240, 200.0), HOSTILE: (200, 600.0), "trial": (16, 200.0)}
+SPAN = ("--since", "2026-03-09", "--until", "2026-03-16")
+
+
+def events() -> Iterator[str]:
+    """Two weeks; in the second all wait longer. The third day of the second has nothing."""
+    rng = random.Random(3)
+    for week in (0, 1):
+        for plan, (count, base) in PLANS.items():
+            for i in range(count):
+                day = (0, 1, 3, 4, 5, 6)[i % 6]
+                event = {
+                    "event_id": f"{week}-{plan}-{i}",
+                    "occurred_at": (START + timedelta(days=7 * week + day, minutes=i)).isoformat(),
+                    "application": "support",
+                    "model": "m",
+                    "prompt": "What does it cost?",
+                    "response": "Ten a month.",
+                    "latency_ms": round(base * (1.0 + 0.5 * week) + rng.gauss(0.0, 40.0), 1),
+                    "segments": {"plan": plan},
+                }
+                yield json.dumps(event)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("plots")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("EVALSVC_STORE", raising=False)
+        assert main(["init", str(folder)]) == 0
+        patch.chdir(folder)
+        (folder / "events.jsonl").write_text("\n".join(events()))
+        assert main(["replay", "events.jsonl"]) == 0
+        yield folder
+
+
+def draw(capsys: pytest.CaptureFixture[str], name: str, *arguments: str) -> tuple[str, bytes]:
+    capsys.readouterr()
+    assert main([*arguments, "--plot", name]) == 0
+    out, err = capsys.readouterr()
+    assert err.endswith(f"evalsvc: wrote {name}\n")
+    return out, Path(name).read_bytes()
+
+
+def cells(page: bytes) -> list[list[str]]:
+    rows = re.findall(r"<tr>(.*?)</tr>", page.decode(), flags=re.DOTALL)
+    return [[html.unescape(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row)] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("query", "latency_ms", "--by", "segments.plan", *SPAN),
+        ("query", "latency_ms", "--window", "1d", *SPAN),
+        ("drift", *SPAN),
+        ("fairness", "latency_ms", "--by", "segments.plan", *SPAN),
+        ("fairness", "latency_ms", "--by", "segments.plan", "--window", "1d", "--min-group", "2", *SPAN),
+    ],
+)
+def test_a_png_beside_the_usual_output(filled, capsys, arguments):
+    out, png = draw(capsys, "out.png", *arguments)
+    assert png[:4] == b"\x89PNG"
+    assert struct.unpack(">I", png[16:20]) == (1440,)
+    assert main([*arguments]) == 0
+    assert capsys.readouterr().out == out
+
+
+def test_query_draws_what_it_prints(filled, capsys):
+    out, page = draw(capsys, "q.html", "query", "latency_ms", "--by", "segments.plan", *SPAN, "--format", "json")
+    rows = {row["segments"]["segments.plan"]: row for row in map(json.loads, out.splitlines())}
+    head, *table = cells(page)
+    assert {"mean", "95% interval", "n", "n eff", "missing", "method"} <= set(head)
+    drawn = {row[0]: dict(zip(head, row, strict=True)) for row in table}
+    assert drawn.keys() == rows.keys() == PLANS.keys()
+    for plan, row in rows.items():
+        assert drawn[plan]["mean"] == f"{row['value']:,.4g}"
+        assert drawn[plan]["n"] == f"{row['n']:,}"
+        assert drawn[plan]["method"] == row["method"]
+    text = page.decode()
+    assert "<script" not in text
+    assert "mean of latency_ms by segments.plan, 2026-03-09 00:00 to 2026-03-16 00:00 (UTC)" in text
+    least = min(rows, key=lambda plan: rows[plan]["value"])
+    assert f"{rows[least]['value']:,.4g} (plan {least}; interval " in html.unescape(text)
+
+
+def test_query_by_windows_shows_the_day_without_scores_as_a_gap(filled, capsys):
+    _, page = draw(capsys, "w.html", "query", "latency_ms", "--window", "1d", *SPAN)
+    assert "×: no estimate (no score in that window)" in page.decode()
+    assert len(cells(page)) == 1 + 6
+
+
+def test_fairness_draws_groups_by_size_with_suppressed_ones_last(filled, capsys):
+    out, page = draw(capsys, "f.html", "fairness", "latency_ms", "--by", "segments.plan", *SPAN)
+    head, *table = cells(page)
+    assert [row[0] for row in table] == [HOSTILE, "free", "trial"]
+    assert {"traffic", "n", "n eff", "missing", "method", "p adjusted"} <= set(head)
+    assert "suppressed: 16 scored events, fewer than 30" in table[2]
+    text = html.unescape(page.decode())
+    sentence = out.splitlines()[1]
+    assert sentence[0].upper() + sentence[1:] + "." in text
+    assert "dashed: mean of all shown groups by their traffic, " in text
+    assert "not proof of unfair treatment" in text
+    _, page = draw(capsys, "g.html", "fairness", "latency_ms", "--by", "segments.plan", "--window", "1d", *SPAN)
+    assert "gap between groups, ms" in page.decode()
+    assert [row[0] for row in cells(page)[1:]] == [f"2026-03-{day:02d} 00:00" for day in (9, 10, 12, 13, 14, 15)]
+
+
+def test_drift_draws_what_moved_first_and_the_least_that_matters(filled, capsys):
+    out, page = draw(capsys, "d.html", "drift", "latency_ms", "output_tokens", "refusal", *SPAN)
+    head, *table = cells(page)
+    assert {"effect", "interval", "matters", "n", "n eff", "missing", "method"} <= set(head)
+    assert table[0][:2] == ["yes", "latency_ms"]
+    text = html.unescape(page.decode())
+    assert out.splitlines()[0] in text
+    assert "dashed: 1, the least effect that matters" in text
+    assert "effect ÷ the least effect that matters" in text
+
+
+@pytest.mark.parametrize("command", [("query", "latency_ms"), ("drift",), ("fairness", "latency_ms", "--by", "model")])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("out.svg", "ends in .png or .html"), ("nowhere/out.png", "make nowhere first")],
+)
+def test_a_wrong_file_is_refused_before_anything_is_asked(filled, capsys, command, name, said):
+    assert main([*command, "--plot", name]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [("query", "latency_ms"), ("drift",), ("fairness", "latency_ms", "--by", "model")])
+def test_without_matplotlib_the_pip_line_is_said(filled, capsys, monkeypatch, command):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main([*command, "--plot", "out.png"]) == 2
+    assert capsys.readouterr().err == "evalsvc: matplotlib is not installed; run: pip install 'evalsvc[reports]'\n"
+
+
+def test_what_cannot_be_drawn_is_said(filled, capsys, monkeypatch):
+    assert main(["query", "latency_ms", "--missing", "--plot", "out.png"]) == 2
+    assert "--plot without --missing" in capsys.readouterr().err
+    monkeypatch.setattr(_cli_query, "MOST_WINDOWS", 3)
+    assert main(["query", "latency_ms", "--window", "1d", *SPAN, "--plot", "out.png"]) == 2
+    assert "Expected at most 3 windows to draw, but got 7" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [("query", "latency_ms"), ("fairness", "latency_ms", "--by", "segments.plan"), ("drift",)]
+)
+def test_nothing_that_matches_is_no_picture(filled, capsys, command):
+    assert main([*command, *SPAN, "--where", "application=nobody's", "--plot", "none.png"]) == 0
+    assert "nothing to draw, so none.png is not written" in capsys.readouterr().err
+    assert not Path("none.png").exists()
