@@ -1,4 +1,4 @@
-"""Do 95 % intervals hold the truth 95 times in 100, and are they narrower than Korn–Graubard's? Every cell of the promise.
+"""Do 95 % intervals hold the truth 95 times in 100, and are they narrower than Korn–Graubard's? By cell.
 
 Run ``python benchmarks/coverage.py [--runs 10000]``: it prints the tables of ``docs/reference/coverage.md``. Some of
 the cells, with fewer runs, are a test (``tests/calibration/test_coverage_promise.py``).
@@ -9,13 +9,13 @@ all runs of a cell are drawn and estimated together (:mod:`evalsvc.stats.many`).
 
 Beside evalsvc stands what one would take from the literature on surveys:
 
-* yes and no: the interval of Korn & Graubard (1998), Clopper and Pearson's on effective counts, with Kish's effective n
-  and their correction of degrees of freedom. Kish's n is blind to sessions: there it is Korn and Graubard's own, of the
-  cluster-robust variance, and at most Kish's;
-* other bounded scores: Student's t on the weighted mean with Kish's effective n, or the cluster-robust error.
+* the interval of Korn & Graubard (1998), Clopper and Pearson's on effective counts, with Kish's effective n and their
+  correction of degrees of freedom. Kish's n is blind to sessions: there it is Korn and Graubard's own, of the
+  cluster-robust variance, and at most Kish's. Of other bounded scores it takes the sum of scores as the count;
+* for bounded scores also Student's t on the weighted mean with Kish's effective n, or the cluster-robust error.
 
-The promise is met in a cell where the coverage is at least 94.5 % and the mean width is below the peer's (where the peer
-itself covers 94.5 %; an interval that fails is no measure). Below effective n 10 the width is not judged.
+The promise is met in a cell where the coverage is at least 94.5 % and the mean width below Korn–Graubard's (where that
+covers 94.5 % itself; an interval that fails is no measure). A cell that is wider than a t that covers says so.
 """
 
 from __future__ import annotations
@@ -50,8 +50,11 @@ class Kinds(NamedTuple):
 
 
 class Design(NamedTuple):
-    """A population by strata. ``exact`` says that the numbers of offered events are known; ``held_out``, that no choice
-    of the estimator was made on it."""
+    """A population by strata.
+
+    ``exact`` says that the numbers of offered events are known; ``held_out``, that no choice of the estimator was made
+    on it. ``effective`` is Kish's n, for sessions over their design effect.
+    """
 
     family: str
     name: str
@@ -90,6 +93,8 @@ class Measured(NamedTuple):
     width: float
     peer_coverage: float
     peer_width: float
+    t_coverage: float
+    t_width: float
     without: float
 
     @property
@@ -99,6 +104,12 @@ class Measured(NamedTuple):
         if self.design.effective >= 10 and self.peer_coverage >= PROMISED and self.width > self.peer_width:
             missed.append("width")
         return f"missed: {' and '.join(missed)}" if missed else "met"
+
+    @property
+    def remark(self) -> str:
+        """The verdict, and whether a t that covers is narrower."""
+        narrower = not self.design.scale.binary and self.t_coverage >= PROMISED and self.width > self.t_width
+        return self.verdict + (f"; {self.width / self.t_width - 1:.0%} wider than t" if narrower else "")
 
 
 def sample(design: Design, runs: int, rng: np.random.Generator) -> Sums:
@@ -134,8 +145,8 @@ def ours(design: Design, sums: Sums) -> tuple[Array, Array]:
     return found.low, found.high
 
 
-def peer(design: Design, sums: Sums) -> tuple[Array, Array]:
-    """Return Korn–Graubard's limits of a share, Student's of another mean; NaN where there is no score."""
+def peers(design: Design, sums: Sums) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Return Korn–Graubard's limits and those of Student's t by run; NaN where there is no score."""
     pi = np.array([s.pi for s in design.strata])
     sizes = np.array([float(s.count @ s.n) for s in design.strata])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -151,41 +162,37 @@ def peer(design: Design, sums: Sums) -> tuple[Array, Array]:
             residual = (weight**2 * (sums.y2 - 2 * at * sums.ny + at * at * sums.n2)).sum(1)
             robust = residual / everything**2 * units / np.maximum(1.0, units - 1.0)
             kish = np.where(robust > 0, np.minimum(kish, spread / robust), kish)
-        if not design.scale.binary:
-            freedom = degrees if design.clustered else np.maximum(1.0, kish - 1.0)
-            half = special.stdtrit(freedom, 0.975) * np.sqrt(spread / np.maximum(1.0, kish - 1.0))
-            return mean - half, mean + half
+        freedom = degrees if design.clustered else np.maximum(1.0, kish - 1.0)
+        half = special.stdtrit(freedom, 0.975) * np.sqrt(np.maximum(0.0, spread) / np.maximum(1.0, kish - 1.0))
         free = np.maximum(1.0, sums.n.sum(1) - 1.0)
         n = kish * (special.stdtrit(free, 0.975) / special.stdtrit(degrees, 0.975)) ** 2
         x = mean * n
         low = np.where(x > 0, special.betaincinv(x, n - x + 1, 0.025), 0.0)
         high = np.where(x < n, special.betaincinv(x + 1, n - x, 0.975), 1.0)
-        return np.where(everything > 0, low, np.nan), np.where(everything > 0, high, np.nan)
+        some = everything > 0
+        return (np.where(some, low, np.nan), np.where(some, high, np.nan)), (mean - half, mean + half)
 
 
-def measure(design: Design, runs: int, seed: int, ours: Callable[[Design, Sums], tuple[Array, Array]] = ours) -> Measured:
-    """Return coverage and mean width of both in one cell."""
+def measure(
+    design: Design, runs: int, seed: int, ours: Callable[[Design, Sums], tuple[Array, Array]] = ours
+) -> Measured:
+    """Return coverage and mean width of evalsvc and of both peers in one cell."""
     rng = np.random.default_rng(seed)
-    pieces = [min(CHUNK, runs - start) for start in range(0, runs, CHUNK)]
-    seen, low, high, others_low, others_high = [], [], [], [], []
-    for piece in pieces:
-        sums = sample(design, piece, rng)
+    seen, limits = [], []
+    for start in range(0, runs, CHUNK):
+        sums = sample(design, min(CHUNK, runs - start), rng)
         seen.append(sums.n.sum(1))
-        for (down, up), (downs, ups) in zip(
-            (ours(design, sums), peer(design, sums)), ((low, high), (others_low, others_high)), strict=True
-        ):
-            downs.append(down)
-            ups.append(up)
-    n, a, b, c, d = (np.concatenate(column) for column in (seen, low, high, others_low, others_high))
-    made, truth = ~np.isnan(a), design.truth
-    coverage, width = _held(a[made], b[made], truth)
-    error = math.sqrt(max(coverage * (1 - coverage), 1e-9) / max(1, made.sum()))
-    others = ~np.isnan(c)
-    return Measured(design, float(n.mean()), coverage, error, width, *_held(c[others], d[others], truth), 1 - made.mean())
+        limits.append([ours(design, sums), *peers(design, sums)])
+    n, found = np.concatenate(seen), np.concatenate(limits, axis=2)
+    without = float(np.isnan(found[0, 0]).mean())
+    (coverage, width), korn_graubard, t = (_held(low, high, design.truth) for low, high in found)
+    error = math.sqrt(coverage * (1 - coverage) / runs)
+    return Measured(design, float(n.mean()), coverage, error, width, *korn_graubard, *t, without)
 
 
 def _held(low: Array, high: Array, truth: float) -> tuple[float, float]:
-    slack = 1e-12
+    made = ~np.isnan(low)
+    low, high, slack = low[made], high[made], 1e-12
     return float(((low <= truth + slack) & (truth <= high + slack)).mean()), float((high - low).mean())
 
 
@@ -195,9 +202,7 @@ def _held(low: Array, high: Array, truth: float) -> tuple[float, float]:
 def yes_no(pi: float, size: float, share: float) -> Kinds:
     """Return a stratum of so many events, a share of which fail."""
     ones = round(size * share)
-    return Kinds(
-        pi, np.array([round(size) - ones, ones]), np.ones(2), np.array([0.0, 1.0]), np.array([0.0, 1.0])
-    )
+    return Kinds(pi, np.array([round(size) - ones, ones]), np.ones(2), np.array([0.0, 1.0]), np.array([0.0, 1.0]))
 
 
 def scored(pi: float, size: float, cumulative: Callable[[Array], Array], rng: np.random.Generator) -> Kinds:
@@ -211,7 +216,7 @@ def scored(pi: float, size: float, cumulative: Callable[[Array], Array], rng: np
 
 
 def sessions(pi: float, number: float, share: float, icc: float, rng: np.random.Generator, mean: float = 4.0) -> Kinds:
-    """Return sessions of 1 to 20 events, whose yes and no are alike: beta-binomial with this intra-class correlation."""
+    """Return sessions of 1 to 20 events, whose yes and no are beta-binomial with this intra-class correlation."""
     sizes = np.arange(1, 21)
     how_often = (1 - 1 / mean) ** (sizes - 1)
     n, k = (column.ravel() for column in np.meshgrid(sizes, np.arange(21), indexing="ij"))
@@ -230,8 +235,10 @@ def sessions(pi: float, number: float, share: float, icc: float, rng: np.random.
 def rated_sessions(
     pi: float, number: float, share: float, icc: float, rng: np.random.Generator, total: float = 4.0
 ) -> Kinds:
-    """Return sessions of bounded scores: Beta(share·total, (1-share)·total) scores, a share ``icc`` of whose variance
-    is the session's own. Of each of 500 sessions there are many."""
+    """Return sessions of scores that are Beta(share·total, (1-share)·total), with this intra-class correlation.
+
+    Of each of 500 sessions there are many.
+    """
     sizes = np.minimum(20, rng.geometric(0.25, 500))
     made = []
     for n in sizes:
@@ -299,11 +306,20 @@ def clustered_designs(rng: np.random.Generator) -> Iterator[Design]:
         for n in (10, 30, 100, 1_000):
             number = n * (1 + 5.9 * icc) / 3.9
             strata = (rated_sessions(0.02, number / 0.02, 0.85, icc, rng),)
-            yield Design("sessions", f"ICC {icc:g}, scores Beta(3.4, .6)", BOUNDED, strata, n, clustered=True)
+            yield Design(
+                "sessions, bounded scores", f"ICC {icc:g}, scores Beta(3.4, .6)", BOUNDED, strata, n, clustered=True
+            )
 
 
 def sessions_design(
-    name: str, share: float, icc: float, n: float, rng: np.random.Generator, mean: float = 4.0, *, held_out: bool = False
+    name: str,
+    share: float,
+    icc: float,
+    n: float,
+    rng: np.random.Generator,
+    mean: float = 4.0,
+    *,
+    held_out: bool = False,
 ) -> Design:
     """Return sessions for an effective n of this: events over Kish's design effect 1 + (Σn²/Σn - 1)·ICC."""
     probe = sessions(0.02, 1e6, share, icc, np.random.default_rng(0), mean)
@@ -386,9 +402,23 @@ def designs() -> list[Design]:
 
 def line(m: Measured) -> str:
     """Return a cell as a line of a table in Markdown."""
+    student = "" if m.design.scale.binary else f"{m.t_coverage:.1%} | {m.t_width:.3g} | "
     return (
         f"| {m.design.name} | {m.design.effective:,} | {m.coverage:.1%} ± {m.error:.1%} | {m.width:.3g} "
-        f"| {m.peer_coverage:.1%} | {m.peer_width:.3g} | {m.verdict} |"
+        f"| {m.peer_coverage:.1%} | {m.peer_width:.3g} | {student}{m.remark} |"
+    )
+
+
+def head(title: str, rows: Sequence[Measured]) -> str:
+    """Return what stands above a table: how many of its cells meet the promise, and the names of columns."""
+    met = sum(row.verdict == "met" for row in rows)
+    held = sum(row.coverage >= PROMISED for row in rows)
+    student = "" if rows[0].design.scale.binary else " t: coverage | width |"
+    ruler = "" if rows[0].design.scale.binary else "--:|--:|"
+    return (
+        f"\n### {title[0].upper()}{title[1:]}\n\n{held} of {len(rows)} cells cover, {met} meet the promise whole.\n\n"
+        f"| design | effective n | coverage | width | Korn–Graubard: coverage | width |{student} promise |\n"
+        f"|---|--:|--:|--:|--:|--:|{ruler}---|"
     )
 
 
@@ -405,10 +435,7 @@ def main() -> None:
         if options.only in f"{title}: {design.name}":
             found.setdefault(title, []).append(measure(design, options.runs, seed))
     for title, rows in found.items():
-        met = sum(row.verdict == "met" for row in rows)
-        print(f"\n{title[0].upper()}{title[1:]}: {met} of {len(rows)} cells met.\n")
-        print("| design | effective n | coverage | width | peer: coverage | width | promise |")
-        print("|---|--:|--:|--:|--:|--:|---|")
+        print(head(title, rows))
         for row in rows:
             if not options.missed or row.verdict != "met":
                 print(line(row))

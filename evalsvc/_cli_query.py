@@ -23,6 +23,7 @@ from evalsvc.windows import parse_duration, parse_span, steps, whole_minutes
 if TYPE_CHECKING:
     from evalsvc.protocols import ScoreStore
     from evalsvc.query import EstimateQuery, LabelledEstimate
+    from evalsvc.stats.bounds import WorstCase
 
 
 MISSING_SHOWN = 50
@@ -34,9 +35,11 @@ MOST_WINDOWS = 2000
 def query(options: argparse.Namespace) -> int:
     """Print estimates."""
     from evalsvc import assemble
-    from evalsvc.query import csv_columns, to_csv_row
+    from evalsvc.query import csv_columns, to_csv_row, with_worst_case
 
     asked = estimate_query(options, datetime.now(UTC))
+    if options.threshold is not None and not options.worst_case:
+        raise InputError("Expected --threshold with --worst-case, which says whether missing scores could cross it")
     if options.plot:
         if asked.metric == ALL:
             raise InputError(f"Expected one metric with --plot, but got {ALL!r}: each has a scale of its own")
@@ -52,6 +55,8 @@ def query(options: argparse.Namespace) -> int:
         if options.missing:
             return _missing(store, asked, options.format)
         rows = _rows(store, asked)
+        if options.worst_case:
+            rows = with_worst_case(store, asked, rows, options.threshold)
         unknown = _unknown_segments(store, asked, rows)
     for name in unknown:
         said = f"no scored event of this window has a segment {name!r}; is it spelt so?"
@@ -59,7 +64,7 @@ def query(options: argparse.Namespace) -> int:
     if options.format == "json":
         _print_json(rows)
     elif options.format == "csv":
-        print_csv(csv_columns(asked.by), [to_csv_row(row) for row in rows])
+        print_csv(csv_columns(asked.by, worst_case=options.worst_case), [to_csv_row(row) for row in rows])
     else:
         print(table(rows, windowed=options.window is not None) if rows else _nothing(asked))
     if options.plot:
@@ -143,7 +148,7 @@ def table(rows: Sequence[LabelledEstimate], *, windowed: bool) -> str:
         name | _cells(row, windowed=windowed, several=several, versions=versions)
         for name, row in zip(named, rows, strict=True)
     ]
-    return aligned(lines, right={"value", "interval", "n", "n eff", "missing"})
+    return aligned(lines, right={"value", "interval", "n", "n eff", "missing", "worst case"})
 
 
 def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bool) -> dict[str, str]:
@@ -161,7 +166,18 @@ def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bo
         "n eff": f"{estimate.n_effective:,.1f}",
         "missing": f"{estimate.missing_share:.1%}",
     }
-    return cells | ({"note": estimate.reason} if estimate.reason else {})
+    notes = [estimate.reason] if estimate.reason else []
+    if row.worst is not None:
+        known = row.worst.low is not None
+        cells["worst case"] = f"{_number(row.worst.low)} … {_number(row.worst.high)}" if known else "-"
+        notes += [_depends(row.worst, estimate)] if row.worst.depends else []
+        notes += [f"no worst case: {row.worst.reason}"] if row.worst.reason else []
+    return cells | ({"note": "; ".join(notes)} if notes else {})
+
+
+def _depends(worst: WorstCase, estimate: Estimate) -> str:
+    at = "" if worst.threshold is None else f", held against {_number(worst.threshold)},"
+    return f"the conclusion{at} depends on the {estimate.missing_share:.1%} without a score"
 
 
 def _interval(estimate: Estimate) -> str:

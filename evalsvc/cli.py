@@ -227,6 +227,12 @@ def _add_query(add: _Adder) -> None:
     query.add_argument(
         "--missing", action="store_true", help="instead of estimates: why scores have no value, and how many"
     )
+    query.add_argument(
+        "--worst-case", action="store_true", help="also bounds that hold whatever the missing scores are"
+    )
+    query.add_argument(
+        "--threshold", type=float, metavar="NUMBER", help="with --worst-case: could missing scores cross it?"
+    )
     query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
     _add_plot(query)
 

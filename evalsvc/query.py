@@ -38,6 +38,7 @@ from evalsvc.windows import MINUTE, align, whole_minutes
 
 if TYPE_CHECKING:
     from evalsvc.stats import TextBlock
+    from evalsvc.stats.bounds import WorstCase
 
 _NAMED = ("mean", "proportion", "total", "min", "max", "corpus", "self_similarity", "distinct_words")
 STATISTICS = f"{', '.join(_NAMED)}, or a percentile such as p50, p95 or p99.9"
@@ -70,7 +71,10 @@ class EstimateQuery(NamedTuple):
 
 
 class LabelledEstimate(NamedTuple):
-    """An estimate with what it is about. ``labels`` has an entry for each of the query's ``by``."""
+    """An estimate with what it is about. ``labels`` has an entry for each of the query's ``by``.
+
+    ``worst`` is there where :func:`with_worst_case` was asked for it.
+    """
 
     metric: str
     consumer: str
@@ -78,6 +82,7 @@ class LabelledEstimate(NamedTuple):
     scorer_version: int
     signature: str
     estimate: Estimate
+    worst: WorstCase | None = None
 
 
 class Domain(NamedTuple):
@@ -166,6 +171,45 @@ def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
     _check(query.statistic, query.confidence)
     question = _question(store, query, [query.metric])
     return [found for found, _ in _found(question, _asked(store, question.cells, query.statistic, None))]
+
+
+def with_worst_case(
+    store: ScoreStore, query: EstimateQuery, rows: Sequence[LabelledEstimate], threshold: float | None = None
+) -> list[LabelledEstimate]:
+    """Return the answer to a query with the bounds that hold whatever its missing scores are.
+
+    Reads the store again, once for each metric of the rows. ``threshold`` is a number that the means are held against.
+
+    Raises:
+        InputError: on a statistic that is neither mean nor proportion, which has no such bounds.
+    """
+    from evalsvc.stats.bounds import worst_case
+
+    if query.statistic not in _MEANS:
+        raise InputError(f"Expected a mean or proportion for worst-case bounds, but got {query.statistic!r}")
+    found: dict[tuple[object, ...], GroupCells] = {}
+    for metric in {row.metric for row in rows}:
+        for one in group_cells(store, query._replace(metric=metric)):
+            found[metric, one.group.window.start, *_subject(one.group)] = one
+    made = []
+    for row in rows:
+        subject = (row.consumer, *row.labels.items(), row.scorer_version, row.signature)
+        again = found.get((row.metric, row.estimate.window.start, *subject))
+        if again is None:  # gone since the first reading
+            made.append(row)
+            continue
+        offered, rates, unasked = again.domain
+        worst = worst_case(
+            row.estimate,
+            again.cells,
+            again.spec.scale,
+            offered=offered,
+            rates=rates,
+            unasked=unasked,
+            threshold=threshold,
+        )
+        made.append(row._replace(worst=worst))
+    return made
 
 
 class _Question(NamedTuple):
@@ -272,12 +316,17 @@ def to_json(row: LabelledEstimate) -> dict[str, Any]:
         "scorer_version": row.scorer_version,
         "signature": row.signature,
         **fields,
+        **({} if row.worst is None else {"worst_case": row.worst._asdict()}),
     }
 
 
-def csv_columns(by: Sequence[str]) -> list[str]:
+def csv_columns(by: Sequence[str], *, worst_case: bool = False) -> list[str]:
     """Return the names of the columns that :func:`to_csv_row` gives an estimate by these fields."""
     fields = [name for name in Estimate.__struct_fields__ if name != "window"]
+    if worst_case:
+        from evalsvc.stats.bounds import WorstCase
+
+        fields += [f"worst_case_{name}" for name in WorstCase._fields]
     return [*dict.fromkeys(["metric", "consumer", *by]), "start", "end", "scorer_version", "signature", *fields]
 
 
@@ -285,6 +334,7 @@ def to_csv_row(row: LabelledEstimate) -> dict[str, Any]:
     """Return an estimate as flat columns: those of :func:`to_json`, one for each label and end of window."""
     flat = to_json(row)
     labels, window = flat.pop("segments"), flat.pop("window")
+    flat |= {f"worst_case_{name}": value for name, value in flat.pop("worst_case", {}).items()}
     head = {"metric": flat.pop("metric"), "consumer": flat.pop("consumer")}
     return {**head, **labels, "start": window["start"], "end": window["end"], **flat}
 

@@ -16,6 +16,7 @@ from evalsvc.stats.total import estimate_total
 if TYPE_CHECKING:
     from evalsvc.stats.agreement import Agreement, cohen_kappa, gwet_ac, krippendorff_alpha, percent_agreement
     from evalsvc.stats.alike import TextBlock, estimate_distinct_words, estimate_self_similarity
+    from evalsvc.stats.bounds import WorstCase, worst_case
     from evalsvc.stats.comparison import Comparison, Question
     from evalsvc.stats.misclassification import RoganGladen, rogan_gladen
     from evalsvc.stats.multiplicity import (
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "agreement": "Agreement cohen_kappa gwet_ac krippendorff_alpha percent_agreement",
     "alike": "TextBlock estimate_distinct_words estimate_self_similarity",
+    "bounds": "WorstCase worst_case",
     "comparison": "Comparison Question",
     "multiplicity": "Discoveries Online adjust_p_values adjust_tree e_benjamini_hochberg e_from_p e_lond lord online",
     "paired": "compare_paired",
@@ -80,6 +82,7 @@ __all__ = [
     "TextBlock",
     "TwoMeans",
     "TwoShares",
+    "WorstCase",
     "adjust_p_values",
     "adjust_tree",
     "bin_edges",
@@ -114,6 +117,7 @@ __all__ = [
     "rogan_gladen",
     "sample_extreme",
     "sampling_check",
+    "worst_case",
 ]
 
 

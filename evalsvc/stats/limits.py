@@ -115,7 +115,7 @@ def binary_limits(share: float, n: float, critical: float) -> tuple[float, float
     * The end nearer to the share is stretched to Jeffreys', and below :data:`FEW` failures also to Clopper and
       Pearson's one-sided limit at the whole level, as in the modified Wilson interval of Brown, Cai & DasGupta (2001):
       one failure would else refuse a share that lets it happen in a twelfth of samples.
-    * The other end is never farther than Clopper and Pearson's, which cannot fail; Wilson's is by 4 % without a failure.
+    * The other end is never farther than Clopper and Pearson's, which cannot fail; Wilson's is, without a failure.
 
     >>> [round(limit, 4) for limit in binary_limits(0.04, 50, 1.96)]
     [0.0072, 0.1346]

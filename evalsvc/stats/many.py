@@ -565,8 +565,9 @@ class _Moments(NamedTuple):
 def _scores(m: _Moments, binary: Bools, left: Floats, ended: Bools) -> tuple[Floats, Floats, Floats]:
     """Return the effective numbers of scores behind the two limits, and degrees of freedom; 1 on open scales."""
     share = np.where(ended, m.mean, 0.5)
-    down, degrees = _variance_ratio(m._replace(mean=share), binary, np.maximum(0.25, share))
-    up, others = _variance_ratio(m._replace(mean=share), binary, np.maximum(0.25, 1.0 - share))
+    room_below, room_above = (np.where(binary, 0.25, np.maximum(0.25, room)) for room in (share, 1.0 - share))
+    down, degrees = _variance_ratio(m._replace(mean=share), binary, room_below)
+    up, others = _variance_ratio(m._replace(mean=share), binary, room_above)
     below, above = m.kish / (down * left), m.kish / (up * left)
     return np.where(ended, below, 1.0), np.where(ended, above, 1.0), np.minimum(degrees, others)
 

@@ -132,8 +132,9 @@ def _bounded(part: Part, scale: Scale, low: float, width: float) -> PartMean:
     m = m._replace(mean=min(1.0, max(0.0, m.mean)))
     left = 1.0 - part.fraction
     # What a small sample can have missed lies where there is room for it: below a high mean, above a low one.
-    downward, degrees = ratio(m, scale.binary, PRIOR * max(0.25, m.mean))
-    upward, others = ratio(m, scale.binary, PRIOR * max(0.25, 1.0 - m.mean))
+    # Yes and no have no such faults to miss, and swapped must give the mirrored interval.
+    rooms = (0.25, 0.25) if scale.binary else (max(0.25, m.mean), max(0.25, 1.0 - m.mean))
+    (downward, degrees), (upward, others) = (ratio(m, scale.binary, PRIOR * room) for room in rooms)
     scores_below, scores_above = (m.kish / (r * left) if left > 0.0 else math.inf for r in (downward, upward))
     # Agresti & Coull's share stands in for 0 and 1, whose variance is not 0, when degrees of freedom are
     # shared out.

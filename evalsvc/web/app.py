@@ -13,8 +13,16 @@ from evalsvc._health import liveness, readiness, state
 from evalsvc.clock import SystemClock
 from evalsvc.errors import EvalsvcError, InputError, MissingExtra, StoreUnavailable
 from evalsvc.protocols import Clock, ScoreStore
-from evalsvc.query import EstimateQuery, LabelledEstimate, estimates, to_csv_row, to_json
-from evalsvc.types import Estimate, Window, WorkerStatus
+from evalsvc.query import (
+    EstimateQuery,
+    LabelledEstimate,
+    csv_columns,
+    estimates,
+    to_csv_row,
+    to_json,
+    with_worst_case,
+)
+from evalsvc.types import Window, WorkerStatus
 from evalsvc.web import overview
 from evalsvc.web.page import SPANS, View, lines, render, render_error
 from evalsvc.web.wording import count
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
 
 STEPS: Mapping[str, str] = {"24h": "1h", "7d": "6h", "14d": "1d", "30d": "1d"}
 _REPEATED = frozenset({"metric", "by", "where"})
-_PARAMETERS = _REPEATED | {"since", "until", "window", "statistic", "confidence", "format"}
+_PARAMETERS = _REPEATED | {"since", "until", "window", "statistic", "confidence", "format", "worst_case"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -124,10 +132,11 @@ class _Pages:
         if form not in ("json", "csv"):
             raise InputError(f"Expected `format` to be json or csv, but got {form!r}")
         queries = _queries(request, store, self.clock)
-        found = [row for query in queries for row in estimates(store, query)]
+        worst = _flag(request.query_params.get("worst_case", "false"))
+        found = [row for query in queries for row in _answer(store, query, worst=worst)]
         if form == "csv":
             by = queries[0].by if queries else ()
-            return PlainTextResponse(_csv(found, by), media_type="text/csv", headers=_HEADERS)
+            return PlainTextResponse(_csv(found, by, worst=worst), media_type="text/csv", headers=_HEADERS)
         return JSONResponse({"estimates": [to_json(row) for row in found]}, headers=_HEADERS)
 
     def metrics_known(self, request: Request) -> Response:
@@ -202,6 +211,12 @@ def _where(texts: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     return where
 
 
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise InputError(f"Expected `worst_case` to be true or false, but got {text!r}")
+    return text == "true"
+
+
 def _confidence(text: str) -> float:
     try:
         return float(text)
@@ -209,15 +224,18 @@ def _confidence(text: str) -> float:
         raise InputError(f"Expected `confidence` as a number such as 0.95, but got {text!r}") from None
 
 
-def _csv(found: Sequence[LabelledEstimate], by: Sequence[str]) -> str:
+def _answer(store: ScoreStore, query: EstimateQuery, *, worst: bool) -> Sequence[LabelledEstimate]:
+    rows = estimates(store, query)
+    return with_worst_case(store, query, rows) if worst else rows
+
+
+def _csv(found: Sequence[LabelledEstimate], by: Sequence[str], *, worst: bool) -> str:
     """Return the rows under a header that depends on the question alone: an empty answer has it too."""
     import csv
     import io
 
-    fields = [name for name in Estimate.__struct_fields__ if name != "window"]
-    names = ["metric", "consumer", *by, "start", "end", "scorer_version", "signature", *fields]
     out = io.StringIO()
-    writer = csv.DictWriter(out, names)
+    writer = csv.DictWriter(out, csv_columns(by, worst_case=worst))
     writer.writeheader()
     writer.writerows(map(to_csv_row, found))
     return out.getvalue()

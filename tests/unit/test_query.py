@@ -10,7 +10,16 @@ import pytest
 
 from evalsvc.errors import InputError, UnknownMetric
 from evalsvc.protocols import Offered
-from evalsvc.query import EstimateQuery, estimates, estimates_of_all, sampling_rates, to_csv_row, to_json
+from evalsvc.query import (
+    EstimateQuery,
+    csv_columns,
+    estimates,
+    estimates_of_all,
+    sampling_rates,
+    to_csv_row,
+    to_json,
+    with_worst_case,
+)
 from evalsvc.sampling import Design, Rule, StratumRate
 from evalsvc.stats import sampling_check
 from evalsvc.store.memory import MemoryStore
@@ -449,3 +458,43 @@ def test_many_groups_together_are_each_alone(world, statistic, by, monkeypatch) 
         for name in ("n", "n_missing", "offered", "method", "reason", "statistic", "window"):
             assert getattr(one.estimate, name) == getattr(other.estimate, name)
         assert one._replace(estimate=other.estimate) == other
+
+
+@pytest.fixture
+def gaps():
+    made = World()
+    made.scores(FREE, [1.0] * 5 + [0.0] * 35 + [None] * 10, 0.1)
+    made.offer(FREE, 450, 50)
+    made.scores(PRO, [1.0] * 50 + [0.0] * 40, 1.0)
+    made.offer(PRO, 0, 100)  # ten of them were never scored
+    return made
+
+
+def with_bounds(gaps, **fields):
+    query = EstimateQuery("refusal", HOUR, 3600, **fields)
+    return with_worst_case(gaps.store, query, gaps.ask(**fields))
+
+
+def test_a_query_counts_failed_and_never_scored_events(gaps) -> None:
+    (row,) = with_bounds(gaps)
+    assert row.worst.least == pytest.approx((500 * 5 / 50 + 100 * 50 / 100) / 600)
+    assert row.worst.most == pytest.approx((500 * 15 / 50 + 100 * 60 / 100) / 600)
+    assert to_json(row)["worst_case"]["low"] == row.worst.low
+    assert set(to_csv_row(row)) == set(csv_columns((), worst_case=True))
+
+
+def test_groups_keep_their_own_bounds(gaps) -> None:
+    free, pro = with_bounds(gaps, by=("segments.plan",))
+    assert (free.labels["segments.plan"], free.worst.most) == ("free", pytest.approx(15 / 50))
+    assert (pro.labels["segments.plan"], pro.worst.most) == ("pro", pytest.approx(60 / 100))
+
+
+def test_without_being_asked_no_answer_has_them(gaps) -> None:
+    (row,) = gaps.ask()
+    assert "worst_case" not in to_json(row)
+    assert set(to_csv_row(row)) == set(csv_columns(()))
+
+
+def test_only_means_can_be_asked_for(gaps) -> None:
+    with pytest.raises(InputError, match="mean or proportion"):
+        with_bounds(gaps, statistic="total")
