@@ -27,6 +27,7 @@ from evalsvc.types import Cell
 PRIOR = 16.0
 NEAR_END = 50.0
 FEW = 4.0
+TINY = 1e-300
 HOPELESS = 1000.0
 
 _NORMAL = NormalDist()
@@ -124,7 +125,9 @@ def binary_limits(share: float, n: float, critical: float) -> tuple[float, float
     # With more failures and successes than this the two agree to a hundredth of the share.
     if math.isinf(n) or not n * share * (1.0 - share) < NEAR_END:
         return low, high
-    tail = 1.0 - _NORMAL.cdf(critical)
+    tail = _NORMAL.cdf(-critical)
+    if tail < TINY:
+        return low, high
     if share <= 0.5:
         return _rare(share, n, tail, low, high)
     low, high = _rare(1.0 - share, n, tail, 1.0 - high, 1.0 - low)

@@ -689,12 +689,13 @@ def _stretched(
 
     finite = np.where(np.isfinite(n), n, 0.0)
     information = finite * share * (1.0 - share)
-    rows = np.flatnonzero(binary & (finite > 0.0) & (information < one.NEAR_END))
+    tails = special.ndtr(-critical)
+    rows = np.flatnonzero(binary & (finite > 0.0) & (information < one.NEAR_END) & (tails >= one.TINY))
     rare = share[rows] <= 0.5
     of = finite[rows]
     failed = of * np.where(rare, share[rows], 1.0 - share[rows])
     near, far = np.where(rare, low[rows], 1.0 - high[rows]), np.where(rare, high[rows], 1.0 - low[rows])
-    tail = special.ndtr(-critical[rows])
+    tail = tails[rows]
     near = np.where(failed > 0.0, np.minimum(near, special.betaincinv(failed + 0.5, of - failed + 0.5, tail)), 0.0)
     few = np.flatnonzero(failed < one.FEW)
     far[few] = np.minimum(far[few], special.betaincinv(failed[few] + 1.0, of[few] - failed[few], 1.0 - tail[few]))

@@ -30,7 +30,8 @@ CHOSEN = [design for i, design in enumerate(DESIGNS) if i % 3 == 0 or key(design
 def test_coverage_and_width(design) -> None:
     found = coverage.measure(design, RUNS, 77)
     assert found.coverage >= SHORT.get(key(design), FLOOR)
-    assert found.without <= 0.01
+    # Of the three sessions that make an effective n of 10, one sample in ten has none.
+    assert found.without <= (0.12 if design.clustered and design.effective <= 10 else 0.01)
     # Whoever answers with the whole scale covers too. Where Korn-Graubard's fails it is no measure.
     assert found.width < 0.9
     if found.peer_coverage >= coverage.PROMISED:

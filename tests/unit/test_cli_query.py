@@ -105,6 +105,21 @@ def test_missing_says_why(filled: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert ask(capsys, "latency_ms", "--missing", "--format", "csv") == "status,reason,n\n"
 
 
+def test_worst_case_shows_how_far_missing_scores_could_move_it(filled: Path, capsys) -> None:
+    (row,) = map(json.loads, ask(capsys, "rouge_l", "--worst-case", "--threshold", ".9", "--format", "json").splitlines())
+    worst = row["worst_case"]
+    assert row["n_missing"] > 0
+    assert worst["low"] < row["low"] <= row["high"] < worst["high"]
+    assert (worst["depends"], worst["threshold"]) == (True, 0.9)
+    shown = ask(capsys, "rouge_l", "--worst-case", "--threshold", ".9")
+    assert "worst case" in shown.splitlines()[0]
+    assert "held against 0.9, depends on the" in shown
+    assert "no worst case: the scale is open" in ask(capsys, "latency_ms", "--worst-case")
+    assert "worst_case_low" in ask(capsys, "rouge_l", "--worst-case", "--format", "csv").splitlines()[0]
+    assert main(["query", "rouge_l", "--threshold", ".9"]) == 2
+    assert "--worst-case" in capsys.readouterr().err
+
+
 def test_all_metrics_come_in_one_table(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     header, *lines = ask(capsys, "all", "--by", "model_version").splitlines()
     assert header.split()[:3] == ["metric", "model_version", "mean"]
