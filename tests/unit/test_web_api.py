@@ -251,6 +251,17 @@ def test_csv_has_the_values_of_the_json(web: TestClient):
         assert set(flat) == (set(row) - {"segments", "window"}) | {"model_version", "start", "end"}
 
 
+def test_worst_case_is_there_where_it_is_asked_for():
+    web = client(filled([score(1, LATENCY, None, status="abstained")]))
+    assert "worst_case" not in answered(web, metric="latency_ms")[0]
+    [row] = answered(web, metric="latency_ms", worst_case="true")
+    assert (row["worst_case"]["low"], row["worst_case"]["depends"]) == (None, False)
+    assert "open" in row["worst_case"]["reason"]
+    text = web.get("/v1/estimates?format=csv&metric=latency_ms&worst_case=true").text
+    assert "worst_case_reason" in text.splitlines()[0]
+    assert "'maybe'" in refused(web, worst_case="maybe")
+
+
 def test_csv_writes_nothing_where_a_value_is_missing_and_keeps_its_header():
     web = client(filled([score(1, LATENCY, None, status="abstained")]))
     [flat] = csv.DictReader(io.StringIO(web.get("/v1/estimates?format=csv&metric=latency_ms").text))
