@@ -113,7 +113,7 @@ def test_worst_case_shows_how_far_missing_scores_could_move_it(filled: Path, cap
     assert row["n_missing"] > 0
     assert worst["low"] < row["low"] <= row["high"] < worst["high"]
     assert (worst["depends"], worst["threshold"]) == (True, 0.9)
-    shown = ask(capsys, "rouge_l", "--worst-case", "--threshold", ".9")
+    shown = ask(capsys, *asked)
     assert "worst case" in shown.splitlines()[0]
     assert "held against 0.9, depends on the" in shown
     assert "no worst case: the scale is open" in ask(capsys, "latency_ms", "--worst-case")
