@@ -106,9 +106,8 @@ def test_missing_says_why(filled: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_worst_case_shows_how_far_missing_scores_could_move_it(filled: Path, capsys) -> None:
-    (row,) = map(
-        json.loads, ask(capsys, "rouge_l", "--worst-case", "--threshold", ".9", "--format", "json").splitlines()
-    )
+    asked = ("rouge_l", "--worst-case", "--threshold", ".9")
+    (row,) = map(json.loads, ask(capsys, *asked, "--format", "json").splitlines())
     worst = row["worst_case"]
     assert row["n_missing"] > 0
     assert worst["low"] < row["low"] <= row["high"] < worst["high"]
