@@ -25,7 +25,6 @@ from _harness import Aim, Row, machine, paired_seconds, table
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 QUESTIONS = DATA / "traffic" / "banking77" / "visible.jsonl.gz"
-RATED = DATA / "quality" / "realsumm" / "visible.jsonl.gz"
 ANSWERS = DATA / "faithfulness" / "ragtruth_qa_test" / "visible.jsonl.gz"
 
 
@@ -43,13 +42,11 @@ def run(quick: bool) -> list[Row]:
         random.Random(0).shuffle(records)
         texts = [str(record[field]) for record in records[: count if quick else 4 * count]]
         rows.append(_throughput(name, texts, rounds=3 if quick else 5))
-        rows += _processor_seconds(name, texts[: len(texts) // 2], rounds=3 if quick else 5)
+        rows.append(_processor_seconds(name, texts[: len(texts) // 2], rounds=3 if quick else 5))
     if QUESTIONS.exists() and ANSWERS.exists():
         rows += _engine([str(record["text"]) for record in _read(QUESTIONS)][:400], 4 if quick else 12)
         rows.append(_padding([*_texts(QUESTIONS, "text"), *_texts(ANSWERS, "response")]))
         rows += _memory(10_000 if quick else 100_000)
-    if RATED.exists():
-        rows += _integers(_read(RATED)[: 40 if quick else 300])
     if ANSWERS.exists() and not quick:
         rows += _separation(_read(ANSWERS))
     return rows
@@ -132,89 +129,22 @@ def _throughput(name: str, texts: Sequence[str], rounds: int) -> Row:
     )  # fmt: skip
 
 
-def _processor_seconds(name: str, texts: Sequence[str], rounds: int) -> list[Row]:
-    """Compare processor time on one thread, which other work on the machine moves less than the clock.
-
-    Beside it, in the same rounds, the matrix products of the model alone: no encoder can be quicker than they are.
-    """
+def _processor_seconds(name: str, texts: Sequence[str], rounds: int) -> Row:
+    """Compare processor time on one thread, which other work on the machine moves less than the clock."""
     from evalsvc.engine import Encoder, EngineSettings
 
     encoder = Encoder.load(EngineSettings(cache_bytes=0, device="cpu", dtype="float32", threads=1))
     peer = _sentence_transformers(str(encoder.files.folder), "cpu")
     distinct = list(dict.fromkeys(texts))
-    tokens = sum(len(window) for windows in encoder.tokeniser.tokenise(distinct) for window in windows)
-    calls = {
-        "": lambda: encoder.encode(distinct),
-        ", its matrix products alone": _products(tokens, whole_numbers=False),
-        ", its matrix products alone in int8": _products(tokens, whole_numbers=True),
-        "peer": lambda: peer.encode(distinct, normalize_embeddings=True, show_progress_bar=False),
-    }
-    rows = [{what: _spent(call) for what, call in calls.items()} for _ in range(rounds + 1)][1:]
-    theirs = statistics.median(len(distinct) / row["peer"] for row in rows)
-    return [
-        Row(
-            "encoder", f"{len(distinct)} {name}, one thread, float32{what}",
-            statistics.median(len(distinct) / row[what] for row in rows), "texts/CPU second", "sentence-transformers",
-            theirs, statistics.median(row["peer"] / row[what] for row in rows), None if what else Aim("ratio", "≥", 4),
-        )
-        for what in calls if what != "peer"
-    ]  # fmt: skip
-
-
-def _products(tokens: int, *, whole_numbers: bool) -> Callable[[], None]:
-    """Return a call that multiplies so many tokens by matrices of MiniLM's sizes: six layers, 4,096 tokens at once."""
-    import torch
-
-    sizes = ((384, 1152), (384, 384), (384, 1536), (1536, 384))
-    inputs = {width: torch.randn(4096, width) for width in (384, 1536)}
-    layers = []
-    for width, out in sizes:
-        linear = torch.nn.Linear(width, out).eval()
-        layers.append((width, _in_whole_numbers(torch.nn.Sequential(linear)) if whole_numbers else linear))
-    parts = [4096] * (tokens // 4096) + [tokens % 4096] * bool(tokens % 4096)
-
-    def multiply() -> None:
-        with torch.inference_mode():
-            for _ in range(6):
-                for rows in parts:
-                    for width, linear in layers:
-                        linear(inputs[width][:rows])
-
-    return multiply
-
-
-def _in_whole_numbers(model: Any) -> Any:  # noqa: ANN401 - torch's own quantisation is not typed
-    """Return a model whose matrix products are int8: torch's dynamic quantisation, which looks at a batch's range."""
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
-
-
-def _integers(records: Sequence[dict[str, Any]]) -> list[Row]:
-    """Return how well int8 keeps the order of similarities, among themselves and beside people's ratings."""
-    import numpy as np
-    from scipy.stats import spearmanr
-
-    from evalsvc.engine import Encoder, EngineSettings
-
-    encoder = Encoder.load(EngineSettings(device="cpu", dtype="float32"))
-    peer = _in_whole_numbers(_sentence_transformers(str(encoder.files.folder), "cpu"))
-    sides = [[str(record[side]) for record in records] for side in ("reference", "response")]
-    human = [float(record["human"]["litepyramid_recall"]) for record in records]
-
-    def cosines(encode: Callable[[list[str]], Any]) -> Any:  # noqa: ANN401 - an array
-        return np.sum(encode(sides[0]) * encode(sides[1]), axis=1)
-
-    exact = cosines(encoder.encode)
-    rough = cosines(lambda texts: peer.encode(texts, normalize_embeddings=True, show_progress_bar=False))
-    ours, theirs = (float(spearmanr(values, human).statistic) for values in (exact, rough))
-    what = f"{len(records)} rated summaries and their references (realsumm)"
-    return [
-        Row("int8", f"order of similarities kept, {what}", float(spearmanr(rough, exact).statistic), "Spearman"),
-        Row("int8", f"with people's ratings, {what}", theirs, "Spearman", "float32", ours, theirs / ours),
-    ]
+    calls = (
+        lambda: encoder.encode(distinct),
+        lambda: peer.encode(distinct, normalize_embeddings=True, show_progress_bar=False),
+    )
+    pairs = [[_spent(call) for call in calls] for _ in range(rounds + 1)][1:]
+    ours, theirs = (len(distinct) / statistics.median(column) for column in zip(*pairs, strict=True))
+    ratio = statistics.median(peer_seconds / seconds for seconds, peer_seconds in pairs)
+    what = f"{len(distinct)} {name}, one thread, float32"
+    return Row("encoder", what, ours, "texts/CPU second", "sentence-transformers", theirs, ratio, Aim("ratio", "≥", 4))
 
 
 def _spent(call: Callable[[], object]) -> float:
