@@ -71,7 +71,8 @@ class Scorer(Protocol):
     def cost(self, sample: Sample) -> int:
         """Return the work that one sample is, in tokens or characters (> 0).
 
-        Batches are cut where its sum passes 32,768; a sample that costs more stands alone.
+        Batches are cut where its sum passes 32,768, or what the scorer's attribute ``batch_cost`` says where it has
+        one that is a number above 0; a sample that costs more stands alone.
         """
         ...
 
