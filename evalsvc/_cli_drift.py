@@ -156,13 +156,15 @@ def chart(rows: Sequence[Drift], asked: DriftQuery) -> plots.Chart:
     several = len({row.consumer for row in rows}) > 1
     shown = [row for row in rows if not _is_empty(row)]
     window, baseline = rows[0].current, rows[0].baseline
+    table = [_page_line(row, several) for row in shown]
+    words = {"moved", "metric", "watched", "consumer", "change", "detector", "note", "method"}
     return plots.Chart(
         f"What moved{said_where(asked.where)}, {_span(window)} against {_span(baseline)} (UTC)",
         report(rows, asked).partition("\n")[0],
         "effect ÷ the least effect that matters",
         [plots.Panel("", [_mark(row, several) for row in shown], 1.0, "1, the least effect that matters")],
-        [_page_line(row, several) for row in shown],
-        {"effect", "p", "n", "n eff", "missing"},
+        table,
+        {name for line in table for name in line} - words,
         [
             f"bars: {asked.confidence:.0%} intervals; ◆ moved: its whole interval is beyond what matters, and its "
             "p-value stands with those of all others",
