@@ -101,7 +101,11 @@ def test_relevance_reads_the_last_user_message(relevance):
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
-    [({"prompt": " "}, "no prompt"), ({"prompt": ()}, "no prompt"), ({"response": "\n"}, "empty response")],
+    [
+        ({"prompt": " "}, "no user message"),
+        ({"prompt": (Message("system", "You are kind."), Message("assistant", "Hello"))}, "no user message"),
+        ({"response": "\n"}, "empty response"),
+    ],
 )
 def test_relevance_abstains(relevance, fields, reason):
     assert relevance.score([make_sample(**fields)]) == [Abstained(reason)]
