@@ -31,6 +31,7 @@ _NAMES = {
     "mmd": "MMD",
     "vocabulary": "Cramér's V",
 }
+_SIDES = {"input": "inputs", "output": "outputs", "score": "scores", "operation": "operation"}
 
 
 def drift(options: argparse.Namespace) -> int:
@@ -83,7 +84,7 @@ def _baseline(text: str, current: Window, now: datetime) -> Window:
 
 
 def report(rows: Sequence[Drift], asked: DriftQuery) -> str:
-    """Return a table with a sentence above it that says what it comes to."""
+    """Return a sentence that says what it comes to, a table of everything, and how the table is read."""
     if not rows:
         return "no scores in the window; widen --since, or loosen --where"
     moved = [row for row in rows if row.moved]
@@ -93,15 +94,42 @@ def report(rows: Sequence[Drift], asked: DriftQuery) -> str:
     if not known:
         said = f"Nothing could be compared, {spans}."
     elif moved:
-        names = ", ".join(dict.fromkeys(f"{row.metric} ({row.watched})" for row in moved))
-        said = f"{len(moved)} of {len(known)} moved, {spans}: {names}."
+        said = f"{len(moved)} of {len(known)} moved, {spans}. {_by_side(moved)}."
     else:
         said = f"Nothing moved beyond what matters and chance explains, {spans}: {len(known)} compared."
     several = len({row.consumer for row in rows}) > 1
     shown = [row for row in rows if not _is_empty(row)]
-    table = aligned([_line(row, several) for row in shown], right={"effect", "p", "n"})
+    table = aligned([_line(row, several) for row in shown], right={"effect", "adjusted p", "n"})
     empty = ", ".join(dict.fromkeys(row.metric for row in rows if _is_empty(row)))
-    return "\n\n".join(part for part in (said, table, empty and f"Without a value in either window: {empty}.") if part)
+    parts = [said, _follows(moved), table, empty and f"Without a value in either window: {empty}."]
+    return "\n\n".join(part for part in (*parts, known and _legend(len(known), asked.confidence)) if part)
+
+
+def _by_side(moved: Sequence[Drift]) -> str:
+    """Name what moved by what it is of, the side that moved most first."""
+    named = dict.fromkeys((row.side, f"{row.metric} ({row.watched})") for row in moved)
+    sides = dict.fromkeys(side for side, _ in named)
+    parts = [f"{_SIDES[side]}: {', '.join(name for where, name in named if where == side)}" for side in sides]
+    said = "; ".join(parts)
+    return said[0].upper() + said[1:]
+
+
+def _follows(moved: Sequence[Drift]) -> str:
+    """Say what a reader easily misses: scores move with what is asked, though the system is what it was."""
+    if not {"input", "score"} <= {row.side for row in moved}:
+        return ""
+    return (
+        "What is asked moved as well, and other questions alone can move scores: compare alike ones, "
+        "as in --where segments.NAME=VALUE."
+    )
+
+
+def _legend(compared: int, confidence: float) -> str:
+    level = f"{1 - confidence:.2g}"
+    return (
+        "effect: how far apart the windows are beyond chance, with its interval. moved: the interval lies above the "
+        f"least effect\nthat matters, and p, adjusted for all {compared} compared (Benjamini–Hochberg), is below {level}."
+    )
 
 
 def _is_empty(row: Drift) -> bool:
@@ -111,7 +139,7 @@ def _is_empty(row: Drift) -> bool:
 def _line(row: Drift, several: bool) -> dict[str, str]:
     test = row.tests[0] if row.tests else None
     line = {"moved": "-" if row.moved is None else "yes" if row.moved else "no", "metric": row.metric}
-    line |= {"watched": row.watched}
+    line |= {"of": row.side, "watched": row.watched}
     line |= {"consumer": row.consumer} if several else {}
     line |= {
         "change": row.change or "-",
@@ -119,14 +147,18 @@ def _line(row: Drift, several: bool) -> dict[str, str]:
         "effect": "-" if test is None or test.effect is None else f"{test.effect:.3g}",
         "interval": "-" if test is None or test.low is None else f"{test.low:.3g} … {test.high:.3g}",
         "matters": f"> {test.minimum:g}" if test else "-",
-        "p": "-" if row.adjusted_p is None else "< .001" if row.adjusted_p < 0.001 else f"{row.adjusted_p:.3f}",
+        "adjusted p": "-"
+        if row.adjusted_p is None
+        else "< .001"
+        if row.adjusted_p < 0.001
+        else f"{row.adjusted_p:.3f}",
         "n": f"{test.n_baseline:,} → {test.n:,}" if test else "-",
     }
     return line | ({"note": row.reason} if row.reason else {})
 
 
 _COLUMNS = (
-    *("metric", "watched", "consumer", "scorer_version", "signature", "baseline_start", "baseline_end"),
+    *("metric", "watched", "side", "consumer", "scorer_version", "signature", "baseline_start", "baseline_end"),
     *("start", "end", "moved", "adjusted_p", "change", "missing_baseline", "missing_current", "detector", "effect"),
     *("low", "high", "minimum", "p_value", "n_baseline", "n", "method", "reason"),
 )

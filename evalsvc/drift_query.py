@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import reduce
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -30,7 +30,7 @@ from evalsvc.protocols import CellQuery, FeatureGroup, HistogramGroup, ScoreStor
 from evalsvc.query import specs_of
 from evalsvc.stats import adjust_p_values, bin_value
 from evalsvc.stats.strata import missing
-from evalsvc.types import Cell, ScorerSpec, Window
+from evalsvc.types import Cell, Scale, ScorerSpec, Window
 from evalsvc.windows import align
 
 HOUR = 3600
@@ -39,6 +39,10 @@ _LARGEST_CHANGES = 2
 CellKey = tuple[str, int, float]
 Identity = tuple[str, int, str]
 """Consumer, scorer version, signature."""
+
+Side = Literal["input", "output", "score", "operation"]
+_INPUTS = frozenset({"prompt", "contexts", "reference", "input_tokens"})
+_OPERATION = frozenset({"latency_ms", "time_to_first_token_ms", "output_tokens", "input_tokens", "cost_usd"})
 
 
 class DriftQuery(NamedTuple):
@@ -59,11 +63,13 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 
     ``moved`` is that the first test's effect is beyond its minimum, and its p-value stands with those of everything
     else asked about (Benjamini & Hochberg 1995, false discovery rate 1 - confidence); ``None`` where that is undefined.
-    ``change`` says it for a person; ``tests`` are all detectors, the one that decides first.
+    ``change`` says it for a person; ``tests`` are all detectors, the one that decides first. ``side`` is what the
+    metric looks at: what goes in, what comes out, what a scorer makes of it, or time, tokens and cost.
     """
 
     metric: str
     watched: str
+    side: Side
     consumer: str
     scorer_version: int
     signature: str
@@ -85,12 +91,7 @@ def drifts(store: ScoreStore, query: DriftQuery) -> list[Drift]:
         UnknownMetric: when a metric asked for has no scores.
         InputError: where the windows overlap, a field does not exist, or the confidence is outside (0, 1).
     """
-    baseline, current = align(query.baseline, HOUR), align(query.current, HOUR)
-    if baseline.start < current.end and current.start < baseline.end:
-        raise InputError(
-            f"Expected two windows that do not overlap, but got {_said(baseline)} and {_said(current)} "
-            "(both in whole hours); take an earlier baseline"
-        )
+    baseline, current = _apart(query.baseline, query.current)
     held = store.metrics()
     specs = [spec for metric in query.metrics for spec in specs_of(held, metric).values()] if query.metrics else held
     found: list[Drift] = []
@@ -98,6 +99,19 @@ def drifts(store: ScoreStore, query: DriftQuery) -> list[Drift]:
         known = {(spec.version, spec.signature): spec for spec in specs if spec.metric == metric}
         found += _of_metric(store, query._replace(baseline=baseline, current=current), metric, known)
     return _ordered(_together(found, query.confidence))
+
+
+def _apart(baseline: Window, current: Window) -> tuple[Window, Window]:
+    """Return both in whole hours; an hour that both have a part of stays with the current one."""
+    old, now = align(baseline, HOUR), align(current, HOUR)
+    if baseline.end <= current.start and old.start < now.start:
+        return Window(old.start, min(old.end, now.start)), now
+    if current.end <= baseline.start and now.end < old.end:
+        return Window(max(old.start, now.end), old.end), now
+    raise InputError(
+        f"Expected two windows that do not overlap, but got {_said(old)} and {_said(now)} "
+        "(both in whole hours); take an earlier baseline"
+    )
 
 
 def _of_metric(
@@ -116,6 +130,7 @@ def _of_metric(
         base = Drift(
             metric=metric,
             watched="values",
+            side=side_of(spec),
             consumer=identity[0],
             scorer_version=identity[1],
             signature=identity[2],
@@ -139,6 +154,20 @@ def _of_metric(
                 _texts(base, spec, features[0].get(identity, ()), features[1].get(identity, ()), query.confidence)
             )
     return rows
+
+
+def side_of(spec: ScorerSpec) -> Side:
+    """Return what a metric looks at.
+
+    >>> side_of(ScorerSpec("prompt_words", 1, Scale(0.0, None, "neither"), needs=("prompt",)))
+    'input'
+    """
+    needs = set(spec.needs)
+    if needs and needs <= _INPUTS - _OPERATION:
+        return "input"
+    if needs and needs <= _OPERATION:
+        return "operation"
+    return "output" if spec.features else "score"
 
 
 def _histograms(

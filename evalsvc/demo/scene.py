@@ -43,6 +43,10 @@ scorers:
   - latency_ms
   - output_tokens
   - cost_usd
+  - prompt_language
+  - prompt_words
+  - response_words
+  - {name: prompt_embedding, rate: 0.5}
   - {name: relevance, rate: 0.5}
   - {name: context_support, rate: 0.5}
 limits: {age_days: none}
