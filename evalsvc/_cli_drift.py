@@ -128,7 +128,7 @@ def _legend(compared: int, confidence: float) -> str:
     level = f"{1 - confidence:.2g}"
     return (
         "effect: how far apart the windows are beyond chance, with its interval. moved: the interval lies above the "
-        f"least effect\nthat matters, and p, adjusted for all {compared} compared (Benjamini–Hochberg), is below {level}."
+        f"least effect\nthat matters, and p, adjusted for {compared} compared (Benjamini–Hochberg), is under {level}."
     )
 
 

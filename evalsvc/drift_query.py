@@ -30,7 +30,7 @@ from evalsvc.protocols import CellQuery, FeatureGroup, HistogramGroup, ScoreStor
 from evalsvc.query import specs_of
 from evalsvc.stats import adjust_p_values, bin_value
 from evalsvc.stats.strata import missing
-from evalsvc.types import Cell, Scale, ScorerSpec, Window
+from evalsvc.types import Cell, ScorerSpec, Window
 from evalsvc.windows import align
 
 HOUR = 3600
@@ -159,6 +159,7 @@ def _of_metric(
 def side_of(spec: ScorerSpec) -> Side:
     """Return what a metric looks at.
 
+    >>> from evalsvc.types import Scale
     >>> side_of(ScorerSpec("prompt_words", 1, Scale(0.0, None, "neither"), needs=("prompt",)))
     'input'
     """

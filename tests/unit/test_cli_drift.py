@@ -84,7 +84,7 @@ def test_the_table_says_what_changed(filled, capsys):
     out = ask(capsys, "prompt_language", "latency_ms", *WEEK)
     first, _, header, *lines = out.splitlines()
     assert first.startswith("2 of 2 moved, 2026-03-16 00:00 to 2026-03-17 00:00 against 2026-03-09 00:00")
-    assert first.endswith(". Inputs: prompt_language (languages); operation: latency_ms (values).")
+    assert first.endswith(". Operation: latency_ms (values); inputs: prompt_language (languages).")
     assert header.split()[:5] == ["moved", "metric", "of", "watched", "change"]
     (language,) = [line for line in lines if "prompt_language" in line]
     assert "en 100.0% → " in language
