@@ -20,6 +20,7 @@ from evalsvc.types import Window
 from evalsvc.windows import parse_duration, parse_span
 
 if TYPE_CHECKING:
+    from evalsvc.anchor_query import ScorerShift
     from evalsvc.drift_query import Drift, DriftQuery
 
 _NAMES = {
@@ -101,7 +102,13 @@ def report(rows: Sequence[Drift], asked: DriftQuery) -> str:
     shown = [row for row in rows if not _is_empty(row)]
     table = aligned([_line(row, several) for row in shown], right={"effect", "adjusted p", "n"})
     empty = ", ".join(dict.fromkeys(row.metric for row in rows if _is_empty(row)))
-    parts = [said, _follows(moved), table, empty and f"Without a value in either window: {empty}."]
+    parts = [
+        said,
+        "\n".join(_scorers(rows)),
+        _follows(moved),
+        table,
+        empty and f"Without a value in either window: {empty}.",
+    ]
     return "\n\n".join(part for part in (*parts, known and _legend(len(known), asked.confidence)) if part)
 
 
@@ -122,6 +129,41 @@ def _follows(moved: Sequence[Drift]) -> str:
         "What is asked moved as well, and other questions alone can move scores: compare alike ones, "
         "as in --where segments.NAME=VALUE."
     )
+
+
+def _scorers(rows: Sequence[Drift]) -> list[str]:
+    """Say of each metric with anchors whose scorer or values moved which of the two it was."""
+    told = [row for row in rows if row.scorer and (row.moved or row.scorer.moved)]
+    return [_scorer(row, row.scorer) for row in told if row.scorer]
+
+
+def _scorer(row: Drift, shift: ScorerShift) -> str:
+    if shift.scorer is None:
+        return f"{row.metric}: its anchors do not tell whether the scorer moved: {shift.reason}."
+    versions = f" from {shift.versions}" if shift.versions else ""
+    change = _with_interval(shift.scorer, shift.scorer_low, shift.scorer_high)
+    said = f"{row.metric}: the scorer {_moved(shift.moved)}{versions} on {shift.n} unchanged anchors, by {change}"
+    if shift.system is None or shift.live is None:
+        return f"{said}; its live values cannot be compared."
+    rest = _with_interval(shift.system, shift.system_low, shift.system_high)
+    live = f"{said}; live values by {shift.live:+.3g}, which leaves {rest} for the system and what it is asked"
+    return f"{live}: {_verdict(shift)}."
+
+
+def _verdict(shift: ScorerShift) -> str:
+    if shift.moved and shift.system_moved:
+        return "both moved"
+    if shift.moved:
+        return "it is the scorer that moved, and nothing says that the system did"
+    return "it is not the scorer that moved" if shift.system_moved else "neither is told from chance"
+
+
+def _moved(moved: bool | None) -> str:
+    return "moved" if moved else "did not move"
+
+
+def _with_interval(value: float, low: float | None, high: float | None) -> str:
+    return f"{value:+.3g} ({low:+.3g} … {high:+.3g})"
 
 
 def _legend(compared: int, confidence: float) -> str:

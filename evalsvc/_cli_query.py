@@ -6,10 +6,12 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from evalsvc import project
 from evalsvc._cli_output import aligned, print_csv
@@ -38,17 +40,48 @@ def query(options: argparse.Namespace) -> int:
         if options.missing:
             return _missing(store, asked, options.format)
         rows = estimates(store, asked)
+        notes = scorer_notes(store, asked)
         unknown = _unknown_segments(store, asked, rows)
     for name in unknown:
         said = f"no scored event of this window has a segment {name!r}; is it spelt so?"
         print(f"evalsvc: {said}", file=sys.stderr)
     if options.format == "json":
-        _print_json(rows)
+        _print_json([_noted(row, notes) for row in rows])
     elif options.format == "csv":
-        print_csv(csv_columns(asked.by), [to_csv_row(row) for row in rows])
+        print_csv(csv_columns(asked.by), [to_csv_row(_noted(row, notes)) for row in rows])
     else:
         print(table(rows, windowed=options.window is not None) if rows else _nothing(asked))
+        shown = {_identity(row) for row in rows}
+        for said in dict.fromkeys(note for identity, note in notes.items() if identity in shown):
+            print(f"Warning: {said}.")
     return OK
+
+
+def scorer_notes(store: ScoreStore, asked: EstimateQuery) -> dict[tuple[str, int, str], str]:
+    """Return a sentence for each scorer, by consumer, version and signature, whose anchors moved."""
+    from evalsvc.anchor_query import shifts_within
+
+    found = shifts_within(store, asked.metric, asked.window, asked.confidence)
+    return {
+        identity: f"between {shift.before:%Y-%m-%d %H:%M} and {shift.after:%Y-%m-%d %H:%M} UTC the scorer of "
+        f"{asked.metric} moved by {shift.scorer:+.3g} ({shift.scorer_low:+.3g} … {shift.scorer_high:+.3g}) on "
+        f"{shift.n} unchanged anchors, so values before and after are not alike (`evalsvc drift {asked.metric}`)"
+        for identity, shift in found.items()
+        if shift.moved
+    }
+
+
+def _noted(row: LabelledEstimate, notes: Mapping[tuple[str, int, str], str]) -> LabelledEstimate:
+    """Return a row that says in its ``reason`` what its scorer's anchors say."""
+    note = notes.get(_identity(row))
+    if not note:
+        return row
+    reason = "; ".join(part for part in (row.estimate.reason, note) if part)
+    return row._replace(estimate=msgspec.structs.replace(row.estimate, reason=reason))
+
+
+def _identity(row: LabelledEstimate) -> tuple[str, int, str]:
+    return row.consumer, row.scorer_version, row.signature
 
 
 def _missing(store: ScoreStore, asked: EstimateQuery, form: str) -> int:

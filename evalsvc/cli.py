@@ -83,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_running(add)
     _add_query(add)
     _add_drift(add)
+    _add_anchors(add)
     _add_dead_letters(add)
     _add_scorers(add)
     return parser
@@ -247,6 +248,14 @@ def _add_drift(add: _Adder) -> None:
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of intervals and tests (default: .95)"
     )
     drift.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
+
+
+def _add_anchors(add: _Adder) -> None:
+    anchors = add("anchors", "evalsvc._cli_anchors:anchors", "score frozen cases again, to tell a scorer's drift")
+    anchors.add_argument("action", choices=("run",), help="run: score all cases now, whatever `every` says")
+    anchors.add_argument(
+        "consumer", nargs="?", metavar="CONSUMER", help="its file or name (default: every one with `anchors`)"
+    )
 
 
 def _add_dead_letters(add: _Adder) -> None:
