@@ -29,6 +29,8 @@ STRIKE_SHARE = 0.5
 SLOW_DAY = 11
 """From this day on every answer takes half as long again."""
 SLOWER = 1.5
+JUDGE_DAY = 11
+"""From this day on the judge is stricter (:mod:`evalsvc.demo.judge`); the answers it marks are what they were."""
 
 
 class Rates(NamedTuple):

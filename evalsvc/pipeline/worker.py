@@ -112,7 +112,7 @@ class Worker:
         self.metrics = WorkerMetrics(consumer, registry)
         self._designs = Designs(store, design, partial(masked_values, masker))
         self._masker, self._dead_letters, self._on_written = masker, dead_letters, on_written
-        self._anchors, self._anchored = anchors, -math.inf
+        self.anchors, self._anchored = anchors, -math.inf
         self._to_score: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
         self._to_write: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
         self._done: queue.SimpleQueue[Mapping[str, int]] = queue.SimpleQueue()
@@ -479,9 +479,9 @@ class Worker:
     def _tend_anchors(self) -> None:
         """Score the anchors when their turn comes, in one worker of the group, between two batches."""
         now = self.clock.monotonic()
-        if self._anchors is None or now - self._anchored < self.settings.tend_seconds or not self._leads():
+        if self.anchors is None or now - self._anchored < self.settings.tend_seconds or not self._leads():
             return
-        self._anchors.tend(self._patience.check)
+        self.anchors.tend(self._patience.check)
         self._anchored = self.clock.monotonic()
 
     def _known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:

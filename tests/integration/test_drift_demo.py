@@ -12,7 +12,12 @@ from evalsvc.demo.traffic import STRIKE_DAY
 
 END = datetime(2026, 3, 15, tzinfo=UTC)
 STRIKE = f"2026-03-{1 + STRIKE_DAY:02d}"
-PLANTED = {("latency_ms", "values"), ("prompt_words", "vocabulary"), ("prompt_embedding", "topics")}
+PLANTED = {
+    ("helpfulness", "values"),
+    ("latency_ms", "values"),
+    ("prompt_words", "vocabulary"),
+    ("prompt_embedding", "topics"),
+}
 # Answers about parcels have words and lengths of their own, and sit elsewhere on a text metric's scale.
 FOLLOW = {
     *(("response_words", watched) for watched in ("values", "vocabulary")),
@@ -77,13 +82,13 @@ def test_nothing_is_found_where_nothing_is_planted(scored, capsys):
 
 def test_a_person_reads_what_moved_and_that_scores_may_follow(scored, capsys):
     out = ask(capsys, "--since", STRIKE, "--until", "2026-03-15")
-    first, hint = out.split("\n\n")[:2]
+    first = out.partition("\n")[0]
     assert re.match(r"\d+ of \d+ moved, 2026-03-12 00:00 to 2026-03-15 00:00 against 2026-03-05 00:00", first)
     assert "peration: latency_ms (values)" in first
     inputs = re.search("[Ii]nputs: ([^;]*)[;.]", first)[1]
     assert "prompt_embedding (topics)" in inputs
     assert "prompt_words (vocabulary)" in inputs
-    assert "other questions alone can move scores" in hint
+    assert "other questions alone can move scores" in out
     assert "Benjamini–Hochberg" in out.splitlines()[-1]
 
 
@@ -93,3 +98,16 @@ def test_windows_that_meet_are_apart(scored, capsys):
         capsys, "latency_ms", "--since", "2026-03-08T08:40", "--until", "2026-03-15", "--baseline", "6d15h20m"
     )
     assert row["current"]["start"] == row["baseline"]["end"] == "2026-03-08T08:00:00Z"
+
+
+def test_the_judge_is_told_from_the_system(scored, capsys):
+    out = ask(capsys, "helpfulness", "refusal", "--since", STRIKE, "--until", "2026-03-15")
+    (said,) = [line for line in out.splitlines() if line.startswith("helpfulness: ")]
+    assert said.startswith("helpfulness: the scorer moved on 40 unchanged anchors, by -0.1")
+    assert said.endswith("it is the scorer that moved, and nothing says that the system did.")
+    assert "refusal: " not in out
+    capsys.readouterr()
+    assert main(["query", "helpfulness", "--since", STRIKE, "--until", "2026-03-15"]) == 0
+    assert "the scorer of helpfulness moved by -0.1" in capsys.readouterr().out
+    assert main(["query", "helpfulness", "--since", "2026-03-03", "--until", "2026-03-06"]) == 0
+    assert "Warning" not in capsys.readouterr().out
