@@ -21,7 +21,9 @@ from evalsvc.windows import parse_duration, parse_span
 
 if TYPE_CHECKING:
     from evalsvc.anchor_query import ScorerShift
+    from evalsvc.drift_examples import GrownCluster
     from evalsvc.drift_query import Drift, DriftQuery
+    from evalsvc.protocols import ScoreStore
 
 _NAMES = {
     "wasserstein": "Wasserstein",
@@ -45,14 +47,53 @@ def drift(options: argparse.Namespace) -> int:
     address = getattr(options, "store", None)
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
         rows = drifts(store, asked)
+        grown = _grown(store, asked, rows, options)
     if options.format == "json":
         for row in rows:
             print(msgspec.json.encode(row).decode())
+        for cluster in grown:
+            print(msgspec.json.encode({"cluster": cluster}).decode())
     elif options.format == "csv":
         print_csv(_COLUMNS, [_flat(row) for row in rows])
     else:
-        print(report(rows, asked))
+        print("\n\n".join([report(rows, asked), *filter(None, [clusters(grown)])]))
     return OK
+
+
+def _grown(
+    store: ScoreStore, asked: DriftQuery, rows: Sequence[Drift], options: argparse.Namespace
+) -> list[GrownCluster]:
+    """Return the clusters that grew, where they are asked for and can be shown."""
+    if not options.examples or options.format == "csv":
+        return []
+    from evalsvc.drift_examples import grown_clusters
+
+    return grown_clusters(store, asked, rows, options.examples)
+
+
+def clusters(grown: Sequence[GrownCluster]) -> str:
+    """Say which kinds of texts grew: shares, what sets them apart, and events to look up."""
+    lines = []
+    for metric in dict.fromkeys(cluster.metric for cluster in grown):
+        held = [cluster for cluster in grown if cluster.metric == metric]
+        seen = f"{held[0].texts_baseline:,} → {held[0].texts:,} texts"
+        lines.append(
+            f"{metric}: of {held[0].clusters} clusters ({seen}), these grew; event ids nearest to their centres:"
+        )
+        for cluster in held:
+            low, high = (f"{value:+.1%}" if value is not None else "-" for value in (cluster.low, cluster.high))
+            leans = ", ".join(
+                f"{lean.field}={lean.value} ({lean.inside:.0%}, elsewhere {lean.outside:.0%})" for lean in cluster.leans
+            )
+            lines.append(
+                f"  {_from_to(f'{cluster.before:.1%}', f'{cluster.after:.1%}')} ({low} … {high})"
+                f"{f'; {leans}' if leans else ''}; {', '.join(cluster.event_ids)}"
+            )
+    return "\n".join(lines)
+
+
+def _from_to(old: str, new: str) -> str:
+    return f"{old} → {new}"
 
 
 def drift_query(options: argparse.Namespace, now: datetime) -> DriftQuery:

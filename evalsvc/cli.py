@@ -245,6 +245,13 @@ def _add_drift(add: _Adder) -> None:
         help="only these; repeat it for more",
     )
     drift.add_argument(
+        "--examples",
+        type=_whole,
+        default=3,
+        metavar="N",
+        help="events of each cluster of texts that grew, where topics moved; 0 looks for none (default: 3)",
+    )
+    drift.add_argument(
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of intervals and tests (default: .95)"
     )
     drift.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
@@ -288,6 +295,12 @@ def _add_scorers(add: _Adder) -> None:
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected a number above 0, but got {text!r}")
+    return int(text)
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, but got {text!r}")
     return int(text)
 
 

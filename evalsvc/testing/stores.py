@@ -12,6 +12,7 @@ Longer than a file should be, since who writes a store reads the whole contract.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -308,6 +309,25 @@ def _listed(sums: StatisticSums) -> StatisticSums:
     return sums._replace(total=list(sums.total), products=list(sums.products))
 
 
+def check_scores(store: ScoreStore) -> None:
+    """Raw scores come back as they were written, each once; of too many, the first by their event ids' MD5."""
+    scores = [make_score(index, None if index % 7 == 3 else index / 64) for index in range(60)]
+    scores = [msgspec.structs.replace(s, statistics=(s.value, 1.0)) if s.value is not None else s for s in scores]
+    _write(store, [*scores, make_score(1, 0.5, metric="other")])
+    _write(store, scores[10:40])
+    query = CellQuery("quality", DAY, HOUR)
+    by_digest = sorted(scores, key=lambda score: hashlib.md5(score.subject.event_id.encode()).digest())  # noqa: S324
+    _expect("all raw scores", by_digest, list(store.scores(query, 1000)))
+    _expect("a part of the raw scores", by_digest[:7], list(store.scores(query, 7)))
+    german = [score for score in by_digest if score.subject.segments["language"] == "de"]
+    where = query._replace(where={"segments.language": ("de",)})
+    _expect("the raw scores of a segment", german, list(store.scores(where, 1000)))
+    early = [score for score in by_digest if score.subject.occurred_at < MIDNIGHT + timedelta(hours=1)]
+    hour = query._replace(window=Window(MIDNIGHT, MIDNIGHT + timedelta(hours=1)))
+    _expect("the raw scores of an hour", early, list(store.scores(hour, 1000)))
+    _refused("raw scores of no column", lambda: store.scores(query._replace(where={"plan": ("pro",)}), 5))
+
+
 def check_missing_reasons(store: ScoreStore) -> None:
     """Scores without a value are counted by status and reason, each once, within window and ``where``."""
     scores = [make_score(index, None, reason="no reference") for index in (0, 2, 4)]
@@ -484,6 +504,7 @@ STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_histograms,
     check_statistics,
     check_feature_sums,
+    check_scores,
     check_missing_reasons,
     check_rollups_follow_writes,
     check_ledger_resumes,

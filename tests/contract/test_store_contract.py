@@ -123,6 +123,11 @@ class SumsTheFirstFeatureOnly(MemoryStore):
         ]
 
 
+class ScoresWithoutStatistics(MemoryStore):
+    def scores(self, query, limit):
+        return [msgspec.structs.replace(score, statistics=()) for score in super().scores(query, limit)]
+
+
 class CountsOnlyFailures(MemoryStore):
     def missing(self, query, limit):
         return [why for why in super().missing(query, limit) if why.status == "failed"]
@@ -199,6 +204,7 @@ PLANTED = {
     "histograms": DropsNegativeBins,
     "statistics": SumsEveryEventAlone,
     "feature_sums": SumsTheFirstFeatureOnly,
+    "scores": ScoresWithoutStatistics,
     "missing_reasons": CountsOnlyFailures,
     "rollups_follow_writes": StaleRollups,
     "ledger_resumes": LedgerOverwrites,

@@ -1,5 +1,6 @@
 """``evalsvc drift`` on the demo's traffic: what is planted is found and named, most first, and nothing else is."""
 
+import gzip
 import json
 import re
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ import pytest
 
 from evalsvc.cli import main
 from evalsvc.demo import scene
+from evalsvc.demo.texts import TOPICS
 from evalsvc.demo.traffic import STRIKE_DAY
 
 END = datetime(2026, 3, 15, tzinfo=UTC)
@@ -49,7 +51,8 @@ def ask(capsys, *arguments):
 
 
 def rows(capsys, *arguments):
-    return [json.loads(line) for line in ask(capsys, *arguments, "--format", "json").splitlines()]
+    lines = ask(capsys, *arguments, "--examples", "0", "--format", "json").splitlines()
+    return [json.loads(line) for line in lines]
 
 
 @pytest.mark.parametrize("baseline", ["7d", "3d"])
@@ -111,3 +114,23 @@ def test_the_judge_is_told_from_the_system(scored, capsys):
     assert "the scorer of helpfulness moved by -0.1" in capsys.readouterr().out
     assert main(["query", "helpfulness", "--since", "2026-03-03", "--until", "2026-03-06"]) == 0
     assert "Warning" not in capsys.readouterr().out
+
+
+def test_clusters_that_grew_are_the_late_parcels(scored, capsys):
+    lines = ask(
+        capsys, "prompt_embedding", "--since", STRIKE, "--until", "2026-03-15", "--format", "json", "--examples", "2"
+    )
+    grown = [row["cluster"] for line in lines.splitlines() if "cluster" in (row := json.loads(line))]
+    assert grown
+    with gzip.open(scored / "data" / "traffic.jsonl.gz") as traffic:
+        asked = {event["event_id"]: event["prompt"][-1]["content"] for event in map(json.loads, traffic)}
+    delivery = {question for topics in TOPICS.values() for question in topics["delivery"].questions}
+    for cluster in grown:
+        assert cluster["low"] > 0.0
+        assert len(cluster["event_ids"]) == 2
+        assert {asked[event_id] for event_id in cluster["event_ids"]} <= delivery
+    table = ask(capsys, "prompt_embedding", "--since", STRIKE, "--until", "2026-03-15")
+    assert "these grew; event ids nearest to their centres:" in table
+    assert not [question for question in delivery if question in table]
+    quiet = ask(capsys, "prompt_embedding", "--since", "2026-03-04", "--until", "2026-03-07", "--baseline", "3d")
+    assert "clusters" not in quiet
