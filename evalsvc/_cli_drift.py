@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -48,6 +50,11 @@ def drift(options: argparse.Namespace) -> int:
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
         rows = drifts(store, asked)
         grown = _grown(store, asked, rows, options)
+        if options.evidently:
+            from evalsvc.evidently_report import write_report
+
+            said = write_report(store, asked, rows, Path(options.evidently), store.metrics())
+            print(f"{options.evidently}: {said}", file=sys.stderr)
     if options.format == "json":
         for row in rows:
             print(msgspec.json.encode(row).decode())

@@ -245,6 +245,9 @@ def _add_drift(add: _Adder) -> None:
         help="only these; repeat it for more",
     )
     drift.add_argument(
+        "--evidently", metavar="FILE", help="write evidently's report as HTML as well; needs evalsvc[reports]"
+    )
+    drift.add_argument(
         "--examples",
         type=_whole,
         default=3,
