@@ -7,7 +7,7 @@ names: what asks for live traffic asks for another metric, and cannot meet them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -85,10 +85,14 @@ class _Runs(NamedTuple):
     cases: Mapping[CaseKey, float]
 
 
-def has_anchors(store: ScoreStore, metric: str, window: Window) -> bool:
-    """Return whether a metric's anchors were scored in a window."""
+def with_anchors(store: ScoreStore, metrics: Sequence[str], window: Window) -> list[str]:
+    """Return those of some metrics whose anchors were scored in a window, by one question to the store."""
+    if not metrics:
+        return []
     whole = align(window, HOUR)
-    return bool(store.cells(CellQuery(PREFIX + metric, whole, int(whole.seconds))))
+    names = [PREFIX + metric for metric in metrics]
+    held = store.cells_by_metric(names, CellQuery("", whole, int(whole.seconds)))
+    return [metric for metric, name in zip(metrics, names, strict=True) if held[name]]
 
 
 def shifts(
@@ -119,7 +123,7 @@ def shifts_within(
 ) -> dict[Identity, ScorerShift]:
     """Return what became of a metric's scorers from the last run before a window, else its first, to its last run."""
     whole = align(window, HOUR)
-    if not has_anchors(store, metric, Window(whole.start - LOOK_BACK, whole.end)):
+    if not with_anchors(store, [metric], Window(whole.start - LOOK_BACK, whole.end)):
         return {}
     found = {}
     before = _hourly(store, metric, Window(whole.start - LOOK_BACK, whole.start))

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from evalsvc.anchor_query import LOOK_BACK, Live, ScorerShift, has_anchors, shifts
+from evalsvc.anchor_query import LOOK_BACK, Live, ScorerShift, shifts, with_anchors
 from evalsvc.drift import (
     CategoricalSketch,
     DriftTest,
@@ -313,11 +313,8 @@ def _anchored(store: ScoreStore, query: DriftQuery, rows: Sequence[Drift]) -> li
     """Add what anchors say of the scorers; the intervals hold together for all metrics that have some (Bonferroni)."""
     start = min(query.baseline.start, query.current.start) - LOOK_BACK
     span = Window(start, max(query.baseline.end, query.current.end))
-    metrics = [
-        metric
-        for metric in dict.fromkeys(row.metric for row in rows if row.watched in ("values", "share"))
-        if has_anchors(store, metric, span)
-    ]
+    asked = list(dict.fromkeys(row.metric for row in rows if row.watched in ("values", "share")))
+    metrics = with_anchors(store, asked, span)
     found = {}
     for metric in metrics:
         level = 1.0 - (1.0 - query.confidence) / len(metrics)
