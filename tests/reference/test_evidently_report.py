@@ -12,6 +12,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 
 from evalsvc import evidently_report
@@ -67,6 +68,34 @@ def test_rows_stand_for_the_traffic():
     assert len(drawn.rows) == int((2000 + 100) ** 2 / (200 * 100 + 100))
     assert counts["free"] / len(drawn.rows) == pytest.approx(2000 / 2100, abs=0.04)
     assert drawn == resampled(Table(rows, [0.1] * 200 + [1.0] * 100))
+
+
+def false_alarms(draw):
+    """Return how often a z-test at 5 % tells two windows apart that come from one population, half taken at 1 in 5."""
+    rng, alarms, runs = np.random.default_rng(8), 0, 300
+    for run in range(runs):
+        shares, sizes = [], []
+        for side in range(2):
+            pi = np.where(rng.random(300) < 1 / 6, 0.2, 1.0)
+            rows = [{"yes": float(value)} for value in rng.random(300) < 0.3]
+            drawn = draw(Table(rows, list(pi)), 2 * run + side)
+            shares.append(np.mean([row["yes"] for row in drawn.rows]))
+            sizes.append(len(drawn.rows))
+        pooled = np.average(shares, weights=sizes)
+        error = np.sqrt(pooled * (1 - pooled) * sum(1 / n for n in sizes))
+        alarms += abs(shares[0] - shares[1]) > 1.96 * error
+    return alarms / runs
+
+
+def test_tests_on_the_drawn_rows_do_not_alarm_too_often():
+    def independent(table, seed):
+        weights = 1 / np.array(table.pi)
+        n = int(weights.sum() ** 2 / (weights @ weights))
+        places = np.random.default_rng(seed).choice(len(weights), n, p=weights / weights.sum())
+        return Table([table.rows[place] for place in places], [1.0] * n)
+
+    assert false_alarms(resampled) < 0.1
+    assert false_alarms(independent) > 0.11
 
 
 def test_a_missing_extra_is_the_pip_line(monkeypatch, tmp_path):
