@@ -219,12 +219,12 @@ def fixed(y: Floats, pi: Floats | None) -> tuple[Floats, Floats]:
 
 
 def run(quick: bool = False) -> list[Row]:
-    """Return false alarms beside the repeated t interval's, and widths; ``quick`` takes 20 runs instead of 1,000."""
+    """Return false alarms beside the repeated t interval's, and widths; ``quick``: 20 runs, too few to judge 5 % by."""
     rows = []
     for design in designs():
         line = measure(design, 20 if quick else 1000, 1)
         what = f"{line.name}, {line.method}: false alarms in {SCORES:,} looks"
-        most = Aim("value", "≤", ALPHA)
+        most = None if quick else Aim("value", "≤", ALPHA)
         rows.append(
             Row("always-valid", what, line.false_alarms, "", "repeated t interval", line.naive_false_alarms, None, most)
         )
