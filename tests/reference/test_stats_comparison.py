@@ -280,7 +280,7 @@ def test_lord_by_its_definition() -> None:
 
 
 def test_e_lond_by_its_definition() -> None:
-    e = np.exp(np.random.default_rng(11).normal(3.0, 3.0, 60))
+    e = np.exp(np.random.default_rng(11).normal(7.0, 3.0, 60))
     state, times = online(0.05), []
     for t in range(1, 61):
         share = 0.07720838 * math.log(max(t, 2)) / (t * math.exp(math.sqrt(math.log(t))))
