@@ -11,7 +11,7 @@ from evalsvc.drift_query import Drift, DriftQuery, Identity
 from evalsvc.protocols import CellQuery, ScoreStore
 from evalsvc.types import Score, Window
 
-MOST_TEXTS = 5_000
+MOST_TEXTS = 3_000
 """How many texts of a window are clustered: those whose event ids' digests come first, which is a random part."""
 _LEANS = 0.15
 _LABELS = ("application", "model", "model_version")

@@ -237,9 +237,8 @@ def _first(points: Floats, weights: Floats, count: int, rng: np.random.Generator
 
 
 def _centres(points: Floats, weights: Floats, places: Ints, old: Floats) -> Floats:
-    sums = np.zeros_like(old)
-    np.add.at(sums, places, points * weights[:, None])
-    mass = np.bincount(places, weights, len(old))
+    belongs = np.where(places[:, None] == np.arange(len(old)), weights[:, None], 0.0)
+    sums, mass = belongs.T @ points, belongs.sum(axis=0)
     return np.asarray(np.where(mass[:, None] > 0.0, sums / np.maximum(mass, 1e-300)[:, None], old))
 
 
