@@ -88,7 +88,7 @@ def split_shares(a: Side, b: Side, rng: np.random.Generator, draws: int = DRAWS)
     scatter = np.sqrt(both * chance * (1.0 - chance))[many]
     dealt[:, many] = first[many] + scatter * rng.standard_normal((draws, int(many.sum())))
     left[:, many] = both[many] - dealt[:, many]
-    return _normalised(dealt * (shares / first), shares), _normalised(left * (shares / second), shares)
+    return _centred(dealt * (shares / first), shares), _centred(left * (shares / second), shares)
 
 
 def draw_shares(side: Side, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
@@ -105,6 +105,11 @@ def draw_shares(side: Side, rng: np.random.Generator, draws: int = DRAWS) -> Flo
 
 def _expected(side: Side, shares: Floats) -> Floats:
     return np.asarray(side.weights.sum() * shares / side.unit)
+
+
+def _centred(drawn: Floats, shares: Floats) -> Floats:
+    # Not divided by their sum: that would scatter as if the number of events varied too.
+    return np.asarray(np.maximum(0.0, drawn + shares * (1.0 - drawn.sum(axis=1, keepdims=True))))
 
 
 def _normalised(weights: Floats, shares: Floats) -> Floats:
