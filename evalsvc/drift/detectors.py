@@ -116,7 +116,7 @@ def compare_numeric(
     def squared_way(p: Floats, q: Floats) -> Floats:
         return np.asarray((wasserstein(p, q, points) / deviation) ** 2)
 
-    equal, spread = _draw(_grouped(a, coarse), _grouped(b, coarse)), _draw(a, b)
+    equal, spread = _draw_positive(_grouped(a, coarse), _grouped(b, coarse)), _draw(a, b)
     psi_test, divergence = (
         _drawn(blank[0], _smoothed(equal), equal, root=False),
         _drawn(blank[1], jensen_shannon, equal, ceiling=1.0),
@@ -157,7 +157,7 @@ def compare_categories(
     groups = _pooled(a, b)
     if groups.max() == 0:
         return tuple(_undefined(test, "no two categories are frequent enough to compare") for test in blank)
-    draws = _draw(_grouped(a, groups), _grouped(b, groups))
+    draws = _draw_positive(_grouped(a, groups), _grouped(b, groups))
     return (
         _drawn(blank[0], _smoothed(draws), draws, root=False),
         _drawn(blank[1], jensen_shannon, draws, ceiling=1.0),
@@ -322,6 +322,13 @@ class _Draws(NamedTuple):
 def _draw(a: Side, b: Side) -> _Draws:
     rng = generator(*a, *b)
     return _Draws(a, b, split_shares(a, b, rng), (draw_shares(a, rng), draw_shares(b, rng)))
+
+
+def _draw_positive(a: Side, b: Side) -> _Draws:
+    # For what takes logarithms or divides. Distances along the axis need shares that sum to 1 instead.
+    draws = _draw(a, b)
+    p, q = draws.null
+    return draws._replace(null=(np.maximum(p, 0.0), np.maximum(q, 0.0)))
 
 
 def _drawn(

@@ -73,7 +73,8 @@ def split_shares(a: Side, b: Side, rng: np.random.Generator, draws: int = DRAWS)
 
     The effective events that both have in a bin together are dealt to one or the other: their sums by bin stay as they
     were, as in Fisher's test and in a permutation of events. (Bins are made from those sums; draws in which they vary
-    scatter more than the windows can: a test by them alarms too seldom.)
+    scatter more than the windows can: a test by them alarms too seldom.) They sum to 1; a share may be a little below 0
+    in a bin that hardly any event is expected in.
     """
     shares = common(a, b)
     first, second = (_expected(side, shares) for side in (a, b))
@@ -109,7 +110,7 @@ def _expected(side: Side, shares: Floats) -> Floats:
 
 def _centred(drawn: Floats, shares: Floats) -> Floats:
     # Not divided by their sum: that would scatter as if the number of events varied too.
-    return np.asarray(np.maximum(0.0, drawn + shares * (1.0 - drawn.sum(axis=1, keepdims=True))))
+    return np.asarray(drawn + shares * (1.0 - drawn.sum(axis=1, keepdims=True)))
 
 
 def _normalised(weights: Floats, shares: Floats) -> Floats:
