@@ -19,6 +19,8 @@ from evalsvc.drift import (
     MeanEmbeddingSketch,
     NumericSketch,
     TokenSketch,
+    Vectors,
+    compare_by_classifier,
     compare_categories,
     compare_embeddings,
     compare_numeric,
@@ -27,6 +29,7 @@ from evalsvc.drift import (
 
 BINS = list(range(99_850, 100_150))
 CATEGORIES = [f"c{i}" for i in range(30)]
+PERMUTATIONS = 99
 TOPICS, TEXTS, FEATURES, BUCKETS, WORDS = 20, 20, 256, 512, 12
 
 Floats = npt.NDArray[np.float64]
@@ -60,9 +63,23 @@ class Hours(NamedTuple):
         return f"{sizes}, π {self.rates}, {'alike within an hour' if self.alike else 'independent'}"
 
 
+class Rows(NamedTuple):
+    """Windows of feature vectors: hours and events in each, features, and whether π is .05 or 1 by chance."""
+
+    hours: int
+    n: int
+    features: int
+    rates: Rates
+
+    @property
+    def name(self) -> str:
+        """Return it as a reader sees it."""
+        return f"{self.n:,} in {self.hours} h, {self.features} features, π {self.rates}, alike within an hour"
+
+
 RATES: tuple[Rates, ...] = ("1", ".05/1")
 DESIGNS = [
-    *(Design(n, rates) for n in (100, 1000, 10_000, 100_000, 1_000_000) for rates in RATES),
+    *(Design(n, rates) for n in (100, 1000, 100_000, 1_000_000) for rates in RATES),
     *(Design(n, ".05/1 by value") for n in (1000, 100_000)),
 ]
 HOURS = [
@@ -70,9 +87,13 @@ HOURS = [
     *(Hours((8, 8), (100, 100), rates, True) for rates in RATES),
     Hours((24, 24), (1000, 1000), "1", False),
     *(Hours((24, 24), (1000, 1000), rates, True) for rates in RATES),
-    Hours((168, 24), (7000, 1000), ".05/1", True),
-    *(Hours((24, 24), (100_000, 100_000), rates, True) for rates in RATES),
-    Hours((168, 168), (1_000_000, 1_000_000), ".05/1", True),
+    Hours((72, 24), (3000, 1000), ".05/1", True),
+    Hours((24, 24), (100_000, 100_000), ".05/1", True),
+    Hours((24, 24), (1_000_000, 1_000_000), ".05/1", True),
+]
+ROWS = [
+    *(Rows(8, 100, 3, rates) for rates in RATES),
+    *(Rows(24, 400, features, rates) for features in (3, 64) for rates in RATES),
 ]
 
 
@@ -181,21 +202,43 @@ def unmoved_texts(corpus: Corpus, design: Hours, rng: np.random.Generator) -> It
     yield "Pearson, words", pearson(_words(old[1]), _words(new[1]))
 
 
-def false_alarms(design: Design | Hours, runs: int, seed: int) -> dict[str, float]:
+def vectors(design: Rows, rng: np.random.Generator) -> Vectors:
+    """Return a window of normal features of which those of one hour have a third of their variance in common."""
+    hours = rng.integers(design.hours, size=design.n)
+    of_hour = rng.standard_normal((design.hours, design.features))
+    features = np.sqrt(1 / 3) * of_hour[hours] + np.sqrt(2 / 3) * rng.standard_normal((design.n, design.features))
+    pi = None if design.rates == "1" else np.where(rng.random(design.n) < 0.045 / 0.145, 0.05, 1.0)
+    return Vectors(features, pi, hours.tolist())
+
+
+def unmoved_vectors(design: Rows, rng: np.random.Generator) -> Iterator[tuple[str, float | None]]:
+    """Yield the p-value of the classifier, and of one that knows no hours."""
+    old, new = vectors(design, rng), vectors(design, rng)
+    yield "classifier", compare_by_classifier(old, new, permutations=PERMUTATIONS).p_value
+    blind = compare_by_classifier(old._replace(groups=None), new._replace(groups=None), permutations=PERMUTATIONS)
+    yield "classifier, events permuted", blind.p_value
+
+
+def false_alarms(design: Design | Hours | Rows, runs: int, seed: int) -> dict[str, float]:
     """Return the share of runs with p ≤ 0.05 by detector, of those in which it has an answer."""
     rng = np.random.default_rng(seed)
     pool = corpus()
     found: dict[str, list[float]] = {}
     for _ in range(runs):
-        drawn = unmoved(design, rng) if isinstance(design, Design) else unmoved_texts(pool, design, rng)
-        for name, p_value in drawn:
+        for name, p_value in _drawn(design, pool, rng):
             held = found.setdefault(name, [])
             if p_value is not None:
                 held.append(p_value)
     return {name: float(np.mean(np.array(held) <= 0.05 + 1e-12)) for name, held in found.items() if held}
 
 
-def print_table(designs: Sequence[Design | Hours], runs: int) -> None:
+def _drawn(design: Design | Hours | Rows, pool: Corpus, rng: np.random.Generator) -> Iterator[tuple[str, float | None]]:
+    if isinstance(design, Design):
+        return unmoved(design, rng)
+    return unmoved_texts(pool, design, rng) if isinstance(design, Hours) else unmoved_vectors(design, rng)
+
+
+def print_table(designs: Sequence[Design | Hours | Rows], runs: int) -> None:
     """Print the false alarms of these designs in Markdown."""
     for seed, design in enumerate(designs):
         found = false_alarms(design, runs, seed)
@@ -210,8 +253,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000)
     options = parser.parse_args()
-    print_table(HOURS, options.runs)
     print_table(DESIGNS, options.runs)
+    print_table(HOURS, options.runs)
+    print_table(ROWS, options.runs)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ MINIMA: Mapping[str, float] = MappingProxyType(
         "chi_square": 0.1,
         "mmd": 0.05,
         "vocabulary": 0.1,
+        "classifier": 0.05,
     }
 )
 """The smallest effect that matters, by detector; in the effect's unit."""

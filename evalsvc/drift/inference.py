@@ -34,9 +34,14 @@ class Side(NamedTuple):
         return np.asarray(self.weights / self.weights.sum())
 
     @property
+    def whole_unit(self) -> float:
+        """Σw²/Σw of the window."""
+        return float(self.squares.sum() / self.weights.sum())
+
+    @property
     def unit(self) -> Floats:
         """The weight r = Σw²/Σw of an effective event by bin, drawn to the whole's where little was seen."""
-        whole = self.squares.sum() / self.weights.sum()
+        whole = self.whole_unit
         return np.asarray((self.squares + _PRIOR * whole * whole) / (self.weights + _PRIOR * whole))
 
     @property
@@ -77,7 +82,8 @@ def split_shares(a: Side, b: Side, rng: np.random.Generator, draws: int = DRAWS)
     in a bin that hardly any event is expected in.
     """
     shares = common(a, b)
-    first, second = (_expected(side, shares) for side in (a, b))
+    relative = _relative_units(a, b)
+    first, second = (side.weights.sum() / side.whole_unit * shares / relative for side in (a, b))
     both = first + second
     chance = first / both
     many = np.minimum(first, second) > _MANY
@@ -92,20 +98,24 @@ def split_shares(a: Side, b: Side, rng: np.random.Generator, draws: int = DRAWS)
     return _centred(dealt * (shares / first), shares), _centred(left * (shares / second), shares)
 
 
+def _relative_units(a: Side, b: Side) -> Floats:
+    """Return how heavy an effective event is by bin beside its window's: of one population, alike in both windows."""
+    n, m = a.n_effective, b.n_effective
+    heavy = n * a.squares / a.squares.sum() + m * b.squares / b.squares.sum()
+    # One event of usual weight more, so that a bin in which little was seen is not taken for certain.
+    return np.asarray((heavy + 1.0) / (n * a.shares + m * b.shares + 1.0))
+
+
 def draw_shares(side: Side, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
     """Return ``[draws, bins]`` shares of samples like ``side`` from a population that has its shares."""
     shares = side.shares
-    expected = _expected(side, shares)
+    expected = side.weights.sum() * shares / side.unit
     many = expected > _MANY
     counts = np.empty((draws, shares.size))
     counts[:, ~many] = rng.poisson(expected[~many], (draws, int((~many).sum())))
     noise = rng.standard_normal((draws, int(many.sum())))
     counts[:, many] = expected[many] + np.sqrt(expected[many]) * noise
     return _normalised(counts * side.unit, shares)
-
-
-def _expected(side: Side, shares: Floats) -> Floats:
-    return np.asarray(side.weights.sum() * shares / side.unit)
 
 
 def _centred(drawn: Floats, shares: Floats) -> Floats:
