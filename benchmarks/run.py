@@ -26,6 +26,7 @@ NAMES = (
     "start",
     "intervals",
     "correlation",
+    "drift_speed",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

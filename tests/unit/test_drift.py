@@ -71,17 +71,15 @@ def test_merging_is_commutative_and_associative():
 
 
 @pytest.mark.parametrize("cls", [TokenSketch, MeanEmbeddingSketch])
-def test_hours_merge_and_survive_storing(cls):
+def test_hours_merge_in_any_order(cls):
     whole, early = hourly(cls, 1), hourly(cls, 1, hours=10)
     late = cls(n=whole.n - early.n, signature="s", blocks=whole.blocks[10:])
     assert early.merge(late) == late.merge(early) == whole
-    assert cls.from_floats("s", whole.to_floats()) == whole
 
 
 def test_categories_from_features_equal_those_from_counts():
     made = CategoricalSketch.from_features({("", 1, 0.1): [3.0, 0.0, 2.0]}, ["a", "b", "c"])
     assert made == CategoricalSketch.from_cells({("", 1, 0.1): {"a": 3, "c": 2}})
-    assert CategoricalSketch.from_floats(made.categories, made.to_floats()) == made
     assert made.bounded(["c"]).weights == (30.0, 20.0)
 
 
