@@ -38,7 +38,7 @@ TRAFFIC = Path(os.environ.get("EVALSVC_SHARED_DATA") or Path(__file__).resolve()
     "traffic"
 )
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.1)
-WINDOW, IN_SCOPE, HOURS, HALVES = 1200, 4800, 24, 20
+WINDOW, IN_SCOPE, HOURS, HALVES = 1200, 3600, 24, 10
 DATASETS = ("prime", "opinionqa", "happynumber")
 MODELS = {"gpt-3.5-turbo-0301": "gpt-3.5-turbo-0613", "gpt-4-0314": "gpt-4-0613"}
 

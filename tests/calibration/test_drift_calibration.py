@@ -32,3 +32,9 @@ def test_false_alarms_where_texts_of_an_hour_are_alike(design):
     assert max(found.values()) <= 0.09
     assert min(found.values()) >= 0.015
     assert naive > 0.5
+
+
+def test_false_alarms_of_the_classifier():
+    found = drift.false_alarms(drift.Rows(8, 100, 3, ".05/1"), 150, 7)
+    assert found["classifier"] <= 0.11
+    assert found["classifier, events permuted"] > 0.2

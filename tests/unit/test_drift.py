@@ -20,7 +20,7 @@ from evalsvc.drift import (
 )
 from evalsvc.drift.detectors import rao_scott
 from evalsvc.drift.distances import jensen_shannon, kolmogorov_smirnov, wasserstein
-from evalsvc.drift.inference import Side
+from evalsvc.drift.inference import Side, split_shares
 from evalsvc.errors import InputError
 
 
@@ -61,6 +61,23 @@ def test_equal_weights_change_nothing():
     plain = rao_scott(Side(table[0], table[0]), Side(table[1], table[1]))
     weighted = rao_scott(Side(20 * table[0], 400 * table[0]), Side(20 * table[1], 400 * table[1]))
     assert weighted == pytest.approx(plain, abs=1e-9)
+
+
+def test_rao_scott_without_any_scatter_is_certain_of_nothing():
+    assert rao_scott(Side(np.array([10.0]), np.array([10.0])), Side(np.array([20.0]), np.array([20.0]))) == 1.0
+
+
+@pytest.mark.parametrize("weight", [1.0, 20.0])
+def test_splits_scatter_as_permutations_of_events_do(weight):
+    old, new = np.array([30.0, 50.0, 20.0]), np.array([90.0, 150.0, 60.0])
+    sides = [Side(weight * counts, weight**2 * counts) for counts in (old, new)]
+    p, q = split_shares(*sides, np.random.default_rng(1), 20_000)
+    rng = np.random.default_rng(2)
+    dealt = rng.multivariate_hypergeometric((old + new).astype(int), 100, size=20_000)
+    gaps = dealt / 100 - ((old + new) - dealt) / 300
+    assert np.cov((p - q).T) == pytest.approx(np.cov(gaps.T), rel=0.1, abs=2e-5)
+    assert p.sum(axis=1) == pytest.approx(1.0)
+    assert (100 * p + 300 * q).mean(axis=0) == pytest.approx(old + new, rel=0.01)
 
 
 def test_merging_is_commutative_and_associative():

@@ -10,7 +10,7 @@ from evalsvc.drift.classifier import _auc, _Rows, _scores
 from evalsvc.errors import InputError
 
 
-def window(seed, shift=0.0, n=200, hours=12):
+def window(seed, shift=0.0, n=120, hours=12):
     rng = np.random.default_rng(seed)
     return Vectors(rng.normal(shift, 1, (n, 3)), rng.choice([0.05, 1.0], n), rng.integers(hours, size=n).tolist())
 
