@@ -1,6 +1,6 @@
 """What share of drifted windows is found, and of drift-free ones mistaken, beside evidently's default verdicts.
 
-Run: ``python benchmarks/drift_power.py [--pairs 100]``. Every pair of windows is judged by both. `clinc150_oos`: 1,200
+Run: ``python benchmarks/drift_power.py [--pairs 30]``. Every pair of windows is judged by both. `clinc150_oos`: 1,200
 assistant requests against 1,200 others of which a share is out of scope. `llmdrift`: answers of March against those of
 June 2023 to the same questions, and halves of March against each other. Needs the extras ``torch`` and ``reports``, and
 the data sets in ``../shared/data``. Evidently's telemetry is off.
@@ -38,7 +38,7 @@ TRAFFIC = Path(os.environ.get("EVALSVC_SHARED_DATA") or Path(__file__).resolve()
     "traffic"
 )
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.1)
-WINDOW, IN_SCOPE, HOURS, HALVES = 1200, 3600, 24, 10
+WINDOW, IN_SCOPE, HOURS, HALVES = 1200, 3600, 24, 5
 DATASETS = ("prime", "opinionqa", "happynumber")
 MODELS = {"gpt-3.5-turbo-0301": "gpt-3.5-turbo-0613", "gpt-4-0314": "gpt-4-0613"}
 
@@ -186,7 +186,7 @@ def _verdicts(old: Sequence[str], new: Sequence[str], peer: Evidently, rng: np.r
 def main() -> None:
     """Print both tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=100, help="pairs of windows for each planted share")
+    parser.add_argument("--pairs", type=int, default=30, help="pairs of windows for each planted share")
     options = parser.parse_args()
     if not TRAFFIC.is_dir():
         parser.error("the data sets are not at ../shared/data (set EVALSVC_SHARED_DATA to their folder)")

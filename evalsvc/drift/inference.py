@@ -102,8 +102,8 @@ def _relative_units(a: Side, b: Side) -> Floats:
     """Return how heavy an effective event is by bin beside its window's: of one population, alike in both windows."""
     n, m = a.n_effective, b.n_effective
     heavy = n * a.squares / a.squares.sum() + m * b.squares / b.squares.sum()
-    # One event of usual weight more, so that a bin in which little was seen is not taken for certain.
-    return np.asarray((heavy + 1.0) / (n * a.shares + m * b.shares + 1.0))
+    # Not drawn to the whole's: so the variance is that of a permutation of the events, whatever their weights.
+    return np.asarray(heavy / (n * a.shares + m * b.shares))
 
 
 def draw_shares(side: Side, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
