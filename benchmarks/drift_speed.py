@@ -3,8 +3,8 @@
 Ours is timed from what the store hands over, counts by bin in each cell of the sampling design (``store.histograms``),
 to the four detectors' effects, intervals and p-values of all columns: two sketches and one comparison a column. The
 store's own query, and the worker's filling of it, are not in it. Evidently is timed from two data frames in memory to
-its result. The same lognormal values are in both. Seconds are of the processor, so that other work counts less. Run: ``python benchmarks/drift_speed.py [--quick]``; needs the extra
-``reports``. Evidently's telemetry is off.
+its result. The same lognormal values are in both. Seconds are of the processor, so that other work counts less.
+Run: ``python benchmarks/drift_speed.py [--quick]``; needs the extra ``reports``. Evidently's telemetry is off.
 """
 
 from __future__ import annotations
