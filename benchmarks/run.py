@@ -27,8 +27,12 @@ NAMES = (
     "start",
     "intervals",
     "correlation",
+<<<<<<< HEAD
     "sequential",
     "change_detection",
+=======
+    "drift_speed",
+>>>>>>> wp-drifttests
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
