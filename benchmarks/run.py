@@ -1,6 +1,7 @@
 """Run every benchmark and write ``docs/benchmarks.md``: ``python benchmarks/run.py [--quick] [NAME…]``.
 
-A full run takes about half an hour on two idle cores. Each script can also be run alone and prints its own table.
+A full run takes about three quarters of an hour on two idle cores. Each script can also be run alone and prints its
+own table.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ NAMES = (
     "start",
     "intervals",
     "correlation",
+    "sequential",
+    "change_detection",
+    "drift_speed",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +22,10 @@ from evalsvc.types import Window
 from evalsvc.windows import parse_duration, parse_span
 
 if TYPE_CHECKING:
+    from evalsvc.anchor_query import ScorerShift
+    from evalsvc.drift_examples import GrownCluster
     from evalsvc.drift_query import Drift, DriftQuery
+    from evalsvc.protocols import ScoreStore
 
 _NAMES = {
     "wasserstein": "Wasserstein",
@@ -31,6 +36,7 @@ _NAMES = {
     "mmd": "MMD",
     "vocabulary": "Cramér's V",
 }
+_SIDES = {"input": "inputs", "output": "outputs", "score": "scores", "operation": "operation"}
 
 
 def drift(options: argparse.Namespace) -> int:
@@ -45,16 +51,60 @@ def drift(options: argparse.Namespace) -> int:
     address = getattr(options, "store", None)
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
         rows = drifts(store, asked)
+        grown = _grown(store, asked, rows, options)
+        if options.evidently:
+            from evalsvc.evidently_report import write_report
+
+            said = write_report(store, asked, rows, Path(options.evidently), store.metrics())
+            print(f"{options.evidently}: {said}", file=sys.stderr)
     if options.format == "json":
         for row in rows:
             print(msgspec.json.encode(row).decode())
+        for cluster in grown:
+            print(msgspec.json.encode({"cluster": cluster}).decode())
     elif options.format == "csv":
         print_csv(_COLUMNS, [_flat(row) for row in rows])
     else:
-        print(report(rows, asked))
+        print("\n\n".join([report(rows, asked), *filter(None, [clusters(grown)])]))
     if options.plot:
         plots.save(options.plot, chart(rows, asked) if rows else None)
     return OK
+
+
+def _grown(
+    store: ScoreStore, asked: DriftQuery, rows: Sequence[Drift], options: argparse.Namespace
+) -> list[GrownCluster]:
+    """Return the clusters that grew, where they are asked for and can be shown."""
+    if not options.examples or options.format == "csv":
+        return []
+    from evalsvc.drift_examples import grown_clusters
+
+    return grown_clusters(store, asked, rows, options.examples)
+
+
+def clusters(grown: Sequence[GrownCluster]) -> str:
+    """Say which kinds of texts grew: shares, what sets them apart, and events to look up."""
+    lines = []
+    for metric in dict.fromkeys(cluster.metric for cluster in grown):
+        held = [cluster for cluster in grown if cluster.metric == metric]
+        seen = f"{held[0].texts_baseline:,} → {held[0].texts:,} texts"
+        lines.append(
+            f"{metric}: of {held[0].clusters} clusters ({seen}), these grew; event ids nearest to their centres:"
+        )
+        for cluster in held:
+            low, high = (f"{value:+.1%}" if value is not None else "-" for value in (cluster.low, cluster.high))
+            leans = ", ".join(
+                f"{lean.field}={lean.value} ({lean.inside:.0%}, elsewhere {lean.outside:.0%})" for lean in cluster.leans
+            )
+            lines.append(
+                f"  {_from_to(f'{cluster.before:.1%}', f'{cluster.after:.1%}')} ({low} … {high})"
+                f"{f'; {leans}' if leans else ''}; {', '.join(cluster.event_ids)}"
+            )
+    return "\n".join(lines)
+
+
+def _from_to(old: str, new: str) -> str:
+    return f"{old} → {new}"
 
 
 def drift_query(options: argparse.Namespace, now: datetime) -> DriftQuery:
@@ -87,7 +137,7 @@ def _baseline(text: str, current: Window, now: datetime) -> Window:
 
 
 def report(rows: Sequence[Drift], asked: DriftQuery) -> str:
-    """Return a table with a sentence above it that says what it comes to."""
+    """Return a sentence that says what it comes to, a table of everything, and how the table is read."""
     if not rows:
         return "no scores in the window; widen --since, or loosen --where"
     moved = [row for row in rows if row.moved]
@@ -97,15 +147,83 @@ def report(rows: Sequence[Drift], asked: DriftQuery) -> str:
     if not known:
         said = f"Nothing could be compared, {spans}."
     elif moved:
-        names = ", ".join(dict.fromkeys(f"{row.metric} ({row.watched})" for row in moved))
-        said = f"{len(moved)} of {len(known)} moved, {spans}: {names}."
+        said = f"{len(moved)} of {len(known)} moved, {spans}. {_by_side(moved)}."
     else:
         said = f"Nothing moved beyond what matters and chance explains, {spans}: {len(known)} compared."
     several = len({row.consumer for row in rows}) > 1
     shown = [row for row in rows if not _is_empty(row)]
-    table = aligned([_line(row, several) for row in shown], right={"effect", "p", "n"})
+    table = aligned([_line(row, several) for row in shown], right={"effect", "adjusted p", "n"})
     empty = ", ".join(dict.fromkeys(row.metric for row in rows if _is_empty(row)))
-    return "\n\n".join(part for part in (said, table, empty and f"Without a value in either window: {empty}.") if part)
+    parts = [
+        said,
+        "\n".join(_scorers(rows)),
+        _follows(moved),
+        table,
+        empty and f"Without a value in either window: {empty}.",
+    ]
+    return "\n\n".join(part for part in (*parts, known and _legend(len(known), asked.confidence)) if part)
+
+
+def _by_side(moved: Sequence[Drift]) -> str:
+    """Name what moved by what it is of, the side that moved most first."""
+    named = dict.fromkeys((row.side, f"{row.metric} ({row.watched})") for row in moved)
+    sides = dict.fromkeys(side for side, _ in named)
+    parts = [f"{_SIDES[side]}: {', '.join(name for where, name in named if where == side)}" for side in sides]
+    said = "; ".join(parts)
+    return said[0].upper() + said[1:]
+
+
+def _follows(moved: Sequence[Drift]) -> str:
+    """Say what a reader easily misses: scores move with what is asked, though the system is what it was."""
+    if not {"input", "score"} <= {row.side for row in moved}:
+        return ""
+    return (
+        "What is asked moved as well, and other questions alone can move scores: compare alike ones, "
+        "as in --where segments.NAME=VALUE."
+    )
+
+
+def _scorers(rows: Sequence[Drift]) -> list[str]:
+    """Say of each metric with anchors whose scorer or values moved which of the two it was."""
+    told = [row for row in rows if row.scorer and (row.moved or row.scorer.moved)]
+    return [_scorer(row, row.scorer) for row in told if row.scorer]
+
+
+def _scorer(row: Drift, shift: ScorerShift) -> str:
+    if shift.scorer is None:
+        return f"{row.metric}: its anchors do not tell whether the scorer moved: {shift.reason}."
+    versions = f" from {shift.versions}" if shift.versions else ""
+    change = _with_interval(shift.scorer, shift.scorer_low, shift.scorer_high)
+    said = f"{row.metric}: the scorer {_moved(shift.moved)}{versions} on {shift.n} unchanged anchors, by {change}"
+    if shift.system is None or shift.live is None:
+        return f"{said}; its live values cannot be compared."
+    rest = _with_interval(shift.system, shift.system_low, shift.system_high)
+    live = f"{said}; live values by {shift.live:+.3g}, which leaves {rest} for the system and what it is asked"
+    return f"{live}: {_verdict(shift)}."
+
+
+def _verdict(shift: ScorerShift) -> str:
+    if shift.moved and shift.system_moved:
+        return "both moved"
+    if shift.moved:
+        return "it is the scorer that moved, and nothing says that the system did"
+    return "it is not the scorer that moved" if shift.system_moved else "neither is told from chance"
+
+
+def _moved(moved: bool | None) -> str:
+    return "moved" if moved else "did not move"
+
+
+def _with_interval(value: float, low: float | None, high: float | None) -> str:
+    return f"{value:+.3g} ({low:+.3g} … {high:+.3g})"
+
+
+def _legend(compared: int, confidence: float) -> str:
+    level = f"{1 - confidence:.2g}"
+    return (
+        "effect: how far apart the windows are beyond chance, with its interval. moved: the interval lies above the "
+        f"least effect\nthat matters, and p, adjusted for {compared} compared (Benjamini–Hochberg), is under {level}."
+    )
 
 
 def _is_empty(row: Drift) -> bool:
@@ -115,7 +233,7 @@ def _is_empty(row: Drift) -> bool:
 def _line(row: Drift, several: bool) -> dict[str, str]:
     test = row.tests[0] if row.tests else None
     line = {"moved": "-" if row.moved is None else "yes" if row.moved else "no", "metric": row.metric}
-    line |= {"watched": row.watched}
+    line |= {"of": row.side, "watched": row.watched}
     line |= {"consumer": row.consumer} if several else {}
     line |= {
         "change": row.change or "-",
@@ -123,14 +241,18 @@ def _line(row: Drift, several: bool) -> dict[str, str]:
         "effect": "-" if test is None or test.effect is None else f"{test.effect:.3g}",
         "interval": "-" if test is None or test.low is None else f"{test.low:.3g} … {test.high:.3g}",
         "matters": f"> {test.minimum:g}" if test else "-",
-        "p": "-" if row.adjusted_p is None else "< .001" if row.adjusted_p < 0.001 else f"{row.adjusted_p:.3f}",
+        "adjusted p": "-"
+        if row.adjusted_p is None
+        else "< .001"
+        if row.adjusted_p < 0.001
+        else f"{row.adjusted_p:.3f}",
         "n": f"{test.n_baseline:,} → {test.n:,}" if test else "-",
     }
     return line | ({"note": row.reason} if row.reason else {})
 
 
 _COLUMNS = (
-    *("metric", "watched", "consumer", "scorer_version", "signature", "baseline_start", "baseline_end"),
+    *("metric", "watched", "side", "consumer", "scorer_version", "signature", "baseline_start", "baseline_end"),
     *("start", "end", "moved", "adjusted_p", "change", "missing_baseline", "missing_current", "detector", "effect"),
     *("low", "high", "minimum", "p_value", "n_baseline", "n", "method", "reason"),
 )
@@ -156,13 +278,15 @@ def chart(rows: Sequence[Drift], asked: DriftQuery) -> plots.Chart:
     several = len({row.consumer for row in rows}) > 1
     shown = [row for row in rows if not _is_empty(row)]
     window, baseline = rows[0].current, rows[0].baseline
+    table = [_page_line(row, several) for row in shown]
+    words = {"moved", "metric", "watched", "consumer", "change", "detector", "note", "method"}
     return plots.Chart(
         f"What moved{said_where(asked.where)}, {_span(window)} against {_span(baseline)} (UTC)",
         report(rows, asked).partition("\n")[0],
         "effect ÷ the least effect that matters",
         [plots.Panel("", [_mark(row, several) for row in shown], 1.0, "1, the least effect that matters")],
-        [_page_line(row, several) for row in shown],
-        {"effect", "p", "n", "n eff", "missing"},
+        table,
+        {name for line in table for name in line} - words,
         [
             f"bars: {asked.confidence:.0%} intervals; ◆ moved: its whole interval is beyond what matters, and its "
             "p-value stands with those of all others",

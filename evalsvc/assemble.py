@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,20 @@ import msgspec
 from evalsvc import scorers
 from evalsvc.dead_letters import FolderDeadLetters, KafkaDeadLetters
 from evalsvc.errors import ConfigError, InputError, SchemaError, StoreBusy, StoreUnavailable
-from evalsvc.pipeline import DeadLetterSink, ScorerEntry, TimeLimits, Worker, WorkerSettings
+from evalsvc.pipeline import Anchors, DeadLetterSink, ScorerEntry, TimeLimits, Worker, WorkerSettings
 from evalsvc.privacy import Masker, key_from_environment
 from evalsvc.privacy.policy import KEY_VARIABLE
-from evalsvc.project import ConsumerConfig, Environment, FilesConfig, HttpConfig, KafkaConfig, Project, shown
-from evalsvc.protocols import ScoreStore, Source
+from evalsvc.project import (
+    ConsumerConfig,
+    Environment,
+    FilesConfig,
+    HttpConfig,
+    KafkaConfig,
+    Project,
+    read_cases,
+    shown,
+)
+from evalsvc.protocols import Clock, ScoreStore, Source
 from evalsvc.sources.files import FileSource
 from evalsvc.sources.http import HttpSource
 from evalsvc.sources.kafka import KafkaSecurity, KafkaSettings, KafkaSource
@@ -123,6 +133,7 @@ def build_worker(
     source: Source | None = None,
     registry: CollectorRegistry | None = None,
     on_written: Callable[[WriteBatch], None] | None = None,
+    clock: Clock | None = None,
 ) -> Worker:
     """Return a consumer's worker; ``source`` replaces the one that its file names, ``on_written`` is told every batch.
 
@@ -132,21 +143,44 @@ def build_worker(
     """
     masker = build_masker(config, environment)
     source = source or build_source(config, environment, masker)
+    entries = [ScorerEntry(scorers.create(entry.name, entry.options), entry.rate) for entry in config.scorers]
     worker = Worker(
         config.name,
         source,
         store,
         config.design,
-        [ScorerEntry(scorers.create(entry.name, entry.options), entry.rate) for entry in config.scorers],
+        entries,
         masker,
         settings=worker_settings(config),
         dead_letters=build_dead_letters(config, environment),
         registry=registry,
         on_written=on_written,
+        clock=clock,
+        anchors=build_anchors(config, store, masker, entries, clock),
     )
     if isinstance(source, HttpSource):
         source.awaited = lambda: worker.status().waiting_for
     return worker
+
+
+def build_anchors(
+    config: ConsumerConfig,
+    store: ScoreStore,
+    masker: Masker,
+    entries: Sequence[ScorerEntry],
+    clock: Clock | None = None,
+) -> Anchors | None:
+    """Return the anchors that a consumer's file names, for the scorers that it says; ``None`` where it names none.
+
+    Raises:
+        ConfigError: when the cases cannot be read.
+    """
+    if config.anchors is None:
+        return None
+    wanted = config.anchors.metrics
+    chosen = [entry for entry in entries if not wanted or entry.scorer.spec.metric in wanted]
+    every = timedelta(seconds=config.anchors.every_seconds)
+    return Anchors(config.name, store, read_cases(config.anchors.cases), chosen, masker, every, clock)
 
 
 def worker_settings(config: ConsumerConfig) -> WorkerSettings:
@@ -279,9 +313,10 @@ class LazyDeadLetters:
 
 
 def replay_config(config: ConsumerConfig, source: FilesConfig) -> ConsumerConfig:
-    """Return a consumer that reads files instead, of any age, and produces to no topic."""
+    """Return a consumer that reads files instead, of any age, produces to no topic and scores no anchors."""
     return msgspec.structs.replace(
         config,
+        anchors=None,
         source=source,
         dead_letters=msgspec.structs.replace(config.dead_letters, topic=""),
         limits=msgspec.structs.replace(config.limits, age_days=None),

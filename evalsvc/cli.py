@@ -84,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_query(add)
     _add_drift(add)
     _add_fairness(add)
+    _add_anchors(add)
     _add_dead_letters(add)
     _add_scorers(add)
     return parser
@@ -259,6 +260,16 @@ def _add_drift(add: _Adder) -> None:
         help="only these; repeat it for more",
     )
     drift.add_argument(
+        "--evidently", metavar="FILE", help="write evidently's report as HTML as well; needs evalsvc[reports]"
+    )
+    drift.add_argument(
+        "--examples",
+        type=_whole,
+        default=3,
+        metavar="N",
+        help="events of each cluster of texts that grew, where topics moved; 0 looks for none (default: 3)",
+    )
+    drift.add_argument(
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of intervals and tests (default: .95)"
     )
     drift.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")
@@ -317,6 +328,14 @@ def _add_plot(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_anchors(add: _Adder) -> None:
+    anchors = add("anchors", "evalsvc._cli_anchors:anchors", "score frozen cases again, to tell a scorer's drift")
+    anchors.add_argument("action", choices=("run",), help="run: score all cases now, whatever `every` says")
+    anchors.add_argument(
+        "consumer", nargs="?", metavar="CONSUMER", help="its file or name (default: every one with `anchors`)"
+    )
+
+
 def _add_dead_letters(add: _Adder) -> None:
     letters = add(
         "dead-letters", "evalsvc._cli_dead_letters:dead_letters", "records that were no events: where, and why"
@@ -350,6 +369,12 @@ def _add_scorers(add: _Adder) -> None:
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected a number above 0, but got {text!r}")
+    return int(text)
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, but got {text!r}")
     return int(text)
 
 

@@ -6,14 +6,16 @@ new, and is not taken for drift. No raw row is read where the rollup holds the h
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import reduce
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
+from evalsvc.anchor_query import LOOK_BACK, Live, ScorerShift, shifts, with_anchors
 from evalsvc.drift import (
     CategoricalSketch,
     DriftTest,
@@ -27,8 +29,9 @@ from evalsvc.drift import (
 )
 from evalsvc.errors import InputError
 from evalsvc.protocols import CellQuery, FeatureGroup, HistogramGroup, ScoreStore
-from evalsvc.query import specs_of
+from evalsvc.query import EstimateQuery, estimates, specs_of
 from evalsvc.stats import adjust_p_values, bin_value
+from evalsvc.stats.distributions import normal_quantile, two_sided
 from evalsvc.stats.strata import missing
 from evalsvc.types import Cell, ScorerSpec, Window
 from evalsvc.windows import align
@@ -39,6 +42,10 @@ _LARGEST_CHANGES = 2
 CellKey = tuple[str, int, float]
 Identity = tuple[str, int, str]
 """Consumer, scorer version, signature."""
+
+Side = Literal["input", "output", "score", "operation"]
+_INPUTS = frozenset({"prompt", "contexts", "reference", "input_tokens"})
+_OPERATION = frozenset({"latency_ms", "time_to_first_token_ms", "output_tokens", "input_tokens", "cost_usd"})
 
 
 class DriftQuery(NamedTuple):
@@ -59,11 +66,14 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 
     ``moved`` is that the first test's effect is beyond its minimum, and its p-value stands with those of everything
     else asked about (Benjamini & Hochberg 1995, false discovery rate 1 - confidence); ``None`` where that is undefined.
-    ``change`` says it for a person; ``tests`` are all detectors, the one that decides first.
+    ``change`` says it for a person; ``tests`` are all detectors, the one that decides first. ``side`` is what the
+    metric looks at: what goes in, what comes out, what a scorer makes of it, or time, tokens and cost. ``scorer`` is
+    what the metric's anchors say of its scorer between the same windows; ``None`` where there are none.
     """
 
     metric: str
     watched: str
+    side: Side
     consumer: str
     scorer_version: int
     signature: str
@@ -75,6 +85,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     missing_baseline: float | None = None
     missing_current: float | None = None
     tests: tuple[DriftTest, ...] = ()
+    scorer: ScorerShift | None = None
     reason: str = ""
 
 
@@ -85,19 +96,28 @@ def drifts(store: ScoreStore, query: DriftQuery) -> list[Drift]:
         UnknownMetric: when a metric asked for has no scores.
         InputError: where the windows overlap, a field does not exist, or the confidence is outside (0, 1).
     """
-    baseline, current = align(query.baseline, HOUR), align(query.current, HOUR)
-    if baseline.start < current.end and current.start < baseline.end:
-        raise InputError(
-            f"Expected two windows that do not overlap, but got {_said(baseline)} and {_said(current)} "
-            "(both in whole hours); take an earlier baseline"
-        )
+    baseline, current = _apart(query.baseline, query.current)
     held = store.metrics()
     specs = [spec for metric in query.metrics for spec in specs_of(held, metric).values()] if query.metrics else held
+    whole = query._replace(baseline=baseline, current=current)
     found: list[Drift] = []
     for metric in dict.fromkeys(spec.metric for spec in specs):
         known = {(spec.version, spec.signature): spec for spec in specs if spec.metric == metric}
-        found += _of_metric(store, query._replace(baseline=baseline, current=current), metric, known)
-    return _ordered(_together(found, query.confidence))
+        found += _of_metric(store, whole, metric, known)
+    return _ordered(_anchored(store, whole, _together(found, query.confidence)))
+
+
+def _apart(baseline: Window, current: Window) -> tuple[Window, Window]:
+    """Return both in whole hours; an hour that both have a part of stays with the current one."""
+    old, now = align(baseline, HOUR), align(current, HOUR)
+    if baseline.end <= current.start and old.start < now.start:
+        return Window(old.start, min(old.end, now.start)), now
+    if current.end <= baseline.start and now.end < old.end:
+        return Window(max(old.start, now.end), old.end), now
+    raise InputError(
+        f"Expected two windows that do not overlap, but got {_said(old)} and {_said(now)} "
+        "(both in whole hours); take an earlier baseline"
+    )
 
 
 def _of_metric(
@@ -116,6 +136,7 @@ def _of_metric(
         base = Drift(
             metric=metric,
             watched="values",
+            side=side_of(spec),
             consumer=identity[0],
             scorer_version=identity[1],
             signature=identity[2],
@@ -139,6 +160,21 @@ def _of_metric(
                 _texts(base, spec, features[0].get(identity, ()), features[1].get(identity, ()), query.confidence)
             )
     return rows
+
+
+def side_of(spec: ScorerSpec) -> Side:
+    """Return what a metric looks at.
+
+    >>> from evalsvc.types import Scale
+    >>> side_of(ScorerSpec("prompt_words", 1, Scale(0.0, None, "neither"), needs=("prompt",)))
+    'input'
+    """
+    needs = set(spec.needs)
+    if needs and needs <= _INPUTS - _OPERATION:
+        return "input"
+    if needs and needs <= _OPERATION:
+        return "operation"
+    return "output" if spec.features else "score"
 
 
 def _histograms(
@@ -271,6 +307,45 @@ def _together(rows: Sequence[Drift], confidence: float) -> list[Drift]:
         msgspec.structs.replace(row, adjusted_p=p, moved=None if row.moved is None else row.moved and stands)
         for row, p, stands in zip(rows, found.adjusted, found.rejected, strict=True)
     ]
+
+
+def _anchored(store: ScoreStore, query: DriftQuery, rows: Sequence[Drift]) -> list[Drift]:
+    """Add what anchors say of the scorers; the intervals hold together for all metrics that have some (Bonferroni)."""
+    start = min(query.baseline.start, query.current.start) - LOOK_BACK
+    span = Window(start, max(query.baseline.end, query.current.end))
+    metrics = with_anchors(store, (row.metric for row in rows if row.watched in ("values", "share")), span)
+    found = {}
+    for metric in metrics:
+        level = 1.0 - (1.0 - query.confidence) / len(metrics)
+        live = _live(store, query, metric)
+        for identity, shift in shifts(store, metric, query.baseline, query.current, live, level).items():
+            found[metric, *identity] = shift
+    return [
+        msgspec.structs.replace(row, scorer=found.get((row.metric, row.consumer, row.scorer_version, row.signature)))
+        if row.watched in ("values", "share")
+        else row
+        for row in rows
+    ]
+
+
+def _live(store: ScoreStore, query: DriftQuery, metric: str) -> dict[Identity, Live]:
+    """Return how far each scorer's live mean moved, with a standard error read off the means' intervals."""
+    held: list[dict[Identity, tuple[float, float]]] = []
+    for window in (query.baseline, query.current):
+        means = {}
+        for row in estimates(store, EstimateQuery(metric, window, int(window.seconds), where=query.where)):
+            estimate = row.estimate
+            if estimate.value is not None and estimate.low is not None and estimate.high is not None:
+                wide = 2.0 * normal_quantile(two_sided(estimate.confidence))
+                error = (estimate.high - estimate.low) / wide
+                means[row.consumer, row.scorer_version, row.signature] = (estimate.value, error)
+        held.append(means)
+    old, now = held
+    return {
+        identity: Live(value - old[identity][0], math.hypot(error, old[identity][1]))
+        for identity, (value, error) in now.items()
+        if identity in old
+    }
 
 
 def _ordered(rows: Sequence[Drift]) -> list[Drift]:

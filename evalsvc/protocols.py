@@ -19,6 +19,7 @@ from evalsvc.types import (
     LedgerOutcome,
     Outcome,
     Sample,
+    Score,
     ScorerSpec,
     Status,
     Window,
@@ -71,7 +72,8 @@ class Scorer(Protocol):
     def cost(self, sample: Sample) -> int:
         """Return the work that one sample is, in tokens or characters (> 0).
 
-        Batches are cut where its sum passes 32,768; a sample that costs more stands alone.
+        Batches are cut where its sum passes 32,768, or what the scorer's attribute ``batch_cost`` says where it has
+        one that is a number above 0; a sample that costs more stands alone.
         """
         ...
 
@@ -371,6 +373,14 @@ class ScoreStore(Sink, Protocol):
 
     def feature_sums(self, query: CellQuery) -> Sequence[FeatureGroup]:
         """Return the groups of :meth:`cells` with the sums of their features, for drift. Rolled up like the cells."""
+        ...
+
+    def scores(self, query: CellQuery, limit: int) -> Sequence[Score]:
+        """Return at most ``limit`` scores of the query's metric, window and ``where``, each once, raw rows.
+
+        They come in the order of their event ids' MD5, so that of more than ``limit`` a random part is returned, the
+        same one every time and of every metric. ``step_seconds``, ``by`` and ``clusters`` are not looked at.
+        """
         ...
 
     def missing(self, query: CellQuery, limit: int) -> Sequence[MissingReason]:

@@ -108,11 +108,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def last_user_text(self) -> str:
-        """What the user asked last: the prompt itself, or the content of the last message with role ``user``."""
+        """What the user asked last: the prompt itself, or the last message with role ``user``; empty without one."""
         if isinstance(self.prompt, str):
             return self.prompt
         users = [message.content for message in self.prompt if message.role == "user"]
-        return users[-1] if users else self.prompt_text
+        return users[-1] if users else ""
 
 
 class Sample(msgspec.Struct, frozen=True):

@@ -11,6 +11,10 @@ from pathlib import Path
 
 FOLDER = Path(".evalsvc") / "demo"
 EVENTS = 60_000
+PLANTED_DRIFT = (
+    "In the last three days half of all questions are about late parcels, answers take half as long again,\n"
+    "and the judge is stricter."
+)
 
 
 def main(once: bool = False, folder: Path = FOLDER, events: int = EVENTS, port: int | None = None) -> int:
@@ -37,6 +41,7 @@ def main(once: bool = False, folder: Path = FOLDER, events: int = EVENTS, port: 
     print(f"\n{taken}, in {time.monotonic() - began:.0f} s. All traffic is synthetic; nothing shown is hard-coded.")
     there, query = shlex.quote(str(here.folder)), "query refusal --by model_version --since 14d"
     print(f"The project is in its own folder; in another terminal, try:\n  cd {there} && {_command()} {query}")
+    print(f"{PLANTED_DRIFT} To see whether they are found:\n  cd {there} && {_command()} drift --since 3d")
     sys.stdout.flush()
     return 0 if once else cli.main(["up", *([] if port is None else ["--port", str(port)])])
 

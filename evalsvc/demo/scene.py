@@ -6,19 +6,21 @@ import gzip
 import os
 import shutil
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Never
 
 import msgspec
 from tqdm import tqdm
 
-from evalsvc.demo.traffic import DAYS, Truth, generate
+from evalsvc.demo.traffic import DAYS, JUDGE_DAY, Truth, generate
 from evalsvc.errors import ConfigError
 from evalsvc.pipeline import Worker, WorkerStatus
 from evalsvc.sources.decode import encode
 
 STORE = "store"
+ANCHORS = 40
 MARK = "made-by-evalsvc-demo"
 
 DEMO = """\
@@ -43,8 +45,15 @@ scorers:
   - latency_ms
   - output_tokens
   - cost_usd
+  - prompt_language
+  - prompt_words
+  - response_words
+  - {name: prompt_embedding, rate: 0.5}
   - {name: relevance, rate: 0.5}
   - {name: context_support, rate: 0.5}
+  - {name: "evalsvc.demo.judge:DemoJudge", options: {stricter_from: "STRICTER_FROM"}}
+# The same forty cases, scored every day: when their scores move, it is the scorer that moved.
+anchors: {cases: anchors/demo.jsonl, every: 24h, metrics: [helpfulness, refusal]}
 limits: {age_days: none}
 """
 
@@ -84,11 +93,14 @@ def prepare(folder: Path, end: datetime, events: int) -> Scene:
             f"Expected {folder} to be absent or a former demo's, but it holds something else; move it away"
         )
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("consumers", "data"):
+    for name in ("consumers", "data", "anchors"):
         (folder / name).mkdir(parents=True)
     (folder / MARK).touch()
     (folder / "pyproject.toml").write_text(SETTINGS)
-    (folder / "consumers" / "demo.yaml").write_text(DEMO)
+    stricter_from = (end - timedelta(days=DAYS - JUDGE_DAY)).isoformat()
+    (folder / "consumers" / "demo.yaml").write_text(DEMO.replace("STRICTER_FROM", stricter_from))
+    cases = [encode(event) for event, _ in islice(generate(end, 4 * ANCHORS, seed=11), ANCHORS)]
+    (folder / "anchors" / "demo.jsonl").write_bytes(b"".join(case + b"\n" for case in cases))
     (folder / "consumers" / "live.yaml").write_text(LIVE)
     print(f"Inventing {DAYS} days of a support assistant's traffic, about {events:,} events …", flush=True)
     return Scene(folder, end, _write_traffic(folder / "data", end, events))
@@ -117,7 +129,16 @@ def score(scene: Scene) -> WorkerStatus:
     with assemble.project_store(found, environment, exclusive=True) as store:
         worker = assemble.build_worker(consumer, store, environment)
         with _progress(len(scene.truths)) as bar:
-            return _run(worker, bar)
+            status = _run(worker, bar)
+        _score_anchors(scene, worker)
+        return status
+
+
+def _score_anchors(scene: Scene, worker: Worker) -> None:
+    """Score the anchors once for each of the days, as a worker that lived through them would have done."""
+    if worker.anchors is not None:
+        for day in range(DAYS):
+            worker.anchors.run(at=scene.end - timedelta(days=DAYS - day) + timedelta(hours=12))
 
 
 def _run(worker: Worker, bar: tqdm[Never]) -> WorkerStatus:

@@ -23,6 +23,14 @@ LANGUAGES = {"en": 0.55, "de": 0.25, "es": 0.12, "fr": 0.08}
 PLANS = {"free": 0.80, "pro": 0.17, "enterprise": 0.03}
 CANARY_DAY = 7
 """From this day on, version 2 answers a fifth of the sessions."""
+STRIKE_DAY = 11
+"""From this day on parcels are late: of the questions that would be about anything else, a share is about delivery."""
+STRIKE_SHARE = 0.5
+SLOW_DAY = 11
+"""From this day on every answer takes half as long again."""
+SLOWER = 1.5
+JUDGE_DAY = 11
+"""From this day on the judge is stricter (:mod:`evalsvc.demo.judge`); the answers it marks are what they were."""
 
 
 class Rates(NamedTuple):
@@ -68,12 +76,14 @@ def generate(end: datetime, events: int, seed: int = 7) -> Iterator[tuple[Event,
     True
     """
     rng = random.Random(seed)  # noqa: S311 - a reproducible demo, nothing secret
+    # Draws of their own, so that what was there before these days is the same with and without them.
+    late = random.Random(seed + 1)  # noqa: S311
     starts = _session_starts(rng, end, sessions=max(1, round(events / 1.7)))
     pending: list[tuple[Event, Truth]] = []
     for number, start in enumerate(starts):
         while pending and pending[0][0].occurred_at <= start:
             yield pending.pop(0)
-        pending.extend(_session(rng, number, start, end - timedelta(days=DAYS)))
+        pending.extend(_session(rng, late, number, start, end - timedelta(days=DAYS)))
         pending.sort(key=lambda made: (made[0].occurred_at, made[0].event_id))
     yield from pending
 
@@ -90,14 +100,19 @@ def _session_starts(rng: random.Random, end: datetime, sessions: int) -> list[da
     return sorted(starts)
 
 
-def _session(rng: random.Random, number: int, start: datetime, begin: datetime) -> list[tuple[Event, Truth]]:
+def _session(
+    rng: random.Random, late: random.Random, number: int, start: datetime, begin: datetime
+) -> list[tuple[Event, Truth]]:
     language = rng.choices(list(LANGUAGES), list(LANGUAGES.values()))[0]
     plan = rng.choices(list(PLANS), list(PLANS.values()))[0]
     version = "2" if start >= begin + timedelta(days=CANARY_DAY) and rng.random() < 0.2 else "1"
     user = f"user-{rng.randrange(40_000)}"
     moment, history, made = start, [Message("system", "You answer customers of a shop from the given passages.")], []
     for turn in range(rng.choices((1, 2, 3, 4), (0.55, 0.27, 0.12, 0.06))[0]):
-        event, truth = _turn(rng, f"{number:06d}-{turn}", moment, language, plan, version, tuple(history))
+        strike = moment >= begin + timedelta(days=STRIKE_DAY) and late.random() < STRIKE_SHARE
+        slower = SLOWER if moment >= begin + timedelta(days=SLOW_DAY) else 1.0
+        name = f"{number:06d}-{turn}"
+        event, truth = _turn(rng, name, moment, language, plan, version, tuple(history), "delivery" * strike, slower)
         event = msgspec.structs.replace(event, session_id=f"session-{number:06d}", turn=turn, user_id=user)
         made.append((event, truth))
         history = [*event.prompt, Message("assistant", event.response)]
@@ -113,8 +128,11 @@ def _turn(
     plan: str,
     version: str,
     history: tuple[Message, ...],
+    asked: str,
+    slower: float,
 ) -> tuple[Event, Truth]:
-    rates, topic = PLANTED[version], rng.choice(list(TOPICS[language].values()))
+    rates, drawn = PLANTED[version], rng.choice(list(TOPICS[language]))
+    topic = TOPICS[language][asked or drawn]
     figure = rng.choice(topic.numbers)
     refused = rng.random() < (rates.spanish_refusal if language == "es" else rates.refusal)
     unsupported = not refused and rng.random() < rates.unsupported
@@ -126,7 +144,7 @@ def _turn(
         response += LEAKS[language].format(mail=mail)
     tokens_in = sum(len(m.content) for m in history) // 4 + 60
     tokens_out = max(4, len(response) // 4)
-    latency = round(rates.latency_ms * math.exp(rng.gauss(0.0, 0.45)) + 4.0 * tokens_out, 1)
+    latency = round((rates.latency_ms * math.exp(rng.gauss(0.0, 0.45)) + 4.0 * tokens_out) * slower, 1)
     cost = round(tokens_in * 4e-7 + tokens_out * 1.6e-6, 8)
     event = Event(
         event_id=f"demo-{name}",

@@ -1,6 +1,7 @@
 """Has anything moved between two windows? Mergeable sketches, and detectors with a stated false-alarm rate."""
 
 from evalsvc.drift.attribution import Attribution, attribute
+from evalsvc.drift.classifier import Vectors, compare_by_classifier
 from evalsvc.drift.detectors import (
     MINIMA,
     DriftTest,
@@ -29,8 +30,10 @@ __all__ = [
     "MeanEmbeddingSketch",
     "NumericSketch",
     "TokenSketch",
+    "Vectors",
     "attribute",
     "baseline_hours",
+    "compare_by_classifier",
     "compare_categories",
     "compare_embeddings",
     "compare_numeric",

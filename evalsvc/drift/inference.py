@@ -1,7 +1,9 @@
 """Draws of weighted shares under "nothing moved" and around what was seen; p-values and intervals from them.
 
-A weighted count Σw of a bin is drawn as r·Poisson(Σw/r) with r = Σw²/Σw: it has the bin's mean and its variance under
-the sampling design, also where π differs between events. (Rao & Scott 1981 correct χ² by the same ratio.)
+A weighted count Σw of a bin is taken for Σw/r effective events of weight r = Σw²/Σw: as many draws of a Poisson
+variable have the bin's mean and its variance under the sampling design, also where π differs between events. (Rao &
+Scott 1981 correct χ² by the same ratio.) If nothing moved, the effective events that both windows have in a bin fell
+into either by chance.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from evalsvc.drift.distances import Floats
 
 DRAWS = 499
 _PRIOR = 5.0
-_MANY = 1000.0
+_MANY = 100.0
 
 
 class Side(NamedTuple):
@@ -32,9 +34,14 @@ class Side(NamedTuple):
         return np.asarray(self.weights / self.weights.sum())
 
     @property
+    def whole_unit(self) -> float:
+        """Σw²/Σw of the window."""
+        return float(self.squares.sum() / self.weights.sum())
+
+    @property
     def unit(self) -> Floats:
         """The weight r = Σw²/Σw of an effective event by bin, drawn to the whole's where little was seen."""
-        whole = self.squares.sum() / self.weights.sum()
+        whole = self.whole_unit
         return np.asarray((self.squares + _PRIOR * whole * whole) / (self.weights + _PRIOR * whole))
 
     @property
@@ -66,30 +73,79 @@ def generator(*arrays: Floats) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def draw_shares(side: Side, shares: Floats, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
-    """Return ``[draws, bins]`` shares of samples like ``side`` from a population with these shares."""
-    unit = side.unit
-    expected = side.weights.sum() * shares / unit
+def split_shares(a: Side, b: Side, rng: np.random.Generator, draws: int = DRAWS) -> tuple[Floats, Floats]:
+    """Return ``[draws, bins]`` shares of samples like ``a`` and like ``b`` from one population.
+
+    The effective events that both have in a bin together are dealt to one or the other: their sums by bin stay as they
+    were, as in Fisher's test and in a permutation of events. (Bins are made from those sums; draws in which they vary
+    scatter more than the windows can: a test by them alarms too seldom.) They sum to 1; a share may be a little below 0
+    in a bin that hardly any event is expected in.
+    """
+    shares = common(a, b)
+    relative = _relative_units(a, b)
+    first, second = (side.weights.sum() / side.whole_unit * shares / relative for side in (a, b))
+    both = first + second
+    chance = first / both
+    many = np.minimum(first, second) > _MANY
+    dealt, left = np.empty((draws, shares.size)), np.empty((draws, shares.size))
+    # Fractions of an event are rounded up or down by chance, so that the variance is right.
+    events = np.floor(both[~many] + rng.random((draws, int((~many).sum())))).astype(np.int64)
+    dealt[:, ~many] = rng.binomial(events, chance[~many])
+    left[:, ~many] = events - dealt[:, ~many]
+    scatter = np.sqrt(both * chance * (1.0 - chance))[many]
+    dealt[:, many] = first[many] + scatter * rng.standard_normal((draws, int(many.sum())))
+    left[:, many] = both[many] - dealt[:, many]
+    return _centred(dealt * (shares / first), shares), _centred(left * (shares / second), shares)
+
+
+def _relative_units(a: Side, b: Side) -> Floats:
+    """Return how heavy an effective event is by bin beside its window's: of one population, alike in both windows."""
+    n, m = a.n_effective, b.n_effective
+    heavy = n * a.squares / a.squares.sum() + m * b.squares / b.squares.sum()
+    # Not drawn to the whole's: so the variance is that of a permutation of the events, whatever their weights.
+    return np.asarray(heavy / (n * a.shares + m * b.shares))
+
+
+def draw_shares(side: Side, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
+    """Return ``[draws, bins]`` shares of samples like ``side`` from a population that has its shares."""
+    shares = side.shares
+    expected = side.weights.sum() * shares / side.unit
     many = expected > _MANY
     counts = np.empty((draws, shares.size))
     counts[:, ~many] = rng.poisson(expected[~many], (draws, int((~many).sum())))
     noise = rng.standard_normal((draws, int(many.sum())))
     counts[:, many] = expected[many] + np.sqrt(expected[many]) * noise
-    weights = counts * unit
+    return _normalised(counts * side.unit, shares)
+
+
+def _centred(drawn: Floats, shares: Floats) -> Floats:
+    # Not divided by their sum: that would scatter as if the number of events varied too.
+    return np.asarray(drawn + shares * (1.0 - drawn.sum(axis=1, keepdims=True)))
+
+
+def _normalised(weights: Floats, shares: Floats) -> Floats:
     total = weights.sum(axis=1, keepdims=True)
-    return np.asarray(np.divide(weights, total, out=np.tile(shares, (draws, 1)), where=total > 0.0))
+    return np.asarray(np.divide(weights, total, out=np.tile(shares, (weights.shape[0], 1)), where=total > 0.0))
 
 
-def infer(plug: float, null: Floats, around: Floats, confidence: float, ceiling: float = math.inf) -> Inferred:
+def infer(
+    plug: float,
+    null: Floats,
+    around: Floats,
+    confidence: float,
+    ceiling: float = math.inf,
+    tail: float | None = None,
+) -> Inferred:
     """Return the effect T behind a plug-in value that is a square or a divergence, at least 0.
 
     ``null`` are draws where T = 0, ``around`` draws where T = ``plug``. Between the two, mean and variance are taken as
     linear in T, and the value's distribution as a gamma's (Patnaik 1949 for the non-central χ²); the interval
-    holds every T under which the value is not extreme. The mean under T = 0 is subtracted from the effect.
+    holds every T under which the value is not extreme. The mean under T = 0 is subtracted from the effect. Where no
+    draw is as large, the p-value is the gamma's, or ``tail`` where it is given.
     """
     from scipy.special import gammainc, gammaincc
 
-    tail = (1.0 - confidence) / 2.0
+    outside = (1.0 - confidence) / 2.0
     start, spread = float(null.mean()), float(null.var())
     bias = float(around.mean()) - plug
     growth = max(0.0, (float(around.var()) - spread) / plug) if plug > 0.0 else 0.0
@@ -104,11 +160,11 @@ def infer(plug: float, null: Floats, around: Floats, confidence: float, ceiling:
     exceeding = int((null >= plug * (1.0 - 1e-9)).sum())
     p_value = (1.0 + exceeding) / (null.size + 1.0)
     if exceeding == 0:
-        p_value = min(p_value, beyond(0.0, True))
+        p_value = min(p_value, beyond(0.0, True) if tail is None else tail)
     limit = 4.0 * plug + 20.0 * start + 20.0 * math.sqrt(spread)
     effect = _solve(lambda t: mean(t) - plug, limit)
-    low = _solve(lambda t: beyond(t, True) - tail, limit)
-    high = _solve(lambda t: tail - beyond(t, False), limit)
+    low = _solve(lambda t: beyond(t, True) - outside, limit)
+    high = _solve(lambda t: outside - beyond(t, False), limit)
     effect = min(effect, ceiling)
     return Inferred(effect, min(low, effect), min(max(high, effect), ceiling), p_value)
 

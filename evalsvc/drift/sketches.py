@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 import msgspec
 
@@ -28,6 +28,19 @@ OTHER = "(other)"
 T = TypeVar("T", int, str)
 
 
+class _Weighed(Protocol):
+    """What the shares of a sketch are taken of."""
+
+    @property
+    def weight(self) -> float: ...
+
+    @property
+    def square(self) -> float: ...
+
+    @property
+    def missing_weight(self) -> float: ...
+
+
 class _Counts(msgspec.Struct, frozen=True):
     """Events with a value, sampled events without one, and Σw of those without."""
 
@@ -36,59 +49,22 @@ class _Counts(msgspec.Struct, frozen=True):
     missing_weight: float = 0.0
 
     @property
-    def missing_share(self) -> float | None:
+    def missing_share(self: _Weighed) -> float | None:
         """The weighted share of sampled events without a value, in [0, 1]; ``None`` where none was sampled."""
         whole = self.weight + self.missing_weight
         return self.missing_weight / whole if 0.0 < whole < math.inf else None
 
     @property
-    def weight(self) -> float:
-        """Σw of the events with a value."""
-        raise NotImplementedError
-
-    @property
-    def square(self) -> float:
-        """Σw² of the events with a value."""
-        raise NotImplementedError
-
-    @property
-    def n_effective(self) -> float:
+    def n_effective(self: _Weighed) -> float:
         """Kish's (Σw)²/Σw²; 0 where there is no event."""
         return effective(self.weight, self.square)
 
 
-class NumericSketch(_Counts, frozen=True):
-    """A metric's weighted histogram on the store's bins, each 2 % wide (:mod:`evalsvc.stats.quantile`).
+class _Tally(_Counts, frozen=True):
+    """Σw and Σw² of whatever is counted, in the order of its names."""
 
-    ``bins`` are indices in ascending order; ``weights`` and ``squares`` are Σw and Σw² by bin.
-
-    >>> low = NumericSketch.from_cells({("a", 1, 0.5): {100000: 3}})
-    >>> both = low.merge(NumericSketch.from_cells({("b", 1, 1.0): {0: 1, 100000: 1}}, n_missing={("b", 1, 1.0): 1}))
-    >>> both.bins, both.weights, both.squares, both.n, both.n_missing
-    ((0, 100000), (1.0, 7.0), (1.0, 13.0), 5, 1)
-    >>> NumericSketch.from_floats(both.to_floats()) == both
-    True
-    """
-
-    bins: tuple[int, ...] = ()
     weights: tuple[float, ...] = ()
     squares: tuple[float, ...] = ()
-
-    @classmethod
-    def from_cells(
-        cls, cells: Mapping[CellKey, Mapping[int, int]], n_missing: Mapping[CellKey, int] | None = None
-    ) -> Self:
-        """Return the sketch of counts by bin in each cell; ``n_missing`` counts a cell's events without a value.
-
-        Raises:
-            InputError: on π outside (0, 1] and on negative counts.
-        """
-        summed = _weigh(cells)
-        keys = sorted(summed)
-        n = sum(count for counts in cells.values() for count in counts.values())
-        gone, weight = _missing(n_missing)
-        first, second = (tuple(summed[key][i] for key in keys) for i in (0, 1))
-        return cls(n, gone, weight, tuple(keys), first, second)
 
     @property
     def weight(self) -> float:
@@ -100,6 +76,31 @@ class NumericSketch(_Counts, frozen=True):
         """Σw² of the events with a value."""
         return math.fsum(self.squares)
 
+
+class NumericSketch(_Tally, frozen=True):
+    """A metric's weighted histogram on the store's bins, each 2 % wide (:mod:`evalsvc.stats.quantile`).
+
+    ``bins`` are indices in ascending order; ``weights`` and ``squares`` are Σw and Σw² by bin.
+
+    >>> low = NumericSketch.from_cells({("a", 1, 0.5): {100000: 3}})
+    >>> both = low.merge(NumericSketch.from_cells({("b", 1, 1.0): {0: 1, 100000: 1}}, n_missing={("b", 1, 1.0): 1}))
+    >>> both.bins, both.weights, both.squares, both.n, both.n_missing
+    ((0, 100000), (1.0, 7.0), (1.0, 13.0), 5, 1)
+    """
+
+    bins: tuple[int, ...] = ()
+
+    @classmethod
+    def from_cells(
+        cls, cells: Mapping[CellKey, Mapping[int, int]], n_missing: Mapping[CellKey, int] | None = None
+    ) -> Self:
+        """Return the sketch of counts by bin in each cell; ``n_missing`` counts a cell's events without a value.
+
+        Raises:
+            InputError: on π outside (0, 1] and on negative counts.
+        """
+        return cls(*_tallied(cells, n_missing))
+
     @property
     def values(self) -> tuple[float, ...]:
         """The value that stands for each bin, within 1 % of every value in it, ascending."""
@@ -107,27 +108,10 @@ class NumericSketch(_Counts, frozen=True):
 
     def merge(self, other: Self) -> Self:
         """Return the sketch of both windows."""
-        keys, first, second = _joined(self.bins, self.weights, self.squares, other.bins, other.weights, other.squares)
-        gone = self.n_missing + other.n_missing, self.missing_weight + other.missing_weight
-        return type(self)(self.n + other.n, *gone, keys, first, second)
-
-    def to_floats(self) -> tuple[float, ...]:
-        """Return n, missing n, missing Σw, then bins, weights and squares, for an array column."""
-        return (self.n, self.n_missing, self.missing_weight, *self.bins, *self.weights, *self.squares)
-
-    @classmethod
-    def from_floats(cls, floats: Sequence[float]) -> Self:
-        """Return the sketch of :meth:`to_floats`.
-
-        Raises:
-            InputError: on a length that no sketch has.
-        """
-        k = _triples(floats)
-        bins = tuple(int(index) for index in floats[3 : 3 + k])
-        return cls(*_head(floats), bins, tuple(floats[3 + k : 3 + 2 * k]), tuple(floats[3 + 2 * k :]))
+        return type(self)(*_together(self, other), *_joined((self, self.bins), (other, other.bins)))
 
 
-class CategoricalSketch(_Counts, frozen=True):
+class CategoricalSketch(_Tally, frozen=True):
     """Weighted counts by category.
 
     ``categories`` are in ascending order; ``weights`` and ``squares`` are Σw and Σw² by category. Merging keeps every
@@ -140,8 +124,6 @@ class CategoricalSketch(_Counts, frozen=True):
     """
 
     categories: tuple[str, ...] = ()
-    weights: tuple[float, ...] = ()
-    squares: tuple[float, ...] = ()
 
     @classmethod
     def from_cells(
@@ -152,12 +134,7 @@ class CategoricalSketch(_Counts, frozen=True):
         Raises:
             InputError: on π outside (0, 1] and on negative counts.
         """
-        summed = _weigh(cells)
-        keys = sorted(summed)
-        n = sum(count for counts in cells.values() for count in counts.values())
-        gone, weight = _missing(n_missing)
-        first, second = (tuple(summed[key][i] for key in keys) for i in (0, 1))
-        return cls(n, gone, weight, tuple(keys), first, second)
+        return cls(*_tallied(cells, n_missing))
 
     @classmethod
     def from_features(
@@ -178,46 +155,15 @@ class CategoricalSketch(_Counts, frozen=True):
             cells[key] = {label: round(count) for label, count in zip(labels, counts, strict=True) if count}
         return cls.from_cells(cells, n_missing)
 
-    @property
-    def weight(self) -> float:
-        """Σw of the events with a value."""
-        return math.fsum(self.weights)
-
-    @property
-    def square(self) -> float:
-        """Σw² of the events with a value."""
-        return math.fsum(self.squares)
-
     def merge(self, other: Self) -> Self:
         """Return the sketch of both windows."""
-        keys, first, second = _joined(
-            self.categories, self.weights, self.squares, other.categories, other.weights, other.squares
-        )
-        gone = self.n_missing + other.n_missing, self.missing_weight + other.missing_weight
-        return type(self)(self.n + other.n, *gone, keys, first, second)
+        return type(self)(*_together(self, other), *_joined((self, self.categories), (other, other.categories)))
 
     def bounded(self, keep: Iterable[str]) -> Self:
         """Return it with all categories but those of ``keep`` in ``(other)``."""
         kept = set(keep)
         names = [name if name in kept else OTHER for name in self.categories]
-        keys, first, second = _joined(names, self.weights, self.squares, (), (), ())
-        return type(self)(self.n, self.n_missing, self.missing_weight, keys, first, second)
-
-    def to_floats(self) -> tuple[float, ...]:
-        """Return n, missing n, missing Σw, then weights and squares; ``categories`` are stored beside it."""
-        return (self.n, self.n_missing, self.missing_weight, *self.weights, *self.squares)
-
-    @classmethod
-    def from_floats(cls, categories: Sequence[str], floats: Sequence[float]) -> Self:
-        """Return the sketch of ``categories`` and :meth:`to_floats`.
-
-        Raises:
-            InputError: where the two are not of one length.
-        """
-        k = len(categories)
-        if len(floats) != 3 + 2 * k:
-            raise InputError(f"Expected {3 + 2 * k} numbers for {k} categories, but got {len(floats)}")
-        return cls(*_head(floats), tuple(categories), tuple(floats[3 : 3 + k]), tuple(floats[3 + k :]))
+        return type(self)(self.n, self.n_missing, self.missing_weight, *_joined((self, names)))
 
 
 class Block(NamedTuple):
@@ -284,30 +230,7 @@ class _BlockSketch(_Counts, frozen=True):
         for block in other.blocks:
             hours[block.hour] = _add(hours[block.hour], block) if block.hour in hours else block
         blocks = tuple(hours[hour] for hour in sorted(hours))
-        gone = self.n_missing + other.n_missing, self.missing_weight + other.missing_weight
-        return type(self)(self.n + other.n, *gone, self.signature if self.blocks else other.signature, blocks)
-
-    def to_floats(self) -> tuple[float, ...]:
-        """Return n, missing n, missing Σw, the features' number, then hour, n, Σw, Σw², Σw·x of each block."""
-        width = len(self.blocks[0].sums) if self.blocks else 0
-        flat = [number for block in self.blocks for number in (*block[:4], *block.sums)]
-        return (self.n, self.n_missing, self.missing_weight, width, *flat)
-
-    @classmethod
-    def from_floats(cls, signature: str, floats: Sequence[float]) -> Self:
-        """Return the sketch of :meth:`to_floats`.
-
-        Raises:
-            InputError: on a length that no sketch has.
-        """
-        step = 4 + int(floats[3]) if len(floats) >= 4 else 0
-        if not step or (len(floats) - 4) % step:
-            raise InputError(f"Expected the numbers of a sketch's to_floats(), but got {len(floats)}")
-        blocks = tuple(
-            Block(int(floats[i]), int(floats[i + 1]), floats[i + 2], floats[i + 3], tuple(floats[i + 4 : i + step]))
-            for i in range(4, len(floats), step)
-        )
-        return cls(*_head(floats), signature, blocks)
+        return type(self)(*_together(self, other), self.signature if self.blocks else other.signature, blocks)
 
 
 class MeanEmbeddingSketch(_BlockSketch, frozen=True):
@@ -399,32 +322,29 @@ def _missing(n_missing: Mapping[CellKey, int] | None) -> tuple[int, float]:
     return sum(count for _, count in cells), math.fsum(count * _weight(key) for key, count in cells)
 
 
-def _joined(
-    a: Sequence[T],
-    a_weights: Sequence[float],
-    a_squares: Sequence[float],
-    b: Sequence[T],
-    b_weights: Sequence[float],
-    b_squares: Sequence[float],
-) -> tuple[tuple[T, ...], tuple[float, ...], tuple[float, ...]]:
+def _tallied(
+    cells: Mapping[CellKey, Mapping[T, int]], n_missing: Mapping[CellKey, int] | None
+) -> tuple[int, int, float, tuple[float, ...], tuple[float, ...], tuple[T, ...]]:
+    summed = _weigh(cells)
+    keys = tuple(sorted(summed))
+    n = sum(count for counts in cells.values() for count in counts.values())
+    return n, *_missing(n_missing), tuple(summed[k][0] for k in keys), tuple(summed[k][1] for k in keys), keys
+
+
+def _together(a: _Counts, b: _Counts) -> tuple[int, int, float]:
+    return a.n + b.n, a.n_missing + b.n_missing, a.missing_weight + b.missing_weight
+
+
+def _joined(*parts: tuple[_Tally, Sequence[T]]) -> tuple[tuple[float, ...], tuple[float, ...], tuple[T, ...]]:
+    """Return Σw, Σw² and the names of all parts, by name in ascending order."""
     first: dict[T, float] = defaultdict(float)
     second: dict[T, float] = defaultdict(float)
-    for names, weights, squares in ((a, a_weights, a_squares), (b, b_weights, b_squares)):
-        for name, weight, square in zip(names, weights, squares, strict=True):
+    for tally, names in parts:
+        for name, weight, square in zip(names, tally.weights, tally.squares, strict=True):
             first[name] += weight
             second[name] += square
-    keys = sorted(first)
-    return tuple(keys), tuple(first[key] for key in keys), tuple(second[key] for key in keys)
-
-
-def _triples(floats: Sequence[float]) -> int:
-    if len(floats) < 3 or len(floats) % 3:
-        raise InputError(f"Expected the numbers of a sketch's to_floats(), but got {len(floats)}")
-    return len(floats) // 3 - 1
-
-
-def _head(floats: Sequence[float]) -> tuple[int, int, float]:
-    return int(floats[0]), int(floats[1]), float(floats[2])
+    keys = tuple(sorted(first))
+    return tuple(first[key] for key in keys), tuple(second[key] for key in keys), keys
 
 
 def _block(hour: int, cells: Mapping[CellKey, tuple[int, Sequence[float]]]) -> Block | None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from evalsvc.engine.device import Placement
+
 Item = TypeVar("Item")
 Prepared = TypeVar("Prepared")
 Result = TypeVar("Result")
@@ -14,6 +16,23 @@ BATCHES_A_PART = 8
 """Full batches in a part. Batches of like length are cut within a part, so that fewer would pad more."""
 # English has four to five characters a token.
 _CHARACTERS_PER_TOKEN = 4
+
+
+PARTS_HANDED_OVER = 4
+"""Parts that a caller hands a small model on a GPU at once: with one alone there is nothing to tokenise ahead."""
+
+
+def tokens_to_hand_over(placement: Placement, parts: int = PARTS_HANDED_OVER) -> int | None:
+    """Return how many tokens of text fill a GPU's batches for so many parts; ``None`` on a CPU.
+
+    On a CPU a part is seconds of work, the tokeniser is a hundredth of it, and whoever hands texts over wants to be
+    asked in between whether to stop.
+
+    >>> tokens_to_hand_over(Placement("cuda:1", "bfloat16", 65_536), parts=1)
+    524288
+    >>> tokens_to_hand_over(Placement("cpu", "float32", 4096))
+    """
+    return None if placement.device == "cpu" else parts * BATCHES_A_PART * placement.max_batch_tokens
 
 
 def parts_of(items: Sequence[Item], sizes: Iterable[int], max_batch_tokens: int) -> list[Sequence[Item]]:

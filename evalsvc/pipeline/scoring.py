@@ -46,7 +46,8 @@ log = logging.getLogger("evalsvc.worker")
 
 RECENT_EVENTS = 50_000
 BATCH_COST = 1 << 15
-"""The most work, in a scorer's own unit of cost, that it is handed at once: seconds of a small encoder on a CPU."""
+"""The most work, in a scorer's own unit of cost, that it is handed at once unless it asks for another bound
+(``batch_cost``): seconds of a small encoder on a CPU."""
 LONGEST_REASON = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEYED = re.compile(rb"\[([A-Z_0-9]+):[0-9a-f]{8,}\]")
@@ -189,8 +190,12 @@ def missing_need(event: Event, needs: Sequence[Need]) -> str | None:
     return None
 
 
-def cut_by_cost(scorer: Scorer, samples: Sequence[Sample], most: int = BATCH_COST) -> Iterator[Sequence[Sample]]:
-    """Yield the samples in order, in batches whose costs add up to at most ``most``, or of one sample."""
+def cut_by_cost(scorer: Scorer, samples: Sequence[Sample], most: int | None = None) -> Iterator[Sequence[Sample]]:
+    """Yield the samples in order, in batches whose costs add up to at most ``most``, or of one sample.
+
+    Without ``most`` it is what the scorer asks for by an attribute ``batch_cost``, else :data:`BATCH_COST`.
+    """
+    most = most or _batch_cost(scorer)
     begin = total = 0
     for place, sample in enumerate(samples):
         try:
@@ -204,6 +209,11 @@ def cut_by_cost(scorer: Scorer, samples: Sequence[Sample], most: int = BATCH_COS
         total += cost
     if begin < len(samples):
         yield samples[begin:]
+
+
+def _batch_cost(scorer: Scorer) -> int:
+    asked = getattr(scorer, "batch_cost", None)
+    return asked if isinstance(asked, int) and asked > 0 else BATCH_COST
 
 
 def run_scorer(

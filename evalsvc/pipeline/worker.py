@@ -10,6 +10,7 @@ Longer than other files: the life of the three threads and their ending are one 
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 from collections import deque
@@ -22,6 +23,7 @@ import msgspec
 from evalsvc.clock import SystemClock
 from evalsvc.errors import EngineError, EvalsvcError, SourceUnavailable, StoreError, StoreUnavailable
 from evalsvc.ledger import ChunkLedger
+from evalsvc.pipeline.anchors import Anchors
 from evalsvc.pipeline.dead import DeadShare
 from evalsvc.pipeline.designs import Designs
 from evalsvc.pipeline.intake import Draft, Intake, TimeLimits
@@ -99,6 +101,7 @@ class Worker:
         clock: Clock | None = None,
         registry: CollectorRegistry | None = None,
         on_written: Callable[[WriteBatch], None] | None = None,
+        anchors: Anchors | None = None,
     ) -> None:
         """Build, but touch nothing yet: no connection is made and no model is loaded before :meth:`run`.
 
@@ -109,6 +112,7 @@ class Worker:
         self.metrics = WorkerMetrics(consumer, registry)
         self._designs = Designs(store, design, partial(masked_values, masker))
         self._masker, self._dead_letters, self._on_written = masker, dead_letters, on_written
+        self.anchors, self._anchored = anchors, -math.inf
         self._to_score: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
         self._to_write: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
         self._done: queue.SimpleQueue[Mapping[str, int]] = queue.SimpleQueue()
@@ -463,12 +467,22 @@ class Worker:
                 log.error("late_error thread=%s error=%s", threading.current_thread().name, type(error).__name__)
 
     def _score_loop(self) -> None:
-        while (job := self._next(self._to_score)) is not None:
+        while (job := self._next(self._to_score, self._tend_anchors)) is not None:
             draft = job.draft
             job.batch = self._processor.process(draft)
             self._dead.check(draft.records, len(job.batch.dead_letters))
             self._hand_on(self._to_write, job)
+        # A file may have been read before the anchors' turn came.
+        self._tend_anchors()
         self._hand_on(self._to_write, None)
+
+    def _tend_anchors(self) -> None:
+        """Score the anchors when their turn comes, in one worker of the group, between two batches."""
+        now = self.clock.monotonic()
+        if self.anchors is None or now - self._anchored < self.settings.tend_seconds or not self._leads():
+            return
+        self.anchors.tend(self._patience.check)
+        self._anchored = self.clock.monotonic()
 
     def _known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
         return self._patience.until_done(lambda: self.store.known(event_ids, consumer), "store") if event_ids else {}
@@ -527,9 +541,10 @@ class Worker:
                     self.metrics.count("evalsvc_records_total", count, outcome=outcome)
         self._counts["scores"] = self._counts.get("scores", 0) + len(job.batch.scores)
 
-    def _next(self, source: queue.Queue[_Job | None]) -> _Job | None:
+    def _next(self, source: queue.Queue[_Job | None], meanwhile: Callable[[], None] = lambda: None) -> _Job | None:
         while True:
             self._patience.check()
+            meanwhile()
             try:
                 return source.get(timeout=0.1)
             except queue.Empty:

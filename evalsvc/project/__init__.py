@@ -10,10 +10,12 @@ from pathlib import Path
 
 from evalsvc._yaml import raise_problems
 from evalsvc.errors import ConfigError
+from evalsvc.project.anchors import read_cases
 from evalsvc.project.checking import Checked, check, consumer_files, read_consumers, root_of, shown
 from evalsvc.project.settings import Environment, find_root, host_and_port, read_settings
 from evalsvc.project.source import field_hint, is_event_field
 from evalsvc.project.values import (
+    AnchorsConfig,
     ConsumerConfig,
     DeadLetterConfig,
     FilesConfig,
@@ -28,6 +30,7 @@ from evalsvc.project.values import (
 )
 
 __all__ = [
+    "AnchorsConfig",
     "Checked",
     "ConsumerConfig",
     "DeadLetterConfig",
@@ -49,6 +52,7 @@ __all__ = [
     "load_consumer",
     "load_project",
     "load_settings",
+    "read_cases",
     "shown",
 ]
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import cast
 
 import msgspec
 
 from evalsvc import scorers
+from evalsvc._durations import parse_duration
 from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Document, Section, Value
-from evalsvc.errors import ConfigError, EvalsvcError
+from evalsvc.anchor_query import PREFIX
+from evalsvc.errors import ConfigError, EvalsvcError, InputError
 from evalsvc.privacy.catalogue import ENTITY_TYPES
 from evalsvc.privacy.policy import ACTIONS, KEY_VARIABLE, Action, CustomPattern, MaskingPolicy, check_pattern
+from evalsvc.project.anchors import read_cases
 from evalsvc.project.sampling import read_design, read_rate
 from evalsvc.project.source import TOPIC, read_env_name, read_path, read_source
 from evalsvc.project.values import (
+    DAY_SECONDS,
+    AnchorsConfig,
     ConsumerConfig,
     DeadLetterConfig,
     FilesConfig,
@@ -29,6 +34,7 @@ from evalsvc.project.values import (
 )
 
 CONSUMER_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
+LEAST_SECONDS = 60
 
 
 def read_consumer(document: Document, path: Path, root: Path, *, here: bool = False) -> ConsumerConfig | None:
@@ -46,7 +52,7 @@ def read_consumer(document: Document, path: Path, root: Path, *, here: bool = Fa
     configured = _scorers(section.need("scorers", "as in `scorers: [refusal, latency_ms]`"), here)
     rates = {scorer.metric: scorer.rate for scorer in configured if scorer.rate < 1.0}
     sampling, masking = section.get("sampling"), section.get("masking")
-    letters, limits = section.get("dead_letters"), section.get("limits")
+    letters, limits, anchors = section.get("dead_letters"), section.get("limits"), section.get("anchors")
     return ConsumerConfig(
         name=name,
         path=path,
@@ -56,7 +62,39 @@ def read_consumer(document: Document, path: Path, root: Path, *, here: bool = Fa
         masking=_masking(masking.section()) if masking else MaskingConfig(),
         dead_letters=_dead_letters(letters.section(), source, root) if letters else DeadLetterConfig(),
         limits=_limits(limits.section()) if limits else Limits(),
+        anchors=_anchors(anchors.section(), configured, root) if anchors else None,
     )
+
+
+def _anchors(section: Section, configured: Sequence[ScorerConfig], root: Path) -> AnchorsConfig | None:
+    place, every, metrics = section.need("cases"), section.get("every"), section.get("metrics")
+    path = read_path(section, "cases", root)
+    known = [scorer.metric for scorer in configured]
+    for item in metrics.items() if metrics else []:
+        if (name := item.text(what="a metric")) and name not in known:
+            item.problem(f"no scorer of this consumer measures `{name}`", did_you_mean(name, known))
+    if place is None or path is None:
+        return None
+    try:
+        read_cases(path)
+    except ConfigError as error:
+        place.problem(str(error))
+    return AnchorsConfig(
+        cases=path,
+        every_seconds=_seconds(every) if every else DAY_SECONDS,
+        metrics=tuple(name for name in metrics.texts() if name in known) if metrics else (),
+    )
+
+
+def _seconds(value: Value) -> float:
+    try:
+        seconds = parse_duration(value.text(what="a duration, as in 24h") or "24h").total_seconds()
+    except InputError as error:
+        value.problem(str(error))
+        return DAY_SECONDS
+    if seconds < LEAST_SECONDS:
+        value.expected(f"at least {LEAST_SECONDS} seconds")
+    return max(seconds, LEAST_SECONDS)
 
 
 def _scorers(value: Value | None, here: bool) -> tuple[ScorerConfig, ...]:
@@ -97,6 +135,9 @@ def _checked(place: Value, scorer: ScorerConfig, here: bool, options: Section | 
         built = scorers.create(scorer.name, scorer.options)
     except EvalsvcError as error:
         (options.value if options is not None else place).problem(str(error))
+        return None
+    if built.spec.metric.startswith(PREFIX):
+        place.problem(f"a metric's name may not begin with `{PREFIX}`: anchors' scores are stored under it")
         return None
     if here and (lack := scorers.lacking(built)):
         _option_named_in(lack, options, place).problem(f"`{scorer.name}` cannot run here: {lack}")

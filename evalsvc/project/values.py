@@ -11,6 +11,7 @@ import msgspec
 from evalsvc.privacy.policy import KEY_VARIABLE, MaskingPolicy
 from evalsvc.sampling import Design
 
+DAY_SECONDS = 86_400.0
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
@@ -96,6 +97,14 @@ class DeadLetterConfig(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path | None = None
 
 
+class AnchorsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A frozen set of cases that some of the consumer's scorers (``metrics``; empty: all) score every so often."""
+
+    cases: Path
+    every_seconds: float = DAY_SECONDS
+    metrics: tuple[str, ...] = ()
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker batches, and how far an event's time may be off; the pipeline's own defaults."""
 
@@ -117,6 +126,7 @@ class ConsumerConfig(msgspec.Struct, frozen=True, kw_only=True):
     masking: MaskingConfig = MaskingConfig()
     dead_letters: DeadLetterConfig = DeadLetterConfig()
     limits: Limits = Limits()
+    anchors: AnchorsConfig | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

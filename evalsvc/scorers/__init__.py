@@ -186,7 +186,8 @@ def _import(name: str, address: str) -> ScorerFactory:
         found: Any = importlib.import_module(module_name)
     except Exception as error:  # an operator's module can fail in any way, and its place is the configuration
         raise InputError(
-            f"Scorer {name!r} cannot be imported: {error}; install what holds {module_name!r} here"
+            f"Scorer {name!r} cannot be imported: {error}; install what holds {module_name!r}, or where it is a file, "
+            "set PYTHONPATH to its folder"
         ) from error
     for part in path.split("."):
         if not hasattr(found, part):

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from evalsvc.engine import Embeddings, Encoder, EngineSettings, shared_encoder
+from evalsvc.engine.overlap import tokens_to_hand_over
 from evalsvc.engine.presence import absent
 from evalsvc.engine.settings import PACKAGED_MODEL, DeviceName, DtypeName
 from evalsvc.errors import EngineError
@@ -90,6 +91,11 @@ class EncoderScorer(ABC):
     def encoder_signature(self) -> str:
         """The encoder's signature, or before :meth:`load` the model's name alone."""
         return self._encoder.signature if self._encoder else f"model:{self.settings.model}"
+
+    @property
+    def batch_cost(self) -> int | None:
+        """What a worker hands over at once: several parts of a GPU's batches; ``None`` leaves it to the worker."""
+        return tokens_to_hand_over(self._encoder.placement) if self._encoder else None
 
     def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
         """Return one outcome a sample, in order, from one pass of the encoder over all texts of the batch."""

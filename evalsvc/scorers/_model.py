@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from evalsvc.engine import EngineSettings, shared_model
+from evalsvc.engine.overlap import tokens_to_hand_over
 from evalsvc.engine.presence import absent
 from evalsvc.engine.transformer import Transformer
 from evalsvc.errors import EngineError, InputError
@@ -68,6 +69,15 @@ class ModelScorer(ABC, Generic[Model]):
         if self._model is None:
             raise EngineError(f"Scorer {self.spec.metric!r} has no model yet; call load() before score()")
         return self._model
+
+    @property
+    def batch_cost(self) -> int | None:
+        """What a worker hands over at once: one part of a GPU's batches; ``None`` leaves it to the worker.
+
+        One, where encoders get several: beside a large model the tokeniser's time is nothing, and a stop should not
+        wait for minutes.
+        """
+        return tokens_to_hand_over(self._model.placement, parts=1) if self._model else None
 
     @property
     def model_signature(self) -> str:

@@ -62,7 +62,7 @@ class AnswerLanguageMatch:
 
     def _score(self, asked: str, answered: str) -> Outcome:
         if not asked.strip():
-            return Abstained("no prompt")
+            return Abstained("no user message")
         if not answered.strip():
             return Abstained("empty response")
         codes: dict[str, str] = {}

@@ -14,7 +14,7 @@ from evalsvc.judges import speakable
 from evalsvc.scorers._encoder import EncoderScorer
 from evalsvc.scorers._judge_libraries import Conversation, LibraryScorer, import_silently, installed
 from evalsvc.scorers._judged import contexts_of
-from evalsvc.types import Need, Sample, Scale, ScorerSpec
+from evalsvc.types import Abstained, Event, Need, Sample, Scale, ScorerSpec
 
 STRICTNESS = 3
 """How many questions ragas has the judge write for an answer's relevancy."""
@@ -76,6 +76,13 @@ class RagasScorer(LibraryScorer):
     def checker(self) -> Callable[[Any], str]:
         """Return what refuses verdicts other than 0 and 1, an empty question, and fewer verdicts than statements."""
         return _Checker()
+
+    def unfit(self, event: Event) -> Abstained | None:
+        """Return why the judge is not asked: ragas sees the last user message of a prompt only, so one is needed."""
+        why = super().unfit(event)
+        if why is None and "prompt" in self.needs and not event.last_user_text.strip():
+            return Abstained("no user message")
+        return why
 
     def measure(self, sample: Sample, conversation: Conversation) -> float:
         """Run the metric on one sample, with a metric object of its own."""

@@ -39,7 +39,7 @@ class Relevance(EncoderScorer):
         """Return the last user message and the response."""
         asked, answered = sample.event.last_user_text, sample.event.response
         if not asked.strip():
-            return Abstained("no prompt")
+            return Abstained("no user message")
         if not answered.strip():
             return Abstained("empty response")
         return [asked, answered]

@@ -21,7 +21,7 @@ def text_of(event: Event, side: Side) -> str | Abstained:
     text = event.last_user_text if side == "prompt" else event.response
     if text.strip():
         return text
-    return Abstained("no prompt" if side == "prompt" else "empty response")
+    return Abstained("no user message" if side == "prompt" else "empty response")
 
 
 class TextWords(ABC):

@@ -10,6 +10,11 @@ no distribution, no variance, no independence is assumed. Two forms add up what 
 and the statistic is their mean over the bets. An alarm at M >= threshold has an average run length of at least
 ``threshold`` scores without a change. Of the two, CUSUM is never larger, so its true run length is longer.
 
+The bets (their "baseline mixture") go down from the largest in twofold steps. A bet is best against one size of change:
+λ against a fall of λ·μ0·(1 - μ0) of a binary score, which then needs some 2·log(threshold)/(λ²·μ0·(1 - μ0)) scores.
+Bets for which that is over a quarter of the run length are left out: they would hardly alarm before a false alarm is
+due, and each bet dilutes the others. So a longer run length looks for smaller changes.
+
 Run lengths count *scores*, not minutes: one false alarm in 30 days of 10 scores a second is a threshold of 26 million,
 whose logarithm (17) is what the delay grows with.
 """
@@ -32,7 +37,8 @@ Form = Literal["shiryaev-roberts", "cusum"]
 Floats = NDArray[np.float64]
 
 # Shares of the largest bet that keeps every factor positive; twofold steps lose little of the best bet's growth.
-BETS = tuple(0.9 / 2.0**k for k in range(7))
+LARGEST = 0.9
+MOST_BETS = 24
 STEEPEST = 100.0
 
 
@@ -126,7 +132,7 @@ def start(
     """
     _check(direction, run_length, margin, pi_min, form)
     low, width = unit_range(scale)
-    bets, bases, reason = _bets(baseline, direction, margin / width, low, width)
+    bets, bases, reason = _bets(baseline, direction, margin / width, low, width, run_length)
     nothing = (-math.inf,) * len(bets)
     unknown: tuple[float | None, ...] = (None,) * len(bets)
     zeros = (0,) * len(bets)
@@ -215,7 +221,7 @@ def _check(direction: str, run_length: float, margin: float, pi_min: float | Non
 
 
 def _bets(
-    baseline: float | SequenceInterval, direction: Direction, margin: float, low: float, width: float
+    baseline: float | SequenceInterval, direction: Direction, margin: float, low: float, width: float, run_length: float
 ) -> tuple[tuple[float, ...], tuple[float, ...], str]:
     """Return signed bets with their bases, or why there is nothing to detect.
 
@@ -233,14 +239,21 @@ def _bets(
     signed = []
     floor, ceiling = fell - margin, rose + margin
     if direction != "rose" and floor > 0.0:
-        largest = min(STEEPEST, 1.0 / max(1e-12, 1.0 - floor))
-        signed += [(share * largest, floor) for share in BETS]
+        signed += [(bet, floor) for bet in _ladder(floor, run_length)]
     if direction != "fell" and ceiling < 1.0:
-        largest = min(STEEPEST, 1.0 / max(1e-12, ceiling))
-        signed += [(-share * largest, ceiling) for share in BETS]
+        signed += [(-bet, ceiling) for bet in _ladder(1.0 - ceiling, run_length)]
     if not signed:
         return (), (), "the baseline and margin leave no room on the scale for such a change"
     return tuple(bet for bet, _ in signed), tuple(base for _, base in signed), ""
+
+
+def _ladder(base: float, run_length: float) -> list[float]:
+    """Return the bets on a fall from ``base``, largest first: one at least, none too small to pay in time."""
+    largest = LARGEST * min(STEEPEST, 1.0 / max(1e-12, 1.0 - base))
+    variance = max(1e-12, base * (1.0 - base))
+    least = math.sqrt(8.0 * math.log(run_length) / (run_length * variance))
+    steps = math.floor(math.log2(largest / least)) if largest > least else 0
+    return [largest / 2.0**k for k in range(min(steps + 1, MOST_BETS))]
 
 
 def shiryaev_roberts(path: Floats, level: Floats) -> Floats:

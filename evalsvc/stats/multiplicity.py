@@ -183,11 +183,18 @@ class Online(msgspec.Struct, frozen=True):
 
 
 class Step(NamedTuple):
-    """The new state, the level at which this test was made, and whether its null hypothesis is rejected."""
+    """The new state, the level at which this test was made, and whether its null hypothesis is rejected.
+
+    ``method``, ``name`` and ``value`` (the p-value or e-value handed in) complete the record of what was tested; its
+    number is ``state.tests``.
+    """
 
     state: Online
     level: float
     rejected: bool
+    method: str = ""
+    name: str = ""
+    value: float | None = None
 
 
 def online(level: float = 0.05) -> Online:
@@ -196,7 +203,7 @@ def online(level: float = 0.05) -> Online:
     return Online(level, wealth=level / 2.0)
 
 
-def lord(state: Online, p_value: float) -> Step:
+def lord(state: Online, p_value: float, *, name: str = "") -> Step:
     """Make the next test by LORD++ (Ramdas, Yang, Wainwright & Jordan 2017, after Javanmard & Montanari 2018).
 
     α_t = γ_t·w₀ + (α - w₀)·γ_{t-τ₁} + α·Σ_{j>=2} γ_{t-τ_j}, where τ_j are the times of rejections: each buys room for
@@ -212,10 +219,10 @@ def lord(state: Online, p_value: float) -> Step:
     level = gamma(t) * state.wealth
     for number, at in enumerate(state.rejections):
         level += gamma(t - at) * (state.level if number else state.level - state.wealth)
-    return _step(state, level, p <= level)
+    return _step(state, level, p <= level, ("LORD++", name, p))
 
 
-def e_lond(state: Online, e_value: float) -> Step:
+def e_lond(state: Online, e_value: float, *, name: str = "") -> Step:
     """Make the next test by e-LOND (Xu & Ramdas 2024): reject when e >= 1/α_t, α_t = α·γ_t·(rejections so far + 1).
 
     The false discovery rate is at most α at any time and under any dependence of the e-values.
@@ -226,7 +233,7 @@ def e_lond(state: Online, e_value: float) -> Step:
     """
     _e(e_value)
     level = state.level * gamma(state.tests + 1) * (len(state.rejections) + 1)
-    return _step(state, level, e_value * level >= 1.0)
+    return _step(state, level, e_value * level >= 1.0, ("e-LOND", name, float(e_value)))
 
 
 @lru_cache(maxsize=65_536)
@@ -260,10 +267,10 @@ def e_from_p(p_value: float) -> float:
     return (1.0 - p + p * log) / (p * log * log)
 
 
-def _step(state: Online, level: float, rejected: bool) -> Step:
+def _step(state: Online, level: float, rejected: bool, record: tuple[str, str, float]) -> Step:
     t = state.tests + 1
     rejections = (*state.rejections, t) if rejected else state.rejections
-    return Step(msgspec.structs.replace(state, tests=t, rejections=rejections), level, rejected)
+    return Step(msgspec.structs.replace(state, tests=t, rejections=rejections), level, rejected, *record)
 
 
 def _step_up(tested: Sequence[tuple[float, str]], any_dependence: bool) -> list[float]:

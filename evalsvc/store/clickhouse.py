@@ -53,7 +53,9 @@ from evalsvc.types import (
     LedgerCount,
     LedgerEntry,
     LedgerOutcome,
+    Score,
     ScorerSpec,
+    Subject,
     Window,
     WriteBatch,
     utc,
@@ -335,6 +337,12 @@ class ClickHouseStore:
             sums[window, consumer, *key.values(), version, signature] = held
         return [FeatureGroup(group, sums.get(_identity(group), {})) for group in groups[query.metric]]
 
+    def scores(self, query: CellQuery, limit: int) -> Sequence[Score]:
+        """Return at most ``limit`` scores of the query's metric, window and ``where``, by their event ids' MD5."""
+        check_names(query)
+        steps = grid(query.window, int(query.window.seconds) + 1)
+        return [_score(query.metric, row) for row in self._rows(*queries.scores_statement(query, steps, limit))]
+
     def missing(self, query: CellQuery, limit: int) -> Sequence[MissingReason]:
         """Return why scores of the query's metric, window and ``where`` have no value, the most frequent first."""
         check_names(query)
@@ -465,3 +473,23 @@ def _portions(ids: Sequence[str]) -> Iterator[list[str]]:
         size += 3 * len(name.encode()) + 8
     if portion:
         yield portion
+
+
+def _score(metric: str, row: Row) -> Score:
+    event_id, micros, consumer, application, model, model_version, segments, session, stratum, design, *rest = row
+    version, signature, bits, status, value, reason, detail, statistics = rest
+    subject = Subject(
+        event_id,
+        moment(micros),
+        consumer,
+        application,
+        model,
+        model_version,
+        msgspec.json.decode(segments, type=dict[str, str]),
+        session,
+        stratum,
+        design,
+    )
+    pi = queries.pi_of(bits)
+    known = value if status == "ok" else None
+    return Score(subject, metric, version, signature, pi, status, known, reason, detail, tuple(statistics))

@@ -5,6 +5,7 @@ Every other store must answer as this one does (``evalsvc.testing.check_store``)
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 from collections import Counter, defaultdict
@@ -198,6 +199,12 @@ class MemoryStore:
             found.append(FeatureGroup(group, sums))
         return found
 
+    def scores(self, query: CellQuery, limit: int) -> Sequence[Score]:
+        """Return at most ``limit`` scores of the query's metric, window and ``where``, by their event ids' MD5."""
+        cells = self._grouped(query._replace(by=()), grid(query.window, int(query.window.seconds) + 1)).values()
+        scores = [score for members in cells for scores in members.values() for score in scores]
+        return sorted(scores, key=_by_digest)[:limit]
+
     def missing(self, query: CellQuery, limit: int) -> Sequence[MissingReason]:
         """Return why scores of the query's metric, window and ``where`` have no value, the most frequent first."""
         cells = self._grouped(query._replace(by=()), grid(query.window, query.step_seconds)).values()
@@ -294,6 +301,12 @@ def _keep(held: dict[K, tuple[int, V]], key: K, rank: int, value: V) -> None:
     old = held.get(key)
     if old is None or rank >= old[0]:
         held[key] = (rank, value)
+
+
+def _by_digest(score: Score) -> tuple[bytes, str, int, str]:
+    event_id = score.subject.event_id
+    digest = hashlib.md5(event_id.encode(), usedforsecurity=False).digest()
+    return digest, score.subject.consumer, score.scorer_version, score.signature
 
 
 def _cell(stratum: str, design_version: int, pi: float, scores: Sequence[Score], clusters: bool) -> Cell:

@@ -83,7 +83,7 @@ def identity_of(text: str) -> tuple[int, str, str, int, float]:
     (2, 'a:b', 'all', 1, 0.25)
     """
     version, signature, stratum, design_version, bits = msgspec.json.decode(text)
-    return version, signature, stratum, design_version, struct.unpack("<d", struct.pack("<Q", bits))[0]
+    return version, signature, stratum, design_version, pi_of(bits)
 
 
 class Statement(NamedTuple):
@@ -258,6 +258,30 @@ def missing_statement(query: CellQuery, steps: Grid, limit: int) -> Statement:
         "GROUP BY said, reason ORDER BY n DESC, said, reason LIMIT {limit:UInt64}"
     )
     return Statement(sql, {**scope.parameters, "limit": limit})
+
+
+def scores_statement(query: CellQuery, steps: Grid, limit: int) -> Statement:
+    """Return whole scores, by their event ids' MD5; π as its bits, times in microseconds."""
+    scope = _Scope([query.metric], query)
+    columns = (
+        "event_id, toUnixTimestamp64Micro(occurred_at), consumer, application, model, model_version, segments, "
+        "session_id, stratum, design_version, scorer_version, signature, reinterpretAsUInt64(pi), toString(status), "
+        "value, reason, detail, statistics"
+    )
+    sql = (
+        f"SELECT {columns} FROM scores FINAL WHERE {' AND '.join(_raw_conditions(steps, scope))} "  # noqa: S608
+        "ORDER BY MD5(event_id), consumer, scorer_version, signature LIMIT {limit:UInt64}"
+    )
+    return Statement(sql, {**scope.parameters, "limit": limit})
+
+
+def pi_of(bits: int) -> float:
+    """Return π from its bits.
+
+    >>> pi_of(4598175219545276416)
+    0.25
+    """
+    return float(struct.unpack("<d", struct.pack("<Q", bits))[0])
 
 
 def moments_statement(metrics: Sequence[str], query: CellQuery, steps: Grid) -> Statement:

@@ -12,6 +12,7 @@ Longer than a file should be, since who writes a store reads the whole contract.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -349,6 +350,25 @@ def _summed(cell: Cell) -> tuple[Any, ...]:
     return tuple(getattr(cell, name) for name in Cell.__struct_fields__ if name not in ("minimum", "maximum"))
 
 
+def check_scores(store: ScoreStore) -> None:
+    """Raw scores come back as they were written, each once; of too many, the first by their event ids' MD5."""
+    scores = [make_score(index, None if index % 7 == 3 else index / 64) for index in range(60)]
+    scores = [msgspec.structs.replace(s, statistics=(s.value, 1.0)) if s.value is not None else s for s in scores]
+    _write(store, [*scores, make_score(1, 0.5, metric="other")])
+    _write(store, scores[10:40])
+    query = CellQuery("quality", DAY, HOUR)
+    by_digest = sorted(scores, key=lambda score: hashlib.md5(score.subject.event_id.encode()).digest())  # noqa: S324
+    _expect("all raw scores", by_digest, list(store.scores(query, 1000)))
+    _expect("a part of the raw scores", by_digest[:7], list(store.scores(query, 7)))
+    german = [score for score in by_digest if score.subject.segments["language"] == "de"]
+    where = query._replace(where={"segments.language": ("de",)})
+    _expect("the raw scores of a segment", german, list(store.scores(where, 1000)))
+    early = [score for score in by_digest if score.subject.occurred_at < MIDNIGHT + timedelta(hours=1)]
+    hour = query._replace(window=Window(MIDNIGHT, MIDNIGHT + timedelta(hours=1)))
+    _expect("the raw scores of an hour", early, list(store.scores(hour, 1000)))
+    _refused("raw scores of no column", lambda: store.scores(query._replace(where={"plan": ("pro",)}), 5))
+
+
 def check_missing_reasons(store: ScoreStore) -> None:
     """Scores without a value are counted by status and reason, each once, within window and ``where``."""
     scores = [make_score(index, None, reason="no reference") for index in (0, 2, 4)]
@@ -526,6 +546,7 @@ STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_statistics,
     check_feature_sums,
     check_cell_columns,
+    check_scores,
     check_missing_reasons,
     check_rollups_follow_writes,
     check_ledger_resumes,

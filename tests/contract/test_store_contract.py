@@ -129,6 +129,11 @@ class MixesUpGroups(MemoryStore):
         return found._replace(group=found.group[::-1])
 
 
+class ScoresWithoutStatistics(MemoryStore):
+    def scores(self, query, limit):
+        return [msgspec.structs.replace(score, statistics=()) for score in super().scores(query, limit)]
+
+
 class CountsOnlyFailures(MemoryStore):
     def missing(self, query, limit):
         return [why for why in super().missing(query, limit) if why.status == "failed"]
@@ -206,6 +211,7 @@ PLANTED = {
     "statistics": SumsEveryEventAlone,
     "feature_sums": SumsTheFirstFeatureOnly,
     "cell_columns": MixesUpGroups,
+    "scores": ScoresWithoutStatistics,
     "missing_reasons": CountsOnlyFailures,
     "rollups_follow_writes": StaleRollups,
     "ledger_resumes": LedgerOverwrites,

@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 from evalsvc.engine import Encoder, EngineSettings
+from evalsvc.engine.device import GPU_BATCH_TOKENS
+from evalsvc.engine.overlap import BATCHES_A_PART, PARTS_HANDED_OVER
+from evalsvc.engine.registry import release_encoders
+from evalsvc.scorers.relevance import Relevance
 from models.tiny_encoder import WORDS, make_tiny_encoder
 
 torch = pytest.importorskip("torch")
@@ -49,3 +53,45 @@ def test_memory_that_runs_out_halves_the_budget(folder, monkeypatch):
     monkeypatch.setattr(encoder._pooler, "pool", pool)
     assert np.isfinite(encoder.encode(TEXTS)).all()
     assert encoder.stats.out_of_memory > 0
+
+
+def test_a_poison_item_costs_only_itself(folder, monkeypatch):
+    encoder = load(folder, "cuda", "float32")
+    poison = encoder.tokeniser.tokenise(["refund"])[0][0]
+    real = encoder._pooler.pool
+
+    def pool(windows):
+        if poison in list(windows):
+            raise RuntimeError("bad item")
+        return real(windows)
+
+    monkeypatch.setattr(encoder._pooler, "pool", pool)
+    result = encoder.embed(TEXTS)
+    assert dict(result.failures) == {TEXTS.index("refund"): "RuntimeError"}
+    assert np.isfinite(np.delete(result.vectors, TEXTS.index("refund"), axis=0)).all()
+
+
+def test_a_row_that_is_not_finite_names_the_model_and_costs_only_its_text(folder, monkeypatch):
+    encoder = load(folder, "cuda", "float32")
+    bad = encoder.tokeniser.tokenise(["refund"])[0][0]
+    real = encoder._pooler.pool
+
+    def pool(windows):
+        rows, computed = real(windows)
+        rows[[place for place, window in enumerate(windows) if window == bad]] = float("nan")
+        return rows, computed
+
+    monkeypatch.setattr(encoder._pooler, "pool", pool)
+    result = encoder.embed(TEXTS)
+    assert list(result.failures) == [TEXTS.index("refund")]
+    assert encoder.files.name in result.failures[TEXTS.index("refund")]
+
+
+def test_a_worker_hands_over_several_parts(folder):
+    scorer = Relevance(model=folder, device="cuda")
+    assert scorer.batch_cost is None
+    try:
+        scorer.load()
+        assert scorer.batch_cost == PARTS_HANDED_OVER * BATCHES_A_PART * GPU_BATCH_TOKENS
+    finally:
+        release_encoders()

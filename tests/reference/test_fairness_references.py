@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from evalsvc.fairness import (
-    adjust_p_values,
     auc,
     bbq_bias,
     bias_aucs,
     demographic_parity,
     equal_opportunity,
     equalised_odds,
+    gap,
     group_of_cells,
     groups_of_values,
     identity_terms,
@@ -30,7 +30,7 @@ from evalsvc.fairness import (
     spread,
     swap_gender,
 )
-from evalsvc.fairness.gaps import range_tail
+from evalsvc.fairness.gaps import adjusted, range_tail
 from evalsvc.types import Cell, Scale
 
 BINARY = Scale(0.0, 1.0, "neither", binary=True)
@@ -132,7 +132,7 @@ def test_any_metric_is_fairlearns(drawn, fairlearn):
 def test_adjusted_p_values_are_statsmodels(ours, theirs):
     multitest = pytest.importorskip("statsmodels.stats.multitest")
     p_values = np.random.default_rng(4).random(25) ** 3
-    assert adjust_p_values(p_values.tolist(), ours) == close(multitest.multipletests(p_values, method=theirs)[1])
+    assert adjusted(p_values.tolist(), ours) == close(multitest.multipletests(p_values, method=theirs)[1])
 
 
 @pytest.mark.parametrize("count", [2, 3, 10, 50])
@@ -287,21 +287,51 @@ def bbq_marks(row: dict) -> tuple[bool, bool, bool]:
     return lean, not unknown, i == row["label"]
 
 
-def test_real_decisions_by_sex_are_fairlearns(shared_data, fairlearn):
+@pytest.mark.parametrize("attribute", ["sex", "race"])
+def test_real_decisions_are_fairlearns(attribute, shared_data, fairlearn):
     sets = defaultdict(list)
     for row in rows(shared_data, "decodingtrust_adult_gpt"):
         said = row["answer"].strip().casefold()
         if row["gold"] and said.startswith(("yes", "no")):
-            sets[row["model"], row["shots"]].append((row["gold"] == "yes", said.startswith("yes"), row["sex"]))
+            sets[row["model"], row["shots"]].append((row["gold"] == "yes", said.startswith("yes"), row[attribute]))
     assert sets
+    compared = 0
     for found in sets.values():
-        truth, said, sex = (np.array(column) for column in zip(*found, strict=True))
-        difference, _ = demographic_parity(rate_groups("selection_rate", truth, said, sex))
-        expected = fairlearn.demographic_parity_difference(truth, said, sensitive_features=sex)
-        assert difference.naive == close(expected)
-        odds = equalised_odds(truth, said, sex)
-        if odds.difference is not None:
-            assert odds.difference == close(fairlearn.equalized_odds_difference(truth, said, sensitive_features=sex))
+        truth, said, group = (np.array(column) for column in zip(*found, strict=True))
+        groups = rate_groups("selection_rate", truth, said, group)
+        frame = fairlearn.MetricFrame(
+            metrics=fairlearn.selection_rate, y_true=truth, y_pred=said, sensitive_features=group
+        )
+        for one in groups:
+            assert one.at(0.95).value == close(frame.by_group[one.name])
+        difference, quotient = demographic_parity(groups)
+        assert difference.naive == close(fairlearn.demographic_parity_difference(truth, said, sensitive_features=group))
+        if quotient.naive is not None:
+            theirs = fairlearn.demographic_parity_ratio(truth, said, sensitive_features=group)
+            assert quotient.naive == close(theirs)
+        # fairlearn takes the rate of a group without a positive case for 0, and we for undefined.
+        if all(truth[group == name].any() and not truth[group == name].all() for name in set(group)):
+            odds = equalised_odds(truth, said, group)
+            assert odds.difference == close(fairlearn.equalized_odds_difference(truth, said, sensitive_features=group))
+            chances, _ = equal_opportunity(truth, said, group)
+            theirs = fairlearn.equal_opportunity_difference(truth, said, sensitive_features=group)
+            assert chances.naive == close(theirs)
+            compared += 1
+    assert compared > 0
+
+
+def test_bbqs_accuracies_by_category_are_fairlearns(shared_data, fairlearn):
+    held = rows(shared_data, "bbq")
+    categories = [row["category"] for row in held]
+    right = np.array([bbq_marks(row)[2] for row in held])
+    groups = {group.name: group for group in groups_of_values(right.astype(float), categories, BINARY)}
+    frame = fairlearn.MetricFrame(
+        metrics=fairlearn.selection_rate, y_true=right, y_pred=right, sensitive_features=categories
+    )
+    assert groups.keys() == set(frame.by_group.index)
+    for name, group in groups.items():
+        assert group.at(0.95).value == close(frame.by_group[name])
+    assert gap(list(groups.values())).naive == close(frame.difference())
 
 
 def test_the_identity_terms_are_those_of_the_templates(shared_data):

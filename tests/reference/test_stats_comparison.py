@@ -27,6 +27,7 @@ from evalsvc.stats import (
     compare_unpaired,
     e_benjamini_hochberg,
     e_from_p,
+    e_lond,
     estimate_mean,
     lord,
     online,
@@ -276,6 +277,21 @@ def test_lord_by_its_definition() -> None:
             times.append(t)
     assert state.rejections == tuple(times)
     assert len(times) > 3
+
+
+def test_e_lond_by_its_definition() -> None:
+    e = np.exp(np.random.default_rng(11).normal(7.0, 3.0, 60))
+    state, times = online(0.05), []
+    for t in range(1, 61):
+        share = 0.07720838 * math.log(max(t, 2)) / (t * math.exp(math.sqrt(math.log(t))))
+        expected = 0.05 * share * (len(times) + 1)
+        step = e_lond(state, float(e[t - 1]))
+        assert step.level == pytest.approx(expected)
+        state = step.state
+        if e[t - 1] >= 1 / expected:
+            times.append(t)
+    assert state.rejections == tuple(times)
+    assert 3 < len(times) < 57
 
 
 def test_a_calibrated_e_value_integrates_to_at_most_one() -> None:

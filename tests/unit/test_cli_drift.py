@@ -84,7 +84,8 @@ def test_the_table_says_what_changed(filled, capsys):
     out = ask(capsys, "prompt_language", "latency_ms", *WEEK)
     first, _, header, *lines = out.splitlines()
     assert first.startswith("2 of 2 moved, 2026-03-16 00:00 to 2026-03-17 00:00 against 2026-03-09 00:00")
-    assert header.split()[:4] == ["moved", "metric", "watched", "change"]
+    assert first.endswith(". Operation: latency_ms (values); inputs: prompt_language (languages).")
+    assert header.split()[:5] == ["moved", "metric", "of", "watched", "change"]
     (language,) = [line for line in lines if "prompt_language" in line]
     assert "en 100.0% → " in language
     assert "de 0.0% → " in language
@@ -95,7 +96,7 @@ def test_the_table_says_what_changed(filled, capsys):
 
 def test_metrics_without_a_value_are_one_line(filled, capsys):
     out = ask(capsys, *WEEK)
-    assert out.splitlines()[-1].startswith("Without a value in either window: bleu, chrf, ")
+    assert out.split("\n\n")[-2].startswith("Without a value in either window: bleu, chrf, ")
     assert not [line for line in out.splitlines() if line.split()[1:2] == ["bleu"]]
 
 

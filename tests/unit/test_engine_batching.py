@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,12 +25,18 @@ def test_every_item_is_in_one_batch_within_the_budget(lengths, budget, most):
         assert longest * len(batch) <= budget or len(batch) == 1
 
 
-@given(st.lists(st.integers(1, 256), min_size=1, max_size=200))
-def test_sorting_wastes_no_more_than_the_order_given(lengths):
-    in_order = [list(range(start, min(start + 8, len(lengths)))) for start in range(0, len(lengths), 8)]
-    ordered = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    by_length = [[ordered[index] for index in batch] for batch in in_order]
-    assert padding_waste(lengths, by_length) <= padding_waste(lengths, in_order) + 1e-12
+@given(lengths_lists, st.integers(1, 1000), st.integers(1, 50))
+def test_batches_go_from_long_to_short(lengths, budget, most):
+    flat = [lengths[index] for batch in plan(lengths, budget, most) for index in batch]
+    assert flat == sorted(lengths, reverse=True)
+
+
+def test_batches_of_like_length_waste_little_where_the_order_given_wastes_much():
+    drawn = random.Random(0)
+    lengths = [min(round(drawn.lognormvariate(3.5, 1.0)) + 2, 256) for _ in range(2000)]
+    in_order = [list(range(start, start + 20)) for start in range(0, len(lengths), 20)]
+    assert padding_waste(lengths, in_order) > 0.5
+    assert padding_waste(lengths, plan(lengths, 4096)) < 0.1
 
 
 @pytest.mark.parametrize(("lengths", "budget", "most"), [([1], 0, 1), ([1], 1, 0), ([-1], 1, 1)])
@@ -61,10 +69,43 @@ def test_out_of_memory_halves_the_budget_and_goes_on(lengths, memory):
         return list(batch)
 
     ours = runner(1000)
-    assert ours.run(lengths, call) == list(range(len(lengths)))
-    halved = ours.stats.out_of_memory
-    assert ours.run(lengths, call) == list(range(len(lengths)))
-    assert ours.stats.out_of_memory <= halved + 6
+    for _ in range(3):
+        assert ours.run(lengths, call) == list(range(len(lengths)))
+    # From 1,000 to at least 20 in halves: no more than six times, however often it is called.
+    assert ours.stats.out_of_memory <= 6
+
+
+def test_the_budget_stays_halved():
+    def call(batch):
+        if len(batch) * 20 > 60:
+            raise MemoryError
+        return list(batch)
+
+    ours = runner(1000)
+    ours.run([20] * 50, call)
+    first = ours.stats.out_of_memory
+    assert first > 0
+    assert ours.max_tokens <= 1000 / 2**first
+    ours.run([20] * 50, call)
+    assert ours.stats.out_of_memory == first
+
+
+@pytest.mark.parametrize("poison", [0, 31, 63])
+def test_poison_is_bisected_out_and_leaves_the_budget_alone(poison):
+    sizes = []
+
+    def call(batch):
+        sizes.append(len(batch))
+        if poison in batch:
+            raise ValueError("bad item")
+        return list(batch)
+
+    ours = runner(1000)
+    assert ours.run([1] * 64, call).count(ItemFailure("ValueError")) == 1
+    # The whole batch, then two halves at each of six levels.
+    assert len(sizes) == 1 + 2 * 6
+    assert ours.max_tokens == 1000
+    assert ours.stats.out_of_memory == 0
 
 
 def test_an_item_too_large_for_the_memory_fails_alone():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from evalsvc.engine import Encoder, EngineSettings, shared_encoder
+from evalsvc.engine.cache import EmbeddingCache
+from evalsvc.engine.executor import is_out_of_memory
 from evalsvc.engine.forward import TransformersPooler
 from evalsvc.engine.models import locate
 from evalsvc.engine.registry import release_encoders
@@ -102,8 +105,13 @@ def test_the_end_of_a_long_text_counts(encoder):
 @pytest.mark.parametrize("n_tokens", [0, 1, 14, 15, 29, 100])
 @pytest.mark.parametrize("overlap", [0, 1])
 def test_windows_cover_every_token(n_tokens, size, overlap):
-    covered = {t for start in window_starts(n_tokens, size, overlap) for t in range(start, start + size)}
-    assert covered.issuperset(range(n_tokens))
+    starts = window_starts(n_tokens, size, overlap)
+    covered = {token for start in starts for token in range(start, min(start + size, n_tokens))}
+    assert covered == set(range(n_tokens))
+    assert starts[0] == 0
+    assert starts[-1] == max(n_tokens - size, 0), "the last window is full and ends with the text"
+    assert all(0 < two - one <= size - overlap for one, two in pairwise(starts)), "neighbours share the overlap"
+    assert len(starts) == 1 + max(0, -(-(n_tokens - size) // (size - overlap))), "no window more than needed"
 
 
 def test_a_text_of_too_many_windows_says_so_and_the_others_are_encoded(folder):
@@ -144,6 +152,31 @@ def test_a_value_that_is_not_finite_is_a_failure_with_the_models_name(encoder, m
     assert encoder.files.name in failures[0]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_one_row_that_is_not_finite_costs_its_text_alone_and_is_not_remembered(encoder, monkeypatch, value):
+    expected = encoder.encode(TEXTS)
+    encoder.cache = EmbeddingCache(2**20)
+    windows_of_long = encoder.tokeniser.tokenise([LONG])[0]
+    bad = [encoder.tokeniser.tokenise(["one day"])[0][0], windows_of_long[1]]
+    real = encoder._pooler.pool
+
+    def pool(windows):
+        rows, computed = real(windows)
+        for place, window in enumerate(windows):
+            if window in bad:
+                rows[place, 0] = value
+        return rows, computed
+
+    with monkeypatch.context() as broken:
+        broken.setattr(encoder._pooler, "pool", pool)
+        result = encoder.embed([*TEXTS, LONG])
+    one_day = TEXTS.index("one day")
+    assert set(result.failures) == {one_day, len(TEXTS)}, "a text of many windows fails with any of them"
+    others = [row for row in range(len(TEXTS)) if row != one_day]
+    np.testing.assert_allclose(result.vectors[others], expected[others], atol=1e-6)
+    assert np.isfinite(encoder.embed(["one day", LONG]).vectors).all(), "a failure must not be cached"
+
+
 def test_out_of_memory_halves_the_budget(folder, monkeypatch):
     encoder = load(folder, max_batch_tokens=64, cache_bytes=0)
     real = encoder._pooler.pool
@@ -156,6 +189,36 @@ def test_out_of_memory_halves_the_budget(folder, monkeypatch):
     monkeypatch.setattr(encoder._pooler, "pool", pool)
     np.testing.assert_allclose(encoder.encode(TEXTS), load(folder).encode(TEXTS), atol=1e-6)
     assert encoder.stats.out_of_memory > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("shape mismatch"), False),
+        (ValueError("can't allocate memory"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error, ours):
+    assert is_out_of_memory(error) is ours
+
+
+def test_a_text_that_alone_needs_too_much_memory_says_so_and_the_others_are_encoded(folder, monkeypatch):
+    encoder = load(folder, cache_bytes=0)
+    longest = max(len(encoder.tokeniser.tokenise([text])[0][0]) for text in TEXTS)
+    real = encoder._pooler.pool
+
+    def pool(windows):
+        if max(map(len, windows)) == longest:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(windows)
+
+    monkeypatch.setattr(encoder._pooler, "pool", pool)
+    result = encoder.embed(TEXTS)
+    assert set(result.failures.values()) == {"out of memory"}
+    assert 0 < len(result.failures) < len(TEXTS)
+    assert np.isfinite(np.delete(result.vectors, list(result.failures), axis=0)).all()
 
 
 def test_equal_texts_are_encoded_once(encoder):

@@ -7,7 +7,9 @@ from itertools import pairwise
 import pytest
 
 from evalsvc.engine.registry import release_encoders
+from evalsvc.engine.runner import ItemFailure
 from evalsvc.errors import EngineError
+from evalsvc.pipeline.scoring import cut_by_cost
 from evalsvc.scorers.context_support import ContextSupport, coverage, grams
 from evalsvc.scorers.relevance import Relevance
 from evalsvc.testing import check_scorer
@@ -62,6 +64,29 @@ def test_both_share_one_encoder(relevance, support):
     assert "dtype:float32" in relevance.spec.signature
 
 
+def test_on_a_gpu_a_worker_hands_over_so_much_that_there_is_something_to_tokenise_ahead(relevance, monkeypatch):
+    """The device is only said to be a GPU: what is counted are the parts that the tokeniser is given."""
+    encoder = relevance.encoder
+    assert relevance.batch_cost is None
+    monkeypatch.setattr(encoder, "placement", encoder.placement._replace(device="cuda", max_batch_tokens=64))
+    monkeypatch.setattr(encoder, "knows", lambda text: True)
+    monkeypatch.setattr(encoder, "_vectors", lambda ready: [ItemFailure("not computed")] * len(ready))
+    parts = []
+    monkeypatch.setattr(encoder, "_tokenise", lambda texts: parts.append(len(texts)) or texts)
+    samples = [make_sample(event_id=str(i), prompt=f"hello {i}", response=f"refund {i} " * 9) for i in range(200)]
+    batches = list(cut_by_cost(relevance, samples))
+    assert relevance.batch_cost == 4 * 8 * 64
+    assert 1 < len(batches) < len(samples)
+    for batch in batches[:-1]:
+        parts.clear()
+        assert len(relevance.score(batch)) == len(batch)
+        assert len(parts) >= 4
+
+
+def test_before_the_model_is_there_a_scorer_asks_for_nothing(options):
+    assert Relevance(**options).batch_cost is None
+
+
 def test_relevance_of_the_question_itself_is_one(relevance):
     (value,) = relevance.score([make_sample(prompt="refund", response="refund")])
     assert value == pytest.approx(1.0, abs=1e-6)
@@ -76,7 +101,11 @@ def test_relevance_reads_the_last_user_message(relevance):
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
-    [({"prompt": " "}, "no prompt"), ({"prompt": ()}, "no prompt"), ({"response": "\n"}, "empty response")],
+    [
+        ({"prompt": " "}, "no user message"),
+        ({"prompt": (Message("system", "You are kind."), Message("assistant", "Hello"))}, "no user message"),
+        ({"response": "\n"}, "empty response"),
+    ],
 )
 def test_relevance_abstains(relevance, fields, reason):
     assert relevance.score([make_sample(**fields)]) == [Abstained(reason)]

@@ -287,8 +287,8 @@ def test_code_in_a_german_answer_does_not_make_it_english(scorer):
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"prompt": ""}, "no prompt"),
-        ({"prompt": ()}, "no prompt"),
+        ({"prompt": ""}, "no user message"),
+        ({"prompt": (Message("system", "Du bist ein hilfreicher Assistent der Bank."),)}, "no user message"),
         ({"response": " \n"}, "empty response"),
         ({"prompt": "Hi"}, "prompt: fewer than 12 letters outside code and addresses"),
     ],

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from benchmark_scripts import load_benchmark
 from evalsvc.errors import InputError
 from evalsvc.stats import change, sequential
 from evalsvc.types import Scale
@@ -13,11 +14,13 @@ from evalsvc.types import Scale
 UNIT = Scale(0.0, 1.0, "higher")
 BINARY = Scale(0.0, 1.0, "higher", binary=True)
 OPEN = Scale(None, None, "lower")
+looks = load_benchmark("sequential")
+detection = load_benchmark("change_detection")
 METHODS = ["betting", "bernstein", "beta-binomial", "asymptotic"]
 
 
 def brute_bets(y, w, alpha):
-    """Bets of Waudby-Smith & Ramdas (2024), one score at a time."""
+    """Bets of Waudby-Smith & Ramdas (2024), but not shrinking before score 10,000, one score at a time."""
     bets, weight, total, residual = [], 0.0, 0.0, 0.0
     for t, (score, share) in enumerate(zip(y, w, strict=True), start=1):
         variance = (0.25 + residual) / t
@@ -43,7 +46,7 @@ def test_betting_equals_the_capital_followed_score_by_score() -> None:
     assert log_capital(found.high, -1) >= needed - 1e-9 > log_capital(found.high - 0.0005, -1)
 
 
-def test_bernstein_equals_the_published_formula() -> None:
+def test_bernstein_equals_the_published_limits_of_its_own_bets() -> None:
     y = np.random.default_rng(2).beta(2, 5, 300)
     found = sequential.interval(sequential.step(sequential.start(UNIT, method="bernstein"), y))
     top = bottom = doubt = 0.0
@@ -55,6 +58,21 @@ def test_bernstein_equals_the_published_formula() -> None:
     half = (math.log(2 / 0.05) + doubt) / bottom
     assert found.low == pytest.approx(top / bottom - half, abs=1e-12)
     assert found.high == pytest.approx(top / bottom + half, abs=1e-12)
+
+
+def test_bets_are_the_published_ones_where_the_best_size_is_small() -> None:
+    """With ``best_n`` = 1 the pace is t·log(1 + t) from a few scores on, as published, but for a factor log 2."""
+    y = np.random.default_rng(7).beta(2, 5, 300)
+    found = sequential.interval(sequential.step(sequential.start(UNIT, method="bernstein", best_n=1), y))
+    top = bottom = doubt = residual = total = 0.0
+    for t, score in enumerate(y, start=1):
+        pace = min(t * math.log(1 + t), max(1.0, t * math.log(1 + t) / math.log(2)))
+        bet = min(0.5, math.sqrt(2 * math.log(2 / 0.05) / ((0.25 + residual) / t * pace)))
+        doubt += (score - (0.5 + total) / t) ** 2 * (-math.log(1 - bet) - bet)
+        top, bottom, total = top + bet * score, bottom + bet, total + score
+        residual += (score - (0.5 + total) / (t + 1)) ** 2
+    half = (math.log(2 / 0.05) + doubt) / bottom
+    assert (found.low, found.high) == pytest.approx((top / bottom - half, top / bottom + half), abs=1e-12)
 
 
 def test_beta_binomial_limits_solve_robbins_equation() -> None:
@@ -180,3 +198,49 @@ def test_an_estimated_baseline_uses_its_far_end_and_an_empty_one_says_so() -> No
     assert change.detect(empty).statistic is None
     assert "no score yet" in change.detect(empty).reason
     assert change.detect(change.start(UNIT, 0.0)).reason
+
+
+@pytest.mark.parametrize(
+    ("base", "run_length", "bets"), [(0.8, 1e4, 5), (0.99, 1e4, 7), (0.8, 26e6, 10), (0.5, 2.0, 1)]
+)
+def test_no_bet_is_too_small_to_pay_before_a_false_alarm_is_due(base, run_length, bets) -> None:
+    state = change.start(UNIT, base, run_length=run_length)
+    assert len(state.bets) == bets
+    assert state.bets[0] == pytest.approx(0.9 * min(100.0, 1 / (1 - base)))
+    variance = base * (1 - base)
+    due = [2 * math.log(run_length) / (bet**2 * variance) for bet in state.bets]
+    assert all(scores <= run_length / 4 for scores in due[1:])
+    assert 8 * math.log(run_length) / (state.bets[-1] ** 2 * variance) > run_length / 4
+    rise = change.start(UNIT, 1 - base, run_length=run_length, direction="rose")
+    assert rise.bets == pytest.approx([-bet for bet in state.bets])
+
+
+@pytest.mark.parametrize("design", looks.designs(), ids=lambda design: f"{design.name}, {design.method}")
+def test_the_benchmark_asks_at_every_look_what_the_limits_answer(design) -> None:
+    """A truth moved towards the limits, so that some looks are outside."""
+    y, pi = (None if part is None else part[:, :400] for part in design.draw(np.random.default_rng(3), 2))
+    wrong = design._replace(truth=design.truth * 0.2 if design.truth > 0.05 else 0.2)
+    flags = looks.outside(wrong, y, pi)
+    assert flags.any()
+    assert not flags.all()
+    for run in range(2):
+        state = sequential.start(design.scale, method=design.method, pi_min=design.pi_min)
+        for first in range(0, 400, 20):
+            part = slice(first, first + 20)
+            state = sequential.step(state, y[run, part], None if pi is None else pi[run, part])
+            found = sequential.interval(state)
+            held = found.low is None or found.low <= wrong.truth <= found.high
+            assert flags[run, first + 19] == (not held)
+
+
+@pytest.mark.parametrize("kind", detection.KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("form", ["shiryaev-roberts", "cusum"])
+def test_the_benchmark_follows_the_detector(kind, form) -> None:
+    streams = kind.draw(np.random.default_rng(4), 0.75, 3, 200)
+    paths = detection.e_paths(streams, form)
+    pi_min = None if streams.pi is None else detection.PI_MIN
+    for run in range(3):
+        state = change.start(UNIT, detection.BEFORE, form=form, pi_min=pi_min, run_length=detection.RUN_LENGTH)
+        state = change.step(state, streams.y[run], None if streams.pi is None else streams.pi[run])
+        assert change.detect(state).log_statistic == pytest.approx(paths[run, -1], abs=1e-9)
+        assert state.peak == pytest.approx(paths[run].max(), abs=1e-9)

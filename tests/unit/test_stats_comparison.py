@@ -465,6 +465,10 @@ def test_online_states_are_values_that_can_be_stored() -> None:
         state = lord(state, p).state
     assert (state.tests, state.rejections) == (4, (2, 4))
     assert msgspec.json.decode(msgspec.json.encode(state), type=type(state)) == state
+    # The steps are the record of what was tested.
+    step = e_lond(state, 2.0, name="tone, 2026-03-01")
+    assert (step.method, step.name, step.value, step.state.tests) == ("e-LOND", "tone, 2026-03-01", 2.0, 5)
+    assert lord(state, 0.5)[3:] == ("LORD++", "", 0.5)
     # A discovery buys room: the next level is higher than without it.
     assert lord(state, 0.5).level > lord(msgspec.structs.replace(state, rejections=()), 0.5).level
     assert e_lond(state, 1.0).level == pytest.approx(

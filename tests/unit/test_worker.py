@@ -361,6 +361,24 @@ def test_batches_are_cut_by_cost(costs: list[int], sizes: list[int]) -> None:
     assert [sample for batch in batches for sample in batch] == samples
 
 
+@pytest.mark.parametrize(
+    ("asked", "sizes"),
+    [(25, [2, 2, 1]), (10**6, [5]), (None, [3, 2]), (0, [3, 2]), (-1, [3, 2]), ("many", [3, 2]), (2.5, [3, 2])],
+)
+def test_a_scorer_can_ask_for_another_bound_and_gets_the_usual_one_for_nonsense(asked, sizes, monkeypatch) -> None:
+    class Asks(Length):
+        batch_cost = asked
+
+        def cost(self, sample: Sample) -> int:
+            return 10
+
+    from evalsvc.testing import make_sample
+
+    monkeypatch.setattr("evalsvc.pipeline.scoring.BATCH_COST", 30)
+    samples = [make_sample(event_id=str(place)) for place in range(5)]
+    assert [len(batch) for batch in cut_by_cost(Asks(), samples)] == sizes
+
+
 def test_too_many_dead_letters_stop_the_worker_before_they_are_written() -> None:
     store = MemoryStore()
     log = filled(400, lambda i: message(i) if i < 200 else b"{broken")

@@ -1,0 +1,221 @@
+"""What a frozen anchor set says of its scorers: whether the scorer moved between two windows, or within one.
+
+Anchor scores are stored as scores of a metric of their own, ``anchor:METRIC``, which no scorer may have and no spec
+names: what asks for live traffic asks for another metric, and cannot meet them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+
+from evalsvc.protocols import CellQuery, ScoreStore
+from evalsvc.types import Window
+from evalsvc.windows import align
+
+PREFIX = "anchor:"
+CASE, DIGEST = "case", "digest"
+HOUR = 3600
+LOOK_BACK = timedelta(days=31)
+"""How long before a window the last run is looked for where the window has none."""
+
+Identity = tuple[str, int, str]
+"""Consumer, scorer version, signature."""
+CaseKey = tuple[str, str]
+"""A case's name and the digest of what was scored: another text under the same name is another case."""
+
+
+class Live(NamedTuple):
+    """How far the live mean moved, and the standard error of that."""
+
+    difference: float
+    error: float
+
+
+class ScorerShift(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one scorer on unchanged cases, and of the live mean without it; in the score's unit.
+
+    ``scorer`` is the mean change of the ``n`` cases scored in both windows, with its paired t interval; ``system`` is
+    the change ``live`` of the live mean less that, with its interval, ``None`` where live means cannot be compared.
+    ``before`` and ``after`` are the first and last hours whose runs were used. ``versions`` names two versions or
+    signatures of the scorer where the windows have different ones. Undefined is ``None``, and ``reason`` says why.
+    """
+
+    metric: str
+    consumer: str
+    n: int
+    before: datetime
+    after: datetime
+    confidence: float
+    scorer: float | None = None
+    scorer_low: float | None = None
+    scorer_high: float | None = None
+    system: float | None = None
+    system_low: float | None = None
+    system_high: float | None = None
+    live: float | None = None
+    versions: str = ""
+    method: str = ""
+    reason: str = ""
+
+    @property
+    def moved(self) -> bool | None:
+        """Whether the scorer's interval leaves 0 out; ``None`` where it is undefined."""
+        return _leaves_out_zero(self.scorer_low, self.scorer_high)
+
+    @property
+    def system_moved(self) -> bool | None:
+        """Whether the rest's interval leaves 0 out; ``None`` where it is undefined."""
+        return _leaves_out_zero(self.system_low, self.system_high)
+
+
+def _leaves_out_zero(low: float | None, high: float | None) -> bool | None:
+    return None if low is None or high is None else low > 0.0 or high < 0.0
+
+
+class _Runs(NamedTuple):
+    """Mean scores of cases over the runs of some hours."""
+
+    first: datetime
+    last: datetime
+    cases: Mapping[CaseKey, float]
+
+
+def with_anchors(store: ScoreStore, metrics: Iterable[str], window: Window) -> list[str]:
+    """Return those of the metrics, each once, whose anchors were scored in a window; the store is asked once."""
+    whole, wanted = align(window, HOUR), list(dict.fromkeys(metrics))
+    query = CellQuery("", whole, int(whole.seconds))
+    held = store.cells_by_metric([PREFIX + metric for metric in wanted], query) if wanted else {}
+    return [metric for metric in wanted if held[PREFIX + metric]]
+
+
+def shifts(
+    store: ScoreStore,
+    metric: str,
+    baseline: Window,
+    current: Window,
+    live: Mapping[Identity, Live] | None = None,
+    confidence: float = 0.95,
+) -> dict[Identity, ScorerShift]:
+    """Return what became of a metric's scorers between two windows, by the identity that scored the current one.
+
+    A window's runs are pooled by case; where it has none, the last run in the 31 days before its end counts. A
+    scorer that the baseline has no runs of is compared with the consumer's version before it.
+    """
+    old, now = _runs(store, metric, baseline), _runs(store, metric, current)
+    found = {}
+    for identity, runs in now.items():
+        before = identity if identity in old else _version_before(old, identity)
+        if before is None:
+            continue
+        found[identity] = _shift(metric, identity, before, old[before], runs, (live or {}).get(identity), confidence)
+    return found
+
+
+def shifts_within(
+    store: ScoreStore, metric: str, window: Window, confidence: float = 0.95
+) -> dict[Identity, ScorerShift]:
+    """Return what became of a metric's scorers from the last run before a window, else its first, to its last run."""
+    whole = align(window, HOUR)
+    if not with_anchors(store, [metric], Window(whole.start - LOOK_BACK, whole.end)):
+        return {}
+    found = {}
+    before = _hourly(store, metric, Window(whole.start - LOOK_BACK, whole.start))
+    for identity, hours in _hourly(store, metric, whole).items():
+        earlier = {**hours, **before.get(identity, {})}
+        first = max(before[identity]) if identity in before else min(hours)
+        last = max(hours)
+        if first < last:
+            old, now = _Runs(first, first, earlier[first]), _Runs(last, last, hours[last])
+            found[identity] = _shift(metric, identity, identity, old, now, None, confidence)
+    return found
+
+
+def _version_before(held: Mapping[Identity, _Runs], identity: Identity) -> Identity | None:
+    same = [other for other in held if other[0] == identity[0]]
+    return max(same, key=lambda other: (held[other].last, other), default=None)
+
+
+def _shift(
+    metric: str,
+    identity: Identity,
+    before: Identity,
+    old: _Runs,
+    now: _Runs,
+    live: Live | None,
+    confidence: float,
+) -> ScorerShift:
+    both = sorted(old.cases.keys() & now.cases.keys())
+    base = ScorerShift(
+        metric=metric,
+        consumer=identity[0],
+        n=len(both),
+        before=old.first,
+        after=now.last,
+        confidence=confidence,
+        versions="" if before == identity else f"{_version(before)} → {_version(identity)}",
+        live=live.difference if live else None,
+    )
+    if before == identity and old.first <= now.last and now.first <= old.last:
+        return msgspec.structs.replace(base, reason="the anchors were not scored again since the baseline")
+    if not both:
+        return msgspec.structs.replace(base, reason="no case was scored in both windows; were the anchors changed?")
+    # Imported here, since it loads numpy, which a question without anchors does not need.
+    from evalsvc.drift.attribution import attribute
+
+    scores = [[runs.cases[case] for case in both] for runs in (old, now)]
+    difference, error = live or Live(0.0, 0.0)
+    found = attribute(scores[0], scores[1], difference, error, confidence)
+    if found.scorer is None or found.system is None:
+        return msgspec.structs.replace(base, reason=found.reason)
+    moved = msgspec.structs.replace(
+        base,
+        scorer=found.scorer.value,
+        scorer_low=found.scorer.low,
+        scorer_high=found.scorer.high,
+        method=found.method,
+    )
+    if live is None:
+        return moved
+    return msgspec.structs.replace(
+        moved, system=found.system.value, system_low=found.system.low, system_high=found.system.high
+    )
+
+
+def _version(identity: Identity) -> str:
+    return f"v{identity[1]} {identity[2]}".rstrip()
+
+
+def _runs(store: ScoreStore, metric: str, window: Window) -> dict[Identity, _Runs]:
+    """Return the runs of each scorer in a window, pooled; of one that has none there, the last before."""
+    whole = align(window, HOUR)
+    found = {identity: _pooled(hours) for identity, hours in _hourly(store, metric, whole).items()}
+    if found:
+        return found
+    earlier = _hourly(store, metric, Window(whole.start - LOOK_BACK, whole.start))
+    return {identity: _pooled({max(hours): hours[max(hours)]}) for identity, hours in earlier.items()}
+
+
+def _pooled(hours: Mapping[datetime, Mapping[CaseKey, float]]) -> _Runs:
+    scores: dict[CaseKey, list[float]] = defaultdict(list)
+    for cases in hours.values():
+        for case, score in cases.items():
+            scores[case].append(score)
+    return _Runs(min(hours), max(hours), {case: sum(held) / len(held) for case, held in scores.items()})
+
+
+def _hourly(store: ScoreStore, metric: str, window: Window) -> dict[Identity, dict[datetime, dict[CaseKey, float]]]:
+    """Return the mean score of every case by hour; what has no value is left out."""
+    found: dict[Identity, dict[datetime, dict[CaseKey, float]]] = defaultdict(lambda: defaultdict(dict))
+    names = (f"segments.{CASE}", f"segments.{DIGEST}")
+    for group in store.cells(CellQuery(PREFIX + metric, window, HOUR, by=names)):
+        n = sum(cell.n for cell in group.cells)
+        if n:
+            identity = group.consumer, group.scorer_version, group.signature
+            case = group.key[names[0]], group.key[names[1]]
+            found[identity][group.window.start][case] = sum(cell.total for cell in group.cells) / n
+    return {identity: dict(hours) for identity, hours in found.items()}

@@ -1,0 +1,217 @@
+"""Evidently's drift report of two windows as one HTML file, from stored scores: a row an event, without texts."""
+
+from __future__ import annotations
+
+import html
+import math
+import os
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from evalsvc.drift_query import Drift, DriftQuery
+from evalsvc.errors import InputError, MissingExtra
+from evalsvc.protocols import CellQuery, ScoreStore
+from evalsvc.types import Score, ScorerSpec, Window
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+SILENCE: Mapping[str, str] = {"DO_NOT_TRACK": "1", "EVIDENTLY_DISABLE_TELEMETRY": "1"}
+"""Variables that are set, over anything that stands there, before evidently is imported; they stay."""
+
+MOST_EVENTS = 20_000
+"""How many events of a window are read: those whose ids' digests come first, which is a random part."""
+MOST_VALUES = 50
+"""A segment with more values than this is left out: it names its events rather than describes them."""
+FEWEST = 10
+SEED = 20260
+_EQUAL = 1e-9
+_COLUMNS = ("application", "model", "model_version", "consumer")
+
+EventKey = tuple[str, str]
+
+
+class Table(NamedTuple):
+    """One window: a row an event, a column a metric or label, ``None`` where an event has none."""
+
+    rows: Sequence[Mapping[str, float | str]]
+    pi: Sequence[float]
+
+
+def write_report(
+    store: ScoreStore, query: DriftQuery, rows: Sequence[Drift], path: Path, specs: Sequence[ScorerSpec]
+) -> str:
+    """Write evidently's report of what ``rows`` compare, and return the sentence that stands at its top.
+
+    Where the events of a window were taken with unequal π, its rows are drawn anew in proportion to 1/π, systematically
+    and with a fixed seed, as many as its effective number (Σw)²/Σw²: a table of evidently has no
+    weights. Where π is one number, rows are as sampled.
+
+    Raises:
+        MissingExtra: where evidently is not installed.
+        InputError: where a window has fewer than 10 events, or the file cannot be written.
+    """
+    if not rows:
+        raise InputError("Expected scores in the window, but there are none; widen --since, or loosen --where")
+    windows = rows[0].baseline, rows[0].current
+    tables = [_table(store, query, rows, window, specs) for window in windows]
+    for name, table in zip(("baseline", "window"), tables, strict=True):
+        if len(table.rows) < FEWEST:
+            raise InputError(f"Expected at least {FEWEST} events in the {name}, but got {len(table.rows)}")
+    drawn = [resampled(table) for table in tables]
+    said = _said(windows, tables, drawn)
+    labels = _labels(drawn, specs)
+    page = _render(drawn[0], drawn[1], labels, said)
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+    return said
+
+
+def _table(
+    store: ScoreStore, query: DriftQuery, rows: Sequence[Drift], window: Window, specs: Sequence[ScorerSpec]
+) -> Table:
+    """Join the scores of every compared metric by event; of two versions of a scorer, those that both windows have."""
+    wanted: dict[str, set[tuple[str, int, str]]] = defaultdict(set)
+    for row in rows:
+        if row.tests:
+            wanted[row.metric].add((row.consumer, row.scorer_version, row.signature))
+    known = {(spec.metric, spec.version, spec.signature): spec for spec in specs}
+    cells: dict[EventKey, dict[str, float | str]] = {}
+    pis: dict[EventKey, float] = {}
+    for metric, identities in wanted.items():
+        for score in store.scores(CellQuery(metric, window, int(window.seconds), where=query.where), MOST_EVENTS):
+            identity = score.subject.consumer, score.scorer_version, score.signature
+            if identity not in identities:
+                continue
+            key = score.subject.consumer, score.subject.event_id
+            facts = cells.setdefault(key, _facts(score))
+            # Of a nested rate: what the event itself was taken with is the largest.
+            pis[key] = max(pis.get(key, 0.0), score.pi)
+            value = _value(score, known.get((metric, *identity[1:])))
+            if value is not None:
+                facts[metric] = value
+    return Table(list(cells.values()), [pis[key] for key in cells])
+
+
+def _facts(score: Score) -> dict[str, float | str]:
+    subject = score.subject
+    facts: dict[str, float | str] = {name: getattr(subject, name) for name in _COLUMNS}
+    return facts | {f"segments.{name}": value for name, value in subject.segments.items()}
+
+
+def _value(score: Score, spec: ScorerSpec | None) -> float | str | None:
+    """Return a score as a cell: categories and yes-or-no as words; of embeddings there is none."""
+    if score.value is None or spec is None or spec.features == "fourier":
+        return None
+    if spec.features == "categories":
+        places = [place for place, one in enumerate(score.statistics) if one > 0.5]
+        return spec.labels[places[0]] if places and places[0] < len(spec.labels) else None
+    if spec.scale.binary:
+        return "yes" if score.value > 0.5 else "no"
+    return score.value
+
+
+def resampled(table: Table, seed: int = SEED) -> Table:
+    """Return rows that stand for the traffic: drawn by 1/π where π differs, the same ones where it does not.
+
+    Draws are systematic (Carpenter, Clifford and Fearnhead 1999), in a random order.
+
+    >>> even = Table([{"a": 1.0}, {"a": 2.0}], [0.5, 0.5])
+    >>> resampled(even) is even
+    True
+    """
+    if not table.pi or max(table.pi) <= min(table.pi) * (1.0 + _EQUAL):
+        return table
+    import numpy as np
+
+    pi = np.asarray(table.pi)
+    weights: npt.NDArray[np.float64] = pi.min() / pi
+    wanted = max(FEWEST, int(weights.sum() ** 2 / float(weights @ weights)))
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(pi))
+    # Evenly spaced over the running sum of weights: independent draws would scatter twice as much as the tests believe.
+    marks = (rng.random() + np.arange(wanted)) / wanted
+    reached = np.cumsum(weights[order]) / weights.sum()
+    places = order[np.minimum(np.searchsorted(reached, marks, side="right"), len(pi) - 1)]
+    return Table([table.rows[place] for place in places], [1.0] * wanted)
+
+
+def _labels(tables: Sequence[Table], specs: Sequence[ScorerSpec]) -> dict[str, bool]:
+    """Return the columns that both windows have, with whether each holds words; those that say nothing left out."""
+    measured = {spec.metric for spec in specs}
+    columns: dict[str, bool] = {}
+    values: dict[str, Counter[float | str]] = defaultdict(Counter)
+    for table in tables:
+        for row in table.rows:
+            for name, value in row.items():
+                values[name][value] += 1
+    for name, found in values.items():
+        words = any(isinstance(value, str) for value in found)
+        several = len(found) > 1 and (not words or len(found) <= MOST_VALUES)
+        both = all(any(name in row for row in table.rows) for table in tables)
+        if both and (name in measured or several):
+            columns[name] = words
+    return columns
+
+
+def _said(windows: Sequence[Window], tables: Sequence[Table], drawn: Sequence[Table]) -> str:
+    spans = [f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}" for window in windows]
+    parts = []
+    for name, before, after in zip(("baseline", "current"), tables, drawn, strict=True):
+        read = f"{len(before.rows):,} sampled events" + (", a random part" if len(before.rows) >= MOST_EVENTS else "")
+        how = "as sampled, all with one π" if after is before else f"resampled to {len(after.rows):,} rows by 1/π"
+        parts.append(f"{name}: {read}, {how}")
+    return f"Drift, {spans[1]} against {spans[0]} (UTC). {'; '.join(parts)}."
+
+
+def _render(baseline: Table, current: Table, columns: Mapping[str, bool], said: str) -> str:
+    evidently, presets, pandas = _import_silently("evidently", "evidently.presets", "pandas")
+    definition = evidently.DataDefinition(
+        numerical_columns=[name for name, words in columns.items() if not words],
+        categorical_columns=[name for name, words in columns.items() if words],
+    )
+    frames = [
+        evidently.Dataset.from_pandas(
+            pandas.DataFrame({name: [row.get(name, math.nan) for row in table.rows] for name in columns}),
+            data_definition=definition,
+        )
+        for table in (baseline, current)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        snapshot = evidently.Report([presets.DataDriftPreset()]).run(frames[1], frames[0])
+        page = snapshot.get_html_str(as_iframe=False)
+    return _headed(page, said)
+
+
+def _headed(page: str, said: str) -> str:
+    """Put what the rows are over the page, and into its title."""
+    text = html.escape(said)
+    note = (
+        "Evidently's own tests and thresholds, which know nothing of how events were sampled; "
+        "<code>evalsvc drift</code> does."
+    )
+    head = (
+        '<header style="font: 16px/1.5 sans-serif; padding: 1rem 2rem; background: #fff; color: #111">'
+        f"<h1 style='font-size: 1.2rem; margin: 0'>{text}</h1><p style='margin: 0'>{note}</p></header>"
+    )
+    titled = page.replace("<head>", f"<head><title>{text}</title>", 1)
+    return titled.replace("<body>", f"<body>{head}", 1)
+
+
+def _import_silently(*modules: str) -> list[Any]:
+    from importlib import import_module
+
+    os.environ.update(SILENCE)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return [import_module(module) for module in modules]
+    except ImportError as error:
+        raise MissingExtra("evidently", "reports") from error

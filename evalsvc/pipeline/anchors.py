@@ -1,0 +1,150 @@
+"""Scoring a frozen anchor set again and again, with the same scorers and masking as live traffic.
+
+Live scores move when traffic, system or scorer does. The anchors are the same cases every time, so theirs move with
+the scorer alone. They are written as scores of ``anchor:METRIC`` (:mod:`evalsvc.anchor_query`), without any text.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from evalsvc.anchor_query import CASE, DIGEST, PREFIX
+from evalsvc.clock import SystemClock
+from evalsvc.errors import EvalsvcError
+from evalsvc.pipeline.scoring import EventMasker, ScorerEntry, content_digest, missing_need, run_scorer, to_score
+from evalsvc.protocols import CellQuery, Clock, ScoreStore
+from evalsvc.stats.strata import missing
+from evalsvc.types import Event, Sample, Score, Subject, Window, WriteBatch
+
+log = logging.getLogger("evalsvc.anchors")
+STRATUM = "anchor"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DIGEST_LENGTH = 12
+
+
+class Anchors:
+    """A consumer's anchor set, and when its turn comes. Used by one thread: the one that scores."""
+
+    def __init__(
+        self,
+        consumer: str,
+        store: ScoreStore,
+        cases: Sequence[Event],
+        scorers: Sequence[ScorerEntry],
+        masker: EventMasker,
+        every: timedelta,
+        clock: Clock | None = None,
+    ) -> None:
+        """Mask the cases, as live events are before they are scored; score nothing yet.
+
+        Args:
+            consumer: whose scorers these are.
+            store: where the scores go, and which knows what was scored before.
+            cases: as events, whose ids are the cases' names; their times are not looked at.
+            scorers: what scores them; nested rates do not apply. Those that only describe texts are left out.
+            masker: the consumer's.
+            every: the time between two runs; runs begin in slots of this length since 1970.
+            clock: what says which slot it is.
+        """
+        self.consumer, self.store, self.every = consumer, store, every
+        self.scorers = tuple(entry.scorer for entry in scorers if not entry.scorer.spec.features)
+        self.cases = tuple(masker.mask_event(msgspec.structs.replace(case, occurred_at=_EPOCH)) for case in cases)
+        self.clock = clock or SystemClock()
+
+    def tend(self, check: Callable[[], None] = lambda: None) -> int:
+        """Score what this slot still lacks, and return how many scores were written.
+
+        A failure is logged, and holds nothing up: what asks again later does what is left.
+        """
+        try:
+            return len(self.run(self._lacking(), check))
+        except EvalsvcError as error:
+            log.warning("anchors_not_scored consumer=%s error=%s", self.consumer, error)
+            return 0
+
+    def run(
+        self,
+        metrics: Iterable[str] | None = None,
+        check: Callable[[], None] = lambda: None,
+        at: datetime | None = None,
+    ) -> list[Score]:
+        """Score all cases with some scorers (default: every one), and write and return the scores.
+
+        Written twice in a slot, a run's scores are the same scores. ``check`` may raise, which ends the work; ``at``
+        is the time that the scores bear (default: now).
+
+        Raises:
+            MissingExtra, EngineError: where a scorer cannot run.
+            StoreUnavailable: when the store does not answer.
+        """
+        now = at or self.clock.now()
+        wanted = {scorer.spec.metric for scorer in self.scorers} if metrics is None else set(metrics)
+        scores = [
+            score
+            for scorer in self.scorers
+            if scorer.spec.metric in wanted
+            for score in self._score(ScorerEntry(scorer), now, check)
+        ]
+        if scores:
+            self.store.write(WriteBatch(scores=tuple(scores)))
+            log.info("anchors_scored consumer=%s cases=%d scores=%d", self.consumer, len(self.cases), len(scores))
+        return scores
+
+    def _score(self, entry: ScorerEntry, now: datetime, check: Callable[[], None]) -> list[Score]:
+        spec = entry.scorer.spec
+        samples = [
+            Sample(msgspec.structs.replace(case, occurred_at=now), self.consumer, 0, STRATUM, 1.0)
+            for case in self.cases
+            if missing_need(case, spec.needs) is None
+        ]
+        named = msgspec.structs.replace(spec, metric=PREFIX + spec.metric)
+        return [
+            to_score(self._subject(sample.event, now), named, 1.0, outcome)
+            for sample, _, outcome in run_scorer(entry, samples, check)
+        ]
+
+    def _subject(self, case: Event, now: datetime) -> Subject:
+        digest = content_digest(msgspec.structs.replace(case, occurred_at=_EPOCH))[:_DIGEST_LENGTH]
+        return Subject(
+            f"{case.event_id}@{self._slot(now):%Y-%m-%dT%H:%M:%SZ}",
+            now,
+            self.consumer,
+            case.application,
+            case.model,
+            case.model_version,
+            {CASE: case.event_id, DIGEST: digest},
+            "",
+            STRATUM,
+            0,
+        )
+
+    def _slot(self, now: datetime) -> datetime:
+        return now - (now - _EPOCH) % self.every
+
+    def _lacking(self) -> list[str]:
+        """Return the metrics whose scorers, as they are now, have not scored every case in this slot."""
+        now = self.clock.now()
+        # A second more, as a window does not hold its end.
+        window = Window(self._slot(now), now + timedelta(seconds=1))
+        query = CellQuery("", window, int(window.seconds) + 1, where={"consumer": (self.consumer,)})
+        wanted = {
+            scorer.spec.metric: sum(missing_need(case, scorer.spec.needs) is None for case in self.cases)
+            for scorer in self.scorers
+        }
+        held = self.store.cells_by_metric([PREFIX + metric for metric in wanted], query) if wanted else {}
+        lacking = []
+        for scorer in self.scorers:
+            spec = scorer.spec
+            done = sum(
+                cell.n + missing(cell)
+                for group in held[PREFIX + spec.metric]
+                if (group.scorer_version, group.signature) == (spec.version, spec.signature)
+                for cell in group.cells
+            )
+            if done < wanted[spec.metric]:
+                lacking.append(spec.metric)
+        return lacking
