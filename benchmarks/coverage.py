@@ -43,7 +43,7 @@ class Kinds(NamedTuple):
     """A stratum as the kinds of its units, ``[kinds]`` each: how many there are, their events, Σy and Σy² of a unit."""
 
     pi: float
-    count: Array
+    units: Array
     n: Array
     y: Array
     y2: Array
@@ -68,7 +68,7 @@ class Design(NamedTuple):
     @property
     def truth(self) -> float:
         """The mean of all its events."""
-        return sum(float(s.count @ s.y) for s in self.strata) / sum(float(s.count @ s.n) for s in self.strata)
+        return sum(float(s.units @ s.y) for s in self.strata) / sum(float(s.units @ s.n) for s in self.strata)
 
 
 class Sums(NamedTuple):
@@ -116,7 +116,7 @@ def sample(design: Design, runs: int, rng: np.random.Generator) -> Sums:
     """Return so many samples of a design."""
     columns: list[list[Array]] = [[] for _ in Sums._fields]
     for s in design.strata:
-        taken = rng.binomial(s.count, s.pi, (runs, s.count.size)).astype(float)
+        taken = rng.binomial(s.units, s.pi, (runs, s.units.size)).astype(float)
         weighed = (np.ones_like(s.n), s.n, s.y, s.y2, s.n * s.n, s.n * s.y, s.y * s.y)
         for column, per_unit in zip(columns, weighed, strict=True):
             column.append(taken @ per_unit)
@@ -128,16 +128,17 @@ def ours(design: Design, sums: Sums) -> tuple[Array, Array]:
     runs, width = sums.n.shape
     group, stratum = np.divmod(np.arange(runs * width), width)
     pi = np.array([s.pi for s in design.strata])[stratum]
-    offered = np.array([round(float(s.count @ s.n)) for s in design.strata], np.int64)[stratum]
+    offered = np.array([round(float(s.units @ s.n)) for s in design.strata], np.int64)[stratum]
     none = np.zeros_like(sums.n)
     clusters = [sums.units, sums.n2, sums.ny, sums.y2] if design.clustered else [none] * 4
     columns = [column.ravel() for column in (sums.n, sums.total, sums.squares, *clusters)]
     n, total, squares, units, n2, ny, y2 = columns
     seen = n > 0
     counts = n.astype(np.int64), np.zeros_like(n, np.int64), units.astype(np.int64)
-    cells = Cells(group, stratum, pi, counts[0], counts[1], total, squares, counts[2], n2, ny, y2)
+    rows = (group, stratum, pi, counts[0], counts[1], total, squares, counts[2], n2, ny, y2)
+    seen_rows: list[Array] = [row[seen] for row in rows]
     found = means_of(
-        Cells(*(column[seen] for column in cells)),
+        Cells(*seen_rows),
         Strata(group, stratum, offered, pi),
         Groups(np.zeros(runs, np.int64), np.full(runs, design.exact)),
         [design.scale],
@@ -148,7 +149,7 @@ def ours(design: Design, sums: Sums) -> tuple[Array, Array]:
 def peers(design: Design, sums: Sums) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Return Korn–Graubard's limits and those of Student's t by run; NaN where there is no score."""
     pi = np.array([s.pi for s in design.strata])
-    sizes = np.array([float(s.count @ s.n) for s in design.strata])
+    sizes = np.array([float(s.units @ s.n) for s in design.strata])
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = np.where(sums.n > 0, sizes / sums.n if design.exact else 1.0 / pi, 0.0)
         everything = (weight * sums.n).sum(1)
@@ -224,10 +225,10 @@ def sessions(pi: float, number: float, share: float, icc: float, rng: np.random.
     n, k = n[inside], k[inside]
     if icc:
         both = (1 - icc) / icc
-        chance = stats.betabinom.pmf(k, n, share * both, (1 - share) * both)
+        inside_of = stats.betabinom.pmf(k, n, share * both, (1 - share) * both)
     else:
-        chance = stats.binom.pmf(k, n, share)
-    chance = chance * how_often[n - 1]
+        inside_of = stats.binom.pmf(k, n, share)
+    chance: Array = np.asarray(inside_of) * how_often[n - 1]
     count = rng.multinomial(round(number), chance / chance.sum())
     return _kept(Kinds(pi, count, n.astype(float), k.astype(float), k.astype(float)))
 
@@ -252,7 +253,7 @@ def rated_sessions(
 
 
 def _kept(kinds: Kinds) -> Kinds:
-    some = kinds.count > 0
+    some = kinds.units > 0
     return Kinds(kinds.pi, *(column[some] for column in kinds[1:]))
 
 
@@ -323,8 +324,8 @@ def sessions_design(
 ) -> Design:
     """Return sessions for an effective n of this: events over Kish's design effect 1 + (Σn²/Σn - 1)·ICC."""
     probe = sessions(0.02, 1e6, share, icc, np.random.default_rng(0), mean)
-    per_unit = float(probe.count @ probe.n) / 1e6
-    effect = 1 + (float(probe.count @ probe.n**2) / float(probe.count @ probe.n) - 1) * icc
+    per_unit = float(probe.units @ probe.n) / 1e6
+    effect = 1 + (float(probe.units @ probe.n**2) / float(probe.units @ probe.n) - 1) * icc
     strata = (sessions(0.02, n * effect / per_unit / 0.02, share, icc, rng, mean),)
     return Design("sessions", name, BINARY, strata, n, clustered=True, held_out=held_out)
 
