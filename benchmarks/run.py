@@ -19,6 +19,7 @@ NAMES = (
     "worker",
     "store",
     "text_metrics",
+    "equality",
     "encoder",
     "privacy",
     "safety",
