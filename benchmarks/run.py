@@ -20,6 +20,7 @@ NAMES = (
     "worker",
     "store",
     "text_metrics",
+    "equality",
     "encoder",
     "privacy",
     "safety",

@@ -129,7 +129,8 @@ class Source(Protocol):
     """Where raw events come from. All methods are called from one thread.
 
     A source that may keep its reader waiting can have an attribute ``address``, such as ``Kafka at localhost:9092``:
-    the worker's status and log name it.
+    the worker's status and log name it. One that ends can have a true attribute ``finite``: its worker loads its
+    scorers at the first record, and none where nothing is left to read.
     """
 
     def open(self, assignment: Assignment) -> None:

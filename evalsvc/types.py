@@ -185,9 +185,14 @@ class Abstained(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """The scorer broke on this item; ``reason`` says how. It is counted, never averaged."""
+    """The scorer broke on this item; ``reason`` says how. It is counted, never averaged.
+
+    Reasons are counted, so they should be few: numbers that differ from event to event belong in ``detail``, which is
+    as :class:`Scored` has it.
+    """
 
     reason: str
+    detail: Mapping[str, Any] = {}
 
 
 class Scored(msgspec.Struct, frozen=True):

@@ -115,7 +115,8 @@ class JudgeClient:
     def complete(self, messages: Messages) -> Completion | Abstained | Failed:
         """Ask once, trying again where that may help; returns by the deadline.
 
-        ``Abstained`` says that the budget is used up, ``Failed`` that no usable answer came; both name no text.
+        ``Abstained`` says that the budget is used up, ``Failed`` that no usable answer came, with the
+        number of ``attempts`` in its detail; both name no text.
         A request that may have been worked on without an answer (time-out, broken connection) costs its estimate.
         """
         estimate = self.estimate(messages)
@@ -133,12 +134,16 @@ class JudgeClient:
         calls, spent, reason = self.settings.calls, self._spend(0, 0, 0), ""
         body, end = self._body(messages), self._clock.monotonic() + calls.deadline_seconds
         for number in range(1, calls.attempts + 1):
+            # Reasons are counted: how often it was asked would split each into several.
+            detail = {"attempts": number - 1}
             left = end - self._clock.monotonic()
             if left <= 0:
-                return Failed(f"judge: {reason or 'no answer'}; deadline of {calls.deadline_seconds:g} s passed"), spent
+                return Failed(
+                    f"judge: {reason or 'no answer'}; deadline of {calls.deadline_seconds:g} s passed", detail
+                ), spent
             if not self.breaker.allow():
                 # One reason, whatever came before: reasons are counted. What it was is in the other failures.
-                return Failed(f"judge: not asked, after {calls.breaker_failures} failures in a row"), spent
+                return Failed(f"judge: not asked, after {calls.breaker_failures} failures in a row", detail), spent
             attempt = self._attempt(body, min(left, calls.timeout_seconds), estimate)
             spent += attempt.spend
             if attempt.completion is not None:
@@ -150,7 +155,7 @@ class JudgeClient:
             if number == calls.attempts or self._clock.monotonic() + pause >= end:
                 break
             self._clock.sleep(pause)
-        return Failed(f"judge: {reason} ({number} of {calls.attempts} attempts)"), spent
+        return Failed(f"judge: {reason}", {"attempts": number}), spent
 
     def _attempt(self, body: bytes, timeout_seconds: float, estimate: Spend) -> _Attempt:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "evalsvc"}

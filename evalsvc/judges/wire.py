@@ -53,7 +53,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: flo
         return exchange.result.get(timeout=timeout_seconds)
     except queue.Empty:
         exchange.cut_off()
-        return NoReply(f"no answer within {timeout_seconds:.3g} s", exchange.sent)
+        return NoReply("no answer in time", exchange.sent)
 
 
 class _Exchange:
@@ -69,7 +69,7 @@ class _Exchange:
         try:
             self.result.put(self._request())
         except TimeoutError:
-            self.result.put(NoReply(f"no answer within {self._timeout:.3g} s", self.sent))
+            self.result.put(NoReply("no answer in time", self.sent))
         # Whatever goes wrong with a connection is its kind and no more: a message may hold the address or a header.
         except Exception as error:
             self.result.put(NoReply(f"connection failed ({type(error).__name__})", self.sent))

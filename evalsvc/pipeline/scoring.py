@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from numbers import Real
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -130,8 +130,9 @@ def failure(error: BaseException, scorer: Scorer) -> str:
 def _checked(outcome: Outcome, scale: Scale) -> Outcome:
     """Return an outcome as it can be stored: a scorer of somebody else's may return anything."""
     if isinstance(outcome, (Abstained, Failed)):
-        said = outcome.reason if isinstance(outcome.reason, str) else ""
-        return type(outcome)(said[:LONGEST_REASON] or "the scorer gave no reason")
+        said = (outcome.reason if isinstance(outcome.reason, str) else "")[:LONGEST_REASON]
+        reason = said or "the scorer gave no reason"
+        return Abstained(reason) if isinstance(outcome, Abstained) else Failed(reason, _storable(outcome.detail))
     value = outcome.value if isinstance(outcome, Scored) else outcome
     finite = _finite(value)
     if finite is None:
@@ -154,6 +155,15 @@ def _checked(outcome: Outcome, scale: Scale) -> Outcome:
     if b"null" in written and _holds_no_number(outcome.detail):
         return Failed("the scorer's detail holds NaN or an infinity")
     return Scored(number, outcome.detail, statistics)
+
+
+def _storable(detail: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a failure's detail, or none where it cannot be stored: the failure itself is what counts."""
+    try:
+        msgspec.json.encode(detail)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return {}
+    return {} if not isinstance(detail, Mapping) or _holds_no_number(detail) else detail
 
 
 def _holds_no_number(detail: object) -> bool:
@@ -259,11 +269,14 @@ def to_score(subject: Subject, spec: ScorerSpec, pi: float, outcome: Outcome) ->
     if isinstance(outcome, Abstained):
         return Score(*identity, "abstained", None, outcome.reason)
     if isinstance(outcome, Failed):
-        return Score(*identity, "failed", None, outcome.reason)
+        return Score(*identity, "failed", None, outcome.reason, _written(outcome.detail))
     if isinstance(outcome, Scored):
-        detail = msgspec.json.encode(outcome.detail).decode() if outcome.detail else ""
-        return Score(*identity, "ok", float(outcome.value), "", detail, tuple(outcome.statistics))
+        return Score(*identity, "ok", float(outcome.value), "", _written(outcome.detail), tuple(outcome.statistics))
     return Score(*identity, "ok", float(outcome))
+
+
+def _written(detail: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(detail).decode() if detail else ""
 
 
 class Processor:

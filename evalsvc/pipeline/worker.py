@@ -126,7 +126,7 @@ class Worker:
         self._recalled: set[str] = set()
         self._intake: Intake | None = None
         self._began = self._committed = self._tended = self._settled = 0.0
-        self._ready, self._alive, self._finished = False, True, False
+        self._ready, self._alive, self._finished, self._loaded = False, True, False, False
         self._patience = Patience(
             self.clock,
             {"source": getattr(source, "address", "source"), "store": getattr(store, "address", "") or "store"},
@@ -184,7 +184,7 @@ class Worker:
         """Return what was done so far."""
         counts = dict(self._counts)
         scores = counts.pop("scores", 0)
-        lag = sum(self.source.lag().values()) if self._alive and self._patience.reading else 0
+        lag = sum(self.source.lag().values()) if self._alive and self._loaded and self._patience.reading else 0
         return WorkerStatus(
             read=sum(counts.values()),
             scores=scores,
@@ -242,12 +242,9 @@ class Worker:
         now = self.clock.now()
         with self._patience.starting("store", warn=bool(getattr(self.store, "address", "store"))):
             history = self._patience.until_done(lambda: self._designs.begin(now), "store")
-        for entry in self.scorers:
-            with self._patience.starting(f"scorer {entry.scorer.spec.metric} to load", warn=False):
-                _load(entry.scorer)
-        self._patience.until_done(
-            lambda: self.store.record_scorers([entry.scorer.spec for entry in self.scorers]), "store"
-        )
+        # Files may have been read before, and then no model is needed; a group must not wait for its member to load.
+        if not getattr(self.source, "finite", False):
+            self._load_scorers()
         limits = self.settings.time_limits
         self._intake = Intake(self.consumer, make_skimmer(history.fields), history.select, limits)
         self._processor = Processor(
@@ -261,6 +258,15 @@ class Worker:
             self._patience.check,
         )
         self._note_design()
+
+    def _load_scorers(self) -> None:
+        for entry in self.scorers:
+            with self._patience.starting(f"scorer {entry.scorer.spec.metric} to load", warn=False):
+                _load(entry.scorer)
+        self._patience.until_done(
+            lambda: self.store.record_scorers([entry.scorer.spec for entry in self.scorers]), "store"
+        )
+        self._loaded = True
 
     def _read_loop(self) -> None:
         with self._patience.starting("source"):
@@ -282,6 +288,8 @@ class Worker:
             self._patience.pause("source", error)
             return
         self._patience.answered("source")
+        if not self._loaded and any(chunk.records for chunk in chunks):
+            self._load_scorers()
         for chunk in chunks:
             intake.take(chunk)
             self.metrics.count("evalsvc_records_read_total", len(chunk.records))

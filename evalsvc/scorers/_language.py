@@ -16,6 +16,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
+from evalsvc.scorers import _prose
 from evalsvc.scorers._prose import prose
 
 MIN_CHARACTERS = 12
@@ -95,7 +96,8 @@ class Guess(NamedTuple):
 
 def signature(min_characters: int) -> str:
     """Return the part of a signature that names all that decides about a language."""
-    return f"lang:py3langid.{version('py3langid')}|min:{min_characters}|margin:{MARGIN}|script:{SHARE}|prose:1"
+    rules = f"min:{min_characters}|margin:{MARGIN}|script:{SHARE}|{_prose.SIGNATURE}"
+    return f"lang:py3langid.{version('py3langid')}|{rules}"
 
 
 def load() -> None:

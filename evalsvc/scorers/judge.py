@@ -166,7 +166,7 @@ class Judge(JudgedScorer):
         last = grades[-1].outcome or Failed("judge: no score")
         if self._repeats == 1 or isinstance(last, Abstained):
             return last
-        return Failed(f"{last.reason} (repeat {len(grades)} of {self._repeats})")
+        return Failed(last.reason, {**last.detail, "repeat": len(grades)})
 
     def _with_value(self, grades: Sequence[_Grade]) -> Scored:
         span = self._high - self._low

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 from evalsvc.errors import InputError
-from evalsvc.scorers import _language
+from evalsvc.scorers import _language, _prose
 from evalsvc.scorers._prose import prose
 from evalsvc.scorers._sentences import sentence_spans
 from evalsvc.scorers._syllables import syllables
@@ -64,7 +64,8 @@ class Readability:
             raise InputError(f"Expected `min_words` of at least 1, but got {min_words!r}")
         self._language = language
         self._min_words = min_words
-        chosen = _language.signature(_language.MIN_CHARACTERS) if language == "auto" else f"lang:{language}|prose:1"
+        given = f"lang:{language}|{_prose.SIGNATURE}"
+        chosen = _language.signature(_language.MIN_CHARACTERS) if language == "auto" else given
         self._spec = ScorerSpec(
             metric="readability",
             version=1,

@@ -76,6 +76,8 @@ class FileSource:
         self._paused = False
         self._committed: dict[str, int] = {}
         self._bytes_before, self._bytes_here, self._records_here = 0, 0, 0
+        self.finite = True
+        """It ends, and may have nothing left from the start."""
         self.resumed = False
         """Whether some of the files' records were done before: reading began behind them."""
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
+from evalsvc.pipeline.scoring import score_all, subject_of, to_score
 from evalsvc.scorers import KNOWN, create
 from evalsvc.testing import check_scorer, make_sample
-from evalsvc.types import Sample
+from evalsvc.types import Failed, Sample
+from models.tiny_encoder import make_tiny_encoder
+from models.tiny_transformers import make_tiny_causal, make_tiny_classifier
 
 ENCODER = {"relevance", "context_support", "embedding_similarity", "coherence"}
 # They need an endpoint: their own tests run the contract against one.
@@ -37,6 +42,19 @@ HARD = {
     "binary": "\x00\x1b[0m\ufffd\x7f" * 50 + "PK\x03\x04",
 }
 
+SURROGATES = "a lone \ud800 surrogate and \udfff another, in words. \udc00"
+
+
+def surrogate_samples() -> list[Sample]:
+    """Return half characters, which no UTF-8 can hold, in each text of an event and in all of them."""
+    fields: dict[str, Any] = {
+        "prompt": SURROGATES,
+        "response": SURROGATES,
+        "contexts": (SURROGATES, "Monday."),
+        "reference": SURROGATES,
+    }
+    return [make_sample(field, **{field: text}) for field, text in fields.items()] + [make_sample("all", **fields)]
+
 
 def hard_samples() -> list[Sample]:
     """Return every hard text as response, prompt, contexts and reference, and contexts that are empty or doubled."""
@@ -53,9 +71,24 @@ def hard_samples() -> list[Sample]:
     return texts + mixed + contexts
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(KNOWN) - ENCODER - JUDGED - MODEL - {"prompt_embedding", "response_embedding"})
-)
+BY_RULE = sorted(set(KNOWN) - ENCODER - JUDGED - MODEL - {"prompt_embedding", "response_embedding"})
+
+
+@pytest.mark.parametrize("name", BY_RULE)
+def test_lone_surrogates_fail_no_scorer_by_rule(name: str) -> None:
+    scorer = create(name)
+    scorer.load()
+    samples = surrogate_samples()
+    together = score_all(scorer, samples)
+    assert together == [score_all(scorer, [sample])[0] for sample in samples]
+    assert [outcome for outcome in together if isinstance(outcome, Failed)] == []
+    # Whatever they come to can be stored: no detail quotes a half character.
+    for sample, outcome in zip(samples, together, strict=True):
+        score = to_score(subject_of(sample), scorer.spec, 1.0, outcome)
+        (score.reason + score.detail).encode()
+
+
+@pytest.mark.parametrize("name", BY_RULE)
 def test_hard_texts_keep_the_contract_and_long_ones_take_seconds(name: str) -> None:
     check_scorer(create(name), hard_samples())
     scorer = create(name)
@@ -67,3 +100,73 @@ def test_hard_texts_keep_the_contract_and_long_ones_take_seconds(name: str) -> N
         assert len(scorer.score([sample])) == 1
         took = time.process_time() - began
         assert took < 5.0, f"{name}: {took:.1f} s of CPU for 200,000 characters that begin {text[:5]!r}"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Mapping[str, Any]]]:
+    """Options for each scorer that needs a model, with one of a few thousand weights."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from evalsvc.engine.registry import release_encoders, release_models
+
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("tiny")
+    causal = make_tiny_causal(root / "causal", 256)
+    folders = {
+        **dict.fromkeys(("relevance", "context_support", "embedding_similarity", "coherence"), None),
+        **dict.fromkeys(("prompt_embedding", "response_embedding"), None),
+        "perplexity": causal,
+        "bits_per_byte": causal,
+        "nli_faithfulness": make_tiny_classifier(root / "nli", ("contradiction", "neutral", "entailment")),
+        "sequence_faithfulness": make_tiny_classifier(root / "one", 1),
+        "token_faithfulness": make_tiny_classifier(root / "tokens", 2, tokens=True),
+    }
+    encoder = make_tiny_encoder(root / "encoder", 60)
+    yield {name: {"model": str(folder or encoder), "device": "cpu"} for name, folder in folders.items()}
+    release_encoders()
+    release_models()
+
+
+WITH_MODEL = sorted(ENCODER | MODEL | {"prompt_embedding", "response_embedding"})
+
+
+@pytest.mark.parametrize("name", WITH_MODEL)
+def test_hard_texts_with_a_model_keep_the_contract(name: str, tiny: Mapping[str, Mapping[str, Any]]) -> None:
+    """No text of one event fails another's, and a text that no tokeniser takes fails alone, unquoted."""
+    scorer = create(name, {**tiny[name], "dtype": "float32"})
+    scorer.load()
+    samples = hard_samples() + surrogate_samples()
+    together = score_all(scorer, samples)
+    assert len(together) == len(samples)
+    for sample, outcome in zip(samples, together, strict=True):
+        (alone,) = score_all(scorer, [sample])
+        assert type(alone) is type(outcome), sample.event.event_id
+        if isinstance(outcome, Failed):
+            event = sample.event
+            texts = "".join((event.prompt_text, event.response, *event.contexts, event.reference or ""))
+            assert SURROGATES in texts, (event.event_id, outcome)
+            assert "in words" not in outcome.reason
+
+
+@pytest.mark.parametrize("name", WITH_MODEL)
+def test_no_number_from_a_model_is_a_failure_that_names_it(
+    name: str, tiny: Mapping[str, Mapping[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Weights that are NaN: what a training that diverged leaves behind."""
+    import shutil
+    from pathlib import Path
+
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path_factory.mktemp("broken") / "broken-model"
+    shutil.copytree(tiny[name]["model"], folder)
+    weights = load_file(folder / "model.safetensors")
+    broken = {key: tensor * float("nan") for key, tensor in weights.items()}
+    save_file(broken, Path(folder) / "model.safetensors", metadata={"format": "pt"})
+    scorer = create(name, {"model": str(folder), "device": "cpu", "dtype": "float32"})
+    scorer.load()
+    prompt = "When does the parcel arrive, please?"
+    text = "The parcel arrives on monday. Orders take one day."
+    (outcome,) = score_all(scorer, [make_sample(prompt=prompt, response=text, contexts=(text,), reference=text + " b")])
+    assert isinstance(outcome, Failed), outcome
+    assert "broken-model" in outcome.reason

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import random
 import re
 import string
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from nltk.metrics.distance import edit_distance
-from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer as NltksTokenizer
 from rouge_score_rs.tokenizers import DefaultTokenizer
-from sacrebleu import sentence_bleu, sentence_chrf, sentence_ter
 from sacrebleu.metrics.chrf import CHRF
 
+from benchmark_scripts import load_benchmark
 from evalsvc.scorers.bleu import Bleu
 from evalsvc.scorers.chrf import ChrF
 from evalsvc.scorers.edit_similarity import EditSimilarity
@@ -28,14 +25,10 @@ from evalsvc.scorers.overlap import ExactMatch, TokenF1
 from evalsvc.scorers.rouge import Rouge1, Rouge2, RougeL, RougeLsum
 from evalsvc.scorers.ter import Ter
 
-QUALITY = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "quality"
+equality = load_benchmark("equality")
+QUALITY: Path = equality.DATA
 needs_data = pytest.mark.skipif(not QUALITY.exists(), reason="the shared data set is not beside this checkout")
 Pair = tuple[str, str]
-
-
-def rouge_score(rouge_type: str) -> Callable[[str, str], float]:
-    tool = RougeScorer([rouge_type], use_stemmer=True)
-    return lambda response, reference: tool.score(reference, response)[rouge_type].fmeasure
 
 
 def squad_words(text: str) -> list[str]:
@@ -69,16 +62,16 @@ class Tool(NamedTuple):
 
 
 REFERENCE_TOOLS: dict[str, Tool] = {
-    "bleu": Tool(Bleu(), lambda h, r: sentence_bleu(h, [r]).score, 8_000, 4),
-    "chrf": Tool(ChrF(), lambda h, r: sentence_chrf(h, [r]).score, 8_000, 6),
-    "chrf_plus_plus": Tool(ChrF(word_order=2), lambda h, r: sentence_chrf(h, [r], word_order=2).score, 8_000, 12),
+    "bleu": Tool(Bleu(), equality.peer_value("bleu"), 8_000, 4),
+    "chrf": Tool(ChrF(), equality.peer_value("chrf"), 8_000, 6),
+    "chrf_plus_plus": Tool(ChrF(word_order=2), equality.peer_value("chrf_plus_plus"), 8_000, 12),
     # sacrebleu's TER takes 30 ms for 60 words and 5 s for 200.
-    "ter": Tool(Ter(), lambda h, r: sentence_ter(h, [r]).score, 600, 45),
+    "ter": Tool(Ter(), equality.peer_value("ter"), 600, 45),
     # rouge-score's table takes a second for each thousand tokens squared.
-    "rouge_1": Tool(Rouge1(), rouge_score("rouge1"), 8_000, 7),
-    "rouge_2": Tool(Rouge2(), rouge_score("rouge2"), 8_000, 7),
-    "rouge_l": Tool(RougeL(), rouge_score("rougeL"), 4_000, 12),
-    "rouge_lsum": Tool(RougeLsum(), rouge_score("rougeLsum"), 4_000, 12),
+    "rouge_1": Tool(Rouge1(), equality.peer_value("rouge_1"), 8_000, 7),
+    "rouge_2": Tool(Rouge2(), equality.peer_value("rouge_2"), 8_000, 7),
+    "rouge_l": Tool(RougeL(), equality.peer_value("rouge_l"), 4_000, 12),
+    "rouge_lsum": Tool(RougeLsum(), equality.peer_value("rouge_lsum"), 4_000, 12),
     "exact_match": Tool(ExactMatch(), lambda h, r: float(squad_words(h) == squad_words(r)), 8_000, 1),
     "token_f1": Tool(TokenF1(), squad_f1, 8_000, 1),
     "edit_similarity": Tool(
@@ -115,33 +108,9 @@ EDGE_CASES: list[Pair] = [
 ]
 
 
-def rows(folder: str) -> list[dict[str, Any]]:
-    with gzip.open(QUALITY / folder / "visible.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
-def real_pairs() -> Iterator[Pair]:
-    """Model outputs with references, five tasks, and German subtitles of two systems for one source."""
-    for row in rows("realsumm") + rows("newsroom_human"):
-        yield row["response"], row["reference"]
-        # One sentence a line, as ROUGE-Lsum wants its texts.
-        yield row["response"].replace(". ", ".\n"), row["reference"].replace(" . ", " .\n")
-    for row in rows("ragchecker_meta"):
-        yield row["a"]["response"], row["gt_answer"]
-    for row in rows("data2text_sfhot_sfres"):
-        yield from ((row["response"], reference) for reference in row["references"])
-    segments: dict[tuple[str, str], set[str]] = {}
-    for row in rows("wmt_mqm_ted"):
-        segments.setdefault((row["doc_id"], row["seg_id"]), set()).add(row["target"])
-    for targets in segments.values():
-        yield from pairwise(sorted(targets))
-    for row in rows("summeval"):
-        yield from ((row["response"], reference) for reference in row["references"])
-
-
 @pytest.fixture(scope="module")
 def pairs() -> list[Pair]:
-    return random.Random(7).sample(list(real_pairs()), 20_000)
+    return list(equality.drawn_pairs())
 
 
 @pytest.mark.parametrize("metric", REFERENCE_TOOLS)
@@ -163,7 +132,9 @@ def test_real_pairs_have_the_reference_tools_digits(metric: str, pairs: list[Pai
 
 @needs_data
 def test_every_word_of_the_real_pairs_has_nltks_stem() -> None:
-    words = sorted({word for pair in real_pairs() for text in pair for word in re.findall("[a-z0-9]+", text.lower())})
+    words = sorted(
+        {word for pair in equality.real_pairs() for text in pair for word in re.findall("[a-z0-9]+", text.lower())}
+    )
     assert len(words) > 10_000
     text = " ".join(words)
     assert DefaultTokenizer(use_stemmer=True).tokenize(text) == NltksTokenizer(use_stemmer=True).tokenize(text)
@@ -171,7 +142,7 @@ def test_every_word_of_the_real_pairs_has_nltks_stem() -> None:
 
 @needs_data
 def test_values_agree_with_those_that_the_authors_of_frank_published() -> None:
-    published = rows("frank_expected_rouge_bleu_meteor")
+    published = equality.rows("frank_expected_rouge_bleu_meteor")
     # They lower-cased for BLEU (an older sacrebleu); their ROUGE is the Perl original with its own stemmer.
     lowered = [(row["hyp"].lower(), row["ref"].lower()) for row in published]
     bleu = Bleu().values(lowered).values
@@ -247,6 +218,22 @@ def test_alphabets_too_large_for_a_key_have_the_reference_tools_digits(metric: s
     chosen = [(texts[0], texts[1] + texts[0][500:1_500]), (texts[2], texts[0]), (texts[3], texts[4])]
     scorer, value, *_ = REFERENCE_TOOLS[metric]
     assert scorer.values(chosen).values == [value(*pair) for pair in chosen]
+
+
+@needs_data
+def test_the_benchmark_compares_and_counts_what_differs(pairs: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = [pair for pair in pairs if sum(map(len, pair)) < 300][:160] + [("a " * 400, "b")] * 2
+    monkeypatch.setattr(equality, "_peer_values", equality._chunk_values)
+    found = equality.compare("ter", chosen)
+    assert found[1:] == (40, 40, 0.0, 2, 120)
+    assert equality.row(found).value == 100
+    monkeypatch.setattr(equality, "_peer_values", lambda _, pairs: [1e3] * len(pairs))
+    wrong = equality.compare("bleu", chosen)
+    assert (wrong.compared, wrong.equal) == (162, 0)
+    assert wrong.largest_difference >= 900
+    assert "| TER | sacrebleu | 40 | 24.7 % | 40 | 0 | 2 above 600 characters, 120 by" in equality.equality_table(
+        [found]
+    )
 
 
 def test_signatures_are_sacrebleus_own() -> None:

@@ -33,6 +33,7 @@ from evalsvc.errors import (
     TopicNotFound,
 )
 from evalsvc.project import ConsumerConfig, HttpConfig
+from evalsvc.scorers.readability import Readability
 
 ROOT = Path(__file__).parents[2]
 
@@ -311,7 +312,7 @@ def test_an_empty_file_is_not_one_that_was_read(started: Path, capsys: pytest.Ca
 def test_an_interrupted_replay_says_so_and_goes_on(started: Path) -> None:
     """A script that asks next would take a part for the whole."""
     event = (started / "data" / "example.jsonl").read_text().splitlines()[0]
-    rows = (json.loads(event) | {"event_id": f"many-{number}"} for number in range(2500))
+    rows = (json.loads(event) | {"event_id": f"many-{number}"} for number in range(250))
     (started / "many.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     # The first run reads one chunk and no more, so that however slow the machine is, the signal comes before the end.
     script = """
@@ -323,6 +324,7 @@ def one_chunk(self, timeout_seconds, taken=[]):
     if taken:
         time.sleep(0.02)
         return ()
+    self.max_records = 200
     taken.extend(whole(self, timeout_seconds))
     return taken
 _cli_output.LINE_SECONDS = 0.1
@@ -346,14 +348,28 @@ raise SystemExit(cli.main())
     )
     sampled = [int(found[1].replace(",", "")) for text in (out, again.stdout) if (found := SAMPLED.search(text))]
     assert len(sampled) == 2
-    assert sum(sampled) == 2500
+    assert sum(sampled) == 250
 
 
-def test_a_second_replay_says_why_it_does_nothing(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_replay_says_why_it_does_nothing_and_loads_nothing(
+    started: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    load = Readability.load
+
+    def noting(self: Readability) -> None:
+        loaded.append(self.spec.metric)
+        load(self)
+
+    monkeypatch.setattr(Readability, "load", noting)
     assert main(["replay", "data/example.jsonl"]) == 0
+    assert loaded == ["readability"]
     capsys.readouterr()
     assert main(["replay", "data/example.jsonl"]) == 0
-    assert "was read before, under the name 'replay'" in capsys.readouterr().err
+    assert loaded == ["readability"]
+    said = capsys.readouterr()
+    assert "was read before, under the name 'replay'" in said.err
+    assert said.out.startswith("replay: 0 records read, 0 scores written")
 
 
 @pytest.mark.parametrize("consumer", ["consumers/quality.yaml", "quality"])

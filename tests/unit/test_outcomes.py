@@ -91,3 +91,13 @@ def test_leaving_the_interpreter_is_a_failure_as_any_other() -> None:
     outcome = outcome_of(SystemExit(3))
     assert isinstance(outcome, Failed)
     assert outcome.reason.startswith("SystemExit at ")
+
+
+@pytest.mark.parametrize(
+    ("detail", "stored"),
+    [({"attempts": 3}, '{"attempts":3}'), ({"a": math.nan}, ""), ({"a": object()}, ""), ("text", ""), ({}, "")],
+)
+def test_a_failures_detail_is_stored_where_it_can_be(detail: Any, stored: str) -> None:
+    outcome = outcome_of(Failed("judge: HTTP 500", detail))
+    score = to_score(subject_of(make_sample("a")), ScorerSpec("own", 1, Scale(0.0, 1.0, "higher")), 1.0, outcome)
+    assert (score.status, score.reason, score.detail) == ("failed", "judge: HTTP 500", stored)
