@@ -27,7 +27,7 @@ from evalsvc.sources.kafka import KafkaSecurity, KafkaSettings, KafkaSource
 from evalsvc.store import MemoryStore, Retention, folder, open_store
 from evalsvc.store.address import parse_address
 from evalsvc.store.migrate import packaged
-from evalsvc.types import DeadLetter, WriteBatch
+from evalsvc.types import DeadLetter, Status, WriteBatch
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -123,8 +123,11 @@ def build_worker(
     source: Source | None = None,
     registry: CollectorRegistry | None = None,
     on_written: Callable[[WriteBatch], None] | None = None,
+    again: Sequence[Status] = (),
 ) -> Worker:
     """Return a consumer's worker; ``source`` replaces the one that its file names, ``on_written`` is told every batch.
+
+    With ``again`` it only tries scores of these statuses again (:mod:`evalsvc.pipeline.again`).
 
     Raises:
         ConfigError: when a variable that the file names is not set.
@@ -143,6 +146,7 @@ def build_worker(
         dead_letters=build_dead_letters(config, environment),
         registry=registry,
         on_written=on_written,
+        again=again,
     )
     if isinstance(source, HttpSource):
         source.awaited = lambda: worker.status().waiting_for

@@ -53,6 +53,7 @@ _KEYED = re.compile(rb"\[([A-Z_0-9]+):[0-9a-f]{8,}\]")
 
 Decode = Callable[[bytes], Event]
 Known = Callable[[Sequence[str], str], Mapping[str, KnownEvent]]
+Choose = Callable[[ScorerSpec, Sequence[Sample]], Sequence[Sample]]
 
 
 class EventMasker(Protocol):
@@ -269,13 +270,16 @@ class Processor:
         observer: Observer,
         monotonic: Callable[[], float],
         check: Callable[[], None],
+        choose: Choose | None = None,
     ) -> None:
         """Score for ``consumer``; ``known`` asks the store what it already has under event ids.
 
+        ``choose`` returns which samples a scorer is to score; without it, all.
         ``check`` raises when the work is no longer wanted; it is called between two batches that a scorer is handed.
         """
         self.consumer, self.decode, self.masker, self.scorers = consumer, decode, masker, tuple(scorers)
         self.known, self.observer, self.monotonic, self.check = known, observer, monotonic, check
+        self.choose = choose
         self._recent: OrderedDict[str, KnownEvent] = OrderedDict()
 
     def process(self, draft: Draft) -> WriteBatch:
@@ -359,8 +363,9 @@ class Processor:
         scores: list[Score] = []
         for entry in self.scorers:
             began = self.monotonic()
-            results = list(run_scorer(entry, samples, self.check))
             spec = entry.scorer.spec
+            chosen = self.choose(spec, samples) if self.choose else samples
+            results = list(run_scorer(entry, chosen, self.check))
             self.observer.scored(spec, [outcome for _, _, outcome in results], self.monotonic() - began)
             scores.extend(to_score(subjects[id(sample)], spec, pi, outcome) for sample, pi, outcome in results)
         return scores

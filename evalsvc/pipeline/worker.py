@@ -13,7 +13,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,16 +22,17 @@ import msgspec
 from evalsvc.clock import SystemClock
 from evalsvc.errors import EngineError, EvalsvcError, SourceUnavailable, StoreError, StoreUnavailable
 from evalsvc.ledger import ChunkLedger
+from evalsvc.pipeline.again import Again, ScoresOnly
 from evalsvc.pipeline.dead import DeadShare
 from evalsvc.pipeline.designs import Designs
 from evalsvc.pipeline.intake import Draft, Intake, TimeLimits
 from evalsvc.pipeline.metrics import WorkerMetrics
 from evalsvc.pipeline.patience import Patience, Stopped
 from evalsvc.pipeline.scoring import EventMasker, Processor, ScorerEntry, masked_values
-from evalsvc.protocols import Clock, Scorer, ScoreStore, Source
+from evalsvc.protocols import Clock, Scorer, ScoreStore, Source, StatusQuery
 from evalsvc.sampling import Design
 from evalsvc.sources.decode import decode, make_skimmer
-from evalsvc.types import DeadLetter, DeadReason, KnownEvent, LedgerEntry, WorkerStatus, WriteBatch
+from evalsvc.types import DeadLetter, DeadReason, KnownEvent, LedgerEntry, Status, WorkerStatus, WriteBatch
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -99,16 +100,22 @@ class Worker:
         clock: Clock | None = None,
         registry: CollectorRegistry | None = None,
         on_written: Callable[[WriteBatch], None] | None = None,
+        again: Sequence[Status] = (),
     ) -> None:
         """Build, but touch nothing yet: no connection is made and no model is loaded before :meth:`run`.
 
-        ``on_written`` is told every batch after the store has it; called from the worker's own thread.
+        ``on_written`` is told every batch after the store has it; called from the worker's own thread. With ``again``,
+        the source is read from its beginning, and of its events only those scores are made that the store has with one
+        of these statuses; nothing else is written, and nothing is counted (:mod:`evalsvc.pipeline.again`).
         """
-        self.consumer, self.source, self.store, self.scorers = consumer, source, store, tuple(scorers)
+        self.consumer, self.source, self.scorers = consumer, source, tuple(scorers)
+        self.store: ScoreStore = ScoresOnly(store) if again else store
+        self._again = Again(consumer, again, self._with_status) if again else None
         self.settings, self.clock = settings or WorkerSettings(), clock or SystemClock()
         self.metrics = WorkerMetrics(consumer, registry)
         self._designs = Designs(store, design, partial(masked_values, masker))
-        self._masker, self._dead_letters, self._on_written = masker, dead_letters, on_written
+        self._masker, self._on_written = masker, on_written
+        self._dead_letters = None if again else dead_letters
         self._to_score: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
         self._to_write: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
         self._done: queue.SimpleQueue[Mapping[str, int]] = queue.SimpleQueue()
@@ -201,6 +208,9 @@ class Worker:
         intake = self._reading()
         rows = self._patience.until_done(lambda: self.store.resume(self.consumer, partition), "store")
         self._owned.add(partition)
+        if self._again:
+            intake.assign(partition, None)
+            return 0
         ledger = self._ledger(rows, partition, committed)
         if ledger and partition not in self._recalled:
             self._recall_dead(partition, ledger.upto)
@@ -255,6 +265,7 @@ class Worker:
             self.metrics,
             self.clock.monotonic,
             self._patience.check,
+            self._again,
         )
         self._note_design()
 
@@ -374,7 +385,7 @@ class Worker:
             self._positions.update(self._done.get())
         now = self.clock.monotonic()
         positions = {p: offset for p, offset in self._positions.items() if p in self._owned}
-        if not positions or (now - self._committed < self.settings.commit_seconds and not force):
+        if not positions or self._again or (now - self._committed < self.settings.commit_seconds and not force):
             return
         try:
             self.source.commit(positions)
@@ -472,6 +483,9 @@ class Worker:
 
     def _known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
         return self._patience.until_done(lambda: self.store.known(event_ids, consumer), "store") if event_ids else {}
+
+    def _with_status(self, query: StatusQuery, event_ids: Sequence[str]) -> Set[str]:
+        return self._patience.until_done(lambda: self.store.with_status(query, event_ids), "store")
 
     def _write_loop(self) -> None:
         while (job := self._next(self._to_write)) is not None:

@@ -134,6 +134,19 @@ class CountsOnlyFailures(MemoryStore):
         return [why for why in super().missing(query, limit) if why.status == "failed"]
 
 
+class RemembersWhatFailedFirst(MemoryStore):
+    def __init__(self):
+        super().__init__()
+        self._failed = set()
+
+    def write(self, batch):
+        super().write(batch)
+        self._failed |= {score.subject.event_id for score in batch.scores if score.status == "failed"}
+
+    def with_status(self, query, event_ids):
+        return self._failed & set(event_ids)
+
+
 class StaleRollups(MemoryStore):
     """Remembers the first answer to a question."""
 
@@ -207,6 +220,7 @@ PLANTED = {
     "feature_sums": SumsTheFirstFeatureOnly,
     "cell_columns": MixesUpGroups,
     "missing_reasons": CountsOnlyFailures,
+    "statuses": RemembersWhatFailedFirst,
     "rollups_follow_writes": StaleRollups,
     "ledger_resumes": LedgerOverwrites,
     "offered_is_exact": LedgerAdds,

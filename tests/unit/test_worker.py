@@ -652,3 +652,37 @@ def test_old_files_may_be_replayed_without_an_age_limit() -> None:
     anyage = WorkerSettings(max_batch=7, flush_seconds=0.02, time_limits=TimeLimits(age_days=None))
     assert worker(old(), MemoryStore(), settings=anyage).run().dead == 0
     assert worker(old(), MemoryStore()).run().dead == 10
+
+
+class DownAtFirst(Length):
+    """Answers nothing before it is told to."""
+
+    up = False
+
+    def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+        self.asked.update(sample.event.event_id for sample in batch)
+        return [float(len(s.event.response)) if self.up or s.event.event_id < "e3" else Failed("down") for s in batch]
+
+
+def test_what_failed_is_scored_again_and_nothing_else_is_written_or_counted() -> None:
+    log, store, scorer = filled(300, lambda n: message(n) if n != 299 else b"no event"), MemoryStore(), DownAtFirst()
+    worker(log, store, scorer=scorer).run()
+    ids = taken(299)
+    early = {name for name in ids if name < "e3"}
+    before = offered(store), store.outcomes("c"), letters_of(store), store.known(sorted(ids), "c")
+    assert scored(store) == (len(early), expected_total(early), len(ids - early))
+    scorer.up, scorer.asked = True, Counter()
+    told: list[WriteBatch] = []
+    status = worker(log, store, scorer=scorer, again=("failed",), on_written=told.append).run()
+    assert scored(store) == (len(ids), expected_total(ids), 0)
+    assert scorer.asked == Counter(ids - early)
+    assert (offered(store), store.outcomes("c"), letters_of(store), store.known(sorted(ids), "c")) == before
+    assert (status.read, status.scores) == (300, len(ids - early)) == (300, sum(len(batch.scores) for batch in told))
+    assert worker(log, store, scorer=scorer, again=("failed",)).run().scores == 0
+
+
+def test_scores_tried_again_take_no_event_that_was_not_read_before() -> None:
+    store, scorer = MemoryStore(), DownAtFirst()
+    assert worker(filled(50), store, scorer=scorer, again=("failed", "abstained")).run().scores == 0
+    assert not scorer.asked
+    assert (offered(store), store.known([f"e{i}" for i in range(50)], "c")) == ((0, 0, 0), {})
