@@ -145,20 +145,24 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def find_consumer(name: str) -> tuple[Project, ConsumerConfig]:
-    """Return a consumer by its file, or by its name in this project.
+    """Return a consumer by its file, or by its name in this project; mistakes in others' files are a warning.
 
     Raises:
         ConfigError: when there is no such file or name, or the file is wrong.
     """
     if os.sep in name or name.endswith((".yaml", ".yml")) or Path(name).is_file():
         return project.load_consumer(Path(name))
-    found = project.load_project()
-    for consumer in found.consumers:
-        if consumer.name == name:
-            return found, consumer
-    names = [consumer.name for consumer in found.consumers]
-    hint = did_you_mean(name, names) or "`evalsvc init` writes one"
-    raise ConfigError(f"Expected a consumer's file or its name in {found.root}, but got {name!r} ({hint})")
+    found = project.load_named(name)
+    count = "1 mistake" if found.mistakes == 1 else f"{found.mistakes:,} mistakes"
+    others = f"{count} in other consumers' files; `evalsvc check` says which"
+    if found.consumer is not None:
+        if found.mistakes:
+            print(f"warning: {others}", file=sys.stderr)
+        return found.project, found.consumer
+    hints = [did_you_mean(name, found.names), others if found.mistakes else ""]
+    hint = "; ".join(filter(None, hints)) or "`evalsvc init` writes one"
+    root = found.project.root
+    raise ConfigError(f"Expected a consumer's file or its name in {root}, but got {name!r} ({hint})")
 
 
 @contextmanager
