@@ -10,6 +10,7 @@ import hashlib
 import logging
 import math
 import re
+import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,8 @@ RECENT_EVENTS = 50_000
 BATCH_COST = 1 << 15
 """The most work, in a scorer's own unit of cost, that it is handed at once: seconds of a small encoder on a CPU."""
 LONGEST_REASON = 500
+MISCOUNT_SECONDS = 60.0
+"""How often the log says of one metric that its scorer returns a wrong number of outcomes."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEYED = re.compile(rb"\[([A-Z_0-9]+):[0-9a-f]{8,}\]")
 
@@ -91,10 +94,12 @@ def score_all(scorer: Scorer, batch: Sequence[Sample]) -> list[Outcome]:
     try:
         outcomes = list(scorer.score(batch))
         if len(outcomes) != len(batch):
-            raise _WrongCount(f"Expected {len(batch)} outcomes from the scorer, but got {len(outcomes)}")
+            raise _WrongCount(len(batch), len(outcomes))
     except (MissingExtra, EngineError):
         raise
     except (Exception, SystemExit) as error:
+        if isinstance(error, _WrongCount):
+            _miscounts.note(scorer.spec.metric, len(batch), error.got)
         if len(batch) == 1:
             reason = str(error) if isinstance(error, _WrongCount) else failure(error, scorer)
             log.warning("scorer_failed metric=%s error=%s", scorer.spec.metric, reason)
@@ -107,6 +112,37 @@ def score_all(scorer: Scorer, batch: Sequence[Sample]) -> list[Outcome]:
 
 class _WrongCount(Exception):
     """A scorer returned too few or too many outcomes; the message is the worker's own and quotes nothing."""
+
+    def __init__(self, expected: int, got: int) -> None:
+        super().__init__(f"Expected {expected} outcomes from the scorer, but got {got}")
+        self.got = got
+
+
+class Miscounts:
+    """Says that a scorer returns a wrong number of outcomes: at once, then every :data:`MISCOUNT_SECONDS` at most.
+
+    Halves of such a batch may come out right, so that no score would show that the scorer does not keep its contract.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Begin with nothing said."""
+        self._monotonic = monotonic
+        self._said: dict[str, float] = {}
+
+    def note(self, metric: str, expected: int, got: int) -> None:
+        """Say it, unless it was said of this metric just now."""
+        now = self._monotonic()
+        if now - self._said.get(metric, -math.inf) < MISCOUNT_SECONDS:
+            return
+        self._said[metric] = now
+        text = (
+            "wrong_number_of_outcomes metric=%s expected=%d got=%d; its batches are halved until the number is right "
+            "or the event is failed: score() must return one outcome for each sample, in their order"
+        )
+        log.error(text, metric, expected, got)
+
+
+_miscounts = Miscounts()
 
 
 def failure(error: BaseException, scorer: Scorer) -> str:

@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalsvc.errors import ConfigError, SourceUnavailable, StoreUnavailable, TooManyDeadLetters
-from evalsvc.pipeline import Designs, ScorerEntry, TimeLimits, Worker, WorkerSettings
+from evalsvc.pipeline import Designs, ScorerEntry, TimeLimits, Worker, WorkerSettings, scoring
 from evalsvc.pipeline.scoring import BATCH_COST, cut_by_cost, score_all
 from evalsvc.privacy import Masker, MaskingPolicy
 from evalsvc.protocols import CellQuery, DeadLetterQuery
 from evalsvc.sampling import SPAN, Condition, Design, Rule, draw
 from evalsvc.store import MemoryStore
+from evalsvc.testing import ManualClock
 from evalsvc.testing.sources import MemoryLog, MemorySource
 from evalsvc.types import DeadLetter, Event, Failed, Outcome, Sample, Scale, ScorerSpec, Window, WriteBatch
 
@@ -662,6 +663,45 @@ class DownAtFirst(Length):
     def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
         self.asked.update(sample.event.event_id for sample in batch)
         return [float(len(s.event.response)) if self.up or s.event.event_id < "e3" else Failed("down") for s in batch]
+
+
+def test_a_wrong_number_of_outcomes_is_said_once_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OneForAll(Length):
+        spec = ScorerSpec("one_for_all", 1, Scale(0.0, None, "neither"))
+
+        def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+            return [1.0]
+
+    class TwoForEach(Length):
+        spec = ScorerSpec("two_for_each", 1, Scale(0.0, None, "neither"))
+
+        def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+            return [1.0, 2.0] * len(batch)
+
+    from evalsvc.testing.samples import make_sample
+
+    clock, samples = ManualClock(), [make_sample(f"text-{n}") for n in range(8)]
+    monkeypatch.setattr(scoring, "_miscounts", scoring.Miscounts(clock.monotonic))
+    said = "wrong_number_of_outcomes metric=one_for_all expected=8 got=1"
+
+    def lines() -> list[str]:
+        found = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        caplog.clear()
+        return found
+
+    assert score_all(OneForAll(), samples) == [1.0] * 8
+    assert [line.partition(";")[0] for line in lines()] == [said]
+    clock.advance(scoring.MISCOUNT_SECONDS - 1)
+    score_all(OneForAll(), samples)
+    assert lines() == []
+    assert all(isinstance(outcome, Failed) for outcome in score_all(TwoForEach(), samples))
+    (line,) = lines()
+    assert "metric=two_for_each expected=8 got=16" in line
+    clock.advance(1)
+    score_all(OneForAll(), samples)
+    assert [line.partition(";")[0] for line in lines()] == [said]
 
 
 def test_what_failed_is_scored_again_and_nothing_else_is_written_or_counted() -> None:
