@@ -22,7 +22,7 @@ from evalsvc.project import ConsumerConfig, Environment, FilesConfig, HttpConfig
 if TYPE_CHECKING:
     from evalsvc.pipeline import Worker, WorkerStatus
     from evalsvc.protocols import Source
-    from evalsvc.types import Status
+    from evalsvc.types import Status, WorkerProgress
 
 CHEAP = (
     "bleu", "chrf", "ter", "rouge_1", "rouge_2", "rouge_l", "rouge_lsum", "exact_match", "token_f1", "edit_similarity",
@@ -79,7 +79,7 @@ def replay(options: argparse.Namespace) -> int:
     with assemble.project_store(found, environment, getattr(options, "store", None)) as store:
         sheet = ScoreSheet(sys.stdout if options.scores else None)
         worker = assemble.build_worker(consumer, store, environment, on_written=sheet.note, again=options.again)
-        with stopping(worker.stop) as asked, Progress("replay", "events", lambda: _measure(worker)):
+        with stopping(worker.stop) as asked, Progress("replay", "events", *_measures(worker)):
             status = worker.run()
         kept = not isinstance(store, MemoryStore)
     said = summary(consumer.name, status, again=bool(options.again))
@@ -216,9 +216,29 @@ def summary(name: str, status: WorkerStatus, *, again: bool = False) -> str:
     return f"{name}: {status.read:,} records {read}{f' ({rest})' if rest else ''}, {status.scores:,} scores written"
 
 
-def _measure(worker: Worker) -> tuple[int, int]:
-    status = worker.status()
-    return status.read, status.read + status.lag
+def _measures(worker: Worker) -> tuple[Callable[[], tuple[int, int]], Callable[[], str]]:
+    """Return what says how far a worker is, (written, all), and what it is at."""
+
+    def far() -> tuple[int, int]:
+        status = worker.status()
+        return status.read, max(status.read, worker.progress().read + status.lag)
+
+    return far, lambda: said_progress(worker.progress())
+
+
+def said_progress(progress: WorkerProgress) -> str:
+    """Return in words what a worker is at, with the scorers that took longest so far.
+
+    >>> from evalsvc.types import WorkerProgress
+    >>> said_progress(WorkerProgress(75, 0, "judge", 42.4, {"rouge_l": 0.2, "judge": 42.4, "perplexity": 61.0}))
+    '75 read, 0 scores written; judge for 42 s; longest: perplexity 61 s, judge 42 s'
+    """
+    seconds = sorted(progress.scorer_seconds.items(), key=lambda item: -item[1])
+    longest = ", ".join(f"{metric} {spent:,.0f} s" for metric, spent in seconds[:3] if spent >= 1.0)
+    parts = [f"{progress.read:,} read, {progress.scores:,} scores written"] if progress.read else []
+    parts += [f"{progress.doing} for {progress.doing_seconds:,.0f} s"] if progress.doing else []
+    parts += [f"longest: {longest}"] if longest else []
+    return "; ".join(parts)
 
 
 def _event_fields(pairs: Mapping[str, str], option: str, *, of_values: bool) -> Mapping[str, str]:

@@ -316,6 +316,9 @@ class Processor:
         self.consumer, self.decode, self.masker, self.scorers = consumer, decode, masker, tuple(scorers)
         self.known, self.observer, self.monotonic, self.check = known, observer, monotonic, check
         self.choose = choose
+        self.seconds: dict[str, float] = {}
+        self.busy: tuple[str, float] | None = None
+        """The metric that is scored now, and since when."""
         self._recent: OrderedDict[str, KnownEvent] = OrderedDict()
 
     def process(self, draft: Draft) -> WriteBatch:
@@ -398,11 +401,13 @@ class Processor:
         subjects = {id(sample): subject_of(sample) for sample in samples}
         scores: list[Score] = []
         for entry in self.scorers:
-            began = self.monotonic()
-            spec = entry.scorer.spec
+            spec, began = entry.scorer.spec, self.monotonic()
+            self.busy = spec.metric, began
             chosen = self.choose(spec, samples) if self.choose else samples
             results = list(run_scorer(entry, chosen, self.check))
-            self.observer.scored(spec, [outcome for _, _, outcome in results], self.monotonic() - began)
+            self.busy, took = None, self.monotonic() - began
+            self.seconds[spec.metric] = self.seconds.get(spec.metric, 0.0) + took
+            self.observer.scored(spec, [outcome for _, _, outcome in results], took)
             scores.extend(to_score(subjects[id(sample)], spec, pi, outcome) for sample, pi, outcome in results)
         return scores
 

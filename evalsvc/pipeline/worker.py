@@ -32,7 +32,16 @@ from evalsvc.pipeline.scoring import EventMasker, Processor, ScorerEntry, masked
 from evalsvc.protocols import Clock, Scorer, ScoreStore, Source, StatusQuery
 from evalsvc.sampling import Design
 from evalsvc.sources.decode import decode, make_skimmer
-from evalsvc.types import DeadLetter, DeadReason, KnownEvent, LedgerEntry, Status, WorkerStatus, WriteBatch
+from evalsvc.types import (
+    DeadLetter,
+    DeadReason,
+    KnownEvent,
+    LedgerEntry,
+    Status,
+    WorkerProgress,
+    WorkerStatus,
+    WriteBatch,
+)
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -128,6 +137,8 @@ class Worker:
         self._dead = DeadShare(consumer, limits.max_dead_ratio, limits.dead_min_records, limits.dead_window)
         self._recalled: set[str] = set()
         self._intake: Intake | None = None
+        self._loading: tuple[str, float] | None = None
+        self._read = 0
         self._began = self._committed = self._tended = self._settled = 0.0
         self._ready, self._alive, self._finished = False, True, False
         self._patience = Patience(
@@ -140,6 +151,17 @@ class Worker:
             drain_seconds=limits.drain_seconds,
         )
         self._failed = ""
+        self._processor = Processor(
+            self.consumer,
+            decode,
+            self._masker,
+            self.scorers,
+            self._known,
+            self.metrics,
+            self.clock.monotonic,
+            self._patience.check,
+            self._again,
+        )
 
     def stop(self) -> None:
         """Ask :meth:`run` to finish what was read, commit and return. Safe in a signal handler; may be called twice."""
@@ -201,6 +223,15 @@ class Worker:
             **counts,
         )
 
+    def progress(self) -> WorkerProgress:
+        """Return what it is at."""
+        processor, now = self._processor, self.clock.monotonic()
+        seconds, busy = dict(processor.seconds), processor.busy
+        if busy:
+            seconds[busy[0]] = seconds.get(busy[0], 0.0) + now - busy[1]
+        doing, since = busy or self._loading or ("", now)
+        return WorkerProgress(self._read, self._counts.get("scores", 0), doing, now - since, seconds)
+
     # What the source asks of its reader (``Assignment``), from within ``poll``.
 
     def resume_at(self, partition: str, committed: int | None) -> int | None:
@@ -250,23 +281,14 @@ class Worker:
             history = self._patience.until_done(lambda: self._designs.begin(now), "store")
         for entry in self.scorers:
             with self._patience.starting(f"scorer {entry.scorer.spec.metric} to load", warn=False):
+                self._loading = f"loading {entry.scorer.spec.metric}", self.clock.monotonic()
                 _load(entry.scorer)
+        self._loading = None
         self._patience.until_done(
             lambda: self.store.record_scorers([entry.scorer.spec for entry in self.scorers]), "store"
         )
         limits = self.settings.time_limits
         self._intake = Intake(self.consumer, make_skimmer(history.fields), history.select, limits)
-        self._processor = Processor(
-            self.consumer,
-            decode,
-            self._masker,
-            self.scorers,
-            self._known,
-            self.metrics,
-            self.clock.monotonic,
-            self._patience.check,
-            self._again,
-        )
         self._note_design()
 
     def _read_loop(self) -> None:
@@ -291,6 +313,7 @@ class Worker:
         self._patience.answered("source")
         for chunk in chunks:
             intake.take(chunk)
+            self._read += len(chunk.records)
             self.metrics.count("evalsvc_records_read_total", len(chunk.records))
 
     def _flush_if_due(self, intake: Intake) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalsvc.clock import SystemClock
 from evalsvc.errors import ConfigError, SourceUnavailable, StoreUnavailable, TooManyDeadLetters
 from evalsvc.pipeline import Designs, ScorerEntry, TimeLimits, Worker, WorkerSettings, scoring
 from evalsvc.pipeline.scoring import BATCH_COST, cut_by_cost, score_all
@@ -23,7 +24,18 @@ from evalsvc.sampling import SPAN, Condition, Design, Rule, draw
 from evalsvc.store import MemoryStore
 from evalsvc.testing import ManualClock
 from evalsvc.testing.sources import MemoryLog, MemorySource
-from evalsvc.types import DeadLetter, Event, Failed, Outcome, Sample, Scale, ScorerSpec, Window, WriteBatch
+from evalsvc.types import (
+    DeadLetter,
+    Event,
+    Failed,
+    Outcome,
+    Sample,
+    Scale,
+    ScorerSpec,
+    Window,
+    WorkerProgress,
+    WriteBatch,
+)
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SPAN_OF_TEST = Window(NOW - timedelta(days=2), NOW + timedelta(days=1))
@@ -663,6 +675,38 @@ class DownAtFirst(Length):
     def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
         self.asked.update(sample.event.event_id for sample in batch)
         return [float(len(s.event.response)) if self.up or s.event.event_id < "e3" else Failed("down") for s in batch]
+
+
+def test_progress_tells_what_is_scored_now_and_what_took_how_long() -> None:
+    seen: list[WorkerProgress] = []
+
+    class Stepped(SystemClock):
+        ahead = 0.0
+
+        def monotonic(self) -> float:
+            return super().monotonic() + self.ahead
+
+    class Slow(Length):
+        spec = ScorerSpec("slow", 1, Scale(0.0, None, "neither"))
+
+        def load(self) -> None:
+            seen.append(running.progress())
+
+        def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+            clock.ahead += 1000.0
+            seen.append(running.progress())
+            return super().score(batch)
+
+    clock, scorers = Stepped(), [ScorerEntry(Length()), ScorerEntry(Slow())]
+    running = worker(filled(5), MemoryStore(), scorers=scorers, clock=clock, design=Design(consumer="c", rate=1.0))
+    running.run()
+    loading, first, after = seen[0], seen[1], running.progress()
+    assert (loading.read, loading.doing, dict(loading.scorer_seconds)) == (0, "loading slow", {})
+    assert (first.read, first.scores, first.doing) == (5, 0, "slow")
+    assert set(first.scorer_seconds) == {"length", "slow"}
+    assert first.scorer_seconds["length"] < 1000.0 <= first.scorer_seconds["slow"] == first.doing_seconds
+    assert (after.scores, after.doing) == (10, "")
+    assert after.scorer_seconds["slow"] >= 1000.0 * (len(seen) - 1)
 
 
 def test_a_wrong_number_of_outcomes_is_said_once_a_minute(
