@@ -59,7 +59,7 @@ def test_what_is_held_is_waited_for_and_then_there_is_room() -> None:
 
 
 def test_calls_side_by_side_spend_a_budget_to_its_end() -> None:
-    """Estimates of four calls fill the budget at once; with their costs, ten calls do."""
+    """Estimates of four calls fill the budget at once; with their costs, eight do."""
     budget, refused = Budget(BudgetLimits(tokens_per_hour=100), ManualClock()), list[str]()
 
     def call() -> None:
