@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-LINE_SECONDS = 5.0
-"""How often progress is a line where there is no terminal."""
+FIRST_LINE_SECONDS = 5.0
+LINE_SECONDS = 30.0
+"""When progress is a line where there is no terminal: the first soon, so that one sees that it works."""
 
 
 def aligned(rows: Sequence[Mapping[str, str]], right: Collection[str] = ()) -> str:
@@ -130,15 +131,26 @@ def set_up_logging(form: str, verbose: bool, *, quiet: bool = False) -> None:
 class Progress:
     """Shows how far long work is, from its own thread: a bar on a terminal, else a line every few seconds.
 
-    ``measure`` returns (done, total); it is called twice a second, and a total may grow.
+    ``measure`` returns (done, total); it is called twice a second, and a total may grow. ``note`` says in a few words
+    what goes on meanwhile.
     """
 
     def __init__(
-        self, what: str, unit: str, measure: Callable[[], tuple[int, int]], stream: TextIO | None = None
+        self,
+        what: str,
+        unit: str,
+        measure: Callable[[], tuple[int, int]],
+        note: Callable[[], str] = str,
+        stream: TextIO | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start nothing before ``with``."""
-        self.what, self.unit, self.measure = what, unit, measure
+        """Start nothing before ``with``; time counts from here."""
+        self.what, self.unit, self.measure, self.note = what, unit, measure, note
         self.stream = stream or sys.stderr
+        self._monotonic = monotonic
+        self._began = monotonic()
+        self._due = self._began + FIRST_LINE_SECONDS
+        self._before = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
 
@@ -163,18 +175,27 @@ class Progress:
                 stopping = self._stop.wait(0.5)
                 done, bar.total = self.measure()
                 bar.update(done - bar.n)
+                bar.set_postfix_str(self.note(), refresh=False)
                 bar.refresh()
                 if stopping:
                     return
 
     def _lines(self) -> None:
-        began, before = time.monotonic(), ""
-        while not self._stop.wait(LINE_SECONDS):
-            done, total = self.measure()
-            rate = done / (time.monotonic() - began)
-            far = (
-                f"{done:,} of about {total:,} {self.unit} ({done / total:.0%}), {rate:,.0f}/s" if total else "starting"
-            )
-            if far != before:
-                print(f"{self.what}: {far}", file=self.stream, flush=True)
-            before = far
+        while not self._stop.wait(0.5):
+            if line := self.line():
+                print(line, file=self.stream, flush=True)
+
+    def line(self) -> str:
+        """Return the line that is due now; nothing while none is, or where it would say what the last one said."""
+        now = self._monotonic()
+        if now < self._due:
+            return ""
+        self._due = now + LINE_SECONDS
+        done, total = self.measure()
+        rate = done / max(now - self._began, 1e-9)
+        far = f"{done:,} of about {total:,} {self.unit} ({done / total:.0%}), {rate:,.0f}/s" if total else "starting"
+        said = "; ".join(filter(None, (far, self.note())))
+        if said == self._before:
+            return ""
+        self._before = said
+        return f"{self.what}: {said}"

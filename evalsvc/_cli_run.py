@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from evalsvc.project import ConsumerConfig, Environment, FilesConfig, HttpConfig
 if TYPE_CHECKING:
     from evalsvc.pipeline import Worker, WorkerStatus
     from evalsvc.protocols import Source
+    from evalsvc.types import Status, WorkerProgress
 
 CHEAP = (
     "bleu", "chrf", "ter", "rouge_1", "rouge_2", "rouge_l", "rouge_lsum", "exact_match", "token_f1", "edit_similarity",
@@ -61,6 +62,7 @@ def replay(options: argparse.Namespace) -> int:
     from evalsvc import assemble
     from evalsvc._cli_output import Progress
     from evalsvc._score_sheet import ScoreSheet
+    from evalsvc.store import MemoryStore
 
     environment = Environment.read(os.environ)
     source = FilesConfig(
@@ -76,10 +78,12 @@ def replay(options: argparse.Namespace) -> int:
     consumer = assemble.replay_config(consumer, source)
     with assemble.project_store(found, environment, getattr(options, "store", None)) as store:
         sheet = ScoreSheet(sys.stdout if options.scores else None)
-        worker = assemble.build_worker(consumer, store, environment, on_written=sheet.note)
-        with stopping(worker.stop) as asked, Progress("replay", "events", lambda: _measure(worker)):
+        worker = assemble.build_worker(consumer, store, environment, on_written=sheet.note, again=options.again)
+        with stopping(worker.stop) as asked, Progress("replay", "events", *_measures(worker)):
             status = worker.run()
-    print(summary(consumer.name, status), file=sys.stderr if options.scores else sys.stdout)
+        kept = not isinstance(store, MemoryStore)
+    said = summary(consumer.name, status, again=bool(options.again))
+    print(said, file=sys.stderr if options.scores else sys.stdout)
     if not options.scores and (table := sheet.table()):
         print(f"\n{table}")
     say_dead(status)
@@ -88,6 +92,11 @@ def replay(options: argparse.Namespace) -> int:
         return INTERRUPTED
     if not status.read:
         print(_nothing_read(consumer.name, worker.source), file=sys.stderr)
+    elif options.again and not status.scores:
+        print(_nothing_again(consumer.name, options.again), file=sys.stderr)
+    if sheet.failed and kept:
+        what = "the same command" if options.again else "the same command with `--again failed`"
+        print(f"{sheet.failed:,} scores failed; {what} tries them again", file=sys.stderr)
     return FINDINGS if status.dead else OK
 
 
@@ -101,7 +110,13 @@ def _nothing_read(name: str, source: Source) -> str:
     if not getattr(source, "resumed", False):
         return "there is no event in what was named"
     said = f"all of it was read before, under the name {name!r}, and nothing counts twice"
-    return f"{said}; to score it anew, give --store another place (memory: keeps nothing), or take another consumer"
+    anew = "to score it anew, give --store another place (memory: keeps nothing), or take another consumer"
+    return f"{said}; `--again failed` tries again what failed; {anew}"
+
+
+def _nothing_again(name: str, statuses: Sequence[Status]) -> str:
+    these = " or ".join(dict.fromkeys(statuses))
+    return f"no score of these events is {these} under the name {name!r} and its scorers' present versions and options"
 
 
 def migrate(options: argparse.Namespace) -> int:
@@ -130,20 +145,24 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def find_consumer(name: str) -> tuple[Project, ConsumerConfig]:
-    """Return a consumer by its file, or by its name in this project.
+    """Return a consumer by its file, or by its name in this project; mistakes in others' files are a warning.
 
     Raises:
         ConfigError: when there is no such file or name, or the file is wrong.
     """
     if os.sep in name or name.endswith((".yaml", ".yml")) or Path(name).is_file():
         return project.load_consumer(Path(name))
-    found = project.load_project()
-    for consumer in found.consumers:
-        if consumer.name == name:
-            return found, consumer
-    names = [consumer.name for consumer in found.consumers]
-    hint = did_you_mean(name, names) or "`evalsvc init` writes one"
-    raise ConfigError(f"Expected a consumer's file or its name in {found.root}, but got {name!r} ({hint})")
+    found = project.load_named(name)
+    count = "1 mistake" if found.mistakes == 1 else f"{found.mistakes:,} mistakes"
+    others = f"{count} in other consumers' files; `evalsvc check` says which"
+    if found.consumer is not None:
+        if found.mistakes:
+            print(f"warning: {others}", file=sys.stderr)
+        return found.project, found.consumer
+    hints = [did_you_mean(name, found.names), others if found.mistakes else ""]
+    hint = "; ".join(filter(None, hints)) or "`evalsvc init` writes one"
+    root = found.project.root
+    raise ConfigError(f"Expected a consumer's file or its name in {root}, but got {name!r} ({hint})")
 
 
 @contextmanager
@@ -188,17 +207,38 @@ def stopping(*stops: Callable[[], None]) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def summary(name: str, status: WorkerStatus) -> str:
-    """Return one line about what became of a consumer's records."""
+def summary(name: str, status: WorkerStatus, *, again: bool = False) -> str:
+    """Return one line about what became of a consumer's records, or that they were read ``again``."""
     parts = [("sampled", status.sampled), ("skipped", status.skipped), ("filtered", status.filtered)]
     parts += [("kept", status.kept), ("duplicate", status.duplicate), ("dead letters", status.dead)]
     rest = ", ".join(f"{count:,} {what}" for what, count in parts if count)
-    return f"{name}: {status.read:,} records read{f' ({rest})' if rest else ''}, {status.scores:,} scores written"
+    read = "read again" if again else "read"
+    return f"{name}: {status.read:,} records {read}{f' ({rest})' if rest else ''}, {status.scores:,} scores written"
 
 
-def _measure(worker: Worker) -> tuple[int, int]:
-    status = worker.status()
-    return status.read, status.read + status.lag
+def _measures(worker: Worker) -> tuple[Callable[[], tuple[int, int]], Callable[[], str]]:
+    """Return what says how far a worker is, (written, all), and what it is at."""
+
+    def far() -> tuple[int, int]:
+        status = worker.status()
+        return status.read, max(status.read, worker.progress().read + status.lag)
+
+    return far, lambda: said_progress(worker.progress())
+
+
+def said_progress(progress: WorkerProgress) -> str:
+    """Return in words what a worker is at, with the scorers that took longest so far.
+
+    >>> from evalsvc.types import WorkerProgress
+    >>> said_progress(WorkerProgress(75, 0, "judge", 42.4, {"rouge_l": 0.2, "judge": 42.4, "perplexity": 61.0}))
+    '75 read, 0 scores written; judge for 42 s; longest: perplexity 61 s, judge 42 s'
+    """
+    seconds = sorted(progress.scorer_seconds.items(), key=lambda item: -item[1])
+    longest = ", ".join(f"{metric} {spent:,.0f} s" for metric, spent in seconds[:3] if spent >= 1.0)
+    parts = [f"{progress.read:,} read, {progress.scores:,} scores written"] if progress.read else []
+    parts += [f"{progress.doing} for {progress.doing_seconds:,.0f} s"] if progress.doing else []
+    parts += [f"longest: {longest}"] if longest else []
+    return "; ".join(parts)
 
 
 def _event_fields(pairs: Mapping[str, str], option: str, *, of_values: bool) -> Mapping[str, str]:

@@ -35,6 +35,11 @@ class ScoreSheet:
             if self._every is not None:
                 self._print(score, self._every)
 
+    @property
+    def failed(self) -> int:
+        """How many scores failed."""
+        return sum(statuses["failed"] for statuses in self._statuses.values())
+
     def _print(self, score: Score, out: TextIO) -> None:
         try:
             print(json.dumps(to_json(score), ensure_ascii=False), file=out)

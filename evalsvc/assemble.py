@@ -37,7 +37,7 @@ from evalsvc.sources.kafka import KafkaSecurity, KafkaSettings, KafkaSource
 from evalsvc.store import MemoryStore, Retention, folder, open_store
 from evalsvc.store.address import parse_address
 from evalsvc.store.migrate import packaged
-from evalsvc.types import DeadLetter, WriteBatch
+from evalsvc.types import DeadLetter, Status, WriteBatch
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -134,8 +134,11 @@ def build_worker(
     registry: CollectorRegistry | None = None,
     on_written: Callable[[WriteBatch], None] | None = None,
     clock: Clock | None = None,
+    again: Sequence[Status] = (),
 ) -> Worker:
     """Return a consumer's worker; ``source`` replaces the one that its file names, ``on_written`` is told every batch.
+
+    With ``again`` it only tries scores of these statuses again (:mod:`evalsvc.pipeline.again`).
 
     Raises:
         ConfigError: when a variable that the file names is not set.
@@ -156,7 +159,8 @@ def build_worker(
         registry=registry,
         on_written=on_written,
         clock=clock,
-        anchors=build_anchors(config, store, masker, entries, clock),
+        anchors=None if again else build_anchors(config, store, masker, entries, clock),
+        again=again,
     )
     if isinstance(source, HttpSource):
         source.awaited = lambda: worker.status().waiting_for

@@ -185,6 +185,13 @@ def _add_running(add: _Adder) -> None:
     replay.add_argument(
         "--scores", action="store_true", help="print every score that this run writes, as JSON, instead of a table"
     )
+    replay.add_argument(
+        "--again",
+        action="append",
+        default=[],
+        choices=("failed", "abstained"),
+        help="read the files again and make only those scores anew that are failed (or abstained) in the store",
+    )
     migrate = add("migrate", f"{RUN}:migrate", "bring the store's schema up to this release")
     migrate.add_argument("--dry-run", action="store_true", help="only say what would be done")
     demo = add("demo", f"{RUN}:demo", "two weeks of synthetic traffic through the whole path, then the page")

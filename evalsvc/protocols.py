@@ -6,7 +6,7 @@ that one of ours can.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
@@ -314,6 +314,15 @@ class MissingReason(NamedTuple):
     n: int
 
 
+class StatusQuery(NamedTuple):
+    """Whose scores: one consumer's, by one scorer's metric, version and signature, of events in ``window``."""
+
+    consumer: str
+    spec: ScorerSpec
+    statuses: tuple[Status, ...]
+    window: Window
+
+
 class DeadLetterQuery(NamedTuple):
     """Which dead letters: received in ``window``; of one consumer or reason, or (None) of any."""
 
@@ -386,6 +395,10 @@ class ScoreStore(Sink, Protocol):
 
     def missing(self, query: CellQuery, limit: int) -> Sequence[MissingReason]:
         """Return why scores of the query's metric, window and ``where`` have no value, the most frequent first."""
+        ...
+
+    def with_status(self, query: StatusQuery, event_ids: Sequence[str]) -> Set[str]:
+        """Return those of these events whose score that the query means has one of its statuses."""
         ...
 
     def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:

@@ -419,6 +419,20 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     dead_reasons: tuple[DeadReason, ...] = ()
 
 
+class WorkerProgress(msgspec.Struct, frozen=True):
+    """What a worker is at: records read, whether or not they are written yet, and where its time goes.
+
+    ``doing`` is what goes on now, such as ``rouge_l`` or ``loading perplexity``, since ``doing_seconds``; empty while
+    it waits for events. ``scorer_seconds`` is the time spent in each scorer so far, the running call included.
+    """
+
+    read: int
+    scores: int
+    doing: str
+    doing_seconds: float
+    scorer_seconds: Mapping[str, float]
+
+
 class KnownEvent(msgspec.Struct, frozen=True):
     """What the store already holds under an event id."""
 

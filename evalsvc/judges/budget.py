@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 
 from evalsvc.judges.settings import BudgetLimits
@@ -15,7 +16,7 @@ _DAY_SECONDS = 86_400
 
 @dataclass(slots=True)
 class _Window:
-    """What was spent, or is reserved, since the window began."""
+    """What was spent, or is reserved, since the window began; ``held_…`` is the reserved part."""
 
     name: str
     seconds: int
@@ -24,16 +25,27 @@ class _Window:
     number: int = -1
     usd: float = 0.0
     tokens: int = 0
+    held_usd: float = 0.0
+    held_tokens: int = 0
 
     def roll(self, number: int) -> None:
         """Begin anew once a new window has come."""
         if number > self.number:
-            self.number, self.usd, self.tokens = number, 0.0, 0
+            self.number, self.usd, self.tokens, self.held_usd, self.held_tokens = number, 0.0, 0, 0.0, 0
 
-    def has_room_for(self, cost: Spend) -> bool:
-        """Whether neither limit would be passed."""
-        money = self.usd_limit is None or self.usd + (cost.usd or 0.0) <= self.usd_limit
-        return money and (self.token_limit is None or self.tokens + cost.tokens <= self.token_limit)
+    def has_room_for(self, cost: Spend, *, once_settled: bool = False) -> bool:
+        """Whether neither limit would be passed; ``once_settled``, if what is held now came to cost nothing."""
+        usd, tokens = (
+            (self.usd - self.held_usd, self.tokens - self.held_tokens) if once_settled else (self.usd, self.tokens)
+        )
+        money = self.usd_limit is None or usd + (cost.usd or 0.0) <= self.usd_limit
+        return money and (self.token_limit is None or tokens + cost.tokens <= self.token_limit)
+
+    def hold(self, estimate: Spend, sign: int = 1) -> None:
+        """Reserve it, or with ``sign=-1`` take it back."""
+        self.add(estimate, sign)
+        self.held_usd += sign * (estimate.usd or 0.0)
+        self.held_tokens += sign * estimate.tokens
 
     def add(self, cost: Spend, sign: int = 1) -> None:
         """Count it, or with ``sign=-1`` take it back."""
@@ -58,22 +70,35 @@ class Budget:
 
     def __init__(self, limits: BudgetLimits, clock: Clock) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._total = Spend()
         self._windows = (
             _Window("hour", _HOUR_SECONDS, limits.usd_per_hour, limits.tokens_per_hour),
             _Window("day", _DAY_SECONDS, limits.usd_per_day, limits.tokens_per_day),
         )
 
-    def reserve(self, estimate: Spend) -> Reservation | str:
-        """Hold an estimate, or return why there is no room for it."""
+    def reserve(self, estimate: Spend, patience_seconds: float = 0.0) -> Reservation | str:
+        """Hold an estimate, or return why there is no room for it.
+
+        Estimates are high. Where only those of calls under way leave no room, wait so many seconds of real time at most
+        for them to be settled; what is spent already is not waited for.
+        """
+        end = time.monotonic() + patience_seconds
         with self._lock:
-            self._roll()
-            for window in reversed(self._windows):
-                if not window.has_room_for(estimate):
-                    return f"judge budget of this {window.name} is used up"
+            while True:
+                self._roll()
+                full = [window for window in reversed(self._windows) if not window.has_room_for(estimate)]
+                if not full:
+                    break
+                for window in full:
+                    if not window.has_room_for(estimate, once_settled=True):
+                        return f"judge budget of this {window.name} is used up"
+                left = end - time.monotonic()
+                if left <= 0:
+                    return f"judge budget of this {full[0].name} is held by calls under way"
+                self._lock.wait(left)
             for window in self._windows:
-                window.add(estimate)
+                window.hold(estimate)
             return Reservation(estimate, tuple(window.number for window in self._windows))
 
     def settle(self, reservation: Reservation, cost: Spend) -> None:
@@ -83,8 +108,9 @@ class Budget:
             self._total += cost
             for window, number in zip(self._windows, reservation.windows, strict=True):
                 if window.number == number:
-                    window.add(reservation.estimate, -1)
+                    window.hold(reservation.estimate, -1)
                     window.add(cost)
+            self._lock.notify_all()
 
     @property
     def total(self) -> Spend:

@@ -115,12 +115,13 @@ class JudgeClient:
     def complete(self, messages: Messages) -> Completion | Abstained | Failed:
         """Ask once, trying again where that may help; returns by the deadline.
 
+        Where calls under way hold the rest of the budget, their end is waited for first, as long as that deadline is.
         ``Abstained`` says that the budget is used up, ``Failed`` that no usable answer came, with the
         number of ``attempts`` in its detail; both name no text.
         A request that may have been worked on without an answer (time-out, broken connection) costs its estimate.
         """
         estimate = self.estimate(messages)
-        reservation = self.budget.reserve(estimate)
+        reservation = self.budget.reserve(estimate, self.settings.calls.deadline_seconds)
         if isinstance(reservation, str):
             return Abstained(reservation)
         spent = self._spend(0, 0, 0)

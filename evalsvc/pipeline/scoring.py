@@ -10,6 +10,7 @@ import hashlib
 import logging
 import math
 import re
+import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,11 +50,14 @@ BATCH_COST = 1 << 15
 """The most work, in a scorer's own unit of cost, that it is handed at once unless it asks for another bound
 (``batch_cost``): seconds of a small encoder on a CPU."""
 LONGEST_REASON = 500
+MISCOUNT_SECONDS = 60.0
+"""How often the log says of one metric that its scorer returns a wrong number of outcomes."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEYED = re.compile(rb"\[([A-Z_0-9]+):[0-9a-f]{8,}\]")
 
 Decode = Callable[[bytes], Event]
 Known = Callable[[Sequence[str], str], Mapping[str, KnownEvent]]
+Choose = Callable[[ScorerSpec, Sequence[Sample]], Sequence[Sample]]
 
 
 class EventMasker(Protocol):
@@ -91,10 +95,12 @@ def score_all(scorer: Scorer, batch: Sequence[Sample]) -> list[Outcome]:
     try:
         outcomes = list(scorer.score(batch))
         if len(outcomes) != len(batch):
-            raise _WrongCount(f"Expected {len(batch)} outcomes from the scorer, but got {len(outcomes)}")
+            raise _WrongCount(len(batch), len(outcomes))
     except (MissingExtra, EngineError):
         raise
     except (Exception, SystemExit) as error:
+        if isinstance(error, _WrongCount):
+            _miscounts.note(scorer.spec.metric, len(batch), error.got)
         if len(batch) == 1:
             reason = str(error) if isinstance(error, _WrongCount) else failure(error, scorer)
             log.warning("scorer_failed metric=%s error=%s", scorer.spec.metric, reason)
@@ -107,6 +113,37 @@ def score_all(scorer: Scorer, batch: Sequence[Sample]) -> list[Outcome]:
 
 class _WrongCount(Exception):
     """A scorer returned too few or too many outcomes; the message is the worker's own and quotes nothing."""
+
+    def __init__(self, expected: int, got: int) -> None:
+        super().__init__(f"Expected {expected} outcomes from the scorer, but got {got}")
+        self.got = got
+
+
+class Miscounts:
+    """Says that a scorer returns a wrong number of outcomes: at once, then every :data:`MISCOUNT_SECONDS` at most.
+
+    Halves of such a batch may come out right, so that no score would show that the scorer does not keep its contract.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Begin with nothing said."""
+        self._monotonic = monotonic
+        self._said: dict[str, float] = {}
+
+    def note(self, metric: str, expected: int, got: int) -> None:
+        """Say it, unless it was said of this metric just now."""
+        now = self._monotonic()
+        if now - self._said.get(metric, -math.inf) < MISCOUNT_SECONDS:
+            return
+        self._said[metric] = now
+        text = (
+            "wrong_number_of_outcomes metric=%s expected=%d got=%d; its batches are halved until the number is right "
+            "or the event is failed: score() must return one outcome for each sample, in their order"
+        )
+        log.error(text, metric, expected, got)
+
+
+_miscounts = Miscounts()
 
 
 def failure(error: BaseException, scorer: Scorer) -> str:
@@ -292,13 +329,19 @@ class Processor:
         observer: Observer,
         monotonic: Callable[[], float],
         check: Callable[[], None],
+        choose: Choose | None = None,
     ) -> None:
         """Score for ``consumer``; ``known`` asks the store what it already has under event ids.
 
+        ``choose`` returns which samples a scorer is to score; without it, all.
         ``check`` raises when the work is no longer wanted; it is called between two batches that a scorer is handed.
         """
         self.consumer, self.decode, self.masker, self.scorers = consumer, decode, masker, tuple(scorers)
         self.known, self.observer, self.monotonic, self.check = known, observer, monotonic, check
+        self.choose = choose
+        self.seconds: dict[str, float] = {}
+        self.busy: tuple[str, float] | None = None
+        """The metric that is scored now, and since when."""
         self._recent: OrderedDict[str, KnownEvent] = OrderedDict()
 
     def process(self, draft: Draft) -> WriteBatch:
@@ -381,10 +424,13 @@ class Processor:
         subjects = {id(sample): subject_of(sample) for sample in samples}
         scores: list[Score] = []
         for entry in self.scorers:
-            began = self.monotonic()
-            results = list(run_scorer(entry, samples, self.check))
-            spec = entry.scorer.spec
-            self.observer.scored(spec, [outcome for _, _, outcome in results], self.monotonic() - began)
+            spec, began = entry.scorer.spec, self.monotonic()
+            self.busy = spec.metric, began
+            chosen = self.choose(spec, samples) if self.choose else samples
+            results = list(run_scorer(entry, chosen, self.check))
+            self.busy, took = None, self.monotonic() - began
+            self.seconds[spec.metric] = self.seconds.get(spec.metric, 0.0) + took
+            self.observer.scored(spec, [outcome for _, _, outcome in results], took)
             scores.extend(to_score(subjects[id(sample)], spec, pi, outcome) for sample, pi, outcome in results)
         return scores
 

@@ -14,7 +14,7 @@ import math
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +23,7 @@ import msgspec
 from evalsvc.clock import SystemClock
 from evalsvc.errors import EngineError, EvalsvcError, SourceUnavailable, StoreError, StoreUnavailable
 from evalsvc.ledger import ChunkLedger
+from evalsvc.pipeline.again import Again, ScoresOnly
 from evalsvc.pipeline.anchors import Anchors
 from evalsvc.pipeline.dead import DeadShare
 from evalsvc.pipeline.designs import Designs
@@ -30,10 +31,19 @@ from evalsvc.pipeline.intake import Draft, Intake, TimeLimits
 from evalsvc.pipeline.metrics import WorkerMetrics
 from evalsvc.pipeline.patience import Patience, Stopped
 from evalsvc.pipeline.scoring import EventMasker, Processor, ScorerEntry, masked_values
-from evalsvc.protocols import Clock, Scorer, ScoreStore, Source
+from evalsvc.protocols import Clock, Scorer, ScoreStore, Source, StatusQuery
 from evalsvc.sampling import Design
 from evalsvc.sources.decode import decode, make_skimmer
-from evalsvc.types import DeadLetter, DeadReason, KnownEvent, LedgerEntry, WorkerStatus, WriteBatch
+from evalsvc.types import (
+    DeadLetter,
+    DeadReason,
+    KnownEvent,
+    LedgerEntry,
+    Status,
+    WorkerProgress,
+    WorkerStatus,
+    WriteBatch,
+)
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -102,16 +112,22 @@ class Worker:
         registry: CollectorRegistry | None = None,
         on_written: Callable[[WriteBatch], None] | None = None,
         anchors: Anchors | None = None,
+        again: Sequence[Status] = (),
     ) -> None:
         """Build, but touch nothing yet: no connection is made and no model is loaded before :meth:`run`.
 
-        ``on_written`` is told every batch after the store has it; called from the worker's own thread.
+        ``on_written`` is told every batch after the store has it; called from the worker's own thread. With ``again``,
+        the source is read from its beginning, and of its events only those scores are made that the store has with one
+        of these statuses; nothing else is written, and nothing is counted (:mod:`evalsvc.pipeline.again`).
         """
-        self.consumer, self.source, self.store, self.scorers = consumer, source, store, tuple(scorers)
+        self.consumer, self.source, self.scorers = consumer, source, tuple(scorers)
+        self.store: ScoreStore = ScoresOnly(store) if again else store
+        self._again = Again(consumer, again, self._with_status) if again else None
         self.settings, self.clock = settings or WorkerSettings(), clock or SystemClock()
         self.metrics = WorkerMetrics(consumer, registry)
         self._designs = Designs(store, design, partial(masked_values, masker))
-        self._masker, self._dead_letters, self._on_written = masker, dead_letters, on_written
+        self._masker, self._on_written = masker, on_written
+        self._dead_letters = None if again else dead_letters
         self.anchors, self._anchored = anchors, -math.inf
         self._to_score: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
         self._to_write: queue.Queue[_Job | None] = queue.Queue(self.settings.queue_batches)
@@ -125,6 +141,8 @@ class Worker:
         self._dead = DeadShare(consumer, limits.max_dead_ratio, limits.dead_min_records, limits.dead_window)
         self._recalled: set[str] = set()
         self._intake: Intake | None = None
+        self._loading: tuple[str, float] | None = None
+        self._read = 0
         self._began = self._committed = self._tended = self._settled = 0.0
         self._ready, self._alive, self._finished, self._loaded = False, True, False, False
         self._patience = Patience(
@@ -137,6 +155,17 @@ class Worker:
             drain_seconds=limits.drain_seconds,
         )
         self._failed = ""
+        self._processor = Processor(
+            self.consumer,
+            decode,
+            self._masker,
+            self.scorers,
+            self._known,
+            self.metrics,
+            self.clock.monotonic,
+            self._patience.check,
+            self._again,
+        )
 
     def stop(self) -> None:
         """Ask :meth:`run` to finish what was read, commit and return. Safe in a signal handler; may be called twice."""
@@ -198,6 +227,15 @@ class Worker:
             **counts,
         )
 
+    def progress(self) -> WorkerProgress:
+        """Return what it is at."""
+        processor, now = self._processor, self.clock.monotonic()
+        seconds, busy = dict(processor.seconds), processor.busy
+        if busy:
+            seconds[busy[0]] = seconds.get(busy[0], 0.0) + now - busy[1]
+        doing, since = busy or self._loading or ("", now)
+        return WorkerProgress(self._read, self._counts.get("scores", 0), doing, now - since, seconds)
+
     # What the source asks of its reader (``Assignment``), from within ``poll``.
 
     def resume_at(self, partition: str, committed: int | None) -> int | None:
@@ -205,6 +243,9 @@ class Worker:
         intake = self._reading()
         rows = self._patience.until_done(lambda: self.store.resume(self.consumer, partition), "store")
         self._owned.add(partition)
+        if self._again:
+            intake.assign(partition, None)
+            return 0
         ledger = self._ledger(rows, partition, committed)
         if ledger and partition not in self._recalled:
             self._recall_dead(partition, ledger.upto)
@@ -247,22 +288,14 @@ class Worker:
             self._load_scorers()
         limits = self.settings.time_limits
         self._intake = Intake(self.consumer, make_skimmer(history.fields), history.select, limits)
-        self._processor = Processor(
-            self.consumer,
-            decode,
-            self._masker,
-            self.scorers,
-            self._known,
-            self.metrics,
-            self.clock.monotonic,
-            self._patience.check,
-        )
         self._note_design()
 
     def _load_scorers(self) -> None:
         for entry in self.scorers:
             with self._patience.starting(f"scorer {entry.scorer.spec.metric} to load", warn=False):
+                self._loading = f"loading {entry.scorer.spec.metric}", self.clock.monotonic()
                 _load(entry.scorer)
+        self._loading = None
         self._patience.until_done(
             lambda: self.store.record_scorers([entry.scorer.spec for entry in self.scorers]), "store"
         )
@@ -292,6 +325,7 @@ class Worker:
             self._load_scorers()
         for chunk in chunks:
             intake.take(chunk)
+            self._read += len(chunk.records)
             self.metrics.count("evalsvc_records_read_total", len(chunk.records))
 
     def _flush_if_due(self, intake: Intake) -> None:
@@ -386,7 +420,7 @@ class Worker:
             self._positions.update(self._done.get())
         now = self.clock.monotonic()
         positions = {p: offset for p, offset in self._positions.items() if p in self._owned}
-        if not positions or (now - self._committed < self.settings.commit_seconds and not force):
+        if not positions or self._again or (now - self._committed < self.settings.commit_seconds and not force):
             return
         try:
             self.source.commit(positions)
@@ -494,6 +528,9 @@ class Worker:
 
     def _known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
         return self._patience.until_done(lambda: self.store.known(event_ids, consumer), "store") if event_ids else {}
+
+    def _with_status(self, query: StatusQuery, event_ids: Sequence[str]) -> Set[str]:
+        return self._patience.until_done(lambda: self.store.with_status(query, event_ids), "store")
 
     def _write_loop(self) -> None:
         while (job := self._next(self._to_write)) is not None:

@@ -7,6 +7,7 @@ names the store. Every mistake of every file is reported at once, as ``file:line
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from evalsvc._yaml import raise_problems
 from evalsvc.errors import ConfigError
@@ -50,6 +51,7 @@ __all__ = [
     "host_and_port",
     "is_event_field",
     "load_consumer",
+    "load_named",
     "load_project",
     "load_settings",
     "read_cases",
@@ -80,6 +82,39 @@ def load_settings(start: Path | None = None) -> Project:
     settings, problems = read_settings(root, shown(root / "pyproject.toml"))
     raise_problems(problems)
     return Project(root=root, settings=settings, consumers=())
+
+
+class Named(NamedTuple):
+    """A project's consumer of one name, if it has one, the names of all, and how many mistakes others' files have."""
+
+    project: Project
+    consumer: ConsumerConfig | None
+    names: tuple[str, ...]
+    mistakes: int
+
+
+def load_named(name: str, start: Path | None = None) -> Named:
+    """Read the consumer of this name in the project that ``start`` (default: the current folder) lies in.
+
+    Mistakes in other consumers' files are counted, and their consumers are not of the project returned. Where a file's
+    mistakes leave its consumer without a name, the file's own name counts as that.
+
+    Raises:
+        ConfigError: with every problem of the consumer's own file and of the settings.
+    """
+    root = find_root((start or Path.cwd()).resolve())
+    settings, problems = read_settings(root, shown(root / "pyproject.toml"))
+    files = consumer_files(root / settings.consumers)
+    checked = read_consumers(files, root)
+    wrong = {problem.path for problem in checked.problems}
+    own = [consumer.path for consumer in checked.consumers if consumer.name == name]
+    own = own or [path for path in files if path.stem == name and shown(path) in wrong]
+    mine = [problem for problem in checked.problems if problem.path in {shown(path) for path in own}]
+    raise_problems([*problems, *mine])
+    right = tuple(consumer for consumer in checked.consumers if shown(consumer.path) not in wrong)
+    found = next((consumer for consumer in right if consumer.name == name), None)
+    names = tuple(consumer.name for consumer in checked.consumers)
+    return Named(Project(root=root, settings=settings, consumers=right), found, names, len(checked.problems))
 
 
 def load_consumer(path: Path) -> tuple[Project, ConsumerConfig]:

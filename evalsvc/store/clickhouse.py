@@ -8,7 +8,7 @@ exact. A little longer than other files: every method of the contract is here, a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import groupby, starmap
@@ -28,6 +28,7 @@ from evalsvc.protocols import (
     Offered,
     StatisticGroup,
     StatisticSums,
+    StatusQuery,
 )
 from evalsvc.store import letters, migrate, queries
 from evalsvc.store.columns import (
@@ -348,6 +349,14 @@ class ClickHouseStore:
         check_names(query)
         rows = self._rows(*queries.missing_statement(query, grid(query.window, query.step_seconds), limit))
         return [MissingReason(*row) for row in rows]
+
+    def with_status(self, query: StatusQuery, event_ids: Sequence[str]) -> Set[str]:
+        """Return those of these events whose score that the query means has one of its statuses."""
+        stored = {clean(name): name for name in event_ids}
+        found: set[str] = set()
+        for ids in _portions(list(stored)):
+            found.update(stored[name] for (name,) in self._rows(*queries.status_statement(query, ids)))
+        return found
 
     def _groups(
         self, query: CellQuery, steps: Grid, statement: queries.Statement

@@ -9,7 +9,7 @@ import hashlib
 import math
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from evalsvc.protocols import (
     Offered,
     StatisticGroup,
     StatisticSums,
+    StatusQuery,
 )
 from evalsvc.stats.quantile import bin_of
 from evalsvc.store.ranks import event_rank, microseconds, score_rank
@@ -212,6 +213,20 @@ class MemoryStore:
         counts = Counter((score.status, score.reason) for score in scores if score.status != "ok")
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         return [MissingReason(*why, n) for why, n in ordered[:limit]]
+
+    def with_status(self, query: StatusQuery, event_ids: Sequence[str]) -> Set[str]:
+        """Return those of these events whose score that the query means has one of its statuses."""
+        wanted, scorer = set(event_ids), (query.spec.metric, query.spec.version, query.spec.signature)
+        with self._lock:
+            held = [score for _, score in self._scores.values() if score.status in query.statuses]
+        return {
+            score.subject.event_id
+            for score in held
+            if score.subject.consumer == query.consumer
+            and score.subject.event_id in wanted
+            and score.subject.occurred_at in query.window
+            and (score.metric, score.scorer_version, score.signature) == scorer
+        }
 
     def _grouped(self, query: CellQuery, steps: Grid) -> dict[_GroupKey, dict[_CellKey, list[Score]]]:
         check_names(query)

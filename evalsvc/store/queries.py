@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from evalsvc.protocols import CellQuery
+from evalsvc.protocols import CellQuery, StatusQuery
+from evalsvc.store.ranks import clean, microseconds
 from evalsvc.store.steps import HOUR_SECONDS, SECOND, SEGMENT, Grid, Hours
 
 DIMENSIONS = (
@@ -282,6 +283,29 @@ def pi_of(bits: int) -> float:
     0.25
     """
     return float(struct.unpack("<d", struct.pack("<Q", bits))[0])
+
+
+def status_statement(query: StatusQuery, event_ids: Sequence[str]) -> Statement:
+    """Return the ids, of those given, whose score that the query means has one of its statuses."""
+    sql = (
+        "SELECT event_id FROM scores FINAL WHERE metric = {metric:String} AND consumer = {consumer:String} "
+        "AND scorer_version = {version:UInt32} AND signature = {signature:String} AND event_id IN {ids:Array(String)} "
+        "AND occurred_at >= fromUnixTimestamp64Micro({start:Int64}, 'UTC') "
+        "AND occurred_at < fromUnixTimestamp64Micro({end:Int64}, 'UTC') "
+        "AND toString(status) IN {statuses:Array(String)}"
+    )
+    spec, window = query.spec, query.window
+    parameters = {
+        "metric": spec.metric,
+        "consumer": clean(query.consumer),
+        "version": spec.version,
+        "signature": clean(spec.signature),
+        "ids": list(event_ids),
+        "start": microseconds(window.start),
+        "end": microseconds(window.end),
+        "statuses": list(query.statuses),
+    }
+    return Statement(sql, parameters)
 
 
 def moments_statement(metrics: Sequence[str], query: CellQuery, steps: Grid) -> Statement:

@@ -29,6 +29,7 @@ from evalsvc.protocols import (
     MissingReason,
     ScoreStore,
     StatisticSums,
+    StatusQuery,
 )
 from evalsvc.stats.quantile import bin_of
 from evalsvc.types import (
@@ -382,6 +383,31 @@ def check_missing_reasons(store: ScoreStore) -> None:
     _expect("those of a segment", [failed], list(store.missing(german, 10)))
 
 
+def check_statuses(store: ScoreStore) -> None:
+    """Events are told by the status of the score that stays, of one consumer, scorer, version and signature."""
+    failed = [make_score(index, None, status="failed") for index in range(6)]
+    _write(store, [*failed, make_score(6, None), make_score(7)])
+    _write(store, [make_score(0, 0.5), make_score(1, None), make_score(2, None, status="failed", reason="again")])
+    _write(store, [failed[0], make_score(3, 0.5, metric="other"), make_score(3, subject=make_subject(3, consumer="x"))])
+    spec = ScorerSpec("quality", 1, Scale(0.0, 1.0, "higher"), signature="options:none")
+    query = StatusQuery("quality", spec, ("failed",), DAY)
+    ids = [f"event-{index}" for index in range(8)]
+    _expect("what failed and still does", set(ids[2:6]), set(store.with_status(query, [*ids, "absent"])))
+    _expect("of those asked for", {ids[5]}, set(store.with_status(query, ids[5:])))
+    both = query._replace(statuses=("failed", "abstained"))
+    _expect("two statuses", set(ids[1:7]), set(store.with_status(both, ids)))
+    early = query._replace(window=Window(MIDNIGHT, failed[4].subject.occurred_at))
+    _expect("those of a window", set(ids[2:4]), set(store.with_status(early, ids)))
+    for what, other in (
+        ("another consumer's", query._replace(consumer="x")),
+        ("another version's", query._replace(spec=msgspec.structs.replace(spec, version=2))),
+        ("another signature's", query._replace(spec=msgspec.structs.replace(spec, signature=""))),
+        ("another metric's", query._replace(spec=msgspec.structs.replace(spec, metric="other"))),
+    ):
+        _expect(what, set(), set(store.with_status(other, ids)))
+    _expect("of none", set(), set(store.with_status(query, [])))
+
+
 def check_rollups_follow_writes(store: ScoreStore) -> None:
     """What was read once is not stale after the next write: new rows and replaced rows show."""
     query = CellQuery("quality", DAY, HOUR)
@@ -548,6 +574,7 @@ STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_cell_columns,
     check_scores,
     check_missing_reasons,
+    check_statuses,
     check_rollups_follow_writes,
     check_ledger_resumes,
     check_offered_is_exact,

@@ -139,6 +139,19 @@ class CountsOnlyFailures(MemoryStore):
         return [why for why in super().missing(query, limit) if why.status == "failed"]
 
 
+class RemembersWhatFailedFirst(MemoryStore):
+    def __init__(self):
+        super().__init__()
+        self._failed = set()
+
+    def write(self, batch):
+        super().write(batch)
+        self._failed |= {score.subject.event_id for score in batch.scores if score.status == "failed"}
+
+    def with_status(self, query, event_ids):
+        return self._failed & set(event_ids)
+
+
 class StaleRollups(MemoryStore):
     """Remembers the first answer to a question."""
 
@@ -213,6 +226,7 @@ PLANTED = {
     "cell_columns": MixesUpGroups,
     "scores": ScoresWithoutStatistics,
     "missing_reasons": CountsOnlyFailures,
+    "statuses": RemembersWhatFailedFirst,
     "rollups_follow_writes": StaleRollups,
     "ledger_resumes": LedgerOverwrites,
     "offered_is_exact": LedgerAdds,

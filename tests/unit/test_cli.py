@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from evalsvc import __version__, cli, project
+from evalsvc._cli_output import Progress
 from evalsvc.cli import EXIT_CODES, build_parser, exit_code, main
 from evalsvc.errors import (
     ConfigError,
@@ -34,6 +35,7 @@ from evalsvc.errors import (
 )
 from evalsvc.project import ConsumerConfig, HttpConfig
 from evalsvc.scorers.readability import Readability
+from evalsvc.testing import ManualClock
 
 ROOT = Path(__file__).parents[2]
 
@@ -327,7 +329,7 @@ def one_chunk(self, timeout_seconds, taken=[]):
     self.max_records = 200
     taken.extend(whole(self, timeout_seconds))
     return taken
-_cli_output.LINE_SECONDS = 0.1
+_cli_output.FIRST_LINE_SECONDS = _cli_output.LINE_SECONDS = 0.1
 FileSource.poll = one_chunk
 raise SystemExit(cli.main())
 """
@@ -442,12 +444,35 @@ class _Terminal:
 def test_progress_is_a_bar_only_on_a_terminal(tty: bool, sign: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from evalsvc import _cli_output
 
-    monkeypatch.setattr(_cli_output, "LINE_SECONDS", 0.05)
+    monkeypatch.setattr(_cli_output, "FIRST_LINE_SECONDS", 0.05)
     stream = _Terminal(tty=tty)
-    with _cli_output.Progress("work", "events", lambda: (3, 12), stream):  # type: ignore[arg-type]
-        time.sleep(0.8 if tty else 0.3)
+    note = "judge for 42 s"
+    with _cli_output.Progress("work", "events", lambda: (3, 12), lambda: note, stream):  # type: ignore[arg-type]
+        time.sleep(0.8)
     assert sign in stream.text
+    assert note in stream.text
     assert ("\r" in stream.text) is tty
+
+
+def test_progress_lines_come_soon_and_then_every_half_minute() -> None:
+    clock, far = ManualClock(), [0, 0]
+    notes = ["loading judge for 5 s"]
+    progress = Progress("replay", "events", lambda: (far[0], far[1]), lambda: notes[-1], monotonic=clock.monotonic)
+    said = []
+    for second in range(1, 100):
+        clock.advance(1)
+        if second == 20:
+            far[:] = [0, 75]
+            notes.append("75 read, 0 scores written; judge for 15 s; longest: judge 15 s")
+        if second == 60:
+            far[:], notes[-1] = [75, 75], ""
+        if line := progress.line():
+            said.append((second, line))
+    assert said == [
+        (5, "replay: starting; loading judge for 5 s"),
+        (35, "replay: 0 of about 75 events (0%), 0/s; 75 read, 0 scores written; judge for 15 s; longest: judge 15 s"),
+        (65, "replay: 75 of about 75 events (100%), 1/s"),
+    ]
 
 
 def test_handlers_exist() -> None:

@@ -28,11 +28,55 @@ def reserve_and_settle(budget: Budget, estimate: Spend, cost: Spend) -> None:
 def test_an_estimate_is_held_and_then_replaced_by_the_cost() -> None:
     budget = Budget(BudgetLimits(tokens_per_hour=100), ManualClock())
     held = budget.reserve(spend(80))
-    assert budget.reserve(spend(30)) == "judge budget of this hour is used up"
+    assert budget.reserve(spend(30)) == "judge budget of this hour is held by calls under way"
+    assert budget.reserve(spend(101), 60.0) == "judge budget of this hour is used up"
     assert not isinstance(held, str)
     budget.settle(held, spend(70))
     assert budget.used() == {"hour": (0.0, 70), "day": (0.0, 70)}
     assert not isinstance(budget.reserve(spend(30)), str)
+
+
+def test_a_limit_reached_by_spending_is_used_up_whatever_is_held() -> None:
+    budget = Budget(BudgetLimits(tokens_per_hour=100, usd_per_day=1.0), ManualClock())
+    reserve_and_settle(budget, spend(80, 0.1), spend(71, 0.1))
+    held = budget.reserve(spend(20, 0.6))
+    assert budget.reserve(spend(30, 0.1), 60.0) == "judge budget of this hour is used up"
+    assert budget.reserve(spend(5, 0.4)) == "judge budget of this day is held by calls under way"
+    assert budget.reserve(spend(5, 0.95), 60.0) == "judge budget of this day is used up"
+    assert not isinstance(held, str)
+    budget.settle(held, spend(20, 0.6))
+    assert budget.reserve(spend(5, 0.4), 60.0) == "judge budget of this day is used up"
+    assert not isinstance(budget.reserve(spend(5, 0.3)), str)
+
+
+def test_what_is_held_is_waited_for_and_then_there_is_room() -> None:
+    budget = Budget(BudgetLimits(tokens_per_hour=100), ManualClock())
+    held = budget.reserve(spend(80))
+    assert not isinstance(held, str)
+    threading.Timer(0.2, budget.settle, (held, spend(10))).start()
+    assert not isinstance(budget.reserve(spend(90), 60.0), str)
+    assert budget.reserve(spend(10), 0.05) == "judge budget of this hour is held by calls under way"
+
+
+def test_calls_side_by_side_spend_a_budget_to_its_end() -> None:
+    """Estimates of four calls fill the budget at once; with their costs, eight do."""
+    budget, refused = Budget(BudgetLimits(tokens_per_hour=100), ManualClock()), list[str]()
+
+    def call() -> None:
+        held = budget.reserve(spend(25), 60.0)
+        if isinstance(held, str):
+            refused.append(held)
+        else:
+            budget.settle(held, spend(10))
+
+    threads = [threading.Thread(target=call) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # 100 - 8 × 10 leaves no room for an estimate of 25.
+    assert budget.used()["hour"] == (0.0, 80)
+    assert refused == ["judge budget of this hour is used up"] * 12
 
 
 def test_a_limit_is_reached_exactly_and_not_passed() -> None:

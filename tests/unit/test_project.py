@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from evalsvc import project
+from evalsvc._cli_run import find_consumer
 from evalsvc.errors import ConfigError
 from evalsvc.pipeline import WorkerSettings
 from evalsvc.project import (
@@ -193,6 +195,34 @@ def test_one_file_loads_beside_a_wrong_one(root: Path) -> None:
     assert project.load_consumer(path)[1].name == "a"
     with pytest.raises(ConfigError):
         project.load_project()
+
+
+def test_a_named_consumer_loads_beside_wrong_files(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root, MINIMAL.format(name="f7") + "limit: {}\nlimmit: {}\n", "f7.yaml")
+    write(root, "nonsense", "f9.yaml")
+    write(root, MINIMAL.format(name="f8"), "f8.yaml")
+    found, consumer = find_consumer("f8")
+    assert (consumer.name, [each.name for each in found.consumers]) == ("f8", ["f8"])
+    warning = "3 mistakes in other consumers' files; `evalsvc check` says which"
+    assert capsys.readouterr().err == f"warning: {warning}\n"
+    with pytest.raises(ConfigError, match=re.escape(f"; {warning})")):
+        find_consumer("x1")
+    (root / "consumers" / "f7.yaml").unlink()
+    (root / "consumers" / "f9.yaml").unlink()
+    assert find_consumer("f8")[1] == consumer
+    assert capsys.readouterr().err == ""
+
+
+def test_a_named_consumers_own_mistakes_stop_it(root: Path) -> None:
+    write(root, MINIMAL.format(name="a") + "limit: {}\n", "other-name.yaml")
+    write(root, MINIMAL.format(name="b") + "limit: {}\n", "b.yaml")
+    write(root, MINIMAL.format(name="c"), "c.yaml")
+    write(root, MINIMAL.format(name="c"), "c2.yaml")
+    write(root, "nonsense", "n.yaml")
+    for name, path in (("a", "other-name"), ("b", "b"), ("c", "c2"), ("n", "n")):
+        with pytest.raises(ConfigError) as caught:
+            project.load_named(name)
+        assert {problem.path for problem in caught.value.problems} == {f"consumers/{path}.yaml"}
 
 
 def test_a_project_without_settings_has_its_root_above_consumers(tmp_path: Path) -> None:

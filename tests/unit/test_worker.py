@@ -14,15 +14,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalsvc.clock import SystemClock
 from evalsvc.errors import ConfigError, SourceUnavailable, StoreUnavailable, TooManyDeadLetters
-from evalsvc.pipeline import Designs, ScorerEntry, TimeLimits, Worker, WorkerSettings
+from evalsvc.pipeline import Designs, ScorerEntry, TimeLimits, Worker, WorkerSettings, scoring
 from evalsvc.pipeline.scoring import BATCH_COST, cut_by_cost, score_all
 from evalsvc.privacy import Masker, MaskingPolicy
 from evalsvc.protocols import CellQuery, DeadLetterQuery
 from evalsvc.sampling import SPAN, Condition, Design, Rule, draw
 from evalsvc.store import MemoryStore
+from evalsvc.testing import ManualClock
 from evalsvc.testing.sources import MemoryLog, MemorySource
-from evalsvc.types import DeadLetter, Event, Failed, Outcome, Sample, Scale, ScorerSpec, Window, WriteBatch
+from evalsvc.types import (
+    DeadLetter,
+    Event,
+    Failed,
+    Outcome,
+    Sample,
+    Scale,
+    ScorerSpec,
+    Window,
+    WorkerProgress,
+    WriteBatch,
+)
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SPAN_OF_TEST = Window(NOW - timedelta(days=2), NOW + timedelta(days=1))
@@ -670,3 +683,108 @@ def test_old_files_may_be_replayed_without_an_age_limit() -> None:
     anyage = WorkerSettings(max_batch=7, flush_seconds=0.02, time_limits=TimeLimits(age_days=None))
     assert worker(old(), MemoryStore(), settings=anyage).run().dead == 0
     assert worker(old(), MemoryStore()).run().dead == 10
+
+
+class DownAtFirst(Length):
+    """Answers nothing before it is told to."""
+
+    up = False
+
+    def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+        self.asked.update(sample.event.event_id for sample in batch)
+        return [float(len(s.event.response)) if self.up or s.event.event_id < "e3" else Failed("down") for s in batch]
+
+
+def test_progress_tells_what_is_scored_now_and_what_took_how_long() -> None:
+    seen: list[WorkerProgress] = []
+
+    class Stepped(SystemClock):
+        ahead = 0.0
+
+        def monotonic(self) -> float:
+            return super().monotonic() + self.ahead
+
+    class Slow(Length):
+        spec = ScorerSpec("slow", 1, Scale(0.0, None, "neither"))
+
+        def load(self) -> None:
+            seen.append(running.progress())
+
+        def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+            clock.ahead += 1000.0
+            seen.append(running.progress())
+            return super().score(batch)
+
+    clock, scorers = Stepped(), [ScorerEntry(Length()), ScorerEntry(Slow())]
+    running = worker(filled(5), MemoryStore(), scorers=scorers, clock=clock, design=Design(consumer="c", rate=1.0))
+    running.run()
+    loading, first, after = seen[0], seen[1], running.progress()
+    assert (loading.read, loading.doing, dict(loading.scorer_seconds)) == (0, "loading slow", {})
+    assert (first.read, first.scores, first.doing) == (5, 0, "slow")
+    assert set(first.scorer_seconds) == {"length", "slow"}
+    assert first.scorer_seconds["length"] < 1000.0 <= first.scorer_seconds["slow"] == first.doing_seconds
+    assert (after.scores, after.doing) == (10, "")
+    assert after.scorer_seconds["slow"] >= 1000.0 * (len(seen) - 1)
+
+
+def test_a_wrong_number_of_outcomes_is_said_once_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OneForAll(Length):
+        spec = ScorerSpec("one_for_all", 1, Scale(0.0, None, "neither"))
+
+        def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+            return [1.0]
+
+    class TwoForEach(Length):
+        spec = ScorerSpec("two_for_each", 1, Scale(0.0, None, "neither"))
+
+        def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
+            return [1.0, 2.0] * len(batch)
+
+    from evalsvc.testing.samples import make_sample
+
+    clock, samples = ManualClock(), [make_sample(f"text-{n}") for n in range(8)]
+    monkeypatch.setattr(scoring, "_miscounts", scoring.Miscounts(clock.monotonic))
+    said = "wrong_number_of_outcomes metric=one_for_all expected=8 got=1"
+
+    def lines() -> list[str]:
+        found = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        caplog.clear()
+        return found
+
+    assert score_all(OneForAll(), samples) == [1.0] * 8
+    assert [line.partition(";")[0] for line in lines()] == [said]
+    clock.advance(scoring.MISCOUNT_SECONDS - 1)
+    score_all(OneForAll(), samples)
+    assert lines() == []
+    assert all(isinstance(outcome, Failed) for outcome in score_all(TwoForEach(), samples))
+    (line,) = lines()
+    assert "metric=two_for_each expected=8 got=16" in line
+    clock.advance(1)
+    score_all(OneForAll(), samples)
+    assert [line.partition(";")[0] for line in lines()] == [said]
+
+
+def test_what_failed_is_scored_again_and_nothing_else_is_written_or_counted() -> None:
+    log, store, scorer = filled(300, lambda n: message(n) if n != 299 else b"no event"), MemoryStore(), DownAtFirst()
+    worker(log, store, scorer=scorer).run()
+    ids = taken(299)
+    early = {name for name in ids if name < "e3"}
+    before = offered(store), store.outcomes("c"), letters_of(store), store.known(sorted(ids), "c")
+    assert scored(store) == (len(early), expected_total(early), len(ids - early))
+    scorer.up, scorer.asked = True, Counter()
+    told: list[WriteBatch] = []
+    status = worker(log, store, scorer=scorer, again=("failed",), on_written=told.append).run()
+    assert scored(store) == (len(ids), expected_total(ids), 0)
+    assert scorer.asked == Counter(ids - early)
+    assert (offered(store), store.outcomes("c"), letters_of(store), store.known(sorted(ids), "c")) == before
+    assert (status.read, status.scores) == (300, len(ids - early)) == (300, sum(len(batch.scores) for batch in told))
+    assert worker(log, store, scorer=scorer, again=("failed",)).run().scores == 0
+
+
+def test_scores_tried_again_take_no_event_that_was_not_read_before() -> None:
+    store, scorer = MemoryStore(), DownAtFirst()
+    assert worker(filled(50), store, scorer=scorer, again=("failed", "abstained")).run().scores == 0
+    assert not scorer.asked
+    assert (offered(store), store.known([f"e{i}" for i in range(50)], "c")) == ((0, 0, 0), {})
