@@ -15,7 +15,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import cache
 from importlib import import_module
 from itertools import chain, pairwise
@@ -52,7 +52,7 @@ TOOLS: dict[str, Tool] = {
     "chrf": Tool("chrF", "sacrebleu", "chrf", {}, 100_000, 1),
     "chrf_plus_plus": Tool("chrF++", "sacrebleu", "chrf", {"word_order": 2}, 100_000, 1),
     # sacrebleu's TER takes 30 ms for 60 words and 5 s for 200.
-    "ter": Tool("TER", "sacrebleu", "ter", {}, 600, 4),
+    "ter": Tool("TER", "sacrebleu", "ter", {}, 600, 2),
     "rouge_1": Tool("ROUGE-1", "rouge-score", "rouge_1", {}, 100_000, 1),
     "rouge_2": Tool("ROUGE-2", "rouge-score", "rouge_2", {}, 100_000, 1),
     # rouge-score's table takes a second for each thousand tokens squared.
@@ -115,25 +115,24 @@ def drawn_pairs() -> list[Pair]:
     return random.Random(SEED).sample(list(real_pairs()), PAIRS)
 
 
-def compare(metric: str, pairs: Sequence[Pair], quick: bool = False) -> Equality:
-    """Compare a scorer's values with its tool's on the pairs that the tool can do in time, on all cores."""
+def compare(metric: str, pairs: Sequence[Pair], quick: bool = False, pool: Executor | None = None) -> Equality:
+    """Compare a scorer's values with its tool's on the pairs that the tool can do in time, in a pool if given."""
     tool = TOOLS[metric]
     short = [pair for pair in pairs if sum(map(len, pair)) <= tool.longest]
     chosen = short[:: tool.one_in * (QUICK_ONE_IN if quick else 1)]
     scorer: Any = create(tool.scorer, tool.options)
     scorer.load()
     ours = scorer.values(chosen).values
-    theirs = _peer_values(metric, chosen)
+    theirs = _peer_values(metric, chosen, pool)
     differences = [abs(own - other) for own, other in zip(ours, theirs, strict=True)]
     equal = sum(own == other for own, other in zip(ours, theirs, strict=True))
     return Equality(tool, len(chosen), equal, max(differences), len(pairs) - len(short), len(short) - len(chosen))
 
 
-def _peer_values(metric: str, pairs: Sequence[Pair]) -> list[float]:
+def _peer_values(metric: str, pairs: Sequence[Pair], pool: Executor | None) -> list[float]:
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
-    # Its own interpreters: a fork of a process with threads may hang.
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        return list(chain.from_iterable(pool.map(_chunk_values, [metric] * len(chunks), chunks)))
+    values = (pool.map if pool else map)(_chunk_values, [metric] * len(chunks), chunks)
+    return list(chain.from_iterable(values))
 
 
 def _chunk_values(metric: str, pairs: Sequence[Pair]) -> list[float]:
@@ -147,7 +146,9 @@ def measure(quick: bool) -> list[Equality]:
         print(f"left out: equality (no {DATA}; set EVALSVC_SHARED_DATA to the folder of data sets)", file=sys.stderr)
         return []
     pairs = drawn_pairs()
-    return [compare(metric, pairs, quick) for metric in TOOLS]
+    # Its own interpreters: a fork of a process with threads may hang.
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        return [compare(metric, pairs, quick, pool) for metric in TOOLS]
 
 
 def run(quick: bool) -> list[Row]:

@@ -188,8 +188,10 @@ def _checked(outcome: Outcome, scale: Scale) -> Outcome:
         statistics = tuple(map(float, outcome.statistics))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return Failed(f"the scorer's detail or statistics cannot be stored: {type(error).__name__}")
+    if not all(map(math.isfinite, statistics)):
+        return Failed("the scorer's statistics hold NaN or an infinity")
     # JSON has no NaN: it would be stored as null, as if the scorer had said that it does not know.
-    if b"null" in written and _holds_no_number(outcome.detail):
+    if b"null" in written and _holds_nan_or_infinity(msgspec.to_builtins(outcome.detail)):
         return Failed("the scorer's detail holds NaN or an infinity")
     return Scored(number, outcome.detail, statistics)
 
@@ -200,21 +202,24 @@ def _storable(detail: Mapping[str, Any]) -> Mapping[str, Any]:
         msgspec.json.encode(detail)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return {}
-    return {} if not isinstance(detail, Mapping) or _holds_no_number(detail) else detail
+    return {} if not isinstance(detail, Mapping) or _holds_nan_or_infinity(msgspec.to_builtins(detail)) else detail
 
 
-def _holds_no_number(detail: object) -> bool:
+def _holds_nan_or_infinity(detail: object) -> bool:
     """Whether a detail, at any depth, holds NaN or an infinity."""
     if isinstance(detail, float):
         return not math.isfinite(detail)
     if isinstance(detail, Mapping):
-        return any(map(_holds_no_number, detail.values()))
-    return isinstance(detail, (list, tuple, set, frozenset)) and any(map(_holds_no_number, detail))
+        return any(map(_holds_nan_or_infinity, detail.values()))
+    return isinstance(detail, (list, tuple, set, frozenset)) and any(map(_holds_nan_or_infinity, detail))
 
 
 def _finite(value: object) -> float | None:
     """Return a finite number of any kind (numpy's too) as a float; ``None`` for everything else."""
-    number = float(value) if isinstance(value, Real) else math.nan
+    try:
+        number = float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
     return number if math.isfinite(number) else None
 
 

@@ -39,7 +39,7 @@ class TextEmbedding(EncoderScorer):
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         max_batch_tokens: token budget of a batch on the device.
-        bandwidth: distance at which two texts count as half related, > 0; unrelated ones are about 1.3 apart.
+        bandwidth: distance at which the dot product is near exp(-½), > 0; unrelated texts are about 1.3 apart.
     """
 
     side: ClassVar[Side]

@@ -223,15 +223,14 @@ def test_alphabets_too_large_for_a_key_have_the_reference_tools_digits(metric: s
 @needs_data
 def test_the_benchmark_compares_and_counts_what_differs(pairs: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = [pair for pair in pairs if sum(map(len, pair)) < 300][:160] + [("a " * 400, "b")] * 2
-    monkeypatch.setattr(equality, "_peer_values", equality._chunk_values)
     found = equality.compare("ter", chosen)
-    assert found[1:] == (40, 40, 0.0, 2, 120)
+    assert found[1:] == (80, 80, 0.0, 2, 80)
     assert equality.row(found).value == 100
-    monkeypatch.setattr(equality, "_peer_values", lambda _, pairs: [1e3] * len(pairs))
+    monkeypatch.setattr(equality, "_chunk_values", lambda _, pairs: [1e3] * len(pairs))
     wrong = equality.compare("bleu", chosen)
     assert (wrong.compared, wrong.equal) == (162, 0)
     assert wrong.largest_difference >= 900
-    assert "| TER | sacrebleu | 40 | 24.7 % | 40 | 0 | 2 above 600 characters, 120 by" in equality.equality_table(
+    assert "| TER | sacrebleu | 80 | 49.4 % | 80 | 0 | 2 above 600 characters, 80 by" in equality.equality_table(
         [found]
     )
 

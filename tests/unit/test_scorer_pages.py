@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -103,3 +104,18 @@ def test_a_scorers_page(name: str) -> None:
 
 def test_every_page_is_of_a_scorer() -> None:
     assert {page.stem for page in PAGES.glob("*.md")} - set(KNOWN) <= {"chrf_plus_plus"}
+
+
+def options_of(name: str) -> list[str]:
+    """Return what a consumer can set."""
+    parameters = inspect.signature(KNOWN[name] if isinstance(KNOWN[name], type) else type(create(name))).parameters
+    return [option for option in parameters if option != "tool"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["coherence", "relevance", "prompt_language", "response_embedding", "readability", "tokens_per_second", "ter"],
+)
+def test_every_option_is_on_the_page(name: str) -> None:
+    page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
+    assert [option for option in options_of(name) if f"`{option}`" not in page and f"`{option}:" not in page] == []
