@@ -21,7 +21,10 @@ def lacking(scorer: object) -> str:
     '`model` is not there'
     """
     asked = getattr(scorer, "lacks", None)
-    said = asked() if callable(asked) and not isinstance(scorer, type) else ""
+    try:
+        said = asked() if callable(asked) and not isinstance(scorer, type) else ""
+    except Exception as error:  # somebody else's code
+        said = f"its lacks() raises {type(error).__name__}"
     found = (missing_package(scorer), said if isinstance(said, str) else "")
     return "; ".join(each for each in found if each)
 

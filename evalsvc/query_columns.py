@@ -97,7 +97,7 @@ def mean_estimates(
     consumers = {name: place for place, name in enumerate(dict.fromkeys(place.consumer for place in columns.places))}
     consumer = np.array([consumers[place.consumer] for place in columns.places], np.int64)[columns.place]
     rates, asks = _known(columns, stratum, list(consumers), consumer, keys, offered, designs, rate)
-    pairs = _pairs(columns, stratum, rows, rates[columns.metric, consumer], len(keys))
+    pairs = _pairs(columns, stratum, rows, rates, consumer, len(keys))
     union = exact & (_count(pairs.group[~rows.told[pairs.row]], columns.metric.size) == 0)
     # Enough events were taken to have met this scorer, and none did: it is not applied there.
     taken = np.where(
@@ -202,8 +202,11 @@ def _known(
     return rates, asks
 
 
-def _pairs(columns: CellColumns, stratum: Ints, rows: _Rows, rates: Floats, keys: int) -> _Pairs:
-    """Join every group with the rows of its place, and count its scores there; ``rates`` is ``[groups, keys]``."""
+def _pairs(columns: CellColumns, stratum: Ints, rows: _Rows, rates: Floats, consumer: Ints, keys: int) -> _Pairs:
+    """Join every group with the rows of its place, and count its scores there.
+
+    ``rates`` is ``[metrics, consumers, keys]``, ``consumer`` ``[groups]``.
+    """
     first = rows.first[columns.place]
     many = rows.first[columns.place + 1] - first
     group = np.repeat(np.arange(many.size), many)
@@ -214,7 +217,7 @@ def _pairs(columns: CellColumns, stratum: Ints, rows: _Rows, rates: Floats, keys
     at = np.minimum(np.searchsorted(present, wanted), max(0, present.size - 1))
     met = present[at] == wanted if present.size else np.zeros(wanted.size, np.bool_)
     asked = np.where(met, scores[at], 0) if present.size else np.zeros(wanted.size, np.int64)
-    return _Pairs(group, row, rates[group, rows.stratum[row]], asked, met)
+    return _Pairs(group, row, rates[columns.metric[group], consumer[group], rows.stratum[row]], asked, met)
 
 
 def _asked(columns: CellColumns, stratum: Ints, keys: int) -> tuple[Ints, Ints]:

@@ -251,7 +251,8 @@ def cut_by_cost(scorer: Scorer, samples: Sequence[Sample], most: int | None = No
     begin = total = 0
     for place, sample in enumerate(samples):
         try:
-            cost = scorer.cost(sample)
+            # Somebody else's may return anything: what is no number fails here, and not where it is added.
+            cost = max(0, scorer.cost(sample))
         except Exception as error:
             log.warning("cost_failed metric=%s error=%s; scored alone", scorer.spec.metric, failure(error, scorer))
             cost = most

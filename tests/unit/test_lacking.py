@@ -132,6 +132,12 @@ def test_a_scorer_of_somebody_elses_may_say_anything() -> None:
     assert scorers.lacking(Odd()) == ""
     assert scorers.lacking(Odd) == ""
 
+    class Raises:
+        def lacks(self) -> str:
+            raise KeyError("weights")
+
+    assert scorers.lacking(Raises()) == "its lacks() raises KeyError"
+
 
 @pytest.mark.parametrize("name", ["chrf_plus_plus", "chrF++"])
 def test_a_metric_under_another_name_is_told(name: str, capsys: pytest.CaptureFixture[str]) -> None:

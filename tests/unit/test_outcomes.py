@@ -70,6 +70,15 @@ def test_a_detail_with_no_number_is_refused_and_not_stored_as_null(detail: dict[
     assert outcome_of(Scored(0.5, detail)) == Failed("the scorer's detail holds NaN or an infinity")
 
 
+@pytest.mark.parametrize("statistics", [(1.0, math.nan), (math.inf,)])
+def test_statistics_with_no_number_are_refused(statistics: tuple[float, ...]) -> None:
+    assert "statistics hold NaN" in outcome_of(Scored(0.5, statistics=statistics)).reason
+
+
+def test_a_number_too_large_for_a_float_is_a_failure() -> None:
+    assert "finite number" in outcome_of(10**400).reason
+
+
 def test_null_in_a_detail_is_stored() -> None:
     assert outcome_of(Scored(0.5, {"x": None, "y": ["null", 1.0]})) == Scored(0.5, {"x": None, "y": ["null", 1.0]})
 

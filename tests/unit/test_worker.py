@@ -359,7 +359,15 @@ def test_a_stop_is_not_held_up_by_a_slow_scorer_and_loses_nothing(caplog: pytest
 
 
 @pytest.mark.parametrize(
-    ("costs", "sizes"), [([4, 4, 4], [2, 1]), ([9, 2, 1], [1, 2]), ([1, 20, 1], [1, 1, 1]), ([], []), ([10], [1])]
+    ("costs", "sizes"),
+    [
+        ([4, 4, 4], [2, 1]),
+        ([9, 2, 1], [1, 2]),
+        ([1, 20, 1], [1, 1, 1]),
+        ([], []),
+        ([10], [1]),
+        ([1, None, 1], [1, 1, 1]),
+    ],
 )
 def test_batches_are_cut_by_cost(costs: list[int], sizes: list[int]) -> None:
     class Costly(Length):
