@@ -7,12 +7,10 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from evalsvc import plots, project
 from evalsvc._cli_output import aligned, print_csv, said_where
@@ -38,6 +36,7 @@ def query(options: argparse.Namespace) -> int:
     """Print estimates."""
     from evalsvc import assemble
     from evalsvc.query import csv_columns, to_csv_row, with_worst_case
+    from evalsvc.scorer_notes import key_of, noted, scorer_notes
 
     asked = estimate_query(options, datetime.now(UTC))
     if options.threshold is not None and not options.worst_case:
@@ -65,54 +64,18 @@ def query(options: argparse.Namespace) -> int:
         said = f"no scored event of this window has a segment {name!r}; is it spelt so?"
         print(f"evalsvc: {said}", file=sys.stderr)
     if options.format == "json":
-        _print_json([_noted(row, notes) for row in rows])
+        _print_json(noted(rows, notes))
     elif options.format == "csv":
         columns = csv_columns(asked.by, worst_case=options.worst_case)
-        print_csv(columns, [to_csv_row(_noted(row, notes)) for row in rows])
+        print_csv(columns, [to_csv_row(row) for row in noted(rows, notes)])
     else:
         print(table(rows, windowed=options.window is not None) if rows else _nothing(asked))
-        shown = {_identity(row) for row in rows}
+        shown = {key_of(row) for row in rows}
         for said in dict.fromkeys(note for identity, note in notes.items() if identity in shown):
             print(f"Warning: {said}.")
     if options.plot:
         plots.save(options.plot, chart(rows, asked, windowed=options.window is not None) if rows else None)
     return OK
-
-
-def scorer_notes(
-    store: ScoreStore, metrics: Iterable[str], asked: EstimateQuery
-) -> dict[tuple[str, str, int, str], str]:
-    """Return a sentence for each scorer of these metrics, by metric, consumer, version and signature, that moved.
-
-    The query's own metric is not looked at.
-    """
-    from evalsvc.anchor_query import LOOK_BACK, shifts_within, with_anchors
-
-    span = Window(asked.window.start - LOOK_BACK, asked.window.end)
-    return {
-        (
-            metric,
-            *identity,
-        ): f"between {shift.before:%Y-%m-%d %H:%M} and {shift.after:%Y-%m-%d %H:%M} UTC the scorer of "
-        f"{metric} moved by {shift.scorer:+.3g} ({shift.scorer_low:+.3g} … {shift.scorer_high:+.3g}) on "
-        f"{shift.n} unchanged anchors, so values before and after are not alike (`evalsvc drift {metric}`)"
-        for metric in with_anchors(store, metrics, span)
-        for identity, shift in shifts_within(store, metric, asked.window, asked.confidence).items()
-        if shift.moved
-    }
-
-
-def _noted(row: LabelledEstimate, notes: Mapping[tuple[str, str, int, str], str]) -> LabelledEstimate:
-    """Return a row that says in its ``reason`` what its scorer's anchors say."""
-    note = notes.get(_identity(row))
-    if not note:
-        return row
-    reason = "; ".join(part for part in (row.estimate.reason, note) if part)
-    return row._replace(estimate=msgspec.structs.replace(row.estimate, reason=reason))
-
-
-def _identity(row: LabelledEstimate) -> tuple[str, str, int, str]:
-    return row.metric, row.consumer, row.scorer_version, row.signature
 
 
 def _missing(store: ScoreStore, asked: EstimateQuery, form: str) -> int:

@@ -22,6 +22,7 @@ from evalsvc.query import (
     to_json,
     with_worst_case,
 )
+from evalsvc.scorer_notes import noted, scorer_notes
 from evalsvc.types import Window, WorkerStatus
 from evalsvc.web import overview
 from evalsvc.web.page import SPANS, View, lines, render, render_error
@@ -134,6 +135,8 @@ class _Pages:
         queries = _queries(request, store, self.clock)
         worst = _flag(request.query_params.get("worst_case", "false"))
         found = [row for query in queries for row in _answer(store, query, worst=worst)]
+        if queries:
+            found = noted(found, scorer_notes(store, (row.metric for row in found), queries[0]))
         if form == "csv":
             by = queries[0].by if queries else ()
             return PlainTextResponse(_csv(found, by, worst=worst), media_type="text/csv", headers=_HEADERS)

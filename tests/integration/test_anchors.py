@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from starlette.testclient import TestClient
 
 from evalsvc import assemble, project
-from evalsvc._cli_query import scorer_notes
 from evalsvc.anchor_query import PREFIX, shifts
 from evalsvc.cli import main
 from evalsvc.drift_query import DriftQuery, drifts
@@ -18,10 +18,12 @@ from evalsvc.pipeline import ScorerEntry
 from evalsvc.project import Environment
 from evalsvc.protocols import CellQuery
 from evalsvc.query import EstimateQuery, estimates
+from evalsvc.scorer_notes import scorer_notes
 from evalsvc.sources.decode import encode
 from evalsvc.store.memory import MemoryStore
 from evalsvc.testing import ManualClock, MemoryLog, MemorySource
-from evalsvc.types import Event, Window
+from evalsvc.types import Event, Score, Subject, Window, WriteBatch
+from evalsvc.web.app import create_app
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -237,6 +239,18 @@ def test_estimates_say_that_their_scorer_moved(world, strict_from, warned):
         assert "the scorer of helpful moved by -0." in note
         assert "on 30 unchanged anchors" in note
     assert scorer_notes(store, ["latency_ms"], asked) == {}
+
+
+def test_the_api_says_it_too(world):
+    store = run_days(world, 14, strict_from=13)
+    spec = judge_class().spec
+    store.record_scorers([spec])
+    subject = Subject("e1", CURRENT.start, "quality", "support", "", "", {}, "", "all", 1)
+    store.write(WriteBatch(scores=(Score(subject, "helpful", 1, spec.signature, 1.0, "ok", 0.5, ""),)))
+    web = TestClient(create_app(store, (), clock=ManualClock(CURRENT.end)))
+    span = {"since": CURRENT.start.isoformat(), "until": CURRENT.end.isoformat()}
+    (found,) = web.get("/v1/estimates", params={"metric": "helpful", **span}).json()["estimates"]
+    assert "the scorer of helpful moved by -0." in found["reason"]
 
 
 def test_the_commands_say_it(world, capsys):
