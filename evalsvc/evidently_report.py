@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evalsvc.drift_query import Drift, DriftQuery
+from evalsvc._first_events import FirstEvents, cut, first_events
+from evalsvc.drift_query import Drift, DriftQuery, Identity
 from evalsvc.errors import InputError, MissingExtra
 from evalsvc.protocols import CellQuery, ScoreStore
 from evalsvc.types import Score, ScorerSpec, Window
@@ -36,10 +37,14 @@ EventKey = tuple[str, str]
 
 
 class Table(NamedTuple):
-    """One window: a row an event, a column a metric or label, ``None`` where an event has none."""
+    """One window: a row an event, a column a metric or label, absent where an event has none.
+
+    ``part`` says that there were more events than are read, so that these are a random part of them.
+    """
 
     rows: Sequence[Mapping[str, float | str]]
     pi: Sequence[float]
+    part: bool = False
 
 
 def write_report(
@@ -77,26 +82,35 @@ def _table(
     store: ScoreStore, query: DriftQuery, rows: Sequence[Drift], window: Window, specs: Sequence[ScorerSpec]
 ) -> Table:
     """Join the scores of every compared metric by event; of two versions of a scorer, those that both windows have."""
-    wanted: dict[str, set[tuple[str, int, str]]] = defaultdict(set)
-    for row in rows:
-        if row.tests:
-            wanted[row.metric].add((row.consumer, row.scorer_version, row.signature))
     known = {(spec.metric, spec.version, spec.signature): spec for spec in specs}
+    found = _found(store, query, rows, window)
     cells: dict[EventKey, dict[str, float | str]] = {}
     pis: dict[EventKey, float] = {}
-    for metric, identities in wanted.items():
-        for score in store.scores(CellQuery(metric, window, int(window.seconds), where=query.where), MOST_EVENTS):
-            identity = score.subject.consumer, score.scorer_version, score.signature
-            if identity not in identities:
-                continue
+    for metric, read in found.items():
+        for score in read.scores:
             key = score.subject.consumer, score.subject.event_id
             facts = cells.setdefault(key, _facts(score))
             # Of a nested rate: what the event itself was taken with is the largest.
             pis[key] = max(pis.get(key, 0.0), score.pi)
-            value = _value(score, known.get((metric, *identity[1:])))
+            value = _value(score, known.get((metric, score.scorer_version, score.signature)))
             if value is not None:
                 facts[metric] = value
-    return Table(list(cells.values()), [pis[key] for key in cells])
+    part = any(read.end is not None for read in found.values())
+    return Table(list(cells.values()), [pis[key] for key in cells], part)
+
+
+def _found(store: ScoreStore, query: DriftQuery, rows: Sequence[Drift], window: Window) -> dict[str, FirstEvents]:
+    """Read every compared metric's scores of the same events, or an event's π would not be its own."""
+    wanted: dict[str, set[Identity]] = defaultdict(set)
+    for row in rows:
+        if row.tests:
+            wanted[row.metric].add((row.consumer, row.scorer_version, row.signature))
+    found: dict[str, FirstEvents] = {}
+    for metric, identities in wanted.items():
+        cells = CellQuery(metric, window, int(window.seconds), where=query.where)
+        found[metric] = first_events(store, cells, identities, MOST_EVENTS)
+    ends = [read.end for read in found.values() if read.end is not None]
+    return {metric: cut(read.scores, min(ends)) for metric, read in found.items()} if ends else found
 
 
 def _facts(score: Score) -> dict[str, float | str]:
@@ -164,7 +178,7 @@ def _said(windows: Sequence[Window], tables: Sequence[Table], drawn: Sequence[Ta
     spans = [f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}" for window in windows]
     parts = []
     for name, before, after in zip(("baseline", "current"), tables, drawn, strict=True):
-        read = f"{len(before.rows):,} sampled events" + (", a random part" if len(before.rows) >= MOST_EVENTS else "")
+        read = f"{len(before.rows):,} sampled events" + (", a random part" if before.part else "")
         how = "as sampled, all with one π" if after is before else f"resampled to {len(after.rows):,} rows by 1/π"
         parts.append(f"{name}: {read}, {how}")
     return f"Drift, {spans[1]} against {spans[0]} (UTC). {'; '.join(parts)}."
