@@ -29,6 +29,7 @@ MOST_EVENTS = 20_000
 MOST_VALUES = 50
 """A segment with more values than this is left out: it names its events rather than describes them."""
 FEWEST = 10
+"""A window with fewer events, or a smaller effective number of them, has no page."""
 SEED = 20260
 _EQUAL = 1e-9
 _COLUMNS = ("application", "model", "model_version", "consumer")
@@ -58,15 +59,15 @@ def write_report(
 
     Raises:
         MissingExtra: where evidently is not installed.
-        InputError: where a window has fewer than 10 events, or the file cannot be written.
+        InputError: where a window has fewer than 10 events or an effective number below 10, or the file cannot be
+            written.
     """
     if not rows:
         raise InputError("Expected scores in the window, but there are none; widen --since, or loosen --where")
     windows = rows[0].baseline, rows[0].current
     tables = [_table(store, query, rows, window, specs) for window in windows]
     for name, table in zip(("baseline", "window"), tables, strict=True):
-        if len(table.rows) < FEWEST:
-            raise InputError(f"Expected at least {FEWEST} events in the {name}, but got {len(table.rows)}")
+        _check(name, table)
     drawn = [resampled(table) for table in tables]
     said = _said(windows, tables, drawn)
     labels = _labels(drawn, specs)
@@ -76,6 +77,27 @@ def write_report(
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from error
     return said
+
+
+def _check(name: str, table: Table) -> None:
+    n = len(table.rows)
+    if n < FEWEST:
+        raise InputError(
+            f"Expected at least {FEWEST} events in the {name}, but got {n}; take a longer window (an earlier --since)"
+        )
+    if (effective := _effective(table.pi) + _EQUAL) < FEWEST:
+        raise InputError(
+            f"Expected at least {FEWEST} events in the {name}, but its {n}, taken with unequal π, weigh as much as "
+            f"{math.floor(10.0 * effective) / 10.0}; take a longer window (an earlier --since)"
+        )
+
+
+def _effective(pi: Sequence[float]) -> float:
+    """Return the effective number of events, (Σw)²/Σw² with w = 1/π."""
+    # Over the largest, so that none overflows.
+    least = min(pi)
+    weights = [least / one for one in pi]
+    return sum(weights) ** 2 / sum(weight * weight for weight in weights)
 
 
 def _table(
@@ -146,7 +168,8 @@ def resampled(table: Table, seed: int = SEED) -> Table:
 
     pi = np.asarray(table.pi)
     weights: npt.NDArray[np.float64] = pi.min() / pi
-    wanted = max(FEWEST, int(weights.sum() ** 2 / float(weights @ weights)))
+    # Rounded down, as far as it is not the rounding of its sum.
+    wanted = int(_effective(table.pi) + _EQUAL)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(pi))
     # Evenly spaced over the running sum of weights: independent draws would scatter twice as much as the tests believe.

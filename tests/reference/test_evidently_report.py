@@ -120,6 +120,20 @@ def test_too_few_events_and_a_bad_path_are_told(monkeypatch, tmp_path):
         write_report(store, query, rows, tmp_path / "report.html", store.metrics())
 
 
+def test_no_row_is_invented_where_a_few_events_weigh_most(monkeypatch, tmp_path):
+    table = Table([{"a": float(n)} for n in range(22)], [0.001] * 2 + [1.0] * 20)
+    drawn = resampled(table)
+    assert len(drawn.rows) == 2
+    monkeypatch.setattr(evidently_report, "_render", lambda *_: "<html>")
+    monkeypatch.setattr(evidently_report, "_table", lambda *_: table)
+    store, query = filled(), DriftQuery(BEFORE, NOW)
+    with pytest.raises(
+        InputError, match=r"but its 22, taken with unequal π, weigh as much as 2\.0; take a longer window"
+    ):
+        write_report(store, query, drifts(store, query), tmp_path / "report.html", store.metrics())
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_the_columns_are_metrics_languages_and_segments(monkeypatch, tmp_path):
     held = {}
 
