@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from evalsvc.drift_query import Drift, DriftQuery, Identity
+from evalsvc._first_events import first_events
+from evalsvc.drift_query import Drift, DriftQuery
 from evalsvc.protocols import CellQuery, ScoreStore
 from evalsvc.types import Score, Window
 
@@ -65,13 +66,9 @@ def grown_clusters(
 
 
 def _scores(store: ScoreStore, row: Drift, window: Window, where: Mapping[str, tuple[str, ...]]) -> list[Score]:
-    identity: Identity = row.consumer, row.scorer_version, row.signature
     query = CellQuery(row.metric, window, int(window.seconds), where={**where, "consumer": (row.consumer,)})
-    return [
-        score
-        for score in store.scores(query, MOST_TEXTS)
-        if score.statistics and (score.subject.consumer, score.scorer_version, score.signature) == identity
-    ]
+    found = first_events(store, query, {(row.consumer, row.scorer_version, row.signature)}, MOST_TEXTS)
+    return [score for score in found.scores if score.statistics]
 
 
 def _of_row(

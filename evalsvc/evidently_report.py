@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evalsvc.drift_query import Drift, DriftQuery
+from evalsvc._first_events import FirstEvents, cut, first_events
+from evalsvc.drift_query import Drift, DriftQuery, Identity
 from evalsvc.errors import InputError, MissingExtra
 from evalsvc.protocols import CellQuery, ScoreStore
 from evalsvc.types import Score, ScorerSpec, Window
@@ -28,6 +29,7 @@ MOST_EVENTS = 20_000
 MOST_VALUES = 50
 """A segment with more values than this is left out: it names its events rather than describes them."""
 FEWEST = 10
+"""A window with fewer events, or a smaller effective number of them, has no page."""
 SEED = 20260
 _EQUAL = 1e-9
 _COLUMNS = ("application", "model", "model_version", "consumer")
@@ -36,10 +38,14 @@ EventKey = tuple[str, str]
 
 
 class Table(NamedTuple):
-    """One window: a row an event, a column a metric or label, ``None`` where an event has none."""
+    """One window: a row an event, a column a metric or label, absent where an event has none.
+
+    ``part`` says that there were more events than are read, so that these are a random part of them.
+    """
 
     rows: Sequence[Mapping[str, float | str]]
     pi: Sequence[float]
+    part: bool = False
 
 
 def write_report(
@@ -53,15 +59,15 @@ def write_report(
 
     Raises:
         MissingExtra: where evidently is not installed.
-        InputError: where a window has fewer than 10 events, or the file cannot be written.
+        InputError: where a window has fewer than 10 events or an effective number below 10, or the file cannot be
+            written.
     """
     if not rows:
         raise InputError("Expected scores in the window, but there are none; widen --since, or loosen --where")
     windows = rows[0].baseline, rows[0].current
     tables = [_table(store, query, rows, window, specs) for window in windows]
     for name, table in zip(("baseline", "window"), tables, strict=True):
-        if len(table.rows) < FEWEST:
-            raise InputError(f"Expected at least {FEWEST} events in the {name}, but got {len(table.rows)}")
+        _check(name, table)
     drawn = [resampled(table) for table in tables]
     said = _said(windows, tables, drawn)
     labels = _labels(drawn, specs)
@@ -73,30 +79,60 @@ def write_report(
     return said
 
 
+def _check(name: str, table: Table) -> None:
+    n = len(table.rows)
+    if n < FEWEST:
+        raise InputError(
+            f"Expected at least {FEWEST} events in the {name}, but got {n}; take a longer window (an earlier --since)"
+        )
+    if (effective := _effective(table.pi) + _EQUAL) < FEWEST:
+        raise InputError(
+            f"Expected at least {FEWEST} events in the {name}, but its {n}, taken with unequal π, weigh as much as "
+            f"{math.floor(10.0 * effective) / 10.0}; take a longer window (an earlier --since)"
+        )
+
+
+def _effective(pi: Sequence[float]) -> float:
+    """Return the effective number of events, (Σw)²/Σw² with w = 1/π."""
+    # Over the largest, so that none overflows.
+    least = min(pi)
+    weights = [least / one for one in pi]
+    return sum(weights) ** 2 / sum(weight * weight for weight in weights)
+
+
 def _table(
     store: ScoreStore, query: DriftQuery, rows: Sequence[Drift], window: Window, specs: Sequence[ScorerSpec]
 ) -> Table:
     """Join the scores of every compared metric by event; of two versions of a scorer, those that both windows have."""
-    wanted: dict[str, set[tuple[str, int, str]]] = defaultdict(set)
-    for row in rows:
-        if row.tests:
-            wanted[row.metric].add((row.consumer, row.scorer_version, row.signature))
     known = {(spec.metric, spec.version, spec.signature): spec for spec in specs}
+    found = _found(store, query, rows, window)
     cells: dict[EventKey, dict[str, float | str]] = {}
     pis: dict[EventKey, float] = {}
-    for metric, identities in wanted.items():
-        for score in store.scores(CellQuery(metric, window, int(window.seconds), where=query.where), MOST_EVENTS):
-            identity = score.subject.consumer, score.scorer_version, score.signature
-            if identity not in identities:
-                continue
+    for metric, read in found.items():
+        for score in read.scores:
             key = score.subject.consumer, score.subject.event_id
             facts = cells.setdefault(key, _facts(score))
             # Of a nested rate: what the event itself was taken with is the largest.
             pis[key] = max(pis.get(key, 0.0), score.pi)
-            value = _value(score, known.get((metric, *identity[1:])))
+            value = _value(score, known.get((metric, score.scorer_version, score.signature)))
             if value is not None:
                 facts[metric] = value
-    return Table(list(cells.values()), [pis[key] for key in cells])
+    part = any(read.end is not None for read in found.values())
+    return Table(list(cells.values()), [pis[key] for key in cells], part)
+
+
+def _found(store: ScoreStore, query: DriftQuery, rows: Sequence[Drift], window: Window) -> dict[str, FirstEvents]:
+    """Read every compared metric's scores of the same events, or an event's π would not be its own."""
+    wanted: dict[str, set[Identity]] = defaultdict(set)
+    for row in rows:
+        if row.tests:
+            wanted[row.metric].add((row.consumer, row.scorer_version, row.signature))
+    found: dict[str, FirstEvents] = {}
+    for metric, identities in wanted.items():
+        cells = CellQuery(metric, window, int(window.seconds), where=query.where)
+        found[metric] = first_events(store, cells, identities, MOST_EVENTS)
+    ends = [read.end for read in found.values() if read.end is not None]
+    return {metric: cut(read.scores, min(ends)) for metric, read in found.items()} if ends else found
 
 
 def _facts(score: Score) -> dict[str, float | str]:
@@ -132,7 +168,8 @@ def resampled(table: Table, seed: int = SEED) -> Table:
 
     pi = np.asarray(table.pi)
     weights: npt.NDArray[np.float64] = pi.min() / pi
-    wanted = max(FEWEST, int(weights.sum() ** 2 / float(weights @ weights)))
+    # Rounded down, as far as it is not the rounding of its sum.
+    wanted = int(_effective(table.pi) + _EQUAL)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(pi))
     # Evenly spaced over the running sum of weights: independent draws would scatter twice as much as the tests believe.
@@ -164,7 +201,7 @@ def _said(windows: Sequence[Window], tables: Sequence[Table], drawn: Sequence[Ta
     spans = [f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}" for window in windows]
     parts = []
     for name, before, after in zip(("baseline", "current"), tables, drawn, strict=True):
-        read = f"{len(before.rows):,} sampled events" + (", a random part" if len(before.rows) >= MOST_EVENTS else "")
+        read = f"{len(before.rows):,} sampled events" + (", a random part" if before.part else "")
         how = "as sampled, all with one π" if after is before else f"resampled to {len(after.rows):,} rows by 1/π"
         parts.append(f"{name}: {read}, {how}")
     return f"Drift, {spans[1]} against {spans[0]} (UTC). {'; '.join(parts)}."

@@ -1,8 +1,11 @@
 """Estimates as pictures: a PNG, or one HTML page that needs nothing else, with the picture, what it says and its table.
 
 A :class:`Chart` is what both are made from: rows with intervals, or points over time. An estimate that is undefined or
-suppressed is a gap with a note, never a zero. matplotlib draws (the extra ``reports``), without a display and without
-touching its global state.
+suppressed is a gap with a note, never a zero. matplotlib draws (the extra ``reports``), without a display.
+
+While it draws, its settings and Python's warning filters are changed, and put back after that; they are those of the
+whole process. Charts of several threads are drawn one after another, so that each puts back what it found; other code
+that draws in another thread meanwhile sees the changed ones.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ import math
 import re
 import sys
 import textwrap
+import threading
 import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
+_DRAWING = threading.Lock()
+
 FORMATS = (".png", ".html")
 MOST_ROWS, MOST_PANELS = 60, 12
 """What one picture shows at most; the rest is in the table, and a note says so."""
@@ -35,6 +42,7 @@ _DPI, _WIDTH = 150, 9.6
 _ROW, _LINE = 0.27, 0.19
 _CHARACTERS, _SMALL = 128, 144
 _LABEL, _LONG = 44, 48
+_REASONS = 4
 _MARKER = {False: "o", True: "D"}
 # Drawn in these, and named after the page's colours in SVG, so that it is legible on light and on dark.
 _COLOURS = {"ink": "#1b2330", "soft": "#566173", "grid": "#dfe4ec", "mark": "#1f4e8c", "warn": "#9a3412"}
@@ -187,7 +195,7 @@ def _rendered(chart: Chart, form: str, *, framed: bool) -> bytes:
         raise MissingExtra("matplotlib", "reports") from error
 
     out = BytesIO()
-    with warnings.catch_warnings(), rc_context({**_SETTINGS, "font.family": _families()}):
+    with _DRAWING, warnings.catch_warnings(), rc_context({**_SETTINGS, "font.family": _families()}):
         # Where no font has a script its characters are boxes; the page uses the reader's fonts.
         warnings.filterwarnings("ignore", "Glyph .* missing")
         figure = Figure()
@@ -401,18 +409,28 @@ def _all_notes(chart: Chart) -> list[str]:
     notes = [f"dashed: {panel.line_name}" for panel in chart.panels[:1] if panel.line is not None and panel.line_name]
     notes += chart.notes
     marks = [mark for panel in chart.panels for mark in panel.marks]
-    if chart.over_time and any(mark.value is None for mark in marks):
-        why = next((mark.note for mark in marks if mark.value is None and mark.note), "")
-        notes.append("×: no estimate" + (f" ({why})" if why else ""))
     panels = chart.panels[:MOST_PANELS] if chart.over_time else _first_rows(chart.panels)
-    low, high = _span([mark for panel in panels for mark in panel.marks], [panel.line for panel in panels])
-    if any(_ends(mark, low, high)[1] for panel in panels for mark in panel.marks if mark.value is not None):
+    drawn = [mark for panel in panels for mark in panel.marks]
+    if chart.over_time and any(mark.value is None for mark in drawn):
+        notes.append(f"×: no estimate{_reasons([mark.note for mark in drawn if mark.value is None])}")
+    low, high = _span(drawn, [panel.line for panel in panels])
+    if any(_ends(mark, low, high)[1] for mark in drawn if mark.value is not None):
         notes.append("arrows: the interval goes on")
     if chart.over_time and len(chart.panels) > MOST_PANELS:
         notes.append(f"the first {MOST_PANELS} of {len(chart.panels):,} are drawn; the table has all")
     if not chart.over_time and len(marks) > MOST_ROWS:
         notes.append(f"the first {MOST_ROWS} of {len(marks):,} are drawn; the table has all")
     return notes
+
+
+def _reasons(notes: Sequence[str]) -> str:
+    """Return why gaps are gaps: the reason of all, or the most frequent ones, each with how many gaps it has."""
+    counts = Counter(notes)
+    if len(counts) == 1:
+        return f" ({notes[0]})" if notes[0] else ""
+    most = [f"{why or 'no reason given'} ({n:,})" for why, n in counts.most_common(_REASONS)]
+    rest = sum(counts.values()) - sum(n for _, n in counts.most_common(_REASONS))
+    return ": " + "; ".join([*most, *([f"other reasons ({rest:,})"] if rest else [])])
 
 
 def _plain(axes: Axes) -> None:

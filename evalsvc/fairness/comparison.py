@@ -118,7 +118,8 @@ def amount(value: float | None, scale: Scale, *, unit: bool = True) -> str:
     if value is None:
         return "any size"
     share = scale.binary
-    number = f"{100.0 * value:.1f}" if share else f"{value:.3g}" if abs(value) < 1000.0 else f"{value:,.0f}"
+    # From 999.5 on, three digits are written with an exponent.
+    number = f"{100.0 * value:.1f}" if share else f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
     name = "points" if share else scale.unit
     number = "0" if float(number.replace(",", "")) == 0.0 else number
     return f"{number} {name}".strip() if unit else number

@@ -12,6 +12,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -119,6 +120,20 @@ def test_too_few_events_and_a_bad_path_are_told(monkeypatch, tmp_path):
         write_report(store, query, rows, tmp_path / "report.html", store.metrics())
 
 
+def test_no_row_is_invented_where_a_few_events_weigh_most(monkeypatch, tmp_path):
+    table = Table([{"a": float(n)} for n in range(22)], [0.001] * 2 + [1.0] * 20)
+    drawn = resampled(table)
+    assert len(drawn.rows) == 2
+    monkeypatch.setattr(evidently_report, "_render", lambda *_: "<html>")
+    monkeypatch.setattr(evidently_report, "_table", lambda *_: table)
+    store, query = filled(), DriftQuery(BEFORE, NOW)
+    with pytest.raises(
+        InputError, match=r"but its 22, taken with unequal π, weigh as much as 2\.0; take a longer window"
+    ):
+        write_report(store, query, drifts(store, query), tmp_path / "report.html", store.metrics())
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_the_columns_are_metrics_languages_and_segments(monkeypatch, tmp_path):
     held = {}
 
@@ -135,6 +150,50 @@ def test_the_columns_are_metrics_languages_and_segments(monkeypatch, tmp_path):
     assert "current: 300 sampled events, resampled to 219 rows by 1/π" in said
     german = sum(row["prompt_language"] == "de" for row in held["current"].rows)
     assert german / 219 == pytest.approx(2000 / 2100, abs=0.04)
+
+
+def doubled():
+    """A thousand events in each window, all taken at 0.5; latency by two versions, and a judge of one in five."""
+    store = MemoryStore()
+    judged = ScorerSpec("judged", 1, Scale(0.0, 1.0, "higher"))
+    store.record_scorers([SPECS[0], msgspec.structs.replace(SPECS[0], version=2), judged])
+    scores = []
+    for window in (BEFORE, NOW):
+        for n in range(1000):
+            subject = Subject(
+                f"{window.start:%d}-{n}", window.start + timedelta(seconds=n), "quality", "support", "m", "1", {}, "",
+                "all", 1,
+            )  # fmt: skip
+            # The second version is new: only the current window has it.
+            for version in (1, 2) if window is NOW else (1,):
+                scores.append(Score(subject, "latency_ms", version, "", 0.5, "ok", 100.0 + n % 50))
+            if n % 5 == 0:
+                scores.append(Score(subject, "judged", 1, "", 0.1, "ok", n % 7 / 7))
+    store.write(WriteBatch(scores=tuple(scores)))
+    return store
+
+
+def test_of_too_many_events_all_metrics_have_the_same_part(monkeypatch, tmp_path):
+    monkeypatch.setattr(evidently_report, "MOST_EVENTS", 200)
+    store, query = doubled(), DriftQuery(BEFORE, NOW)
+    rows = drifts(store, query)
+    held = []
+    monkeypatch.setattr(evidently_report, "_render", lambda *given: held.extend(given[:2]) or "<html>")
+    said = write_report(store, query, rows, tmp_path / "report.html", store.metrics())
+    for name, table in zip(("baseline", "current"), held, strict=True):
+        assert f"{name}: 200 sampled events, a random part, as sampled, all with one π" in said
+        assert set(table.pi) == {0.5}
+        assert all("latency_ms" in row for row in table.rows)
+        assert 20 < sum("judged" in row for row in table.rows) < 60
+
+
+def test_as_many_events_as_are_read_are_no_part(monkeypatch, tmp_path):
+    monkeypatch.setattr(evidently_report, "MOST_EVENTS", 1000)
+    monkeypatch.setattr(evidently_report, "_render", lambda *_: "<html>")
+    store, query = doubled(), DriftQuery(BEFORE, NOW)
+    said = write_report(store, query, drifts(store, query), tmp_path / "report.html", store.metrics())
+    assert "1,000 sampled events, as sampled" in said
+    assert "a random part" not in said
 
 
 ISOLATED = """

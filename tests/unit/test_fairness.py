@@ -32,6 +32,7 @@ from evalsvc.fairness import (
     standing_apart,
     worst_gap,
 )
+from evalsvc.fairness.comparison import amount, level
 from evalsvc.fairness.disaggregation import COMPLEMENT
 from evalsvc.fairness.gaps import range_critical, range_tail
 from evalsvc.stats import estimate_mean
@@ -453,3 +454,10 @@ def test_a_trend_needs_three_windows():
     assert "three" in found.reason
     assert slope([], "c", "lower").per_day is None
     assert most_often_worst([]) == ""
+
+
+def test_what_rounds_to_a_thousand_has_no_exponent():
+    waits = Scale(0.0, None, "lower", "ms")
+    said = [level(value, waits) for value in (0.0123, 999.4, 999.5, 999.7, 1000.0, 1147.2)]
+    assert said == ["0.0123 ms", "999 ms", "1,000 ms", "1,000 ms", "1,000 ms", "1,147 ms"]
+    assert amount(-999.7, waits) == "-1,000 ms"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import struct
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -148,6 +150,50 @@ def test_a_suppressed_estimate_is_a_note_and_no_mark():
 def test_a_missing_window_is_a_gap_that_is_said():
     assert any(text == "×: no estimate (no score)" for text in Page(plots.page(over_time(8))).texts["p"])
     assert size(plots.png(over_time(8)))[0] == 1440
+
+
+@pytest.mark.parametrize(
+    ("whys", "said"),
+    [
+        (["no score"] * 3, "×: no estimate (no score)"),
+        ([""], "×: no estimate"),
+        (["no score", "suppressed", "no score", ""],
+         "×: no estimate: no score (2); suppressed (1); no reason given (1)"),
+        (list("aabbccddef"), "×: no estimate: a (2); b (2); c (2); d (2); other reasons (2)"),
+    ],
+)  # fmt: skip
+def test_gaps_have_their_own_reasons(whys, said):
+    marks = [Mark("en", None, note=why, at=START + timedelta(days=i)) for i, why in enumerate(whys)]
+    assert said in plots._all_notes(rows(*marks, over_time=True, panels=[Panel("", marks)]))
+
+
+def test_a_gap_of_a_panel_that_is_not_drawn_is_not_explained():
+    marks = [[Mark("en", 1.0 if i < plots.MOST_PANELS else None, note="late", at=START)] for i in range(13)]
+    notes = plots._all_notes(rows(over_time=True, panels=[Panel(str(i), one) for i, one in enumerate(marks)]))
+    assert [note for note in notes if note.startswith("×")] == []
+
+
+def test_charts_of_several_threads_are_drawn_one_after_another(monkeypatch):
+    """matplotlib's settings are the process's: of two that overlap, one would put back the other's."""
+    matplotlib = pytest.importorskip("matplotlib")
+    before, inside, most = dict(matplotlib.rcParams), [], []
+    drawn = plots._rows
+
+    def slow(*given):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.05)
+        try:
+            return drawn(*given)
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(plots, "_rows", slow)
+    with ThreadPoolExecutor(3) as threads:
+        made = list(threads.map(plots.png, [rows(*MARKS)] * 3))
+    assert most == [1, 1, 1]
+    assert len(set(made)) == 1
+    assert dict(matplotlib.rcParams) == before
     gone = [Mark("en", None, note="no score", at=START + timedelta(days=i)) for i in range(3)]
     assert plots.png(rows(*gone, over_time=True))
 
