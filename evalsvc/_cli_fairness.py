@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalsvc import plots, project
 from evalsvc._cli_output import aligned, print_csv, said_where
-from evalsvc._cli_query import estimate_query
+from evalsvc._cli_query import estimate_query, said_value
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
 from evalsvc.project import Environment
@@ -176,7 +176,7 @@ def _standardised(
     for member in members:
         name = _name(member.group.key, by)
         if name in cases:
-            case = member.group.key[options.standardise] or "-"
+            case = said_value(member.group.key[options.standardise])
             cases[name][case] = _group(member, by, options.target)
     return standardise(cases)
 

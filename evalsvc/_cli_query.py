@@ -218,6 +218,20 @@ def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bo
     return cells | ({"note": "; ".join(notes)} if notes else {})
 
 
+def said_value(value: str, mark: str = "") -> str:
+    """Return a field's value as people read it; no two values read alike, so that it can name a group.
+
+    An absent one is ``-``. One that could be taken for that, for a quoted one, or for several with ``mark`` between
+    them, stands in quotes.
+
+    >>> print(said_value(""), said_value("-"), said_value("pro"), said_value("a × b", "×"))
+    - "-" pro "a × b"
+    """
+    if value == "-" or value.startswith('"') or (mark and mark in value):
+        return json.dumps(value, ensure_ascii=False)
+    return value or "-"
+
+
 def _depends(worst: WorstCase, estimate: Estimate) -> str:
     at = "" if worst.threshold is None else f", held against {_number(worst.threshold)},"
     return f"the conclusion{at} depends on the {estimate.missing_share:.1%} without a score"

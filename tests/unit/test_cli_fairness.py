@@ -51,6 +51,38 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+DASHED = {"": 100.0, "-": 300.0, '"-"': 500.0, '"': 700.0}
+"""Values that read alike where one is careless, the first of which is none; with the latency of each."""
+
+
+@pytest.fixture(scope="module")
+def dashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two plans whose events of each topic are alike, and whose topics read alike."""
+    folder = tmp_path_factory.mktemp("dashed")
+    start, lines = datetime(2026, 3, 2, tzinfo=UTC), []
+    for number, (topic, base) in enumerate(DASHED.items()):
+        for plan, count in (("free", 40), ("pro", 40 + 40 * number)):
+            for i in range(count):
+                event = {
+                    "event_id": f"{number}-{plan}-{i}",
+                    "occurred_at": (start + timedelta(days=i % 2, minutes=i)).isoformat(),
+                    "application": "support",
+                    "model": "m",
+                    "prompt": "What does it cost?",
+                    "response": "Ten a month.",
+                    "latency_ms": base + i % 5,
+                    "segments": {"plan": plan} | ({"topic": topic} if topic else {}),
+                }
+                lines.append(json.dumps(event))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("EVALSVC_STORE", raising=False)
+        assert main(["init", str(folder)]) == 0
+        patch.chdir(folder)
+        (folder / "events.jsonl").write_text("\n".join(lines))
+        assert main(["replay", "events.jsonl"]) == 0
+    return folder
+
+
 def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     capsys.readouterr()
     assert main(["fairness", "latency_ms", *arguments]) == 0
@@ -143,6 +175,19 @@ def test_standardised_says_the_cases_that_groups_lack(filled, capsys):
     assert found["standardised"]["lacking"] == {"price": ["pro"]}
     assert found["standardised"]["covered"] < 1.0
     assert 150 < found["gap"]["low"] < found["gap"]["high"] < 250
+
+
+def test_standardised_keeps_absent_values_and_dashes_apart(dashed, monkeypatch, capsys):
+    monkeypatch.chdir(dashed)
+    asked = ["--by", "segments.plan", "--standardise", "segments.topic", "--since", "2026-03-01", "--format", "json"]
+    found = json.loads(ask(capsys, *asked))
+    sizes = dict(zip(("-", '"-"', r'"\"-\""', r'"\""'), (80, 120, 160, 200), strict=True))
+    assert found["standardised"]["mix"] == pytest.approx({case: n / 560 for case, n in sizes.items()})
+    assert found["standardised"]["covered"] == 1.0
+    # At one mix the two plans are alike: every topic takes both as long.
+    expected = sum(n * base for n, base in zip(sizes.values(), DASHED.values(), strict=True)) / 560 + 2.0
+    assert [group["value"] for group in found["groups"]] == pytest.approx([expected] * 2)
+    assert [group["n"] for group in found["groups"]] == [160, 400]
 
 
 def test_a_trend_of_the_worst_off_group(filled, capsys):
