@@ -194,7 +194,9 @@ def _subject(found: GroupCells) -> Subject:
 
 
 def _name(key: Mapping[str, str], by: Sequence[str]) -> str:
-    return " × ".join(key[field] or "-" for field in by)
+    """Return what names this group and no other one, as comparisons know groups by name."""
+    mark = "×" if len(by) > 1 else ""
+    return " × ".join(said_value(key[field], mark) for field in by)
 
 
 def _unknown(asked: EstimateQuery, comparisons: Sequence[Found]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import random
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from evalsvc._cli_query import said_value
 from evalsvc.cli import main
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d"
@@ -188,6 +190,29 @@ def test_standardised_keeps_absent_values_and_dashes_apart(dashed, monkeypatch, 
     expected = sum(n * base for n, base in zip(sizes.values(), DASHED.values(), strict=True)) / 560 + 2.0
     assert [group["value"] for group in found["groups"]] == pytest.approx([expected] * 2)
     assert [group["n"] for group in found["groups"]] == [160, 400]
+
+
+def test_groups_whose_names_read_alike_are_told_apart(dashed, monkeypatch, capsys):
+    monkeypatch.chdir(dashed)
+    asked = ["--by", "segments.topic", "--since", "2026-03-01"]
+    (line,) = ask(capsys, *asked, "--format", "json").splitlines()
+    groups = {group["labels"]["segments.topic"]: group for group in json.loads(line)["groups"]}
+    assert {topic: group["value"] for topic, group in groups.items()} == pytest.approx(
+        {topic: base + 2.0 for topic, base in DASHED.items()}
+    )
+    assert {topic: group["name"] for topic, group in groups.items()} == {
+        "": "-", "-": '"-"', '"-"': r'"\"-\""', '"': r'"\""',
+    }  # fmt: skip
+    for name in ("-", '"-"'):
+        found = json.loads(ask(capsys, *asked, "--reference", name, "--format", "json"))
+        assert found["worst"]["against"] == name
+
+
+def test_no_two_groups_share_a_name():
+    values = ["", "-", '"', '"-"', "a", "b", "×", "a × b", "× b", "a ×", '"a', 'a"', "a × b × c", " ", "a "]
+    names = {" × ".join(said_value(value, "×") for value in pair) for pair in itertools.product(values, repeat=2)}
+    assert len(names) == len(values) ** 2
+    assert [said_value(value) for value in ("a × b", "pro", "--")] == ["a × b", "pro", "--"]
 
 
 def test_a_trend_of_the_worst_off_group(filled, capsys):

@@ -16,6 +16,9 @@ import pytest
 
 from evalsvc import _cli_query
 from evalsvc.cli import main
+from evalsvc.query import EstimateQuery, LabelledEstimate
+from evalsvc.stats import estimate_mean
+from evalsvc.types import Cell, Scale, Window
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>"
@@ -108,6 +111,31 @@ def test_query_by_windows_shows_the_day_without_scores_as_a_gap(filled, capsys):
     _, page = draw(capsys, "w.html", "query", "latency_ms", "--window", "1d", *SPAN)
     assert "×: no estimate (no score in that window)" in page.decode()
     assert len(cells(page)) == 1 + 6
+
+
+def labelled(start: datetime, topic: str, plan: str, value: float) -> LabelledEstimate:
+    window = Window(start, start + timedelta(days=1))
+    estimate = estimate_mean(
+        [Cell("all", 1, 1.0, 10, 0, 0, 10 * value, 10 * value**2)], Scale(0.0, 9.0, "lower"), window
+    )
+    return LabelledEstimate("m", "live", {"segments.topic": topic, "segments.plan": plan}, 1, "", estimate)
+
+
+def test_query_draws_every_group_though_names_read_alike():
+    groups = [("", ""), ("-", ""), ("a · plan b", "c"), ("a", "b · plan c"), ('"-"', "")]
+    days = [START, START + timedelta(days=1)]
+    rows = [labelled(day, *group, value) for day in days for value, group in enumerate(groups)]
+    asked = EstimateQuery("m", Window(START, START + timedelta(days=2)), 86400, by=tuple(rows[0].labels))
+    over_time = _cli_query.chart(rows, asked, windowed=True)
+    assert [[mark.value for mark in panel.marks] for panel in over_time.panels] == [[i, i] for i in range(5)]
+    assert len({panel.name for panel in over_time.panels}) == 5
+    assert [panel.name for panel in over_time.panels][:3] == [
+        "topic - · plan -", 'topic "-" · plan -', 'topic "a · plan b" · plan c',
+    ]  # fmt: skip
+    whole = _cli_query.chart(rows[:5], asked, windowed=False)
+    assert [mark.value for mark in whole.panels[0].marks] == [0, 1, 2, 3, 4]
+    table = _cli_query.table(rows[:2], windowed=False).splitlines()
+    assert [line.split()[0] for line in table[1:]] == ["-", '"-"']
 
 
 def test_fairness_draws_groups_by_size_with_suppressed_ones_last(filled, capsys):
