@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalsvc import plots, project
 from evalsvc._cli_output import aligned, print_csv, said_where
-from evalsvc._cli_query import estimate_query
+from evalsvc._cli_query import estimate_query, said_value
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
 from evalsvc.project import Environment
@@ -58,6 +58,8 @@ def fairness(options: argparse.Namespace) -> int:
     found = project.load_settings()
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
         comparisons = compared(store, asked, options)
+    if options.plot:
+        _check_one_scale(comparisons)
     for name in _unknown(asked, comparisons):
         said = f"no scored event of this window has a segment {name!r}; is it spelt so?"
         print(f"evalsvc: {said}", file=sys.stderr)
@@ -176,7 +178,7 @@ def _standardised(
     for member in members:
         name = _name(member.group.key, by)
         if name in cases:
-            case = member.group.key[options.standardise] or "-"
+            case = said_value(member.group.key[options.standardise])
             cases[name][case] = _group(member, by, options.target)
     return standardise(cases)
 
@@ -194,7 +196,9 @@ def _subject(found: GroupCells) -> Subject:
 
 
 def _name(key: Mapping[str, str], by: Sequence[str]) -> str:
-    return " × ".join(key[field] or "-" for field in by)
+    """Return what names this group and no other one, as comparisons know groups by name."""
+    mark = "×" if len(by) > 1 else ""
+    return " × ".join(said_value(key[field], mark) for field in by)
 
 
 def _unknown(asked: EstimateQuery, comparisons: Sequence[Found]) -> list[str]:
@@ -209,9 +213,11 @@ def chart(asked: EstimateQuery, comparisons: Sequence[Found], options: argparse.
     by_subject = _by_subject(comparisons)
     several = len(by_subject) > 1
     windowed = bool(options.window) and any(len(found) > 1 for found in by_subject.values())
-    scale = comparisons[0].scale
+    # Every subject's values are on this one's axis; which way is better may be each one's own.
+    shared = comparisons[0].scale
     panels, table, said = [], [], []
     for subject, found in by_subject.items():
+        scale = found[0].scale
         name = _subject_name(subject) if several else ""
         if windowed:
             panels.append(plots.Panel(name, [_gap_mark(one) for one in found]))
@@ -228,7 +234,7 @@ def chart(asked: EstimateQuery, comparisons: Sequence[Found], options: argparse.
         said.append(f"{name}: {sentence}" if several else sentence)
         table += [{"consumer · scorer": name} | line if several else line for line in lines]
     left = {"group", "note", "method", "window", "farthest", "worst off", "consumer · scorer"}
-    unit = "points" if scale.binary else scale.unit
+    unit = "points" if shared.binary else shared.unit
     return plots.Chart(
         _head(asked, comparisons),
         " ".join(f"{text[:1].upper()}{text[1:]}." for text in said),
@@ -238,8 +244,33 @@ def chart(asked: EstimateQuery, comparisons: Sequence[Found], options: argparse.
         {name for line in table for name in line} - left,
         _chart_notes(comparisons, options, windowed=windowed),
         over_time=windowed,
-        percent=scale.binary and not windowed,
+        percent=shared.binary and not windowed,
     )
+
+
+def _check_one_scale(comparisons: Sequence[Found]) -> None:
+    """Refuse to draw values of several scales along one axis."""
+    by_subject = _by_subject(comparisons)
+    scales = {subject: _axis(found[0].scale) for subject, found in by_subject.items()}
+    if len(set(scales.values())) > 1:
+        first = next(iter(scales))
+        other = next(subject for subject, scale in scales.items() if scale != scales[first])
+        said = " and ".join(f"{_range(by_subject[one][0].scale)} of {_subject_name(one)}" for one in (first, other))
+        raise InputError(
+            f"Expected one scale with --plot, but got {said}; ask for one of them with --where, --since and --until"
+        )
+
+
+def _axis(scale: Scale) -> tuple[object, ...]:
+    return scale.low, scale.high, scale.unit, scale.binary
+
+
+def _range(scale: Scale) -> str:
+    if scale.binary:
+        return "yes or no"
+    low = "-∞" if scale.low is None else f"{scale.low:g}"
+    high = "∞" if scale.high is None else f"{scale.high:g}"
+    return f"{low} to {high} {scale.unit}".rstrip()
 
 
 def _forest(name: str, found: Found) -> plots.Panel:

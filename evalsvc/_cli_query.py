@@ -161,7 +161,7 @@ def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bo
     estimate = row.estimate
     cells = {"window": f"{estimate.window.start:%Y-%m-%d %H:%M}"} if windowed else {}
     cells |= {"consumer": row.consumer} if several else {}
-    cells |= {name: value or "-" for name, value in row.labels.items()}
+    cells |= {name: said_value(value) for name, value in row.labels.items()}
     cells |= {"scorer": f"v{row.scorer_version} {row.signature}"} if versions else {}
     cells |= {
         estimate.statistic: _number(estimate.value),
@@ -181,6 +181,20 @@ def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bo
     return cells | ({"note": "; ".join(notes)} if notes else {})
 
 
+def said_value(value: str, mark: str = "") -> str:
+    """Return a field's value as people read it; no two values read alike, so that it can name a group.
+
+    An absent one is ``-``. One that could be taken for that, for a quoted one, or for several with ``mark`` between
+    them, stands in quotes.
+
+    >>> print(said_value(""), said_value("-"), said_value("pro"), said_value("a × b", "×"))
+    - "-" pro "a × b"
+    """
+    if value == "-" or value.startswith('"') or (mark and mark in value):
+        return json.dumps(value, ensure_ascii=False)
+    return value or "-"
+
+
 def _depends(worst: WorstCase, estimate: Estimate) -> str:
     at = "" if worst.threshold is None else f", held against {_number(worst.threshold)},"
     return f"the conclusion{at} depends on the {estimate.missing_share:.1%} without a score"
@@ -197,15 +211,12 @@ def chart(rows: Sequence[LabelledEstimate], asked: EstimateQuery, *, windowed: b
     span = Window(min(row.estimate.window.start for row in rows), max(row.estimate.window.end for row in rows))
     several = len({row.consumer for row in rows}) > 1
     versions = len({(row.scorer_version, row.signature) for row in rows}) > 1
-    by_group: dict[str, list[LabelledEstimate]] = defaultdict(list)
+    by_group: dict[tuple[object, ...], list[LabelledEstimate]] = defaultdict(list)
     for row in rows:
-        name = [row.consumer] * several + [
-            f"{field.removeprefix('segments.')} {value or '-'}" for field, value in row.labels.items()
-        ]
-        name += [f"v{row.scorer_version} {row.signature}"] * versions
-        by_group[" · ".join(name) or asked.metric].append(row)
+        by_group[row.consumer, tuple(row.labels.items()), row.scorer_version, row.signature].append(row)
+    named = [(_group_name(group[0], several=several, versions=versions), group) for group in by_group.values()]
     # The group with most scores first, as its numbers are the surest.
-    ordered = sorted(by_group.items(), key=lambda group: -sum(row.estimate.n for row in group[1]))
+    ordered = sorted(named, key=lambda group: -sum(row.estimate.n for row in group[1]))
     if windowed:
         panels = [plots.Panel(name, _with_gaps(name, group, asked)) for name, group in ordered]
     else:
@@ -230,6 +241,14 @@ def chart(rows: Sequence[LabelledEstimate], asked: EstimateQuery, *, windowed: b
         notes,
         over_time=windowed,
     )
+
+
+def _group_name(row: LabelledEstimate, *, several: bool, versions: bool) -> str:
+    mark = "·" if several + versions + len(row.labels) > 1 else ""
+    parts = [row.consumer] * several
+    parts += [f"{field.removeprefix('segments.')} {said_value(value, mark)}" for field, value in row.labels.items()]
+    parts += [f"v{row.scorer_version} {row.signature}"] * versions
+    return " · ".join(parts) or row.metric
 
 
 def _with_gaps(name: str, rows: Sequence[LabelledEstimate], asked: EstimateQuery) -> list[plots.Mark]:

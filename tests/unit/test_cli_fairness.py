@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import random
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from evalsvc._cli_query import said_value
 from evalsvc.cli import main
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d"
@@ -49,6 +51,38 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / "events.jsonl").write_text("\n".join(events()))
         assert main(["replay", "events.jsonl"]) == 0
         yield folder
+
+
+DASHED = {"": 100.0, "-": 300.0, '"-"': 500.0, '"': 700.0}
+"""Values that read alike where one is careless, the first of which is none; with the latency of each."""
+
+
+@pytest.fixture(scope="module")
+def dashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two plans whose events of each topic are alike, and whose topics read alike."""
+    folder = tmp_path_factory.mktemp("dashed")
+    start, lines = datetime(2026, 3, 2, tzinfo=UTC), []
+    for number, (topic, base) in enumerate(DASHED.items()):
+        for plan, count in (("free", 40), ("pro", 40 + 40 * number)):
+            for i in range(count):
+                event = {
+                    "event_id": f"{number}-{plan}-{i}",
+                    "occurred_at": (start + timedelta(days=i % 2, minutes=i)).isoformat(),
+                    "application": "support",
+                    "model": "m",
+                    "prompt": "What does it cost?",
+                    "response": "Ten a month.",
+                    "latency_ms": base + i % 5,
+                    "segments": {"plan": plan} | ({"topic": topic} if topic else {}),
+                }
+                lines.append(json.dumps(event))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("EVALSVC_STORE", raising=False)
+        assert main(["init", str(folder)]) == 0
+        patch.chdir(folder)
+        (folder / "events.jsonl").write_text("\n".join(lines))
+        assert main(["replay", "events.jsonl"]) == 0
+    return folder
 
 
 def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -143,6 +177,42 @@ def test_standardised_says_the_cases_that_groups_lack(filled, capsys):
     assert found["standardised"]["lacking"] == {"price": ["pro"]}
     assert found["standardised"]["covered"] < 1.0
     assert 150 < found["gap"]["low"] < found["gap"]["high"] < 250
+
+
+def test_standardised_keeps_absent_values_and_dashes_apart(dashed, monkeypatch, capsys):
+    monkeypatch.chdir(dashed)
+    asked = ["--by", "segments.plan", "--standardise", "segments.topic", "--since", "2026-03-01", "--format", "json"]
+    found = json.loads(ask(capsys, *asked))
+    sizes = dict(zip(("-", '"-"', r'"\"-\""', r'"\""'), (80, 120, 160, 200), strict=True))
+    assert found["standardised"]["mix"] == pytest.approx({case: n / 560 for case, n in sizes.items()})
+    assert found["standardised"]["covered"] == 1.0
+    # At one mix the two plans are alike: every topic takes both as long.
+    expected = sum(n * base for n, base in zip(sizes.values(), DASHED.values(), strict=True)) / 560 + 2.0
+    assert [group["value"] for group in found["groups"]] == pytest.approx([expected] * 2)
+    assert [group["n"] for group in found["groups"]] == [160, 400]
+
+
+def test_groups_whose_names_read_alike_are_told_apart(dashed, monkeypatch, capsys):
+    monkeypatch.chdir(dashed)
+    asked = ["--by", "segments.topic", "--since", "2026-03-01"]
+    (line,) = ask(capsys, *asked, "--format", "json").splitlines()
+    groups = {group["labels"]["segments.topic"]: group for group in json.loads(line)["groups"]}
+    assert {topic: group["value"] for topic, group in groups.items()} == pytest.approx(
+        {topic: base + 2.0 for topic, base in DASHED.items()}
+    )
+    assert {topic: group["name"] for topic, group in groups.items()} == {
+        "": "-", "-": '"-"', '"-"': r'"\"-\""', '"': r'"\""',
+    }  # fmt: skip
+    for name in ("-", '"-"'):
+        found = json.loads(ask(capsys, *asked, "--reference", name, "--format", "json"))
+        assert found["worst"]["against"] == name
+
+
+def test_no_two_groups_share_a_name():
+    values = ["", "-", '"', '"-"', "a", "b", "×", "a × b", "× b", "a ×", '"a', 'a"', "a × b × c", " ", "a "]
+    names = {" × ".join(said_value(value, "×") for value in pair) for pair in itertools.product(values, repeat=2)}
+    assert len(names) == len(values) ** 2
+    assert [said_value(value) for value in ("a × b", "pro", "--")] == ["a × b", "pro", "--"]
 
 
 def test_a_trend_of_the_worst_off_group(filled, capsys):

@@ -14,8 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from evalsvc import _cli_query
+from evalsvc import _cli_fairness, _cli_query
 from evalsvc.cli import main
+from evalsvc.fairness import Step, compare, groups_of_values
+from evalsvc.query import EstimateQuery, LabelledEstimate
+from evalsvc.stats import estimate_mean
+from evalsvc.types import Cell, Scale, Window
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>"
@@ -110,6 +114,31 @@ def test_query_by_windows_shows_the_day_without_scores_as_a_gap(filled, capsys):
     assert len(cells(page)) == 1 + 6
 
 
+def labelled(start: datetime, topic: str, plan: str, value: float) -> LabelledEstimate:
+    window = Window(start, start + timedelta(days=1))
+    estimate = estimate_mean(
+        [Cell("all", 1, 1.0, 10, 0, 0, 10 * value, 10 * value**2)], Scale(0.0, 9.0, "lower"), window
+    )
+    return LabelledEstimate("m", "live", {"segments.topic": topic, "segments.plan": plan}, 1, "", estimate)
+
+
+def test_query_draws_every_group_though_names_read_alike():
+    groups = [("", ""), ("-", ""), ("a · plan b", "c"), ("a", "b · plan c"), ('"-"', "")]
+    days = [START, START + timedelta(days=1)]
+    rows = [labelled(day, *group, value) for day in days for value, group in enumerate(groups)]
+    asked = EstimateQuery("m", Window(START, START + timedelta(days=2)), 86400, by=tuple(rows[0].labels))
+    over_time = _cli_query.chart(rows, asked, windowed=True)
+    assert [[mark.value for mark in panel.marks] for panel in over_time.panels] == [[i, i] for i in range(5)]
+    assert len({panel.name for panel in over_time.panels}) == 5
+    assert [panel.name for panel in over_time.panels][:3] == [
+        "topic - · plan -", 'topic "-" · plan -', 'topic "a · plan b" · plan c',
+    ]  # fmt: skip
+    whole = _cli_query.chart(rows[:5], asked, windowed=False)
+    assert [mark.value for mark in whole.panels[0].marks] == [0, 1, 2, 3, 4]
+    table = _cli_query.table(rows[:2], windowed=False).splitlines()
+    assert [line.split()[0] for line in table[1:]] == ["-", '"-"']
+
+
 def test_fairness_draws_groups_by_size_with_suppressed_ones_last(filled, capsys):
     out, page = draw(capsys, "f.html", "fairness", "latency_ms", "--by", "segments.plan", *SPAN)
     head, *table = cells(page)
@@ -124,6 +153,60 @@ def test_fairness_draws_groups_by_size_with_suppressed_ones_last(filled, capsys)
     _, page = draw(capsys, "g.html", "fairness", "latency_ms", "--by", "segments.plan", "--window", "1d", *SPAN)
     assert "gap between groups, ms" in page.decode()
     assert [row[0] for row in cells(page)[1:]] == [f"2026-03-{day:02d} 00:00" for day in (9, 10, 12, 13, 14, 15)]
+
+
+STARS = Scale(1.0, 5.0, "higher", unit="stars")
+
+
+def compared(version: int, scale: Scale, values: dict[str, list[float]]) -> _cli_fairness.Found:
+    window = Window(START, START + timedelta(days=1))
+    labels = [plan for plan, scores in values.items() for _ in scores]
+    groups = groups_of_values([score for scores in values.values() for score in scores], labels, scale)
+    comparison = compare(groups, scale)
+    step = Step(window, groups, comparison)
+    return _cli_fairness.Found(window, ("live", version, ""), scale, step, comparison, None)
+
+
+@pytest.fixture
+def versions(filled, monkeypatch):
+    """Make ``fairness`` compare these."""
+
+    def answer(*found: _cli_fairness.Found) -> None:
+        monkeypatch.setattr(_cli_fairness, "compared", lambda *_: list(found))
+
+    return answer
+
+
+ASK_HELPFUL = ("fairness", "helpful", "--by", "segments.plan", *SPAN)
+YES_NO = {"free": [0.0, 1.0] * 30, "pro": [0.0, 1.0, 1.0, 1.0] * 15}
+
+
+@pytest.mark.parametrize("more", [(), ("--window", "1d")])
+def test_fairness_refuses_to_draw_two_scales_on_one_axis(versions, capsys, more):
+    stars = {"free": [4.0, 4.1] * 30, "pro": [4.0, 4.0, 4.1] * 20}
+    versions(compared(1, Scale(0.0, 1.0, "higher", binary=True), YES_NO), compared(2, STARS, stars))
+    assert main([*ASK_HELPFUL, *more, "--plot", "two.html"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "got yes or no of live · scorer v1 and 1 to 5 stars of live · scorer v2; ask for one" in err
+    assert not Path("two.html").exists()
+    assert main([*ASK_HELPFUL]) == 0
+    out = capsys.readouterr().out
+    assert "4.0" in out
+    assert not re.search(r"\d{3}%", out.replace("100%", ""))
+
+
+def test_fairness_draws_versions_that_differ_in_what_is_better_alone(versions, capsys):
+    better, worse = (Scale(0.0, 1.0, way, binary=True) for way in ("higher", "lower"))
+    versions(compared(1, better, YES_NO), compared(2, worse, YES_NO))
+    _, page = draw(capsys, "ways.html", *ASK_HELPFUL)
+    head, *table = cells(page)
+    shown = [dict(zip(head, row, strict=True)) for row in table]
+    assert [(row["consumer · scorer"], row["group"], row["mean"]) for row in shown] == [
+        (f"live · scorer v{version}", plan, mean)
+        for version in (1, 2)
+        for plan, mean in (("pro", "75%"), ("free", "50%"))
+    ]
 
 
 def test_drift_draws_what_moved_first_and_the_least_that_matters(filled, capsys):
