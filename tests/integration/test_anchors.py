@@ -13,15 +13,16 @@ from evalsvc._cli_query import scorer_notes
 from evalsvc.anchor_query import PREFIX, shifts
 from evalsvc.cli import main
 from evalsvc.drift_query import DriftQuery, drifts
-from evalsvc.errors import EngineError
+from evalsvc.errors import EngineError, StoreUnavailable
 from evalsvc.pipeline import ScorerEntry
+from evalsvc.pipeline.anchors import Anchors
 from evalsvc.project import Environment
 from evalsvc.protocols import CellQuery
 from evalsvc.query import EstimateQuery, estimates
 from evalsvc.sources.decode import encode
 from evalsvc.store.memory import MemoryStore
 from evalsvc.testing import ManualClock, MemoryLog, MemorySource
-from evalsvc.types import Event, Window
+from evalsvc.types import Event, Scale, ScorerSpec, Window
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -183,9 +184,85 @@ def test_a_scorer_that_fails_holds_nothing_up(world, caplog):
 
     anchors.scorers[0].score = refuse
     assert anchors.tend() == 0
-    assert "anchors_not_scored consumer=quality error=the judge does not answer" in caplog.text
+    assert "anchors_not_scored consumer=quality metric=helpful error=the judge does not answer" in caplog.text
     del anchors.scorers[0].score
+    assert anchors.tend() == 0
+    clock.advance(3600)
     assert anchors.tend() == 31
+
+
+class Counting:
+    """Counts how often it is called, and raises where it is broken."""
+
+    def __init__(self, metric, broken=False):
+        self.spec = ScorerSpec(metric, 1, Scale(0.0, 1.0, "higher"), needs=("response",))
+        self.broken, self.calls = broken, 0
+
+    def load(self): ...
+
+    def cost(self, sample):
+        return 1
+
+    def score(self, batch):
+        self.calls += 1
+        if self.broken:
+            raise EngineError("no answer")
+        return [0.5] * len(batch)
+
+
+class NoMask:
+    def mask_event(self, event):
+        return event
+
+
+def small_anchors(store, clock, *scorers, consumer="quality", texts="abcde"):
+    """Five cases, scored once a day."""
+    cases = [Event(event_id=f"c{n}", occurred_at=START, application="a", response=t) for n, t in enumerate(texts)]
+    return Anchors(consumer, store, cases, [ScorerEntry(one) for one in scorers], NoMask(), timedelta(days=1), clock)
+
+
+@pytest.mark.parametrize("broken_first", [True, False])
+def test_a_broken_scorer_costs_its_neighbour_nothing(broken_first, caplog):
+    store, clock = MemoryStore(), ManualClock(START)
+    good, broken = Counting("good"), Counting("broken", broken=True)
+    anchors = small_anchors(store, clock, *([broken, good] if broken_first else [good, broken]))
+    written = []
+    for _ in range(3):
+        written.append(anchors.tend())
+        clock.advance(30)
+    assert written == [5, 0, 0]
+    assert (good.calls, broken.calls) == (1, 1)
+    assert "metric=broken error=no answer" in caplog.text
+    clock.advance(3600)
+    anchors.tend()
+    assert (good.calls, broken.calls) == (1, 2)
+    clock.advance(24 * 3600)
+    anchors.tend()
+    assert (good.calls, broken.calls) == (2, 3)
+
+
+def test_a_run_by_hand_keeps_what_was_scored_beside_a_broken_scorer():
+    store, clock = MemoryStore(), ManualClock(START)
+    good = Counting("good")
+    with pytest.raises(EngineError, match="no answer"):
+        small_anchors(store, clock, Counting("broken", broken=True), good).run()
+    assert small_anchors(store, clock, good).tend() == 0
+
+
+def test_scores_that_cannot_be_written_are_not_made_again_at_once():
+    store, clock = MemoryStore(), ManualClock(START)
+    first, second = Counting("first"), Counting("second")
+    anchors = small_anchors(store, clock, first, second)
+
+    def refuse(batch):
+        raise StoreUnavailable("the disk is full")
+
+    store.write = refuse
+    assert anchors.tend() == 0
+    assert (first.calls, second.calls) == (1, 0)
+    del store.write
+    assert anchors.tend() == 5
+    assert (first.calls, second.calls) == (1, 1)
 
 
 def test_a_changed_case_is_another_case(world):
