@@ -221,6 +221,60 @@ def small_anchors(store, clock, *scorers, consumer="quality", texts="abcde"):
     return Anchors(consumer, store, cases, [ScorerEntry(one) for one in scorers], NoMask(), timedelta(days=1), clock)
 
 
+class StopsIn:
+    """A source of one event, which asks its worker to stop when that was read."""
+
+    def __init__(self, source):
+        self.source, self.worker = source, None
+
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+
+    def poll(self, seconds):
+        chunks = self.source.poll(seconds)
+        if any(chunk.records for chunk in chunks):
+            self.worker.stop()
+        return chunks
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_no_run_begins_once_a_worker_was_asked_to_stop(world, stopped):
+    _, config = project.load_consumer(world / "consumers" / "quality.yaml")
+    store, log = MemoryStore(), MemoryLog(["memory"])
+    log.append(encode(next(live(START, 0.6))), timestamp=int(START.timestamp() * 1000))
+    source = StopsIn(MemorySource(log, finite=True))
+    clock = ManualClock(START + timedelta(hours=21))
+    worker = assemble.build_worker(config, store, Environment.read({}), source=source, clock=clock)
+    if stopped:
+        # It leads only from then on, so that no run began earlier.
+        source.worker, worker._leads = worker, lambda: worker._patience.stopping
+    else:
+        source.poll = source.source.poll
+    assert worker.run().sampled == 1
+    assert held(store) == (0 if stopped else 30)
+
+
+def test_a_run_ends_between_two_batches_when_the_worker_is_asked_to_stop(world):
+    _, config = project.load_consumer(world / "consumers" / "quality.yaml")
+    store, log = MemoryStore(), MemoryLog(["memory"])
+    log.append(encode(next(live(START, 0.6))), timestamp=int(START.timestamp() * 1000))
+    clock = ManualClock(START + timedelta(hours=21))
+    source = MemorySource(log, finite=True)
+    worker = assemble.build_worker(config, store, Environment.read({}), source=source, clock=clock)
+    anchored = []
+
+    def tend(check):
+        check()
+        worker.stop()
+        anchored.append("began")
+        check()
+        anchored.append("went on")
+
+    worker.anchors.tend = tend
+    worker.run()
+    assert anchored == ["began"]
+
+
 @pytest.mark.parametrize("broken_first", [True, False])
 def test_a_broken_scorer_costs_its_neighbour_nothing(broken_first, caplog):
     store, clock = MemoryStore(), ManualClock(START)
