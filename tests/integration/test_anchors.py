@@ -349,6 +349,44 @@ def test_a_new_version_is_held_against_the_one_before(world):
     assert shift.scorer == pytest.approx(-0.2, abs=0.01)
 
 
+def two_consumers(*runs):
+    """A store with these runs, each a consumer and the day of it."""
+    store, judge = MemoryStore(), Counting("helpful")
+    for consumer, day in runs:
+        small_anchors(store, ManualClock(START + timedelta(days=day)), judge, consumer=consumer).run()
+    return {identity[0]: shift for identity, shift in shifts(store, "helpful", BASELINE, CURRENT).items()}
+
+
+def test_a_consumer_without_a_run_in_a_window_keeps_its_last_before():
+    found = two_consumers(("a", 1), ("b", -3), ("a", 8), ("b", 9))
+    assert {consumer: (shift.n, shift.moved, shift.reason) for consumer, shift in found.items()} == {
+        "a": (5, False, ""),
+        "b": (5, False, ""),
+    }
+    assert found["b"].before == START - timedelta(days=3)
+    found = two_consumers(("a", 1), ("b", 1), ("a", 8))
+    assert (found["a"].moved, found["a"].reason) == (False, "")
+    assert found["b"].reason == "the anchors were not scored again since the baseline"
+
+
+def test_a_consumer_with_runs_for_one_window_only_says_so():
+    found = two_consumers(("a", 1), ("a", 8), ("b", 8))
+    assert (found["a"].moved, found["b"].moved, found["b"].n) == (False, None, 0)
+    assert found["b"].reason == "the anchors were not scored in the baseline, nor in the 31 days before it"
+    found = two_consumers(("a", 8), ("a", -1), ("b", -29))
+    assert found["a"].moved is False
+    assert found["b"].reason == "the anchors were not scored in the current window, nor in the 31 days before it"
+
+
+def test_a_version_that_came_back_is_held_against_its_own_last_run():
+    store, judge = MemoryStore(), Counting("helpful")
+    for day, version in ((-2, 2), (1, 1), (8, 2)):
+        judge.spec = msgspec.structs.replace(judge.spec, version=version)
+        small_anchors(store, ManualClock(START + timedelta(days=day)), judge).run()
+    (shift,) = shifts(store, "helpful", BASELINE, CURRENT).values()
+    assert (shift.before, shift.versions, shift.moved) == (START - timedelta(days=2), "", False)
+
+
 def test_anchors_that_were_not_scored_again_say_so(world):
     store = MemoryStore()
     anchors_of(world, store, ManualClock(START)).run()
