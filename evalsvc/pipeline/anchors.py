@@ -17,7 +17,6 @@ from evalsvc.clock import SystemClock
 from evalsvc.errors import EngineError, EvalsvcError, MissingExtra, StoreError
 from evalsvc.pipeline.scoring import EventMasker, ScorerEntry, content_digest, missing_need, run_scorer, to_score
 from evalsvc.protocols import CellQuery, Clock, Scorer, ScoreStore
-from evalsvc.stats.strata import missing
 from evalsvc.types import Event, Sample, Score, Subject, Window, WriteBatch
 
 log = logging.getLogger("evalsvc.anchors")
@@ -94,8 +93,8 @@ class Anchors:
     ) -> list[Score]:
         """Score all cases with some scorers (default: every one), and write and return the scores.
 
-        Written twice in a slot, a run's scores are the same scores. ``check`` may raise, which ends the work; ``at``
-        is the time that the scores bear (default: now).
+        The scores bear the time at which their slot began, so that those written twice in a slot are the same scores.
+        ``check`` may raise, which ends the work; ``at`` is when the run is (default: now), which scorers are told.
 
         Raises:
             MissingExtra, EngineError: where a scorer cannot run; what the others scored is written by then.
@@ -142,10 +141,11 @@ class Anchors:
         ]
 
     def _subject(self, case: Event, now: datetime) -> Subject:
-        digest = content_digest(msgspec.structs.replace(case, occurred_at=_EPOCH))[:_DIGEST_LENGTH]
+        slot, digest = self._slot(now), _digest(case)
+        # A store tells scores apart by this name and the hour. An edited case is another one.
         return Subject(
-            f"{case.event_id}@{self._slot(now):%Y-%m-%dT%H:%M:%SZ}",
-            now,
+            f"{case.event_id}#{digest}@{slot:%Y-%m-%dT%H:%M:%SZ}",
+            slot,
             self.consumer,
             case.application,
             case.model,
@@ -160,21 +160,23 @@ class Anchors:
         return now - (now - _EPOCH) % self.every
 
     def _lacking(self, scorers: Sequence[Scorer], now: datetime) -> list[Scorer]:
-        """Return those of the scorers that, as they are now, have not scored every case in this slot."""
-        # A second more, as a window does not hold its end.
-        window = Window(self._slot(now), now + timedelta(seconds=1))
-        query = CellQuery("", window, int(window.seconds) + 1, where={"consumer": (self.consumer,)})
+        """Return those of the scorers that, as they are now, have not scored every case and text in this slot."""
+        slot, names = self._slot(now), (f"segments.{CASE}", f"segments.{DIGEST}")
+        query = CellQuery("", Window(slot, slot + timedelta(seconds=1)), 1, names, {"consumer": (self.consumer,)})
         held = self.store.cells_by_metric([PREFIX + scorer.spec.metric for scorer in scorers], query)
         lacking = []
         for scorer in scorers:
             spec = scorer.spec
-            wanted = sum(missing_need(case, spec.needs) is None for case in self.cases)
-            done = sum(
-                cell.n + missing(cell)
+            wanted = {(case.event_id, _digest(case)) for case in self.cases if missing_need(case, spec.needs) is None}
+            done = {
+                (group.key[names[0]], group.key[names[1]])
                 for group in held[PREFIX + spec.metric]
                 if (group.scorer_version, group.signature) == (spec.version, spec.signature)
-                for cell in group.cells
-            )
-            if done < wanted:
+            }
+            if not wanted <= done:
                 lacking.append(scorer)
         return lacking
+
+
+def _digest(case: Event) -> str:
+    return content_digest(msgspec.structs.replace(case, occurred_at=_EPOCH))[:_DIGEST_LENGTH]

@@ -170,7 +170,8 @@ def test_every_is_kept_whoever_asks_and_however_often(world):
     clock.advance(3 * 3600)
     assert anchors_of(world, store, clock).tend() == 31
     assert anchors_of(world, store, clock).tend() == 0
-    # Written again within the hour, a run is the same run.
+    # Written again within the slot, a run is the same run.
+    clock.advance(2 * 3600)
     anchors_of(world, store, clock).run()
     assert held(store) == 60
 
@@ -273,6 +274,36 @@ def test_a_run_ends_between_two_batches_when_the_worker_is_asked_to_stop(world):
     worker.anchors.tend = tend
     worker.run()
     assert anchored == ["began"]
+
+
+def cases_held(store, metric, days=2):
+    span = Window(START - timedelta(days=1), START + timedelta(days=days))
+    groups = store.cells(CellQuery(PREFIX + metric, span, int(span.seconds), by=("segments.case", "segments.digest")))
+    return sum(cell.n for group in groups for cell in group.cells)
+
+
+def test_two_runs_in_a_slot_are_one():
+    store, clock, judge = MemoryStore(), ManualClock(START + timedelta(hours=10, minutes=5)), Counting("good")
+    (score, *_) = small_anchors(store, clock, judge).run()
+    assert score.subject.occurred_at == START
+    clock.advance(3 * 3600)
+    small_anchors(store, clock, judge).run()
+    assert judge.calls == 2
+    assert cases_held(store, "good") == 5
+    clock.advance(11 * 3600)
+    assert small_anchors(store, clock, judge).tend() == 5
+    assert cases_held(store, "good") == 10
+
+
+def test_edited_and_added_texts_are_lacking():
+    store, clock, judge = MemoryStore(), ManualClock(START + timedelta(hours=10)), Counting("good")
+    assert small_anchors(store, clock, judge).tend() == 5
+    assert small_anchors(store, clock, judge).tend() == 0
+    # As many cases as before, and one of them has another text.
+    assert small_anchors(store, clock, judge, texts="abcdX").tend() == 5
+    assert cases_held(store, "good") == 6
+    assert small_anchors(store, clock, judge, texts="abcdX").tend() == 0
+    assert small_anchors(store, clock, judge, texts="abcd").tend() == 0
 
 
 @pytest.mark.parametrize("broken_first", [True, False])
