@@ -103,17 +103,26 @@ def shifts(
 ) -> dict[Identity, ScorerShift]:
     """Return what became of a metric's scorers between two windows, by the identity that scored the current one.
 
-    A window's runs are pooled by case; where it has none, the last run in the 31 days before its end counts. A
-    scorer that the baseline has no runs of is compared with the consumer's version before it.
+    A window's runs are pooled by case; of a scorer that has none there, the last run in the 31 days before counts, but
+    for the current window only where its consumer has no run of another version there. A scorer that the baseline has
+    no runs of is compared with the consumer's version before it. A consumer without runs for one of the two windows
+    has a shift that says so.
     """
-    old, now = _runs(store, metric, baseline), _runs(store, metric, current)
+    old, (now, stale) = _runs(store, metric, baseline), _held(store, metric, current)
+    consumers = {identity[0] for identity in now}
+    now = {**{identity: runs for identity, runs in stale.items() if identity[0] not in consumers}, **now}
     found = {}
     for identity, runs in now.items():
         before = identity if identity in old else _version_before(old, identity)
         if before is None:
+            reason = "the anchors were not scored in the baseline, nor in the 31 days before it"
+            found[identity] = _unknown(metric, identity, runs, confidence, reason)
             continue
         found[identity] = _shift(metric, identity, before, old[before], runs, (live or {}).get(identity), confidence)
-    return found
+    answered = {identity[0] for identity in now}
+    reason = "the anchors were not scored in the current window, nor in the 31 days before it"
+    gone = {identity: runs for identity, runs in old.items() if identity[0] not in answered}
+    return found | {identity: _unknown(metric, identity, gone[identity], confidence, reason) for identity in gone}
 
 
 def shifts_within(
@@ -186,18 +195,42 @@ def _shift(
     )
 
 
+def _unknown(metric: str, identity: Identity, runs: _Runs, confidence: float, reason: str) -> ScorerShift:
+    """Return the shift of a scorer of which there are runs for one window only."""
+    return ScorerShift(
+        metric=metric,
+        consumer=identity[0],
+        n=0,
+        before=runs.first,
+        after=runs.last,
+        confidence=confidence,
+        reason=reason,
+    )
+
+
 def _version(identity: Identity) -> str:
     return f"v{identity[1]} {identity[2]}".rstrip()
 
 
 def _runs(store: ScoreStore, metric: str, window: Window) -> dict[Identity, _Runs]:
     """Return the runs of each scorer in a window, pooled; of one that has none there, the last before."""
+    within, earlier = _held(store, metric, window)
+    return {**earlier, **within}
+
+
+def _held(store: ScoreStore, metric: str, window: Window) -> tuple[dict[Identity, _Runs], dict[Identity, _Runs]]:
+    """Return each scorer's runs in a window, pooled, and the last one before of each that has some before."""
     whole = align(window, HOUR)
-    found = {identity: _pooled(hours) for identity, hours in _hourly(store, metric, whole).items()}
-    if found:
-        return found
-    earlier = _hourly(store, metric, Window(whole.start - LOOK_BACK, whole.start))
-    return {identity: _pooled({max(hours): hours[max(hours)]}) for identity, hours in earlier.items()}
+    within: dict[Identity, _Runs] = {}
+    earlier: dict[Identity, _Runs] = {}
+    for identity, hours in _hourly(store, metric, Window(whole.start - LOOK_BACK, whole.end)).items():
+        inside = {hour: cases for hour, cases in hours.items() if hour >= whole.start}
+        before = max((hour for hour in hours if hour < whole.start), default=None)
+        if inside:
+            within[identity] = _pooled(inside)
+        if before is not None:
+            earlier[identity] = _pooled({before: hours[before]})
+    return within, earlier
 
 
 def _pooled(hours: Mapping[datetime, Mapping[CaseKey, float]]) -> _Runs:

@@ -137,8 +137,10 @@ def score(scene: Scene) -> WorkerStatus:
 def _score_anchors(scene: Scene, worker: Worker) -> None:
     """Score the anchors once for each of the days, as a worker that lived through them would have done."""
     if worker.anchors is not None:
+        # At midnight, when their slots of 24 hours begin: a later run bears that time as well.
+        last = (scene.end - timedelta(seconds=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         for day in range(DAYS):
-            worker.anchors.run(at=scene.end - timedelta(days=DAYS - day) + timedelta(hours=12))
+            worker.anchors.run(at=last - timedelta(days=DAYS - 1 - day))
 
 
 def _run(worker: Worker, bar: tqdm[Never]) -> WorkerStatus:

@@ -519,12 +519,25 @@ class Worker:
         self._hand_on(self._to_write, None)
 
     def _tend_anchors(self) -> None:
-        """Score the anchors when their turn comes, in one worker of the group, between two batches."""
+        """Score the anchors when their turn comes, in one worker of the group, between two batches.
+
+        Not once the worker was asked to stop: the time that is left is for what was read, and the anchors can wait.
+        """
         now = self.clock.monotonic()
-        if self.anchors is None or now - self._anchored < self.settings.tend_seconds or not self._leads():
+        if self.anchors is None or self._patience.stopping:
             return
-        self.anchors.tend(self._patience.check)
+        if now - self._anchored < self.settings.tend_seconds or not self._leads():
+            return
+        try:
+            self.anchors.tend(self._goes_on)
+        except Stopped:
+            self._patience.check()
         self._anchored = self.clock.monotonic()
+
+    def _goes_on(self) -> None:
+        self._patience.check()
+        if self._patience.stopping:
+            raise Stopped
 
     def _known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
         return self._patience.until_done(lambda: self.store.known(event_ids, consumer), "store") if event_ids else {}

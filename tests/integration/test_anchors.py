@@ -13,8 +13,9 @@ from evalsvc import assemble, project
 from evalsvc.anchor_query import PREFIX, shifts
 from evalsvc.cli import main
 from evalsvc.drift_query import DriftQuery, drifts
-from evalsvc.errors import EngineError
+from evalsvc.errors import EngineError, StoreUnavailable
 from evalsvc.pipeline import ScorerEntry
+from evalsvc.pipeline.anchors import Anchors
 from evalsvc.project import Environment
 from evalsvc.protocols import CellQuery
 from evalsvc.query import EstimateQuery, estimates
@@ -22,7 +23,7 @@ from evalsvc.scorer_notes import scorer_notes
 from evalsvc.sources.decode import encode
 from evalsvc.store.memory import MemoryStore
 from evalsvc.testing import ManualClock, MemoryLog, MemorySource
-from evalsvc.types import Event, Score, Subject, Window, WriteBatch
+from evalsvc.types import Event, Scale, Score, ScorerSpec, Subject, Window, WriteBatch
 from evalsvc.web.app import create_app
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -171,7 +172,8 @@ def test_every_is_kept_whoever_asks_and_however_often(world):
     clock.advance(3 * 3600)
     assert anchors_of(world, store, clock).tend() == 31
     assert anchors_of(world, store, clock).tend() == 0
-    # Written again within the hour, a run is the same run.
+    # Written again within the slot, a run is the same run.
+    clock.advance(2 * 3600)
     anchors_of(world, store, clock).run()
     assert held(store) == 60
 
@@ -185,9 +187,169 @@ def test_a_scorer_that_fails_holds_nothing_up(world, caplog):
 
     anchors.scorers[0].score = refuse
     assert anchors.tend() == 0
-    assert "anchors_not_scored consumer=quality error=the judge does not answer" in caplog.text
+    assert "anchors_not_scored consumer=quality metric=helpful error=the judge does not answer" in caplog.text
     del anchors.scorers[0].score
+    assert anchors.tend() == 0
+    clock.advance(3600)
     assert anchors.tend() == 31
+
+
+class Counting:
+    """Counts how often it is called, and raises where it is broken."""
+
+    def __init__(self, metric, broken=False):
+        self.spec = ScorerSpec(metric, 1, Scale(0.0, 1.0, "higher"), needs=("response",))
+        self.broken, self.calls = broken, 0
+
+    def load(self): ...
+
+    def cost(self, sample):
+        return 1
+
+    def score(self, batch):
+        self.calls += 1
+        if self.broken:
+            raise EngineError("no answer")
+        return [0.5] * len(batch)
+
+
+class NoMask:
+    def mask_event(self, event):
+        return event
+
+
+def small_anchors(store, clock, *scorers, consumer="quality", texts="abcde"):
+    """Five cases, scored once a day."""
+    cases = [Event(event_id=f"c{n}", occurred_at=START, application="a", response=t) for n, t in enumerate(texts)]
+    return Anchors(consumer, store, cases, [ScorerEntry(one) for one in scorers], NoMask(), timedelta(days=1), clock)
+
+
+class StopsIn:
+    """A source of one event, which asks its worker to stop when that was read."""
+
+    def __init__(self, source):
+        self.source, self.worker = source, None
+
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+
+    def poll(self, seconds):
+        chunks = self.source.poll(seconds)
+        if any(chunk.records for chunk in chunks):
+            self.worker.stop()
+        return chunks
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_no_run_begins_once_a_worker_was_asked_to_stop(world, stopped):
+    _, config = project.load_consumer(world / "consumers" / "quality.yaml")
+    store, log = MemoryStore(), MemoryLog(["memory"])
+    log.append(encode(next(live(START, 0.6))), timestamp=int(START.timestamp() * 1000))
+    source = StopsIn(MemorySource(log, finite=True))
+    clock = ManualClock(START + timedelta(hours=21))
+    worker = assemble.build_worker(config, store, Environment.read({}), source=source, clock=clock)
+    if stopped:
+        # It leads only from then on, so that no run began earlier.
+        source.worker, worker._leads = worker, lambda: worker._patience.stopping
+    else:
+        source.poll = source.source.poll
+    assert worker.run().sampled == 1
+    assert held(store) == (0 if stopped else 30)
+
+
+def test_a_run_ends_between_two_batches_when_the_worker_is_asked_to_stop(world):
+    _, config = project.load_consumer(world / "consumers" / "quality.yaml")
+    store, log = MemoryStore(), MemoryLog(["memory"])
+    log.append(encode(next(live(START, 0.6))), timestamp=int(START.timestamp() * 1000))
+    clock = ManualClock(START + timedelta(hours=21))
+    source = MemorySource(log, finite=True)
+    worker = assemble.build_worker(config, store, Environment.read({}), source=source, clock=clock)
+    anchored = []
+
+    def tend(check):
+        check()
+        worker.stop()
+        anchored.append("began")
+        check()
+        anchored.append("went on")
+
+    worker.anchors.tend = tend
+    worker.run()
+    assert anchored == ["began"]
+
+
+def cases_held(store, metric, days=2):
+    span = Window(START - timedelta(days=1), START + timedelta(days=days))
+    groups = store.cells(CellQuery(PREFIX + metric, span, int(span.seconds), by=("segments.case", "segments.digest")))
+    return sum(cell.n for group in groups for cell in group.cells)
+
+
+def test_two_runs_in_a_slot_are_one():
+    store, clock, judge = MemoryStore(), ManualClock(START + timedelta(hours=10, minutes=5)), Counting("good")
+    (score, *_) = small_anchors(store, clock, judge).run()
+    assert score.subject.occurred_at == START
+    clock.advance(3 * 3600)
+    small_anchors(store, clock, judge).run()
+    assert judge.calls == 2
+    assert cases_held(store, "good") == 5
+    clock.advance(11 * 3600)
+    assert small_anchors(store, clock, judge).tend() == 5
+    assert cases_held(store, "good") == 10
+
+
+def test_edited_and_added_texts_are_lacking():
+    store, clock, judge = MemoryStore(), ManualClock(START + timedelta(hours=10)), Counting("good")
+    assert small_anchors(store, clock, judge).tend() == 5
+    assert small_anchors(store, clock, judge).tend() == 0
+    # As many cases as before, and one of them has another text.
+    assert small_anchors(store, clock, judge, texts="abcdX").tend() == 5
+    assert cases_held(store, "good") == 6
+    assert small_anchors(store, clock, judge, texts="abcdX").tend() == 0
+    assert small_anchors(store, clock, judge, texts="abcd").tend() == 0
+
+
+@pytest.mark.parametrize("broken_first", [True, False])
+def test_a_broken_scorer_costs_its_neighbour_nothing(broken_first, caplog):
+    store, clock = MemoryStore(), ManualClock(START)
+    good, broken = Counting("good"), Counting("broken", broken=True)
+    anchors = small_anchors(store, clock, *([broken, good] if broken_first else [good, broken]))
+    written = []
+    for _ in range(3):
+        written.append(anchors.tend())
+        clock.advance(30)
+    assert written == [5, 0, 0]
+    assert (good.calls, broken.calls) == (1, 1)
+    assert "metric=broken error=no answer" in caplog.text
+    clock.advance(3600)
+    anchors.tend()
+    assert (good.calls, broken.calls) == (1, 2)
+    clock.advance(24 * 3600)
+    anchors.tend()
+    assert (good.calls, broken.calls) == (2, 3)
+
+
+def test_a_run_by_hand_keeps_what_was_scored_beside_a_broken_scorer():
+    store, clock = MemoryStore(), ManualClock(START)
+    good = Counting("good")
+    with pytest.raises(EngineError, match="no answer"):
+        small_anchors(store, clock, Counting("broken", broken=True), good).run()
+    assert small_anchors(store, clock, good).tend() == 0
+
+
+def test_scores_that_cannot_be_written_are_not_made_again_at_once():
+    store, clock = MemoryStore(), ManualClock(START)
+    first, second = Counting("first"), Counting("second")
+    anchors = small_anchors(store, clock, first, second)
+
+    def refuse(batch):
+        raise StoreUnavailable("the disk is full")
+
+    store.write = refuse
+    assert anchors.tend() == 0
+    assert (first.calls, second.calls) == (1, 0)
+    del store.write
+    assert anchors.tend() == 5
+    assert (first.calls, second.calls) == (1, 1)
 
 
 def test_a_changed_case_is_another_case(world):
@@ -218,6 +380,44 @@ def test_a_new_version_is_held_against_the_one_before(world):
     (shift,) = shifts(store, "helpful", BASELINE, CURRENT).values()
     assert shift.versions == "v1 judge:fixed → v2 judge:fixed"
     assert shift.scorer == pytest.approx(-0.2, abs=0.01)
+
+
+def two_consumers(*runs):
+    """A store with these runs, each a consumer and the day of it."""
+    store, judge = MemoryStore(), Counting("helpful")
+    for consumer, day in runs:
+        small_anchors(store, ManualClock(START + timedelta(days=day)), judge, consumer=consumer).run()
+    return {identity[0]: shift for identity, shift in shifts(store, "helpful", BASELINE, CURRENT).items()}
+
+
+def test_a_consumer_without_a_run_in_a_window_keeps_its_last_before():
+    found = two_consumers(("a", 1), ("b", -3), ("a", 8), ("b", 9))
+    assert {consumer: (shift.n, shift.moved, shift.reason) for consumer, shift in found.items()} == {
+        "a": (5, False, ""),
+        "b": (5, False, ""),
+    }
+    assert found["b"].before == START - timedelta(days=3)
+    found = two_consumers(("a", 1), ("b", 1), ("a", 8))
+    assert (found["a"].moved, found["a"].reason) == (False, "")
+    assert found["b"].reason == "the anchors were not scored again since the baseline"
+
+
+def test_a_consumer_with_runs_for_one_window_only_says_so():
+    found = two_consumers(("a", 1), ("a", 8), ("b", 8))
+    assert (found["a"].moved, found["b"].moved, found["b"].n) == (False, None, 0)
+    assert found["b"].reason == "the anchors were not scored in the baseline, nor in the 31 days before it"
+    found = two_consumers(("a", 8), ("a", -1), ("b", -29))
+    assert found["a"].moved is False
+    assert found["b"].reason == "the anchors were not scored in the current window, nor in the 31 days before it"
+
+
+def test_a_version_that_came_back_is_held_against_its_own_last_run():
+    store, judge = MemoryStore(), Counting("helpful")
+    for day, version in ((-2, 2), (1, 1), (8, 2)):
+        judge.spec = msgspec.structs.replace(judge.spec, version=version)
+        small_anchors(store, ManualClock(START + timedelta(days=day)), judge).run()
+    (shift,) = shifts(store, "helpful", BASELINE, CURRENT).values()
+    assert (shift.before, shift.versions, shift.moved) == (START - timedelta(days=2), "", False)
 
 
 def test_anchors_that_were_not_scored_again_say_so(world):
