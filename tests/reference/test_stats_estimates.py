@@ -47,13 +47,16 @@ def test_wilson_is_statsmodels(count: int, n: int, confidence: float) -> None:
     assert wilson(count / n, n, confidence) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize(("count", "n"), [(1, 50), (2, 50), (7, 200), (45, 50)])
-def test_the_near_end_is_jeffreys(count: int, n: int) -> None:
+@pytest.mark.parametrize(("count", "n"), [(1, 50), (2, 50), (4, 60), (7, 200), (45, 50), (49, 50)])
+def test_the_near_end_is_jeffreys_and_of_few_failures_clopper_and_pearsons_one_sided(count: int, n: int) -> None:
     low, high = binary_limits(count / n, n, stats.norm.ppf(0.975))
-    beta = stats.beta(count + 0.5, n - count + 0.5)
-    wilson_low, wilson_high = wilson(count / n, n, 0.95)
-    assert low == pytest.approx(min(wilson_low, beta.ppf(0.025)) if count < n / 2 else wilson_low, rel=1e-6)
-    assert high == pytest.approx(max(wilson_high, beta.ppf(0.975)) if count > n / 2 else wilson_high, rel=1e-6)
+    failed, mirrored = min(count, n - count), count > n / 2
+    near, far = wilson(failed / n, n, 0.95)
+    near = min(near, stats.beta.ppf(0.025, failed + 0.5, n - failed + 0.5))
+    if failed < 4:
+        near = min(near, stats.beta.ppf(0.05, failed, n - failed + 1))
+        far = min(far, stats.beta.ppf(0.975, failed + 1, n - failed))
+    assert (low, high) == pytest.approx((1 - far, 1 - near) if mirrored else (near, far), rel=1e-6)
 
 
 def test_one_light_stratum_is_the_textbook_t_interval() -> None:
