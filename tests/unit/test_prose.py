@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+import evalsvc
 from evalsvc.scorers._prose import looks_like_code, prose
 
-REPOSITORY = Path(__file__).parents[2]
+PACKAGE = Path(evalsvc.__file__).parent
 
 # The share of letters that the rules before these took for code, of the same texts (of presidio's templates: 18 %).
 PROSE = {
@@ -79,7 +80,7 @@ def python() -> list[str]:
 
 
 def json_texts() -> list[str]:
-    schema = json.loads((REPOSITORY / "evalsvc/sources/schema/event-v1.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads((PACKAGE / "sources/schema/event-v1.schema.json").read_text(encoding="utf-8"))
     bare = json.loads(
         json.dumps(schema), object_hook=lambda node: {k: v for k, v in node.items() if k != "description"}
     )
@@ -87,7 +88,7 @@ def json_texts() -> list[str]:
 
 
 def sql() -> list[str]:
-    files = sorted((REPOSITORY / "evalsvc/store/migrations").glob("*.sql"))
+    files = sorted((PACKAGE / "store/migrations").glob("*.sql"))
     return [re.sub(r"--[^\n]*", "", file.read_text(encoding="utf-8")) for file in files]
 
 
