@@ -6,6 +6,8 @@ suppressed is a gap with a note, never a zero. matplotlib draws (the extra ``rep
 While it draws, its settings and Python's warning filters are changed, and put back after that; they are those of the
 whole process. Charts of several threads are drawn one after another, so that each puts back what it found; other code
 that draws in another thread meanwhile sees the changed ones.
+
+Longer than other files: the picture and the page show one chart, and have to say the same of it.
 """
 
 from __future__ import annotations

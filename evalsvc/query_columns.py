@@ -18,7 +18,7 @@ from evalsvc.protocols import CellColumns, Offered, Place
 from evalsvc.sampling import Design
 from evalsvc.stats.many import Cells, Groups, Strata, means_of, to_estimates
 from evalsvc.stats.strata import SPARSE, StratumKey
-from evalsvc.types import Estimate, ScorerSpec
+from evalsvc.types import Estimate, Scale, ScorerSpec
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -110,12 +110,7 @@ def mean_estimates(
     whole = union & (_count(pairs.group[pairs.met], union.size) == asked)
     pairs = _where(pairs, whole[pairs.group] | ~np.isnan(pairs.rate))
     scales = list(dict.fromkeys(spec.scale for spec in specs.values()))
-    scale = np.zeros((len(columns.metrics), len(columns.scorers)), np.int64)
-    for m, metric in enumerate(columns.metrics):
-        for v, scorer in enumerate(columns.scorers):
-            if (metric, *scorer) in specs:
-                scale[m, v] = scales.index(specs[metric, *scorer].scale)
-    groups = Groups(scale[columns.metric, columns.scorer], whole)
+    groups = Groups(_scale_places(columns, specs, scales), whole)
     means = means_of(
         _cells(columns, stratum),
         Strata(pairs.group, rows.stratum[pairs.row], rows.distinct[pairs.row], pairs.rate),
@@ -127,6 +122,18 @@ def mean_estimates(
     made = to_estimates(means, groups, scales, windows, confidence=confidence, statistic=statistic)
     asks_here = asks[columns.metric[pairs.group], consumer[pairs.group], rows.stratum[pairs.row]]
     return made, _unasked(columns, pairs, rows, whole[pairs.group] & asks_here & ~np.isnan(pairs.rate))
+
+
+def _scale_places(
+    columns: CellColumns, specs: Mapping[tuple[str, int, str], ScorerSpec], scales: Sequence[Scale]
+) -> Ints:
+    """Return the place of each group's scale in the list of scales."""
+    place = np.zeros((len(columns.metrics), len(columns.scorers)), np.int64)
+    for m, metric in enumerate(columns.metrics):
+        for v, scorer in enumerate(columns.scorers):
+            if (metric, *scorer) in specs:
+                place[m, v] = scales.index(specs[metric, *scorer].scale)
+    return place[columns.metric, columns.scorer]
 
 
 def unscored_groups(columns: CellColumns) -> list[tuple[int, int, int]]:

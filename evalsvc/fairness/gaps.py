@@ -10,6 +10,8 @@ The limits of each difference are joined from the two groups' own by MOVER (Zou 
 studentised range asks for: limits of shares and of bounded scores stay inside what is possible, and a group without a
 single failure keeps its doubt. Groups are independent: under Poisson sampling of events they are; sessions that lie in
 several groups are taken as several.
+
+Longer than other files: limits, joint tails and who stands apart rest on the same pairs of groups.
 """
 
 from __future__ import annotations

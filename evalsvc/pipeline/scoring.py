@@ -2,6 +2,8 @@
 
 Every item that enters leaves as scores, as a dead letter or as a duplicate. A scorer that raises is given halves of its
 batch until the guilty item stands alone; that one is ``failed`` and the others are scored.
+
+Longer than other files: whatever a scorer of somebody else's may do is caught here, in one place.
 """
 
 from __future__ import annotations

@@ -4,37 +4,17 @@
 the two groups picked, and a bootstrap of max − min, must fail.
 """
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from benchmark_scripts import load_benchmark
 from evalsvc.fairness import gap
 
 RUNS = 400
 FLOOR = 0.93
 pytestmark = pytest.mark.slow
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
-if not (BENCHMARKS / "fairness.py").exists():
-    pytest.skip("benchmarks/fairness.py is not beside the tests", allow_module_level=True)
-
-
-def load():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        spec = importlib.util.spec_from_file_location("fairness_designs", BENCHMARKS / "fairness.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return module
-
-
-fairness = load()
+fairness = load_benchmark("fairness")
 DESIGNS = {design.name: (seed, design) for seed, design in enumerate(fairness.designs())}
 SHORT = [
     "binary, 2 × 30, all 0.5",
