@@ -15,13 +15,22 @@ The bets (their "baseline mixture") go down from the largest in twofold steps. A
 Bets for which that is over a quarter of the run length are left out: they would hardly alarm before a false alarm is
 due, and each bet dilutes the others. So a longer run length looks for smaller changes.
 
-Run lengths count *scores*, not minutes: one false alarm in 30 days of 10 scores a second is a threshold of 26 million,
-whose logarithm (17) is what the delay grows with.
+:func:`step` takes single scores, and its run lengths count scores: one false alarm in 30 days of 10 scores a second is
+a threshold of 26 million, whose logarithm (17) is what the delay grows with. :func:`step_cells` takes all the scores of
+a minute at once, by the sums that a store keeps; run lengths then count minutes (43,200 in 30 days, logarithm 10.7),
+however many scores a minute brings. Its factor is at most the product of those of the single scores, so the promise
+stays: log(1 + x) is at least its chord over the scale, as it is concave in a score (they are equal for binary scores),
+and at least x - x²·ψ(c)/c² for x >= -c, where ψ(c) = -log(1 - c) - c (Fan, Grama & Liu 2015, "Exponential inequalities
+for martingales with applications"). The larger of the two sums is taken. Where sessions share a minute, x is the sum of
+a session and the second bound the only one: its turns may then depend on each other as they like.
+
+Somewhat longer than other files: both ways to step share one state.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -30,7 +39,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from evalsvc.errors import InputError
 from evalsvc.stats.sequential import SequenceInterval, prepare, unit_range
-from evalsvc.types import Scale
+from evalsvc.types import Cell, Scale
 
 Direction = Literal["fell", "rose", "either"]
 Form = Literal["shiryaev-roberts", "cusum"]
@@ -106,6 +115,7 @@ def start(
     margin: float = 0.0,
     pi_min: float | None = None,
     form: Form = "shiryaev-roberts",
+    scores_per_step: float = 1.0,
 ) -> ChangeState:
     """Return the state of a detector that has seen nothing.
 
@@ -116,10 +126,13 @@ def start(
             fall. With probability its confidence the run length then holds; with the sample's mean in its place the
             run length would not (``docs/reference/always-valid.md``).
         direction: which change; "either" spends half on each.
-        run_length: the average number of scores up to a false alarm, at least; more than 1.
+        run_length: the average number of scores up to a false alarm, at least; more than 1. For :func:`step_cells`
+            the number of its calls.
         margin: how far beyond the baseline the mean must move before it counts, in the scale's unit.
         pi_min: the smallest π of the design, needed where π differs; scores with a smaller one are left out.
         form: of the two, Shiryaev–Roberts is quicker at the same stated run length.
+        scores_per_step: about how many scores a call of :func:`step_cells` brings, which bounds the smallest change
+            that is looked for; the promise does not depend on it.
 
     Raises:
         InputError: on impossible arguments.
@@ -131,8 +144,11 @@ def start(
     (True, 500, 60.0)
     """
     _check(direction, run_length, margin, pi_min, form)
+    if not (math.isfinite(scores_per_step) and scores_per_step > 0.0):
+        raise InputError(f"Expected `scores_per_step` to be above 0, but got {scores_per_step!r}")
     low, width = unit_range(scale)
-    bets, bases, reason = _bets(baseline, direction, margin / width, low, width, run_length)
+    scores = run_length * max(1.0, scores_per_step)
+    bets, bases, reason = _bets(baseline, direction, margin / width, low, width, scores)
     nothing = (-math.inf,) * len(bets)
     unknown: tuple[float | None, ...] = (None,) * len(bets)
     zeros = (0,) * len(bets)
@@ -161,16 +177,85 @@ def step(state: ChangeState, values: ArrayLike, pi: ArrayLike | None = None, *, 
     if not state.bets:
         return msgspec.structs.replace(before, n=state.n + y.size)
     growth = np.log1p(np.array(state.bets) * w[:, None] * (np.array(state.bases) - y[:, None]))
+    return _grown(before, growth, np.arange(state.n, state.n + y.size + 1), at)
+
+
+def step_cells(state: ChangeState, cells: Sequence[Cell], *, at: float | None = None) -> ChangeState:
+    """Return the state after one more step of time with all of its scores, by their sums: no order, no single score.
+
+    Args:
+        state: from :func:`start` or an earlier step; one detector takes either single scores or cells.
+        cells: the step's scores by π; none or empty ones where nothing was scored, which is a step without evidence.
+        at: when the step began (say, seconds since 1970), for the answer to "since when".
+
+    Raises:
+        InputError: where ``state`` has no ``pi_min`` and π differs between cells, or where the sums are not those of
+            scores on the scale.
+
+    >>> state = start(Scale(0.0, 1.0, "higher", binary=True), 0.8, run_length=43_200, scores_per_step=600)
+    >>> quiet, fell = (Cell("", 1, 1.0, 600, 0, 0, good, good) for good in (480.0, 420.0))
+    >>> detect(step_cells(step_cells(state, [quiet]), [fell, ], at=60.0)).alarm
+    True
+    """
+    scored = [cell for cell in cells if cell.n]
+    taken = [cell for cell in scored if state.pi_min is None or cell.pi >= state.pi_min]
+    if state.pi_min is None and len({cell.pi for cell in taken}) > 1:
+        raise InputError("Expected `pi_min` at the detector's start, as π differs between cells")
+    n = sum(cell.n for cell in taken)
+    before = msgspec.structs.replace(
+        state,
+        missing=state.missing + sum(cell.n_abstained + cell.n_failed for cell in cells),
+        left_out=state.left_out + sum(cell.n for cell in scored) - n,
+    )
+    if not state.bets or not n:
+        return msgspec.structs.replace(before, n=state.n + n)
+    growth = sum((_cell_growth(state, cell) for cell in taken), start=np.zeros(len(state.bets)))
+    return _grown(before, growth[None, :], np.array([state.n, state.n + n]), at)
+
+
+def _cell_growth(state: ChangeState, cell: Cell) -> Floats:
+    """Return a lower bound of Σ log(1 + λ·w·(base - y)) over a cell's scores (or sessions), for each bet."""
+    total, squares = _unit_sums(state, cell.n, cell.total, cell.squares)
+    slack = 1e-9 * cell.n
+    if not (-slack <= total <= cell.n + slack and -slack <= squares <= total + slack):
+        raise InputError(f"Expected sums of scores in [{state.low}, {state.low + state.width}], but got {cell}")
+    total, bases = min(max(total, 0.0), float(cell.n)), np.array(state.bases)
+    bets = np.array(state.bets) * (1.0 if state.pi_min is None else state.pi_min / cell.pi)
+    sizes, moments, largest = float(cell.n), (total, squares), 1.0
+    shared = 0 < cell.clusters < cell.n
+    if shared:
+        sizes, moments = cell.cluster_n2, _unit_sums(state, cell.cluster_n2, cell.cluster_ny, cell.cluster_y2)
+        # Every other cluster has at least one of the scores.
+        largest = math.sqrt(max(1.0, cell.cluster_n2 - (cell.clusters - 1)))
+        bets = bets * np.minimum(1.0, LARGEST / (largest * np.maximum(bets * (1.0 - bases), -bets * bases)))
+    at_zero, at_one = bets * bases, bets * (bases - 1.0)
+    c = -largest * np.minimum(at_zero, at_one)
+    curvature = np.where(c < 1e-4, 0.5 + c / 3.0, (-np.log1p(-c) - c) / np.maximum(c, 1e-12) ** 2)
+    second = bets**2 * np.maximum(0.0, sizes * bases**2 - 2.0 * bases * moments[0] + moments[1])
+    bound: Floats = bets * (cell.n * bases - total) - curvature * second
+    if not shared:
+        bound = np.maximum(bound, (cell.n - total) * np.log1p(at_zero) + total * np.log1p(at_one))
+    return bound
+
+
+def _unit_sums(state: ChangeState, n: float, total: float, squares: float) -> tuple[float, float]:
+    """Return Σy and Σy² of scores moved to [0, 1]; of clusters' Σn², Σ n·Σy and Σ(Σy)² the latter two."""
+    unit = (total - n * state.low) / state.width
+    return unit, (squares - 2.0 * state.low * total + n * state.low**2) / state.width**2
+
+
+def _grown(state: ChangeState, growth: Floats, counts: NDArray[np.int64], at: float | None) -> ChangeState:
+    """Return the state after growth ``[steps, bets]``; ``counts`` are the scores before each step and at the end."""
     path = np.vstack([np.zeros(len(state.bets)), np.cumsum(growth, axis=0)])
     cusums, runs = cusum(path, np.array(state.cusums))
     levels = cusums if state.form == "cusum" else shiryaev_roberts(path, np.array(state.levels))
-    started = [begun if run < 0 else state.n + int(run) for run, begun in zip(runs[-1], state.started, strict=True)]
+    started = [begun if run < 0 else int(counts[run]) for run, begun in zip(runs[-1], state.started, strict=True)]
     times = [seen if run < 0 else at for run, seen in zip(runs[-1], state.started_at, strict=True)]
     statistics = np.logaddexp.reduce(levels, axis=1) - math.log(len(state.bets))
     highest = float(statistics.max())
     moved = msgspec.structs.replace(
-        before,
-        n=state.n + y.size,
+        state,
+        n=int(counts[-1]),
         levels=tuple(levels[-1].tolist()),
         cusums=tuple(cusums[-1].tolist()),
         started=tuple(started),
@@ -183,8 +268,8 @@ def step(state: ChangeState, values: ArrayLike, pi: ArrayLike | None = None, *, 
     first = int(np.argmax(statistics >= state.log_threshold))
     best = int(np.argmax(cusums[first]))
     run = int(runs[first, best])
-    since = (state.started[best], state.started_at[best]) if run < 0 else (state.n + run, at)
-    return msgspec.structs.replace(moved, alarm_n=state.n + first + 1, alarm_since=since[0], alarm_since_at=since[1])
+    since = (state.started[best], state.started_at[best]) if run < 0 else (int(counts[run]), at)
+    return msgspec.structs.replace(moved, alarm_n=int(counts[first + 1]), alarm_since=since[0], alarm_since_at=since[1])
 
 
 def detect(state: ChangeState) -> Change:
