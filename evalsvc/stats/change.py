@@ -39,11 +39,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from evalsvc.errors import InputError
 from evalsvc.stats.sequential import SequenceInterval, prepare, unit_range
-from evalsvc.types import Cell, Scale
+from evalsvc.types import Cell, Estimate, Scale
 
 Direction = Literal["fell", "rose", "either"]
 Form = Literal["shiryaev-roberts", "cusum"]
 Floats = NDArray[np.float64]
+# A known mean, or an interval of one: its far end is used.
+Baseline = float | SequenceInterval | Estimate
 
 # Shares of the largest bet that keeps every factor positive; twofold steps lose little of the best bet's growth.
 LARGEST = 0.9
@@ -108,7 +110,7 @@ class Change(NamedTuple):
 
 def start(
     scale: Scale,
-    baseline: float | SequenceInterval,
+    baseline: Baseline,
     *,
     direction: Direction = "fell",
     run_length: float = 10_000.0,
@@ -121,10 +123,10 @@ def start(
 
     Args:
         scale: bounded; scores outside are refused.
-        baseline: the known mean in the scale's unit, or the interval of a sample of it
-            (:func:`evalsvc.stats.sequential.interval`). Of an interval the far end is used: its lower limit for a
-            fall. With probability its confidence the run length then holds; with the sample's mean in its place the
-            run length would not (``docs/reference/always-valid.md``).
+        baseline: the known mean in the scale's unit, or an interval of it: of a sample
+            (:func:`evalsvc.stats.sequential.interval`) or an estimate of the process. Of an interval the far end is
+            used: its lower limit for a fall. With probability its confidence the run length then holds; with the
+            sample's mean in its place it would not (``docs/reference/always-valid.md``).
         direction: which change; "either" spends half on each.
         run_length: the average number of scores up to a false alarm, at least; more than 1. For :func:`step_cells`
             the number of its calls.
@@ -272,6 +274,30 @@ def _grown(state: ChangeState, growth: Floats, counts: NDArray[np.int64], at: fl
     return msgspec.structs.replace(moved, alarm_n=int(counts[first + 1]), alarm_since=since[0], alarm_since_at=since[1])
 
 
+def rebase(state: ChangeState, baseline: Baseline, *, margin: float = 0.0) -> ChangeState:
+    """Return the state with another baseline for the scores to come; what it has seen stays as it is.
+
+    The run length holds where each score's mean is at least the baseline of its time (at most, for a rise). Bets that
+    the new baseline makes too large are lowered; a direction for which it leaves no room keeps its old baseline.
+
+    Raises:
+        InputError: on a baseline outside the scale, and a margin below 0.
+    """
+    _check("either", 2.0, margin, None, state.form)
+    fell, rose, _ = _ends(baseline, state.low, state.width)
+    floor, ceiling = fell - margin / state.width, rose + margin / state.width
+    moved = [
+        (bet, base)
+        if (bet > 0.0 and floor <= 0.0) or (bet < 0.0 and ceiling >= 1.0)
+        else (min(bet, _largest(floor)), floor)
+        if bet > 0.0
+        else (max(bet, -_largest(1.0 - ceiling)), ceiling)
+        for bet, base in zip(state.bets, state.bases, strict=True)
+    ]
+    bets, bases = zip(*moved, strict=True) if moved else ((), ())
+    return msgspec.structs.replace(state, bets=tuple(bets), bases=tuple(bases))
+
+
 def detect(state: ChangeState) -> Change:
     """Return whether and since when the mean moved."""
     seen = state.n + state.missing
@@ -306,21 +332,15 @@ def _check(direction: str, run_length: float, margin: float, pi_min: float | Non
 
 
 def _bets(
-    baseline: float | SequenceInterval, direction: Direction, margin: float, low: float, width: float, run_length: float
+    baseline: Baseline, direction: Direction, margin: float, low: float, width: float, run_length: float
 ) -> tuple[tuple[float, ...], tuple[float, ...], str]:
     """Return signed bets with their bases, or why there is nothing to detect.
 
     The least factor is 1 - λ·(1 - base) for a fall and 1 - λ·base for a rise; bets stay where it is positive.
     """
-    if isinstance(baseline, SequenceInterval):
-        if baseline.low is None or baseline.high is None:
-            return (), (), f"no baseline: {baseline.reason}"
-        ends = (baseline.low, baseline.high)
-    else:
-        ends = (baseline, baseline)
-    fell, rose = ((end - low) / width for end in ends)
-    if not (-1e-9 <= fell <= 1.0 + 1e-9 and -1e-9 <= rose <= 1.0 + 1e-9):
-        raise InputError(f"Expected `baseline` in [{low}, {low + width}], the metric's scale")
+    fell, rose, unknown = _ends(baseline, low, width)
+    if unknown:
+        return (), (), unknown
     signed = []
     floor, ceiling = fell - margin, rose + margin
     if direction != "rose" and floor > 0.0:
@@ -332,9 +352,28 @@ def _bets(
     return tuple(bet for bet, _ in signed), tuple(base for _, base in signed), ""
 
 
+def _ends(baseline: Baseline, low: float, width: float) -> tuple[float, float, str]:
+    """Return the ends of a baseline on [0, 1], or why there are none."""
+    if isinstance(baseline, float | int):
+        ends: tuple[float | None, float | None] = (baseline, baseline)
+    else:
+        ends = (baseline.low, baseline.high)
+    if ends[0] is None or ends[1] is None:
+        return 0.0, 1.0, f"no baseline: {getattr(baseline, 'reason', '')}"
+    fell, rose = (ends[0] - low) / width, (ends[1] - low) / width
+    if not (-1e-9 <= fell <= 1.0 + 1e-9 and -1e-9 <= rose <= 1.0 + 1e-9):
+        raise InputError(f"Expected `baseline` in [{low}, {low + width}], the metric's scale")
+    return fell, rose, ""
+
+
+def _largest(base: float) -> float:
+    """Return the largest bet on a fall from ``base``, which keeps every factor positive."""
+    return LARGEST * min(STEEPEST, 1.0 / max(1e-12, 1.0 - base))
+
+
 def _ladder(base: float, run_length: float) -> list[float]:
     """Return the bets on a fall from ``base``, largest first: one at least, none too small to pay in time."""
-    largest = LARGEST * min(STEEPEST, 1.0 / max(1e-12, 1.0 - base))
+    largest = _largest(base)
     variance = max(1e-12, base * (1.0 - base))
     least = math.sqrt(8.0 * math.log(run_length) / (run_length * variance))
     steps = math.floor(math.log2(largest / least)) if largest > least else 0

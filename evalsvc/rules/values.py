@@ -1,0 +1,119 @@
+"""Rules as checked values: a group is evaluated at one pace, a rule watches one metric for some segments."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+Severity = Literal["page", "ticket", "info"]
+OnTrouble = Literal["keep", "alert"]
+Side = Literal["above", "below"]
+
+DAY = 86_400.0
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """How many false alarms a rule may raise: ``count`` in ``seconds``, over all the alerts that it makes."""
+
+    count: float = 1.0
+    seconds: float = 30 * DAY
+
+    def per_look(self, interval_seconds: float, alerts: int) -> float:
+        """Return the error that one look at one alert may spend, in (0, 0.05]: Bonferroni over looks and alerts.
+
+        >>> f"{Budget().per_look(60.0, 1):.2e}"
+        '2.31e-05'
+        """
+        return min(0.05, self.count * interval_seconds / (self.seconds * max(1, alerts)))
+
+    def looks(self, interval_seconds: float, alerts: int) -> float:
+        """Return the average number of looks to a false alarm that each alert has to keep: at least 2.
+
+        >>> Budget().looks(60.0, 1)
+        43200.0
+        """
+        return max(2.0, self.seconds * max(1, alerts) / (self.count * interval_seconds))
+
+
+class Threshold(msgspec.Struct, frozen=True, tag="threshold"):
+    """Bad when the whole interval lies ``side`` of ``limit``; good when the point is not beyond ``recovers_at``."""
+
+    side: Side
+    limit: float
+    recovers_at: float
+    statistic: str = "mean"
+
+
+class Change(msgspec.Struct, frozen=True, tag="change"):
+    """Bad when a detector says that the mean moved by more than ``margin`` from that of the time before.
+
+    Good when the window's point is back within ``margin`` of the baseline's interval.
+    """
+
+    direction: Literal["fell", "rose", "either"]
+    margin: float
+    baseline_seconds: float
+
+
+Condition = Threshold | Change
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule. ``where`` narrows and ``by`` splits as a query's do; each combination in the data is an alert."""
+
+    alert: str
+    metric: str
+    condition: Condition
+    window_seconds: float
+    where: Mapping[str, tuple[str, ...]] = {}
+    by: tuple[str, ...] = ()
+    false_alarms: Budget = Budget()
+    for_seconds: float = 0.0
+    keep_firing_seconds: float = 600.0
+    min_effective_n: float = 30.0
+    severity: Severity = "page"
+    no_data: OnTrouble = "keep"
+    error: OnTrouble = "keep"
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+    runbook: str = ""
+    owner: str = ""
+
+
+class RuleGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Rules that are evaluated together every ``interval_seconds``, on windows that end ``delay_seconds`` ago.
+
+    Looks that were missed are made up for as far as ``catch_up_seconds`` back, oldest first; older ones are skipped
+    and counted.
+    """
+
+    name: str
+    path: str
+    interval_seconds: float
+    delay_seconds: float
+    catch_up_seconds: float
+    rules: tuple[Rule, ...]
+
+
+def alert_labels(rule: Rule, key: Mapping[str, str], consumer: str) -> dict[str, str]:
+    """Return the labels of one of a rule's alerts: its own, and what ``by`` and the consumer say of the group.
+
+    ``segments.language`` becomes ``language``, as label names have no dots.
+    """
+    of_group = {name.removeprefix("segments."): value for name, value in key.items()}
+    fixed = {"alertname": rule.alert, "severity": rule.severity, "metric": rule.metric}
+    return {**rule.labels, "consumer": consumer, **of_group, **fixed, **({"owner": rule.owner} if rule.owner else {})}
+
+
+def fingerprint(labels: Mapping[str, str]) -> str:
+    """Return 16 hexadecimal digits that stay the same as long as the labels do.
+
+    >>> fingerprint({"alertname": "A", "language": "de"}) == fingerprint({"language": "de", "alertname": "A"})
+    True
+    """
+    text = json.dumps(sorted(labels.items()), ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
