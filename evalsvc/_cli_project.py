@@ -68,8 +68,10 @@ def check(options: argparse.Namespace) -> int:
                 f"evalsvc: {consumer.name} masks with `hash` and will not start before {variable} is set",
                 file=sys.stderr,
             )
-    names = ", ".join(consumer.name for consumer in found.consumers)
-    print(f"{files} checked, no problem: {names or 'settings'}")
+    names = [consumer.name for consumer in found.consumers]
+    if count := sum(len(group.rules) for group in found.rules):
+        names.append(f"{count} rule{'' if count == 1 else 's'}")
+    print(f"{files} checked, no problem: {', '.join(names) or 'settings'}")
     return OK
 
 

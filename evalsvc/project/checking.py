@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from evalsvc import scorers
 from evalsvc._yaml import Document
-from evalsvc.errors import ConfigError, Problem
+from evalsvc.errors import ConfigError, EvalsvcError, Problem
 from evalsvc.project.consumer import read_consumer
 from evalsvc.project.settings import find_root, read_settings
-from evalsvc.project.values import ConsumerConfig
+from evalsvc.project.values import ConsumerConfig, ScorerConfig
+from evalsvc.rules.reading import read_rules
+from evalsvc.rules.values import RuleGroup
+from evalsvc.types import Scale
 
 YAML = (".yaml", ".yml")
+RULES = (".rules.yaml", ".rules.yml")
 
 
 class Checked(NamedTuple):
@@ -23,6 +29,7 @@ class Checked(NamedTuple):
     files: tuple[Path, ...]
     consumers: tuple[ConsumerConfig, ...]
     problems: tuple[Problem, ...]
+    rules: tuple[RuleGroup, ...] = ()
 
 
 def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
@@ -31,8 +38,8 @@ def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
     With ``here``, what the scorers lack on this machine is wrong too: packages, a model's folder, a key. Without,
     only what stands in the files counts, as for a machine that is not to run them.
 
-    A project's root stands for its settings and its folders. Files of ``alerts`` and ``dashboards``, which
-    other tools read, are parsed and no more.
+    A project's root stands for its settings and its folders. Files of ``alerts`` and ``dashboards`` that other tools
+    read are parsed and no more.
 
     Raises:
         ConfigError: when a path does not exist.
@@ -41,9 +48,39 @@ def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
     found = [_check_path(path.resolve()) for path in asked if _exists(path)]
     consumers = [path for each in found for path in each.consumers]
     others = list(dict.fromkeys(path for each in found for path in each.others))
+    rules = [path for path in others if path.name.endswith(RULES)]
     read = read_consumers(dict.fromkeys(consumers), None, here=here)
-    problems = {*read.problems, *(problem for path in others for problem in _check_other(path))}
-    return Checked((*others, *read.files), read.consumers, tuple(sorted(problems)))
+    ruled = read_rule_files(rules)
+    wrong = (problem for path in others if path not in rules for problem in _check_other(path))
+    problems = {*read.problems, *ruled.problems, *wrong}
+    return Checked((*others, *read.files), read.consumers, tuple(sorted(problems)), ruled.rules)
+
+
+def read_rule_files(files: Sequence[Path]) -> Checked:
+    """Read files of rules; each belongs to the project that it lies in, whose consumers say what is measured."""
+    groups: list[RuleGroup] = []
+    problems: list[Problem] = []
+    measured: dict[Path, dict[str, ScorerConfig]] = {}
+    for path in files:
+        root = root_of(path)
+        if root not in measured:
+            settings, _ = read_settings(root, "")
+            known = read_consumers(consumer_files(root / settings.consumers), root).consumers
+            measured[root] = {scorer.metric: scorer for consumer in known for scorer in consumer.scorers}
+        own = measured[root]
+        document = Document.open(path, shown(path))
+        groups += read_rules(document, shown(path), own.keys() or scorers.names(), partial(_scale_of, own))
+        problems += document.finish()
+    return Checked(tuple(files), (), tuple(problems), tuple(groups))
+
+
+def _scale_of(configured: Mapping[str, ScorerConfig], metric: str) -> Scale | None:
+    """Return a metric's scale, None where its scorer cannot be built here."""
+    scorer = configured.get(metric) or ScorerConfig(name=metric)
+    try:
+        return scorers.create(scorer.name, scorer.options).spec.scale
+    except EvalsvcError:
+        return None
 
 
 def read_consumers(files: Iterable[Path], root: Path | None, *, here: bool = False) -> Checked:
@@ -98,7 +135,8 @@ def _check_path(path: Path) -> _Found:
     settings, _ = read_settings(root, "")
     foreign = [root / settings.alerts, root / settings.dashboards]
     if path.is_file():
-        other = path.suffix in (".json", ".toml") or any(path.is_relative_to(folder) for folder in foreign)
+        other = path.suffix in (".json", ".toml") or path.name.endswith(RULES)
+        other = other or any(path.is_relative_to(folder) for folder in foreign)
         return _Found([], [path]) if other else _Found([path], [])
     if any(path.is_relative_to(folder) for folder in foreign):
         return _Found([], _foreign_files(path))

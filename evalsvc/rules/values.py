@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -102,9 +103,9 @@ class RuleGroup(msgspec.Struct, frozen=True, kw_only=True):
 def alert_labels(rule: Rule, key: Mapping[str, str], consumer: str) -> dict[str, str]:
     """Return the labels of one of a rule's alerts: its own, and what ``by`` and the consumer say of the group.
 
-    ``segments.language`` becomes ``language``, as label names have no dots.
+    ``segments.language`` becomes ``language``; what a label's name cannot hold becomes ``_``.
     """
-    of_group = {name.removeprefix("segments."): value for name, value in key.items()}
+    of_group = {re.sub(r"\W", "_", name.removeprefix("segments."), flags=re.ASCII): key[name] for name in key}
     fixed = {"alertname": rule.alert, "severity": rule.severity, "metric": rule.metric}
     return {**rule.labels, "consumer": consumer, **of_group, **fixed, **({"owner": rule.owner} if rule.owner else {})}
 
