@@ -32,7 +32,7 @@ from evalsvc.stats import (
 )
 from evalsvc.stats.distributions import two_sided
 from evalsvc.stats.quantile import BinKey
-from evalsvc.stats.strata import SPARSE, StratumKey, missing
+from evalsvc.stats.strata import SPARSE, StratumKey, Target, missing
 from evalsvc.types import Cell, Estimate, Features, ScorerSpec, Window
 from evalsvc.windows import MINUTE, align, whole_minutes
 
@@ -58,7 +58,8 @@ class EstimateQuery(NamedTuple):
 
     ``window`` is widened to whole minutes and, where it is cut into several steps, to whole steps since the
     epoch; ``step_seconds`` of the window's length or more asks for one estimate. ``by`` and ``where`` name
-    ``application``, ``model``, ``model_version``, ``consumer`` or ``segments.NAME``.
+    ``application``, ``model``, ``model_version``, ``consumer`` or ``segments.NAME``. ``target`` asks about the events
+    of the window or, for means, proportions and percentiles, about the process behind them.
     """
 
     metric: str
@@ -68,6 +69,7 @@ class EstimateQuery(NamedTuple):
     where: Mapping[str, tuple[str, ...]] = {}
     statistic: str = "mean"
     confidence: float = 0.95
+    target: Target = "window"
 
 
 class LabelledEstimate(NamedTuple):
@@ -120,16 +122,18 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
         InputError: on an unknown statistic, a confidence outside (0, 1), or a ``by`` that names no column.
     """
     probability = _check(query.statistic, query.confidence)
+    if query.target == "process" and probability is None and query.statistic not in _MEANS:
+        raise InputError(f"Expected a mean, proportion or percentile of the process, but got {query.statistic!r}")
     question = _question(store, query, [query.metric])
     asked = _asked(store, question.cells, query.statistic, probability)
-    if len(asked) >= MANY and query.statistic in _MEANS:
+    if len(asked) >= MANY and query.statistic in _MEANS and query.target == "window":
         from evalsvc.store.cell_columns import columns_of
 
         return _in_columns(question, columns_of({query.metric: [group for group, _ in asked]}))
     rows = []
     for one, estimator in _found(question, asked):
         group, domain = one.group, one.domain
-        about = _About(offered=domain.offered, rates=domain.rates, confidence=query.confidence)
+        about = _About(offered=domain.offered, rates=domain.rates, confidence=query.confidence, target=query.target)
         estimate = with_unasked(estimator(one.cells, one.spec, group.window, about), one)
         if estimate.n == 0:
             scored, failed = sum(cell.n for cell in group.cells), sum(cell.n_failed for cell in group.cells)
@@ -249,7 +253,10 @@ def _question(store: ScoreStore, query: EstimateQuery, metrics: Sequence[str]) -
     for row in offered:
         versions[row.consumer].add(row.design_version)
     designs = {consumer: _designs(store, consumer, wanted) for consumer, wanted in versions.items()}
-    clusters = any(design.unit == "session" for known in designs.values() for design in known.values())
+    # Turns of a session are alike, whatever was sampled; of a window's own events only a design that takes sessions
+    # whole makes that matter.
+    sessions = any(design.unit == "session" for known in designs.values() for design in known.values())
+    clusters = sessions or query.target == "process"
     cells = CellQuery(query.metric, window, step, query.by, query.where, clusters)
     return _Question(query, specs, offered, designs, cells)
 
@@ -545,12 +552,18 @@ def _distinct(row: Offered) -> int:
     return round(row.offered * row.sampled / (row.sampled + row.duplicate))
 
 
-class _About(TypedDict):
-    """What every estimator is told of a group besides its cells."""
+class _AboutWindow(TypedDict):
+    """What an estimator of the window is told of a group besides its cells."""
 
     offered: Mapping[StratumKey, int] | None
     rates: Mapping[StratumKey, float]
     confidence: float
+
+
+class _About(_AboutWindow):
+    """What every estimator is told."""
+
+    target: Target
 
 
 Estimator = Callable[[Sequence[Cell], ScorerSpec, Window, _About], Estimate]
@@ -624,7 +637,12 @@ def _corpus(
     sums: Mapping[BinKey, StatisticSums], cells: Sequence[Cell], spec: ScorerSpec, window: Window, about: _About
 ) -> Estimate:
     # An older version of the scorer may have had none: its rows say so, the others have their values.
-    return estimate_corpus(cells, sums if spec.corpus else {}, spec.corpus or "ratio", spec.scale, window, **about)
+    known = sums if spec.corpus else {}
+    return estimate_corpus(cells, known, spec.corpus or "ratio", spec.scale, window, **_of_the_window(about))
+
+
+def _of_the_window(about: _About) -> _AboutWindow:
+    return _AboutWindow(offered=about["offered"], rates=about["rates"], confidence=about["confidence"])
 
 
 def _extreme(
@@ -636,7 +654,7 @@ def _extreme(
 _ESTIMATORS: Mapping[str, Estimator] = {
     "mean": lambda cells, spec, window, about: estimate_mean(cells, spec.scale, window, **about),
     "proportion": lambda cells, spec, window, about: estimate_proportion(cells, spec.scale, window, **about),
-    "total": lambda cells, spec, window, about: estimate_total(cells, spec.scale, window, **about),
+    "total": lambda cells, spec, window, about: estimate_total(cells, spec.scale, window, **_of_the_window(about)),
     "min": partial(_extreme, "min"),
     "max": partial(_extreme, "max"),
 }

@@ -1,8 +1,8 @@
 """Means and proportions of all traffic, from the cells of a sample of it, with intervals that hold.
 
 The target is *the events of the window*: what was offered to the design between two moments and can be
-scored. A stratum that was taken whole therefore adds nothing to the interval. Who wants the process behind
-the events must add its own variance.
+scored. A stratum that was taken whole therefore adds nothing to the interval. Who asks about the process behind
+the events (an alert does) says so by ``target``.
 
 Each part of the domain (:mod:`evalsvc.stats.strata`) has limits of its own (:mod:`evalsvc.stats.limits`);
 they are joined by MOVER (Zou & Donner 2008): the distances between the means and their limits add up as
@@ -21,7 +21,7 @@ import msgspec
 from evalsvc.errors import InputError
 from evalsvc.stats.distributions import satterthwaite, t_quantile, two_sided
 from evalsvc.stats.limits import PRIOR, binary_limits, log_limits, moments, ratio, score_limits
-from evalsvc.stats.strata import Layout, Part, StratumKey, lay_out
+from evalsvc.stats.strata import Layout, Part, StratumKey, Target, lay_out
 from evalsvc.types import Cell, Estimate, Scale, Window
 
 NOTHING_SCORED = "no event of this window and group was scored"
@@ -55,6 +55,7 @@ def estimate_mean(
     offered: Mapping[StratumKey, int] | None = None,
     rates: Mapping[StratumKey, float] | None = None,
     confidence: float = 0.95,
+    target: Target = "window",
 ) -> Estimate:
     """Return the mean score of the window's scorable events, on the scale's own unit.
 
@@ -67,6 +68,7 @@ def estimate_mean(
             domain, where the domain is a union of strata; ``None`` where it cuts across them.
         rates: the π of strata that may hold events of the domain though no cell came from them.
         confidence: of the two-sided interval.
+        target: ``window`` for the mean of the window's events, ``process`` for that of the process behind them.
 
     Returns:
         An estimate whose ``method`` names what was done. ``value`` is None where nothing was scored; ``low``
@@ -84,7 +86,7 @@ def estimate_mean(
     >>> round(e.value, 3), round(e.low, 3), round(e.high, 3)
     (0.095, 0.052, 0.261)
     """
-    layout = lay_out(cells, offered, rates, confidence)
+    layout = lay_out(cells, offered, rates, confidence, target)
     joined = join(layout, [part_mean(part, scale) for part in layout.parts], scale, confidence)
     return answer(layout, joined, window, "mean", confidence, describe(layout, scale))
 
@@ -97,6 +99,7 @@ def estimate_proportion(
     offered: Mapping[StratumKey, int] | None = None,
     rates: Mapping[StratumKey, float] | None = None,
     confidence: float = 0.95,
+    target: Target = "window",
 ) -> Estimate:
     """Return the share of the window's scorable events whose score is 1: the mean of a binary metric.
 
@@ -105,7 +108,7 @@ def estimate_proportion(
     """
     if not scale.binary:
         raise InputError("Expected a binary metric for a proportion; of this one, ask for the mean or p50")
-    estimate = estimate_mean(cells, scale, window, offered=offered, rates=rates, confidence=confidence)
+    estimate = estimate_mean(cells, scale, window, offered=offered, rates=rates, confidence=confidence, target=target)
     return msgspec.structs.replace(estimate, statistic="proportion")
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from evalsvc.errors import InputError
 from evalsvc.stats.limits import Moments, moments, score_limits
 from evalsvc.stats.mean import Joined, PartMean, answer, join
-from evalsvc.stats.strata import Layout, Part, StratumKey, lay_out
+from evalsvc.stats.strata import Layout, Part, StratumKey, Target, lay_out
 from evalsvc.types import Cell, Estimate, Scale, Window
 
 GROWTH = 1.02
@@ -85,6 +85,7 @@ def estimate_quantile(
     offered: Mapping[StratumKey, int] | None = None,
     rates: Mapping[StratumKey, float] | None = None,
     confidence: float = 0.95,
+    target: Target = "window",
 ) -> Estimate:
     """Return the value that a share ``probability`` of the window's scorable events do not exceed.
 
@@ -98,6 +99,7 @@ def estimate_quantile(
         offered: as in :func:`~evalsvc.stats.mean.estimate_mean`.
         rates: as in :func:`~evalsvc.stats.mean.estimate_mean`.
         confidence: of the two-sided interval.
+        target: as in :func:`~evalsvc.stats.mean.estimate_mean`.
 
     Returns:
         An estimate whose limits are edges of bins (Francisco & Fuller 1991: the values at which the interval
@@ -109,7 +111,7 @@ def estimate_quantile(
     """
     if not 0.0 < probability < 1.0:
         raise InputError(f"Expected a quantile between 0 and 1, such as 0.95, but got {probability!r}")
-    layout = lay_out(_cells_of(bins) if cells is None else cells, offered, rates, confidence)
+    layout = lay_out(_cells_of(bins) if cells is None else cells, offered, rates, confidence, target)
     name = f"p{100 * probability:g}"
     method = f"{'hajek' if offered is None else 'post-stratified'}, histogram 1 %, wilson by part, MOVER, inverted"
     if not any(bins.values()):

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from evalsvc.stats.limits import wilson
 from evalsvc.types import Cell
@@ -27,6 +27,10 @@ from evalsvc.types import Cell
 StratumKey = tuple[str, int]
 
 SPARSE = 20
+
+# What an estimate is of: the events of the window, of which a sample of π = 1 leaves nothing to chance, or the process
+# behind them, which other events would have shown otherwise.
+Target = Literal["process", "window"]
 
 
 class Part(NamedTuple):
@@ -71,6 +75,7 @@ def lay_out(
     offered: Mapping[StratumKey, int] | None,
     rates: Mapping[StratumKey, float] | None,
     confidence: float,
+    target: Target = "window",
 ) -> Layout:
     """Return the parts of a domain.
 
@@ -80,10 +85,12 @@ def lay_out(
             union of strata; ``None`` when it cuts across them.
         rates: π of strata from which no cell came, where it is known.
         confidence: the level at which an unseen number of events is limited.
+        target: what the estimate is of; see :data:`Target`.
     """
+    process = target == "process"
     rates = rates or {}
     if offered is None:
-        parts = [_crossing(group) for group in _by_level(cells).values() if any(cell.n for cell in group)]
+        parts = [_crossing(group, process) for group in _by_level(cells).values() if any(cell.n for cell in group)]
         seen = {_level(cell.pi) for cell in cells}
         unseen: dict[int, float] = {}
         for pi in rates.values():
@@ -93,7 +100,7 @@ def lay_out(
         return _summary(parts, 0.0, tuple(hidden), None, cells)
     parts, unknown = [], 0.0
     for population, group in _pools(cells, offered, rates):
-        made, left = _stratum(group, population, confidence)
+        made, left = _stratum(group, population, confidence, process)
         parts += made
         unknown += left
     return _summary(parts, unknown, (), sum(offered.values()), cells)
@@ -140,23 +147,25 @@ def _by_level(cells: Iterable[Cell]) -> dict[int, list[Cell]]:
     return groups
 
 
-def _crossing(cells: Sequence[Cell]) -> Part:
+def _crossing(cells: Sequence[Cell], process: bool) -> Part:
+    """Return a part of estimated size. Of a process even all events are a sample: no share of it was seen."""
     size = math.fsum(cell.n / cell.pi for cell in cells)
-    variance = math.fsum((cell.cluster_n2 if cell.clusters else cell.n) * (1 - cell.pi) / cell.pi**2 for cell in cells)
+    left = {cell: 1.0 if process else 1.0 - cell.pi for cell in cells}
+    variance = math.fsum((cell.cluster_n2 if cell.clusters else cell.n) * left[cell] / cell.pi**2 for cell in cells)
     # One unit more than was seen: of small counts, those that came out low would claim the smallest variance.
-    variance += max((1 - cell.pi) / cell.pi**2 for cell in cells)
+    variance += max(left[cell] / cell.pi**2 for cell in cells)
     squares = math.fsum(cell.n / cell.pi**2 for cell in cells)
-    left = math.fsum(cell.n * (1 - cell.pi) / cell.pi**2 for cell in cells) / squares
-    return Part(tuple(cells), size, variance, 1.0 - left)
+    unseen = math.fsum(cell.n * left[cell] / cell.pi**2 for cell in cells) / squares
+    return Part(tuple(cells), size, variance, 1.0 - unseen)
 
 
-def _stratum(cells: Sequence[Cell], population: int, confidence: float) -> tuple[list[Part], float]:
+def _stratum(cells: Sequence[Cell], population: int, confidence: float, process: bool) -> tuple[list[Part], float]:
     """Return the parts of one (pooled) stratum and how many of its events nothing is known about."""
     taken, scored = sampled(cells), sum(cell.n for cell in cells)
     if taken == 0:
         return [], float(population)
     population = max(population, taken)
-    fraction = taken / population
+    fraction = 0.0 if process else taken / population
     if scored == 0:
         # Nothing was scorable: with enough events seen they are outside the domain, with few they may be bad
         # luck.
@@ -167,10 +176,19 @@ def _stratum(cells: Sequence[Cell], population: int, confidence: float) -> tuple
     if len(groups) == 1 and sampled(groups[0]) == taken:
         ratio = math.fsum(cell.n / cell.pi for cell in cells) / weight
         variance = population**2 * ratio * (1.0 - ratio) / taken * (1.0 - fraction)
-        return [Part(tuple(cells), population * ratio, variance, fraction)], 0.0
-    scale = population / weight
-    crossing = [_crossing(group) for group in groups]
-    return [p._replace(size=p.size * scale, size_variance=p.size_variance * scale**2) for p in crossing], 0.0
+        parts = [Part(tuple(cells), population * ratio, variance, fraction)]
+    else:
+        scale = population / weight
+        crossing = [_crossing(group, process) for group in groups]
+        parts = [p._replace(size=p.size * scale, size_variance=p.size_variance * scale**2) for p in crossing]
+    return [_of_the_process(part) for part in parts] if process else parts, 0.0
+
+
+def _of_the_process(part: Part) -> Part:
+    """Add that how many events a known stratum was offered is itself a draw, of whole sessions where they are known."""
+    alike = math.fsum(cell.cluster_n2 if cell.clusters else cell.n for cell in part.cells)
+    events = alike / sum(cell.n for cell in part.cells)
+    return part._replace(size_variance=part.size_variance + part.size * events)
 
 
 def _pools(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,10 +18,9 @@ from evalsvc.stats.binary_pairs import normal_tail
 from evalsvc.stats.comparison import Comparison, Evidence, Question, check_question, decide, undefined
 from evalsvc.stats.distributions import normal_quantile, two_sided
 from evalsvc.stats.mean import NOTHING_SCORED, Joined, describe, join, part_mean
-from evalsvc.stats.strata import Layout, StratumKey, lay_out
+from evalsvc.stats.strata import Layout, StratumKey, Target, lay_out
 from evalsvc.types import Cell, Estimate, Scale
 
-Target = Literal["process", "window"]
 Limits = tuple[float | None, float | None]
 
 # Beyond these a p-value is "below" or "above" and nothing depends on its digits.
@@ -134,18 +133,10 @@ def _joiner(side: Side, scale: Scale, target: Target) -> Callable[[float], Joine
     """Return the limits of one side's mean at any confidence."""
 
     def at(confidence: float) -> Joined | None:
-        layout = lay_out(side.cells, side.offered, side.rates, confidence)
-        if target == "process":
-            layout = _of_the_process(layout)
+        layout = lay_out(side.cells, side.offered, side.rates, confidence, target)
         return join(layout, [part_mean(part, scale) for part in layout.parts], scale, confidence)
 
     return at
-
-
-def _of_the_process(layout: Layout) -> Layout:
-    # No sampled fraction lessens the doubt, and how many events fell into each part is itself one draw (Poisson).
-    parts = [part._replace(fraction=0.0, size_variance=part.size_variance + part.size) for part in layout.parts]
-    return layout._replace(parts=tuple(parts))
 
 
 def _known(layouts: Sequence[Layout], sides: Sequence[Joined | None]) -> dict[str, object]:
