@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalsvc import plots, project
 from evalsvc._cli_output import aligned, print_csv, said_where
-from evalsvc._cli_query import estimate_query, said_value
+from evalsvc._cli_query import estimate_query, fields_of, said_value
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
 from evalsvc.project import Environment
@@ -44,11 +44,10 @@ def fairness(options: argparse.Namespace) -> int:
     """Print comparisons of groups."""
     from evalsvc import assemble
 
-    fields = [field.strip() for given in options.by for field in given.split(",") if field.strip()]
-    if not fields:
+    if not fields_of(options.by):
         raise InputError("Expected `--by` to name a field, such as segments.plan, but got none")
     plain = argparse.Namespace(**vars(options))
-    plain.by, plain.statistic = ",".join(dict.fromkeys(fields)), "mean"
+    plain.statistic = "mean"
     asked = estimate_query(plain, datetime.now(UTC))
     if options.standardise in asked.by:
         raise InputError(f"Expected another field to standardise for than the groups' own {options.standardise!r}")

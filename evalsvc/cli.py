@@ -206,9 +206,10 @@ def _add_query(add: _Adder) -> None:
     )
     query.add_argument(
         "--by",
-        default="",
+        action="append",
+        default=[],
         metavar="FIELD,…",
-        help="application, model, model_version, consumer, segments.NAME",
+        help="application, model, model_version, consumer, segments.NAME; several, or repeated",
     )
     query.add_argument(
         "--where",

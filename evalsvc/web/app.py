@@ -22,6 +22,7 @@ from evalsvc.query import (
     to_json,
     with_worst_case,
 )
+from evalsvc.query_gaps import with_gaps
 from evalsvc.scorer_notes import noted, scorer_notes
 from evalsvc.types import Window, WorkerStatus
 from evalsvc.web import overview
@@ -136,7 +137,7 @@ class _Pages:
         worst = _flag(request.query_params.get("worst_case", "false"))
         found = [row for query in queries for row in _answer(store, query, worst=worst)]
         if queries:
-            found = noted(found, scorer_notes(store, (row.metric for row in found), queries[0]))
+            found = noted(with_gaps(found, queries[0]), scorer_notes(store, (row.metric for row in found), queries[0]))
         if form == "csv":
             by = queries[0].by if queries else ()
             return PlainTextResponse(_csv(found, by, worst=worst), media_type="text/csv", headers=_HEADERS)
