@@ -1,7 +1,7 @@
 """Coverage, width and gain of prediction-powered means beside ppi-python's normal interval.
 
 Run ``python benchmarks/prediction_powered.py [--runs 3000]``: it prints the table of
-``docs/reference/reviews-and-judges.md``. The same designs, with fewer runs, are a test
+``docs/reference/reviews-and-judges.md``. Some of its designs, with fewer runs, are a test
 (``tests/calibration/test_prediction_powered_coverage.py``).
 
 Every run draws sampled events from a process (or from a finite population, where π is known), gives all of them a

@@ -1,4 +1,4 @@
-"""Tests everything: set-up, lint, the whole suite, the docstrings' examples, and the installed wheel.
+"""Tests everything: set-up, lint, the whole suite, the docstrings' examples, and what packaging can break.
 
 Without arguments it runs all stages and prints their figures. Arguments go to pytest unchanged, for a quick
 run of a few tests: `scripts/test tests/unit -k window`. The suite starts a real Kafka broker and opens the page in
@@ -37,6 +37,7 @@ def main() -> int:
     suite = ["-n", workers, "--dist", "loadfile", "--durations", "10"]
     stages.run("tests", python, "-m", "pytest", "-q", *suite, "tests")
     stages.run("docstring examples", python, "-m", "pytest", "-q", "--doctest-modules", "evalsvc")
+    # Not the whole suite again: scripts/_wheel.py says which tests can fail there only, and why no other can.
     stages.run("installed wheel", python, "scripts/_wheel.py")
     _setup.say(f"all stages took {time.monotonic() - start:.0f} s with {workers} workers")
     return stages.finish()
