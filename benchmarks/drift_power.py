@@ -9,18 +9,21 @@ the data sets in ``../shared/data``. Evidently's telemetry is off.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
+import io
 import json
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from _harness import Row
 from evalsvc.drift import (
     MeanEmbeddingSketch,
     NumericSketch,
@@ -193,6 +196,47 @@ def main() -> None:
     peer = Evidently()
     clinc(options.pairs, peer)
     llmdrift(peer)
+
+
+PEERS = {
+    "MMD": "evidently, embeddings",
+    "classifier": "evidently, embeddings",
+    "vocabulary": "evidently, text",
+    "length": "evidently, length",
+}
+"""Which verdict of evidently's stands beside each of ours."""
+
+
+def run(quick: bool = False) -> list[Row]:
+    """Return what is found of what was planted and of June's answers, beside evidently's; nothing without the data."""
+    if not TRAFFIC.is_dir():
+        return []
+    peer = Evidently()
+    lines = [*_printed(lambda: clinc(3 if quick else 30, peer)), *_printed(lambda: llmdrift(peer))]
+    rows = []
+    for (first, label), *columns in (line.items() for line in lines):
+        found = {name: _called_moved(cell) for name, cell in columns if name in {*PEERS, *PEERS.values()}}
+        what = label if first == "answers" else f"{label} {first}"
+        rows += [
+            Row("drift_power", f"{what}: {name}", found[name], "share called moved", peers, found[peers])
+            for name, peers in PEERS.items()
+            if name in found
+        ]
+    return rows
+
+
+def _printed(table: Callable[[], None]) -> list[dict[str, str]]:
+    """Return the lines of a table as it is printed, each with its cells by column."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        table()
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.getvalue().splitlines() if line]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+def _called_moved(cell: str) -> float:
+    # A verdict on one pair is a share of one.
+    return float(cell[:-1]) / 100 if cell.endswith("%") else float(cell == "moved")
 
 
 if __name__ == "__main__":
