@@ -70,7 +70,7 @@ class EstimateQuery(NamedTuple):
     confidence: float = 0.95
 
 
-class LabelledEstimate(NamedTuple):
+class LabelledEstimate(msgspec.Struct, frozen=True, gc=False):
     """An estimate with what it is about. ``labels`` has an entry for each of the query's ``by``.
 
     ``worst`` is there where :func:`with_worst_case` was asked for it.
@@ -208,7 +208,7 @@ def with_worst_case(
             unasked=unasked,
             threshold=threshold,
         )
-        made.append(row._replace(worst=worst))
+        made.append(msgspec.structs.replace(row, worst=worst))
     return made
 
 

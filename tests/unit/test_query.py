@@ -457,7 +457,7 @@ def test_many_groups_together_are_each_alone(world, statistic, by, monkeypatch) 
             assert getattr(one.estimate, name) == pytest.approx(getattr(other.estimate, name), rel=1e-9, abs=1e-12)
         for name in ("n", "n_missing", "offered", "method", "reason", "statistic", "window"):
             assert getattr(one.estimate, name) == getattr(other.estimate, name)
-        assert one._replace(estimate=other.estimate) == other
+        assert msgspec.structs.replace(one, estimate=other.estimate) == other
 
 
 @pytest.fixture
