@@ -18,7 +18,7 @@ from evalsvc.stats.binary_pairs import normal_tail
 from evalsvc.stats.comparison import Comparison, Evidence, Question, check_question, decide, undefined
 from evalsvc.stats.distributions import normal_quantile, two_sided
 from evalsvc.stats.mean import NOTHING_SCORED, Joined, describe, join, part_mean
-from evalsvc.stats.strata import Layout, StratumKey, lay_out
+from evalsvc.stats.strata import Layout, Part, StratumKey, lay_out
 from evalsvc.types import Cell, Estimate, Scale
 
 Target = Literal["process", "window"]
@@ -144,8 +144,10 @@ def _joiner(side: Side, scale: Scale, target: Target) -> Callable[[float], Joine
 
 def _of_the_process(layout: Layout) -> Layout:
     # No sampled fraction lessens the doubt, and how many events fell into each part is itself one draw (Poisson).
-    parts = [part._replace(fraction=0.0, size_variance=part.size_variance + part.size) for part in layout.parts]
-    return layout._replace(parts=tuple(parts))
+    def redrawn(part: Part) -> Part:
+        return part._replace(fraction=0.0, size_error=math.hypot(part.size_error, math.sqrt(part.size)))
+
+    return layout._replace(parts=tuple(map(redrawn, layout.parts)))
 
 
 def _known(layouts: Sequence[Layout], sides: Sequence[Joined | None]) -> dict[str, object]:
