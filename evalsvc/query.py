@@ -49,6 +49,8 @@ _HAVE = {"self_similarity": "response_embedding", "distinct_words": "response_wo
 _MEANS = ("mean", "proportion")
 # From so many groups on their means are worth the third of a second that scipy may take to load.
 MANY = 500
+# So many steps have many groups; they are read as columns at once, without an object for each cell.
+MANY_STEPS = 100
 
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 
@@ -70,7 +72,7 @@ class EstimateQuery(NamedTuple):
     confidence: float = 0.95
 
 
-class LabelledEstimate(NamedTuple):
+class LabelledEstimate(msgspec.Struct, frozen=True, gc=False):
     """An estimate with what it is about. ``labels`` has an entry for each of the query's ``by``.
 
     ``worst`` is there where :func:`with_worst_case` was asked for it.
@@ -120,7 +122,9 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
         InputError: on an unknown statistic, a confidence outside (0, 1), or a ``by`` that names no column.
     """
     probability = _check(query.statistic, query.confidence)
-    question = _question(store, query, [query.metric])
+    question = _question(store, query, [query.metric], store.metrics())
+    if query.statistic in _MEANS and question.steps >= MANY_STEPS:
+        return _in_columns(question, store.cell_columns([query.metric], question.cells))
     asked = _asked(store, question.cells, query.statistic, probability)
     if len(asked) >= MANY and query.statistic in _MEANS:
         from evalsvc.store.cell_columns import columns_of
@@ -157,7 +161,7 @@ def estimates_of_all(store: ScoreStore, query: EstimateQuery) -> list[LabelledEs
     metrics = sorted({spec.metric for spec in specs})
     if not metrics:
         return []
-    question = _question(store, query, metrics)
+    question = _question(store, query, metrics, specs)
     return _in_columns(question, store.cell_columns(metrics, question.cells))
 
 
@@ -169,7 +173,7 @@ def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
     """
     query = query._replace(statistic="mean")
     _check(query.statistic, query.confidence)
-    question = _question(store, query, [query.metric])
+    question = _question(store, query, [query.metric], store.metrics())
     return [found for found, _ in _found(question, _asked(store, question.cells, query.statistic, None))]
 
 
@@ -208,7 +212,7 @@ def with_worst_case(
             unasked=unasked,
             threshold=threshold,
         )
-        made.append(row._replace(worst=worst))
+        made.append(msgspec.structs.replace(row, worst=worst))
     return made
 
 
@@ -226,14 +230,20 @@ class _Question(NamedTuple):
         """Whether windows hold whole minutes, as the offered events are counted."""
         return self.cells.step_seconds % MINUTE == 0
 
+    @property
+    def steps(self) -> int:
+        """How many steps the window has at most."""
+        return int(self.cells.window.seconds // self.cells.step_seconds)
+
     def spec(self, metric: str, version: int, signature: str) -> ScorerSpec:
         """Return the spec of a scorer; another version's where it was never recorded."""
         found = self.specs.get((metric, version, signature))
         return found or next(spec for spec in self.specs.values() if spec.metric == metric)
 
 
-def _question(store: ScoreStore, query: EstimateQuery, metrics: Sequence[str]) -> _Question:
-    known = store.metrics()
+def _question(
+    store: ScoreStore, query: EstimateQuery, metrics: Sequence[str], known: Sequence[ScorerSpec]
+) -> _Question:
     specs = {}
     for metric in metrics:
         mine = specs_of(known, metric)

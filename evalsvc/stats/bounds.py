@@ -83,7 +83,7 @@ def worst_case(
     every = [*cells, *_never_scored(unasked or {}, rates or {})]
     bottom, top = (
         estimate_mean(
-            [_filled(cell, end) for cell in every],
+            [filled(cell, end) for cell in every],
             scale,
             estimate.window,
             offered=offered,
@@ -111,8 +111,12 @@ def _never_scored(unasked: Mapping[StratumKey, int], rates: Mapping[StratumKey, 
     ]
 
 
-def _filled(cell: Cell, value: float) -> Cell:
-    """Return a cell whose missing scores are all this value; they lie in its clusters as the others do."""
+def filled(cell: Cell, value: float) -> Cell:
+    """Return a cell whose missing scores are all this value; they lie in its clusters as the others do.
+
+    >>> filled(Cell("all", 1, 0.1, n=9, n_abstained=0, n_failed=1, total=3.0, squares=3.0), 1.0).total
+    4.0
+    """
     gone = missing(cell)
     if not gone:
         return cell

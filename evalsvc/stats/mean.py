@@ -195,7 +195,7 @@ def _size_doubt(layout: Layout, means: Sequence[PartMean], value: float) -> floa
     """Return the variance that estimated sizes add; the derivative by one is (part's mean - mean)/total."""
     size = layout.size
     pairs = zip(layout.parts, means, strict=True)
-    return math.fsum(((mean.mean - value) / size) ** 2 * part.size_variance for part, mean in pairs)
+    return math.fsum(((mean.mean - value) * (part.size_error / size)) ** 2 for part, mean in pairs)
 
 
 def _with_unknown(layout: Layout, value: float, below: float, above: float, scale: Scale) -> Joined:

@@ -17,6 +17,8 @@ from evalsvc.stats.mean import Joined, answer, describe, join, part_mean
 from evalsvc.stats.strata import Layout, StratumKey, lay_out, missing
 from evalsvc.types import Cell, Estimate, Scale, Window
 
+TOO_LARGE = "1/π is too large for the total to be a number"
+
 
 def estimate_total(
     cells: Sequence[Cell],
@@ -43,7 +45,10 @@ def estimate_total(
     if offered is None:
         layout = lay_out(cells, None, rates, confidence)
         joined = _horvitz_thompson(layout, scale, confidence)
-        return answer(layout, joined, window, "total", confidence, f"horvitz-thompson, {_limits_name(scale)}, poisson")
+        method = f"horvitz-thompson, {_limits_name(scale)}, poisson"
+        if joined and not math.isfinite(joined.value):
+            return msgspec.structs.replace(answer(layout, None, window, "total", confidence, method), reason=TOO_LARGE)
+        return answer(layout, joined, window, "total", confidence, method)
     scale = _with_zero(scale) if any(map(missing, cells)) else scale
     filled = lay_out([_filled(cell) for cell in cells if cell.n + missing(cell)], offered, rates, confidence)
     plain = lay_out(cells, offered, rates, confidence)
@@ -88,8 +93,10 @@ def _horvitz_thompson(layout: Layout, scale: Scale, confidence: float) -> Joined
     if not layout.n:
         return None
     value = math.fsum(cell.total / cell.pi for cell in cells)
-    variances = [math.fsum(map(_thinned, part.cells)) for part in layout.parts]
-    error = math.sqrt(math.fsum(variances))
+    errors = [math.hypot(*map(_thinned, part.cells)) for part in layout.parts]
+    error = math.hypot(*errors)
+    if not math.isfinite(value) or not math.isfinite(error):
+        return Joined(value, None, None, TOO_LARGE)
     if error == 0.0 and not scale.binary:
         certain = all(cell.pi == 1.0 for cell in cells)
         return Joined(value, value, value) if certain else Joined(value, None, None, "all scores are 0")
@@ -97,7 +104,7 @@ def _horvitz_thompson(layout: Layout, scale: Scale, confidence: float) -> Joined
         low, high = _count_limits(value, error, cells, normal_quantile(two_sided(confidence)))
         return Joined(value, low, high)
     units = [sum(cell.clusters or cell.n for cell in part.cells) for part in layout.parts]
-    freedom = satterthwaite(variances, [count - 1 for count in units])
+    freedom = satterthwaite([(part / (error or 1.0)) ** 2 for part in errors], [count - 1 for count in units])
     critical = t_quantile(two_sided(confidence), freedom)
     if scale.low is not None and scale.low >= 0.0:
         low, high = log_limits(value, error, critical)
@@ -109,8 +116,8 @@ def _horvitz_thompson(layout: Layout, scale: Scale, confidence: float) -> Joined
 
 
 def _thinned(cell: Cell) -> float:
-    """Return the variance of a cell's Σy/π under Poisson sampling of its events, or of its sessions."""
-    return (cell.cluster_y2 if cell.clusters else cell.squares) * (1.0 - cell.pi) / cell.pi**2
+    """Return the standard error of a cell's Σy/π under Poisson sampling of its events, or of its sessions."""
+    return math.sqrt((cell.cluster_y2 if cell.clusters else cell.squares) * (1.0 - cell.pi)) / cell.pi
 
 
 def _count_limits(value: float, error: float, cells: Sequence[Cell], critical: float) -> tuple[float, float]:
@@ -118,8 +125,10 @@ def _count_limits(value: float, error: float, cells: Sequence[Cell], critical: f
 
     g is the variance by expected count; where no failure was seen it is that of the smallest π.
     """
-    slope = error * error / value if error > 0.0 else max((1.0 - cell.pi) / cell.pi for cell in cells)
+    slope = error * (error / value) if error > 0.0 else max((1.0 - cell.pi) / cell.pi for cell in cells)
     half = critical * critical * slope / 2.0
-    spread = math.sqrt(half * half + 2.0 * half * value)
+    spread = math.sqrt(half) * math.sqrt(half + 2.0 * value)
     seen = math.fsum(cell.total for cell in cells)
-    return max(seen, value + half - spread), value + half + spread
+    high = value + half + spread
+    # The product of the limits is value²: the difference would leave crumbs, and not 0, where no failure was seen.
+    return max(seen, value * (value / high) if high > 0.0 else 0.0), high
