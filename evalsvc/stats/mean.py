@@ -229,7 +229,7 @@ def with_doubt(layout: Layout, value: float, below: float, above: float, scale: 
 
 
 def doubt(scale: Scale, unknown: float, *, endless: bool, hidden: float = 0.0) -> str:
-    """Say what the limits leave open: a share of events without a score, hidden ones, an upper limit that there is not."""
+    """Say what the limits leave open: events in strata without a score, hidden ones, an upper limit that is not."""
     notes = ["too few scores for the upper limit"] if endless else []
     if unknown > 0.0:
         what = ": the interval allows them any value" if scale.bounded else ": left out"

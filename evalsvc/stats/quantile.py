@@ -147,7 +147,7 @@ def _cumulated(part: Part, bins: Mapping[BinKey, Mapping[int, int]], indices: Se
     m = moments(part.cells)
     left = 1.0 - part.fraction
     effective = m.kish / (_design_effect(m, part.cells) * left) if left > 0.0 else math.inf
-    # Of a few sessions the design effect is itself a guess: Student's t with as many degrees of freedom as the mean has.
+    # Of few sessions the design effect is itself a guess: Student's t, with the mean's degrees of freedom.
     return _Cumulated(shares, effective, part.fraction, max(1, m.units - 1) if m.clustered else math.inf)
 
 
@@ -191,7 +191,8 @@ def _invert(
     if high is not None and scale.high is not None:
         high = min(scale.high, high)
     ends = [name for name, limit in (("lower", low), ("upper", high)) if limit is None]
-    reason = f"too few scores for the {' and '.join(ends)} limit" if ends else share(-1).reason
+    notes = [f"too few scores for the {' and '.join(ends)} limit"] if ends else []
+    reason = "; ".join(filter(None, (*notes, share(-1).reason)))
     return Joined(bin_value(indices[at]), low, high, reason)
 
 

@@ -27,7 +27,7 @@ from evalsvc.types import Cell
 StratumKey = tuple[str, int]
 
 SPARSE = 20
-MOST = 1e15
+MOST = 1e150
 
 
 class Part(NamedTuple):

@@ -67,7 +67,7 @@ def estimate_total(
 
 
 def _responding(cells: Sequence[Cell]) -> tuple[list[Cell], float]:
-    """Return the cells with π times the share of their level that did not fail, and the events of levels that all did."""
+    """Return cells with π times the share of their level that did not fail, and the events of levels that all did."""
     adjusted, lost = [], 0.0
     for group in by_level(cells).values():
         every = math.fsum((cell.n + missing(cell)) / cell.pi for cell in group)
