@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from evalsvc.stats.distributions import normal_quantile, satterthwaite, t_quantile, two_sided
-from evalsvc.stats.limits import log_limits
+from evalsvc.stats.distributions import beta_quantile, normal_quantile, satterthwaite, t_quantile, two_sided
+from evalsvc.stats.limits import FEW, NEAR_END, log_limits
 from evalsvc.stats.mean import Joined, answer, describe, hiding, join, part_mean
 from evalsvc.stats.strata import Layout, StratumKey, by_level, lay_out, missing
 from evalsvc.types import Cell, Estimate, Scale, Window
@@ -150,7 +150,7 @@ def _horvitz_thompson(layout: Layout, scale: Scale, confidence: float) -> Joined
         certain = all(cell.pi == 1.0 for cell in cells)
         return Joined(value, value, value) if certain else Joined(value, None, None, "all scores are 0")
     if scale.binary:
-        low, high = _count_limits(value, error, cells, normal_quantile(two_sided(confidence)))
+        low, high = _count_limits(value, error, cells, confidence)
         return Joined(value, low, high)
     units = [sum(cell.clusters or cell.n for cell in part.cells) for part in layout.parts]
     freedom = satterthwaite(variances, [count - 1 for count in units])
@@ -169,13 +169,34 @@ def _thinned(cell: Cell) -> float:
     return (cell.cluster_y2 if cell.clusters else cell.squares) * (1.0 - cell.pi) / cell.pi**2
 
 
-def _count_limits(value: float, error: float, cells: Sequence[Cell], critical: float) -> tuple[float, float]:
-    """Return T with (value - T)² <= critical²·T·g: the variance of a thinned count is proportional to it.
+def _count_limits(value: float, error: float, cells: Sequence[Cell], confidence: float) -> tuple[float, float]:
+    """Return the T with (U - T)² <= critical²·T·g, beside what was counted for certain: U is the thinned count.
 
-    g is the variance by expected count; where no failure was seen it is that of the smallest π.
+    Its variance is g times its expectation; where no failure was seen g is that of the smallest π. U/g is as good as
+    a Poisson count: as :func:`~evalsvc.stats.limits.binary_limits` does for shares, the lower limit of few is stretched
+    to Jeffreys', and below 4 to Garwood's (1936) one-sided limit at the whole level.
     """
-    slope = error * error / value if error > 0.0 else max((1.0 - cell.pi) / cell.pi for cell in cells)
+    tail, critical = 1.0 - two_sided(confidence), normal_quantile(two_sided(confidence))
+    certain = math.fsum(cell.total for cell in cells if cell.pi == 1.0)
+    thinned = max(0.0, value - certain)
+    some = error > 0.0 and thinned > 0.0
+    slope = error * error / thinned if some else max((1.0 - cell.pi) / cell.pi for cell in cells)
     half = critical * critical * slope / 2.0
-    spread = math.sqrt(half * half + 2.0 * half * value)
+    spread = math.sqrt(half * half + 2.0 * half * thinned)
+    low = thinned + half - spread
+    count = thinned / slope if some else NEAR_END
+    if count < NEAR_END:
+        low = min(low, slope * _poisson_quantile(tail, count + 0.5))
+    if count < FEW:
+        low = min(low, slope * _poisson_quantile(2.0 * tail, count))
     seen = math.fsum(cell.total for cell in cells)
-    return max(seen, value + half - spread), value + half + spread
+    return min(value, max(seen, certain + low)), certain + thinned + half + spread
+
+
+def _poisson_quantile(probability: float, count: float) -> float:
+    """Return the expectation below which so many or more events have this probability: a quantile of Gamma(count)."""
+    return _TRIALS * beta_quantile(probability, count, _TRIALS - count + 1.0, count / _TRIALS)
+
+
+_TRIALS = 1e5
+"""A binomial count of so many trials is a Poisson one, to 1e-3 and better below :data:`NEAR_END`."""

@@ -303,6 +303,22 @@ def test_horvitz_thompson_total() -> None:
     assert count.high == pytest.approx(stats.norm.ppf(0.975) ** 2 * 9)
 
 
+@pytest.mark.parametrize("failures", [1, 2, 3, 5, 30])
+def test_the_lower_limit_of_few_failures_is_garwoods(failures: int) -> None:
+    # What was taken whole is certain, and no more than added.
+    cells = [cell([1.0] * failures + [0.0] * 900, 1e-4, "light"), cell([1.0] * 40, 1.0, "whole")]
+    count = estimate_total(cells, BINARY, DAY)
+    z2 = stats.norm.ppf(0.975) ** 2
+    score = failures + z2 / 2 - math.sqrt(z2 * z2 / 4 + z2 * failures)
+    low = min(score, stats.gamma.ppf(0.025, failures + 0.5))
+    if failures < 4:
+        low = min(low, stats.gamma.ppf(0.05, failures))
+    assert count.low == pytest.approx(40 + 1e4 * low, rel=2e-3)
+    assert count.high == pytest.approx(
+        40 + 1e4 * (failures + z2 / 2 + math.sqrt(z2 * z2 / 4 + z2 * failures)), rel=1e-3
+    )
+
+
 def test_a_proportion_is_of_a_binary_metric() -> None:
     assert estimate_proportion([cell([1.0, 0.0], 0.5)], BINARY, DAY).statistic == "proportion"
     with pytest.raises(ValueError, match="binary"):
