@@ -158,6 +158,7 @@ def _group(found: GroupCells, by: Sequence[str], target: Any) -> Group:  # noqa:
         group.window,
         offered=domain.offered,
         rates=domain.rates,
+        untaken=domain.untaken,
         target=target,
         labels={field: group.key[field] for field in by},
     )

@@ -90,12 +90,14 @@ class LabelledEstimate(msgspec.Struct, frozen=True, gc=False):
 class Domain(NamedTuple):
     """What is known of a group's strata: counts where they make it up exactly, and the π of all of them.
 
-    ``unasked`` counts sampled events of which the scorer has no score at all, as it was added after them.
+    ``unasked`` counts sampled events of which the scorer has no score at all, as it was added after them; ``untaken``,
+    for a group that cuts across strata, the events of each of which the scorer has none: no more of the group can hide.
     """
 
     offered: Mapping[StratumKey, int] | None
     rates: Mapping[StratumKey, float]
     unasked: Mapping[StratumKey, int]
+    untaken: Mapping[StratumKey, int]
 
 
 class GroupCells(NamedTuple):
@@ -124,16 +126,16 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
     probability = _check(query.statistic, query.confidence)
     question = _question(store, query, [query.metric], store.metrics())
     if query.statistic in _MEANS and question.steps >= MANY_STEPS:
-        return _in_columns(question, store.cell_columns([query.metric], question.cells))
+        return _in_columns(store, question, store.cell_columns([query.metric], question.cells))
     asked = _asked(store, question.cells, query.statistic, probability)
     if len(asked) >= MANY and query.statistic in _MEANS:
         from evalsvc.store.cell_columns import columns_of
 
-        return _in_columns(question, columns_of({query.metric: [group for group, _ in asked]}))
+        return _in_columns(store, question, columns_of({query.metric: [group for group, _ in asked]}))
     rows = []
-    for one, estimator in _found(question, asked):
+    for one, estimator in _found(store, question, asked):
         group, domain = one.group, one.domain
-        about = _About(offered=domain.offered, rates=domain.rates, confidence=query.confidence)
+        about = _About(offered=domain.offered, rates=domain.rates, untaken=domain.untaken, confidence=query.confidence)
         estimate = with_unasked(estimator(one.cells, one.spec, group.window, about), one)
         if estimate.n == 0:
             scored, failed = sum(cell.n for cell in group.cells), sum(cell.n_failed for cell in group.cells)
@@ -162,7 +164,7 @@ def estimates_of_all(store: ScoreStore, query: EstimateQuery) -> list[LabelledEs
     if not metrics:
         return []
     question = _question(store, query, metrics, specs)
-    return _in_columns(question, store.cell_columns(metrics, question.cells))
+    return _in_columns(store, question, store.cell_columns(metrics, question.cells))
 
 
 def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
@@ -174,7 +176,7 @@ def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
     query = query._replace(statistic="mean")
     _check(query.statistic, query.confidence)
     question = _question(store, query, [query.metric], store.metrics())
-    return [found for found, _ in _found(question, _asked(store, question.cells, query.statistic, None))]
+    return [found for found, _ in _found(store, question, _asked(store, question.cells, query.statistic, None))]
 
 
 def with_worst_case(
@@ -202,7 +204,7 @@ def with_worst_case(
         if again is None:  # gone since the first reading
             made.append(row)
             continue
-        offered, rates, unasked = again.domain
+        offered, rates, unasked, untaken = again.domain
         worst = worst_case(
             row.estimate,
             again.cells,
@@ -210,6 +212,7 @@ def with_worst_case(
             offered=offered,
             rates=rates,
             unasked=unasked,
+            untaken=untaken,
             threshold=threshold,
         )
         made.append(msgspec.structs.replace(row, worst=worst))
@@ -240,6 +243,18 @@ class _Question(NamedTuple):
         found = self.specs.get((metric, version, signature))
         return found or next(spec for spec in self.specs.values() if spec.metric == metric)
 
+    @property
+    def everyone(self) -> CellQuery | None:
+        """What to read to learn which strata a scorer met at all; None where the groups of the answer tell.
+
+        They do unless ``where`` leaves some events of a stratum out.
+        """
+        where = {name: values for name, values in self.query.where.items() if name != "consumer"}
+        if all(_holds(parse_stratum(name), where) is not None for name in {row.stratum for row in self.offered}):
+            return None
+        kept = {name: values for name, values in self.query.where.items() if name == "consumer"}
+        return self.cells._replace(by=(), where=kept, clusters=False)
+
 
 def _question(
     store: ScoreStore, query: EstimateQuery, metrics: Sequence[str], known: Sequence[ScorerSpec]
@@ -264,9 +279,13 @@ def _question(
     return _Question(query, specs, offered, designs, cells)
 
 
-def _found(question: _Question, asked: Sequence[tuple[CellGroup, Estimator]]) -> list[tuple[GroupCells, Estimator]]:
+def _found(
+    store: ScoreStore, question: _Question, asked: Sequence[tuple[CellGroup, Estimator]]
+) -> list[tuple[GroupCells, Estimator]]:
     groups = [group for group, _ in asked]
+    everyone = groups if question.everyone is None else store.cells(question.everyone)
     strata = _Strata(question.query, groups, question.offered, question.designs, exact=question.exact)
+    strata.meet(everyone)
     found = []
     for group, estimator in asked:
         spec = question.spec(question.query.metric, group.scorer_version, group.signature)
@@ -274,13 +293,14 @@ def _found(question: _Question, asked: Sequence[tuple[CellGroup, Estimator]]) ->
     return found
 
 
-def _in_columns(question: _Question, columns: CellColumns) -> list[LabelledEstimate]:
+def _in_columns(store: ScoreStore, question: _Question, columns: CellColumns) -> list[LabelledEstimate]:
     """Return the mean of each group, all at once: the same numbers as one at a time."""
     import numpy as np
 
     from evalsvc.query_columns import mean_estimates, unscored_groups
 
     query = question.query
+    everyone = columns if question.everyone is None else store.cell_columns(columns.metrics, question.everyone)
     fields = {row.stratum: parse_stratum(row.stratum) for row in question.offered}
     named = sorted(set(zip(columns.metric.tolist(), columns.scorer.tolist(), strict=True)))
     known = [(columns.metrics[metric], *columns.scorers[scorer]) for metric, scorer in named]
@@ -290,6 +310,7 @@ def _in_columns(question: _Question, columns: CellColumns) -> list[LabelledEstim
         specs,
         question.offered,
         question.designs,
+        everyone=everyone,
         holds=lambda stratum, place: _holds(fields[stratum], _wanted(query, place.key)),
         rate=lambda consumer, key, metric: _designed_rate(question.designs.get(consumer, {}), key, metric),
         distinct=_distinct,
@@ -475,6 +496,15 @@ class _Strata:
         for group in groups:
             for cell in group.cells:
                 self._rates[group.consumer, (cell.stratum, cell.design_version)] = cell.pi
+        self._met: dict[tuple[object, ...], list[int]] = defaultdict(lambda: [0, 0])
+
+    def meet(self, everyone: Iterable[CellGroup]) -> None:
+        """Count each scorer's scores in each stratum, of whatever group, and those that are no abstentions."""
+        for group in everyone:
+            for cell in group.cells:
+                met = self._met[(*_scorer(group), cell.stratum, cell.design_version)]
+                met[0] += cell.n + missing(cell)
+                met[1] += cell.n + cell.n_failed
 
     def domain(self, group: CellGroup) -> Domain:
         """Return the strata that may hold events of a group, with counts where they hold no others."""
@@ -486,6 +516,7 @@ class _Strata:
         for cell in group.cells:
             asked[cell.stratum, cell.design_version] += cell.n + missing(cell)
         unasked: dict[StratumKey, int] = {}
+        untaken: dict[StratumKey, int] = {}
         for row in self._rows.get((group.window.start, group.consumer), ()):
             holds = _holds(self._fields[row.stratum], wanted)
             if holds is False:
@@ -493,18 +524,30 @@ class _Strata:
             union = union and holds is True
             key = (row.stratum, row.design_version)
             rate = self._rates.get((group.consumer, key))
-            # Enough events were taken to have met this scorer, and none did: it is not applied there.
+            met, answered = self._met.get((*_scorer(group), *key), (0, 0))
+            # Enough events were taken to have met this scorer, and none did, or it abstained from all: it is not
+            # applied there. Of events of other groups that it did score, it is, and some of this group may hide.
             taken = row.sampled if rate is None else min(row.sampled, rate * row.offered)
-            if taken >= SPARSE and key not in asked:
+            if taken >= SPARSE and key not in asked and not (holds is None and answered):
                 continue
             offered[key] = _distinct(row)
             if rate is not None:
                 rates[key] = rate
+                untaken[key] = max(0, _distinct(row) - met)
             if rate is not None and (group.consumer, row.design_version) in self._asks_all:
                 unasked[key] = max(0, row.sampled - asked.get(key, 0))
         complete = union and asked.keys() <= offered.keys()
         # Of a group that cuts across strata nobody knows how many of their sampled events are its own.
-        return Domain(offered if complete else None, rates, unasked if complete and any(unasked.values()) else {})
+        return Domain(
+            offered if complete else None,
+            rates,
+            unasked if complete and any(unasked.values()) else {},
+            untaken if self._exact and not complete else {},
+        )
+
+
+def _scorer(group: CellGroup) -> tuple[object, ...]:
+    return group.window.start, group.consumer, group.scorer_version, group.signature
 
 
 def with_unasked(estimate: Estimate, found: GroupCells) -> Estimate:
@@ -560,6 +603,7 @@ class _About(TypedDict):
 
     offered: Mapping[StratumKey, int] | None
     rates: Mapping[StratumKey, float]
+    untaken: Mapping[StratumKey, int]
     confidence: float
 
 
@@ -640,7 +684,7 @@ def _corpus(
 def _extreme(
     which: Literal["min", "max"], cells: Sequence[Cell], spec: ScorerSpec, window: Window, about: _About
 ) -> Estimate:
-    return sample_extreme(cells, which, window, offered=about["offered"], confidence=about["confidence"])
+    return sample_extreme(cells, which, window, **about)
 
 
 _ESTIMATORS: Mapping[str, Estimator] = {

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from evalsvc.query import EstimateQuery, LabelledEstimate
 from evalsvc.types import Estimate, Window
 from evalsvc.windows import steps
@@ -33,7 +35,7 @@ def with_gaps(rows: Sequence[LabelledEstimate], query: EstimateQuery) -> list[La
         for window in windows:
             last = held.get(window.start, last)
             if window.start not in held:
-                made.append(last._replace(estimate=_nothing(last.estimate, window), worst=None))
+                made.append(replace(last, estimate=_nothing(last.estimate, window), worst=None))
     if not made:
         return list(rows)
     places = {metric: place for place, metric in enumerate(dict.fromkeys(row.metric for row in rows))}

@@ -50,6 +50,7 @@ def worst_case(
     offered: Mapping[StratumKey, int] | None = None,
     rates: Mapping[StratumKey, float] | None = None,
     unasked: Mapping[StratumKey, int] | None = None,
+    untaken: Mapping[StratumKey, int] | None = None,
     threshold: float | None = None,
 ) -> WorstCase:
     """Return the bounds that hold whatever the missing scores are.
@@ -61,6 +62,7 @@ def worst_case(
         offered: as for the estimate.
         rates: as for the estimate; needed for every stratum in ``unasked``.
         unasked: sampled events, by stratum, of which the scorer has no record at all; missing too.
+        untaken: as for the estimate.
         threshold: a number that the mean is to be held against.
 
     Returns:
@@ -88,6 +90,7 @@ def worst_case(
             estimate.window,
             offered=offered,
             rates=rates,
+            untaken=untaken,
             confidence=estimate.confidence,
         )
         for end in (scale.low, scale.high)

@@ -15,7 +15,7 @@ import msgspec
 
 from evalsvc.errors import InputError
 from evalsvc.protocols import StatisticSums
-from evalsvc.stats.mean import Joined, answer, bounded_by_doubt, join, part_mean
+from evalsvc.stats.mean import Joined, answer, join, part_mean, with_doubt
 from evalsvc.stats.strata import Layout, Part, StratumKey, lay_out
 from evalsvc.types import Cell, Corpus, Estimate, Scale, Window
 
@@ -94,6 +94,7 @@ def estimate_corpus(
     *,
     offered: Mapping[StratumKey, int] | None = None,
     rates: Mapping[StratumKey, float] | None = None,
+    untaken: Mapping[StratumKey, int] | None = None,
     confidence: float = 0.95,
 ) -> Estimate:
     """Return the corpus score of all of the window's scorable events.
@@ -106,6 +107,7 @@ def estimate_corpus(
         window: what the cells are of.
         offered: as in :func:`~evalsvc.stats.mean.estimate_mean`.
         rates: as in :func:`~evalsvc.stats.mean.estimate_mean`.
+        untaken: as in :func:`~evalsvc.stats.mean.estimate_mean`.
         confidence: of the two-sided interval.
 
     Raises:
@@ -115,7 +117,7 @@ def estimate_corpus(
         raise InputError("Expected a metric with a corpus score, such as bleu or chrf; of this one, ask for the mean")
     scale = Scale(scale.low, scale.high, scale.better)
     counted = [_counted(cell, sums.get(_key(cell))) for cell in cells]
-    layout = lay_out(counted, offered, rates, confidence)
+    layout = lay_out(counted, offered, rates, confidence, untaken)
     totals = [_total(part, sums) for part in layout.parts]
     function = FUNCTIONS[corpus]
     whole = [math.fsum(column) for column in zip(*totals, strict=True)]
@@ -184,14 +186,11 @@ def _joined(
         return _linear(cell, sums[_key(cell)], gradient) if cell.n else cell
 
     parts = [part._replace(cells=tuple(map(linear, part.cells))) for part in layout.parts]
-    found = join(layout._replace(parts=tuple(parts)), [part_mean(part, _OPEN) for part in parts], _OPEN, confidence)
+    linearised = layout._replace(parts=tuple(parts), hidden=(), unknown=0.0)
+    found = join(linearised, [part_mean(part, _OPEN) for part in parts], _OPEN, confidence)
     if found is None or found.low is None or found.high is None:
         return Joined(value, None, None, found.reason if found else "")
-    below, above = found.value - found.low, found.high - found.value
-    if scale.low is None or scale.high is None:
-        low = value - below if scale.low is None else max(scale.low, value - below)
-        return Joined(value, min(low, value), value + above, found.reason)
-    return bounded_by_doubt(layout, value, below, above, scale)
+    return with_doubt(layout, value, found.value - found.low, found.high - found.value, scale)
 
 
 def _unmatched(corpus: Corpus, total: Sequence[float]) -> bool:

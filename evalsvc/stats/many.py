@@ -20,7 +20,7 @@ from evalsvc.errors import InputError
 from evalsvc.stats import limits as one
 from evalsvc.stats import mean as single
 from evalsvc.stats.distributions import normal_quantile, two_sided
-from evalsvc.stats.strata import SPARSE, StratumKey, missing
+from evalsvc.stats.strata import MOST, SPARSE, StratumKey, missing
 from evalsvc.types import Cell, Estimate, Scale, Window
 
 Floats = npt.NDArray[np.float64]
@@ -30,6 +30,7 @@ Bools = npt.NDArray[np.bool_]
 Columns = TypeVar("Columns", bound=tuple[Any, ...])
 
 LONELY, EQUAL, NOTHING = 1, 2, 3
+UNKNOWN = 1 << 52
 _WHOLE = -1
 _NO_LEVEL = 1 << 40
 
@@ -57,8 +58,8 @@ class Cells(NamedTuple):
 class Strata(NamedTuple):
     """Columns of the strata that may hold events of a group, ``[strata]`` each: at most one row of each.
 
-    ``offered`` is the number of events offered, ignored for groups that cut across strata; ``pi`` is NaN where
-    it is not known.
+    ``offered`` is the number of events offered; for groups that cut across strata, of those that were not taken, as no
+    more can hide there (:data:`UNKNOWN` where that is not known). ``pi`` is NaN where it is not known.
     """
 
     group: Ints
@@ -83,7 +84,7 @@ class Means(NamedTuple):
 
     Undefined numbers are NaN here and None in :func:`estimate_means`. ``fault`` is 0 or one of
     :data:`LONELY`, :data:`EQUAL` and :data:`NOTHING`; ``unknown`` is the share in [0, 1] of events in strata
-    without a score.
+    without a score; ``hidden`` is the number of events that may hide in strata which show none.
     """
 
     value: Floats
@@ -96,6 +97,7 @@ class Means(NamedTuple):
     offered: Ints
     clustered: Bools
     unknown: Floats
+    hidden: Floats
     fault: Ints
 
 
@@ -175,6 +177,7 @@ def _means_of(cells: Cells, strata: Strata, groups: Groups, scales: Sequence[Sca
         offered=np.where(groups.exact, _count(strata.group, strata.offered, count), -1),
         clustered=_sum(parts.group, clustered, count) > 0,
         unknown=_ratio(unknown, joined.size + unknown),
+        hidden=_sum(*hidden, count),
         fault=fault,
     )
 
@@ -186,6 +189,7 @@ def estimate_means(
     *,
     offered: Sequence[Mapping[StratumKey, int] | None],
     rates: Sequence[Mapping[StratumKey, float]],
+    untaken: Sequence[Mapping[StratumKey, int]] | None = None,
     confidence: float = 0.95,
     statistic: str = "mean",
 ) -> list[Estimate]:
@@ -205,7 +209,8 @@ def estimate_means(
     >>> round(e.value, 3), round(e.low, 3), round(e.high, 3)
     (0.02, 0.001, 0.102)
     """
-    if not len(cells) == len(scales) == len(windows) == len(offered) == len(rates):
+    untaken = [{}] * len(cells) if untaken is None else untaken
+    if not len(cells) == len(scales) == len(windows) == len(offered) == len(rates) == len(untaken):
         raise InputError("Expected `cells`, `scales`, `windows`, `offered` and `rates` with one entry a group each")
     if statistic == "proportion" and not all(scale.binary for scale in scales):
         raise InputError("Expected a binary metric for a proportion; of this one, ask for the mean or p50")
@@ -219,7 +224,7 @@ def estimate_means(
     codes = {key: code for code, key in enumerate(sorted(keys))}
     found = means_of(
         _cell_columns(cells, codes),
-        _strata_columns(offered, rates, codes),
+        _strata_columns(offered, rates, untaken, codes),
         groups,
         list(places),
         confidence=confidence,
@@ -245,7 +250,7 @@ def to_estimates(
     }
     rows = zip(*(column.tolist() for column in (*means, *groups)), windows, strict=True)
     made = []
-    for value, low, high, n, effective, gone, share, offered, clustered, unknown, fault, place, exact, window in rows:
+    for value, low, high, n, effective, gone, share, offered, clustered, *why, place, exact, window in rows:
         lacking = value != value
         made.append(
             Estimate(
@@ -261,7 +266,7 @@ def to_estimates(
                 confidence,
                 "" if lacking else methods[place, exact, clustered],
                 offered if exact else None,
-                _reason(scales[place], fault, high, unknown) if fault or unknown or high == math.inf else "",
+                _reason(scales[place], high, *why) if any(why) or high == math.inf else "",
             )
         )
     return made
@@ -271,10 +276,10 @@ def _method(scale: Scale, exact: bool, clustered: bool) -> str:
     return single.method_name("post-stratified" if exact else "hajek", scale, clustered)
 
 
-def _reason(scale: Scale, fault: int, high: float, unknown: float) -> str:
+def _reason(scale: Scale, high: float, unknown: float, hidden: float, fault: int) -> str:
     if fault:
         return {LONELY: single.LONELY, EQUAL: single.ALL_EQUAL, NOTHING: single.NOTHING_SCORED}[fault]
-    return single.doubt(scale, unknown, endless=high == math.inf)
+    return single.doubt(scale, unknown, endless=high == math.inf, hidden=hidden)
 
 
 def _cell_columns(cells: Sequence[Sequence[Cell]], codes: Mapping[StratumKey, int]) -> Cells:
@@ -298,6 +303,7 @@ def _cell_columns(cells: Sequence[Sequence[Cell]], codes: Mapping[StratumKey, in
 def _strata_columns(
     offered: Sequence[Mapping[StratumKey, int] | None],
     rates: Sequence[Mapping[StratumKey, float]],
+    untaken: Sequence[Mapping[StratumKey, int]],
     codes: Mapping[StratumKey, int],
 ) -> Strata:
     asked = [rate if known is None else known for known, rate in zip(offered, rates, strict=True)]
@@ -305,7 +311,11 @@ def _strata_columns(
         np.repeat(np.arange(len(asked)), [len(keys) for keys in asked]),
         np.array([codes[key] for keys in asked for key in keys], np.int64),
         np.array(
-            [0 if known is None else known[k] for known, keys in zip(offered, asked, strict=True) for k in keys],
+            [
+                left.get(key, UNKNOWN) if known is None else known[key]
+                for known, keys, left in zip(offered, asked, untaken, strict=True)
+                for key in keys
+            ],
             np.int64,
         ),
         np.array(
@@ -479,16 +489,21 @@ def _hidden(cells: Cells, level: Ints, strata: Strata, exact: Bools, confidence:
     """Return (group, events) of levels of π from which a group that cuts across strata shows no event."""
     chosen = ~exact[strata.group] & ~np.isnan(strata.pi) & (strata.pi < 1.0)
     group, pi = strata.group[chosen], strata.pi[chosen]
+    room = np.where(strata.offered[chosen] >= UNKNOWN, math.inf, strata.offered[chosen])
     if not group.size:
         return group, pi
     at = _levels(pi)
     width = 2 + max(int(at.max()), int(level.max(initial=0)))
     unseen = ~np.isin(group * width + at, cells.group * width + level)
-    group, at, pi = group[unseen], at[unseen], pi[unseen]
+    group, at, pi, room = group[unseen], at[unseen], pi[unseen], room[unseen]
     keys, place = np.unique(group * width + at, return_inverse=True)
     least = np.ones(keys.size)
     np.minimum.at(least, place, pi)
-    return keys // width, -math.log1p(-confidence) * (1.0 - least) / least
+    of = keys // width
+    grouped, n2 = np.where(cells.clusters > 0, cells.n, 0), np.where(cells.clusters > 0, cells.cluster_n2, 0.0)
+    each = np.maximum(1.0, _ratio(_sum(cells.group, n2, exact.size), _sum(cells.group, grouped, exact.size)))
+    most = np.floor(np.minimum(math.log1p(-confidence) / np.log1p(-least), MOST) + 1e-9)
+    return of, np.minimum(_sum(place, room, keys.size), each[of] * most)
 
 
 # Means and limits of parts.
@@ -721,13 +736,15 @@ def _with_unknown(
     group, events = hidden
     share = _ratio(events, size[group] + events)
     below, above, top = joined.below, joined.above, scale.low + scale.width
-    ended = scale.bounded
-    inside = np.where(ended & ~np.isnan(value), value, scale.low)
-    below = below + np.where(ended, _sum(group, (share * (inside - scale.low)[group]) ** 2, value.size), 0.0)
+    ended, hiding = scale.bounded, _sum(group, events, value.size) > 0.0
+    inside = np.where(scale.floored & ~np.isnan(value), value, scale.low)
+    below = below + np.where(scale.floored, _sum(group, (share * (inside - scale.low)[group]) ** 2, value.size), 0.0)
     above = above + np.where(ended, _sum(group, (share * (top - inside)[group]) ** 2, value.size), 0.0)
     low, high = value - np.sqrt(below), value + np.sqrt(above)
     known = 1.0 - _ratio(unknown, size + unknown)
     low = np.where(scale.floored, np.fmax(scale.low, low), low)
     tight = np.minimum(known * low + (1.0 - known) * scale.low, value)
     loose = np.maximum(known * np.minimum(top, high) + (1.0 - known) * top, value)
+    # Where the scale has no end, there is none to what may hide.
+    low, high = np.where(hiding & ~scale.floored, np.nan, low), np.where(hiding, np.nan, high)
     return value, np.where(ended, tight, low), np.where(ended, loose, high)

@@ -10,8 +10,8 @@ Three cases need a decision, and each has a simulation in ``tests/calibration``:
   same π (within a factor of two), weighted by 1/π inside the pool: for equal π that is again a simple sample
   of the pool.
 * *Strata with offered events and no score.* What the pool cannot mend is an ``unknown`` number of events.
-* *Levels of π at which nothing of the domain was seen.* They may hide events: up to -ln(1 - confidence)/π of
-  them at the interval's confidence (the zero-count limit of a Poisson number), held in ``hidden``.
+* *Levels of π at which nothing of the domain was seen.* They may hide events, held in ``hidden``: the most of which
+  none is taken with a probability of 1 - confidence, see :func:`most_unseen`, and no more than were not taken there.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from evalsvc.types import Cell
 StratumKey = tuple[str, int]
 
 SPARSE = 20
+MOST = 1e150
 
 
 class Part(NamedTuple):
@@ -67,11 +68,26 @@ def sampled(cells: Iterable[Cell]) -> int:
     return sum(cell.n + missing(cell) for cell in cells)
 
 
+def most_unseen(pi: float, confidence: float) -> int:
+    """Return the largest D with (1 - π)^D >= 1 - confidence: so many events can all have been left out by chance.
+
+    For small π it is the rule of three, -ln(1 - confidence)/π, whatever else was taken beside them.
+
+    >>> most_unseen(0.01, 0.95), most_unseen(0.5, 0.95), most_unseen(0.99, 0.95)
+    (298, 4, 0)
+    """
+    if pi >= 1.0:
+        return 0
+    # The cap keeps sums of squares finite; the added crumb keeps whole numbers from being rounded down.
+    return int(min(math.log1p(-confidence) / math.log1p(-pi), MOST) + 1e-9)
+
+
 def lay_out(
     cells: Sequence[Cell],
     offered: Mapping[StratumKey, int] | None,
     rates: Mapping[StratumKey, float] | None,
     confidence: float,
+    untaken: Mapping[StratumKey, int] | None = None,
 ) -> Layout:
     """Return the parts of a domain.
 
@@ -81,23 +97,39 @@ def lay_out(
             union of strata; ``None`` when it cuts across them.
         rates: π of strata from which no cell came, where it is known.
         confidence: the level at which an unseen number of events is limited.
+        untaken: how many events of the strata in ``rates`` were offered and not taken: no more can hide there. Of a
+            stratum that is not named it is not known.
     """
     rates = rates or {}
     if offered is None:
-        parts = [_crossing(group) for group in _by_level(cells).values() if any(cell.n for cell in group)]
-        seen = {_level(cell.pi) for cell in cells}
-        unseen: dict[int, float] = {}
-        for pi in rates.values():
-            if _level(pi) not in seen:
-                unseen[_level(pi)] = min(pi, unseen.get(_level(pi), 1.0))
-        hidden = [-math.log1p(-confidence) * (1.0 - pi) / pi for pi in unseen.values() if pi < 1.0]
-        return _summary(parts, 0.0, tuple(hidden), None, cells)
+        parts = [_crossing(group) for group in by_level(cells).values() if any(cell.n for cell in group)]
+        return _summary(parts, 0.0, _hidden(cells, rates, untaken or {}, confidence), None, cells)
     parts, unknown = [], 0.0
     for population, group in _pools(cells, offered, rates):
         made, left = _stratum(group, population, confidence)
         parts += made
         unknown += left
     return _summary(parts, unknown, (), sum(offered.values()), cells)
+
+
+def _hidden(
+    cells: Sequence[Cell], rates: Mapping[StratumKey, float], untaken: Mapping[StratumKey, int], confidence: float
+) -> tuple[float, ...]:
+    """Return how many events may hide at each level of π at which the domain shows none."""
+    seen = {_level(cell.pi) for cell in cells}
+    least: dict[int, float] = {}
+    room: dict[int, float] = defaultdict(float)
+    for key, pi in rates.items():
+        level = _level(pi)
+        if level not in seen and pi < 1.0:
+            least[level] = min(pi, least.get(level, 1.0))
+            room[level] += untaken.get(key, math.inf)
+    # Where whole sessions are taken it is sessions that chance leaves out, each with as many events as those seen.
+    grouped = [cell for cell in cells if cell.clusters]
+    held = sum(cell.n for cell in grouped)
+    each = max(1.0, math.fsum(cell.cluster_n2 for cell in grouped) / held) if held else 1.0
+    found = [min(room[level], each * most_unseen(pi, confidence)) for level, pi in sorted(least.items())]
+    return tuple(events for events in found if events > 0.0)
 
 
 def _summary(
@@ -135,7 +167,8 @@ def _level(pi: float) -> int:
     return -1 if pi >= 1.0 else math.floor(-math.log2(pi))
 
 
-def _by_level(cells: Iterable[Cell]) -> dict[int, list[Cell]]:
+def by_level(cells: Iterable[Cell]) -> dict[int, list[Cell]]:
+    """Return cells by level of π."""
     groups: dict[int, list[Cell]] = defaultdict(list)
     for cell in cells:
         groups[_level(cell.pi)].append(cell)
@@ -166,7 +199,7 @@ def _stratum(cells: Sequence[Cell], population: int, confidence: float) -> tuple
         # luck.
         share = wilson(0.0, taken / (1.0 - fraction), confidence)[1] if fraction < 1.0 and taken < SPARSE else 0.0
         return [], population * share
-    groups = [group for group in _by_level(cells).values() if any(cell.n for cell in group)]
+    groups = [group for group in by_level(cells).values() if any(cell.n for cell in group)]
     weight = math.fsum((cell.n + missing(cell)) / cell.pi for cell in cells)
     if len(groups) == 1 and sampled(groups[0]) == taken:
         ratio = math.fsum(cell.n / cell.pi for cell in cells) / weight

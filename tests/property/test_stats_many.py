@@ -77,7 +77,8 @@ def groups(draw: st.DrawFn):
         if offered and draw(st.booleans()):
             offered.pop(next(iter(offered)))
     rates = draw(st.dictionaries(st.sampled_from(KEYS), st.sampled_from(PIS), max_size=4))
-    return cells, scale, offered, rates
+    untaken = draw(st.dictionaries(st.sampled_from(KEYS), st.sampled_from([0, 1, 7, 400]), max_size=4))
+    return cells, scale, offered, rates, untaken
 
 
 def same(one: Estimate, other: Estimate) -> bool:
@@ -94,11 +95,13 @@ def same(one: Estimate, other: Estimate) -> bool:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(groups(), max_size=4), st.sampled_from([0.5, 0.9, 0.95, 0.999]))
 def test_many_at_once_are_each_alone(found, confidence) -> None:
-    cells, scales, offered, rates = zip(*found, strict=True) if found else ((), (), (), ())
-    many = estimate_means(cells, scales, [DAY] * len(cells), offered=offered, rates=rates, confidence=confidence)
+    cells, scales, offered, rates, untaken = zip(*found, strict=True) if found else ((), (), (), (), ())
+    many = estimate_means(
+        cells, scales, [DAY] * len(cells), offered=offered, rates=rates, untaken=untaken, confidence=confidence
+    )
     assert len(many) == len(found)
-    for got, (own, scale, known, rate) in zip(many, found, strict=True):
-        alone = estimate_mean(own, scale, DAY, offered=known, rates=rate, confidence=confidence)
+    for got, (own, scale, known, rate, left) in zip(many, found, strict=True):
+        alone = estimate_mean(own, scale, DAY, offered=known, rates=rate, untaken=left, confidence=confidence)
         assert same(got, alone), (got, alone)
 
 
