@@ -1,6 +1,6 @@
 """Has anything moved between two windows? Mergeable sketches, and detectors with a stated false-alarm rate."""
 
-from evalsvc.drift.attribution import Attribution, attribute
+from evalsvc.drift.attribution import Attribution, Change, attribute
 from evalsvc.drift.classifier import Vectors, compare_by_classifier
 from evalsvc.drift.detectors import (
     MINIMA,
@@ -26,6 +26,7 @@ __all__ = [
     "Attribution",
     "Block",
     "CategoricalSketch",
+    "Change",
     "DriftTest",
     "MeanEmbeddingSketch",
     "NumericSketch",

@@ -130,15 +130,17 @@ def check_question(question: Question, scale: Scale) -> None:
     """Refuse a question that the scale cannot answer.
 
     Raises:
-        InputError: on a level outside (0, 0.5), a margin that is negative, not finite, or wider than the scale,
-            equivalence without a margin, and non-inferiority on a scale where neither direction is better.
+        InputError: on a level outside (0, 1), for the one-sided questions (0, 0.5), a margin that is negative, not
+            finite, or wider than the scale, equivalence without a margin, and non-inferiority on a scale where neither
+            direction is better.
     """
     if question.asked not in ("superiority", "non-inferiority", "equivalence"):
         raise InputError(
             f"Expected `asked` to be 'superiority', 'non-inferiority' or 'equivalence', but got {question.asked!r}"
         )
-    if not 0.0 < question.level < 0.5:
-        raise InputError(f"Expected `level` between 0 and 0.5, such as 0.05, but got {question.level!r}")
+    most = 1.0 if question.asked == "superiority" else 0.5
+    if not 0.0 < question.level < most:
+        raise InputError(f"Expected `level` between 0 and {most:g}, such as 0.05, but got {question.level!r}")
     if not (math.isfinite(question.margin) and question.margin >= 0.0):
         raise InputError(f"Expected `margin` to be finite and not negative, but got {question.margin!r}")
     if question.asked == "equivalence" and question.margin == 0.0:
