@@ -332,6 +332,58 @@ def test_stored_estimates() -> None:
         compare_estimates(one, msgspec.structs.replace(other, confidence=0.9), LOWER)
 
 
+def stored_share(total, n=200, pi=1.0, offered=200, missing=0):
+    return estimate_mean([cell(n, total, pi=pi, missing=missing)], LOWER, DAY, offered={("all", 1): offered})
+
+
+def test_stored_estimates_of_all_events_still_are_draws_of_a_process() -> None:
+    old, new = stored_share(12), stored_share(16)
+    assert old.low == old.high
+    process, window = compare_estimates(old, new, LOWER), compare_estimates(old, new, LOWER, target="window")
+    assert (process.verdict, window.verdict) == ("inconclusive", "worse")
+    sides = [Side([cell(200, total, pi=1.0)], {("all", 1): 200}) for total in (12, 16)]
+    cells = compare_unpaired(*sides, LOWER)
+    assert (process.low, process.high) == pytest.approx((cells.low, cells.high), rel=1e-6)
+    with pytest.raises(InputError, match="`target`"):
+        compare_estimates(old, new, LOWER, target="population")
+
+
+@pytest.mark.parametrize(("pi", "offered"), [(0.5, 1000), (0.1, 5000), (0.9, 556)])
+def test_stored_estimates_of_a_part_come_near_their_cells(pi, offered) -> None:
+    found = compare_estimates(*(stored_share(total, 500, pi, offered) for total in (60, 90)), LOWER)
+    sides = [Side([cell(500, total, pi=pi)], {("all", 1): offered}) for total in (60, 90)]
+    cells = compare_unpaired(*sides, LOWER)
+    assert found.high - found.low == pytest.approx(cells.high - cells.low, rel=0.02)
+
+
+def test_stored_estimates_on_an_open_scale() -> None:
+    def latency(total, n, offered):
+        return estimate_mean([cell(n, total, pi=n / offered)], OPEN, DAY, offered={("all", 1): offered})
+
+    found = compare_estimates(latency(200, 200, 200), latency(210, 200, 200), OPEN)
+    assert (found.low, found.verdict) == (None, "inconclusive")
+    assert "all its events were scored" in found.reason
+    assert compare_estimates(latency(200, 200, 200), latency(210, 200, 200), OPEN, target="window").high is not None
+    half = [
+        msgspec.structs.replace(latency(200, 100, 200), value=value, low=value - 1.0, high=value + 1.0)
+        for value in (5.0, 6.0)
+    ]
+    # Half of the events were scored: the process has twice the window's variance.
+    process, window = compare_estimates(*half, OPEN), compare_estimates(*half, OPEN, target="window")
+    assert process.high - 1.0 == pytest.approx(math.sqrt(2.0) * (window.high - 1.0))
+    totals = [msgspec.structs.replace(one, statistic="total") for one in half]
+    assert "`target='window'`" in compare_estimates(*totals, OPEN).reason
+
+
+def test_the_missing_share_weighs_events() -> None:
+    old, new = cell(5, 1, pi=1.0, missing=5), cell(99_990, 100, pi=1.0)
+    assert compare_unpaired(Side([old]), Side([new]), LOWER).missing_share == pytest.approx(5 / 100_000)
+    light = cell(90, 9, pi=0.1, missing=10)
+    assert compare_unpaired(Side([old]), Side([light]), LOWER).missing_share == pytest.approx(105 / 1010)
+    stored = stored_share(1, 5, 1.0, 10, missing=5), stored_share(9, 90, 0.1, 1000, missing=10)
+    assert compare_estimates(*stored, LOWER).missing_share == pytest.approx(105 / 1010)
+
+
 # --- Power.
 
 
