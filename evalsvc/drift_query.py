@@ -29,8 +29,7 @@ from evalsvc.drift import (
 from evalsvc.errors import InputError
 from evalsvc.protocols import CellQuery, FeatureGroup, HistogramGroup, ScoreStore
 from evalsvc.query import EstimateQuery, GroupCells, group_cells, specs_of
-from evalsvc.stats import Question, adjust_p_values, bin_value, compare_unpaired
-from evalsvc.stats import Side as Sample
+from evalsvc.stats import Question, Side, adjust_p_values, bin_value, compare_unpaired
 from evalsvc.stats.strata import missing
 from evalsvc.types import Cell, ScorerSpec, Window
 from evalsvc.windows import align
@@ -42,7 +41,7 @@ CellKey = tuple[str, int, float]
 Identity = tuple[str, int, str]
 """Consumer, scorer version, signature."""
 
-Side = Literal["input", "output", "score", "operation"]
+WatchedSide = Literal["input", "output", "score", "operation"]
 _INPUTS = frozenset({"prompt", "contexts", "reference", "input_tokens"})
 _OPERATION = frozenset({"latency_ms", "time_to_first_token_ms", "output_tokens", "input_tokens", "cost_usd"})
 
@@ -72,7 +71,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 
     metric: str
     watched: str
-    side: Side
+    side: WatchedSide
     consumer: str
     scorer_version: int
     signature: str
@@ -161,7 +160,7 @@ def _of_metric(
     return rows
 
 
-def side_of(spec: ScorerSpec) -> Side:
+def side_of(spec: ScorerSpec) -> WatchedSide:
     """Return what a metric looks at.
 
     >>> from evalsvc.types import Scale
@@ -341,7 +340,7 @@ def _live(store: ScoreStore, query: DriftQuery, metric: str, confidence: float) 
 
 
 def _difference(old: GroupCells, now: GroupCells, confidence: float) -> Live:
-    sides = [Sample(one.cells, one.domain.offered, one.domain.rates) for one in (old, now)]
+    sides = [Side(one.cells, one.domain.offered, one.domain.rates) for one in (old, now)]
     found = compare_unpaired(sides[0], sides[1], now.spec.scale, question=Question(level=1.0 - confidence))
     return Live(found.difference, found.low, found.high, found.reason)
 

@@ -2,6 +2,7 @@
 
 from evalsvc.drift.attribution import Attribution, Change, attribute
 from evalsvc.drift.classifier import Vectors, compare_by_classifier
+from evalsvc.drift.clusters import Growth, Texts, cluster_growth
 from evalsvc.drift.detectors import (
     MINIMA,
     DriftTest,
@@ -28,12 +29,15 @@ __all__ = [
     "CategoricalSketch",
     "Change",
     "DriftTest",
+    "Growth",
     "MeanEmbeddingSketch",
     "NumericSketch",
+    "Texts",
     "TokenSketch",
     "Vectors",
     "attribute",
     "baseline_hours",
+    "cluster_growth",
     "compare_by_classifier",
     "compare_categories",
     "compare_embeddings",

@@ -68,6 +68,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         standard_error: of the difference, >= 0; None where the method has none.
         degrees: Satterthwaite's degrees of freedom of its square; None where the method has none.
         discordant: share of cases whose two scores differ, in [0, 1]; None for windows.
+        plain_shares: whether every case has one yes or no under each version and stands for itself: the spread then
+            depends on ``discordant`` alone.
         worst_low: ``low`` if every case scored on one side only went against the candidate as far as the scale
             lets it, and never above ``low``; None unless asked for.
         worst_high: ``high`` if every such case went for the candidate, and never below ``high``.
@@ -96,6 +98,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     standard_error: float | None = None
     degrees: float | None = None
     discordant: float | None = None
+    plain_shares: bool = False
     worst_low: float | None = None
     worst_high: float | None = None
     depends_on_missing: bool | None = None

@@ -203,7 +203,8 @@ def _compare(pairs: Pairs, scale: Scale, question: Question, method: Method, see
         evidence, name = _binary(pairs, question.confidence, method)
         share = float(known["discordant"])
         error = math.sqrt(max(0.0, share - sums.mean**2) / n)
-        return _answer(question, scale, evidence, name, known | {"standard_error": error})
+        found = _answer(question, scale, evidence, name, known | {"standard_error": error})
+        return msgspec.structs.replace(found, plain_shares=True)
     if m < 2:
         one = "case" if n == 1 else "cluster"
         return undefined(question, f"one {one} tells nothing of the spread", **known)
@@ -307,9 +308,9 @@ def _score(
     n = sums.kish / ratio * (normal_quantile(probability) / t_quantile(probability, robust.degrees)) ** 2
     low, high = stretched_limits(n * gain, n * loss, n, confidence)
     student = _student(sums.mean, robust, confidence) if differing >= FEW_CLUSTERS and robust.error > 0.0 else None
-    flips = (
-        SignFlip(Clusters(sums.totals[moved], sums.weights[moved], sums.squares[moved]), seed) if differing else None
-    )
+    flips = None
+    if differing and student is None:
+        flips = SignFlip(Clusters(sums.totals[moved], sums.weights[moved], sums.squares[moved]), seed)
 
     def no_difference() -> float:
         # Clusters without a difference are the same however they are signed.
