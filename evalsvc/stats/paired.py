@@ -68,6 +68,7 @@ def compare_paired(
     question: Question | None = None,
     method: Method = "auto",
     worst_case: bool = False,
+    averaged: bool = False,
     seed: int = 0,
 ) -> Comparison:
     """Compare two versions on the same cases; the target is the mean over cases like these.
@@ -84,6 +85,7 @@ def compare_paired(
         method: ``t`` and ``sign-flip`` hold to one of the general methods; ``newcombe`` gives Newcombe's
             interval where Tango's would be given for plain pairs of yes or no, with the same tests.
         worst_case: also bound what the cases scored on one side only could have changed (bounded scales).
+        averaged: whether the scores are means over repeats already, so that those of a binary scale may be fractions.
         seed: of the random signings, where there are too many for all.
 
     Raises:
@@ -99,7 +101,10 @@ def compare_paired(
     check_question(question, scale)
     if method not in ("auto", "t", "sign-flip", "newcombe"):
         raise InputError(f"Expected `method` to be 'auto', 't', 'sign-flip' or 'newcombe', but got {method!r}")
-    old, new = _by_case(baseline, scale, "baseline"), _by_case(candidate, scale, "candidate")
+    old, new = (
+        _by_case(scores, scale, name, averaged=averaged)
+        for scores, name in ((baseline, "baseline"), (candidate, "candidate"))
+    )
     if old.size != new.size:
         raise InputError(f"Expected both versions to have the same cases, but got {old.size} and {new.size}")
     weight, codes = _weights(weights, old.size), _codes(clusters, old.size)
@@ -126,9 +131,9 @@ def compare_paired(
     return with_extremes(result, least, most)
 
 
-def _by_case(scores: ArrayLike, scale: Scale, name: str) -> Array:
+def _by_case(scores: ArrayLike, scale: Scale, name: str, *, averaged: bool) -> Array:
     """Return the mean over repeats by case, NaN where there is no score."""
-    array = np.asarray(scores, dtype=np.float64)
+    array = _floats(scores, name)
     if array.ndim not in (1, 2):
         raise InputError(f"Expected `{name}` of shape (cases,) or (cases, repeats), but got {array.shape}")
     table = array if array.ndim == 2 else array[:, None]
@@ -138,17 +143,25 @@ def _by_case(scores: ArrayLike, scale: Scale, name: str) -> Array:
     high = math.inf if scale.high is None else scale.high
     if not np.isfinite(known).all() or ((known < low) | (known > high)).any():
         raise InputError(f"Expected finite scores of `{name}` on the scale [{low:g}, {high:g}]; mark missing ones None")
-    if scale.binary and not np.isin(known, (0.0, 1.0)).all():
+    if scale.binary and not averaged and not np.isin(known, (0.0, 1.0)).all():
         raise InputError(f"Expected `{name}` to hold 0 and 1 only on a binary scale; give repeats as columns")
     counts = present.sum(axis=1)
     sums = np.where(present, table, 0.0).sum(axis=1)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
+def _floats(values: ArrayLike, name: str) -> Array:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        # Without what numpy says, which quotes the value.
+        raise InputError(f"Expected `{name}` to hold numbers, or None where there is none, but got others") from error
+
+
 def _weights(weights: Sequence[float] | None, cases: int) -> Array:
     if weights is None:
         return np.ones(cases)
-    array = np.asarray(weights, dtype=np.float64)
+    array = _floats(weights, "weights")
     if array.shape != (cases,) or not (np.isfinite(array) & (array > 0.0)).all():
         raise InputError("Expected `weights` to be finite and above 0, one for each case")
     # Only their ratios count; in shares of the largest, and above the root of the least number, no square is lost.
@@ -188,7 +201,8 @@ def _compare(pairs: Pairs, scale: Scale, question: Question, method: Method, see
         evidence, name = _binary(pairs, question.confidence, method)
         share = float(known["discordant"])
         error = math.sqrt(max(0.0, share - sums.mean**2) / n)
-        return _answer(question, scale, evidence, name, known | {"standard_error": error})
+        found = _answer(question, scale, evidence, name, known | {"standard_error": error})
+        return msgspec.structs.replace(found, plain_shares=True)
     if m < 2:
         one = "case" if n == 1 else "cluster"
         return undefined(question, f"one {one} tells nothing of the spread", **known)
@@ -292,9 +306,9 @@ def _score(
     n = sums.kish / ratio * (normal_quantile(probability) / t_quantile(probability, robust.degrees)) ** 2
     low, high = stretched_limits(n * gain, n * loss, n, confidence)
     student = _student(sums.mean, robust, confidence) if differing >= FEW_CLUSTERS and robust.error > 0.0 else None
-    flips = (
-        SignFlip(Clusters(sums.totals[moved], sums.weights[moved], sums.squares[moved]), seed) if differing else None
-    )
+    flips = None
+    if differing and student is None:
+        flips = SignFlip(Clusters(sums.totals[moved], sums.weights[moved], sums.squares[moved]), seed)
 
     def no_difference() -> float:
         # Clusters without a difference are the same however they are signed.

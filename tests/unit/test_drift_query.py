@@ -107,3 +107,54 @@ def test_effects_are_judged_together():
     assert len(rows) == 20
     assert not any(row.moved for row in rows)
     assert all(row.adjusted_p >= row.tests[0].p_value for row in rows)
+
+
+def unchanged(rng, pi):
+    """Two windows of 240 events of one process, all sampled at π, and twenty anchors that were scored alike in both."""
+    world = World(REFUSAL)
+    scores = []
+    for window in (BEFORE, NOW):
+        for number in range(240):
+            at = window.start + timedelta(hours=number % 12)
+            subject = Subject(
+                f"e{number}@{at}", at, "quality", "support", "m", "1", {}, "", f"rate={pi}", 1,
+            )  # fmt: skip
+            scores.append(Score(subject, "refusal", 1, "", pi, "ok", float(rng.random() < 0.1)))
+        for number in range(20):
+            segments = {"case": f"c{number}", "digest": "d"}
+            subject = Subject(
+                f"c{number}@{window.start}", window.start, "quality", "support", "m", "1", segments, "", "anchor", 0,
+            )  # fmt: skip
+            scores.append(Score(subject, "anchor:refusal", 1, "", 1.0, "ok", float(number % 5 == 0)))
+    world.store.write(WriteBatch(scores=tuple(scores)))
+    return world
+
+
+@pytest.mark.parametrize("pi", [1.0, 0.05])
+def test_the_system_is_not_blamed_for_chance_where_everything_was_scored(pi):
+    """All of a window scored, its mean is exact; that the next one's differs is chance all the same."""
+    for seed in range(5):
+        (row,) = unchanged(np.random.default_rng(seed), pi).ask()
+        shift = row.scorer
+        assert (shift.moved, shift.system_moved) == (False, False)
+        assert shift.system_low < shift.system < shift.system_high
+        assert shift.scorer_low < 0.0 < shift.scorer_high
+
+
+def test_live_means_that_cannot_be_compared_have_a_reason():
+    world = World(ScorerSpec("words", 1, Scale(None, None, "neither")))
+    scores = []
+    for window in (BEFORE, NOW):
+        for number in range(3):
+            segments = {"case": f"c{number}", "digest": "d"}
+            for metric, value in (("words", 7.0), ("anchor:words", number * window.start.day)):
+                subject = Subject(
+                    f"{metric}{number}@{window.start}", window.start, "quality", "support", "m", "1",
+                    segments, "", "all", 0,
+                )  # fmt: skip
+                scores.append(Score(subject, metric, 1, "", 0.5, "ok", float(value)))
+    world.store.write(WriteBatch(scores=tuple(scores)))
+    (row,) = world.ask()
+    assert row.scorer.scorer is not None
+    assert row.scorer.system is None
+    assert "all scores are equal" in row.scorer.reason
