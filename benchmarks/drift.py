@@ -30,22 +30,34 @@ from evalsvc.drift import (
 BINS = list(range(99_850, 100_150))
 CATEGORIES = [f"c{i}" for i in range(30)]
 PERMUTATIONS = 99
+OFTEN = 0.9
 TOPICS, TEXTS, FEATURES, BUCKETS, WORDS = 20, 20, 256, 512, 12
 
 Floats = npt.NDArray[np.float64]
-Rates = Literal["1", ".05/1", ".05/1 by value"]
+Rates = Literal["1", ".05", ".05/1", ".2/1", ".05/1 by value"]
 
 
 class Design(NamedTuple):
-    """How many events either window has, and π: 1, by chance .05 (90 % of traffic) or 1, or as much by the value."""
+    """How many events the windows have, and π: one for all, or the lesser one for 90 % of traffic, by chance or value.
+
+    ``current`` and ``now`` are the second window's where they differ.
+    """
 
     n: int
     rates: Rates
+    current: int | None = None
+    now: Rates | None = None
+
+    @property
+    def windows(self) -> tuple[tuple[int, Rates], tuple[int, Rates]]:
+        """How many events each window has, and π."""
+        return (self.n, self.rates), (self.current or self.n, self.now or self.rates)
 
     @property
     def name(self) -> str:
         """Return it as a reader sees it."""
-        return f"n = {self.n:,}, π {self.rates}"
+        first, second = (f"{n:,} at {rates}" for n, rates in self.windows)
+        return first if first == second else f"{first} against {second}"
 
 
 class Hours(NamedTuple):
@@ -97,27 +109,28 @@ ROWS = [
 ]
 
 
-def _counts(design: Design, shares: Floats, rng: np.random.Generator) -> dict[float, list[int]]:
-    if design.rates == "1":
-        return {1.0: rng.multinomial(design.n, shares).tolist()}
-    # By value: what comes first, as far as nine tenths of the traffic, is sampled at π = .05.
-    often = (np.cumsum(shares) <= 0.9) if design.rates == ".05/1 by value" else np.full(shares.size, 0.9)
-    parts = np.concatenate([shares * (1.0 - often), 0.05 * shares * often])
-    kept, thinned = rng.multinomial(design.n, parts / parts.sum()).reshape(2, -1)
-    return {1.0: kept.tolist(), 0.05: thinned.tolist()}
+def _counts(n: int, rates: Rates, shares: Floats, rng: np.random.Generator) -> dict[float, list[int]]:
+    lesser = float(rates.split(" ")[0].split("/")[0])
+    if "/" not in rates:
+        return {lesser: rng.multinomial(n, shares).tolist()}
+    # By value: what comes first, as far as nine tenths of the traffic, is sampled at the lesser π.
+    often = (np.cumsum(shares) <= OFTEN) if rates.endswith("by value") else np.full(shares.size, OFTEN)
+    parts = np.concatenate([shares * (1.0 - often), lesser * shares * often])
+    kept, thinned = rng.multinomial(n, parts / parts.sum()).reshape(2, -1)
+    return {1.0: kept.tolist(), lesser: thinned.tolist()}
 
 
-def numeric(design: Design, rng: np.random.Generator) -> NumericSketch:
+def numeric(n: int, rates: Rates, rng: np.random.Generator) -> NumericSketch:
     """Return a window of a lognormal metric."""
     density = np.exp(-0.5 * ((np.array(BINS) - 100_000) / 50.0) ** 2)
-    counts = _counts(design, density / density.sum(), rng)
+    counts = _counts(n, rates, density / density.sum(), rng)
     return NumericSketch.from_cells({("", 1, pi): dict(zip(BINS, found, strict=True)) for pi, found in counts.items()})
 
 
-def categorical(design: Design, rng: np.random.Generator) -> CategoricalSketch:
+def categorical(n: int, rates: Rates, rng: np.random.Generator) -> CategoricalSketch:
     """Return a window of thirty categories, most of them rare."""
     shares = np.arange(1, 31) ** -1.2
-    counts = _counts(design, shares / shares.sum(), rng)
+    counts = _counts(n, rates, shares / shares.sum(), rng)
     cells = {("", 1, pi): dict(zip(CATEGORIES, found, strict=True)) for pi, found in counts.items()}
     return CategoricalSketch.from_cells(cells)
 
@@ -185,9 +198,10 @@ def unmoved(design: Design, rng: np.random.Generator) -> Iterator[tuple[str, flo
     def found(kind: str, tests: Sequence[DriftTest]) -> Iterator[tuple[str, float | None]]:
         return ((f"{test.detector}, {kind}", test.p_value) for test in tests)
 
-    yield from found("numeric", compare_numeric(numeric(design, rng), numeric(design, rng)))
-    shares = categorical(design, rng), categorical(design, rng)
-    yield from found("categories", compare_categories(*shares))
+    values = [numeric(n, rates, rng) for n, rates in design.windows]
+    yield from found("numeric", compare_numeric(values[0], values[1]))
+    shares = [categorical(n, rates, rng) for n, rates in design.windows]
+    yield from found("categories", compare_categories(shares[0], shares[1]))
     yield "Pearson, categories", pearson(*map(_named, shares))
 
 
