@@ -107,7 +107,7 @@ def _relative_units(a: Side, b: Side) -> Floats:
 
 
 def _own_units(side: Side, relative: Floats) -> Floats:
-    """Return the weight of an effective event by bin, drawn to what both windows make one expect where few were seen."""
+    """Return the weight of an effective event by bin, drawn to what both windows say where few were seen."""
     seen = side.weights > 0.0
     own = np.divide(side.squares, side.weights, out=np.zeros_like(side.weights), where=seen)
     number = np.divide(side.weights, own, out=np.zeros_like(side.weights), where=seen)
