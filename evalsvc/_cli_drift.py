@@ -35,6 +35,7 @@ _NAMES = {
     "chi_square": "Cramér's V",
     "mmd": "MMD",
     "vocabulary": "Cramér's V",
+    "classifier": "classifier",
 }
 _SIDES = {"input": "inputs", "output": "outputs", "score": "scores", "operation": "operation"}
 
@@ -120,7 +121,7 @@ def drift_query(options: argparse.Namespace, now: datetime) -> DriftQuery:
     for field, value in options.where:
         where[field] = (*where.get(field, ()), value)
     baseline = _baseline(options.baseline, current, now)
-    return DriftQuery(baseline, current, tuple(options.metrics), where, options.confidence)
+    return DriftQuery(baseline, current, tuple(options.metrics), where, options.confidence, options.classifier)
 
 
 def _baseline(text: str, current: Window, now: datetime) -> Window:

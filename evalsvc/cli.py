@@ -278,6 +278,11 @@ def _add_drift(add: _Adder) -> None:
         help="events of each cluster of texts that grew, where topics moved; 0 looks for none (default: 3)",
     )
     drift.add_argument(
+        "--classifier",
+        action="store_true",
+        help="train a classifier to tell the windows' texts apart as well, on up to 1,000 a window; takes seconds",
+    )
+    drift.add_argument(
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of intervals and tests (default: .95)"
     )
     drift.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line")

@@ -50,6 +50,7 @@ class DriftQuery(NamedTuple):
     """A question: what moved between two windows. Both are widened to whole hours.
 
     ``metrics`` empty asks about all that the store has; ``where`` is as in :class:`evalsvc.query.EstimateQuery`.
+    ``classifier`` has single texts' features read as well, and a classifier tell the windows apart by them.
     """
 
     baseline: Window
@@ -57,6 +58,7 @@ class DriftQuery(NamedTuple):
     metrics: tuple[str, ...] = ()
     where: Mapping[str, tuple[str, ...]] = {}
     confidence: float = 0.95
+    classifier: bool = False
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +159,10 @@ def _of_metric(
             rows.append(
                 _texts(base, spec, features[0].get(identity, ()), features[1].get(identity, ()), query.confidence)
             )
+        if spec.features == "fourier" and query.classifier:
+            from evalsvc.drift_classifier import told_apart
+
+            rows.append(told_apart(store, base, query.where, query.confidence))
     return rows
 
 
