@@ -629,7 +629,7 @@ def _join(parts: _Parts, limits: _Limits, scale: _Scale, count: int, confidence:
     size = _sum(group, parts.size, count)
     share = parts.size / size[group]
     value = _sum(group, share * limits.mean, count)
-    limits = _lonely(limits, np.abs(limits.mean - value[group]), _sum(group, np.ones(group.size), count)[group] > 1)
+    limits = _lonely(limits, _ratio(np.abs(limits.mean - value[group]), 1.0 - share), share < 1.0)
     fault = np.where(size > 0.0, 0, NOTHING)
     flat = (_sum(group, parts.fraction < 1.0, count) > 0) & ~scale.bounded
     fault[flat & (_sum(group, limits.error != 0.0, count) == 0) & (fault == 0)] = EQUAL
@@ -645,9 +645,9 @@ def _join(parts: _Parts, limits: _Limits, scale: _Scale, count: int, confidence:
     return _Joined(value, below, above, size, fault)
 
 
-def _lonely(limits: _Limits, distance: Floats, several: Bools) -> _Limits:
-    """Give parts of one unit, on an open scale, their distance from the whole of several as their error."""
-    moved = np.isnan(limits.error) & several
+def _lonely(limits: _Limits, distance: Floats, others: Bools) -> _Limits:
+    """Give parts of one unit, on an open scale, their distance from the mean of the others as their error."""
+    moved = np.isnan(limits.error) & others
     return limits._replace(
         error=np.where(moved, distance, limits.error), degrees=np.where(moved, 1.0, limits.degrees), moved=moved
     )
@@ -745,6 +745,9 @@ def _with_unknown(
     low = np.where(scale.floored, np.fmax(scale.low, low), low)
     tight = np.minimum(known * low + (1.0 - known) * scale.low, value)
     loose = np.maximum(known * np.minimum(top, high) + (1.0 - known) * top, value)
-    # Where the scale has no end, there is none to what may hide.
-    low, high = np.where(hiding & ~scale.floored, np.nan, low), np.where(hiding, np.nan, high)
+    # Where the scale has no end, there is none to what may hide, nor to a large part of which nothing is known.
+    untold = 1.0 - known > single.UNTOLD
+    low = np.where(untold, known * low + (1.0 - known) * scale.low, low)
+    low = np.where((hiding | untold) & ~scale.floored, np.nan, low)
+    high = np.where(hiding | untold, np.nan, high)
     return value, np.where(ended, tight, low), np.where(ended, loose, high)
