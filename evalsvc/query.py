@@ -52,6 +52,10 @@ MANY = 500
 # So many steps have many groups; they are read as columns at once, without an object for each cell.
 MANY_STEPS = 100
 
+# Effective scores below which an interval, though it holds, may be too wide to be of use.
+FEW = 10
+FEW_SCORES = f"fewer than {FEW} effective scores: the interval is wide"
+
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 
 
@@ -157,7 +161,8 @@ def estimates_of_all(store: ScoreStore, query: EstimateQuery) -> list[LabelledEs
     _check(query.statistic, query.confidence)
     if query.statistic not in _MEANS:
         raise InputError(f"Expected the mean of all metrics, but got {query.statistic!r}; ask for it metric by metric")
-    specs = store.metrics()
+    # Which language a text is of, and where its embedding lies, has no mean: drift compares the features.
+    specs = [spec for spec in store.metrics() if spec.features not in ("categories", "fourier")]
     if query.statistic == "proportion":
         specs = [spec for spec in specs if spec.scale.binary]
     metrics = sorted({spec.metric for spec in specs})
@@ -324,7 +329,7 @@ def _in_columns(store: ScoreStore, question: _Question, columns: CellColumns) ->
     for group, failed, abstained in unscored_groups(columns):
         reason = _unscored(0, failed, abstained, made[group].reason)
         made[group] = msgspec.structs.replace(made[group], reason=reason)
-    made = [_with_certainty(estimate) if estimate.low == estimate.high else estimate for estimate in made]
+    made = [_with_certainty(one) if one.low == one.high or one.n_effective < FEW else one for one in made]
     places = [columns.places[place] for place in columns.place.tolist()]
     scorers = [columns.scorers[scorer] for scorer in columns.scorer.tolist()]
     return [
@@ -417,15 +422,18 @@ def _certain(estimate: Estimate) -> str:
     if estimate.n_missing:
         many = "1 event" if estimate.n_missing == 1 else f"{estimate.n_missing:,} events"
         return f"{many} without a score left out, as if like the others"
-    every = estimate.n == estimate.offered
+    # Where a group cuts across strata nobody counted its events; an interval without width says that all were taken.
+    every = estimate.offered in (estimate.n, None)
     return "every event scored: no sampling error, though other events may differ" if every else ""
 
 
 def _with_certainty(estimate: Estimate) -> Estimate:
-    """Say of an interval without width why, where nothing else is said."""
-    if estimate.low != estimate.high or estimate.reason or not estimate.n or not (said := _certain(estimate)):
+    """Say of an interval without width why, and of few scores that they are, where nothing else is said."""
+    if estimate.reason or not estimate.n:
         return estimate
-    return msgspec.structs.replace(estimate, reason=said)
+    few = FEW_SCORES if estimate.n_effective < FEW else ""
+    said = _certain(estimate) if estimate.low == estimate.high else few
+    return msgspec.structs.replace(estimate, reason=said) if said else estimate
 
 
 def _unscored(scored: int, failed: int, abstained: int, reason: str) -> str:
