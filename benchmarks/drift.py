@@ -33,7 +33,7 @@ BINS = list(range(99_850, 100_150))
 CATEGORIES = [f"c{i}" for i in range(30)]
 PERMUTATIONS = 99
 OFTEN = 0.9
-SEED = 20_261
+SEED = 4303
 TOPICS, TEXTS, FEATURES, BUCKETS, WORDS = 20, 20, 256, 512, 12
 
 Floats = npt.NDArray[np.float64]
@@ -285,7 +285,7 @@ def _drawn(design: Design | Hours | Rows, pool: Corpus, rng: np.random.Generator
 def print_table(designs: Sequence[Design | Hours | Rows], runs: int, seed: int) -> None:
     """Print the false alarms of these designs in Markdown."""
     for place, design in enumerate(designs):
-        found = false_alarms(design, runs, seed + place)
+        found = false_alarms(design, runs, seed)
         if place == 0:
             print("| each window | " + " | ".join(found) + " |\n|---|" + "--:|" * len(found))
         print(f"| {design.name} | " + " | ".join(f"{share:.1%}" for share in found.values()) + " |", flush=True)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from evalsvc import plots, project
-from evalsvc._cli_output import aligned, print_csv, said_where
+from evalsvc._cli_output import aligned, number, print_csv, said_where
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
 from evalsvc.project import Environment
@@ -178,7 +178,7 @@ def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bo
     cells |= {name: said_value(value) for name, value in row.labels.items()}
     cells |= {"scorer": f"v{row.scorer_version} {row.signature}"} if versions else {}
     cells |= {
-        estimate.statistic: _number(estimate.value),
+        estimate.statistic: number(estimate.value),
         f"{estimate.confidence:.0%} interval": _interval(estimate),
     }
     cells |= {
@@ -189,7 +189,7 @@ def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bo
     notes = [estimate.reason] if estimate.reason else []
     if row.worst is not None:
         known = row.worst.low is not None
-        cells["worst case"] = f"{_number(row.worst.low)} … {_number(row.worst.high)}" if known else "-"
+        cells["worst case"] = f"{number(row.worst.low)} … {number(row.worst.high)}" if known else "-"
         notes += [_depends(row.worst, estimate)] if row.worst.depends else []
         notes += [f"no worst case: {row.worst.reason}"] if row.worst.reason else []
     return cells | ({"note": "; ".join(notes)} if notes else {})
@@ -210,14 +210,14 @@ def said_value(value: str, mark: str = "") -> str:
 
 
 def _depends(worst: WorstCase, estimate: Estimate) -> str:
-    at = "" if worst.threshold is None else f", held against {_number(worst.threshold)},"
+    at = "" if worst.threshold is None else f", held against {number(worst.threshold)},"
     return f"the conclusion{at} depends on the {estimate.missing_share:.1%} without a score"
 
 
 def _interval(estimate: Estimate) -> str:
     if estimate.low is None and estimate.high is None:
         return "-"
-    return f"{_number(estimate.low)} … {_number(estimate.high)}"
+    return f"{number(estimate.low)} … {number(estimate.high)}"
 
 
 def chart(
@@ -274,7 +274,7 @@ def _group_name(row: LabelledEstimate, *, several: bool, versions: bool) -> str:
 
 def _mark(name: str, estimate: Estimate) -> plots.Mark:
     start, end = estimate.window.start, estimate.window.end
-    detail = f"{_number(estimate.value)}  ({_interval(estimate)})  n {estimate.n:,}"
+    detail = f"{number(estimate.value)}  ({_interval(estimate)})  n {estimate.n:,}"
     return plots.Mark(
         name, estimate.value, estimate.low, estimate.high, estimate.reason, start + (end - start) / 2, detail
     )
@@ -295,17 +295,13 @@ def _said(groups: Sequence[tuple[str, Sequence[LabelledEstimate]]], *, windowed:
         return f"No estimate: {groups[0][1][0].estimate.reason}."
     if count == 1:
         ((_, only),) = known
-        return f"{_number(only.value)} ({only.confidence:.0%} interval {_interval(only)}), from {only.n:,} scores."
+        return f"{number(only.value)} ({only.confidence:.0%} interval {_interval(only)}), from {only.n:,} scores."
     least, most = min(known, key=lambda one: one[1].value or 0.0), max(known, key=lambda one: one[1].value or 0.0)
     return (
-        f"The estimates lie between {_number(least[1].value)} ({least[0]}; interval {_interval(least[1])}) and "
-        f"{_number(most[1].value)} ({most[0]}; interval {_interval(most[1])}), from "
+        f"The estimates lie between {number(least[1].value)} ({least[0]}; interval {_interval(least[1])}) and "
+        f"{number(most[1].value)} ({most[0]}; interval {_interval(most[1])}), from "
         f"{sum(one.n for _, one in known):,} scores.{gaps}"
     )
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 def _print_json(rows: Sequence[LabelledEstimate]) -> None:
