@@ -1,7 +1,7 @@
 """How often comparisons claim what is not so, how often their intervals hold, and whether promised power is there.
 
-Run ``python benchmarks/comparisons.py [--runs 4000]``: it prints the tables of ``docs/reference/comparisons.md``. The
-same designs, with fewer runs, are a test (``tests/calibration/test_comparison_calibration.py``).
+Run ``python benchmarks/comparisons.py [--runs 4000]``: it prints the tables of ``docs/reference/comparisons.md``. Some
+of its designs, with fewer runs, are a test (``tests/calibration/test_comparison_calibration.py``).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from evalsvc.anchor_query import LOOK_BACK, Live, ScorerShift, shifts, with_anchors
+from evalsvc.anchor_query import LOOK_BACK, Identity, Live, ScorerShift, shifts, with_anchors
 from evalsvc.drift import (
     CategoricalSketch,
     DriftTest,
@@ -38,9 +38,6 @@ HOUR = 3600
 _LARGEST_CHANGES = 2
 
 CellKey = tuple[str, int, float]
-Identity = tuple[str, int, str]
-"""Consumer, scorer version, signature."""
-
 WatchedSide = Literal["input", "output", "score", "operation"]
 _INPUTS = frozenset({"prompt", "contexts", "reference", "input_tokens"})
 _OPERATION = frozenset({"latency_ms", "time_to_first_token_ms", "output_tokens", "input_tokens", "cost_usd"})
@@ -50,6 +47,7 @@ class DriftQuery(NamedTuple):
     """A question: what moved between two windows. Both are widened to whole hours.
 
     ``metrics`` empty asks about all that the store has; ``where`` is as in :class:`evalsvc.query.EstimateQuery`.
+    ``classifier`` has single texts' features read as well, and a classifier tell the windows apart by them.
     """
 
     baseline: Window
@@ -57,6 +55,7 @@ class DriftQuery(NamedTuple):
     metrics: tuple[str, ...] = ()
     where: Mapping[str, tuple[str, ...]] = {}
     confidence: float = 0.95
+    classifier: bool = False
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +156,17 @@ def _of_metric(
             rows.append(
                 _texts(base, spec, features[0].get(identity, ()), features[1].get(identity, ()), query.confidence)
             )
+        if spec.features == "fourier" and query.classifier:
+            rows.append(_told_apart(store, base, query))
     return rows
+
+
+def _told_apart(store: ScoreStore, base: Drift, query: DriftQuery) -> Drift:
+    from evalsvc.drift_classifier import said, told_apart
+
+    scorer = (base.metric, base.consumer, base.scorer_version, base.signature)
+    test = told_apart(store, scorer, (query.baseline, query.current), query.where, query.confidence)
+    return _with(base, "single texts", (test,), said(test))
 
 
 def side_of(spec: ScorerSpec) -> WatchedSide:

@@ -76,6 +76,7 @@ def group_of_cells(
     *,
     offered: Mapping[StratumKey, int] | None = None,
     rates: Mapping[StratumKey, float] | None = None,
+    untaken: Mapping[StratumKey, int] | None = None,
     target: Target = "process",
     labels: Mapping[str, str] | None = None,
 ) -> Group:
@@ -88,6 +89,7 @@ def group_of_cells(
         window: what the cells are of.
         offered: as for :func:`evalsvc.stats.estimate_mean`.
         rates: as for :func:`evalsvc.stats.estimate_mean`.
+        untaken: as for :func:`evalsvc.stats.estimate_mean`.
         target: ``process`` or ``window``, see the module's text.
         labels: the fields and values that make the group.
 
@@ -105,11 +107,15 @@ def group_of_cells(
     if target == "process":
         cells = [msgspec.structs.replace(cell, pi=cell.pi * _THINNED) for cell in cells]
         offered = None if offered is None else {key: round(count / _THINNED) for key, count in offered.items()}
-        rates = None if rates is None else {key: pi * _THINNED for key, pi in rates.items()}
+        # A stratum that was taken whole and shows none of the group hides none of it, thinned or not.
+        rates = None if rates is None else {key: pi * _THINNED for key, pi in rates.items() if pi < 1.0}
+        untaken = None if untaken is None else {key: round(count / _THINNED) for key, count in untaken.items()}
 
     @cache
     def at(confidence: float) -> Estimate:
-        estimate = estimate_mean(cells, scale, window, offered=offered, rates=rates, confidence=confidence)
+        estimate = estimate_mean(
+            cells, scale, window, offered=offered, rates=rates, untaken=untaken, confidence=confidence
+        )
         return msgspec.structs.replace(estimate, offered=plain.offered)
 
     known = offered is not None and plain.n_missing == 0
@@ -135,7 +141,7 @@ def plain_error(layout: Layout) -> float | None:
                 return None
             variance += (share * (m.mean - mean)) ** 2
         variance += share**2 * m.variance * (1.0 - part.fraction)
-        variance += ((m.mean - mean) / layout.size) ** 2 * part.size_variance
+        variance += ((m.mean - mean) * (part.size_error / layout.size)) ** 2
     return math.sqrt(max(0.0, variance))
 
 

@@ -74,9 +74,9 @@ def estimate_self_similarity(blocks: Sequence[TextBlock], window: Window, *, con
     Raises:
         InputError: on a confidence outside (0, 1).
     """
-    critical = two_sided(confidence)
-    totals = [total for block in blocks if (total := _of_texts(block)) is not None]
-    base = _base(blocks, window, "self_similarity", confidence)
+    critical, least = two_sided(confidence), _least(blocks)
+    totals = [total for block in blocks if (total := _of_texts(block, least)) is not None]
+    base = _base(blocks, least, window, "self_similarity", confidence)
     whole = _sum(totals) if totals else None
     if base.n < 2 or whole is None or not _has_pairs(whole, whole):
         return _undefined(base, "a pair needs two texts with features")
@@ -109,9 +109,9 @@ def estimate_distinct_words(blocks: Sequence[TextBlock], window: Window, *, conf
     Raises:
         InputError: on a confidence outside (0, 1).
     """
-    critical = two_sided(confidence)
-    totals = [total for block in blocks if (total := _of_words(block)) is not None and total.weight > 0.0]
-    base = _base(blocks, window, "distinct_words", confidence)
+    critical, least = two_sided(confidence), _least(blocks)
+    totals = [total for block in blocks if (total := _of_words(block, least)) is not None and total.weight > 0.0]
+    base = _base(blocks, least, window, "distinct_words", confidence)
     whole = _sum(totals) if totals else None
     if base.n < 2 or whole is None or not _has_pairs(whole, whole):
         return _undefined(base, "a pair needs two texts with words")
@@ -131,26 +131,31 @@ def estimate_distinct_words(blocks: Sequence[TextBlock], window: Window, *, conf
     return _with(base, value, low, high, f"{method}, delete-one-hour jackknife", reason)
 
 
-def _of_texts(block: TextBlock) -> _Totals | None:
+def _least(blocks: Sequence[TextBlock]) -> float:
+    """Return the smallest π: means over pairs do not depend on the scale of weights, but 1/(π·π) may overflow."""
+    return min((cell.pi for block in blocks for cell in block.cells if cell.n + missing(cell)), default=1.0)
+
+
+def _of_texts(block: TextBlock, least: float) -> _Totals | None:
     rows = [(cell, block.sums.get(_key(cell))) for cell in block.cells if cell.n]
     held = [(cell, np.asarray(sums, np.float64)) for cell, sums in rows if sums is not None]
     if not held:
         return None
-    squares = math.fsum(cell.n / cell.pi**2 for cell, _ in held)
-    features = np.sum([sums / cell.pi for cell, sums in held], axis=0)
-    return _Totals(features, math.fsum(cell.n / cell.pi for cell, _ in held), squares, squares)
+    squares = math.fsum(cell.n * (least / cell.pi) ** 2 for cell, _ in held)
+    features = np.sum([sums * (least / cell.pi) for cell, sums in held], axis=0)
+    return _Totals(features, math.fsum(cell.n * (least / cell.pi) for cell, _ in held), squares, squares)
 
 
-def _of_words(block: TextBlock) -> _Totals | None:
+def _of_words(block: TextBlock, least: float) -> _Totals | None:
     rows = [(cell, block.sums.get(_key(cell))) for cell in block.cells if cell.n]
     held = [(cell, np.asarray(sums, np.float64)) for cell, sums in rows if sums is not None]
     if not held:
         return None
     return _Totals(
-        np.sum([sums[:-1] / cell.pi for cell, sums in held], axis=0),
-        math.fsum(cell.total / cell.pi for cell, _ in held),
-        math.fsum(cell.squares / cell.pi**2 for cell, _ in held),
-        math.fsum(float(sums[-1]) / cell.pi**2 for cell, sums in held),
+        np.sum([sums[:-1] * (least / cell.pi) for cell, sums in held], axis=0),
+        math.fsum(cell.total * (least / cell.pi) for cell, _ in held),
+        math.fsum(cell.squares * (least / cell.pi) ** 2 for cell, _ in held),
+        math.fsum(float(sums[-1]) * (least / cell.pi) ** 2 for cell, sums in held),
     )
 
 
@@ -208,12 +213,12 @@ def _hill(same: float, buckets: int) -> float | None:
     return 1.0 / collisions if collisions > 0.0 else None
 
 
-def _base(blocks: Sequence[TextBlock], window: Window, statistic: str, confidence: float) -> Estimate:
+def _base(blocks: Sequence[TextBlock], least: float, window: Window, statistic: str, confidence: float) -> Estimate:
     cells = [cell for block in blocks for cell in block.cells]
     n, gone = sum(cell.n for cell in cells), sum(map(missing, cells))
-    weight = math.fsum(cell.n / cell.pi for cell in cells)
-    squares = math.fsum(cell.n / cell.pi**2 for cell in cells)
-    lost = math.fsum(missing(cell) / cell.pi for cell in cells)
+    weight = math.fsum(cell.n * (least / cell.pi) for cell in cells)
+    squares = math.fsum(cell.n * (least / cell.pi) ** 2 for cell in cells)
+    lost = math.fsum(missing(cell) * (least / cell.pi) for cell in cells)
     share = lost / (weight + lost) if weight + lost else 0.0
     effective = weight * weight / squares if squares else 0.0
     return Estimate(None, None, None, n, effective, gone, share, window, statistic, confidence)

@@ -51,6 +51,7 @@ def worst_case(
     offered: Mapping[StratumKey, int] | None = None,
     rates: Mapping[StratumKey, float] | None = None,
     unasked: Mapping[StratumKey, int] | None = None,
+    untaken: Mapping[StratumKey, int] | None = None,
     threshold: float | None = None,
 ) -> WorstCase:
     """Return the bounds that hold whatever the missing scores are.
@@ -62,6 +63,7 @@ def worst_case(
         offered: as for the estimate.
         rates: as for the estimate; needed for every stratum in ``unasked``.
         unasked: sampled events, by stratum, of which the scorer has no record at all; missing too.
+        untaken: as for the estimate.
         threshold: a number that the mean is to be held against.
 
     Returns:
@@ -91,11 +93,12 @@ def worst_case(
     every = [*cells, *_never_scored(unasked, rates)]
     bottom, top = (
         estimate_mean(
-            [_filled(cell, end) for cell in every],
+            [filled(cell, end) for cell in every],
             scale,
             estimate.window,
             offered=offered,
             rates=rates,
+            untaken=untaken,
             confidence=estimate.confidence,
         )
         for end in (scale.low, scale.high)
@@ -119,8 +122,12 @@ def _never_scored(unasked: Mapping[StratumKey, int], rates: Mapping[StratumKey, 
     ]
 
 
-def _filled(cell: Cell, value: float) -> Cell:
-    """Return a cell whose missing scores are all this value; they lie in its clusters as the others do."""
+def filled(cell: Cell, value: float) -> Cell:
+    """Return a cell whose missing scores are all this value; they lie in its clusters as the others do.
+
+    >>> filled(Cell("all", 1, 0.1, n=9, n_abstained=0, n_failed=1, total=3.0, squares=3.0), 1.0).total
+    4.0
+    """
     gone = missing(cell)
     if not gone:
         return cell

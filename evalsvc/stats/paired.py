@@ -14,7 +14,7 @@ What is done depends on the scores and on how many independent clusters there ar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -24,7 +24,16 @@ from numpy.typing import ArrayLike, NDArray
 from evalsvc.errors import InputError
 from evalsvc.stats.binary_pairs import mcnemar_mid_p, newcombe_limits, stretched_limits, stretched_tail
 from evalsvc.stats.clustered import Array, Clusters, Robust, SignFlip, cr2, gather
-from evalsvc.stats.comparison import Comparison, Evidence, Question, check_question, decide, undefined
+from evalsvc.stats.comparison import (
+    Comparison,
+    Evidence,
+    Question,
+    check_question,
+    decide,
+    undefined,
+    with_extremes,
+    without_extremes,
+)
 from evalsvc.stats.distributions import normal_quantile, t_quantile, t_tail, two_sided
 from evalsvc.types import Scale
 
@@ -107,10 +116,9 @@ def compare_paired(
     if not worst_case:
         return result
     if scale.low is None or scale.high is None:
-        note = "an open scale sets no bounds to missing scores"
-        return msgspec.structs.replace(result, reason="; ".join(filter(None, [result.reason, note])))
+        return without_extremes(result)
     some = ~(np.isnan(old) & np.isnan(new))
-    extremes = [
+    least, most = (
         _compare(
             _complete(np.where(np.isnan(old), against, old), np.where(np.isnan(new), value, new), weight, codes, some),
             scale,
@@ -119,18 +127,8 @@ def compare_paired(
             seed,
         )
         for against, value in ((scale.high, scale.low), (scale.low, scale.high))
-    ]
-    return msgspec.structs.replace(
-        result,
-        worst_low=_further(min, result.low, extremes[0].low),
-        worst_high=_further(max, result.high, extremes[1].high),
-        depends_on_missing=any(extreme.verdict != result.verdict for extreme in extremes),
     )
-
-
-def _further(of: Callable[[float, float], float], limit: float | None, extreme: float | None) -> float | None:
-    # Further cases narrow an interval even where all of them went one way.
-    return extreme if limit is None else limit if extreme is None else of(limit, extreme)
+    return with_extremes(result, least, most)
 
 
 def _by_case(scores: ArrayLike, scale: Scale, name: str, *, averaged: bool) -> Array:

@@ -15,11 +15,21 @@ import msgspec
 
 from evalsvc.errors import InputError
 from evalsvc.stats.binary_pairs import normal_tail
-from evalsvc.stats.comparison import Comparison, Evidence, Question, check_question, decide, undefined
+from evalsvc.stats.bounds import filled
+from evalsvc.stats.comparison import (
+    Comparison,
+    Evidence,
+    Question,
+    check_question,
+    decide,
+    undefined,
+    with_extremes,
+    without_extremes,
+)
 from evalsvc.stats.distributions import normal_quantile, two_sided
 from evalsvc.stats.limits import binary_limits
 from evalsvc.stats.mean import NOTHING_SCORED, Joined, describe, join, part_mean
-from evalsvc.stats.strata import Layout, StratumKey, lay_out, missing
+from evalsvc.stats.strata import Layout, Part, StratumKey, lay_out, missing
 from evalsvc.types import Cell, Estimate, Scale
 
 Target = Literal["process", "window"]
@@ -50,6 +60,7 @@ def compare_unpaired(
     *,
     question: Question | None = None,
     target: Target = "process",
+    worst_case: bool = False,
 ) -> Comparison:
     """Compare the mean scores of two windows, versions or segments that share no event.
 
@@ -60,6 +71,9 @@ def compare_unpaired(
         question: what is to be shown, superiority at 5 % unless given.
         target: ``process`` compares what produced the events, so that a window of which everything was scored still has
             the error of one draw; ``window`` compares the events themselves, which have none.
+        worst_case: also bound what the missing scores could have changed (bounded scales): every one of the baseline at
+            one end of the scale and every one of the candidate at the other (Manski 1990). Sampled events that were
+            never given to the scorer can be added as cells that have ``n_failed`` alone.
 
     Raises:
         InputError: on a question that the scale cannot answer or an unknown target.
@@ -74,6 +88,24 @@ def compare_unpaired(
     question = question or Question()
     check_question(question, scale)
     _check_target(target)
+    result = _compare(baseline, candidate, scale, question, target)
+    if not worst_case:
+        return result
+    if scale.low is None or scale.high is None:
+        return without_extremes(result)
+    least, most = (
+        _compare(_all_at(baseline, before), _all_at(candidate, after), scale, question, target)
+        for before, after in ((scale.high, scale.low), (scale.low, scale.high))
+    )
+    return with_extremes(result, least, most)
+
+
+def _all_at(side: Side, value: float) -> Side:
+    """Return a side whose missing scores are all this value."""
+    return side._replace(cells=[filled(cell, value) for cell in side.cells])
+
+
+def _compare(baseline: Side, candidate: Side, scale: Scale, question: Question, target: Target) -> Comparison:
     old, new = (_joiner(side, scale, target) for side in (baseline, candidate))
     layouts = [lay_out(*side, question.confidence) for side in (baseline, candidate)]
     sides = [old(question.confidence), new(question.confidence)]
@@ -235,8 +267,10 @@ def _joiner(side: Side, scale: Scale, target: Target) -> Callable[[float], Joine
 
 def _of_the_process(layout: Layout) -> Layout:
     # No sampled fraction lessens the doubt, and how many events fell into each part is itself one draw (Poisson).
-    parts = [part._replace(fraction=0.0, size_variance=part.size_variance + part.size) for part in layout.parts]
-    return layout._replace(parts=tuple(parts))
+    def redrawn(part: Part) -> Part:
+        return part._replace(fraction=0.0, size_error=math.hypot(part.size_error, math.sqrt(part.size)))
+
+    return layout._replace(parts=tuple(map(redrawn, layout.parts)))
 
 
 def _known(layouts: Sequence[Layout], sides: Sequence[Joined | None]) -> dict[str, object]:

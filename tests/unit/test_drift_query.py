@@ -57,6 +57,32 @@ def test_topics(shift, moved):
     assert "self-similarity" in row.change
 
 
+@pytest.mark.parametrize(("shift", "moved"), [(0.0, False), (0.8, True)])
+def test_a_classifier_tells_single_texts_apart_on_request(shift, moved):
+    world, rng = World(EMBEDDING), np.random.default_rng(3)
+    world.write(EMBEDDING, BEFORE, lambda hour, number: (1.0, unit(rng.normal(0.0, 0.6))))
+    world.write(EMBEDDING, NOW, lambda hour, number: (1.0, unit(rng.normal(shift, 0.6))))
+    alone, found = world.ask(), {row.watched: row for row in world.ask(classifier=True)}
+    assert [row.watched for row in alone] == ["topics"]
+    assert set(found) == {"topics", "single texts"}
+    row = found["single texts"]
+    (test,) = row.tests
+    assert (test.detector, row.moved, test.n, test.n_baseline) == ("classifier", moved, 480, 480)
+    assert test.method == "logistic regression, 5 folds, permutation of 24 groups"
+    assert row.change == f"AUC {0.5 + test.plug_in:.2f} ({0.5 + test.low:.2f} … {0.5 + test.high:.2f})"
+    # Of two rows one p-value is doubled at most; a finer one than 1/200 is made where it could decide.
+    assert test.p_value <= row.adjusted_p <= 2.0 * test.p_value
+    assert test.p_value == 0.001 if moved else test.p_value > 0.05
+
+
+def test_a_classifier_without_enough_texts_says_so():
+    world, rng = World(EMBEDDING), np.random.default_rng(3)
+    world.write(EMBEDDING, BEFORE, lambda hour, number: (1.0, unit(rng.normal(0.0, 0.6))))
+    world.write(EMBEDDING, Window(NOW.start, NOW.start + timedelta(hours=1)), lambda hour, number: (1.0, ()), n=1)
+    row = {row.watched: row for row in world.ask(classifier=True)}["single texts"]
+    assert (row.moved, row.change, row.reason) == (None, "", "the current window is empty")
+
+
 @pytest.mark.parametrize(("new", "moved"), [("parcel", False), ("sorry", True)])
 def test_words_are_watched_by_length_and_by_vocabulary(new, moved):
     world, rng = World(WORDS), np.random.default_rng(4)

@@ -357,6 +357,58 @@ def test_empty_windows() -> None:
         compare_unpaired(full, full, LOWER, target="population")
 
 
+@pytest.mark.parametrize("target", ["process", "window"])
+@pytest.mark.parametrize(
+    ("asked", "totals"), [(Question(), (10, 30)), (Question("non-inferiority", 0.2), (12, 14)), (Question(), (5, 6))]
+)
+def test_missing_scores_of_windows_are_bounded_by_every_way_to_fill_them(asked, totals, target) -> None:
+    gone = (6, 4)
+    old, new = (
+        Side([cell(60, total, missing=m), cell(30, 3, 1.0, "b")]) for total, m in zip(totals, gone, strict=True)
+    )
+
+    def with_scores(side, total, missing, ones):
+        return Side([cell(60 + missing, total + ones), *side.cells[1:]])
+
+    found = compare_unpaired(old, new, LOWER, question=asked, target=target, worst_case=True)
+    plain = compare_unpaired(old, new, LOWER, question=asked, target=target)
+    assert (plain.worst_low, plain.worst_high, plain.depends_on_missing) == (None, None, None)
+    assert (found.difference, found.low, found.high, found.verdict) == (
+        plain.difference,
+        plain.low,
+        plain.high,
+        plain.verdict,
+    )
+    every = [
+        compare_unpaired(
+            with_scores(old, totals[0], gone[0], i), with_scores(new, totals[1], gone[1], j), LOWER, question=asked,
+            target=target,
+        )
+        for i in range(gone[0] + 1)
+        for j in range(gone[1] + 1)
+    ]  # fmt: skip
+    assert found.worst_low == pytest.approx(min(plain.low, *(one.low for one in every)), abs=1e-12)
+    assert found.worst_high == pytest.approx(max(plain.high, *(one.high for one in every)), abs=1e-12)
+    assert found.depends_on_missing == (len({plain.verdict, *(one.verdict for one in every)}) > 1)
+
+
+def test_windows_whose_verdict_depends_on_missing_scores_say_so() -> None:
+    old, new = Side([cell(200, 20)]), Side([cell(200, 45)])
+    certain = compare_unpaired(old, new, LOWER, worst_case=True)
+    assert (certain.worst_low, certain.worst_high) == (certain.low, certain.high)
+    assert certain.depends_on_missing is False
+    unsure = compare_unpaired(old, Side([cell(200, 45), cell(0, 0, missing=200)]), LOWER, worst_case=True)
+    assert (unsure.verdict, unsure.depends_on_missing) == ("worse", True)
+    assert unsure.worst_low < 0.0 < unsure.low
+    nothing = compare_unpaired(old, Side([cell(0, 0, missing=60)]), LOWER, worst_case=True)
+    assert nothing.difference is None
+    assert nothing.worst_low < 0.0 < 0.85 < nothing.worst_high
+    assert nothing.depends_on_missing is True
+    endless = compare_unpaired(Side([cell(20, 8, missing=2)]), Side([cell(20, 9)]), OPEN, worst_case=True)
+    assert (endless.worst_low, endless.depends_on_missing) == (None, None)
+    assert "open scale" in endless.reason
+
+
 def test_tiny_pi_and_huge_weights() -> None:
     side = Side([cell(50, 10, pi=1e-9), cell(50, 10, pi=1.0, stratum="b")])
     found = compare_unpaired(side, side, LOWER)
