@@ -213,7 +213,8 @@ def _scorer(row: Drift, shift: ScorerShift) -> str:
     change = _with_interval(shift.scorer, shift.scorer_low, shift.scorer_high)
     said = f"{row.metric}: the scorer {_moved(shift.moved)}{versions} on {shift.n} unchanged anchors, by {change}"
     if shift.system is None or shift.live is None:
-        return f"{said}; its live values cannot be compared."
+        why = f": {shift.reason}" if shift.reason else ""
+        return f"{said}; its live values cannot be compared{why}."
     rest = _with_interval(shift.system, shift.system_low, shift.system_high)
     live = f"{said}; live values by {number(shift.live, '+')}, which leaves {rest} for the system and what it is asked"
     return f"{live}: {_verdict(shift)}."
