@@ -26,6 +26,7 @@ from evalsvc.stats.binary_pairs import mcnemar_mid_p, newcombe_limits, stretched
 from evalsvc.stats.clustered import Array, Clusters, Robust, SignFlip, cr2, gather
 from evalsvc.stats.comparison import Comparison, Evidence, Question, check_question, decide, undefined
 from evalsvc.stats.distributions import normal_quantile, t_quantile, t_tail, two_sided
+from evalsvc.stats.scores import check_scores
 from evalsvc.types import Scale
 
 Method = Literal["auto", "t", "sign-flip", "newcombe"]
@@ -135,13 +136,7 @@ def _by_case(scores: ArrayLike, scale: Scale, name: str) -> Array:
         raise InputError(f"Expected `{name}` of shape (cases,) or (cases, repeats), but got {array.shape}")
     table = array if array.ndim == 2 else array[:, None]
     present = ~np.isnan(table)
-    known = table[present]
-    low = -math.inf if scale.low is None else scale.low
-    high = math.inf if scale.high is None else scale.high
-    if not np.isfinite(known).all() or ((known < low) | (known > high)).any():
-        raise InputError(f"Expected finite scores of `{name}` on the scale [{low:g}, {high:g}]; mark missing ones None")
-    if scale.binary and not np.isin(known, (0.0, 1.0)).all():
-        raise InputError(f"Expected `{name}` to hold 0 and 1 only on a binary scale; give repeats as columns")
+    check_scores(table, scale, name)
     counts = present.sum(axis=1)
     sums = np.where(present, table, 0.0).sum(axis=1)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

@@ -34,7 +34,7 @@ from evalsvc.fairness import (
 )
 from evalsvc.fairness.comparison import amount, level
 from evalsvc.fairness.disaggregation import COMPLEMENT
-from evalsvc.fairness.gaps import range_critical, range_tail
+from evalsvc.fairness.gaps import Limits, range_critical, range_limits, range_tail
 from evalsvc.stats import estimate_mean
 from evalsvc.types import Cell, Scale, Window
 
@@ -461,3 +461,110 @@ def test_what_rounds_to_a_thousand_has_no_exponent():
     said = [level(value, waits) for value in (0.0123, 999.4, 999.5, 999.7, 1000.0, 1147.2)]
     assert said == ["0.0123 ms", "999 ms", "1,000 ms", "1,000 ms", "1,000 ms", "1,147 ms"]
     assert amount(-999.7, waits) == "-1,000 ms"
+
+
+# What the reviewers found
+
+
+def test_a_level_of_certainty_is_a_part_of_its_own_for_the_process_too():
+    # Thinned, π = 1 would lie in the octave of 0.6, and its failures weigh on events that had none.
+    cells = [Cell("A", 1, 1.0, 10, 0, 0, 8.0, 8.0), Cell("B", 1, 0.6, 15, 0, 0, 0.0, 0.0)]
+    rates = {("A", 1): 1.0, ("B", 1): 0.6}
+    for offered in (None, {("A", 1): 10, ("B", 1): 200}):
+        plain = estimate_mean(cells, BINARY, DAY, offered=offered, rates=rates)
+        for target in ("process", "window"):
+            group = group_of_cells("g", cells, BINARY, DAY, offered=offered, rates=rates, target=target)
+            assert group.at(0.95).value == plain.value
+        wide = group_of_cells("g", cells, BINARY, DAY, offered=offered, rates=rates).at(0.95)
+        assert wide.low < plain.low
+        assert wide.high > plain.high
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([7.0, 3.0, 0.0, 5.0], BINARY),
+        ([0.5, 1.0], BINARY),
+        ([1.5, 0.0], BOUNDED),
+        ([math.inf, 1.0], POSITIVE),
+        ([-1.0, 1.0], POSITIVE),
+        ([-math.inf, 1.0], OPEN),
+    ],
+)
+def test_scores_that_the_scale_does_not_have_are_refused(values, scale):
+    with pytest.raises(InputError, match="`values`"):
+        groups_of_values(values, ["a"] * len(values), scale)
+
+
+def test_sums_that_the_scale_does_not_have_are_refused():
+    with pytest.raises(InputError, match="on the scale"):
+        group_of_cells("a", [Cell("A", 1, 1.0, 10, 0, 0, 70.0, 700.0)], BINARY)
+    # A tenth and nine more, added up in doubles, are not all of ten tenths.
+    group_of_cells("a", [Cell("A", 1, 1.0, 10, 0, 0, 10.000000001, 10.0)], BOUNDED)
+
+
+def outliers(groups, odd):
+    """Groups of 30 latencies near 20 ms, of which some have one of a minute."""
+    rng = np.random.default_rng(1)
+    values = 20.0 + rng.random((groups, 30))
+    values[:odd, 0] = 60_000.0
+    return groups_of_values(values.ravel(), np.repeat([f"g{i:02}" for i in range(groups)], 30), POSITIVE)
+
+
+@pytest.mark.parametrize(("groups", "odd"), [(2, 1), (12, 1), (12, 2)])
+def test_one_outlier_is_no_difference_between_groups(groups, odd):
+    found = compare(outliers(groups, odd), POSITIVE)
+    assert found.gap.low == 0.0
+    assert found.gap.p_value > 0.05
+    assert found.differing == ()
+    assert found.worst.low == 0.0
+    assert all(row.p_adjusted > 0.05 for row in found.differences.values())
+
+
+def test_a_gap_without_an_upper_limit_has_none_and_says_so():
+    found = compare(outliers(3, 2), POSITIVE)
+    assert found.gap.high is None
+    assert "upper limit" in found.gap.reason
+    assert found.worst.high is None
+    assert "upper limit" in found.worst.reason
+    assert "no size is ruled out" in found.sentence
+    for row in (found.gap, found.ratio, found.worst, found.spread, *found.differences.values()):
+        assert all(math.isfinite(x) for x in row if isinstance(x, float))
+
+
+def test_latencies_that_differ_are_still_told_apart():
+    rng = np.random.default_rng(2)
+    labels = np.repeat([f"g{i}" for i in range(10)], 200)
+    values = rng.lognormal(0.0, 0.5, 2000) * np.where(labels == "g9", 1.4, 1.0)
+    found = compare(groups_of_values(values, labels, POSITIVE), POSITIVE)
+    assert found.differing == ("g9",)
+    assert found.gap.low > 0.0
+
+
+@pytest.mark.parametrize("scale", [BINARY, BOUNDED, POSITIVE, OPEN])
+@pytest.mark.parametrize("target", ["process", "window"])
+def test_many_groups_at_once_have_the_limits_of_each_alone(scale, target):
+    rng = np.random.default_rng(4)
+    groups = []
+    for i in range(30):
+        y = (rng.random(60) < 0.3).astype(float) if scale.binary else rng.random(60)
+        cells = [Cell("a", 1, 1.0, 40, 2, 0, y[:40].sum(), (y[:40] ** 2).sum())]
+        cells.append(Cell("b", 1, 0.3, 20, 0, 1, y[40:].sum(), (y[40:] ** 2).sum()))
+        offered = {("a", 1): 42, ("b", 1): 70} if i % 2 else None
+        groups.append(group_of_cells(f"g{i}", cells, scale, offered=offered, rates={("c", 1): 0.5}, target=target))
+    for critical in (0.5, 1.96, 4.0):
+        together, alone = Limits(groups).at(critical), Limits([g._replace(sums=None) for g in groups]).at(critical)
+        np.testing.assert_allclose(together, alone, rtol=1e-7, atol=1e-9)
+
+
+@given(st.lists(st.tuples(*[st.floats(0.0, 3.0)] * 3), min_size=2, max_size=12))
+def test_the_farthest_pair_is_that_of_all_pairs(rows):
+    values, below, above = (np.array(column) for column in zip(*rows, strict=True))
+    pairs = [
+        (v - w - math.hypot(a, d), v - w + math.hypot(b, c))
+        for v, a, b in zip(values, below, above, strict=True)
+        for w, c, d in zip(values, below, above, strict=True)
+    ]
+    low, high = range_limits(values, below, above)
+    assert low == pytest.approx(max(0.0, *(a for a, _ in pairs)), abs=1e-12)
+    assert high == pytest.approx(max(b for _, b in pairs), abs=1e-12)
