@@ -21,7 +21,7 @@ from evalsvc.project import Environment
 from evalsvc.types import Scale, Window
 
 if TYPE_CHECKING:
-    from evalsvc.fairness import Comparison, Group, Slope, Standardised, Step
+    from evalsvc.fairness import Comparison, Group, GroupEstimate, Slope, Standardised, Step
     from evalsvc.protocols import ScoreStore
     from evalsvc.query import EstimateQuery, GroupCells
 
@@ -65,7 +65,7 @@ def fairness(options: argparse.Namespace) -> int:
         print(f"evalsvc: {said}", file=sys.stderr)
     if options.format == "json":
         for one in comparisons:
-            print(json.dumps(to_json(asked.metric, one), ensure_ascii=False))
+            print(json.dumps(to_json(asked.metric, one), ensure_ascii=False, allow_nan=False))
     elif options.format == "csv":
         print_csv(_csv_columns(asked), [row for one in comparisons for row in _csv_rows(asked, one)])
     elif not comparisons:
@@ -133,7 +133,7 @@ def to_json(metric: str, found: Found) -> dict[str, Any]:
         "signature": signature,
         "window": {"start": found.window.start.isoformat(), "end": found.window.end.isoformat()},
         "sentence": one.sentence,
-        "groups": [_group_json(one, row.name) for row in one.groups],
+        "groups": [_group_json(one, row) for row in one.groups],
         "gap": one.gap._asdict(),
         "ratio": one.ratio._asdict(),
         "worst": one.worst._asdict(),
@@ -228,11 +228,9 @@ def chart(asked: EstimateQuery, comparisons: Sequence[Found], options: argparse.
             panels.append(_forest(name, found[0]))
             one = found[0].comparison
             sentence = one.sentence
-            order = [mark.name for mark in panels[-1].marks]
-            lines = [
-                _line(one, row.name, scale) | {"method": row.estimate.method}
-                for row in sorted(one.groups, key=lambda row: order.index(row.name))
-            ]
+            rows = {row.name: row for row in one.groups}
+            ordered = [rows[mark.name] for mark in panels[-1].marks]
+            lines = [_line(one, row, scale) | {"method": row.estimate.method} for row in ordered]
         said.append(f"{name}: {sentence}" if several else sentence)
         table += [{"consumer · scorer": name} | line if several else line for line in lines]
     left = {"group", "note", "method", "window", "farthest", "worst off", "consumer · scorer"}
@@ -357,17 +355,16 @@ def _span(found: Sequence[Found]) -> str:
 
 def _whole(found: Found, options: argparse.Namespace) -> str:
     one = found.comparison
-    lines = [_line(one, row.name, found.scale) for row in one.groups]
+    lines = [_line(one, row, found.scale) for row in one.groups]
     right = set(lines[0]) - {"group", "note"}
     parts = [one.sentence, "", aligned(lines, right), "", *_numbers(found)]
     return "\n".join([*parts, *_done(found, options)])
 
 
-def _line(one: Comparison, name: str, scale: Scale) -> dict[str, str]:
+def _line(one: Comparison, row: GroupEstimate, scale: Scale) -> dict[str, str]:
     from evalsvc.fairness.comparison import amount, level
 
-    row = next(row for row in one.groups if row.name == name)
-    estimate = row.estimate
+    name, estimate = row.name, row.estimate
     pulled, other = one.shrunken.get(name), one.differences.get(name)
     ends = "-"
     if estimate.low is not None or estimate.high is not None:
@@ -542,11 +539,10 @@ def _trend_sentence(rise: Slope, scale: Scale) -> str:
     return f"{who} {way} the others by {speed}"
 
 
-def _group_json(one: Comparison, name: str) -> dict[str, Any]:
-    row = next(row for row in one.groups if row.name == name)
-    estimate, pulled, other = row.estimate, one.shrunken.get(name), one.differences.get(name)
+def _group_json(one: Comparison, row: GroupEstimate) -> dict[str, Any]:
+    estimate, pulled, other = row.estimate, one.shrunken.get(row.name), one.differences.get(row.name)
     return {
-        "name": name,
+        "name": row.name,
         "labels": dict(row.labels),
         "value": estimate.value,
         "low": estimate.low,
@@ -588,7 +584,7 @@ def _csv_rows(asked: EstimateQuery, found: Found) -> list[dict[str, Any]]:
     gaps = dict(zip(_GAPS, (gap.value, gap.low, gap.high, gap.naive, gap.p_value), strict=True))
     rows = []
     for row in found.comparison.groups:
-        flat = _group_json(found.comparison, row.name)
+        flat = _group_json(found.comparison, row)
         about: dict[str, Any] = {"metric": asked.metric, "consumer": consumer, **row.labels}
         about |= {"start": found.window.start.isoformat(), "end": found.window.end.isoformat()}
         about |= {"scorer_version": version, "signature": signature}

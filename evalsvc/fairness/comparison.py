@@ -74,7 +74,7 @@ def compare(
         reference: the group that others are compared with; ``None`` takes all shown groups together.
         adjust: ``holm`` or ``bh``.
         confidence: of every interval.
-        hidden: why groups are suppressed, by name, where that is already decided.
+        hidden: why groups are suppressed, by name, where that is already decided; their values are shown nowhere.
 
     Raises:
         InputError: on two groups of one name, a reference that is not shown, or an option outside its range.

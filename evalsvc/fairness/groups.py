@@ -264,6 +264,35 @@ def cells_of(values: Floats, pi: Floats, clusters: NDArray[np.str_] | None = Non
     return cells
 
 
+def marks(values: ArrayLike, name: str, advice: str = "") -> NDArray[np.bool_]:
+    """Return ``[n]`` marks of 0 and 1 (or False and True) as booleans.
+
+    Raises:
+        InputError: on any other number, a missing one, or another shape; ``advice`` says what to do.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1:
+        raise InputError(f"Expected `{name}` of shape (events,), but got {numbers.shape}")
+    if not np.all((numbers == 0.0) | (numbers == 1.0)):
+        raise InputError(f"Expected `{name}` of 0 and 1 only{advice and '; '}{advice}")
+    out: NDArray[np.bool_] = numbers == 1.0
+    return out
+
+
+def cluster_names(clusters: Sequence[str] | None, size: int) -> NDArray[np.str_] | None:
+    """Return the cluster of each of ``size`` events, or None.
+
+    Raises:
+        InputError: when there is not one for each.
+    """
+    if clusters is None:
+        return None
+    names = np.asarray(clusters, dtype=np.str_)
+    if names.shape != (size,):
+        raise InputError(f"Expected one of `clusters` an event, but got {names.size} for {size}")
+    return names
+
+
 def _same_length(*arrays: NDArray[np.generic]) -> None:
     sizes = [array.size for array in arrays]
     if len(set(sizes)) > 1 or any(array.ndim != 1 for array in arrays):

@@ -17,6 +17,7 @@ from evalsvc.fairness import (
     demographic_parity,
     differences,
     disaggregate,
+    equal_opportunity,
     equalised_odds,
     gap,
     group_of_cells,
@@ -568,3 +569,93 @@ def test_the_farthest_pair_is_that_of_all_pairs(rows):
     low, high = range_limits(values, below, above)
     assert low == pytest.approx(max(0.0, *(a for a, _ in pairs)), abs=1e-12)
     assert high == pytest.approx(max(b for _, b in pairs), abs=1e-12)
+
+
+def test_what_is_hidden_stays_hidden_whatever_the_reason_says():
+    found = compare([*EQUAL, share("few", 80, 8)], BINARY, hidden={"few": "too small to show"})
+    row = found.groups[-1]
+    assert (row.suppressed, row.estimate.value, row.estimate.low, row.reason) == (True, None, None, "too small to show")
+    assert "few" not in found.differences
+
+
+def test_a_case_without_a_value_is_lacking_and_not_nought():
+    def rate(truth, said, weights):
+        return float((truth * said * weights).sum() / (truth * weights).sum()) if truth.any() else math.nan
+
+    rng = np.random.default_rng(1)
+    cases = {
+        name: {
+            case: metric_groups(rate, truth, (rng.random(50) < 0.9).astype(float), [name] * 50)[0]
+            for case, truth in (("x", np.ones(50)), ("y", np.zeros(50)))
+        }
+        for name in "ab"
+    }
+    found = standardise(cases)
+    assert found.lacking == {"y": ("a", "b")}
+    assert found.covered == 0.5
+    assert [group.at(0.95).value for group in found.groups] == [cases[name]["x"].at(0.95).value for name in "ab"]
+
+
+def test_latencies_at_one_mix_are_compared_as_latencies():
+    cases = {group.name: {"x": group, "y": group} for group in outliers(3, 1)}
+    found = standardise(cases)
+    assert gap(found.groups).low == 0.0
+    assert gap(found.groups).high is None
+
+
+def test_rates_of_clusters_are_wider_and_of_a_window_narrower():
+    rng = np.random.default_rng(5)
+    truth = np.ones(400, dtype=int)
+    said = np.repeat(rng.integers(0, 2, 40), 10)
+    labels = ["a"] * 200 + ["b"] * 200
+    sessions = [f"s{i // 10}" for i in range(400)]
+    alone, drawn = (equal_opportunity(truth, said, labels, clusters=c)[0] for c in (None, sessions))
+    assert drawn.high > 1.5 * alone.high
+    twice = ([1] * 400 + [0] * 400, [*said, *said], labels * 2)
+    alone, drawn = (equalised_odds(*twice, clusters=c).true_positive for c in (None, sessions * 2))
+    assert drawn.high > 1.5 * alone.high
+    # Every event was seen: of the window nothing is left to chance.
+    whole = equalised_odds(*twice, target="window").false_positive
+    assert whole.low == whole.high == whole.naive
+    alone, together = (rate_groups("accuracy", truth, said, labels, clusters=c)[0].at(0.95) for c in (None, sessions))
+    assert together.high - together.low > 2.0 * (alone.high - alone.low)
+
+
+def test_odds_without_positives_name_the_group_and_why():
+    truth, said = [1, 1, 0, 0, 0, 0] * 10, [1, 0, 0, 1, 0, 1] * 10
+    found = equalised_odds(truth, said, (["a"] * 4 + ["b"] * 2) * 10)
+    assert found.difference is None
+    assert found.reason == "no true positive rate of b, without a scored positive event"
+    assert equalised_odds(truth, said, ["a", "b"] * 30).reason == ""
+
+
+def test_a_metric_of_clusters_has_the_error_of_their_means():
+    rng = np.random.default_rng(6)
+    values = np.repeat(rng.normal(5.0, 2.0, 100), 20)
+    mean = lambda t, p, w: float((w * p).sum() / w.sum())  # noqa: E731
+    sessions = [f"s{i // 20}" for i in range(2000)]
+    (group,) = metric_groups(mean, values, values, ["a"] * 2000, clusters=sessions)
+    assert group.error == pytest.approx(values[::20].std(ddof=1) / 10.0, rel=0.15)
+    (lonely,) = metric_groups(mean, [1.0, 2.0], [1.0, 2.0], ["a", "a"], clusters=["s", "s"])
+    assert "one cluster" in lonely.at(0.95).reason
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: rate_groups("accuracy", [[0, 1]], [[0, 1]], ["a", "b"]), r"`truth` of shape"),
+        (lambda: rate_groups("accuracy", [0, 1], [0, 1], ["a", "b"], clusters=["s"]), "`clusters`"),
+        (lambda: rate_groups("accuracy", [0, 1], [0, 1], ["a", "b"], target="people"), "process or window"),
+        (lambda: metric_groups(lambda t, p, w: 1 / 0, [1, 1], [0, 0], ["a", "a"]), "ZeroDivisionError for group 'a'"),
+        (lambda: metric_groups(lambda t, p, w: "x", [1, 1], [0, 0], ["a", "a"]), "ValueError for group 'a'"),
+        (lambda: metric_groups(lambda t, p, w: 0.0, [[1, 1]], [[0, 0]], ["a", "a"]), "of shape"),
+    ],
+)
+def test_wrong_arrays_are_refused(call, said):
+    with pytest.raises(InputError, match=said):
+        call()
+
+
+def test_labels_of_a_group_are_of_that_group_alone():
+    with pytest.raises(TypeError):
+        share("a", 40, 4).labels["plan"] = "pro"
