@@ -259,14 +259,18 @@ def _joiner(side: Side, scale: Scale, target: Target) -> Callable[[float], Joine
     def at(confidence: float) -> Joined | None:
         layout = lay_out(side.cells, side.offered, side.rates, confidence)
         if target == "process":
-            layout = _of_the_process(layout)
+            layout = of_the_process(layout)
         return join(layout, [part_mean(part, scale) for part in layout.parts], scale, confidence)
 
     return at
 
 
-def _of_the_process(layout: Layout) -> Layout:
-    # No sampled fraction lessens the doubt, and how many events fell into each part is itself one draw (Poisson).
+def of_the_process(layout: Layout) -> Layout:
+    """Return the parts with the doubt of what produced the events: an unlimited stream, of which they are one draw.
+
+    No sampled fraction lessens it, and how many events fell into each part is itself a Poisson number.
+    """
+
     def redrawn(part: Part) -> Part:
         return part._replace(fraction=0.0, size_error=math.hypot(part.size_error, math.sqrt(part.size)))
 
