@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from evalsvc import plots, project
-from evalsvc._cli_output import aligned, print_csv, said_where
+from evalsvc._cli_output import aligned, number, print_csv, said_where
+from evalsvc._hints import did_you_mean
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
 from evalsvc.project import Environment
@@ -35,6 +36,7 @@ _NAMES = {
     "chi_square": "Cramér's V",
     "mmd": "MMD",
     "vocabulary": "Cramér's V",
+    "classifier": "classifier",
 }
 _SIDES = {"input": "inputs", "output": "outputs", "score": "scores", "operation": "operation"}
 
@@ -67,7 +69,7 @@ def drift(options: argparse.Namespace) -> int:
     else:
         print("\n\n".join([report(rows, asked), *filter(None, [clusters(grown)])]))
     if options.plot:
-        plots.save(options.plot, chart(rows, asked) if rows else None)
+        plots.save(options.plot, chart(rows, asked, grown) if rows else None)
     return OK
 
 
@@ -113,6 +115,7 @@ def drift_query(options: argparse.Namespace, now: datetime) -> DriftQuery:
     Raises:
         InputError: when a time or a duration cannot be read, or a span is empty.
     """
+    from evalsvc.drift import MINIMA
     from evalsvc.drift_query import DriftQuery
 
     current = parse_span(options.since, options.until, now)
@@ -120,7 +123,21 @@ def drift_query(options: argparse.Namespace, now: datetime) -> DriftQuery:
     for field, value in options.where:
         where[field] = (*where.get(field, ()), value)
     baseline = _baseline(options.baseline, current, now)
-    return DriftQuery(baseline, current, tuple(options.metrics), where, options.confidence)
+    minima = {**MINIMA, **dict(map(_matters, options.matters))}
+    return DriftQuery(baseline, current, tuple(options.metrics), where, options.confidence, options.classifier, minima)
+
+
+def _matters(given: tuple[str, str]) -> tuple[str, float]:
+    """Return a detector with the smallest effect that matters."""
+    from evalsvc.drift import MINIMA
+
+    name, text = given
+    if name not in MINIMA:
+        raise InputError(f"Expected --matters with a detector, but got {name!r} ({did_you_mean(name, MINIMA)})")
+    try:
+        return name, float(text)
+    except ValueError:
+        raise InputError(f"Expected --matters {name} with a number, but got {text!r}") from None
 
 
 def _baseline(text: str, current: Window, now: datetime) -> Window:
@@ -196,9 +213,10 @@ def _scorer(row: Drift, shift: ScorerShift) -> str:
     change = _with_interval(shift.scorer, shift.scorer_low, shift.scorer_high)
     said = f"{row.metric}: the scorer {_moved(shift.moved)}{versions} on {shift.n} unchanged anchors, by {change}"
     if shift.system is None or shift.live is None:
-        return f"{said}; its live values cannot be compared."
+        why = f": {shift.reason}" if shift.reason else ""
+        return f"{said}; its live values cannot be compared{why}."
     rest = _with_interval(shift.system, shift.system_low, shift.system_high)
-    live = f"{said}; live values by {shift.live:+.3g}, which leaves {rest} for the system and what it is asked"
+    live = f"{said}; live values by {number(shift.live, '+')}, which leaves {rest} for the system and what it is asked"
     return f"{live}: {_verdict(shift)}."
 
 
@@ -215,7 +233,7 @@ def _moved(moved: bool | None) -> str:
 
 
 def _with_interval(value: float, low: float | None, high: float | None) -> str:
-    return f"{value:+.3g} ({low:+.3g} … {high:+.3g})"
+    return f"{number(value, '+')} ({number(low, '+')} … {number(high, '+')})"
 
 
 def _legend(compared: int, confidence: float) -> str:
@@ -238,8 +256,8 @@ def _line(row: Drift, several: bool) -> dict[str, str]:
     line |= {
         "change": row.change or "-",
         "detector": _NAMES[test.detector] if test else "-",
-        "effect": "-" if test is None or test.effect is None else f"{test.effect:.3g}",
-        "interval": "-" if test is None or test.low is None else f"{test.low:.3g} … {test.high:.3g}",
+        "effect": number(test.effect) if test else "-",
+        "interval": "-" if test is None or test.low is None else f"{number(test.low)} … {number(test.high)}",
         "matters": f"> {test.minimum:g}" if test else "-",
         "adjusted p": "-"
         if row.adjusted_p is None
@@ -273,8 +291,11 @@ def _span(window: Window) -> str:
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"
 
 
-def chart(rows: Sequence[Drift], asked: DriftQuery) -> plots.Chart:
-    """Return the picture of what moved: effects in multiples of the least that matters, most moved first."""
+def chart(rows: Sequence[Drift], asked: DriftQuery, grown: Sequence[GrownCluster] = ()) -> plots.Chart:
+    """Return the picture of what moved: effects in multiples of the least that matters, most moved first.
+
+    Below it stands what the report says of scorers, of what follows from the questions, and of clusters that grew.
+    """
     several = len({row.consumer for row in rows}) > 1
     shown = [row for row in rows if not _is_empty(row)]
     window, baseline = rows[0].current, rows[0].baseline
@@ -288,6 +309,9 @@ def chart(rows: Sequence[Drift], asked: DriftQuery) -> plots.Chart:
         table,
         {name for line in table for name in line} - words,
         [
+            *_scorers(rows),
+            *filter(None, [_follows([row for row in rows if row.moved])]),
+            *clusters(grown).splitlines(),
             f"bars: {asked.confidence:.0%} intervals; ◆ moved: its whole interval is beyond what matters, and its "
             "p-value stands with those of all others",
             "each detector's own effect, unit and limit are in the table; 0 is no change",
@@ -301,10 +325,10 @@ def _mark(row: Drift, several: bool) -> plots.Mark:
     if test is None or test.effect is None:
         return plots.Mark(name, None, note=row.reason or (test.reason if test else ""))
     if test.minimum <= 0.0:
-        return plots.Mark(name, None, note=f"{test.effect:.3g}, of which every size matters")
+        return plots.Mark(name, None, note=f"{number(test.effect)}, of which every size matters")
     low, high = (None if end is None else end / test.minimum for end in (test.low, test.high))
     return plots.Mark(
-        name, test.effect / test.minimum, low, high, detail=row.change or f"{test.effect:.3g}", strong=bool(row.moved)
+        name, test.effect / test.minimum, low, high, detail=row.change or number(test.effect), strong=bool(row.moved)
     )
 
 

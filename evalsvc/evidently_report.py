@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalsvc._first_events import FirstEvents, cut, first_events
-from evalsvc.drift_query import Drift, DriftQuery, Identity
+from evalsvc.anchor_query import Identity
+from evalsvc.drift_query import Drift, DriftQuery
 from evalsvc.errors import InputError, MissingExtra
 from evalsvc.protocols import CellQuery, ScoreStore
 from evalsvc.types import Score, ScorerSpec, Window
@@ -62,6 +63,7 @@ def write_report(
         InputError: where a window has fewer than 10 events or an effective number below 10, or the file cannot be
             written.
     """
+    rows = [row for row in rows if row.watched != "mix"]
     if not rows:
         raise InputError("Expected scores in the window, but there are none; widen --since, or loosen --where")
     windows = rows[0].baseline, rows[0].current

@@ -49,6 +49,12 @@ _HAVE = {"self_similarity": "response_embedding", "distinct_words": "response_wo
 _MEANS = ("mean", "proportion")
 # From so many groups on their means are worth the third of a second that scipy may take to load.
 MANY = 500
+# So many steps have many groups; they are read as columns at once, without an object for each cell.
+MANY_STEPS = 100
+
+# Effective scores below which an interval, though it holds, may be too wide to be of use.
+FEW = 10
+FEW_SCORES = f"fewer than {FEW} effective scores: the interval is wide"
 
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 
@@ -72,7 +78,7 @@ class EstimateQuery(NamedTuple):
     target: Target = "window"
 
 
-class LabelledEstimate(NamedTuple):
+class LabelledEstimate(msgspec.Struct, frozen=True, gc=False):
     """An estimate with what it is about. ``labels`` has an entry for each of the query's ``by``.
 
     ``worst`` is there where :func:`with_worst_case` was asked for it.
@@ -90,12 +96,14 @@ class LabelledEstimate(NamedTuple):
 class Domain(NamedTuple):
     """What is known of a group's strata: counts where they make it up exactly, and the π of all of them.
 
-    ``unasked`` counts sampled events of which the scorer has no score at all, as it was added after them.
+    ``unasked`` counts sampled events of which the scorer has no score at all, as it was added after them; ``untaken``,
+    for a group that cuts across strata, the events of each of which the scorer has none: no more of the group can hide.
     """
 
     offered: Mapping[StratumKey, int] | None
     rates: Mapping[StratumKey, float]
     unasked: Mapping[StratumKey, int]
+    untaken: Mapping[StratumKey, int]
 
 
 class GroupCells(NamedTuple):
@@ -124,16 +132,24 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
     probability = _check(query.statistic, query.confidence)
     if query.target == "process" and probability is None and query.statistic not in _MEANS:
         raise InputError(f"Expected a mean, proportion or percentile of the process, but got {query.statistic!r}")
-    question = _question(store, query, [query.metric])
+    question = _question(store, query, [query.metric], store.metrics())
+    if query.statistic in _MEANS and question.steps >= MANY_STEPS:
+        return _in_columns(store, question, store.cell_columns([query.metric], question.cells))
     asked = _asked(store, question.cells, query.statistic, probability)
-    if len(asked) >= MANY and query.statistic in _MEANS and query.target == "window":
+    if len(asked) >= MANY and query.statistic in _MEANS:
         from evalsvc.store.cell_columns import columns_of
 
-        return _in_columns(question, columns_of({query.metric: [group for group, _ in asked]}))
+        return _in_columns(store, question, columns_of({query.metric: [group for group, _ in asked]}))
     rows = []
-    for one, estimator in _found(question, asked):
+    for one, estimator in _found(store, question, asked):
         group, domain = one.group, one.domain
-        about = _About(offered=domain.offered, rates=domain.rates, confidence=query.confidence, target=query.target)
+        about = _About(
+            offered=domain.offered,
+            rates=domain.rates,
+            untaken=domain.untaken,
+            confidence=query.confidence,
+            target=query.target,
+        )
         estimate = with_unasked(estimator(one.cells, one.spec, group.window, about), one)
         if estimate.n == 0:
             scored, failed = sum(cell.n for cell in group.cells), sum(cell.n_failed for cell in group.cells)
@@ -155,26 +171,31 @@ def estimates_of_all(store: ScoreStore, query: EstimateQuery) -> list[LabelledEs
     _check(query.statistic, query.confidence)
     if query.statistic not in _MEANS:
         raise InputError(f"Expected the mean of all metrics, but got {query.statistic!r}; ask for it metric by metric")
-    specs = store.metrics()
+    # Which language a text is of, and where its embedding lies, has no mean: drift compares the features.
+    specs = [spec for spec in store.metrics() if spec.features not in ("categories", "fourier")]
     if query.statistic == "proportion":
         specs = [spec for spec in specs if spec.scale.binary]
     metrics = sorted({spec.metric for spec in specs})
     if not metrics:
         return []
-    question = _question(store, query, metrics)
-    return _in_columns(question, store.cell_columns(metrics, question.cells))
+    question = _question(store, query, metrics, specs)
+    return _in_columns(store, question, store.cell_columns(metrics, question.cells))
 
 
-def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
+def group_cells(store: ScoreStore, query: EstimateQuery, *, clusters: bool = False) -> list[GroupCells]:
     """Return what :func:`estimates` estimates means from: each group's cells and strata, in the same order.
+
+    ``clusters`` asks for the sums over sessions whatever the design samples: events of one session are alike, which
+    matters to a question about what produced them and not to one about the events of the window, sampled one by one.
 
     Raises:
         UnknownMetric, InputError: as :func:`estimates`.
     """
     query = query._replace(statistic="mean")
     _check(query.statistic, query.confidence)
-    question = _question(store, query, [query.metric])
-    return [found for found, _ in _found(question, _asked(store, question.cells, query.statistic, None))]
+    question = _question(store, query, [query.metric], store.metrics())
+    cells = question.cells._replace(clusters=clusters or question.cells.clusters)
+    return [found for found, _ in _found(store, question, _asked(store, cells, query.statistic, None))]
 
 
 def with_worst_case(
@@ -202,7 +223,7 @@ def with_worst_case(
         if again is None:  # gone since the first reading
             made.append(row)
             continue
-        offered, rates, unasked = again.domain
+        offered, rates, unasked, untaken = again.domain
         worst = worst_case(
             row.estimate,
             again.cells,
@@ -210,9 +231,10 @@ def with_worst_case(
             offered=offered,
             rates=rates,
             unasked=unasked,
+            untaken=untaken,
             threshold=threshold,
         )
-        made.append(row._replace(worst=worst))
+        made.append(msgspec.structs.replace(row, worst=worst))
     return made
 
 
@@ -230,14 +252,32 @@ class _Question(NamedTuple):
         """Whether windows hold whole minutes, as the offered events are counted."""
         return self.cells.step_seconds % MINUTE == 0
 
+    @property
+    def steps(self) -> int:
+        """How many steps the window has at most."""
+        return int(self.cells.window.seconds // self.cells.step_seconds)
+
     def spec(self, metric: str, version: int, signature: str) -> ScorerSpec:
         """Return the spec of a scorer; another version's where it was never recorded."""
         found = self.specs.get((metric, version, signature))
         return found or next(spec for spec in self.specs.values() if spec.metric == metric)
 
+    @property
+    def everyone(self) -> CellQuery | None:
+        """What to read to learn which strata a scorer met at all; None where the groups of the answer tell.
 
-def _question(store: ScoreStore, query: EstimateQuery, metrics: Sequence[str]) -> _Question:
-    known = store.metrics()
+        They do unless ``where`` leaves some events of a stratum out.
+        """
+        where = {name: values for name, values in self.query.where.items() if name != "consumer"}
+        if all(_holds(parse_stratum(name), where) is not None for name in {row.stratum for row in self.offered}):
+            return None
+        kept = {name: values for name, values in self.query.where.items() if name == "consumer"}
+        return self.cells._replace(by=(), where=kept, clusters=False)
+
+
+def _question(
+    store: ScoreStore, query: EstimateQuery, metrics: Sequence[str], known: Sequence[ScorerSpec]
+) -> _Question:
     specs = {}
     for metric in metrics:
         mine = specs_of(known, metric)
@@ -261,9 +301,13 @@ def _question(store: ScoreStore, query: EstimateQuery, metrics: Sequence[str]) -
     return _Question(query, specs, offered, designs, cells)
 
 
-def _found(question: _Question, asked: Sequence[tuple[CellGroup, Estimator]]) -> list[tuple[GroupCells, Estimator]]:
+def _found(
+    store: ScoreStore, question: _Question, asked: Sequence[tuple[CellGroup, Estimator]]
+) -> list[tuple[GroupCells, Estimator]]:
     groups = [group for group, _ in asked]
+    everyone = groups if question.everyone is None else store.cells(question.everyone)
     strata = _Strata(question.query, groups, question.offered, question.designs, exact=question.exact)
+    strata.meet(everyone)
     found = []
     for group, estimator in asked:
         spec = question.spec(question.query.metric, group.scorer_version, group.signature)
@@ -271,13 +315,14 @@ def _found(question: _Question, asked: Sequence[tuple[CellGroup, Estimator]]) ->
     return found
 
 
-def _in_columns(question: _Question, columns: CellColumns) -> list[LabelledEstimate]:
+def _in_columns(store: ScoreStore, question: _Question, columns: CellColumns) -> list[LabelledEstimate]:
     """Return the mean of each group, all at once: the same numbers as one at a time."""
     import numpy as np
 
     from evalsvc.query_columns import mean_estimates, unscored_groups
 
     query = question.query
+    everyone = columns if question.everyone is None else store.cell_columns(columns.metrics, question.everyone)
     fields = {row.stratum: parse_stratum(row.stratum) for row in question.offered}
     named = sorted(set(zip(columns.metric.tolist(), columns.scorer.tolist(), strict=True)))
     known = [(columns.metrics[metric], *columns.scorers[scorer]) for metric, scorer in named]
@@ -287,11 +332,13 @@ def _in_columns(question: _Question, columns: CellColumns) -> list[LabelledEstim
         specs,
         question.offered,
         question.designs,
+        everyone=everyone,
         holds=lambda stratum, place: _holds(fields[stratum], _wanted(query, place.key)),
         rate=lambda consumer, key, metric: _designed_rate(question.designs.get(consumer, {}), key, metric),
         distinct=_distinct,
         exact=question.exact,
         confidence=query.confidence,
+        process=query.target == "process",
         statistic=query.statistic,
     )
     for group in np.flatnonzero(unasked.events).tolist():
@@ -300,7 +347,7 @@ def _in_columns(question: _Question, columns: CellColumns) -> list[LabelledEstim
     for group, failed, abstained in unscored_groups(columns):
         reason = _unscored(0, failed, abstained, made[group].reason)
         made[group] = msgspec.structs.replace(made[group], reason=reason)
-    made = [_with_certainty(estimate) if estimate.low == estimate.high else estimate for estimate in made]
+    made = [_with_certainty(one) if one.low == one.high or one.n_effective < FEW else one for one in made]
     places = [columns.places[place] for place in columns.place.tolist()]
     scorers = [columns.scorers[scorer] for scorer in columns.scorer.tolist()]
     return [
@@ -393,15 +440,18 @@ def _certain(estimate: Estimate) -> str:
     if estimate.n_missing:
         many = "1 event" if estimate.n_missing == 1 else f"{estimate.n_missing:,} events"
         return f"{many} without a score left out, as if like the others"
-    every = estimate.n == estimate.offered
+    # Where a group cuts across strata nobody counted its events; an interval without width says that all were taken.
+    every = estimate.offered in (estimate.n, None)
     return "every event scored: no sampling error, though other events may differ" if every else ""
 
 
 def _with_certainty(estimate: Estimate) -> Estimate:
-    """Say of an interval without width why, where nothing else is said."""
-    if estimate.low != estimate.high or estimate.reason or not estimate.n or not (said := _certain(estimate)):
+    """Say of an interval without width why, and of few scores that they are, where nothing else is said."""
+    if estimate.reason or not estimate.n:
         return estimate
-    return msgspec.structs.replace(estimate, reason=said)
+    few = FEW_SCORES if estimate.n_effective < FEW else ""
+    said = _certain(estimate) if estimate.low == estimate.high else few
+    return msgspec.structs.replace(estimate, reason=said) if said else estimate
 
 
 def _unscored(scored: int, failed: int, abstained: int, reason: str) -> str:
@@ -472,6 +522,15 @@ class _Strata:
         for group in groups:
             for cell in group.cells:
                 self._rates[group.consumer, (cell.stratum, cell.design_version)] = cell.pi
+        self._met: dict[tuple[object, ...], list[int]] = defaultdict(lambda: [0, 0])
+
+    def meet(self, everyone: Iterable[CellGroup]) -> None:
+        """Count each scorer's scores in each stratum, of whatever group, and those that are no abstentions."""
+        for group in everyone:
+            for cell in group.cells:
+                met = self._met[(*_scorer(group), cell.stratum, cell.design_version)]
+                met[0] += cell.n + missing(cell)
+                met[1] += cell.n + cell.n_failed
 
     def domain(self, group: CellGroup) -> Domain:
         """Return the strata that may hold events of a group, with counts where they hold no others."""
@@ -483,6 +542,7 @@ class _Strata:
         for cell in group.cells:
             asked[cell.stratum, cell.design_version] += cell.n + missing(cell)
         unasked: dict[StratumKey, int] = {}
+        untaken: dict[StratumKey, int] = {}
         for row in self._rows.get((group.window.start, group.consumer), ()):
             holds = _holds(self._fields[row.stratum], wanted)
             if holds is False:
@@ -490,18 +550,30 @@ class _Strata:
             union = union and holds is True
             key = (row.stratum, row.design_version)
             rate = self._rates.get((group.consumer, key))
-            # Enough events were taken to have met this scorer, and none did: it is not applied there.
+            met, answered = self._met.get((*_scorer(group), *key), (0, 0))
+            # Enough events were taken to have met this scorer, and none did, or it abstained from all: it is not
+            # applied there. Of events of other groups that it did score, it is, and some of this group may hide.
             taken = row.sampled if rate is None else min(row.sampled, rate * row.offered)
-            if taken >= SPARSE and key not in asked:
+            if taken >= SPARSE and key not in asked and not (holds is None and answered):
                 continue
             offered[key] = _distinct(row)
             if rate is not None:
                 rates[key] = rate
+                untaken[key] = max(0, _distinct(row) - met)
             if rate is not None and (group.consumer, row.design_version) in self._asks_all:
                 unasked[key] = max(0, row.sampled - asked.get(key, 0))
         complete = union and asked.keys() <= offered.keys()
         # Of a group that cuts across strata nobody knows how many of their sampled events are its own.
-        return Domain(offered if complete else None, rates, unasked if complete and any(unasked.values()) else {})
+        return Domain(
+            offered if complete else None,
+            rates,
+            unasked if complete and any(unasked.values()) else {},
+            untaken if self._exact and not complete else {},
+        )
+
+
+def _scorer(group: CellGroup) -> tuple[object, ...]:
+    return group.window.start, group.consumer, group.scorer_version, group.signature
 
 
 def with_unasked(estimate: Estimate, found: GroupCells) -> Estimate:
@@ -557,6 +629,7 @@ class _AboutWindow(TypedDict):
 
     offered: Mapping[StratumKey, int] | None
     rates: Mapping[StratumKey, float]
+    untaken: Mapping[StratumKey, int]
     confidence: float
 
 
@@ -642,13 +715,19 @@ def _corpus(
 
 
 def _of_the_window(about: _About) -> _AboutWindow:
-    return _AboutWindow(offered=about["offered"], rates=about["rates"], confidence=about["confidence"])
+    known = _AboutWindow(
+        offered=about["offered"],
+        rates=about["rates"],
+        untaken=about["untaken"],
+        confidence=about["confidence"],
+    )
+    return known
 
 
 def _extreme(
     which: Literal["min", "max"], cells: Sequence[Cell], spec: ScorerSpec, window: Window, about: _About
 ) -> Estimate:
-    return sample_extreme(cells, which, window, offered=about["offered"], confidence=about["confidence"])
+    return sample_extreme(cells, which, window, **_of_the_window(about))
 
 
 _ESTIMATORS: Mapping[str, Estimator] = {

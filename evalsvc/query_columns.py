@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from evalsvc.protocols import CellColumns, Offered, Place
 from evalsvc.sampling import Design
-from evalsvc.stats.many import Cells, Groups, Strata, means_of, to_estimates
+from evalsvc.stats.many import UNKNOWN, Cells, Groups, Strata, means_of, to_estimates
 from evalsvc.stats.strata import SPARSE, StratumKey
 from evalsvc.types import Estimate, Scale, ScorerSpec
 
@@ -69,11 +69,13 @@ def mean_estimates(
     offered: Sequence[Offered],
     designs: Mapping[str, Mapping[int, Design]],
     *,
+    everyone: CellColumns,
     holds: Holds,
     rate: Rate,
     distinct: Callable[[Offered], int],
     exact: bool,
     confidence: float,
+    process: bool,
     statistic: str,
 ) -> tuple[list[Estimate], Unasked]:
     """Return the mean of every group of the columns, and what its scorer was not asked about.
@@ -83,11 +85,13 @@ def mean_estimates(
         specs: of every scorer among the columns, by metric, version and signature.
         offered: what was offered in the places' windows.
         designs: of every consumer, by version.
+        everyone: cells of the same scorers and windows, whichever group the events are of.
         holds: which strata are a place's.
         rate: the designs' π.
         distinct: how many different events a row of ``offered`` stands for.
         exact: whether the windows hold whole minutes, as ``offered`` counts them.
         confidence: of the intervals.
+        process: whether they are of the process behind the events instead of the events.
         statistic: ``mean`` or ``proportion``, for the estimates' name.
     """
     keys = sorted({*columns.strata, *((row.stratum, row.design_version) for row in offered)})
@@ -99,24 +103,31 @@ def mean_estimates(
     rates, asks = _known(columns, stratum, list(consumers), consumer, keys, offered, designs, rate)
     pairs = _pairs(columns, stratum, rows, rates, consumer, len(keys))
     union = exact & (_count(pairs.group[~rows.told[pairs.row]], columns.metric.size) == 0)
-    # Enough events were taken to have met this scorer, and none did: it is not applied there.
+    met, answered = _meetings(columns, everyone, pairs, rows.stratum[pairs.row], codes)
+    # Enough events were taken to have met this scorer, and none did, or it abstained from all: it is not applied there.
+    # Of events of other groups that it did score, it is, and some of this group may hide.
     taken = np.where(
         np.isnan(pairs.rate),
         rows.sampled[pairs.row],
         np.fmin(rows.sampled[pairs.row], pairs.rate * rows.offered[pairs.row]),
     )
-    pairs = _where(pairs, (taken < SPARSE) | pairs.met)
+    kept = (taken < SPARSE) | pairs.met | (~rows.told[pairs.row] & (answered > 0))
+    pairs, met = _where(pairs, kept), met[kept]
     asked = _count(_asked(columns, stratum, len(keys))[0] // max(1, len(keys)), union.size)
     whole = union & (_count(pairs.group[pairs.met], union.size) == asked)
-    pairs = _where(pairs, whole[pairs.group] | ~np.isnan(pairs.rate))
+    kept = whole[pairs.group] | ~np.isnan(pairs.rate)
+    pairs, met = _where(pairs, kept), met[kept]
+    untaken = np.maximum(0, rows.distinct[pairs.row] - met) if exact else np.full(met.size, UNKNOWN)
+    offers = np.where(whole[pairs.group], rows.distinct[pairs.row], untaken)
     scales = list(dict.fromkeys(spec.scale for spec in specs.values()))
     groups = Groups(_scale_places(columns, specs, scales), whole)
     means = means_of(
         _cells(columns, stratum),
-        Strata(pairs.group, rows.stratum[pairs.row], rows.distinct[pairs.row], pairs.rate),
+        Strata(pairs.group, rows.stratum[pairs.row], offers, pairs.rate),
         groups,
         scales,
         confidence=confidence,
+        process=process,
     )
     windows = [columns.places[place].window for place in columns.place.tolist()]
     made = to_estimates(means, groups, scales, windows, confidence=confidence, statistic=statistic)
@@ -232,6 +243,52 @@ def _asked(columns: CellColumns, stratum: Ints, keys: int) -> tuple[Ints, Ints]:
     pair = columns.group * keys + stratum
     begin = np.flatnonzero(np.diff(pair, prepend=-1))
     return pair[begin], begin
+
+
+def _meetings(
+    columns: CellColumns, everyone: CellColumns, pairs: _Pairs, stratum: Ints, codes: Mapping[StratumKey, int]
+) -> tuple[Ints, Ints]:
+    """Return how many scores a pair's scorer has in its stratum, of whatever group, and how many are no abstentions.
+
+    ``stratum`` is each pair's. Only where the group itself has none is it looked up; it is 0 elsewhere.
+    """
+    asks = np.flatnonzero(~pairs.met)
+    met, answered = np.zeros((2, pairs.met.size), np.int64)
+    if not asks.size or not everyone.group.size:
+        return met, answered
+    mine, theirs = _scorers(columns, everyone)
+    # Strata that were not offered in the window are nobody's here.
+    known = np.array([codes.get(key, len(codes)) for key in everyone.strata], np.int64)[everyone.stratum]
+    width = len(codes) + 1
+    found, at = np.unique(theirs[everyone.group] * width + known, return_inverse=True)
+    wanted = mine[pairs.group[asks]] * width + stratum[asks]
+    place = np.minimum(np.searchsorted(found, wanted), found.size - 1)
+    there = found[place] == wanted
+    for made, counts in ((met, _sampled(everyone)), (answered, everyone.n + everyone.n_failed)):
+        made[asks] = np.where(there, np.bincount(at, counts, found.size)[place], 0)
+    return met, answered
+
+
+def _scorers(columns: CellColumns, everyone: CellColumns) -> tuple[Ints, Ints]:
+    """Return a number for the metric, window, consumer and version of each group, the same in both tables."""
+    numbers: dict[object, int] = {}
+
+    def number(names: Sequence[object]) -> Ints:
+        return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
+
+    found = [
+        (
+            number(held.metrics)[held.metric],
+            number([(place.window.start, place.consumer) for place in held.places])[held.place],
+            number(held.scorers)[held.scorer],
+        )
+        for held in (columns, everyone)
+    ]
+    many = len(numbers)
+    mine, theirs = ((metric * many + place) * many + scorer for metric, place, scorer in found)
+    # Numbers of what there is, since the product of three and a stratum's may be too large for 64 bits.
+    ranks = np.unique(np.concatenate([mine, theirs]), return_inverse=True)[1]
+    return ranks[: mine.size], ranks[mine.size :]
 
 
 def _unasked(columns: CellColumns, pairs: _Pairs, rows: _Rows, counted: Bools) -> Unasked:

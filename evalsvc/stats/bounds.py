@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from evalsvc.errors import InputError
 from evalsvc.stats.mean import NOTHING_SCORED, estimate_mean
 from evalsvc.stats.strata import StratumKey, missing
 from evalsvc.types import Cell, Estimate, Scale
@@ -50,6 +51,7 @@ def worst_case(
     offered: Mapping[StratumKey, int] | None = None,
     rates: Mapping[StratumKey, float] | None = None,
     unasked: Mapping[StratumKey, int] | None = None,
+    untaken: Mapping[StratumKey, int] | None = None,
     threshold: float | None = None,
 ) -> WorstCase:
     """Return the bounds that hold whatever the missing scores are.
@@ -61,10 +63,14 @@ def worst_case(
         offered: as for the estimate.
         rates: as for the estimate; needed for every stratum in ``unasked``.
         unasked: sampled events, by stratum, of which the scorer has no record at all; missing too.
+        untaken: as for the estimate.
         threshold: a number that the mean is to be held against.
 
     Returns:
         Bounds; without numbers for an open scale, where missing scores could be anything, and for other statistics.
+
+    Raises:
+        InputError: where a stratum in ``unasked`` has no rate.
 
     >>> from datetime import UTC, datetime
     >>> from evalsvc.types import Window
@@ -80,14 +86,19 @@ def worst_case(
         return _unknown(f"only means and proportions have worst-case bounds, not {estimate.statistic}", threshold)
     if scale.low is None or scale.high is None:
         return _unknown("the scale is open: a missing score could have any value", threshold)
-    every = [*cells, *_never_scored(unasked or {}, rates or {})]
+    rates, unasked = rates or {}, unasked or {}
+    unknown = [key for key, count in unasked.items() if count and key not in rates]
+    if unknown:
+        raise InputError(f"Expected `rates` to hold π of every stratum in `unasked`, but got none for {unknown[0]!r}")
+    every = [*cells, *_never_scored(unasked, rates)]
     bottom, top = (
         estimate_mean(
-            [_filled(cell, end) for cell in every],
+            [filled(cell, end) for cell in every],
             scale,
             estimate.window,
             offered=offered,
             rates=rates,
+            untaken=untaken,
             confidence=estimate.confidence,
         )
         for end in (scale.low, scale.high)
@@ -111,8 +122,12 @@ def _never_scored(unasked: Mapping[StratumKey, int], rates: Mapping[StratumKey, 
     ]
 
 
-def _filled(cell: Cell, value: float) -> Cell:
-    """Return a cell whose missing scores are all this value; they lie in its clusters as the others do."""
+def filled(cell: Cell, value: float) -> Cell:
+    """Return a cell whose missing scores are all this value; they lie in its clusters as the others do.
+
+    >>> filled(Cell("all", 1, 0.1, n=9, n_abstained=0, n_failed=1, total=3.0, squares=3.0), 1.0).total
+    4.0
+    """
     gone = missing(cell)
     if not gone:
         return cell

@@ -15,7 +15,7 @@ import msgspec
 
 from evalsvc.errors import InputError
 from evalsvc.protocols import StatisticSums
-from evalsvc.stats.mean import Joined, answer, bounded_by_doubt, join, part_mean
+from evalsvc.stats.mean import Joined, answer, join, part_mean, with_doubt
 from evalsvc.stats.strata import Layout, Part, StratumKey, lay_out
 from evalsvc.types import Cell, Corpus, Estimate, Scale, Window
 
@@ -94,6 +94,7 @@ def estimate_corpus(
     *,
     offered: Mapping[StratumKey, int] | None = None,
     rates: Mapping[StratumKey, float] | None = None,
+    untaken: Mapping[StratumKey, int] | None = None,
     confidence: float = 0.95,
 ) -> Estimate:
     """Return the corpus score of all of the window's scorable events.
@@ -106,6 +107,7 @@ def estimate_corpus(
         window: what the cells are of.
         offered: as in :func:`~evalsvc.stats.mean.estimate_mean`.
         rates: as in :func:`~evalsvc.stats.mean.estimate_mean`.
+        untaken: as in :func:`~evalsvc.stats.mean.estimate_mean`.
         confidence: of the two-sided interval.
 
     Raises:
@@ -115,17 +117,17 @@ def estimate_corpus(
         raise InputError("Expected a metric with a corpus score, such as bleu or chrf; of this one, ask for the mean")
     scale = Scale(scale.low, scale.high, scale.better)
     counted = [_counted(cell, sums.get(_key(cell))) for cell in cells]
-    layout = lay_out(counted, offered, rates, confidence)
+    layout = lay_out(counted, offered, rates, confidence, untaken)
     totals = [_total(part, sums) for part in layout.parts]
     function = FUNCTIONS[corpus]
     whole = [math.fsum(column) for column in zip(*totals, strict=True)]
     # A function that smooths does so by counts: those of the sample, for all traffic would seem to have been seen.
-    value = function([total * layout.n / layout.size for total in whole]) if whole else None
+    value = function([total * (layout.n / layout.size) for total in whole]) if whole else None
     estimator = "hajek" if offered is None else "post-stratified"
     method = f"{estimator} sums, corpus {corpus}, linearised, t by part, MOVER"
     joined = None
     if value is not None:
-        gradient, unmatched = _gradient(function, whole), _unmatched(corpus, whole)
+        gradient, unmatched = _gradient(function, whole, layout.size), _unmatched(corpus, whole)
         joined = _joined(layout, sums, value, gradient, scale, confidence, unmatched=unmatched)
     return answer(layout, joined, window, "corpus", confidence, method)
 
@@ -148,11 +150,11 @@ def _total(part: Part, sums: Mapping[CellKey, StatisticSums]) -> list[float]:
     held = [(sums[_key(cell)], cell.pi) for cell in part.cells if cell.n]
     weight = math.fsum(one.n / pi for one, pi in held)
     columns = zip(*(([value / pi for value in one.total]) for one, pi in held), strict=True)
-    return [part.size * math.fsum(column) / weight for column in columns]
+    return [part.size * (math.fsum(column) / weight) for column in columns]
 
 
-def _gradient(function: Callable[[Sequence[float]], float | None], at: Sequence[float]) -> list[float]:
-    """Return ∂f/∂T by central differences; 0 along a sum that is 0, where f need not be smooth."""
+def _gradient(function: Callable[[Sequence[float]], float | None], at: Sequence[float], size: float) -> list[float]:
+    """Return ∂f/∂(T/size) by central differences; 0 along a sum that is 0, where f need not be smooth."""
     gradient = []
     for place, value in enumerate(at):
         step = STEP * value
@@ -160,7 +162,7 @@ def _gradient(function: Callable[[Sequence[float]], float | None], at: Sequence[
             gradient.append(0.0)
             continue
         ends = [function([*at[:place], value + side, *at[place + 1 :]]) or 0.0 for side in (step, -step)]
-        gradient.append((ends[0] - ends[1]) / (2.0 * step))
+        gradient.append((ends[0] - ends[1]) / (2.0 * step / size))
     return gradient
 
 
@@ -184,14 +186,11 @@ def _joined(
         return _linear(cell, sums[_key(cell)], gradient) if cell.n else cell
 
     parts = [part._replace(cells=tuple(map(linear, part.cells))) for part in layout.parts]
-    found = join(layout._replace(parts=tuple(parts)), [part_mean(part, _OPEN) for part in parts], _OPEN, confidence)
+    linearised = layout._replace(parts=tuple(parts), hidden=(), unknown=0.0)
+    found = join(linearised, [part_mean(part, _OPEN) for part in parts], _OPEN, confidence)
     if found is None or found.low is None or found.high is None:
         return Joined(value, None, None, found.reason if found else "")
-    below, above = layout.size * (found.value - found.low), layout.size * (found.high - found.value)
-    if scale.low is None or scale.high is None:
-        low = value - below if scale.low is None else max(scale.low, value - below)
-        return Joined(value, min(low, value), value + above, found.reason)
-    return bounded_by_doubt(layout, value, below, above, scale)
+    return with_doubt(layout, value, found.value - found.low, found.high - found.value, scale)
 
 
 def _unmatched(corpus: Corpus, total: Sequence[float]) -> bool:

@@ -20,7 +20,7 @@ from evalsvc.errors import InputError
 from evalsvc.stats import limits as one
 from evalsvc.stats import mean as single
 from evalsvc.stats.distributions import normal_quantile, two_sided
-from evalsvc.stats.strata import SPARSE, StratumKey, missing
+from evalsvc.stats.strata import MOST, SPARSE, StratumKey, missing
 from evalsvc.types import Cell, Estimate, Scale, Window
 
 Floats = npt.NDArray[np.float64]
@@ -30,6 +30,7 @@ Bools = npt.NDArray[np.bool_]
 Columns = TypeVar("Columns", bound=tuple[Any, ...])
 
 LONELY, EQUAL, NOTHING = 1, 2, 3
+UNKNOWN = 1 << 52
 _WHOLE = -1
 _NO_LEVEL = 1 << 40
 
@@ -57,8 +58,8 @@ class Cells(NamedTuple):
 class Strata(NamedTuple):
     """Columns of the strata that may hold events of a group, ``[strata]`` each: at most one row of each.
 
-    ``offered`` is the number of events offered, ignored for groups that cut across strata; ``pi`` is NaN where
-    it is not known.
+    ``offered`` is the number of events offered; for groups that cut across strata, of those that were not taken, as no
+    more can hide there (:data:`UNKNOWN` where that is not known). ``pi`` is NaN where it is not known.
     """
 
     group: Ints
@@ -83,7 +84,7 @@ class Means(NamedTuple):
 
     Undefined numbers are NaN here and None in :func:`estimate_means`. ``fault`` is 0 or one of
     :data:`LONELY`, :data:`EQUAL` and :data:`NOTHING`; ``unknown`` is the share in [0, 1] of events in strata
-    without a score.
+    without a score; ``hidden`` is the number of events that may hide in strata which show none.
     """
 
     value: Floats
@@ -96,6 +97,7 @@ class Means(NamedTuple):
     offered: Ints
     clustered: Bools
     unknown: Floats
+    hidden: Floats
     fault: Ints
 
 
@@ -105,7 +107,7 @@ class _Parts(NamedTuple):
     of: Ints
     group: Ints
     size: Floats
-    size_variance: Floats
+    size_error: Floats
     fraction: Floats
 
 
@@ -121,8 +123,23 @@ class _Limits(NamedTuple):
     moved: Bools
 
 
+class Table(NamedTuple):
+    """What :func:`means_of` takes, as :func:`in_columns` makes it of objects."""
+
+    cells: Cells
+    strata: Strata
+    groups: Groups
+    scales: Sequence[Scale]
+
+
 def means_of(
-    cells: Cells, strata: Strata, groups: Groups, scales: Sequence[Scale], *, confidence: float = 0.95
+    cells: Cells,
+    strata: Strata,
+    groups: Groups,
+    scales: Sequence[Scale],
+    *,
+    confidence: float = 0.95,
+    process: bool = False,
 ) -> Means:
     """Return the mean of every group with its interval.
 
@@ -134,6 +151,7 @@ def means_of(
         groups: which scale each group has, and whether it is a union of strata.
         scales: the scales.
         confidence: of the two-sided intervals.
+        process: of what produced the events (:func:`~evalsvc.stats.strata.of_the_process`) instead of the events.
 
     Raises:
         InputError: on a confidence outside (0, 1), or columns of different lengths.
@@ -144,30 +162,34 @@ def means_of(
     _same_lengths(groups)
     # Columns are computed whole and then chosen from: what is undefined is 0/0 in between.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return _means_of(cells, strata, groups, scales, confidence)
+        return _means_of(Table(cells, strata, groups, scales), confidence, process)
 
 
-def _means_of(cells: Cells, strata: Strata, groups: Groups, scales: Sequence[Scale], confidence: float) -> Means:
+def _means_of(table: Table, confidence: float, process: bool) -> Means:
+    cells, strata, groups, scales = table
     count = groups.exact.size
     cells = _where(cells, cells.n + cells.n_missing > 0)
     level = _levels(cells.pi)
     parts, unknown = _lay_out(cells, level, strata, groups.exact, confidence)
+    if process:
+        drawn = np.hypot(parts.size_error, np.sqrt(parts.size))
+        parts = parts._replace(fraction=np.zeros(parts.size.size), size_error=drawn)
     scale = _Scale.of(scales, groups.scale)
     chosen = cells if (parts.of >= 0).all() else _where(cells, parts.of >= 0)
     of = parts.of[parts.of >= 0]
-    limits, second, clustered = _part_means(chosen, of, parts, scale.at(parts.group))
+    limits, kish, clustered = _part_means(chosen, of, parts, scale.at(parts.group))
     joined = _join(parts, limits, scale, count, confidence)
     hidden = _hidden(cells, level, strata, groups.exact, confidence)
     value, low, high = _with_unknown(joined, scale, unknown, hidden)
     everything = (cells.n + cells.n_missing) / cells.pi
     fault = joined.fault
-    size2 = _sum(parts.group, second, count)
+    second = _sum(parts.group, (parts.size / joined.size[parts.group]) ** 2 / kish, count)
     return Means(
         value=value,
         low=np.where(fault > 0, np.nan, low),
         high=np.where(fault > 0, np.nan, high),
         n=_count(cells.group, cells.n, count),
-        n_effective=_ratio(joined.size**2, size2),
+        n_effective=_ratio(np.ones(count), second),
         n_missing=_count(cells.group, cells.n_missing, count),
         missing_share=_ratio(
             _sum(cells.group, cells.n_missing / cells.pi, count), _sum(cells.group, everything, count)
@@ -175,6 +197,7 @@ def _means_of(cells: Cells, strata: Strata, groups: Groups, scales: Sequence[Sca
         offered=np.where(groups.exact, _count(strata.group, strata.offered, count), -1),
         clustered=_sum(parts.group, clustered, count) > 0,
         unknown=_ratio(unknown, joined.size + unknown),
+        hidden=_sum(*hidden, count),
         fault=fault,
     )
 
@@ -186,6 +209,7 @@ def estimate_means(
     *,
     offered: Sequence[Mapping[StratumKey, int] | None],
     rates: Sequence[Mapping[StratumKey, float]],
+    untaken: Sequence[Mapping[StratumKey, int]] | None = None,
     confidence: float = 0.95,
     statistic: str = "mean",
 ) -> list[Estimate]:
@@ -205,10 +229,26 @@ def estimate_means(
     >>> round(e.value, 3), round(e.low, 3), round(e.high, 3)
     (0.02, 0.001, 0.102)
     """
-    if not len(cells) == len(scales) == len(windows) == len(offered) == len(rates):
+    untaken = [{}] * len(cells) if untaken is None else untaken
+    if not len(cells) == len(scales) == len(windows) == len(offered) == len(rates) == len(untaken):
         raise InputError("Expected `cells`, `scales`, `windows`, `offered` and `rates` with one entry a group each")
     if statistic == "proportion" and not all(scale.binary for scale in scales):
         raise InputError("Expected a binary metric for a proportion; of this one, ask for the mean or p50")
+    table = in_columns(cells, scales, offered=offered, rates=rates, untaken=untaken)
+    found = means_of(*table, confidence=confidence)
+    return to_estimates(found, table.groups, table.scales, windows, confidence=confidence, statistic=statistic)
+
+
+def in_columns(
+    cells: Sequence[Sequence[Cell]],
+    scales: Sequence[Scale],
+    *,
+    offered: Sequence[Mapping[StratumKey, int] | None],
+    rates: Sequence[Mapping[StratumKey, float]],
+    untaken: Sequence[Mapping[StratumKey, int]] | None = None,
+) -> Table:
+    """Return groups given as objects, in columns; arguments are :func:`estimate_means`'s."""
+    untaken = [{}] * len(cells) if untaken is None else untaken
     places = {scale: place for place, scale in enumerate(dict.fromkeys(scales))}
     groups = Groups(
         np.array([places[scale] for scale in scales], np.int64),
@@ -217,14 +257,7 @@ def estimate_means(
     keys = {(cell.stratum, cell.design_version) for group in cells for cell in group}
     keys.update(key for known in (*offered, *rates) if known for key in known)
     codes = {key: code for code, key in enumerate(sorted(keys))}
-    found = means_of(
-        _cell_columns(cells, codes),
-        _strata_columns(offered, rates, codes),
-        groups,
-        list(places),
-        confidence=confidence,
-    )
-    return to_estimates(found, groups, list(places), windows, confidence=confidence, statistic=statistic)
+    return Table(_cell_columns(cells, codes), _strata_columns(offered, rates, untaken, codes), groups, list(places))
 
 
 def to_estimates(
@@ -245,7 +278,7 @@ def to_estimates(
     }
     rows = zip(*(column.tolist() for column in (*means, *groups)), windows, strict=True)
     made = []
-    for value, low, high, n, effective, gone, share, offered, clustered, unknown, fault, place, exact, window in rows:
+    for value, low, high, n, effective, gone, share, offered, clustered, *why, place, exact, window in rows:
         lacking = value != value
         made.append(
             Estimate(
@@ -261,7 +294,7 @@ def to_estimates(
                 confidence,
                 "" if lacking else methods[place, exact, clustered],
                 offered if exact else None,
-                _reason(scales[place], fault, high, unknown) if fault or unknown or high == math.inf else "",
+                _reason(scales[place], high, *why) if any(why) or high == math.inf else "",
             )
         )
     return made
@@ -271,10 +304,10 @@ def _method(scale: Scale, exact: bool, clustered: bool) -> str:
     return single.method_name("post-stratified" if exact else "hajek", scale, clustered)
 
 
-def _reason(scale: Scale, fault: int, high: float, unknown: float) -> str:
+def _reason(scale: Scale, high: float, unknown: float, hidden: float, fault: int) -> str:
     if fault:
         return {LONELY: single.LONELY, EQUAL: single.ALL_EQUAL, NOTHING: single.NOTHING_SCORED}[fault]
-    return single.doubt(scale, unknown, endless=high == math.inf)
+    return single.doubt(scale, unknown, endless=high == math.inf, hidden=hidden)
 
 
 def _cell_columns(cells: Sequence[Sequence[Cell]], codes: Mapping[StratumKey, int]) -> Cells:
@@ -298,6 +331,7 @@ def _cell_columns(cells: Sequence[Sequence[Cell]], codes: Mapping[StratumKey, in
 def _strata_columns(
     offered: Sequence[Mapping[StratumKey, int] | None],
     rates: Sequence[Mapping[StratumKey, float]],
+    untaken: Sequence[Mapping[StratumKey, int]],
     codes: Mapping[StratumKey, int],
 ) -> Strata:
     asked = [rate if known is None else known for known, rate in zip(offered, rates, strict=True)]
@@ -305,7 +339,11 @@ def _strata_columns(
         np.repeat(np.arange(len(asked)), [len(keys) for keys in asked]),
         np.array([codes[key] for keys in asked for key in keys], np.int64),
         np.array(
-            [0 if known is None else known[k] for known, keys in zip(offered, asked, strict=True) for k in keys],
+            [
+                left.get(key, UNKNOWN) if known is None else known[key]
+                for known, keys, left in zip(offered, asked, untaken, strict=True)
+                for key in keys
+            ],
             np.int64,
         ),
         np.array(
@@ -442,46 +480,58 @@ def _parts(cells: Cells, level: Ints, of: Ints, units: _Units, strata: int) -> _
     weight = _sum(part, cells.n / cells.pi, count)
     everything = _sum(of, (cells.n + cells.n_missing) / cells.pi, units.group.size)
     alone = (_sum(unit, np.ones(unit.size), units.group.size) == 1)[unit] & (unit < strata)
-    size, variance, fraction = _crossing(cells, part, weight)
+    error, fraction = _crossing(cells, part, weight.size)
     # A stratum of several levels has a known size all together.
     scale = np.where(unit < strata, units.population[unit] / everything[unit], 1.0)
-    size, variance = size * scale, variance * scale**2
+    size, error = weight * scale, error * scale
     population, taken, whole = units.population[unit], units.taken[unit], units.fraction[unit]
     share = weight / everything[unit]
     size = np.where(alone, population * share, size)
-    variance = np.where(alone, population**2 * share * (1.0 - share) / taken * (1.0 - whole), variance)
+    known = population * np.sqrt(np.maximum(0.0, share * (1.0 - share)) / taken * (1.0 - whole))
+    error = np.where(alone, known, error)
     fraction = np.where(alone, whole, fraction)
     kept = scored > 0.0
     number = np.where(kept, np.cumsum(kept) - 1, -1)
-    return _Parts(number[part], units.group[unit][kept], size[kept], variance[kept], fraction[kept])
+    return _Parts(number[part], units.group[unit][kept], size[kept], error[kept], fraction[kept])
 
 
-def _crossing(cells: Cells, part: Ints, weight: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return size, its variance and sampled fraction of parts whose size is estimated."""
-    count = weight.size
-    left = (1.0 - cells.pi) / cells.pi**2
+def _crossing(cells: Cells, part: Ints, count: int) -> tuple[Floats, Floats]:
+    """Return the standard error and the sampled fraction of parts whose size is estimated."""
+    least = _smallest(cells, part, count)
+    weight = least[part] / cells.pi
+    left = (1.0 - cells.pi) * weight**2
     units = np.where(cells.clusters > 0, cells.cluster_n2, cells.n)
-    most = np.zeros(count)
-    np.maximum.at(most, part, left)
-    variance = _sum(part, units * left, count) + most
-    squares = _sum(part, cells.n / cells.pi**2, count)
-    return weight, variance, 1.0 - _ratio(_sum(part, cells.n * left, count), squares)
+    error = np.sqrt(_sum(part, units * left, count) + (1.0 - least)) / least
+    squares = _sum(part, cells.n * weight**2, count)
+    return error, 1.0 - _ratio(_sum(part, cells.n * left, count), squares)
+
+
+def _smallest(cells: Cells, part: Ints, count: int) -> Floats:
+    """Return the smallest π of each part: 1/π² may overflow, but weights relative to it do not."""
+    least = np.ones(count)
+    np.minimum.at(least, part, cells.pi)
+    return least
 
 
 def _hidden(cells: Cells, level: Ints, strata: Strata, exact: Bools, confidence: float) -> tuple[Ints, Floats]:
     """Return (group, events) of levels of π from which a group that cuts across strata shows no event."""
     chosen = ~exact[strata.group] & ~np.isnan(strata.pi) & (strata.pi < 1.0)
     group, pi = strata.group[chosen], strata.pi[chosen]
+    room = np.where(strata.offered[chosen] >= UNKNOWN, math.inf, strata.offered[chosen])
     if not group.size:
         return group, pi
     at = _levels(pi)
     width = 2 + max(int(at.max()), int(level.max(initial=0)))
     unseen = ~np.isin(group * width + at, cells.group * width + level)
-    group, at, pi = group[unseen], at[unseen], pi[unseen]
+    group, at, pi, room = group[unseen], at[unseen], pi[unseen], room[unseen]
     keys, place = np.unique(group * width + at, return_inverse=True)
     least = np.ones(keys.size)
     np.minimum.at(least, place, pi)
-    return keys // width, -math.log1p(-confidence) * (1.0 - least) / least
+    of = keys // width
+    grouped, n2 = np.where(cells.clusters > 0, cells.n, 0), np.where(cells.clusters > 0, cells.cluster_n2, 0.0)
+    each = np.maximum(1.0, _ratio(_sum(cells.group, n2, exact.size), _sum(cells.group, grouped, exact.size)))
+    most = np.floor(np.minimum(math.log1p(-confidence) / np.log1p(-least), MOST) + 1e-9)
+    return of, np.minimum(_sum(place, room, keys.size), each[of] * most)
 
 
 # Means and limits of parts.
@@ -512,20 +562,21 @@ class _Scale(NamedTuple):
 
 
 def _part_means(cells: Cells, of: Ints, parts: _Parts, scale: _Scale) -> tuple[_Limits, Floats, Bools]:
-    """Return the parts' means with what their limits need, Σw² of each, and whether it has clusters."""
+    """Return the parts' means with what their limits need, their effective numbers, and which have clusters."""
     count = parts.group.size
     grouped = cells.clusters > 0
     n2 = np.where(grouped, cells.cluster_n2, cells.n)
     ny = np.where(grouped, cells.cluster_ny, cells.total)
     y2 = np.where(grouped, cells.cluster_y2, cells.squares)
-    weight = _sum(of, cells.n / cells.pi, count)
-    mean = _sum(of, cells.total / cells.pi, count) / weight
-    square = _sum(of, cells.n / cells.pi**2, count)
+    w = _smallest(cells, of, count)[of] / cells.pi
+    weight = _sum(of, cells.n * w, count)
+    mean = _sum(of, cells.total * w, count) / weight
+    square = _sum(of, cells.n * w**2, count)
     units = _sum(of, np.where(grouped, cells.clusters, cells.n), count)
     clustered = _sum(of, grouped & (cells.clusters < cells.n), count) > 0
     at = mean[of]
-    residual = _sum(of, np.maximum(0.0, y2 - 2.0 * at * ny + at * at * n2) / cells.pi**2, count)
-    worst = _sum(of, n2 / cells.pi**2, count) / square
+    residual = _sum(of, np.maximum(0.0, y2 - 2.0 * at * ny + at * at * n2) * w**2, count)
+    worst = _sum(of, n2 * w**2, count) / square
     correction = np.where(units > 1, units / np.maximum(1.0, units - 1.0), 1.0)
     variance = correction * residual / weight**2
     left = 1.0 - parts.fraction
@@ -548,7 +599,7 @@ def _part_means(cells: Cells, of: Ints, parts: _Parts, scale: _Scale) -> tuple[_
         above,
         np.zeros(count, bool),
     )
-    return limits, (parts.size / weight) ** 2 * square, clustered
+    return limits, known.kish, clustered
 
 
 class _Moments(NamedTuple):
@@ -606,7 +657,7 @@ def _join(parts: _Parts, limits: _Limits, scale: _Scale, count: int, confidence:
     size = _sum(group, parts.size, count)
     share = parts.size / size[group]
     value = _sum(group, share * limits.mean, count)
-    limits = _lonely(limits, np.abs(limits.mean - value[group]), _sum(group, np.ones(group.size), count)[group] > 1)
+    limits = _lonely(limits, _ratio(np.abs(limits.mean - value[group]), 1.0 - share), share < 1.0)
     fault = np.where(size > 0.0, 0, NOTHING)
     flat = (_sum(group, parts.fraction < 1.0, count) > 0) & ~scale.bounded
     fault[flat & (_sum(group, limits.error != 0.0, count) == 0) & (fault == 0)] = EQUAL
@@ -614,7 +665,7 @@ def _join(parts: _Parts, limits: _Limits, scale: _Scale, count: int, confidence:
     variance = np.nan_to_num((share * limits.error) ** 2, nan=0.0)
     critical = _critical(variance, limits.degrees, group, count, confidence)
     low, high = _part_limits(limits, scale.at(group), critical[group])
-    doubt = ((limits.mean - value[group]) / size[group]) ** 2 * parts.size_variance
+    doubt = ((limits.mean - value[group]) * (parts.size_error / size[group])) ** 2
     spread = _sum(group, doubt, count) * critical**2
     below = spread + _sum(group, (share * (limits.mean - low)) ** 2, count)
     above = spread + _sum(group, (share * (high - limits.mean)) ** 2, count)
@@ -622,9 +673,9 @@ def _join(parts: _Parts, limits: _Limits, scale: _Scale, count: int, confidence:
     return _Joined(value, below, above, size, fault)
 
 
-def _lonely(limits: _Limits, distance: Floats, several: Bools) -> _Limits:
-    """Give parts of one unit, on an open scale, their distance from the whole of several as their error."""
-    moved = np.isnan(limits.error) & several
+def _lonely(limits: _Limits, distance: Floats, others: Bools) -> _Limits:
+    """Give parts of one unit, on an open scale, their distance from the mean of the others as their error."""
+    moved = np.isnan(limits.error) & others
     return limits._replace(
         error=np.where(moved, distance, limits.error), degrees=np.where(moved, 1.0, limits.degrees), moved=moved
     )
@@ -713,13 +764,18 @@ def _with_unknown(
     group, events = hidden
     share = _ratio(events, size[group] + events)
     below, above, top = joined.below, joined.above, scale.low + scale.width
-    ended = scale.bounded
-    inside = np.where(ended & ~np.isnan(value), value, scale.low)
-    below = below + np.where(ended, _sum(group, (share * (inside - scale.low)[group]) ** 2, value.size), 0.0)
+    ended, hiding = scale.bounded, _sum(group, events, value.size) > 0.0
+    inside = np.where(scale.floored & ~np.isnan(value), value, scale.low)
+    below = below + np.where(scale.floored, _sum(group, (share * (inside - scale.low)[group]) ** 2, value.size), 0.0)
     above = above + np.where(ended, _sum(group, (share * (top - inside)[group]) ** 2, value.size), 0.0)
     low, high = value - np.sqrt(below), value + np.sqrt(above)
     known = 1.0 - _ratio(unknown, size + unknown)
     low = np.where(scale.floored, np.fmax(scale.low, low), low)
     tight = np.minimum(known * low + (1.0 - known) * scale.low, value)
     loose = np.maximum(known * np.minimum(top, high) + (1.0 - known) * top, value)
+    # Where the scale has no end, there is none to what may hide, nor to a large part of which nothing is known.
+    untold = 1.0 - known > single.UNTOLD
+    low = np.where(untold, known * low + (1.0 - known) * scale.low, low)
+    low = np.where((hiding | untold) & ~scale.floored, np.nan, low)
+    high = np.where(hiding | untold, np.nan, high)
     return value, np.where(ended, tight, low), np.where(ended, loose, high)

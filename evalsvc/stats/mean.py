@@ -27,6 +27,8 @@ from evalsvc.types import Cell, Estimate, Scale, Window
 NOTHING_SCORED = "no event of this window and group was scored"
 LONELY = "one score tells nothing of the spread"
 ALL_EQUAL = "all scores are equal, which tells nothing of the spread"
+# On a scale without an end, so large a share of events of which nothing is known leaves no limit on that side.
+UNTOLD = 0.05
 
 
 class PartMean(NamedTuple):
@@ -54,6 +56,7 @@ def estimate_mean(
     *,
     offered: Mapping[StratumKey, int] | None = None,
     rates: Mapping[StratumKey, float] | None = None,
+    untaken: Mapping[StratumKey, int] | None = None,
     confidence: float = 0.95,
     target: Target = "window",
 ) -> Estimate:
@@ -67,12 +70,14 @@ def estimate_mean(
         offered: how many events each (stratum, design version) was offered, for *every* stratum of the
             domain, where the domain is a union of strata; ``None`` where it cuts across them.
         rates: the π of strata that may hold events of the domain though no cell came from them.
+        untaken: how many events of each of these strata were not taken, where that is known: no more can hide there.
         confidence: of the two-sided interval.
         target: ``window`` for the mean of the window's events, ``process`` for that of the process behind them.
 
     Returns:
         An estimate whose ``method`` names what was done. ``value`` is None where nothing was scored; ``low``
-        and ``high`` are None where one score, or equal scores on an open scale, leave the spread unknown.
+        and ``high`` are None where one score, or equal scores on an open scale, leave the spread unknown. On a scale
+        without an upper (or lower) end there is no such limit where events may hide in strata that show none.
 
     Raises:
         InputError: on a confidence outside (0, 1).
@@ -86,7 +91,7 @@ def estimate_mean(
     >>> round(e.value, 3), round(e.low, 3), round(e.high, 3)
     (0.095, 0.052, 0.261)
     """
-    layout = lay_out(cells, offered, rates, confidence, target)
+    layout = lay_out(cells, offered, rates, confidence, untaken, target)
     joined = join(layout, [part_mean(part, scale) for part in layout.parts], scale, confidence)
     return answer(layout, joined, window, "mean", confidence, describe(layout, scale))
 
@@ -98,6 +103,7 @@ def estimate_proportion(
     *,
     offered: Mapping[StratumKey, int] | None = None,
     rates: Mapping[StratumKey, float] | None = None,
+    untaken: Mapping[StratumKey, int] | None = None,
     confidence: float = 0.95,
     target: Target = "window",
 ) -> Estimate:
@@ -108,7 +114,9 @@ def estimate_proportion(
     """
     if not scale.binary:
         raise InputError("Expected a binary metric for a proportion; of this one, ask for the mean or p50")
-    estimate = estimate_mean(cells, scale, window, offered=offered, rates=rates, confidence=confidence, target=target)
+    estimate = estimate_mean(
+        cells, scale, window, offered=offered, rates=rates, untaken=untaken, confidence=confidence, target=target
+    )
     return msgspec.structs.replace(estimate, statistic="proportion")
 
 
@@ -166,7 +174,7 @@ def join(layout: Layout, means: Sequence[PartMean], scale: Scale, confidence: fl
         return None
     shares = [part.size / size for part in layout.parts]
     value = math.fsum(share * part.mean for share, part in zip(shares, means, strict=True))
-    means = _lonely(means, value)
+    means = _lonely(means, shares, value)
     if any(math.isnan(part.error) for part in means):
         return Joined(value, None, None, LONELY)
     sampled = any(part.fraction < 1.0 for part in layout.parts)
@@ -180,14 +188,18 @@ def join(layout: Layout, means: Sequence[PartMean], scale: Scale, confidence: fl
         low, high = part.limits(critical)
         below += (share * (part.mean - low)) ** 2
         above += (share * (high - part.mean)) ** 2
-    return _with_unknown(layout, value, math.sqrt(below), math.sqrt(above), scale)
+    return with_doubt(layout, value, math.sqrt(below), math.sqrt(above), scale)
 
 
-def _lonely(means: Sequence[PartMean], value: float) -> list[PartMean]:
-    """Give a part of one unit, on an open scale, its distance from the whole of several as its error."""
-    if len(means) < 2:
-        return list(means)
-    return [_moved(part, abs(part.mean - value)) if math.isnan(part.error) else part for part in means]
+def _lonely(means: Sequence[PartMean], shares: Sequence[float], value: float) -> list[PartMean]:
+    """Give a part of one unit, on an open scale, its distance from the mean of the other parts as its error.
+
+    Not from the whole, which is the part itself where it has most of the events.
+    """
+    return [
+        _moved(part, abs(part.mean - value) / (1.0 - share)) if math.isnan(part.error) and share < 1.0 else part
+        for part, share in zip(means, shares, strict=True)
+    ]
 
 
 def _moved(part: PartMean, error: float) -> PartMean:
@@ -198,40 +210,55 @@ def _size_doubt(layout: Layout, means: Sequence[PartMean], value: float) -> floa
     """Return the variance that estimated sizes add; the derivative by one is (part's mean - mean)/total."""
     size = layout.size
     pairs = zip(layout.parts, means, strict=True)
-    return math.fsum(((mean.mean - value) / size) ** 2 * part.size_variance for part, mean in pairs)
+    return math.fsum(((mean.mean - value) * (part.size_error / size)) ** 2 for part, mean in pairs)
 
 
-def _with_unknown(layout: Layout, value: float, below: float, above: float, scale: Scale) -> Joined:
-    if scale.low is None or scale.high is None:
-        low = value - below if scale.low is None else max(scale.low, value - below)
-        high = value + above if math.isfinite(above) else None
-        unknown = layout.unknown / (layout.size + layout.unknown)
-        return Joined(value, low, high, doubt(scale, unknown, endless=high is None))
-    return bounded_by_doubt(layout, value, below, above, scale)
+def with_doubt(layout: Layout, value: float, below: float, above: float, scale: Scale) -> Joined:
+    """Return limits at these distances, widened for events that may hide and for strata without a score.
 
-
-def bounded_by_doubt(layout: Layout, value: float, below: float, above: float, scale: Scale) -> Joined:
-    """Return limits on a scale with two ends, widened for events that may hide and for strata without a score."""
-    if scale.low is None or scale.high is None:
-        raise InputError("Expected a scale with two ends")
-    size, total = layout.size, layout.size + layout.unknown
+    Towards an end of the scale such events may lie at that end. Where the scale has none, hidden events leave no limit,
+    and so do those of strata without a score that are more than :data:`UNTOLD` of all; fewer are left out.
+    """
+    size, hidden = layout.size, math.fsum(layout.hidden)
     for events in layout.hidden:
         share = events / (size + events)
-        below = math.hypot(below, share * (value - scale.low))
-        above = math.hypot(above, share * (scale.high - value))
-    known = size / total
+        below = math.hypot(below, share * (value - (value if scale.low is None else scale.low)))
+        above = math.hypot(above, share * ((value if scale.high is None else scale.high) - value))
+    known = size / (size + layout.unknown)
+    if scale.low is None or scale.high is None:
+        untold = 1.0 - known > UNTOLD
+        if scale.low is None:
+            low = None if hidden or untold else value - below
+        else:
+            low = max(scale.low, value - below)
+            low = known * low + (1.0 - known) * scale.low if untold else low
+        endless = math.isinf(above)
+        high = None if hidden or untold or endless else value + above
+        return Joined(value, low, high, doubt(scale, 1.0 - known, endless=endless and not hidden, hidden=hidden))
     low = known * max(scale.low, value - below) + (1.0 - known) * scale.low
     high = known * min(scale.high, value + above) + (1.0 - known) * scale.high
-    return Joined(value, min(low, value), max(high, value), doubt(scale, 1.0 - known, endless=False))
+    return Joined(value, min(low, value), max(high, value), doubt(scale, 1.0 - known, endless=False, hidden=hidden))
 
 
-def doubt(scale: Scale, unknown: float, *, endless: bool) -> str:
-    """Say what the limits leave open: a share of events without a score, an upper limit that there is not."""
+def doubt(scale: Scale, unknown: float, *, endless: bool, hidden: float = 0.0) -> str:
+    """Say what the limits leave open: events in strata without a score, hidden ones, an upper limit that is not."""
     notes = ["too few scores for the upper limit"] if endless else []
     if unknown > 0.0:
-        what = ": the interval allows them any value" if scale.bounded else ": left out"
-        notes.append(f"{unknown:.1%} of the events lie in strata without a score{what}")
+        what = "the interval allows them any value"
+        if not scale.bounded:
+            ends = "no limits" if scale.low is None else "no upper limit"
+            what = ends if unknown > UNTOLD else "left out"
+        notes.append(f"{unknown:.1%} of the events lie in strata without a score: {what}")
+    if hidden > 0.0:
+        ends = "no limits" if scale.low is None else "no upper limit"
+        notes.append(f"{hiding(hidden)}: {'the interval allows them any value' if scale.bounded else ends}")
     return "; ".join(notes)
+
+
+def hiding(events: float) -> str:
+    """Say how many events may hide in strata that show none of the group."""
+    many = "1 event" if events == 1.0 else f"{events:,.0f} events"
+    return f"up to {many} of this group may lie in strata of which none of it was sampled"
 
 
 def describe(layout: Layout, scale: Scale) -> str:

@@ -73,6 +73,7 @@ class _Cumulated(NamedTuple):
     shares: Sequence[float]
     effective: float
     fraction: float
+    degrees: float
 
 
 def estimate_quantile(
@@ -84,6 +85,7 @@ def estimate_quantile(
     cells: Sequence[Cell] | None = None,
     offered: Mapping[StratumKey, int] | None = None,
     rates: Mapping[StratumKey, float] | None = None,
+    untaken: Mapping[StratumKey, int] | None = None,
     confidence: float = 0.95,
     target: Target = "window",
 ) -> Estimate:
@@ -98,22 +100,26 @@ def estimate_quantile(
             sampled event counts as scored.
         offered: as in :func:`~evalsvc.stats.mean.estimate_mean`.
         rates: as in :func:`~evalsvc.stats.mean.estimate_mean`.
+        untaken: as in :func:`~evalsvc.stats.mean.estimate_mean`.
         confidence: of the two-sided interval.
         target: as in :func:`~evalsvc.stats.mean.estimate_mean`.
 
     Returns:
         An estimate whose limits are edges of bins (Francisco & Fuller 1991: the values at which the interval
         of the share below holds ``probability``); a limit is None where there are too few scores for it.
-        In session designs the design effect of the mean stands in for that of the shares.
+        In session designs the design effect of the mean stands in for that of the shares, with Student's t of m - 1
+        degrees of freedom for m sessions.
 
     Raises:
         InputError: on a probability outside (0, 1).
     """
     if not 0.0 < probability < 1.0:
         raise InputError(f"Expected a quantile between 0 and 1, such as 0.95, but got {probability!r}")
-    layout = lay_out(_cells_of(bins) if cells is None else cells, offered, rates, confidence, target)
+    layout = lay_out(_cells_of(bins) if cells is None else cells, offered, rates, confidence, untaken, target)
     name = f"p{100 * probability:g}"
     method = f"{'hajek' if offered is None else 'post-stratified'}, histogram 1 %, wilson by part, MOVER, inverted"
+    if any(0 < cell.clusters < cell.n for part in layout.parts for cell in part.cells):
+        method += ", clustered"
     if not any(bins.values()):
         return answer(layout, None, window, name, confidence, method)
     indices = sorted({index for counts in bins.values() for index in counts})
@@ -143,7 +149,8 @@ def _cumulated(part: Part, bins: Mapping[BinKey, Mapping[int, int]], indices: Se
     m = moments(part.cells)
     left = 1.0 - part.fraction
     effective = m.kish / (_design_effect(m, part.cells) * left) if left > 0.0 else math.inf
-    return _Cumulated(shares, effective, part.fraction)
+    # Of few sessions the design effect is itself a guess: Student's t, with the mean's degrees of freedom.
+    return _Cumulated(shares, effective, part.fraction, max(1, m.units - 1) if m.clustered else math.inf)
 
 
 def _design_effect(m: Moments, cells: Sequence[Cell]) -> float:
@@ -155,8 +162,10 @@ def _design_effect(m: Moments, cells: Sequence[Cell]) -> float:
 
 def _share_below(part: _Cumulated, position: int) -> PartMean:
     share = part.shares[position] if position >= 0 else 0.0
-    error = math.sqrt(share * (1.0 - share) / part.effective)
-    return PartMean(share, error, math.inf, lambda critical: score_limits(share, part.effective, critical))
+    # As in means of shares: at 0 and 1, too, each part has its part in the degrees of freedom.
+    steady = share if math.isinf(part.effective) else (share * part.effective + 2.0) / (part.effective + 4.0)
+    error = math.sqrt(steady * (1.0 - steady) / part.effective)
+    return PartMean(share, error, part.degrees, lambda critical: score_limits(share, part.effective, critical))
 
 
 def _invert(
@@ -184,7 +193,8 @@ def _invert(
     if high is not None and scale.high is not None:
         high = min(scale.high, high)
     ends = [name for name, limit in (("lower", low), ("upper", high)) if limit is None]
-    reason = f"too few scores for the {' and '.join(ends)} limit" if ends else share(-1).reason
+    notes = [f"too few scores for the {' and '.join(ends)} limit"] if ends else []
+    reason = "; ".join(filter(None, (*notes, share(-1).reason)))
     return Joined(bin_value(indices[at]), low, high, reason)
 
 

@@ -10,8 +10,8 @@ Three cases need a decision, and each has a simulation in ``tests/calibration``:
   same π (within a factor of two), weighted by 1/π inside the pool: for equal π that is again a simple sample
   of the pool.
 * *Strata with offered events and no score.* What the pool cannot mend is an ``unknown`` number of events.
-* *Levels of π at which nothing of the domain was seen.* They may hide events: up to -ln(1 - confidence)/π of
-  them at the interval's confidence (the zero-count limit of a Poisson number), held in ``hidden``.
+* *Levels of π at which nothing of the domain was seen.* They may hide events, held in ``hidden``: the most of which
+  none is taken with a probability of 1 - confidence, see :func:`most_unseen`, and no more than were not taken there.
 """
 
 from __future__ import annotations
@@ -21,28 +21,30 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from evalsvc.stats.limits import wilson
+from evalsvc.stats.limits import relative_weights, wilson
 from evalsvc.types import Cell
 
 StratumKey = tuple[str, int]
-
-SPARSE = 20
 
 # What an estimate is of: the events of the window, of which a sample of π = 1 leaves nothing to chance, or the process
 # behind them, which other events would have shown otherwise.
 Target = Literal["process", "window"]
 
+SPARSE = 20
+MOST = 1e150
+
 
 class Part(NamedTuple):
     """Cells of about one π, how many scorable events they stand for, and what share of these was seen.
 
-    ``size`` is estimated unless every sampled event was scored in a stratum of known size; ``size_variance``
-    is its sampling variance. ``fraction`` in [0, 1] is the sampled fraction: at 1 nothing is left to chance.
+    ``size`` is estimated unless every sampled event was scored in a stratum of known size; ``size_error`` is its
+    standard error, since a variance, by 1/π², overflows long before. ``fraction`` in [0, 1] is the sampled fraction:
+    at 1 nothing is left to chance.
     """
 
     cells: tuple[Cell, ...]
     size: float
-    size_variance: float
+    size_error: float
     fraction: float
 
 
@@ -70,11 +72,26 @@ def sampled(cells: Iterable[Cell]) -> int:
     return sum(cell.n + missing(cell) for cell in cells)
 
 
+def most_unseen(pi: float, confidence: float) -> int:
+    """Return the largest D with (1 - π)^D >= 1 - confidence: so many events can all have been left out by chance.
+
+    For small π it is the rule of three, -ln(1 - confidence)/π, whatever else was taken beside them.
+
+    >>> most_unseen(0.01, 0.95), most_unseen(0.5, 0.95), most_unseen(0.99, 0.95)
+    (298, 4, 0)
+    """
+    if pi >= 1.0:
+        return 0
+    # The cap keeps sums of squares finite; the added crumb keeps whole numbers from being rounded down.
+    return int(min(math.log1p(-confidence) / math.log1p(-pi), MOST) + 1e-9)
+
+
 def lay_out(
     cells: Sequence[Cell],
     offered: Mapping[StratumKey, int] | None,
     rates: Mapping[StratumKey, float] | None,
     confidence: float,
+    untaken: Mapping[StratumKey, int] | None = None,
     target: Target = "window",
 ) -> Layout:
     """Return the parts of a domain.
@@ -85,25 +102,54 @@ def lay_out(
             union of strata; ``None`` when it cuts across them.
         rates: π of strata from which no cell came, where it is known.
         confidence: the level at which an unseen number of events is limited.
-        target: what the estimate is of; see :data:`Target`.
+        untaken: how many events of the strata in ``rates`` were offered and not taken: no more can hide there. Of a
+            stratum that is not named it is not known.
+        target: what the estimate is of, see :data:`Target`.
     """
-    process = target == "process"
+    if target == "process":
+        return of_the_process(lay_out(cells, offered, rates, confidence, untaken))
     rates = rates or {}
     if offered is None:
-        parts = [_crossing(group, process) for group in _by_level(cells).values() if any(cell.n for cell in group)]
-        seen = {_level(cell.pi) for cell in cells}
-        unseen: dict[int, float] = {}
-        for pi in rates.values():
-            if _level(pi) not in seen:
-                unseen[_level(pi)] = min(pi, unseen.get(_level(pi), 1.0))
-        hidden = [-math.log1p(-confidence) * (1.0 - pi) / pi for pi in unseen.values() if pi < 1.0]
-        return _summary(parts, 0.0, tuple(hidden), None, cells)
+        parts = [_crossing(group) for group in by_level(cells).values() if any(cell.n for cell in group)]
+        return _summary(parts, 0.0, _hidden(cells, rates, untaken or {}, confidence), None, cells)
     parts, unknown = [], 0.0
     for population, group in _pools(cells, offered, rates):
-        made, left = _stratum(group, population, confidence, process)
+        made, left = _stratum(group, population, confidence)
         parts += made
         unknown += left
     return _summary(parts, unknown, (), sum(offered.values()), cells)
+
+
+def _hidden(
+    cells: Sequence[Cell], rates: Mapping[StratumKey, float], untaken: Mapping[StratumKey, int], confidence: float
+) -> tuple[float, ...]:
+    """Return how many events may hide at each level of π at which the domain shows none."""
+    seen = {_level(cell.pi) for cell in cells}
+    least: dict[int, float] = {}
+    room: dict[int, float] = defaultdict(float)
+    for key, pi in rates.items():
+        level = _level(pi)
+        if level not in seen and pi < 1.0:
+            least[level] = min(pi, least.get(level, 1.0))
+            room[level] += untaken.get(key, math.inf)
+    # Where whole sessions are taken it is sessions that chance leaves out, each with as many events as those seen.
+    grouped = [cell for cell in cells if cell.clusters]
+    held = sum(cell.n for cell in grouped)
+    each = max(1.0, math.fsum(cell.cluster_n2 for cell in grouped) / held) if held else 1.0
+    found = [min(room[level], each * most_unseen(pi, confidence)) for level, pi in sorted(least.items())]
+    return tuple(events for events in found if events > 0.0)
+
+
+def of_the_process(layout: Layout) -> Layout:
+    """Return the parts with the doubt of what produced the events: an unlimited stream, of which they are one draw.
+
+    No sampled fraction lessens it, and how many events fell into each part is itself a Poisson number.
+    """
+
+    def redrawn(part: Part) -> Part:
+        return part._replace(fraction=0.0, size_error=math.hypot(part.size_error, math.sqrt(part.size)))
+
+    return layout._replace(parts=tuple(map(redrawn, layout.parts)))
 
 
 def _summary(
@@ -116,8 +162,9 @@ def _summary(
     size = math.fsum(part.size for part in parts)
     second = gone = everything = 0.0
     for part in parts:
-        scale = part.size / sum(cell.n / cell.pi for cell in part.cells)
-        second += sum((scale / cell.pi) ** 2 * cell.n for cell in part.cells)
+        weights = relative_weights(part.cells)
+        weight = math.fsum(cell.n * w for cell, w in weights)
+        second += (part.size / size / weight) ** 2 * math.fsum(cell.n * w * w for cell, w in weights)
     for cell in cells:
         gone += missing(cell) / cell.pi
         everything += (cell.n + missing(cell)) / cell.pi
@@ -129,7 +176,7 @@ def _summary(
         offered=offered,
         n=sum(cell.n for cell in cells),
         n_missing=sum(map(missing, cells)),
-        n_effective=size**2 / second if second else 0.0,
+        n_effective=1.0 / second if second else 0.0,
         missing_share=gone / everything if everything else 0.0,
     )
 
@@ -140,55 +187,47 @@ def _level(pi: float) -> int:
     return -1 if pi >= 1.0 else math.floor(-math.log2(pi))
 
 
-def _by_level(cells: Iterable[Cell]) -> dict[int, list[Cell]]:
+def by_level(cells: Iterable[Cell]) -> dict[int, list[Cell]]:
+    """Return cells by level of π."""
     groups: dict[int, list[Cell]] = defaultdict(list)
     for cell in cells:
         groups[_level(cell.pi)].append(cell)
     return groups
 
 
-def _crossing(cells: Sequence[Cell], process: bool) -> Part:
-    """Return a part of estimated size. Of a process even all events are a sample: no share of it was seen."""
+def _crossing(cells: Sequence[Cell]) -> Part:
+    weights = relative_weights(cells)
+    least = min(cell.pi for cell in cells)
     size = math.fsum(cell.n / cell.pi for cell in cells)
-    left = {cell: 1.0 if process else 1.0 - cell.pi for cell in cells}
-    variance = math.fsum((cell.cluster_n2 if cell.clusters else cell.n) * left[cell] / cell.pi**2 for cell in cells)
+    errors = [math.sqrt((cell.cluster_n2 if cell.clusters else cell.n) * (1 - cell.pi)) / cell.pi for cell in cells]
     # One unit more than was seen: of small counts, those that came out low would claim the smallest variance.
-    variance += max(left[cell] / cell.pi**2 for cell in cells)
-    squares = math.fsum(cell.n / cell.pi**2 for cell in cells)
-    unseen = math.fsum(cell.n * left[cell] / cell.pi**2 for cell in cells) / squares
-    return Part(tuple(cells), size, variance, 1.0 - unseen)
+    error = math.hypot(*errors, math.sqrt(1 - least) / least)
+    squares = math.fsum(cell.n * w * w for cell, w in weights)
+    left = math.fsum(cell.n * (1 - cell.pi) * w * w for cell, w in weights) / squares
+    return Part(tuple(cells), size, error, 1.0 - left)
 
 
-def _stratum(cells: Sequence[Cell], population: int, confidence: float, process: bool) -> tuple[list[Part], float]:
+def _stratum(cells: Sequence[Cell], population: int, confidence: float) -> tuple[list[Part], float]:
     """Return the parts of one (pooled) stratum and how many of its events nothing is known about."""
     taken, scored = sampled(cells), sum(cell.n for cell in cells)
     if taken == 0:
         return [], float(population)
     population = max(population, taken)
-    fraction = 0.0 if process else taken / population
+    fraction = taken / population
     if scored == 0:
         # Nothing was scorable: with enough events seen they are outside the domain, with few they may be bad
         # luck.
         share = wilson(0.0, taken / (1.0 - fraction), confidence)[1] if fraction < 1.0 and taken < SPARSE else 0.0
         return [], population * share
-    groups = [group for group in _by_level(cells).values() if any(cell.n for cell in group)]
+    groups = [group for group in by_level(cells).values() if any(cell.n for cell in group)]
     weight = math.fsum((cell.n + missing(cell)) / cell.pi for cell in cells)
     if len(groups) == 1 and sampled(groups[0]) == taken:
         ratio = math.fsum(cell.n / cell.pi for cell in cells) / weight
-        variance = population**2 * ratio * (1.0 - ratio) / taken * (1.0 - fraction)
-        parts = [Part(tuple(cells), population * ratio, variance, fraction)]
-    else:
-        scale = population / weight
-        crossing = [_crossing(group, process) for group in groups]
-        parts = [p._replace(size=p.size * scale, size_variance=p.size_variance * scale**2) for p in crossing]
-    return [_of_the_process(part) for part in parts] if process else parts, 0.0
-
-
-def _of_the_process(part: Part) -> Part:
-    """Add that how many events a known stratum was offered is itself a draw, of whole sessions where they are known."""
-    alike = math.fsum(cell.cluster_n2 if cell.clusters else cell.n for cell in part.cells)
-    events = alike / sum(cell.n for cell in part.cells)
-    return part._replace(size_variance=part.size_variance + part.size * events)
+        error = population * math.sqrt(max(0.0, ratio * (1.0 - ratio)) / taken * (1.0 - fraction))
+        return [Part(tuple(cells), population * ratio, error, fraction)], 0.0
+    scale = population / weight
+    crossing = [_crossing(group) for group in groups]
+    return [p._replace(size=p.size * scale, size_error=p.size_error * scale) for p in crossing], 0.0
 
 
 def _pools(

@@ -25,7 +25,7 @@ SCALES = [
     Scale(None, 5.0, "higher"),
     Scale(None, None, "neither"),
 ]
-PIS = [1e-9, 0.001, 0.01, 0.013, 0.02, 0.25, 0.3, 0.9, 1.0]
+PIS = [1e-300, 1e-160, 1e-9, 0.001, 0.01, 0.013, 0.02, 0.25, 0.3, 0.9, 1.0]
 KEYS = [(name, version) for name in "abcde" for version in (1, 2)]
 
 
@@ -70,13 +70,15 @@ def groups(draw: st.DrawFn):
         for cell in cells:
             seen = cell.n + cell.n_abstained + cell.n_failed
             key = (cell.stratum, cell.design_version)
-            offered[key] = offered.get(key, 0) + round(seen / cell.pi * draw(st.sampled_from([0.5, 1.0, 1.3])))
+            told = round(seen / cell.pi * draw(st.sampled_from([0.5, 1.0, 1.3])))
+            offered[key] = offered.get(key, 0) + min(1 << 50, told)  # nobody counts up to 1/π of the smallest
         for key in draw(st.lists(st.sampled_from(KEYS), max_size=2)):
             offered.setdefault(key, draw(st.sampled_from([0, 1, 5, 40, 1000])))
         if offered and draw(st.booleans()):
             offered.pop(next(iter(offered)))
     rates = draw(st.dictionaries(st.sampled_from(KEYS), st.sampled_from(PIS), max_size=4))
-    return cells, scale, offered, rates
+    untaken = draw(st.dictionaries(st.sampled_from(KEYS), st.sampled_from([0, 1, 7, 400]), max_size=4))
+    return cells, scale, offered, rates, untaken
 
 
 def same(one: Estimate, other: Estimate) -> bool:
@@ -93,11 +95,13 @@ def same(one: Estimate, other: Estimate) -> bool:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(groups(), max_size=4), st.sampled_from([0.5, 0.9, 0.95, 0.999]))
 def test_many_at_once_are_each_alone(found, confidence) -> None:
-    cells, scales, offered, rates = zip(*found, strict=True) if found else ((), (), (), ())
-    many = estimate_means(cells, scales, [DAY] * len(cells), offered=offered, rates=rates, confidence=confidence)
+    cells, scales, offered, rates, untaken = zip(*found, strict=True) if found else ((), (), (), (), ())
+    many = estimate_means(
+        cells, scales, [DAY] * len(cells), offered=offered, rates=rates, untaken=untaken, confidence=confidence
+    )
     assert len(many) == len(found)
-    for got, (own, scale, known, rate) in zip(many, found, strict=True):
-        alone = estimate_mean(own, scale, DAY, offered=known, rates=rate, confidence=confidence)
+    for got, (own, scale, known, rate, left) in zip(many, found, strict=True):
+        alone = estimate_mean(own, scale, DAY, offered=known, rates=rate, untaken=left, confidence=confidence)
         assert same(got, alone), (got, alone)
 
 

@@ -17,7 +17,7 @@ from evalsvc.stats import (
     estimate_total,
     sample_extreme,
 )
-from evalsvc.stats.limits import binary_limits, moments, wilson
+from evalsvc.stats.limits import binary_limits, moments, score_limits, wilson
 from evalsvc.types import Cell, Scale, Window
 
 DAY = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
@@ -209,8 +209,45 @@ def test_a_level_of_pi_without_scores_may_hide_events() -> None:
     alone = estimate_mean(cells, BINARY, DAY)
     beside = estimate_mean(cells, BINARY, DAY, rates={("light", 1): 0.01})
     assert alone.high == 0.0
-    # -ln(0.05)/0.01 ≈ 300 events may hide beside the 50.
-    assert beside.high == pytest.approx(-math.log(0.05) * 99 / (50 - math.log(0.05) * 99), rel=1e-6)
+    # 298 events are all left out with a probability of 0.99^298 = 5.003 %: so many may hide beside the 50.
+    assert beside.high == pytest.approx(298 / (50 + 298), rel=1e-9)
+    assert beside.reason.startswith("up to 298 events of this group may lie in strata of which none of it was sampled")
+    few = estimate_mean(cells, BINARY, DAY, rates={("light", 1): 0.01}, untaken={("light", 1): 30})
+    assert few.high == pytest.approx(30 / (50 + 30)), "no more than were not taken"
+    sessions = [cell([0.0] * 50, 1.0, "always", sessions=np.repeat(np.arange(10), 5))]
+    grouped = estimate_mean(sessions, BINARY, DAY, rates={("light", 1): 0.01})
+    assert grouped.high == pytest.approx(5 * 298 / (50 + 5 * 298)), "it is sessions of 5 that chance leaves out"
+
+
+LIGHT = {"always": 1.0, "light": 0.01}
+
+
+@pytest.mark.parametrize("estimator", [estimate_mean, estimate_total])
+@pytest.mark.parametrize("scale", [BINARY, UNIT, POSITIVE, OPEN])
+def test_no_interval_is_a_point_while_events_may_hide(estimator, scale) -> None:
+    rates = {(name, 1): pi for name, pi in LIGHT.items()}
+    estimate = estimator([cell([0.0, 1.0, 1.0, 0.0] * 25, 1.0, "always")], scale, DAY, rates=rates)
+    assert estimate.value in (0.5, 50.0)
+    assert "up to 298 events" in estimate.reason
+    if scale.bounded:
+        most = 298 / 398 if estimator is estimate_mean else 298
+        above, below = (0.5, 0.5) if estimator is estimate_mean else (1.0, 0.0)
+        assert estimate.high == pytest.approx(estimate.value + above * most)
+        assert estimate.low == pytest.approx(estimate.value - below * most)
+        return
+    assert estimate.high is None
+    lowest = 0.5 - 0.5 * 298 / 398 if estimator is estimate_mean else 50.0
+    assert estimate.low == (None if scale is OPEN else pytest.approx(lowest))
+
+
+@pytest.mark.parametrize("which", ["min", "max"])
+def test_an_extreme_has_no_limits_while_events_may_hide(which) -> None:
+    cells = [cell([1.0, 2.0], 1.0, "always")]
+    whole = sample_extreme(cells, which, DAY, rates={("always", 1): 1.0})
+    assert whole.low == whole.high == whole.value
+    part = sample_extreme(cells, which, DAY, rates={("light", 1): 0.01}, untaken={("light", 1): 40})
+    assert (part.low, part.high) == (None, None)
+    assert "up to 40 events of this group" in part.reason
 
 
 def test_totals() -> None:
@@ -223,6 +260,37 @@ def test_totals() -> None:
     assert estimate_total([cell([1.0] * 4, 0.5, missing=4)], POSITIVE, DAY, offered={("all", 1): 16}).value == 8.0
 
 
+@pytest.mark.parametrize("offered", [None, {("all", 1): 16}])
+def test_failed_scores_count_as_the_others_in_a_total_and_abstained_ones_add_nothing(offered) -> None:
+    abstained = cell([1.0] * 4, 0.5, missing=4)
+    failed = Cell("all", 1, 0.5, 4, 0, 4, 4.0, 4.0)
+    nothing, alike = (estimate_total([c], POSITIVE, DAY, offered=offered) for c in (abstained, failed))
+    assert (nothing.value, alike.value) == pytest.approx((8.0, 16.0))
+    assert nothing.reason.endswith("4 abstained scores add nothing")
+    assert alike.reason.endswith("4 failed scores are taken to be like the others")
+    assert nothing.missing_share == alike.missing_share == 0.5
+    # Of a window that was taken whole, what failed is still not known.
+    whole = estimate_total([Cell("all", 1, 1.0, 8, 0, 8, 6.0, 6.0)], BINARY, DAY, offered=offered)
+    assert whole.value == pytest.approx(12.0)
+    assert 6.0 <= whole.low < 12.0 < whole.high
+
+
+def test_a_level_of_which_all_scores_failed_is_no_zero() -> None:
+    cells = [cell([1.0, 3.0] * 10, 1.0, "always"), Cell("light", 1, 0.1, 0, 0, 3, 0.0, 0.0)]
+    cost = estimate_total(cells, POSITIVE, DAY)
+    assert (cost.value, cost.low, cost.high) == (40.0, 40.0, None)
+    assert "some 30 events of one level of π, whose scores all failed, are left out" in cost.reason
+    bounded = estimate_total(cells, Scale(0.0, 3.0, "lower"), DAY)
+    assert (bounded.low, bounded.high) == (40.0, pytest.approx(40.0 + 30 * 3.0))
+
+
+def test_a_total_has_no_upper_limit_while_a_stratum_has_no_score() -> None:
+    offered = {("a", 1): 20, ("b", 1): 20}
+    total = estimate_total([cell([1.0, 3.0] * 10, 1.0, "a")], POSITIVE, DAY, offered=offered)
+    assert (total.value, total.low, total.high) == (40.0, 40.0, None)
+    assert "50.0% of the events lie in strata without a score" in total.reason
+
+
 def test_horvitz_thompson_total() -> None:
     # Särndal, Swensson & Wretman 1992, result 3.2.1 (Poisson sampling): v = Σ(1-π)(y/π)².
     values = np.random.default_rng(6).normal(0, 5, 60)
@@ -233,6 +301,22 @@ def test_horvitz_thompson_total() -> None:
     count = estimate_total([cell([0.0] * 30, 0.1)], BINARY, DAY)
     assert (count.value, count.low) == (0.0, 0.0)
     assert count.high == pytest.approx(stats.norm.ppf(0.975) ** 2 * 9)
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3, 5, 30])
+def test_the_lower_limit_of_few_failures_is_garwoods(failures: int) -> None:
+    # What was taken whole is certain, and no more than added.
+    cells = [cell([1.0] * failures + [0.0] * 900, 1e-4, "light"), cell([1.0] * 40, 1.0, "whole")]
+    count = estimate_total(cells, BINARY, DAY)
+    z2 = stats.norm.ppf(0.975) ** 2
+    score = failures + z2 / 2 - math.sqrt(z2 * z2 / 4 + z2 * failures)
+    low = min(score, stats.gamma.ppf(0.025, failures + 0.5))
+    if failures < 4:
+        low = min(low, stats.gamma.ppf(0.05, failures))
+    assert count.low == pytest.approx(40 + 1e4 * low, rel=2e-3)
+    assert count.high == pytest.approx(
+        40 + 1e4 * (failures + z2 / 2 + math.sqrt(z2 * z2 / 4 + z2 * failures)), rel=1e-3
+    )
 
 
 def test_a_proportion_is_of_a_binary_metric() -> None:
@@ -268,6 +352,23 @@ def test_quantiles_are_numpys(probability: float) -> None:
     # Order statistics at the ends of the binomial interval of the rank (David & Nagaraja 2003, section 7.1).
     ranks = stats.binom.ppf([0.025, 0.975], 5000, probability).astype(int)
     assert (estimate.low, estimate.high) == pytest.approx(np.sort(values)[ranks], rel=0.025)
+
+
+def test_of_few_sessions_a_quantiles_interval_is_students() -> None:
+    values = np.random.default_rng(9).lognormal(5, 1, 100)
+    few = cell(values, 0.001, sessions=np.repeat(np.arange(5), 20))
+    bins = bins_of(values, 0.001)
+    sessions = estimate_quantile(bins, 0.5, POSITIVE, DAY, cells=[few])
+    events = estimate_quantile(bins, 0.5, POSITIVE, DAY, cells=[cell(values, 0.001)])
+    assert sessions.method.endswith(", clustered")
+    assert "clustered" not in events.method
+    # The share below a limit is as far from a half as Wilson's with the t of 4 degrees of freedom.
+    m = moments([few])
+    n = 100 / max(1.0, m.variance / moments([cell(values, 0.001)]).variance)
+    low, high = score_limits(0.5, n, stats.t.ppf(0.975, 4))
+    ranks = [math.ceil(100 * low) - 1, math.floor(100 * high)]
+    assert (sessions.low, sessions.high) == pytest.approx(np.sort(values)[ranks], rel=0.05)
+    assert sessions.high / sessions.low > 1.3 * events.high / events.low
 
 
 def test_quantiles_with_too_few_scores_have_no_upper_limit() -> None:

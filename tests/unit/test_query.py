@@ -56,6 +56,7 @@ class World:
         at=0,
         lang="en",
         session=None,
+        lacking="failed",
     ):
         made = []
         for value in values:
@@ -65,7 +66,7 @@ class World:
                 f"e{self.events}", NOON + timedelta(seconds=at), consumer, "support", "m", "1",
                 {"plan": plan, "lang": lang}, session or f"s{self.events}", stratum, 1,
             )  # fmt: skip
-            status, reason = ("ok", "") if value is not None else ("failed", "unparsed")
+            status, reason = ("ok", "") if value is not None else (lacking, "unparsed")
             made.append(Score(subject, metric, version, "", pi, status, value, reason))
         self.store.write(WriteBatch(scores=tuple(made)))
 
@@ -441,7 +442,8 @@ def test_proportions_of_all_metrics_are_of_the_binary_ones(world) -> None:
 
 @pytest.mark.parametrize("statistic", ["mean", "proportion"])
 @pytest.mark.parametrize("by", [("segments.plan",), ("segments.lang",)])
-def test_many_groups_together_are_each_alone(world, statistic, by, monkeypatch) -> None:
+@pytest.mark.parametrize("most", ["MANY", "MANY_STEPS"])
+def test_many_groups_together_are_each_alone(world, statistic, by, most, monkeypatch) -> None:
     for at in range(0, 3600, 600):
         world.scores(FREE, [1.0, 0.0, 0.0, 0.0] * 6, 0.1, at=at, lang="en" if at % 1200 else "de")
         world.scores(PRO, [1.0, 0.0, None], 1.0, at=at, lang="fr" if at else "de")
@@ -449,7 +451,7 @@ def test_many_groups_together_are_each_alone(world, statistic, by, monkeypatch) 
         world.offer(PRO, 0, 3, at=at)
     query = EstimateQuery("refusal", HOUR, 600, by=by, statistic=statistic)
     alone = estimates(world.store, query)
-    monkeypatch.setattr("evalsvc.query.MANY", 1)
+    monkeypatch.setattr(f"evalsvc.query.{most}", 1)
     together = estimates(world.store, query)
     assert len(together) == len(alone) >= 12
     for one, other in zip(together, alone, strict=True):
@@ -457,7 +459,7 @@ def test_many_groups_together_are_each_alone(world, statistic, by, monkeypatch) 
             assert getattr(one.estimate, name) == pytest.approx(getattr(other.estimate, name), rel=1e-9, abs=1e-12)
         for name in ("n", "n_missing", "offered", "method", "reason", "statistic", "window"):
             assert getattr(one.estimate, name) == getattr(other.estimate, name)
-        assert one._replace(estimate=other.estimate) == other
+        assert msgspec.structs.replace(one, estimate=other.estimate) == other
 
 
 @pytest.fixture
@@ -498,3 +500,93 @@ def test_without_being_asked_no_answer_has_them(gaps) -> None:
 def test_only_means_can_be_asked_for(gaps) -> None:
     with pytest.raises(InputError, match="mean or proportion"):
         with_bounds(gaps, statistic="total")
+
+
+def crossing_world(*, others=100, light=0.01, **kept):
+    """100 events of lang=xx in each of two strata; none of them is among the ones that the light one gave."""
+    world = World(rates=(StratumRate({"segments.plan": "free"}, light),), **kept)
+    world.scores(PRO, [1.0] * 5 + [0.0] * 95, 1.0, lang="xx")
+    world.offer(PRO, 0, 100)
+    world.scores(FREE, [0.0] * others, light, lang="en")
+    world.offer(FREE, 10_000 - others, others)
+    return world
+
+
+def of_xx(rows):
+    (row,) = [row for row in rows if row.labels.get("segments.lang", "xx") == "xx"]
+    return row.estimate
+
+
+ASKED = [{"by": ("segments.lang",)}, {"where": {"segments.lang": ("xx",)}}]
+
+
+@pytest.fixture(params=["one at a time", "in columns"])
+def ways(request, monkeypatch):
+    if request.param == "in columns":
+        monkeypatch.setattr("evalsvc.query.MANY", 1)
+
+
+@pytest.mark.usefixtures("ways")
+@pytest.mark.parametrize("asked", ASKED)
+def test_events_may_hide_in_a_stratum_that_gave_many_others(asked) -> None:
+    estimate = of_xx(crossing_world().ask(**asked))
+    # 298 events at π = 0.01 are all left out with a probability of 5 %, however many others were taken.
+    assert (estimate.value, estimate.high) == (0.05, pytest.approx(0.05 + 0.95 * 298 / 398))
+    assert "up to 298 events of this group" in estimate.reason
+    assert of_xx(crossing_world(others=5000).ask(**asked)).high == estimate.high
+    few = crossing_world()
+    few.scores(FREE, [0.0] * 9_750, 0.01, lang="en")
+    assert "up to 150 events" in of_xx(few.ask(**asked)).reason, "no more than were not scored"
+
+
+@pytest.mark.parametrize("statistic", ["total", "max", "p50"])
+def test_no_statistic_forgets_what_may_hide(statistic) -> None:
+    world = crossing_world()
+    metric = "refusal"
+    if statistic == "p50":
+        metric = "latency_ms"
+        world.scores(PRO, [100.0] * 100, 1.0, metric=metric, lang="xx")
+        world.scores(FREE, [100.0] * 100, 0.01, metric=metric)
+    estimate = of_xx(world.ask(metric, by=("segments.lang",), statistic=statistic))
+    assert "up to 298 events" in estimate.reason
+    assert (estimate.high is None) == (statistic != "total")
+    assert estimate.high in (None, 5 + 298)
+
+
+@pytest.mark.usefixtures("ways")
+@pytest.mark.parametrize("asked", ASKED)
+def test_nothing_hides_where_the_scorer_is_not_applied_or_the_stratum_is_of_others(asked) -> None:
+    world = World(strata=("application", "segments.plan", "segments.lang"), rates=(), rate=0.01)
+    xx, en = (f"{PRO},segments.lang={lang}" for lang in ("xx", "en"))
+    world.scores(xx, [1.0] * 5 + [0.0] * 95, 1.0, lang="xx")
+    world.offer(xx, 0, 100)
+    world.scores(en, [0.0] * 100, 0.01)
+    world.offer(en, 9_900, 100)
+    assert of_xx(world.ask(**asked)).high == of_xx(world.ask(**asked)).low == 0.05
+    # Events were taken there, and none of any language met the scorer; or it abstained from all of them.
+    for others in (0, 100):
+        idle = World(rates=(StratumRate({"segments.plan": "free"}, 0.01),))
+        idle.scores(PRO, [1.0] * 5 + [0.0] * 95, 1.0, lang="xx")
+        idle.offer(PRO, 0, 100)
+        idle.scores(FREE, [None] * others, 0.01, lacking="abstained")
+        idle.offer(FREE, 9_900, 100)
+        assert of_xx(idle.ask(**asked)).high == 0.05
+
+
+@pytest.mark.usefixtures("ways")
+def test_a_failed_score_is_no_sign_that_the_scorer_is_not_applied() -> None:
+    world = crossing_world(others=0)
+    world.scores(FREE, [None] * 100, 0.01)
+    world.offer(FREE, 0, 100)
+    assert "up to 298 events" in of_xx(world.ask(by=("segments.lang",))).reason
+
+
+def test_all_metrics_at_once_forget_nothing_that_may_hide() -> None:
+    world = crossing_world()
+    world.scores(FREE, [40.0, 60.0] * 20, 0.01, metric="latency_ms")
+    world.scores(PRO, [30.0, 60.0] * 20, 1.0, metric="latency_ms", lang="xx")
+    for asked in ASKED:
+        together = estimates_of_all(world.store, EstimateQuery("", HOUR, 3600, **asked))
+        alone = [row for name in ("latency_ms", "refusal") for row in world.ask(name, **asked)]
+        assert [to_json(row) for row in together] == [nearly(to_json(row)) for row in alone]
+        assert sum("up to 298 events" in row.estimate.reason for row in together) == 2

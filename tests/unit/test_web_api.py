@@ -262,6 +262,25 @@ def test_worst_case_is_there_where_it_is_asked_for():
     assert "'maybe'" in refused(web, worst_case="maybe")
 
 
+def test_missing_scores_may_cross_a_threshold():
+    made = [score(i, REFUSAL, float(i % 4 == 1)) for i in range(60)]
+    web = client(filled([*made, *(score(60 + i, REFUSAL, None, status="abstained") for i in range(6))]))
+
+    def depends(**parameters):
+        [row] = answered(web, metric="refusal", worst_case="true", **parameters)
+        assert row["low"] < row["value"] < row["high"] < row["worst_case"]["high"]
+        return row["worst_case"]["depends"], row["worst_case"]["threshold"], row
+
+    plain, unasked, row = depends()
+    between = (row["high"] + row["worst_case"]["high"]) / 2
+    assert (plain, unasked) == (False, None)
+    assert depends(threshold=between)[:2] == (True, between)
+    assert depends(threshold=0.999)[:2] == (False, 0.999)
+    assert "with worst_case=true" in refused(web, threshold="0.5")
+    for wrong in ("high", "nan", ""):
+        assert f"{wrong!r}" in refused(web, threshold=wrong, worst_case="true")
+
+
 def test_csv_writes_nothing_where_a_value_is_missing_and_keeps_its_header():
     web = client(filled([score(1, LATENCY, None, status="abstained")]))
     [flat] = csv.DictReader(io.StringIO(web.get("/v1/estimates?format=csv&metric=latency_ms").text))
