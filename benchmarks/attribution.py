@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from _harness import Aim, Row
 from evalsvc.drift import Attribution, Change, attribute
 from evalsvc.stats import Side, compare_unpaired
 from evalsvc.stats.distributions import binomial_tails, t_quantile
@@ -103,6 +104,18 @@ def _paired_t_holds(flipped: int, n: int, truth: float) -> bool:
     share = flipped / n
     half = t_quantile(0.975, n - 1) * math.sqrt(share * (1.0 - share) / (n - 1))
     return bool(abs(-share - truth) <= half)
+
+
+def run(quick: bool = False) -> list[Row]:
+    """Return the coverage of both changes, the scorer's beside a paired t's; ``quick``: 100 runs a design."""
+    rows = []
+    for number, design in enumerate(designs()):
+        found = measure(design, 100 if quick else 1000, number)
+        aim = Aim("value", "≥", 0.945)
+        what = f"the scorer's change, {design.name}"
+        rows.append(Row("attribution", what, found.scorer, "coverage", "paired t", found.paired_t, None, aim))
+        rows.append(Row("attribution", f"the system's change, {design.name}", found.system, "coverage"))
+    return rows
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ NAMES = (
     "correlation",
     "sequential",
     "change_detection",
+    "attribution",
     "drift",
     "drift_power",
     "drift_speed",

@@ -90,6 +90,17 @@ def test_two_windows_of_one_process(name) -> None:
         assert found.naive > 0.15
 
 
+@pytest.mark.parametrize("design", list(comparisons.stored_designs()), ids=lambda design: design.name)
+def test_two_stored_windows_of_one_process(design) -> None:
+    found = comparisons.measure_stored(design, 200, 14)
+    # Of 200 runs two standard errors are 3.1 points.
+    assert found.ours <= 0.081
+    if design.pi == 1.0:
+        assert found.naive > 0.9
+    elif design.pi == 0.5:
+        assert found.naive > 0.1
+
+
 @pytest.mark.parametrize("name", SHORT_POWER)
 def test_promised_power(name) -> None:
     runs = 200 if name.startswith("two") else 800
