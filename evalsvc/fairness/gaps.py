@@ -784,14 +784,16 @@ class _Contrasts(NamedTuple):
     def joined(self, own: Floats, others: Floats) -> Floats:
         """Return the root of the weighted sums of squares, ``[rows]``, of ``own`` distances and of the ``others``'."""
         part = np.where(self.weights > 0.0, self.weights, 0.0)
-        squares = np.where(part > 0.0, (part * np.where(part > 0.0, others, 0.0)) ** 2, 0.0)
+        with np.errstate(over="ignore"):
+            squares = np.where(part > 0.0, (part * np.where(part > 0.0, others, 0.0)) ** 2, 0.0)
+            mine = own[self.rows] ** 2
         left = 1.0 - self.weights[self.rows]
         # Summed without the row's own, as a difference of sums would lose it to rounding or to infinity.
         finite = np.isfinite(squares)
         rest = squares[finite].sum() - np.where(finite, squares, 0.0)[self.rows]
         unbounded = (~finite).sum() - (~finite)[self.rows]
         rest = np.where(unbounded > 0, np.inf, np.maximum(0.0, rest))
-        out: Floats = np.sqrt(own[self.rows] ** 2 + rest / left**2)
+        out: Floats = np.sqrt(mine + rest / left**2)
         return out
 
 
