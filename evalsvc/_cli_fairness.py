@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 def fairness(options: argparse.Namespace) -> int:
     """Print comparisons of groups."""
     from evalsvc import assemble
+    from evalsvc.scorer_notes import scorer_notes
 
     if not fields_of(options.by):
         raise InputError("Expected `--by` to name a field, such as segments.plan, but got none")
@@ -46,6 +47,9 @@ def fairness(options: argparse.Namespace) -> int:
     found = project.load_settings()
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
         comparisons = compared(store, asked, options)
+        notes = scorer_notes(store, [asked.metric] if comparisons else [], asked)
+    shown = {(asked.metric, *one.subject) for one in comparisons}
+    warnings = [_at_groups(said) for key, said in notes.items() if key in shown]
     if options.plot:
         check_one_scale(comparisons)
     for name in _unknown(asked, comparisons):
@@ -53,16 +57,22 @@ def fairness(options: argparse.Namespace) -> int:
         print(f"evalsvc: {said}", file=sys.stderr)
     if options.format == "json":
         for one in comparisons:
-            print(json.dumps(to_json(asked.metric, one), ensure_ascii=False, allow_nan=False))
+            of = [_at_groups(text) for key, text in notes.items() if key[1:] == one.subject]
+            print(json.dumps(to_json(asked.metric, one) | {"warnings": of}, ensure_ascii=False, allow_nan=False))
     elif options.format == "csv":
         print_csv(csv_columns(asked), [row for one in comparisons for row in csv_rows(asked, one)])
     elif not comparisons:
         print(f"no scores of {asked.metric} match; widen --since, or loosen --where")
     else:
-        print("\n\n".join(texts(asked, comparisons, options)))
+        print("\n\n".join([*texts(asked, comparisons, options), *(f"Warning: {said}." for said in warnings)]))
     if options.plot:
-        plots.save(options.plot, chart(asked, comparisons, options) if comparisons else None)
+        plots.save(options.plot, chart(asked, comparisons, options, warnings) if comparisons else None)
     return OK
+
+
+def _at_groups(note: str) -> str:
+    """Say of a scorer that moved what it means for groups that are compared."""
+    return f"{note}: groups whose events lie before and after differ by that alone; compare them within either"
 
 
 def compared(store: ScoreStore, asked: EstimateQuery, options: argparse.Namespace) -> list[Found]:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from evalsvc.query import EstimateQuery
 
 
-def chart(asked: EstimateQuery, comparisons: Sequence[Found], options: argparse.Namespace) -> plots.Chart:
+def chart(
+    asked: EstimateQuery, comparisons: Sequence[Found], options: argparse.Namespace, warnings: Sequence[str] = ()
+) -> plots.Chart:
     """Return the picture of these comparisons: groups in a row each, or with windows the gap over time."""
     subjects = by_subject(comparisons)
     several = len(subjects) > 1
@@ -48,7 +50,7 @@ def chart(asked: EstimateQuery, comparisons: Sequence[Found], options: argparse.
         panels,
         table,
         {name for line in table for name in line} - left,
-        _notes(comparisons, options, windowed=windowed),
+        [*(f"warning: {text}" for text in warnings), *_notes(comparisons, options, windowed=windowed)],
         over_time=windowed,
         percent=shared.binary and not windowed,
     )

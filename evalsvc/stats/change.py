@@ -306,7 +306,7 @@ def detect(state: ChangeState) -> Change:
     rest = (share, state.left_out, method)
     threshold = math.exp(state.log_threshold)
     if state.reason or state.current is None:
-        reason = state.reason or "no score yet"
+        reason = state.reason or ("every score is missing" if seen else "no score yet")
         return Change(False, None, None, threshold, None, None, None, state.n, *rest, reason)
     best = int(np.argmax(state.cusums))
     since_n, since = state.started[best], state.started_at[best]

@@ -188,6 +188,8 @@ def interval(state: SequenceState) -> SequenceInterval:
     rest = (share, state.left_out, 1.0 - state.alpha, f"confidence sequence, {state.method}")
     if not state.n:
         reason = NOTHING if not seen else "every score is missing"
+        if state.left_out:
+            reason = "every score that is not missing has a π below the smallest that counts"
         return SequenceInterval(None, None, None, 0, 0.0, *rest, reason)
     mean = state.total / state.weight
     kish = state.weight**2 / state.weight2 if state.weight2 else 0.0

@@ -118,6 +118,12 @@ def test_the_judge_is_told_from_the_system(scored, capsys):
     assert "the scorer of helpfulness moved by -0.1" in capsys.readouterr().out
     assert main(["query", "helpfulness", "--since", "2026-03-03", "--until", "2026-03-06"]) == 0
     assert "Warning" not in capsys.readouterr().out
+    # The new version answered mostly before the judge changed, the old one after it, too: groups may differ by that.
+    versions = ("fairness", "helpfulness", "--by", "model_version")
+    assert main([*versions, "--since", "2026-03-01", "--until", "2026-03-15"]) == 0
+    assert "groups whose events lie before and after differ by that alone" in capsys.readouterr().out
+    assert main([*versions, "--since", "2026-03-08", "--until", "2026-03-11"]) == 0
+    assert "Warning" not in capsys.readouterr().out
 
 
 def test_clusters_that_grew_are_the_late_parcels(scored, capsys):

@@ -122,7 +122,7 @@ def test_minutes_without_scores_move_nothing_and_missing_ones_are_counted() -> N
     state = change.start(UNIT, 0.8)
     same = change.step_cells(change.step_cells(state, []), [Cell("", 1, 1.0, 0, 3, 2, 0.0, 0.0)])
     assert same.levels == state.levels
-    assert change.detect(same).reason == "no score yet"
+    assert change.detect(same).reason == "every score is missing"
     assert change.detect(same).missing == 1.0
 
 
