@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         prediction_powered_difference,
         prediction_powered_mean,
     )
+    from evalsvc.stats.ratio import Pair, estimate_ratio
     from evalsvc.stats.unpaired import Side, compare_estimates, compare_unpaired
 
 _NAMES = {
@@ -61,6 +62,7 @@ _NAMES = {
     "ppi": "PPIMean ppi_mean",
     "prediction_powered": "PredictionPowered prediction_powered_difference prediction_powered_mean",
     "misclassification": "RoganGladen rogan_gladen",
+    "ratio": "Pair estimate_ratio",
     "unpaired": "Side compare_estimates compare_unpaired",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -72,6 +74,7 @@ __all__ = [
     "Need",
     "Online",
     "PPIMean",
+    "Pair",
     "PairedMeans",
     "PairedShares",
     "PredictionPowered",
@@ -103,6 +106,7 @@ __all__ = [
     "estimate_mean",
     "estimate_proportion",
     "estimate_quantile",
+    "estimate_ratio",
     "estimate_self_similarity",
     "estimate_total",
     "gwet_ac",

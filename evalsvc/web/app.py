@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 STEPS: Mapping[str, str] = {"24h": "1h", "7d": "6h", "14d": "1d", "30d": "1d"}
 _REPEATED = frozenset({"metric", "by", "where"})
-_PARAMETERS = _REPEATED | {"since", "until", "window", "statistic", "confidence", "format", "worst_case"}
+_PARAMETERS = _REPEATED | {"since", "until", "window", "statistic", "confidence", "format", "worst_case", "per"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -134,7 +134,10 @@ class _Pages:
             raise InputError(f"Expected `format` to be json or csv, but got {form!r}")
         queries = _queries(request, store, self.clock)
         worst = _flag(request.query_params.get("worst_case", "false"))
-        found = [row for query in queries for row in _answer(store, query, worst=worst)]
+        per = request.query_params.get("per", "")
+        if per and worst:
+            raise InputError("Expected `per` without `worst_case`, which knows no ratios")
+        found = [row for query in queries for row in _answer(store, query, worst=worst, per=per)]
         if queries:
             found = noted(found, scorer_notes(store, (row.metric for row in found), queries[0]))
         if form == "csv":
@@ -227,7 +230,11 @@ def _confidence(text: str) -> float:
         raise InputError(f"Expected `confidence` as a number such as 0.95, but got {text!r}") from None
 
 
-def _answer(store: ScoreStore, query: EstimateQuery, *, worst: bool) -> Sequence[LabelledEstimate]:
+def _answer(store: ScoreStore, query: EstimateQuery, *, worst: bool, per: str) -> Sequence[LabelledEstimate]:
+    if per:
+        from evalsvc.query_ratio import ratio_estimates
+
+        return ratio_estimates(store, query, per)
     rows = estimates(store, query)
     return with_worst_case(store, query, rows) if worst else rows
 
