@@ -146,4 +146,6 @@ def _estimate(
         notes.append(f"{len(gone):,} events without a value of one of the two left out, as if like the others")
     if share < 1.0:
         notes.append(f"from a random {share:.1%} of the scores: no more are read at once")
+    if estimate.low is not None and estimate.low == estimate.high and not notes:
+        notes = ["every event taken: no sampling error, though other events may differ"]
     return msgspec.structs.replace(estimate, reason="; ".join(notes))

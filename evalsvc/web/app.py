@@ -135,8 +135,10 @@ class _Pages:
         queries = _queries(request, store, self.clock)
         worst = _flag(request.query_params.get("worst_case", "false"))
         per = request.query_params.get("per", "")
-        if per and worst:
-            raise InputError("Expected `per` without `worst_case`, which knows no ratios")
+        if per and (worst or "metric" not in request.query_params):
+            raise InputError(
+                "Expected `per` with a `metric` to divide, and without `worst_case`, which knows no ratios"
+            )
         found = [row for query in queries for row in _answer(store, query, worst=worst, per=per)]
         if queries:
             found = noted(found, scorer_notes(store, (row.metric for row in found), queries[0]))
