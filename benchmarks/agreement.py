@@ -1,7 +1,7 @@
 """Coverage of the intervals of agreement beside estimate ± 1.96 standard errors.
 
 Run ``python benchmarks/agreement.py [--runs 3000]``: it prints the table of ``docs/reference/reviews-and-judges.md``.
-The same designs, with fewer runs, are a test (``tests/calibration/test_agreement_coverage.py``).
+Some of its designs, with fewer runs, are a test (``tests/calibration/test_agreement_coverage.py``).
 
 Items have a true category; each rater finds it with some probability and guesses otherwise. The true coefficient is
 that of 400,000 items.

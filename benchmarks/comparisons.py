@@ -1,7 +1,7 @@
 """How often comparisons claim what is not so, how often their intervals hold, and whether promised power is there.
 
-Run ``python benchmarks/comparisons.py [--runs 4000]``: it prints the tables of ``docs/reference/comparisons.md``. The
-same designs, with fewer runs, are a test (``tests/calibration/test_comparison_calibration.py``).
+Run ``python benchmarks/comparisons.py [--runs 4000]``: it prints the tables of ``docs/reference/comparisons.md``. Some
+of its designs, with fewer runs, are a test (``tests/calibration/test_comparison_calibration.py``).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from evalsvc.stats import (
     power_of,
 )
 from evalsvc.stats.binary_pairs import mcnemar_mid_p, stretched_limits, stretched_tail, tango_limits, tango_z
-from evalsvc.stats.multiplicity import Step
+from evalsvc.stats.multiplicity import OnlineStep
 from evalsvc.stats.power import Design
 from evalsvc.types import Scale
 from intervals import BINARY, BOUNDED, POSITIVE, cell_of
@@ -403,7 +403,7 @@ def fdr_designs() -> Iterator[tuple[str, float, Callable[[Array], Array]]]:
     def ebh(z: Array) -> Array:
         return np.array(e_benjamini_hochberg(named(e_values(z))).rejected)
 
-    def over_time(z: Array, step: Callable[[Online, float], Step], values: Array) -> Array:
+    def over_time(z: Array, step: Callable[[Online, float], OnlineStep], values: Array) -> Array:
         state, rejected = online(), []
         # Differences come in bursts, not all at first.
         order = np.argsort((np.arange(z.size) * 7) % z.size, kind="stable")

@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special, stats
 
+from _harness import Aim, Row
 from evalsvc.stats.many import UNKNOWN, Cells, Groups, Strata, means_of
 from evalsvc.types import Scale
 
@@ -441,6 +442,31 @@ def main() -> None:
         for row in rows:
             if not options.missed or row.verdict != "met":
                 print(line(row))
+
+
+def run(quick: bool = False) -> list[Row]:
+    """Return by family which share of its cells covers and meets the promise; ``quick`` takes 1,000 runs, not 10,000.
+
+    A cell that covers 95 % in truth shows less than 94.5 % in 1 run of 100 of that size, and in 1 of 4 of ``quick``.
+    """
+    found: dict[str, list[Measured]] = {}
+    for seed, design in enumerate(designs()):
+        family = design.family + (" (held out)" if design.held_out else "")
+        found.setdefault(family, []).append(measure(design, 1000 if quick else 10_000, seed))
+    rows = []
+    for family, cells in found.items():
+        of, every = f"{family}, {len(cells)} cells", Aim("value", "≥", 1.0)
+        cover, peers, met = (
+            sum(each) / len(cells)
+            for each in (
+                [cell.coverage >= PROMISED for cell in cells],
+                [cell.peer_coverage >= PROMISED for cell in cells],
+                [cell.verdict == "met" for cell in cells],
+            )
+        )
+        rows.append(Row("coverage", f"{of}: cover", cover, "share of cells", "Korn–Graubard", peers, None, every))
+        rows.append(Row("coverage", f"{of}: cover, and not wider", met, "share of cells", aim=every))
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,34 +1,40 @@
 """What share of drifted windows is found, and of drift-free ones mistaken, beside evidently's default verdicts.
 
-Run: ``python benchmarks/drift_power.py [--pairs 30]``. Every pair of windows is judged by both. `clinc150_oos`: 1,200
-assistant requests against 1,200 others of which a share is out of scope. `llmdrift`: answers of March against those of
-June 2023 to the same questions, and halves of March against each other. Needs the extras ``torch`` and ``reports``, and
-the data sets in ``../shared/data``. Evidently's telemetry is off.
+Run: ``python benchmarks/drift_power.py [--pairs 30] [--only SET] [--alone]``. Every pair of windows is judged by both,
+or by ours alone. `clinc150_oos`: 1,200 assistant requests against 1,200 others of which a share is out of scope.
+`llmdrift`: answers of March against those of June 2023 to the same questions, and halves of March against each other.
+Needs the extras ``torch`` and ``reports``, and the data sets in ``../shared/data``. Evidently's telemetry is off.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
+import io
 import json
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from _harness import Row
 from evalsvc.drift import (
     MeanEmbeddingSketch,
     NumericSketch,
     TokenSketch,
+    Vectors,
+    compare_by_classifier,
     compare_embeddings,
     compare_numeric,
     compare_tokens,
 )
+from evalsvc.drift_classifier import MOST_TEXTS
 from evalsvc.scorers._words import words
 from evalsvc.scorers.text_embedding import fourier_features, frequencies
 from evalsvc.scorers.text_words import word_counts
@@ -38,7 +44,7 @@ TRAFFIC = Path(os.environ.get("EVALSVC_SHARED_DATA") or Path(__file__).resolve()
     "traffic"
 )
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.1)
-WINDOW, IN_SCOPE, HOURS, HALVES = 1200, 3600, 24, 5
+WINDOW, IN_SCOPE, HOURS, HALVES, PERMUTATIONS = 1200, 3600, 24, 5, 39
 DATASETS = ("prime", "opinionqa", "happynumber")
 MODELS = {"gpt-3.5-turbo-0301": "gpt-3.5-turbo-0613", "gpt-4-0314": "gpt-4-0613"}
 
@@ -70,6 +76,15 @@ def embedding_p(old: Floats, new: Floats, rng: np.random.Generator) -> float | N
     """Return the p-value of MMD between two sets of features."""
     sketches = [MeanEmbeddingSketch.from_cells(_hourly(rows, rng), "features") for rows in (old, new)]
     return compare_embeddings(sketches[0], sketches[1]).p_value
+
+
+def classifier_p(old: Floats, new: Floats, rng: np.random.Generator) -> float | None:
+    """Return the p-value of the classifier between two sets of features, as many of each as the command reads."""
+    sides = []
+    for rows in (old, new):
+        kept = rows[rng.permutation(len(rows))[:MOST_TEXTS]]
+        sides.append(Vectors(kept, None, rng.integers(HOURS, size=len(kept)).tolist()))
+    return compare_by_classifier(sides[0], sides[1], permutations=PERMUTATIONS).p_value
 
 
 def length_p(old: Sequence[int], new: Sequence[int]) -> float | None:
@@ -115,7 +130,7 @@ def _is_found(p_value: float | None) -> bool:
     return p_value is not None and p_value <= 0.05 + 1e-12
 
 
-def clinc(pairs: int, peer: Evidently) -> None:
+def clinc(pairs: int, peer: Evidently | None) -> None:
     """Print what share of pairs is found, by the planted share of out-of-scope requests."""
     from evalsvc.engine import Encoder, EngineSettings
 
@@ -128,7 +143,9 @@ def clinc(pairs: int, peer: Evidently) -> None:
     omega = frequencies(vectors.shape[1], 1.0)
     features = np.array([fourier_features(vector, omega) for vector in vectors])
     counts = np.array([word_counts(words(text))[:-1] for text in texts])
-    print("| out of scope | MMD | vocabulary | evidently, embeddings | evidently, text |\n|--:|--:|--:|--:|--:|")
+    names = ["out of scope", "MMD", "vocabulary", "classifier"]
+    names += ["evidently, embeddings", "evidently, text"] if peer else []
+    print(f"| {' | '.join(names)} |\n|{'--:|' * len(names)}")
     for share in SHARES:
         found: dict[str, list[bool]] = {}
         planted = round(share * WINDOW)
@@ -139,20 +156,23 @@ def clinc(pairs: int, peer: Evidently) -> None:
             verdicts = {
                 "mmd": _is_found(embedding_p(features[old], features[new], rng)),
                 "vocabulary": _is_found(vocabulary_p(counts[old], counts[new], rng)),
-                "embeddings": peer.embeddings(vectors[old], vectors[new]),
-                "text": peer.column([texts[i] for i in old], [texts[i] for i in new], "Text"),
+                "classifier": _is_found(classifier_p(features[old], features[new], rng)),
             }
+            if peer:
+                verdicts["embeddings"] = peer.embeddings(vectors[old], vectors[new])
+                verdicts["text"] = peer.column([texts[i] for i in old], [texts[i] for i in new], "Text")
             for name, verdict in verdicts.items():
                 found.setdefault(name, []).append(verdict)
         print(f"| {share:.0%} | " + " | ".join(map(_share, found.values())) + " |", flush=True)
     print()
 
 
-def llmdrift(peer: Evidently) -> None:
+def llmdrift(peer: Evidently | None) -> None:
     """Print who finds June's answers changed, and how often a half of March's is taken for changed."""
     rng = np.random.default_rng(2)
     records = _read("llmdrift")
-    print("| answers | n | vocabulary | length | evidently, text | evidently, length |\n|---|--:|--:|--:|--:|--:|")
+    names = ["answers", "n", "vocabulary", "length", *(["evidently, text", "evidently, length"] if peer else [])]
+    print(f"| {' | '.join(names)} |\n|---|{'--:|' * (len(names) - 1)}")
     alarms: list[list[bool]] = []
     for dataset in DATASETS:
         for march, june in MODELS.items():
@@ -171,28 +191,71 @@ def llmdrift(peer: Evidently) -> None:
     print(f"| halves of March, {len(alarms)} pairs | | {' | '.join(shares)} |\n")
 
 
-def _verdicts(old: Sequence[str], new: Sequence[str], peer: Evidently, rng: np.random.Generator) -> list[bool]:
+def _verdicts(old: Sequence[str], new: Sequence[str], peer: Evidently | None, rng: np.random.Generator) -> list[bool]:
     found = [[words(text) for text in texts] for texts in (old, new)]
     counts = [np.array([word_counts(each)[:-1] for each in texts]) for texts in found]
     lengths = [[len(each) for each in texts] for texts in found]
-    return [
-        _is_found(vocabulary_p(counts[0], counts[1], rng)),
-        _is_found(length_p(lengths[0], lengths[1])),
-        peer.column(old, new, "Text"),
-        peer.column(lengths[0], lengths[1], "Numerical"),
-    ]
+    ours = [_is_found(vocabulary_p(counts[0], counts[1], rng)), _is_found(length_p(lengths[0], lengths[1]))]
+    if peer is None:
+        return ours
+    return [*ours, peer.column(old, new, "Text"), peer.column(lengths[0], lengths[1], "Numerical")]
 
 
 def main() -> None:
     """Print both tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=30, help="pairs of windows for each planted share")
+    parser.add_argument("--only", choices=("clinc150_oos", "llmdrift"), help="one of the tables")
+    parser.add_argument("--alone", action="store_true", help="without evidently, which takes most of the time")
     options = parser.parse_args()
     if not TRAFFIC.is_dir():
         parser.error("the data sets are not at ../shared/data (set EVALSVC_SHARED_DATA to their folder)")
+    peer = None if options.alone else Evidently()
+    if options.only != "llmdrift":
+        clinc(options.pairs, peer)
+    if options.only != "clinc150_oos":
+        llmdrift(peer)
+
+
+PEERS = {
+    "MMD": "evidently, embeddings",
+    "classifier": "evidently, embeddings",
+    "vocabulary": "evidently, text",
+    "length": "evidently, length",
+}
+"""Which verdict of evidently's stands beside each of ours."""
+
+
+def run(quick: bool = False) -> list[Row]:
+    """Return what is found of what was planted and of June's answers, beside evidently's; nothing without the data."""
+    if not TRAFFIC.is_dir():
+        return []
     peer = Evidently()
-    clinc(options.pairs, peer)
-    llmdrift(peer)
+    lines = [*_printed(lambda: clinc(3 if quick else 30, peer)), *_printed(lambda: llmdrift(peer))]
+    rows = []
+    for (first, label), *columns in (line.items() for line in lines):
+        found = {name: _called_moved(cell) for name, cell in columns if name in {*PEERS, *PEERS.values()}}
+        what = label if first == "answers" else f"{label} {first}"
+        rows += [
+            Row("drift_power", f"{what}: {name}", found[name], "share called moved", peers, found[peers])
+            for name, peers in PEERS.items()
+            if name in found
+        ]
+    return rows
+
+
+def _printed(table: Callable[[], None]) -> list[dict[str, str]]:
+    """Return the lines of a table as it is printed, each with its cells by column."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        table()
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.getvalue().splitlines() if line]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+def _called_moved(cell: str) -> float:
+    # A verdict on one pair is a share of one.
+    return float(cell[:-1]) / 100 if cell.endswith("%") else float(cell == "moved")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Coverage of the gap between groups, beside the ways that one would write first; groups named; pronouns swapped.
 
 Run ``python benchmarks/fairness.py [--runs 2000]`` and ``--grid``: they print the tables of
-``docs/reference/fairness.md``. The same designs, with fewer runs, are a test
+``docs/reference/fairness.md``. Some of its designs, with fewer runs, are a test
 (``tests/calibration/test_fairness_calibration.py``).
 
 Every design has groups of known true means; a run draws scores of an unlimited stream, as the service would sample it,

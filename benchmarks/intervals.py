@@ -1,7 +1,7 @@
 """Coverage and width of evalsvc's intervals beside the weighted mean ± t that one would write first.
 
 Run ``python benchmarks/intervals.py [--runs 3000]``: it prints the table of ``docs/reference/estimates.md``.
-The same designs, with fewer runs, are a test (``tests/calibration/test_interval_coverage.py``).
+Some of its designs, with fewer runs, are a test (``tests/calibration/test_interval_coverage.py``).
 
 Every design has a fixed, finite population of events; a run samples it as the service would (Poisson, or
 whole sessions), and an interval covers when it holds the mean (total, quantile) of all events of that

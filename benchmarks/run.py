@@ -27,10 +27,17 @@ NAMES = (
     "decode",
     "start",
     "intervals",
+    "coverage",
+    "prediction_powered",
+    "agreement",
+    "comparisons",
     "correlation",
     "sequential",
     "change_detection",
+    "drift",
+    "drift_power",
     "drift_speed",
+    "fairness",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from evalsvc import plots, project
-from evalsvc._cli_output import aligned, print_csv, said_where
+from evalsvc._cli_output import aligned, number, print_csv, said_where
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
 from evalsvc.project import Environment
@@ -35,6 +35,7 @@ _NAMES = {
     "chi_square": "Cramér's V",
     "mmd": "MMD",
     "vocabulary": "Cramér's V",
+    "classifier": "classifier",
 }
 _SIDES = {"input": "inputs", "output": "outputs", "score": "scores", "operation": "operation"}
 
@@ -120,7 +121,7 @@ def drift_query(options: argparse.Namespace, now: datetime) -> DriftQuery:
     for field, value in options.where:
         where[field] = (*where.get(field, ()), value)
     baseline = _baseline(options.baseline, current, now)
-    return DriftQuery(baseline, current, tuple(options.metrics), where, options.confidence)
+    return DriftQuery(baseline, current, tuple(options.metrics), where, options.confidence, options.classifier)
 
 
 def _baseline(text: str, current: Window, now: datetime) -> Window:
@@ -198,7 +199,7 @@ def _scorer(row: Drift, shift: ScorerShift) -> str:
     if shift.system is None or shift.live is None:
         return f"{said}; its live values cannot be compared."
     rest = _with_interval(shift.system, shift.system_low, shift.system_high)
-    live = f"{said}; live values by {shift.live:+.3g}, which leaves {rest} for the system and what it is asked"
+    live = f"{said}; live values by {number(shift.live, '+')}, which leaves {rest} for the system and what it is asked"
     return f"{live}: {_verdict(shift)}."
 
 
@@ -215,7 +216,7 @@ def _moved(moved: bool | None) -> str:
 
 
 def _with_interval(value: float, low: float | None, high: float | None) -> str:
-    return f"{value:+.3g} ({low:+.3g} … {high:+.3g})"
+    return f"{number(value, '+')} ({number(low, '+')} … {number(high, '+')})"
 
 
 def _legend(compared: int, confidence: float) -> str:
@@ -238,8 +239,8 @@ def _line(row: Drift, several: bool) -> dict[str, str]:
     line |= {
         "change": row.change or "-",
         "detector": _NAMES[test.detector] if test else "-",
-        "effect": "-" if test is None or test.effect is None else f"{test.effect:.3g}",
-        "interval": "-" if test is None or test.low is None else f"{test.low:.3g} … {test.high:.3g}",
+        "effect": number(test.effect) if test else "-",
+        "interval": "-" if test is None or test.low is None else f"{number(test.low)} … {number(test.high)}",
         "matters": f"> {test.minimum:g}" if test else "-",
         "adjusted p": "-"
         if row.adjusted_p is None
@@ -301,10 +302,10 @@ def _mark(row: Drift, several: bool) -> plots.Mark:
     if test is None or test.effect is None:
         return plots.Mark(name, None, note=row.reason or (test.reason if test else ""))
     if test.minimum <= 0.0:
-        return plots.Mark(name, None, note=f"{test.effect:.3g}, of which every size matters")
+        return plots.Mark(name, None, note=f"{number(test.effect)}, of which every size matters")
     low, high = (None if end is None else end / test.minimum for end in (test.low, test.high))
     return plots.Mark(
-        name, test.effect / test.minimum, low, high, detail=row.change or f"{test.effect:.3g}", strong=bool(row.moved)
+        name, test.effect / test.minimum, low, high, detail=row.change or number(test.effect), strong=bool(row.moved)
     )
 
 

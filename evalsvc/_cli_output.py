@@ -40,6 +40,15 @@ def aligned(rows: Sequence[Mapping[str, str]], right: Collection[str] = ()) -> s
     return "\n".join(map(line, [{name: name for name in columns}, *rows]))
 
 
+def number(value: float | None, sign: str = "") -> str:
+    """Return a value as every command prints it: four digits, thousands apart; ``sign="+"`` says that it is a change.
+
+    >>> number(0.123456), number(12345.6), number(0.05, "+"), number(None)
+    ('0.1235', '12,346', '+0.05', '-')
+    """
+    return "-" if value is None else f"{value:{sign},.4g}" if abs(value) < 10_000 else f"{value:{sign},.0f}"
+
+
 def said_where(where: Mapping[str, Sequence[str]]) -> str:
     """Return a condition as a title says it.
 

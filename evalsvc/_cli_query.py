@@ -7,22 +7,24 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from evalsvc import plots, project
-from evalsvc._cli_output import aligned, print_csv, said_where
+from evalsvc._cli_output import aligned, number, print_csv, said_where
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
 from evalsvc.project import Environment
 from evalsvc.types import Estimate, Window
-from evalsvc.windows import parse_duration, parse_span, steps, whole_minutes
+from evalsvc.windows import parse_duration, parse_span, whole_minutes
 
 if TYPE_CHECKING:
     from evalsvc.protocols import ScoreStore
     from evalsvc.query import EstimateQuery, LabelledEstimate
+    from evalsvc.scorer_notes import ScorerKey
     from evalsvc.stats.bounds import WorstCase
 
 
@@ -36,6 +38,7 @@ def query(options: argparse.Namespace) -> int:
     """Print estimates."""
     from evalsvc import assemble
     from evalsvc.query import csv_columns, to_csv_row, with_worst_case
+    from evalsvc.query_gaps import with_gaps
     from evalsvc.scorer_notes import key_of, noted, scorer_notes
 
     asked = estimate_query(options, datetime.now(UTC))
@@ -65,6 +68,7 @@ def query(options: argparse.Namespace) -> int:
             rows = with_worst_case(store, asked, rows, options.threshold)
         notes = scorer_notes(store, (row.metric for row in rows), asked)
         unknown = _unknown_segments(store, asked, rows)
+    rows = with_gaps(rows, asked)
     for name in unknown:
         said = f"no scored event of this window has a segment {name!r}; is it spelt so?"
         print(f"evalsvc: {said}", file=sys.stderr)
@@ -79,7 +83,8 @@ def query(options: argparse.Namespace) -> int:
         for said in dict.fromkeys(note for identity, note in notes.items() if identity in shown):
             print(f"Warning: {said}.")
     if options.plot:
-        plots.save(options.plot, chart(rows, asked, windowed=options.window is not None) if rows else None)
+        drawn = chart(rows, asked, windowed=options.window is not None, notes=notes) if rows else None
+        plots.save(options.plot, drawn)
     return OK
 
 
@@ -129,6 +134,15 @@ def _unknown_segments(store: ScoreStore, asked: EstimateQuery, rows: Sequence[La
     return [name.removeprefix("segments.") for name in names if rows and not any(row.labels[name] for row in rows)]
 
 
+def fields_of(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the fields of ``--by``, which may name several and may be repeated, each once.
+
+    >>> fields_of(["application, model", "segments.plan", "model"])
+    ('application', 'model', 'segments.plan')
+    """
+    return tuple(dict.fromkeys(field.strip() for text in given for field in text.split(",") if field.strip()))
+
+
 def estimate_query(options: argparse.Namespace, now: datetime) -> EstimateQuery:
     """Return what the command line asks for.
 
@@ -146,7 +160,7 @@ def estimate_query(options: argparse.Namespace, now: datetime) -> EstimateQuery:
         options.metric,
         span,
         max(1, int(seconds)),
-        by=tuple(field.strip() for field in options.by.split(",") if field.strip()),
+        by=fields_of(options.by),
         where=where,
         statistic=options.statistic,
         confidence=options.confidence,
@@ -173,7 +187,7 @@ def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bo
     cells |= {name: said_value(value) for name, value in row.labels.items()}
     cells |= {"scorer": f"v{row.scorer_version} {row.signature}"} if versions else {}
     cells |= {
-        estimate.statistic: _number(estimate.value),
+        estimate.statistic: number(estimate.value),
         f"{estimate.confidence:.0%} interval": _interval(estimate),
     }
     cells |= {
@@ -184,7 +198,7 @@ def _cells(row: LabelledEstimate, *, windowed: bool, several: bool, versions: bo
     notes = [estimate.reason] if estimate.reason else []
     if row.worst is not None:
         known = row.worst.low is not None
-        cells["worst case"] = f"{_number(row.worst.low)} … {_number(row.worst.high)}" if known else "-"
+        cells["worst case"] = f"{number(row.worst.low)} … {number(row.worst.high)}" if known else "-"
         notes += [_depends(row.worst, estimate)] if row.worst.depends else []
         notes += [f"no worst case: {row.worst.reason}"] if row.worst.reason else []
     return cells | ({"note": "; ".join(notes)} if notes else {})
@@ -205,18 +219,24 @@ def said_value(value: str, mark: str = "") -> str:
 
 
 def _depends(worst: WorstCase, estimate: Estimate) -> str:
-    at = "" if worst.threshold is None else f", held against {_number(worst.threshold)},"
+    at = "" if worst.threshold is None else f", held against {number(worst.threshold)},"
     return f"the conclusion{at} depends on the {estimate.missing_share:.1%} without a score"
 
 
 def _interval(estimate: Estimate) -> str:
     if estimate.low is None and estimate.high is None:
         return "-"
-    return f"{_number(estimate.low)} … {_number(estimate.high)}"
+    return f"{number(estimate.low)} … {number(estimate.high)}"
 
 
-def chart(rows: Sequence[LabelledEstimate], asked: EstimateQuery, *, windowed: bool) -> plots.Chart:
-    """Return the picture of these estimates: over time with windows, a row for each without."""
+def chart(
+    rows: Sequence[LabelledEstimate],
+    asked: EstimateQuery,
+    *,
+    windowed: bool,
+    notes: Mapping[ScorerKey, str] = MappingProxyType({}),
+) -> plots.Chart:
+    """Return the picture of these estimates: over time with windows, a row for each without. It says the ``notes``."""
     span = Window(min(row.estimate.window.start for row in rows), max(row.estimate.window.end for row in rows))
     several = len({row.consumer for row in rows}) > 1
     versions = len({(row.scorer_version, row.signature) for row in rows}) > 1
@@ -227,7 +247,7 @@ def chart(rows: Sequence[LabelledEstimate], asked: EstimateQuery, *, windowed: b
     # The group with most scores first, as its numbers are the surest.
     ordered = sorted(named, key=lambda group: -sum(row.estimate.n for row in group[1]))
     if windowed:
-        panels = [plots.Panel(name, _with_gaps(name, group, asked)) for name, group in ordered]
+        panels = [plots.Panel(name, [_mark(name, row.estimate) for row in group]) for name, group in ordered]
     else:
         panels = [plots.Panel("", [_mark(name, row.estimate) for name, group in ordered for row in group])]
     by = f" by {' × '.join(asked.by)}" if asked.by else ""
@@ -237,9 +257,10 @@ def chart(rows: Sequence[LabelledEstimate], asked: EstimateQuery, *, windowed: b
         for _, group in ordered
         for row in group
     ]
-    notes = [f"bars: {asked.confidence:.0%} intervals, each of one estimate alone; times are UTC"]
+    foot = [f"warning: {note}" for note in dict.fromkeys(notes.values())]
+    foot.append(f"bars: {asked.confidence:.0%} intervals, each of one estimate alone; times are UTC")
     if len(ordered) > 1:
-        notes.append("whether groups differ by more than chance is what `evalsvc fairness` tells")
+        foot.append("whether groups differ by more than chance is what `evalsvc fairness` tells")
     return plots.Chart(
         f"{head}, {span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} (UTC)",
         _said(ordered, windowed=windowed),
@@ -247,7 +268,7 @@ def chart(rows: Sequence[LabelledEstimate], asked: EstimateQuery, *, windowed: b
         panels,
         lines,
         {asked.statistic, f"{asked.confidence:.0%} interval", "n", "n eff", "missing"},
-        notes,
+        foot,
         over_time=windowed,
     )
 
@@ -260,22 +281,9 @@ def _group_name(row: LabelledEstimate, *, several: bool, versions: bool) -> str:
     return " · ".join(parts) or row.metric
 
 
-def _with_gaps(name: str, rows: Sequence[LabelledEstimate], asked: EstimateQuery) -> list[plots.Mark]:
-    """Return a group's marks, with one without a value for each window in which it has no score."""
-    if asked.step_seconds >= asked.window.seconds:
-        return [_mark(name, row.estimate) for row in rows]
-    by_start = {row.estimate.window.start: row.estimate for row in rows}
-    marks = []
-    for window in steps(asked.window, asked.step_seconds):
-        middle = window.start + (window.end - window.start) / 2
-        gap = plots.Mark(name, None, note="no score in that window", at=middle)
-        marks.append(_mark(name, by_start[window.start]) if window.start in by_start else gap)
-    return marks
-
-
 def _mark(name: str, estimate: Estimate) -> plots.Mark:
     start, end = estimate.window.start, estimate.window.end
-    detail = f"{_number(estimate.value)}  ({_interval(estimate)})  n {estimate.n:,}"
+    detail = f"{number(estimate.value)}  ({_interval(estimate)})  n {estimate.n:,}"
     return plots.Mark(
         name, estimate.value, estimate.low, estimate.high, estimate.reason, start + (end - start) / 2, detail
     )
@@ -296,17 +304,13 @@ def _said(groups: Sequence[tuple[str, Sequence[LabelledEstimate]]], *, windowed:
         return f"No estimate: {groups[0][1][0].estimate.reason}."
     if count == 1:
         ((_, only),) = known
-        return f"{_number(only.value)} ({only.confidence:.0%} interval {_interval(only)}), from {only.n:,} scores."
+        return f"{number(only.value)} ({only.confidence:.0%} interval {_interval(only)}), from {only.n:,} scores."
     least, most = min(known, key=lambda one: one[1].value or 0.0), max(known, key=lambda one: one[1].value or 0.0)
     return (
-        f"The estimates lie between {_number(least[1].value)} ({least[0]}; interval {_interval(least[1])}) and "
-        f"{_number(most[1].value)} ({most[0]}; interval {_interval(most[1])}), from "
+        f"The estimates lie between {number(least[1].value)} ({least[0]}; interval {_interval(least[1])}) and "
+        f"{number(most[1].value)} ({most[0]}; interval {_interval(most[1])}), from "
         f"{sum(one.n for _, one in known):,} scores.{gaps}"
     )
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 def _print_json(rows: Sequence[LabelledEstimate]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Set
 from typing import NamedTuple
 
-from evalsvc.drift_query import Identity
+from evalsvc.anchor_query import Identity
 from evalsvc.protocols import CellQuery, ScoreStore
 from evalsvc.types import Score
 

@@ -7,14 +7,14 @@ names: what asks for live traffic asks for another metric, and cannot meet them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
 
 from evalsvc.protocols import CellQuery, ScoreStore
-from evalsvc.types import Window
+from evalsvc.types import Scale, Window
 from evalsvc.windows import align
 
 PREFIX = "anchor:"
@@ -22,6 +22,8 @@ CASE, DIGEST = "case", "digest"
 HOUR = 3600
 LOOK_BACK = timedelta(days=31)
 """How long before a window the last run is looked for where the window has none."""
+OPEN = Scale(None, None, "neither")
+"""The scale of scores whose scorer was never recorded."""
 
 Identity = tuple[str, int, str]
 """Consumer, scorer version, signature."""
@@ -30,17 +32,20 @@ CaseKey = tuple[str, str]
 
 
 class Live(NamedTuple):
-    """How far the live mean moved, and the standard error of that."""
+    """How far the live mean moved, with limits at the confidence asked for; ``None`` where ``reason`` says why."""
 
-    difference: float
-    error: float
+    difference: float | None
+    low: float | None
+    high: float | None
+    reason: str = ""
 
 
 class ScorerShift(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one scorer on unchanged cases, and of the live mean without it; in the score's unit.
 
-    ``scorer`` is the mean change of the ``n`` cases scored in both windows, with its paired t interval; ``system`` is
-    the change ``live`` of the live mean less that, with its interval, ``None`` where live means cannot be compared.
+    ``scorer`` is the mean change of the ``n`` cases scored in both windows, with the interval of a paired comparison;
+    ``system`` is the change ``live`` of the live mean less that, with its interval, ``None`` where live means cannot be
+    compared.
     ``before`` and ``after`` are the first and last hours whose runs were used. ``versions`` names two versions or
     signatures of the scorer where the windows have different ones. Undefined is ``None``, and ``reason`` says why.
     """
@@ -109,6 +114,7 @@ def shifts(
     has a shift that says so.
     """
     old, (now, stale) = _runs(store, metric, baseline), _held(store, metric, current)
+    scales = _scales(store, metric)
     consumers = {identity[0] for identity in now}
     now = {**{identity: runs for identity, runs in stale.items() if identity[0] not in consumers}, **now}
     found = {}
@@ -118,7 +124,9 @@ def shifts(
             reason = "the anchors were not scored in the baseline, nor in the 31 days before it"
             found[identity] = _unknown(metric, identity, runs, confidence, reason)
             continue
-        found[identity] = _shift(metric, identity, before, old[before], runs, (live or {}).get(identity), confidence)
+        scale = scales.get(identity[1:], OPEN)
+        moved = (live or {}).get(identity)
+        found[identity] = _shift(metric, scale, identity, before, old[before], runs, moved, confidence)
     answered = {identity[0] for identity in now}
     reason = "the anchors were not scored in the current window, nor in the 31 days before it"
     gone = {identity: runs for identity, runs in old.items() if identity[0] not in answered}
@@ -132,7 +140,7 @@ def shifts_within(
     whole = align(window, HOUR)
     if not with_anchors(store, [metric], Window(whole.start - LOOK_BACK, whole.end)):
         return {}
-    found = {}
+    found, scales = {}, _scales(store, metric)
     before = _hourly(store, metric, Window(whole.start - LOOK_BACK, whole.start))
     for identity, hours in _hourly(store, metric, whole).items():
         earlier = {**hours, **before.get(identity, {})}
@@ -140,7 +148,8 @@ def shifts_within(
         last = max(hours)
         if first < last:
             old, now = _Runs(first, first, earlier[first]), _Runs(last, last, hours[last])
-            found[identity] = _shift(metric, identity, identity, old, now, None, confidence)
+            scale = scales.get(identity[1:], OPEN)
+            found[identity] = _shift(metric, scale, identity, identity, old, now, None, confidence)
     return found
 
 
@@ -151,6 +160,7 @@ def _version_before(held: Mapping[Identity, _Runs], identity: Identity) -> Ident
 
 def _shift(
     metric: str,
+    scale: Scale,
     identity: Identity,
     before: Identity,
     old: _Runs,
@@ -174,12 +184,16 @@ def _shift(
     if not both:
         return msgspec.structs.replace(base, reason="no case was scored in both windows; were the anchors changed?")
     # Imported here, since it loads numpy, which a question without anchors does not need.
-    from evalsvc.drift.attribution import attribute
+    from evalsvc.drift.attribution import Change, attribute
 
     scores = [[runs.cases[case] for case in both] for runs in (old, now)]
-    difference, error = live or Live(0.0, 0.0)
-    found = attribute(scores[0], scores[1], difference, error, confidence)
-    if found.scorer is None or found.system is None:
+    change, limits = None, "its live values cannot be compared"
+    if live is not None:
+        limits = live.reason or "the live change has no limits"
+        if live.difference is not None and live.low is not None and live.high is not None:
+            change, limits = Change(live.difference, live.low, live.high), ""
+    found = attribute(scores[0], scores[1], _holding(scale, *scores), change, confidence)
+    if found.scorer is None:
         return msgspec.structs.replace(base, reason=found.reason)
     moved = msgspec.structs.replace(
         base,
@@ -187,12 +201,27 @@ def _shift(
         scorer_low=found.scorer.low,
         scorer_high=found.scorer.high,
         method=found.method,
+        reason="; ".join(filter(None, [found.reason, limits])),
     )
-    if live is None:
+    if found.system is None:
         return moved
     return msgspec.structs.replace(
         moved, system=found.system.value, system_low=found.system.low, system_high=found.system.high
     )
+
+
+def _scales(store: ScoreStore, metric: str) -> dict[tuple[int, str], Scale]:
+    return {(spec.version, spec.signature): spec.scale for spec in store.metrics() if spec.metric == metric}
+
+
+def _holding(scale: Scale, *scores: Sequence[float]) -> Scale:
+    """Return the scale without the ends that stored scores cross: a former version's scores may lie elsewhere."""
+    low, high = min(map(min, scores)), max(map(max, scores))
+    crossed = scale.low is not None and low < scale.low, scale.high is not None and high > scale.high
+    if not any(crossed):
+        return scale
+    ends = [None if past else end for past, end in zip(crossed, (scale.low, scale.high), strict=True)]
+    return Scale(ends[0], ends[1], scale.better, scale.unit)
 
 
 def _unknown(metric: str, identity: Identity, runs: _Runs, confidence: float, reason: str) -> ScorerShift:

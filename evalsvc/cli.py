@@ -206,9 +206,10 @@ def _add_query(add: _Adder) -> None:
     )
     query.add_argument(
         "--by",
-        default="",
+        action="append",
+        default=[],
         metavar="FIELD,…",
-        help="application, model, model_version, consumer, segments.NAME",
+        help="application, model, model_version, consumer, segments.NAME; several, or repeated",
     )
     query.add_argument(
         "--where",
@@ -278,6 +279,11 @@ def _add_drift(add: _Adder) -> None:
         default=3,
         metavar="N",
         help="events of each cluster of texts that grew, where topics moved; 0 looks for none (default: 3)",
+    )
+    drift.add_argument(
+        "--classifier",
+        action="store_true",
+        help="train a classifier to tell the windows' texts apart as well, on up to 1,000 a window; takes seconds",
     )
     drift.add_argument(
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of intervals and tests (default: .95)"

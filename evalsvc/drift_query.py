@@ -6,7 +6,6 @@ new, and is not taken for drift. No raw row is read where the rollup holds the h
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from evalsvc.anchor_query import LOOK_BACK, Live, ScorerShift, shifts, with_anchors
+from evalsvc.anchor_query import LOOK_BACK, Identity, Live, ScorerShift, shifts, with_anchors
 from evalsvc.drift import (
     CategoricalSketch,
     DriftTest,
@@ -29,9 +28,8 @@ from evalsvc.drift import (
 )
 from evalsvc.errors import InputError
 from evalsvc.protocols import CellQuery, FeatureGroup, HistogramGroup, ScoreStore
-from evalsvc.query import EstimateQuery, estimates, specs_of
-from evalsvc.stats import adjust_p_values, bin_value
-from evalsvc.stats.distributions import normal_quantile, two_sided
+from evalsvc.query import EstimateQuery, GroupCells, group_cells, specs_of
+from evalsvc.stats import Question, Side, adjust_p_values, bin_value, compare_unpaired
 from evalsvc.stats.strata import missing
 from evalsvc.types import Cell, ScorerSpec, Window
 from evalsvc.windows import align
@@ -40,10 +38,7 @@ HOUR = 3600
 _LARGEST_CHANGES = 2
 
 CellKey = tuple[str, int, float]
-Identity = tuple[str, int, str]
-"""Consumer, scorer version, signature."""
-
-Side = Literal["input", "output", "score", "operation"]
+WatchedSide = Literal["input", "output", "score", "operation"]
 _INPUTS = frozenset({"prompt", "contexts", "reference", "input_tokens"})
 _OPERATION = frozenset({"latency_ms", "time_to_first_token_ms", "output_tokens", "input_tokens", "cost_usd"})
 
@@ -52,6 +47,7 @@ class DriftQuery(NamedTuple):
     """A question: what moved between two windows. Both are widened to whole hours.
 
     ``metrics`` empty asks about all that the store has; ``where`` is as in :class:`evalsvc.query.EstimateQuery`.
+    ``classifier`` has single texts' features read as well, and a classifier tell the windows apart by them.
     """
 
     baseline: Window
@@ -59,6 +55,7 @@ class DriftQuery(NamedTuple):
     metrics: tuple[str, ...] = ()
     where: Mapping[str, tuple[str, ...]] = {}
     confidence: float = 0.95
+    classifier: bool = False
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +70,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 
     metric: str
     watched: str
-    side: Side
+    side: WatchedSide
     consumer: str
     scorer_version: int
     signature: str
@@ -159,10 +156,20 @@ def _of_metric(
             rows.append(
                 _texts(base, spec, features[0].get(identity, ()), features[1].get(identity, ()), query.confidence)
             )
+        if spec.features == "fourier" and query.classifier:
+            rows.append(_told_apart(store, base, query))
     return rows
 
 
-def side_of(spec: ScorerSpec) -> Side:
+def _told_apart(store: ScoreStore, base: Drift, query: DriftQuery) -> Drift:
+    from evalsvc.drift_classifier import said, told_apart
+
+    scorer = (base.metric, base.consumer, base.scorer_version, base.signature)
+    test = told_apart(store, scorer, (query.baseline, query.current), query.where, query.confidence)
+    return _with(base, "single texts", (test,), said(test))
+
+
+def side_of(spec: ScorerSpec) -> WatchedSide:
     """Return what a metric looks at.
 
     >>> from evalsvc.types import Scale
@@ -193,7 +200,7 @@ def _features(
     return dict(found)
 
 
-def _identity(held: HistogramGroup | FeatureGroup) -> Identity:
+def _identity(held: HistogramGroup | FeatureGroup | GroupCells) -> Identity:
     return held.group.consumer, held.group.scorer_version, held.group.signature
 
 
@@ -317,7 +324,7 @@ def _anchored(store: ScoreStore, query: DriftQuery, rows: Sequence[Drift]) -> li
     found = {}
     for metric in metrics:
         level = 1.0 - (1.0 - query.confidence) / len(metrics)
-        live = _live(store, query, metric)
+        live = _live(store, query, metric, level)
         for identity, shift in shifts(store, metric, query.baseline, query.current, live, level).items():
             found[metric, *identity] = shift
     return [
@@ -328,24 +335,23 @@ def _anchored(store: ScoreStore, query: DriftQuery, rows: Sequence[Drift]) -> li
     ]
 
 
-def _live(store: ScoreStore, query: DriftQuery, metric: str) -> dict[Identity, Live]:
-    """Return how far each scorer's live mean moved, with a standard error read off the means' intervals."""
-    held: list[dict[Identity, tuple[float, float]]] = []
+def _live(store: ScoreStore, query: DriftQuery, metric: str, confidence: float) -> dict[Identity, Live]:
+    """Return how far each scorer's live mean moved, with the limits of two draws of a process.
+
+    That all events of both windows were scored makes the means exact, and the difference still one of chance.
+    """
+    held: list[dict[Identity, GroupCells]] = []
     for window in (query.baseline, query.current):
-        means = {}
-        for row in estimates(store, EstimateQuery(metric, window, int(window.seconds), where=query.where)):
-            estimate = row.estimate
-            if estimate.value is not None and estimate.low is not None and estimate.high is not None:
-                wide = 2.0 * normal_quantile(two_sided(estimate.confidence))
-                error = (estimate.high - estimate.low) / wide
-                means[row.consumer, row.scorer_version, row.signature] = (estimate.value, error)
-        held.append(means)
+        found = group_cells(store, EstimateQuery(metric, window, int(window.seconds), where=query.where))
+        held.append({_identity(one): one for one in found})
     old, now = held
-    return {
-        identity: Live(value - old[identity][0], math.hypot(error, old[identity][1]))
-        for identity, (value, error) in now.items()
-        if identity in old
-    }
+    return {identity: _difference(old[identity], one, confidence) for identity, one in now.items() if identity in old}
+
+
+def _difference(old: GroupCells, now: GroupCells, confidence: float) -> Live:
+    sides = [Side(one.cells, one.domain.offered, one.domain.rates) for one in (old, now)]
+    found = compare_unpaired(sides[0], sides[1], now.spec.scale, question=Question(level=1.0 - confidence))
+    return Live(found.difference, found.low, found.high, found.reason)
 
 
 def _ordered(rows: Sequence[Drift]) -> list[Drift]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalsvc._first_events import FirstEvents, cut, first_events
-from evalsvc.drift_query import Drift, DriftQuery, Identity
+from evalsvc.anchor_query import Identity
+from evalsvc.drift_query import Drift, DriftQuery
 from evalsvc.errors import InputError, MissingExtra
 from evalsvc.protocols import CellQuery, ScoreStore
 from evalsvc.types import Score, ScorerSpec, Window

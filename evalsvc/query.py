@@ -49,6 +49,12 @@ _HAVE = {"self_similarity": "response_embedding", "distinct_words": "response_wo
 _MEANS = ("mean", "proportion")
 # From so many groups on their means are worth the third of a second that scipy may take to load.
 MANY = 500
+# So many steps have many groups; they are read as columns at once, without an object for each cell.
+MANY_STEPS = 100
+
+# Effective scores below which an interval, though it holds, may be too wide to be of use.
+FEW = 10
+FEW_SCORES = f"fewer than {FEW} effective scores: the interval is wide"
 
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 
@@ -70,7 +76,7 @@ class EstimateQuery(NamedTuple):
     confidence: float = 0.95
 
 
-class LabelledEstimate(NamedTuple):
+class LabelledEstimate(msgspec.Struct, frozen=True, gc=False):
     """An estimate with what it is about. ``labels`` has an entry for each of the query's ``by``.
 
     ``worst`` is there where :func:`with_worst_case` was asked for it.
@@ -122,7 +128,9 @@ def estimates(store: ScoreStore, query: EstimateQuery) -> list[LabelledEstimate]
         InputError: on an unknown statistic, a confidence outside (0, 1), or a ``by`` that names no column.
     """
     probability = _check(query.statistic, query.confidence)
-    question = _question(store, query, [query.metric])
+    question = _question(store, query, [query.metric], store.metrics())
+    if query.statistic in _MEANS and question.steps >= MANY_STEPS:
+        return _in_columns(store, question, store.cell_columns([query.metric], question.cells))
     asked = _asked(store, question.cells, query.statistic, probability)
     if len(asked) >= MANY and query.statistic in _MEANS:
         from evalsvc.store.cell_columns import columns_of
@@ -153,13 +161,14 @@ def estimates_of_all(store: ScoreStore, query: EstimateQuery) -> list[LabelledEs
     _check(query.statistic, query.confidence)
     if query.statistic not in _MEANS:
         raise InputError(f"Expected the mean of all metrics, but got {query.statistic!r}; ask for it metric by metric")
-    specs = store.metrics()
+    # Which language a text is of, and where its embedding lies, has no mean: drift compares the features.
+    specs = [spec for spec in store.metrics() if spec.features not in ("categories", "fourier")]
     if query.statistic == "proportion":
         specs = [spec for spec in specs if spec.scale.binary]
     metrics = sorted({spec.metric for spec in specs})
     if not metrics:
         return []
-    question = _question(store, query, metrics)
+    question = _question(store, query, metrics, specs)
     return _in_columns(store, question, store.cell_columns(metrics, question.cells))
 
 
@@ -171,7 +180,7 @@ def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
     """
     query = query._replace(statistic="mean")
     _check(query.statistic, query.confidence)
-    question = _question(store, query, [query.metric])
+    question = _question(store, query, [query.metric], store.metrics())
     return [found for found, _ in _found(store, question, _asked(store, question.cells, query.statistic, None))]
 
 
@@ -182,12 +191,12 @@ def asked_cells(store: ScoreStore, query: EstimateQuery) -> CellQuery:
         UnknownMetric, InputError: as :func:`estimates`.
     """
     _check(query.statistic, query.confidence)
-    return _question(store, query, [query.metric]).cells
+    return _question(store, query, [query.metric], store.metrics()).cells
 
 
 def domains(store: ScoreStore, query: EstimateQuery, groups: Sequence[CellGroup]) -> list[Domain]:
     """Return what is known of the strata of groups that were put together elsewhere, for a query of their metric."""
-    question = _question(store, query, [query.metric])
+    question = _question(store, query, [query.metric], store.metrics())
     strata = _Strata(query, groups, question.offered, question.designs, exact=question.exact)
     strata.meet(store.cells(question.everyone or question.cells._replace(by=(), clusters=False)))
     return [strata.domain(group) for group in groups]
@@ -229,7 +238,7 @@ def with_worst_case(
             untaken=untaken,
             threshold=threshold,
         )
-        made.append(row._replace(worst=worst))
+        made.append(msgspec.structs.replace(row, worst=worst))
     return made
 
 
@@ -246,6 +255,11 @@ class _Question(NamedTuple):
     def exact(self) -> bool:
         """Whether windows hold whole minutes, as the offered events are counted."""
         return self.cells.step_seconds % MINUTE == 0
+
+    @property
+    def steps(self) -> int:
+        """How many steps the window has at most."""
+        return int(self.cells.window.seconds // self.cells.step_seconds)
 
     def spec(self, metric: str, version: int, signature: str) -> ScorerSpec:
         """Return the spec of a scorer; another version's where it was never recorded."""
@@ -265,8 +279,9 @@ class _Question(NamedTuple):
         return self.cells._replace(by=(), where=kept, clusters=False)
 
 
-def _question(store: ScoreStore, query: EstimateQuery, metrics: Sequence[str]) -> _Question:
-    known = store.metrics()
+def _question(
+    store: ScoreStore, query: EstimateQuery, metrics: Sequence[str], known: Sequence[ScorerSpec]
+) -> _Question:
     specs = {}
     for metric in metrics:
         mine = specs_of(known, metric)
@@ -332,7 +347,7 @@ def _in_columns(store: ScoreStore, question: _Question, columns: CellColumns) ->
     for group, failed, abstained in unscored_groups(columns):
         reason = _unscored(0, failed, abstained, made[group].reason)
         made[group] = msgspec.structs.replace(made[group], reason=reason)
-    made = [_with_certainty(estimate) if estimate.low == estimate.high else estimate for estimate in made]
+    made = [_with_certainty(one) if one.low == one.high or one.n_effective < FEW else one for one in made]
     places = [columns.places[place] for place in columns.place.tolist()]
     scorers = [columns.scorers[scorer] for scorer in columns.scorer.tolist()]
     return [
@@ -425,15 +440,18 @@ def _certain(estimate: Estimate) -> str:
     if estimate.n_missing:
         many = "1 event" if estimate.n_missing == 1 else f"{estimate.n_missing:,} events"
         return f"{many} without a score left out, as if like the others"
-    every = estimate.n == estimate.offered
+    # Where a group cuts across strata nobody counted its events; an interval without width says that all were taken.
+    every = estimate.offered in (estimate.n, None)
     return "every event scored: no sampling error, though other events may differ" if every else ""
 
 
 def _with_certainty(estimate: Estimate) -> Estimate:
-    """Say of an interval without width why, where nothing else is said."""
-    if estimate.low != estimate.high or estimate.reason or not estimate.n or not (said := _certain(estimate)):
+    """Say of an interval without width why, and of few scores that they are, where nothing else is said."""
+    if estimate.reason or not estimate.n:
         return estimate
-    return msgspec.structs.replace(estimate, reason=said)
+    few = FEW_SCORES if estimate.n_effective < FEW else ""
+    said = _certain(estimate) if estimate.low == estimate.high else few
+    return msgspec.structs.replace(estimate, reason=said) if said else estimate
 
 
 def _unscored(scored: int, failed: int, abstained: int, reason: str) -> str:

@@ -45,4 +45,4 @@ def noted(rows: Sequence[LabelledEstimate], notes: Mapping[ScorerKey, str]) -> l
 
 def _noted(row: LabelledEstimate, note: str) -> LabelledEstimate:
     reason = "; ".join(part for part in (row.estimate.reason, note) if part)
-    return row._replace(estimate=msgspec.structs.replace(row.estimate, reason=reason))
+    return msgspec.structs.replace(row, estimate=msgspec.structs.replace(row.estimate, reason=reason))

@@ -19,6 +19,9 @@ from evalsvc.errors import InputError
 Kind = Literal["interaction", "feedback", "outcome", "review"]
 KINDS: tuple[Kind, ...] = ("interaction", "feedback", "outcome", "review")
 
+# Sums of 1/π stay numbers; a draw of 64 bits cannot be below 1e-19.
+SMALLEST_PI = 1e-300
+
 Status = Literal["ok", "abstained", "failed"]
 Better = Literal["higher", "lower", "neither"]
 Corpus = Literal["", "bleu", "chrf", "ratio"]
@@ -230,7 +233,7 @@ class Score(msgspec.Struct, frozen=True):
 
     Raises:
         InputError: on ``ok`` without a finite value, on a value without ``ok``, on a missing reason, and on π
-            outside (0, 1].
+            outside (0, 1] or below :data:`SMALLEST_PI`.
     """
 
     subject: Subject
@@ -254,8 +257,8 @@ class Score(msgspec.Struct, frozen=True):
                 f"Expected no `value` and a `reason` for a score that is {self.status}, "
                 f"but got value={self.value!r}, reason={self.reason!r}"
             )
-        if not 0.0 < self.pi <= 1.0:
-            raise InputError(f"Expected `pi` in (0, 1], but got {self.pi!r}")
+        if not SMALLEST_PI <= self.pi <= 1.0:
+            raise InputError(f"Expected `pi` in (0, 1] and not below {SMALLEST_PI:g}, but got {self.pi!r}")
 
     @property
     def identity(self) -> tuple[str, str, str, int, str]:

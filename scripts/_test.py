@@ -1,4 +1,4 @@
-"""Tests everything: set-up, lint, the whole suite, the docstrings' examples, and the installed wheel.
+"""Tests everything: set-up, lint, the whole suite, the docstrings' examples, and what packaging can break.
 
 Without arguments it runs all stages and prints their figures. Arguments go to pytest unchanged, for a quick
 run of a few tests: `scripts/test tests/unit -k window`. The suite starts a real Kafka broker and opens the page in
@@ -33,10 +33,12 @@ def main() -> int:
     start = time.monotonic()
     workers = str(min(4, os.cpu_count() or 1))
     _stages.add_static_stages(stages)
-    # By file, so that a broker or a loaded model is shared by the tests of one file instead of made again.
-    suite = ["-n", workers, "--dist", "loadfile", "--durations", "10"]
+    # By file, so that a broker or a loaded model is shared by the tests of one file instead of made again. In the order
+    # of folders: reordered, files of a single long test come last, and one worker waits for the other.
+    suite = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10"]
     stages.run("tests", python, "-m", "pytest", "-q", *suite, "tests")
     stages.run("docstring examples", python, "-m", "pytest", "-q", "--doctest-modules", "evalsvc")
+    # Not the whole suite again: scripts/_wheel.py says which tests can fail there only, and why no other can.
     stages.run("installed wheel", python, "scripts/_wheel.py")
     _setup.say(f"all stages took {time.monotonic() - start:.0f} s with {workers} workers")
     return stages.finish()

@@ -1,7 +1,8 @@
 """Has anything moved between two windows? Mergeable sketches, and detectors with a stated false-alarm rate."""
 
-from evalsvc.drift.attribution import Attribution, attribute
+from evalsvc.drift.attribution import Attribution, Change, attribute
 from evalsvc.drift.classifier import Vectors, compare_by_classifier
+from evalsvc.drift.clusters import Growth, Texts, cluster_growth
 from evalsvc.drift.detectors import (
     MINIMA,
     DriftTest,
@@ -26,13 +27,17 @@ __all__ = [
     "Attribution",
     "Block",
     "CategoricalSketch",
+    "Change",
     "DriftTest",
+    "Growth",
     "MeanEmbeddingSketch",
     "NumericSketch",
+    "Texts",
     "TokenSketch",
     "Vectors",
     "attribute",
     "baseline_hours",
+    "cluster_growth",
     "compare_by_classifier",
     "compare_categories",
     "compare_embeddings",

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from evalsvc.errors import InputError
-from evalsvc.stats.distributions import t_quantile, two_sided
+from evalsvc.stats.comparison import Question
+from evalsvc.stats.paired import compare_paired
+from evalsvc.types import Scale
+
+METHOD = "live difference less the anchors', joined by MOVER"
 
 
 class Change(NamedTuple):
@@ -24,45 +28,71 @@ class Change(NamedTuple):
 
 
 class Attribution(NamedTuple):
-    """The scorer's change on frozen cases and the rest, the system's; ``None`` with a ``reason`` where undefined."""
+    """The scorer's change on ``n`` frozen cases and the rest, the system's; ``None`` with a ``reason`` where undefined.
+
+    ``system`` is ``None`` without a reason where no live change was given.
+    """
 
     scorer: Change | None
     system: Change | None
     n: int
-    method: str = "anchor difference, paired t; live difference less it"
+    method: str = ""
     reason: str = ""
 
 
 def attribute(
-    before: Sequence[float], after: Sequence[float], live: float, live_error: float, confidence: float = 0.95
+    before: Sequence[float],
+    after: Sequence[float],
+    scale: Scale,
+    live: Change | None = None,
+    confidence: float = 0.95,
 ) -> Attribution:
     """Return how much of a live difference is the scorer's.
 
+    The scorer's change is that of the anchor's cases, with the interval of :func:`evalsvc.stats.compare_paired`: where
+    no case changed on a scale with two ends, it still says how often one may have. The rest is d = live - scorer, with
+    d - √((live - live.low)² + (scorer.high - scorer)²) and likewise above (MOVER: Zou & Donner 2008), so that each
+    part has its own limits and degrees of freedom.
+
     Args:
-        before: scores of the anchor's cases then, in order.
+        before: scores of the anchor's cases then, in order; averages where a case was scored several times.
         after: scores of the same cases now.
-        live: current less baseline mean of the live scores.
-        live_error: its standard error, at least 0.
+        scale: range of the scores.
+        live: current less baseline mean of the live scores with limits at the same confidence, as of
+            :func:`evalsvc.stats.compare_unpaired` with ``target="process"``; None where there is none.
         confidence: of either interval.
 
     Raises:
-        InputError: where the two are not of one length, and on a standard error below 0.
+        InputError: where the two are not of one length, on scores off the scale, and on live limits that do not hold
+            the live change.
 
-    >>> found = attribute([0.5, 0.6, 0.7, 0.8], [0.4, 0.5, 0.61, 0.69], live=-0.1, live_error=0.005)
+    >>> unit = Scale(0.0, 1.0, "higher")
+    >>> before, after = [0.5, 0.6, 0.7, 0.8] * 5, [0.4, 0.51, 0.6, 0.69] * 5
+    >>> found = attribute(before, after, unit, Change(-0.1, -0.12, -0.08))
     >>> found.scorer.moved, found.system.moved
     (True, False)
     """
     if len(before) != len(after):
         raise InputError(f"Expected as many scores after as before, but got {len(after)} and {len(before)}")
-    if not 0.0 <= live_error < math.inf:
-        raise InputError(f"Expected `live_error` of at least 0, but got {live_error!r}")
+    if live is not None and not (math.isfinite(live.value) and live.low <= live.value <= live.high):
+        raise InputError(f"Expected `live` between its limits, but got {live!r}")
+    if not 0.0 < confidence < 1.0:
+        raise InputError(f"Expected `confidence` between 0 and 1, such as 0.95, but got {confidence!r}")
     n = len(before)
     if n < 2:
         return Attribution(None, None, n, reason="the anchor set has fewer than two cases")
-    gaps = [b - a for a, b in zip(before, after, strict=True)]
-    mean = math.fsum(gaps) / n
-    error = math.sqrt(math.fsum((gap - mean) ** 2 for gap in gaps) / (n - 1) / n)
-    critical = t_quantile(two_sided(confidence), n - 1)
-    half, both = critical * error, critical * math.hypot(error, live_error)
-    rest = live - mean
-    return Attribution(Change(mean, mean - half, mean + half), Change(rest, rest - both, rest + both), n)
+    found = compare_paired(before, after, scale, question=Question(level=1.0 - confidence), averaged=True)
+    if found.difference is None or found.low is None or found.high is None:
+        return Attribution(None, None, n, reason=found.reason)
+    scorer = Change(found.difference, found.low, found.high)
+    method = f"anchors: {found.method}"
+    if live is None:
+        return Attribution(scorer, None, n, method, found.reason)
+    return Attribution(scorer, _rest(live, scorer), n, f"{method}; {METHOD}", found.reason)
+
+
+def _rest(live: Change, scorer: Change) -> Change:
+    value = live.value - scorer.value
+    below = math.hypot(live.value - live.low, scorer.high - scorer.value)
+    above = math.hypot(live.high - live.value, scorer.value - scorer.low)
+    return Change(value, value - below, value + above)

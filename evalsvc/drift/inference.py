@@ -3,7 +3,8 @@
 A weighted count Σw of a bin is taken for Σw/r effective events of weight r = Σw²/Σw: as many draws of a Poisson
 variable have the bin's mean and its variance under the sampling design, also where π differs between events. (Rao &
 Scott 1981 correct χ² by the same ratio.) If nothing moved, the effective events that both windows have in a bin fell
-into either by chance.
+into either by chance. That is for windows of two sampling designs; those of one are permuted
+(:mod:`evalsvc.drift.permutation`).
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def generator(*arrays: Floats) -> np.random.Generator:
 
 
 def split_shares(a: Side, b: Side, rng: np.random.Generator, draws: int = DRAWS) -> tuple[Floats, Floats]:
-    """Return ``[draws, bins]`` shares of samples like ``a`` and like ``b`` from one population.
+    """Return ``[draws, bins]`` shares of samples like ``a`` and like ``b`` from one population, of two designs.
 
     The effective events that both have in a bin together are dealt to one or the other: their sums by bin stay as they
     were, as in Fisher's test and in a permutation of events. (Bins are made from those sums; draws in which they vary
@@ -82,8 +83,8 @@ def split_shares(a: Side, b: Side, rng: np.random.Generator, draws: int = DRAWS)
     in a bin that hardly any event is expected in.
     """
     shares = common(a, b)
-    relative = _relative_units(a, b)
-    first, second = (side.weights.sum() / side.whole_unit * shares / relative for side in (a, b))
+    together = _relative_units(a, b)
+    first, second = (side.weights.sum() * shares / _own_units(side, together) for side in (a, b))
     both = first + second
     chance = first / both
     many = np.minimum(first, second) > _MANY
@@ -99,11 +100,18 @@ def split_shares(a: Side, b: Side, rng: np.random.Generator, draws: int = DRAWS)
 
 
 def _relative_units(a: Side, b: Side) -> Floats:
-    """Return how heavy an effective event is by bin beside its window's: of one population, alike in both windows."""
+    """Return how heavy an effective event is by bin beside its window's, of both windows together."""
     n, m = a.n_effective, b.n_effective
     heavy = n * a.squares / a.squares.sum() + m * b.squares / b.squares.sum()
-    # Not drawn to the whole's: so the variance is that of a permutation of the events, whatever their weights.
     return np.asarray(heavy / (n * a.shares + m * b.shares))
+
+
+def _own_units(side: Side, relative: Floats) -> Floats:
+    """Return the weight of an effective event by bin, drawn to what both windows say where few were seen."""
+    seen = side.weights > 0.0
+    own = np.divide(side.squares, side.weights, out=np.zeros_like(side.weights), where=seen)
+    number = np.divide(side.weights, own, out=np.zeros_like(side.weights), where=seen)
+    return np.asarray((number * own + _PRIOR * side.whole_unit * relative) / (number + _PRIOR))
 
 
 def draw_shares(side: Side, rng: np.random.Generator, draws: int = DRAWS) -> Floats:

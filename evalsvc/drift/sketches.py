@@ -10,7 +10,7 @@ A little longer than other files: the four kinds share their arithmetic.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, Self, TypeVar
 
@@ -22,6 +22,9 @@ from evalsvc.stats.quantile import bin_value
 
 CellKey = tuple[str, int, float]
 """(stratum, design version, π)."""
+
+Rates = tuple[tuple[float, int], ...]
+"""(π, how many events), by π in ascending order."""
 
 OTHER = "(other)"
 
@@ -61,10 +64,14 @@ class _Counts(msgspec.Struct, frozen=True):
 
 
 class _Tally(_Counts, frozen=True):
-    """Σw and Σw² of whatever is counted, in the order of its names."""
+    """Σw and Σw² of whatever is counted, in the order of its names, and each name's events by π.
+
+    ``counts`` holds (π, how many events) for each name, by π in ascending order.
+    """
 
     weights: tuple[float, ...] = ()
     squares: tuple[float, ...] = ()
+    counts: tuple[Rates, ...] = ()
 
     @property
     def weight(self) -> float:
@@ -108,7 +115,8 @@ class NumericSketch(_Tally, frozen=True):
 
     def merge(self, other: Self) -> Self:
         """Return the sketch of both windows."""
-        return type(self)(*_together(self, other), *_joined((self, self.bins), (other, other.bins)))
+        weights, squares, counts, bins = _joined((self, self.bins), (other, other.bins))
+        return type(self)(*_together(self, other), weights, squares, counts, bins)
 
 
 class CategoricalSketch(_Tally, frozen=True):
@@ -157,7 +165,8 @@ class CategoricalSketch(_Tally, frozen=True):
 
     def merge(self, other: Self) -> Self:
         """Return the sketch of both windows."""
-        return type(self)(*_together(self, other), *_joined((self, self.categories), (other, other.categories)))
+        weights, squares, counts, categories = _joined((self, self.categories), (other, other.categories))
+        return type(self)(*_together(self, other), weights, squares, counts, categories)
 
     def bounded(self, keep: Iterable[str]) -> Self:
         """Return it with all categories but those of ``keep`` in ``(other)``."""
@@ -304,17 +313,23 @@ def _weight(key: CellKey) -> float:
     return 1.0 / key[2]
 
 
-def _weigh(cells: Mapping[CellKey, Mapping[T, int]]) -> dict[T, tuple[float, float]]:
+def _weigh(cells: Mapping[CellKey, Mapping[T, int]]) -> tuple[dict[T, tuple[float, float]], dict[T, dict[float, int]]]:
     summed: dict[T, tuple[float, float]] = {}
+    rates: dict[T, dict[float, int]] = defaultdict(dict)
     for key, counts in sorted(cells.items()):
-        weight = _weight(key)
+        weight, pi = _weight(key), key[2]
         for name, count in counts.items():
             if count < 0:
                 raise InputError(f"Expected counts of at least 0, but got {count}")
             if count:
                 first, second = summed.get(name, (0.0, 0.0))
                 summed[name] = first + count * weight, second + count * weight * weight
-    return summed
+                rates[name][pi] = rates[name].get(pi, 0) + count
+    return summed, rates
+
+
+def _ascending(rates: Mapping[float, int]) -> Rates:
+    return tuple(sorted(rates.items()))
 
 
 def _missing(n_missing: Mapping[CellKey, int] | None) -> tuple[int, float]:
@@ -324,27 +339,33 @@ def _missing(n_missing: Mapping[CellKey, int] | None) -> tuple[int, float]:
 
 def _tallied(
     cells: Mapping[CellKey, Mapping[T, int]], n_missing: Mapping[CellKey, int] | None
-) -> tuple[int, int, float, tuple[float, ...], tuple[float, ...], tuple[T, ...]]:
-    summed = _weigh(cells)
+) -> tuple[int, int, float, tuple[float, ...], tuple[float, ...], tuple[Rates, ...], tuple[T, ...]]:
+    summed, rates = _weigh(cells)
     keys = tuple(sorted(summed))
     n = sum(count for counts in cells.values() for count in counts.values())
-    return n, *_missing(n_missing), tuple(summed[k][0] for k in keys), tuple(summed[k][1] for k in keys), keys
+    first, second = tuple(summed[k][0] for k in keys), tuple(summed[k][1] for k in keys)
+    return n, *_missing(n_missing), first, second, tuple(_ascending(rates[k]) for k in keys), keys
 
 
 def _together(a: _Counts, b: _Counts) -> tuple[int, int, float]:
     return a.n + b.n, a.n_missing + b.n_missing, a.missing_weight + b.missing_weight
 
 
-def _joined(*parts: tuple[_Tally, Sequence[T]]) -> tuple[tuple[float, ...], tuple[float, ...], tuple[T, ...]]:
-    """Return Σw, Σw² and the names of all parts, by name in ascending order."""
+def _joined(
+    *parts: tuple[_Tally, Sequence[T]],
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[Rates, ...], tuple[T, ...]]:
+    """Return Σw, Σw², the events by π, and the names of all parts, by name in ascending order."""
     first: dict[T, float] = defaultdict(float)
     second: dict[T, float] = defaultdict(float)
+    rates: dict[T, Counter[float]] = defaultdict(Counter)
     for tally, names in parts:
-        for name, weight, square in zip(names, tally.weights, tally.squares, strict=True):
+        for name, weight, square, counts in zip(names, tally.weights, tally.squares, tally.counts, strict=True):
             first[name] += weight
             second[name] += square
+            rates[name].update(dict(counts))
     keys = tuple(sorted(first))
-    return tuple(first[key] for key in keys), tuple(second[key] for key in keys), keys
+    weights, squares = tuple(first[key] for key in keys), tuple(second[key] for key in keys)
+    return weights, squares, tuple(_ascending(rates[key]) for key in keys), keys
 
 
 def _block(hour: int, cells: Mapping[CellKey, tuple[int, Sequence[float]]]) -> Block | None:

@@ -141,7 +141,7 @@ def plain_error(layout: Layout) -> float | None:
                 return None
             variance += (share * (m.mean - mean)) ** 2
         variance += share**2 * m.variance * (1.0 - part.fraction)
-        variance += ((m.mean - mean) / layout.size) ** 2 * part.size_variance
+        variance += ((m.mean - mean) * (part.size_error / layout.size)) ** 2
     return math.sqrt(max(0.0, variance))
 
 

@@ -19,15 +19,11 @@ def _spec(metric: str, better: Better, unit: str, needs: tuple[Need, ...], descr
     return ScorerSpec(metric, 1, scale, needs, signature=f"field:{metric}", description=description)
 
 
-class EventFigure:
-    """One figure of the event, unchanged, as a metric named like the field.
-
-    Abstains where the event has no such figure; a negative or infinite one, or NaN, is ``failed``. The scales
-    are open above and such figures have long tails: watch quantiles, not only means.
-    """
+class _OfEvent:
+    """A scorer that has nothing to load and reads figures of the event alone."""
 
     cost_class: ClassVar[str] = "none"
-    _spec: ClassVar[ScorerSpec]
+    _spec: ScorerSpec
 
     @property
     def spec(self) -> ScorerSpec:
@@ -43,9 +39,21 @@ class EventFigure:
 
     def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
         """Return the figure of each event, in order."""
-        return [self._outcome(getattr(sample.event, self._spec.metric)) for sample in batch]
+        return [self._outcome(sample.event) for sample in batch]
 
-    def _outcome(self, figure: float | None) -> Outcome:
+    def _outcome(self, event: Event) -> Outcome:
+        raise NotImplementedError
+
+
+class EventFigure(_OfEvent):
+    """One figure of the event, unchanged, as a metric named like the field.
+
+    Abstains where the event has no such figure; a negative or infinite one, or NaN, is ``failed``. The scales
+    are open above and such figures have long tails: watch quantiles, not only means.
+    """
+
+    def _outcome(self, event: Event) -> Outcome:
+        figure: float | None = getattr(event, self._spec.metric)
         if figure is None:
             return Abstained(f"no {self._spec.metric}")
         if not math.isfinite(figure) or figure < 0:
@@ -114,13 +122,11 @@ class CostUsd(EventFigure):
     _spec = _spec("cost_usd", "lower", "USD", ("cost_usd",), "Cost of the call.")
 
 
-class TotalTokens:
+class TotalTokens(_OfEvent):
     """Tokens of prompt and response together, as the provider counted them; neither direction is better.
 
     Abstains where the event lacks either count: half a sum would be read as a cheap call.
     """
-
-    cost_class: ClassVar[str] = "none"
 
     def __init__(self) -> None:
         self._spec = ScorerSpec(
@@ -132,24 +138,7 @@ class TotalTokens:
             description="Tokens of prompt and response together, as the provider counted them.",
         )
 
-    @property
-    def spec(self) -> ScorerSpec:
-        """What it measures."""
-        return self._spec
-
-    def load(self) -> None:
-        """Do nothing: there is nothing to load."""
-
-    def cost(self, sample: Sample) -> int:
-        """Return 1, whatever the sample."""
-        return 1
-
-    def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
-        """Return the sum of each event, in order."""
-        return [self._outcome(sample.event) for sample in batch]
-
-    @staticmethod
-    def _outcome(event: Event) -> Outcome:
+    def _outcome(self, event: Event) -> Outcome:
         if event.input_tokens is None or event.output_tokens is None:
             return Abstained("no input_tokens" if event.input_tokens is None else "no output_tokens")
         if event.input_tokens < 0 or event.output_tokens < 0:
@@ -157,7 +146,7 @@ class TotalTokens:
         return float(event.input_tokens + event.output_tokens)
 
 
-class ContextWindowUtilisation:
+class ContextWindowUtilisation(_OfEvent):
     """Share of the model's context window that a call filled, in [0, 1]; neither direction is better.
 
     ``(input_tokens + output_tokens) / window``. The window is the event's ``attributes.context_window``, or else
@@ -172,8 +161,6 @@ class ContextWindowUtilisation:
     >>> ContextWindowUtilisation().score([sample])
     [0.25]
     """
-
-    cost_class: ClassVar[str] = "none"
 
     def __init__(self, windows: Mapping[str, int] = MappingProxyType({})) -> None:
         if not isinstance(windows, Mapping):
@@ -192,22 +179,6 @@ class ContextWindowUtilisation:
             signature=f"windows:{hashlib.sha256(table.encode()).hexdigest()[:12] if table else 'event'}",
             description="Share of the model's context window that prompt and response filled.",
         )
-
-    @property
-    def spec(self) -> ScorerSpec:
-        """What it measures."""
-        return self._spec
-
-    def load(self) -> None:
-        """Do nothing: there is nothing to load."""
-
-    def cost(self, sample: Sample) -> int:
-        """Return 1, whatever the sample."""
-        return 1
-
-    def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
-        """Return the share of each event, in order."""
-        return [self._outcome(sample.event) for sample in batch]
 
     def _outcome(self, event: Event) -> Outcome:
         if event.input_tokens is None or event.output_tokens is None:
@@ -229,7 +200,7 @@ def _is_window(tokens: object) -> bool:
     return isinstance(tokens, int) and not isinstance(tokens, bool) and tokens > 0
 
 
-class TokensPerSecond:
+class TokensPerSecond(_OfEvent):
     """Speed of generation as one user sees it, in tokens per second; higher is better.
 
     With ``since="request"``, output tokens over the whole latency. With ``since="first_token"``,
@@ -247,8 +218,6 @@ class TokensPerSecond:
     ([21.0], [40.0])
     """
 
-    cost_class: ClassVar[str] = "none"
-
     def __init__(self, since: Since = "request") -> None:
         if since not in get_args(Since):
             raise InputError(f"Expected `since` to be `request` or `first_token`, but got {since!r}")
@@ -262,22 +231,6 @@ class TokensPerSecond:
             signature=f"since:{since}",
             description="Output tokens per second of one call.",
         )
-
-    @property
-    def spec(self) -> ScorerSpec:
-        """What it measures."""
-        return self._spec
-
-    def load(self) -> None:
-        """Do nothing: there is nothing to load."""
-
-    def cost(self, sample: Sample) -> int:
-        """Return 1, whatever the sample."""
-        return 1
-
-    def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
-        """Return the speed of each event, in order."""
-        return [self._outcome(sample.event) for sample in batch]
 
     def _outcome(self, event: Event) -> Outcome:
         after_first = self._since == "first_token"

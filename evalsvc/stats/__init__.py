@@ -14,6 +14,7 @@ from evalsvc.stats.quantile import bin_edges, bin_of, bin_value, estimate_quanti
 from evalsvc.stats.total import estimate_total
 
 if TYPE_CHECKING:
+    from evalsvc.stats import change, sequential
     from evalsvc.stats.agreement import Agreement, cohen_kappa, gwet_ac, krippendorff_alpha, percent_agreement
     from evalsvc.stats.alike import TextBlock, estimate_distinct_words, estimate_self_similarity
     from evalsvc.stats.bounds import WorstCase, worst_case
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from evalsvc.stats.multiplicity import (
         Discoveries,
         Online,
+        OnlineStep,
         adjust_p_values,
         adjust_tree,
         e_benjamini_hochberg,
@@ -56,7 +58,9 @@ _NAMES = {
     "alike": "TextBlock estimate_distinct_words estimate_self_similarity",
     "bounds": "WorstCase worst_case",
     "comparison": "Comparison Question",
-    "multiplicity": "Discoveries Online adjust_p_values adjust_tree e_benjamini_hochberg e_from_p e_lond lord online",
+    "multiplicity": (
+        "Discoveries Online OnlineStep adjust_p_values adjust_tree e_benjamini_hochberg e_from_p e_lond lord online"
+    ),
     "paired": "compare_paired",
     "power": "Need PairedMeans PairedShares TwoMeans TwoShares cases_for cases_needed detectable power_of",
     "ppi": "PPIMean ppi_mean",
@@ -65,6 +69,8 @@ _NAMES = {
     "ratio": "Pair estimate_ratio",
     "unpaired": "Side compare_estimates compare_unpaired",
 }
+_MODULES = ("change", "sequential")
+"""Whose names, as ``start`` and ``step``, are read with the module's."""
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
@@ -73,6 +79,7 @@ __all__ = [
     "Discoveries",
     "Need",
     "Online",
+    "OnlineStep",
     "PPIMean",
     "Pair",
     "PairedMeans",
@@ -93,6 +100,7 @@ __all__ = [
     "bin_value",
     "cases_for",
     "cases_needed",
+    "change",
     "cohen_kappa",
     "compare_estimates",
     "compare_paired",
@@ -121,11 +129,14 @@ __all__ = [
     "rogan_gladen",
     "sample_extreme",
     "sampling_check",
+    "sequential",
     "worst_case",
 ]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names above
+    if name in _MODULES:
+        return import_module(f"evalsvc.stats.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"evalsvc.stats.{_HOMES[name]}"), name)

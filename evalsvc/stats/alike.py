@@ -26,6 +26,10 @@ from evalsvc.types import Cell, Estimate, Window
 FEWEST_BLOCKS = 5
 """How many hours with texts the jackknife needs."""
 
+ONE_HOUR = "one hour has all pairs of texts, as far as their weights tell"
+CRUMB = 1e-12
+"""Of the square of all weights, what is less is taken for the rounding of a difference that is 0."""
+
 CellKey = tuple[str, int, float]
 
 
@@ -58,8 +62,9 @@ def estimate_self_similarity(blocks: Sequence[TextBlock], window: Window, *, con
     """Return the mean similarity of two different texts of the window, in [0, 1]; 1 where all mean the same.
 
     The mean over pairs of the Gaussian kernel exp(-‖x - y‖²/(2·bandwidth²)) of their unit embeddings, from random
-    Fourier features φ of length 1: (‖Σwφ‖² - Σw²)/((Σw)² - Σw²) with w = 1/π. With fewer than five hours, the
-    interval is Wilson's with the variance of a share, which no similarity in [0, 1] exceeds: wide, and named so.
+    Fourier features φ of length 1: (‖Σwφ‖² - Σw²)/((Σw)² - Σw²) with w = 1/π. With fewer than five hours, or one
+    without which there is no pair, the interval is Wilson's with the variance of a share, which no similarity in [0, 1]
+    exceeds: wide, and named so.
 
     Args:
         blocks: of the window's hours; the features as :class:`evalsvc.scorers.text_embedding.TextEmbedding` makes them.
@@ -69,12 +74,12 @@ def estimate_self_similarity(blocks: Sequence[TextBlock], window: Window, *, con
     Raises:
         InputError: on a confidence outside (0, 1).
     """
-    critical = two_sided(confidence)
-    totals = [total for block in blocks if (total := _of_texts(block)) is not None]
-    base = _base(blocks, window, "self_similarity", confidence)
-    if base.n < 2 or not totals:
+    critical, least = two_sided(confidence), _least(blocks)
+    totals = [total for block in blocks if (total := _of_texts(block, least)) is not None]
+    base = _base(blocks, least, window, "self_similarity", confidence)
+    whole = _sum(totals) if totals else None
+    if base.n < 2 or whole is None or not _has_pairs(whole, whole):
         return _undefined(base, "a pair needs two texts with features")
-    whole = _sum(totals)
     value = min(1.0, max(0.0, _mean_of_pairs(whole)))
     found = _jackknife(totals, whole, _mean_of_pairs, critical)
     if found is None:
@@ -94,7 +99,7 @@ def estimate_distinct_words(blocks: Sequence[TextBlock], window: Window, *, conf
     bucket, C, is (Σ_b S_b² - within)/(T² - within) with S = Σw·counts and T = ΣS, and Σp² = (C - 1/B)/(1 - 1/B). Higher
     is more varied; it does not depend on the number of texts. Which words share a bucket moves it by some 6 %
     (√(2/B)), the same way in every window of like vocabulary; the interval leaves that out. Without an interval below
-    five hours.
+    five hours with words, or where one of them has all pairs.
 
     Args:
         blocks: of the window's hours; the features as :class:`evalsvc.scorers.text_words.TextWords` makes them.
@@ -104,13 +109,11 @@ def estimate_distinct_words(blocks: Sequence[TextBlock], window: Window, *, conf
     Raises:
         InputError: on a confidence outside (0, 1).
     """
-    critical = two_sided(confidence)
-    totals = [total for block in blocks if (total := _of_words(block)) is not None]
-    base = _base(blocks, window, "distinct_words", confidence)
-    if base.n < 2 or not totals:
-        return _undefined(base, "a pair needs two texts with words")
-    whole = _sum(totals)
-    if whole.weight**2 <= whole.within_weight:
+    critical, least = two_sided(confidence), _least(blocks)
+    totals = [total for block in blocks if (total := _of_words(block, least)) is not None and total.weight > 0.0]
+    base = _base(blocks, least, window, "distinct_words", confidence)
+    whole = _sum(totals) if totals else None
+    if base.n < 2 or whole is None or not _has_pairs(whole, whole):
         return _undefined(base, "a pair needs two texts with words")
     buckets = len(whole.features)
     same = _mean_of_pairs(whole)
@@ -120,32 +123,39 @@ def estimate_distinct_words(blocks: Sequence[TextBlock], window: Window, *, conf
     method = "1/Σp² over pairs of texts by 1/(π·π), words in 512 buckets"
     found = _jackknife(totals, whole, _mean_of_pairs, critical)
     if found is None:
-        return _with(base, value, None, None, method, f"an interval needs {FEWEST_BLOCKS} hours with texts")
+        few = len(totals) < FEWEST_BLOCKS
+        reason = f"an interval needs {FEWEST_BLOCKS} hours with words" if few else ONE_HOUR
+        return _with(base, value, None, None, method, reason)
     low, high = _hill(min(1.0, same + found), buckets), _hill(same - found, buckets)
     reason = "" if high is not None else "too few texts for the upper limit"
     return _with(base, value, low, high, f"{method}, delete-one-hour jackknife", reason)
 
 
-def _of_texts(block: TextBlock) -> _Totals | None:
+def _least(blocks: Sequence[TextBlock]) -> float:
+    """Return the smallest π: means over pairs do not depend on the scale of weights, but 1/(π·π) may overflow."""
+    return min((cell.pi for block in blocks for cell in block.cells if cell.n + missing(cell)), default=1.0)
+
+
+def _of_texts(block: TextBlock, least: float) -> _Totals | None:
     rows = [(cell, block.sums.get(_key(cell))) for cell in block.cells if cell.n]
     held = [(cell, np.asarray(sums, np.float64)) for cell, sums in rows if sums is not None]
     if not held:
         return None
-    squares = math.fsum(cell.n / cell.pi**2 for cell, _ in held)
-    features = np.sum([sums / cell.pi for cell, sums in held], axis=0)
-    return _Totals(features, math.fsum(cell.n / cell.pi for cell, _ in held), squares, squares)
+    squares = math.fsum(cell.n * (least / cell.pi) ** 2 for cell, _ in held)
+    features = np.sum([sums * (least / cell.pi) for cell, sums in held], axis=0)
+    return _Totals(features, math.fsum(cell.n * (least / cell.pi) for cell, _ in held), squares, squares)
 
 
-def _of_words(block: TextBlock) -> _Totals | None:
+def _of_words(block: TextBlock, least: float) -> _Totals | None:
     rows = [(cell, block.sums.get(_key(cell))) for cell in block.cells if cell.n]
     held = [(cell, np.asarray(sums, np.float64)) for cell, sums in rows if sums is not None]
     if not held:
         return None
     return _Totals(
-        np.sum([sums[:-1] / cell.pi for cell, sums in held], axis=0),
-        math.fsum(cell.total / cell.pi for cell, _ in held),
-        math.fsum(cell.squares / cell.pi**2 for cell, _ in held),
-        math.fsum(float(sums[-1]) / cell.pi**2 for cell, sums in held),
+        np.sum([sums[:-1] * (least / cell.pi) for cell, sums in held], axis=0),
+        math.fsum(cell.total * (least / cell.pi) for cell, _ in held),
+        math.fsum(cell.squares * (least / cell.pi) ** 2 for cell, _ in held),
+        math.fsum(float(sums[-1]) * (least / cell.pi) ** 2 for cell, sums in held),
     )
 
 
@@ -179,14 +189,21 @@ def mean_of_pairs(sums: npt.ArrayLike, weight: float, within_weight: float, with
     return (float(total @ total) - within_same) / (weight**2 - within_weight)
 
 
+def _has_pairs(totals: _Totals, whole: _Totals) -> bool:
+    """Whether there is a pair of different texts, beyond what rounding leaves of the whole."""
+    pairs = totals.weight**2 - totals.within_weight
+    return pairs > CRUMB * whole.weight**2
+
+
 def _jackknife(
     totals: Sequence[_Totals], whole: _Totals, statistic: Callable[[_Totals], float], critical: float
 ) -> float | None:
-    """Return half the width of the interval; None with too few blocks."""
+    """Return half the width of the interval; None with too few blocks, or where one of them has all pairs."""
     blocks = len(totals)
-    if blocks < FEWEST_BLOCKS:
+    rest = [whole.without(total) for total in totals]
+    if blocks < FEWEST_BLOCKS or not all(_has_pairs(one, whole) for one in rest):
         return None
-    left = np.array([statistic(whole.without(total)) for total in totals])
+    left = np.array([statistic(one) for one in rest])
     error = math.sqrt((blocks - 1) / blocks * float(((left - left.mean()) ** 2).sum()))
     return t_quantile(critical, blocks - 1) * error
 
@@ -196,12 +213,12 @@ def _hill(same: float, buckets: int) -> float | None:
     return 1.0 / collisions if collisions > 0.0 else None
 
 
-def _base(blocks: Sequence[TextBlock], window: Window, statistic: str, confidence: float) -> Estimate:
+def _base(blocks: Sequence[TextBlock], least: float, window: Window, statistic: str, confidence: float) -> Estimate:
     cells = [cell for block in blocks for cell in block.cells]
     n, gone = sum(cell.n for cell in cells), sum(map(missing, cells))
-    weight = math.fsum(cell.n / cell.pi for cell in cells)
-    squares = math.fsum(cell.n / cell.pi**2 for cell in cells)
-    lost = math.fsum(missing(cell) / cell.pi for cell in cells)
+    weight = math.fsum(cell.n * (least / cell.pi) for cell in cells)
+    squares = math.fsum(cell.n * (least / cell.pi) ** 2 for cell in cells)
+    lost = math.fsum(missing(cell) * (least / cell.pi) for cell in cells)
     share = lost / (weight + lost) if weight + lost else 0.0
     effective = weight * weight / squares if squares else 0.0
     return Estimate(None, None, None, n, effective, gone, share, window, statistic, confidence)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from evalsvc.errors import InputError
 from evalsvc.stats.mean import NOTHING_SCORED, estimate_mean
 from evalsvc.stats.strata import StratumKey, missing
 from evalsvc.types import Cell, Estimate, Scale
@@ -68,6 +69,9 @@ def worst_case(
     Returns:
         Bounds; without numbers for an open scale, where missing scores could be anything, and for other statistics.
 
+    Raises:
+        InputError: where a stratum in ``unasked`` has no rate.
+
     >>> from datetime import UTC, datetime
     >>> from evalsvc.types import Window
     >>> day = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
@@ -82,10 +86,14 @@ def worst_case(
         return _unknown(f"only means and proportions have worst-case bounds, not {estimate.statistic}", threshold)
     if scale.low is None or scale.high is None:
         return _unknown("the scale is open: a missing score could have any value", threshold)
-    every = [*cells, *_never_scored(unasked or {}, rates or {})]
+    rates, unasked = rates or {}, unasked or {}
+    unknown = [key for key, count in unasked.items() if count and key not in rates]
+    if unknown:
+        raise InputError(f"Expected `rates` to hold π of every stratum in `unasked`, but got none for {unknown[0]!r}")
+    every = [*cells, *_never_scored(unasked, rates)]
     bottom, top = (
         estimate_mean(
-            [_filled(cell, end) for cell in every],
+            [filled(cell, end) for cell in every],
             scale,
             estimate.window,
             offered=offered,
@@ -114,8 +122,12 @@ def _never_scored(unasked: Mapping[StratumKey, int], rates: Mapping[StratumKey, 
     ]
 
 
-def _filled(cell: Cell, value: float) -> Cell:
-    """Return a cell whose missing scores are all this value; they lie in its clusters as the others do."""
+def filled(cell: Cell, value: float) -> Cell:
+    """Return a cell whose missing scores are all this value; they lie in its clusters as the others do.
+
+    >>> filled(Cell("all", 1, 0.1, n=9, n_abstained=0, n_failed=1, total=3.0, squares=3.0), 1.0).total
+    4.0
+    """
     gone = missing(cell)
     if not gone:
         return cell

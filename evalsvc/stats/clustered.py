@@ -7,7 +7,7 @@ way.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 
 EXACT_UP_TO = 14
 FLIPS = 9_999
+BLOCK = 2**17
+"""How many signs are held at a time."""
 
 
 class Clusters(NamedTuple):
@@ -83,14 +85,21 @@ def cr2(sums: Clusters) -> Robust:
     return Robust(error if error > 1e-14 * scale else 0.0, max(1.0, degrees))
 
 
-@lru_cache(maxsize=64)
-def _subsets(m: int, seed: int) -> Array:
-    """Return which clusters are flipped, one row a flip, without the identity: all of them, or random ones."""
+def _subsets(m: int, seed: int) -> Iterator[Array]:
+    """Yield which clusters are flipped, one row a flip, without the identity: all of them, or random ones.
+
+    In blocks, since 9,999 signings of thousands of clusters together would take hundreds of megabytes.
+    """
+    rows = max(1, BLOCK // m)
     if m <= EXACT_UP_TO:
-        numbers = np.arange(1, 2**m, dtype=np.int64)
-        return ((numbers[:, None] >> np.arange(m)) & 1).astype(np.float64)
+        places = np.arange(m)
+        for first in range(1, 2**m, rows):
+            numbers = np.arange(first, min(first + rows, 2**m), dtype=np.int64)
+            yield ((numbers[:, None] >> places) & 1).astype(np.float64)
+        return
     rng = np.random.default_rng(seed)
-    return rng.integers(0, 2, (FLIPS, m)).astype(np.float64)
+    for first in range(0, FLIPS, rows):
+        yield rng.integers(0, 2, (min(rows, FLIPS - first), m)).astype(np.float64)
 
 
 class SignFlip:
@@ -105,13 +114,13 @@ class SignFlip:
 
     def __init__(self, sums: Clusters, seed: int = 0) -> None:
         m = sums.totals.size
-        chosen = _subsets(m, seed)
-        weights = chosen @ sums.weights
+        columns = np.column_stack([sums.weights, sums.totals])
+        weights, totals = np.concatenate([chosen @ columns for chosen in _subsets(m, seed)]).T
         some = weights > 0.0
-        self.signings = int(chosen.shape[0]) + 1
+        self.signings = int(weights.size) + 1
         # Random signings may flip nothing: they are then as high as the observed total for every δ.
         self.unflipped = int((~some).sum())
-        means = (chosen @ sums.totals)[some] / weights[some]
+        means = totals[some] / weights[some]
         # Equal sums that are added up in different orders differ in the last bits; they are ties.
         scale = float(np.abs(sums.totals).max()) / max(float(sums.weights.mean()), 1e-300)
         self.slack = 1e-12 * scale

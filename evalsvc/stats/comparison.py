@@ -68,9 +68,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         standard_error: of the difference, >= 0; None where the method has none.
         degrees: Satterthwaite's degrees of freedom of its square; None where the method has none.
         discordant: share of cases whose two scores differ, in [0, 1]; None for windows.
-        worst_low: ``low`` if every case scored on one side only went against the candidate as far as the scale
-            lets it, and never above ``low``; None unless asked for.
-        worst_high: ``high`` if every such case went for the candidate, and never below ``high``.
+        plain_shares: whether every case has one yes or no under each version and stands for itself: the spread then
+            depends on ``discordant`` alone.
+        worst_low: ``low`` if every missing score made the difference as small as the scale lets it, and never above
+            ``low``; None unless asked for. Missing are the cases scored on one side only; of windows, events without a
+            score.
+        worst_high: ``high`` if every such score made the difference as large as it can be, and never below ``high``.
         depends_on_missing: whether the verdict differs in either of these cases; None unless asked for.
         reason: why something is undefined, or what has to be known beside the numbers.
     """
@@ -96,10 +99,32 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     standard_error: float | None = None
     degrees: float | None = None
     discordant: float | None = None
+    plain_shares: bool = False
     worst_low: float | None = None
     worst_high: float | None = None
     depends_on_missing: bool | None = None
     reason: str = ""
+
+
+def with_extremes(result: Comparison, least: Comparison, most: Comparison) -> Comparison:
+    """Return a result with the limits that its missing scores could move it to, from the comparisons at both ends."""
+    return msgspec.structs.replace(
+        result,
+        worst_low=_further(min, result.low, least.low),
+        worst_high=_further(max, result.high, most.high),
+        depends_on_missing=any(extreme.verdict != result.verdict for extreme in (least, most)),
+    )
+
+
+def without_extremes(result: Comparison) -> Comparison:
+    """Return a result that says why missing scores have no bounds: the scale has no two ends."""
+    note = "an open scale sets no bounds to missing scores"
+    return msgspec.structs.replace(result, reason="; ".join(filter(None, [result.reason, note])))
+
+
+def _further(of: Callable[[float, float], float], limit: float | None, extreme: float | None) -> float | None:
+    # Further scores narrow an interval even where all of them went one way.
+    return extreme if limit is None else limit if extreme is None else of(limit, extreme)
 
 
 class Evidence(NamedTuple):
@@ -130,15 +155,17 @@ def check_question(question: Question, scale: Scale) -> None:
     """Refuse a question that the scale cannot answer.
 
     Raises:
-        InputError: on a level outside (0, 0.5), a margin that is negative, not finite, or wider than the scale,
-            equivalence without a margin, and non-inferiority on a scale where neither direction is better.
+        InputError: on a level outside (0, 1), for the one-sided questions (0, 0.5), a margin that is negative, not
+            finite, or wider than the scale, equivalence without a margin, and non-inferiority on a scale where neither
+            direction is better.
     """
     if question.asked not in ("superiority", "non-inferiority", "equivalence"):
         raise InputError(
             f"Expected `asked` to be 'superiority', 'non-inferiority' or 'equivalence', but got {question.asked!r}"
         )
-    if not 0.0 < question.level < 0.5:
-        raise InputError(f"Expected `level` between 0 and 0.5, such as 0.05, but got {question.level!r}")
+    most = 1.0 if question.asked == "superiority" else 0.5
+    if not 0.0 < question.level < most:
+        raise InputError(f"Expected `level` between 0 and {most:g}, such as 0.05, but got {question.level!r}")
     if not (math.isfinite(question.margin) and question.margin >= 0.0):
         raise InputError(f"Expected `margin` to be finite and not negative, but got {question.margin!r}")
     if question.asked == "equivalence" and question.margin == 0.0:

@@ -122,12 +122,12 @@ def estimate_corpus(
     function = FUNCTIONS[corpus]
     whole = [math.fsum(column) for column in zip(*totals, strict=True)]
     # A function that smooths does so by counts: those of the sample, for all traffic would seem to have been seen.
-    value = function([total * layout.n / layout.size for total in whole]) if whole else None
+    value = function([total * (layout.n / layout.size) for total in whole]) if whole else None
     estimator = "hajek" if offered is None else "post-stratified"
     method = f"{estimator} sums, corpus {corpus}, linearised, t by part, MOVER"
     joined = None
     if value is not None:
-        gradient, unmatched = _gradient(function, whole), _unmatched(corpus, whole)
+        gradient, unmatched = _gradient(function, whole, layout.size), _unmatched(corpus, whole)
         joined = _joined(layout, sums, value, gradient, scale, confidence, unmatched=unmatched)
     return answer(layout, joined, window, "corpus", confidence, method)
 
@@ -150,11 +150,11 @@ def _total(part: Part, sums: Mapping[CellKey, StatisticSums]) -> list[float]:
     held = [(sums[_key(cell)], cell.pi) for cell in part.cells if cell.n]
     weight = math.fsum(one.n / pi for one, pi in held)
     columns = zip(*(([value / pi for value in one.total]) for one, pi in held), strict=True)
-    return [part.size * math.fsum(column) / weight for column in columns]
+    return [part.size * (math.fsum(column) / weight) for column in columns]
 
 
-def _gradient(function: Callable[[Sequence[float]], float | None], at: Sequence[float]) -> list[float]:
-    """Return ∂f/∂T by central differences; 0 along a sum that is 0, where f need not be smooth."""
+def _gradient(function: Callable[[Sequence[float]], float | None], at: Sequence[float], size: float) -> list[float]:
+    """Return ∂f/∂(T/size) by central differences; 0 along a sum that is 0, where f need not be smooth."""
     gradient = []
     for place, value in enumerate(at):
         step = STEP * value
@@ -162,7 +162,7 @@ def _gradient(function: Callable[[Sequence[float]], float | None], at: Sequence[
             gradient.append(0.0)
             continue
         ends = [function([*at[:place], value + side, *at[place + 1 :]]) or 0.0 for side in (step, -step)]
-        gradient.append((ends[0] - ends[1]) / (2.0 * step))
+        gradient.append((ends[0] - ends[1]) / (2.0 * step / size))
     return gradient
 
 
@@ -190,8 +190,7 @@ def _joined(
     found = join(linearised, [part_mean(part, _OPEN) for part in parts], _OPEN, confidence)
     if found is None or found.low is None or found.high is None:
         return Joined(value, None, None, found.reason if found else "")
-    below, above = layout.size * (found.value - found.low), layout.size * (found.high - found.value)
-    return with_doubt(layout, value, below, above, scale)
+    return with_doubt(layout, value, found.value - found.low, found.high - found.value, scale)
 
 
 def _unmatched(corpus: Corpus, total: Sequence[float]) -> bool:

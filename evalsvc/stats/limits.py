@@ -54,23 +54,37 @@ def moments(cells: Sequence[Cell], low: float = 0.0, width: float = 1.0) -> Mome
     A weighted mean is a ratio, so its variance is that of the residuals: Σ_c (w_c Σ_i (y_i - mean))² /
     (Σw)², times m/(m-1) for m clusters (Särndal, Swensson & Wretman 1992, result 5.6.2).
     """
-    weight = math.fsum(cell.n / cell.pi for cell in cells)
-    mean = math.fsum(cell.total / cell.pi for cell in cells) / weight
+    weights = relative_weights(cells)
+    weight = math.fsum(cell.n * w for cell, w in weights)
+    mean = math.fsum(cell.total * w for cell, w in weights) / weight
     residual = square = first = 0.0
     units, clustered = 0, False
-    for cell in cells:
+    for cell, w in weights:
         n, n2, ny, y2 = cell.n, float(cell.n), cell.total, cell.squares
-        square += n / cell.pi**2
+        square += n * w * w
         if cell.clusters:
             n2, ny, y2 = cell.cluster_n2, cell.cluster_ny, cell.cluster_y2
             clustered = clustered or cell.clusters < cell.n
         units += cell.clusters or n
-        residual += max(0.0, y2 - 2.0 * mean * ny + mean * mean * n2) / cell.pi**2
-        first += n2 / cell.pi**2
+        residual += max(0.0, y2 - 2.0 * mean * ny + mean * mean * n2) * w * w
+        first += n2 * w * w
     correction = units / (units - 1) if units > 1 else 1.0
     kish = weight * weight / square
     variance = correction * residual / (weight * weight) / (width * width)
     return Moments((mean - low) / width, variance, kish, units, first / square, clustered)
+
+
+def relative_weights(cells: Sequence[Cell]) -> list[tuple[Cell, float]]:
+    """Return the cells that have scores with their weights, the largest of which is 1: min π/π.
+
+    Means and effective numbers do not depend on the scale of the weights, but 1/π² overflows for π below 1e-154.
+
+    >>> [w for _, w in relative_weights([Cell("a", 1, pi, 1, 0, 0, 1.0, 1.0) for pi in (1e-200, 4e-200)])]
+    [1.0, 0.25]
+    """
+    held = [cell for cell in cells if cell.n]
+    least = min((cell.pi for cell in held), default=1.0)
+    return [(cell, least / cell.pi) for cell in held]
 
 
 def ratio(m: Moments, binary: bool, prior: float = PRIOR) -> tuple[float, float]:

@@ -107,7 +107,7 @@ class _Parts(NamedTuple):
     of: Ints
     group: Ints
     size: Floats
-    size_variance: Floats
+    size_error: Floats
     fraction: Floats
 
 
@@ -157,19 +157,19 @@ def _means_of(cells: Cells, strata: Strata, groups: Groups, scales: Sequence[Sca
     scale = _Scale.of(scales, groups.scale)
     chosen = cells if (parts.of >= 0).all() else _where(cells, parts.of >= 0)
     of = parts.of[parts.of >= 0]
-    limits, second, clustered = _part_means(chosen, of, parts, scale.at(parts.group))
+    limits, kish, clustered = _part_means(chosen, of, parts, scale.at(parts.group))
     joined = _join(parts, limits, scale, count, confidence)
     hidden = _hidden(cells, level, strata, groups.exact, confidence)
     value, low, high = _with_unknown(joined, scale, unknown, hidden)
     everything = (cells.n + cells.n_missing) / cells.pi
     fault = joined.fault
-    size2 = _sum(parts.group, second, count)
+    second = _sum(parts.group, (parts.size / joined.size[parts.group]) ** 2 / kish, count)
     return Means(
         value=value,
         low=np.where(fault > 0, np.nan, low),
         high=np.where(fault > 0, np.nan, high),
         n=_count(cells.group, cells.n, count),
-        n_effective=_ratio(joined.size**2, size2),
+        n_effective=_ratio(np.ones(count), second),
         n_missing=_count(cells.group, cells.n_missing, count),
         missing_share=_ratio(
             _sum(cells.group, cells.n_missing / cells.pi, count), _sum(cells.group, everything, count)
@@ -452,30 +452,37 @@ def _parts(cells: Cells, level: Ints, of: Ints, units: _Units, strata: int) -> _
     weight = _sum(part, cells.n / cells.pi, count)
     everything = _sum(of, (cells.n + cells.n_missing) / cells.pi, units.group.size)
     alone = (_sum(unit, np.ones(unit.size), units.group.size) == 1)[unit] & (unit < strata)
-    size, variance, fraction = _crossing(cells, part, weight)
+    error, fraction = _crossing(cells, part, weight.size)
     # A stratum of several levels has a known size all together.
     scale = np.where(unit < strata, units.population[unit] / everything[unit], 1.0)
-    size, variance = size * scale, variance * scale**2
+    size, error = weight * scale, error * scale
     population, taken, whole = units.population[unit], units.taken[unit], units.fraction[unit]
     share = weight / everything[unit]
     size = np.where(alone, population * share, size)
-    variance = np.where(alone, population**2 * share * (1.0 - share) / taken * (1.0 - whole), variance)
+    known = population * np.sqrt(np.maximum(0.0, share * (1.0 - share)) / taken * (1.0 - whole))
+    error = np.where(alone, known, error)
     fraction = np.where(alone, whole, fraction)
     kept = scored > 0.0
     number = np.where(kept, np.cumsum(kept) - 1, -1)
-    return _Parts(number[part], units.group[unit][kept], size[kept], variance[kept], fraction[kept])
+    return _Parts(number[part], units.group[unit][kept], size[kept], error[kept], fraction[kept])
 
 
-def _crossing(cells: Cells, part: Ints, weight: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return size, its variance and sampled fraction of parts whose size is estimated."""
-    count = weight.size
-    left = (1.0 - cells.pi) / cells.pi**2
+def _crossing(cells: Cells, part: Ints, count: int) -> tuple[Floats, Floats]:
+    """Return the standard error and the sampled fraction of parts whose size is estimated."""
+    least = _smallest(cells, part, count)
+    weight = least[part] / cells.pi
+    left = (1.0 - cells.pi) * weight**2
     units = np.where(cells.clusters > 0, cells.cluster_n2, cells.n)
-    most = np.zeros(count)
-    np.maximum.at(most, part, left)
-    variance = _sum(part, units * left, count) + most
-    squares = _sum(part, cells.n / cells.pi**2, count)
-    return weight, variance, 1.0 - _ratio(_sum(part, cells.n * left, count), squares)
+    error = np.sqrt(_sum(part, units * left, count) + (1.0 - least)) / least
+    squares = _sum(part, cells.n * weight**2, count)
+    return error, 1.0 - _ratio(_sum(part, cells.n * left, count), squares)
+
+
+def _smallest(cells: Cells, part: Ints, count: int) -> Floats:
+    """Return the smallest π of each part: 1/π² may overflow, but weights relative to it do not."""
+    least = np.ones(count)
+    np.minimum.at(least, part, cells.pi)
+    return least
 
 
 def _hidden(cells: Cells, level: Ints, strata: Strata, exact: Bools, confidence: float) -> tuple[Ints, Floats]:
@@ -527,20 +534,21 @@ class _Scale(NamedTuple):
 
 
 def _part_means(cells: Cells, of: Ints, parts: _Parts, scale: _Scale) -> tuple[_Limits, Floats, Bools]:
-    """Return the parts' means with what their limits need, Σw² of each, and whether it has clusters."""
+    """Return the parts' means with what their limits need, their effective numbers, and which have clusters."""
     count = parts.group.size
     grouped = cells.clusters > 0
     n2 = np.where(grouped, cells.cluster_n2, cells.n)
     ny = np.where(grouped, cells.cluster_ny, cells.total)
     y2 = np.where(grouped, cells.cluster_y2, cells.squares)
-    weight = _sum(of, cells.n / cells.pi, count)
-    mean = _sum(of, cells.total / cells.pi, count) / weight
-    square = _sum(of, cells.n / cells.pi**2, count)
+    w = _smallest(cells, of, count)[of] / cells.pi
+    weight = _sum(of, cells.n * w, count)
+    mean = _sum(of, cells.total * w, count) / weight
+    square = _sum(of, cells.n * w**2, count)
     units = _sum(of, np.where(grouped, cells.clusters, cells.n), count)
     clustered = _sum(of, grouped & (cells.clusters < cells.n), count) > 0
     at = mean[of]
-    residual = _sum(of, np.maximum(0.0, y2 - 2.0 * at * ny + at * at * n2) / cells.pi**2, count)
-    worst = _sum(of, n2 / cells.pi**2, count) / square
+    residual = _sum(of, np.maximum(0.0, y2 - 2.0 * at * ny + at * at * n2) * w**2, count)
+    worst = _sum(of, n2 * w**2, count) / square
     correction = np.where(units > 1, units / np.maximum(1.0, units - 1.0), 1.0)
     variance = correction * residual / weight**2
     left = 1.0 - parts.fraction
@@ -563,7 +571,7 @@ def _part_means(cells: Cells, of: Ints, parts: _Parts, scale: _Scale) -> tuple[_
         above,
         np.zeros(count, bool),
     )
-    return limits, (parts.size / weight) ** 2 * square, clustered
+    return limits, known.kish, clustered
 
 
 class _Moments(NamedTuple):
@@ -621,7 +629,7 @@ def _join(parts: _Parts, limits: _Limits, scale: _Scale, count: int, confidence:
     size = _sum(group, parts.size, count)
     share = parts.size / size[group]
     value = _sum(group, share * limits.mean, count)
-    limits = _lonely(limits, np.abs(limits.mean - value[group]), _sum(group, np.ones(group.size), count)[group] > 1)
+    limits = _lonely(limits, _ratio(np.abs(limits.mean - value[group]), 1.0 - share), share < 1.0)
     fault = np.where(size > 0.0, 0, NOTHING)
     flat = (_sum(group, parts.fraction < 1.0, count) > 0) & ~scale.bounded
     fault[flat & (_sum(group, limits.error != 0.0, count) == 0) & (fault == 0)] = EQUAL
@@ -629,7 +637,7 @@ def _join(parts: _Parts, limits: _Limits, scale: _Scale, count: int, confidence:
     variance = np.nan_to_num((share * limits.error) ** 2, nan=0.0)
     critical = _critical(variance, limits.degrees, group, count, confidence)
     low, high = _part_limits(limits, scale.at(group), critical[group])
-    doubt = ((limits.mean - value[group]) / size[group]) ** 2 * parts.size_variance
+    doubt = ((limits.mean - value[group]) * (parts.size_error / size[group])) ** 2
     spread = _sum(group, doubt, count) * critical**2
     below = spread + _sum(group, (share * (limits.mean - low)) ** 2, count)
     above = spread + _sum(group, (share * (high - limits.mean)) ** 2, count)
@@ -637,9 +645,9 @@ def _join(parts: _Parts, limits: _Limits, scale: _Scale, count: int, confidence:
     return _Joined(value, below, above, size, fault)
 
 
-def _lonely(limits: _Limits, distance: Floats, several: Bools) -> _Limits:
-    """Give parts of one unit, on an open scale, their distance from the whole of several as their error."""
-    moved = np.isnan(limits.error) & several
+def _lonely(limits: _Limits, distance: Floats, others: Bools) -> _Limits:
+    """Give parts of one unit, on an open scale, their distance from the mean of the others as their error."""
+    moved = np.isnan(limits.error) & others
     return limits._replace(
         error=np.where(moved, distance, limits.error), degrees=np.where(moved, 1.0, limits.degrees), moved=moved
     )
@@ -737,6 +745,9 @@ def _with_unknown(
     low = np.where(scale.floored, np.fmax(scale.low, low), low)
     tight = np.minimum(known * low + (1.0 - known) * scale.low, value)
     loose = np.maximum(known * np.minimum(top, high) + (1.0 - known) * top, value)
-    # Where the scale has no end, there is none to what may hide.
-    low, high = np.where(hiding & ~scale.floored, np.nan, low), np.where(hiding, np.nan, high)
+    # Where the scale has no end, there is none to what may hide, nor to a large part of which nothing is known.
+    untold = 1.0 - known > single.UNTOLD
+    low = np.where(untold, known * low + (1.0 - known) * scale.low, low)
+    low = np.where((hiding | untold) & ~scale.floored, np.nan, low)
+    high = np.where(hiding | untold, np.nan, high)
     return value, np.where(ended, tight, low), np.where(ended, loose, high)

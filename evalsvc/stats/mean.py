@@ -27,6 +27,8 @@ from evalsvc.types import Cell, Estimate, Scale, Window
 NOTHING_SCORED = "no event of this window and group was scored"
 LONELY = "one score tells nothing of the spread"
 ALL_EQUAL = "all scores are equal, which tells nothing of the spread"
+# On a scale without an end, so large a share of events of which nothing is known leaves no limit on that side.
+UNTOLD = 0.05
 
 
 class PartMean(NamedTuple):
@@ -167,7 +169,7 @@ def join(layout: Layout, means: Sequence[PartMean], scale: Scale, confidence: fl
         return None
     shares = [part.size / size for part in layout.parts]
     value = math.fsum(share * part.mean for share, part in zip(shares, means, strict=True))
-    means = _lonely(means, value)
+    means = _lonely(means, shares, value)
     if any(math.isnan(part.error) for part in means):
         return Joined(value, None, None, LONELY)
     sampled = any(part.fraction < 1.0 for part in layout.parts)
@@ -184,11 +186,15 @@ def join(layout: Layout, means: Sequence[PartMean], scale: Scale, confidence: fl
     return with_doubt(layout, value, math.sqrt(below), math.sqrt(above), scale)
 
 
-def _lonely(means: Sequence[PartMean], value: float) -> list[PartMean]:
-    """Give a part of one unit, on an open scale, its distance from the whole of several as its error."""
-    if len(means) < 2:
-        return list(means)
-    return [_moved(part, abs(part.mean - value)) if math.isnan(part.error) else part for part in means]
+def _lonely(means: Sequence[PartMean], shares: Sequence[float], value: float) -> list[PartMean]:
+    """Give a part of one unit, on an open scale, its distance from the mean of the other parts as its error.
+
+    Not from the whole, which is the part itself where it has most of the events.
+    """
+    return [
+        _moved(part, abs(part.mean - value) / (1.0 - share)) if math.isnan(part.error) and share < 1.0 else part
+        for part, share in zip(means, shares, strict=True)
+    ]
 
 
 def _moved(part: PartMean, error: float) -> PartMean:
@@ -199,14 +205,14 @@ def _size_doubt(layout: Layout, means: Sequence[PartMean], value: float) -> floa
     """Return the variance that estimated sizes add; the derivative by one is (part's mean - mean)/total."""
     size = layout.size
     pairs = zip(layout.parts, means, strict=True)
-    return math.fsum(((mean.mean - value) / size) ** 2 * part.size_variance for part, mean in pairs)
+    return math.fsum(((mean.mean - value) * (part.size_error / size)) ** 2 for part, mean in pairs)
 
 
 def with_doubt(layout: Layout, value: float, below: float, above: float, scale: Scale) -> Joined:
     """Return limits at these distances, widened for events that may hide and for strata without a score.
 
-    Towards an end of the scale such events may lie at that end; where the scale has none, hidden events leave no limit,
-    and those of strata without a score are left out.
+    Towards an end of the scale such events may lie at that end. Where the scale has none, hidden events leave no limit,
+    and so do those of strata without a score that are more than :data:`UNTOLD` of all; fewer are left out.
     """
     size, hidden = layout.size, math.fsum(layout.hidden)
     for events in layout.hidden:
@@ -215,14 +221,15 @@ def with_doubt(layout: Layout, value: float, below: float, above: float, scale: 
         above = math.hypot(above, share * ((value if scale.high is None else scale.high) - value))
     known = size / (size + layout.unknown)
     if scale.low is None or scale.high is None:
-        low = value - below if scale.low is None else max(scale.low, value - below)
+        untold = 1.0 - known > UNTOLD
+        if scale.low is None:
+            low = None if hidden or untold else value - below
+        else:
+            low = max(scale.low, value - below)
+            low = known * low + (1.0 - known) * scale.low if untold else low
         endless = math.isinf(above)
-        return Joined(
-            value,
-            None if hidden and scale.low is None else low,
-            None if hidden or endless else value + above,
-            doubt(scale, 1.0 - known, endless=endless and not hidden, hidden=hidden),
-        )
+        high = None if hidden or untold or endless else value + above
+        return Joined(value, low, high, doubt(scale, 1.0 - known, endless=endless and not hidden, hidden=hidden))
     low = known * max(scale.low, value - below) + (1.0 - known) * scale.low
     high = known * min(scale.high, value + above) + (1.0 - known) * scale.high
     return Joined(value, min(low, value), max(high, value), doubt(scale, 1.0 - known, endless=False, hidden=hidden))
@@ -232,12 +239,20 @@ def doubt(scale: Scale, unknown: float, *, endless: bool, hidden: float = 0.0) -
     """Say what the limits leave open: events in strata without a score, hidden ones, an upper limit that is not."""
     notes = ["too few scores for the upper limit"] if endless else []
     if unknown > 0.0:
-        what = ": the interval allows them any value" if scale.bounded else ": left out"
-        notes.append(f"{unknown:.1%} of the events lie in strata without a score{what}")
+        what = "the interval allows them any value"
+        if not scale.bounded:
+            ends = "no limits" if scale.low is None else "no upper limit"
+            what = ends if unknown > UNTOLD else "left out"
+        notes.append(unscored(unknown, what))
     if hidden > 0.0:
         ends = "no limits" if scale.low is None else "no upper limit"
         notes.append(f"{hiding(hidden)}: {'the interval allows them any value' if scale.bounded else ends}")
     return "; ".join(notes)
+
+
+def unscored(share: float, what: str) -> str:
+    """Say which share of the events lies in strata without a score, and what the limits make of it."""
+    return f"{share:.1%} of the events lie in strata without a score: {what}"
 
 
 def hiding(events: float) -> str:

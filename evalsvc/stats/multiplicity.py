@@ -22,6 +22,9 @@ from evalsvc.errors import InputError
 Procedure = Literal["benjamini-hochberg", "benjamini-yekutieli", "holm"]
 PROCEDURES: tuple[Procedure, ...] = ("benjamini-hochberg", "benjamini-yekutieli", "holm")
 Tree = Mapping[str, "Tree | float | None"]
+GAMMA = 0.07720838
+REMEMBERED = 1_000
+"""How many of LORD's last rejections buy room; what older ones would add is left out, which errs on the safe side."""
 
 
 class Discoveries(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +39,8 @@ class Discoveries(msgspec.Struct, frozen=True, kw_only=True):
         adjusted: the smallest level at which each would stand, in [0, 1]; None where not tested or, in a tree, not
             reached.
         rejected: whether the null hypothesis is rejected: the difference stands.
-        m: how many were tested.
+        m: how many of the values handed in were tested; in a tree those that were reached, without inner nodes, whose
+            p-values are made of them.
     """
 
     family: str
@@ -139,6 +143,7 @@ def adjust_tree(tree: Tree, *, level: float = 0.05, family: str = "") -> Discove
     p_values: list[float | None] = []
     adjusted: list[float | None] = []
     rejected: list[bool] = []
+    leaves: list[bool] = []
 
     def visit(children: Tree, prefix: str, at: float) -> None:
         simes = {name: _simes(child) for name, child in children.items()}
@@ -152,6 +157,7 @@ def adjust_tree(tree: Tree, *, level: float = 0.05, family: str = "") -> Discove
             # On the caller's scale: the level of this family is `at` when his is `level`.
             adjusted.append(None if own is None else min(1.0, own * level / at))
             rejected.append(name in stand)
+            leaves.append(own is not None and not isinstance(child, Mapping))
             if isinstance(child, Mapping):
                 below = at * len(stand) / tested if name in stand and tested else 0.0
                 visit(child, f"{prefix}{name} / ", below)
@@ -165,24 +171,40 @@ def adjust_tree(tree: Tree, *, level: float = 0.05, family: str = "") -> Discove
         values=tuple(p_values),
         adjusted=tuple(adjusted),
         rejected=tuple(rejected),
-        m=sum(p is not None for p in p_values),
+        m=sum(leaves),
     )
 
 
 class Online(msgspec.Struct, frozen=True):
     """What an online procedure remembers: it is small, frozen, and can be stored between looks.
 
-    ``level`` bounds the false discovery rate over all tests ever made; ``tests`` is how many there were;
-    ``rejections`` holds the numbers (from 1) of those that were rejected; ``wealth`` is LORD's w₀, in (0, level).
+    ``level`` bounds the false discovery rate over all tests ever made; ``tests`` is how many there were, ``found`` how
+    many were rejected; ``rejections`` holds the numbers (from 1) of the last :data:`REMEMBERED` that LORD rejected;
+    ``wealth`` is LORD's w₀, in (0, level], where 0 stands for half of the level, as its authors take it.
+
+    Raises:
+        InputError: on a level outside (0, 1) or a wealth above it.
     """
 
     level: float = 0.05
     tests: int = 0
     rejections: tuple[int, ...] = ()
     wealth: float = 0.0
+    found: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a state with which nothing could ever be rejected, or everything."""
+        _check_level(self.level)
+        if not 0.0 <= self.wealth <= self.level:
+            raise InputError(f"Expected `wealth` between 0 and the level, {self.level:g}, but got {self.wealth!r}")
+
+    @property
+    def initial(self) -> float:
+        """LORD's wealth before the first test."""
+        return self.wealth or self.level / 2.0
 
 
-class Step(NamedTuple):
+class OnlineStep(NamedTuple):
     """The new state, the level at which this test was made, and whether its null hypothesis is rejected.
 
     ``method``, ``name`` and ``value`` (the p-value or e-value handed in) complete the record of what was tested; its
@@ -198,31 +220,55 @@ class Step(NamedTuple):
 
 
 def online(level: float = 0.05) -> Online:
-    """Return the state before the first test; half of the level is LORD's initial wealth, as its authors take it."""
+    """Return the state before the first test; half of the level is LORD's initial wealth, as its authors take it.
+
+    Raises:
+        InputError: on a level outside (0, 1).
+    """
     _check_level(level)
     return Online(level, wealth=level / 2.0)
 
 
-def lord(state: Online, p_value: float, *, name: str = "") -> Step:
+def lord(state: Online, p_value: float, *, name: str = "") -> OnlineStep:
     """Make the next test by LORD++ (Ramdas, Yang, Wainwright & Jordan 2017, after Javanmard & Montanari 2018).
 
     α_t = γ_t·w₀ + (α - w₀)·γ_{t-τ₁} + α·Σ_{j>=2} γ_{t-τ_j}, where τ_j are the times of rejections: each buys room for
-    later tests. The false discovery rate at any time is at most α for independent p-values; for p-values that are
-    valid given the past, it is the ratio of expectations (mFDR) that is bounded. Looks at overlapping windows are
-    neither: give these to :func:`e_lond`.
+    later tests, here the last :data:`REMEMBERED` of them. The false discovery rate at any time is at most α for
+    independent p-values; for p-values that are valid given the past, it is the ratio of expectations (mFDR) that is
+    bounded. Looks at overlapping windows are neither: give these to :func:`e_lond`.
 
     >>> step = lord(online(0.05), 0.0001)
     >>> round(step.level, 6), step.rejected, step.state.rejections
     (0.001338, True, (1,))
     """
     p, t = _p(p_value), state.tests + 1
-    level = gamma(t) * state.wealth
-    for number, at in enumerate(state.rejections):
-        level += gamma(t - at) * (state.level if number else state.level - state.wealth)
-    return _step(state, level, p <= level, ("LORD++", name, p))
+    level = gamma(t) * state.initial + _earned(state, t)
+    rejected = p <= level
+    kept = (*state.rejections, t)[-REMEMBERED:] if rejected else state.rejections
+    made = msgspec.structs.replace(state, tests=t, rejections=kept, found=_count(state) + rejected)
+    return OnlineStep(made, level, rejected, "LORD++", name, p)
 
 
-def e_lond(state: Online, e_value: float, *, name: str = "") -> Step:
+def _count(state: Online) -> int:
+    # A state that was stored before there was a count has its rejections alone.
+    return max(state.found, len(state.rejections))
+
+
+def _earned(state: Online, t: int) -> float:
+    """Return what the rejections so far add to the level of test t."""
+    if not state.rejections:
+        return 0.0
+    import numpy as np
+
+    gone = t - np.array(state.rejections, dtype=np.float64)
+    gammas = GAMMA * np.log(np.maximum(gone, 2.0)) / (gone * np.exp(np.sqrt(np.log(gone))))
+    earned = state.level * float(gammas.sum())
+    # The first rejection of all earns less, as long as it is remembered.
+    forgotten = len(state.rejections) == REMEMBERED < state.found
+    return earned if forgotten else earned - state.initial * float(gammas[0])
+
+
+def e_lond(state: Online, e_value: float, *, name: str = "") -> OnlineStep:
     """Make the next test by e-LOND (Xu & Ramdas 2024): reject when e >= 1/α_t, α_t = α·γ_t·(rejections so far + 1).
 
     The false discovery rate is at most α at any time and under any dependence of the e-values.
@@ -232,8 +278,10 @@ def e_lond(state: Online, e_value: float, *, name: str = "") -> Step:
     (True, 374)
     """
     _e(e_value)
-    level = state.level * gamma(state.tests + 1) * (len(state.rejections) + 1)
-    return _step(state, level, e_value * level >= 1.0, ("e-LOND", name, float(e_value)))
+    level = state.level * gamma(state.tests + 1) * (_count(state) + 1)
+    rejected = e_value * level >= 1.0
+    made = msgspec.structs.replace(state, tests=state.tests + 1, found=_count(state) + rejected)
+    return OnlineStep(made, level, rejected, "e-LOND", name, float(e_value))
 
 
 @lru_cache(maxsize=65_536)
@@ -245,7 +293,7 @@ def gamma(t: int) -> float:
     >>> gamma(1) > gamma(3) > gamma(100) > 0.0
     True
     """
-    return 0.07720838 * math.log(max(t, 2)) / (t * math.exp(math.sqrt(math.log(t))))
+    return GAMMA * math.log(max(t, 2)) / (t * math.exp(math.sqrt(math.log(t))))
 
 
 def e_from_p(p_value: float) -> float:
@@ -265,12 +313,6 @@ def e_from_p(p_value: float) -> float:
     if log > -1e-3:
         return 0.5 - log / 3.0 - log * log / 24.0 if log < 0.0 else 0.5
     return (1.0 - p + p * log) / (p * log * log)
-
-
-def _step(state: Online, level: float, rejected: bool, record: tuple[str, str, float]) -> Step:
-    t = state.tests + 1
-    rejections = (*state.rejections, t) if rejected else state.rejections
-    return Step(msgspec.structs.replace(state, tests=t, rejections=rejections), level, rejected, *record)
 
 
 def _step_up(tested: Sequence[tuple[float, str]], any_dependence: bool) -> list[float]:

@@ -14,7 +14,7 @@ What is done depends on the scores and on how many independent clusters there ar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -24,7 +24,16 @@ from numpy.typing import ArrayLike, NDArray
 from evalsvc.errors import InputError
 from evalsvc.stats.binary_pairs import mcnemar_mid_p, newcombe_limits, stretched_limits, stretched_tail
 from evalsvc.stats.clustered import Array, Clusters, Robust, SignFlip, cr2, gather
-from evalsvc.stats.comparison import Comparison, Evidence, Question, check_question, decide, undefined
+from evalsvc.stats.comparison import (
+    Comparison,
+    Evidence,
+    Question,
+    check_question,
+    decide,
+    undefined,
+    with_extremes,
+    without_extremes,
+)
 from evalsvc.stats.distributions import normal_quantile, t_quantile, t_tail, two_sided
 from evalsvc.types import Scale
 
@@ -59,6 +68,7 @@ def compare_paired(
     question: Question | None = None,
     method: Method = "auto",
     worst_case: bool = False,
+    averaged: bool = False,
     seed: int = 0,
 ) -> Comparison:
     """Compare two versions on the same cases; the target is the mean over cases like these.
@@ -75,6 +85,7 @@ def compare_paired(
         method: ``t`` and ``sign-flip`` hold to one of the general methods; ``newcombe`` gives Newcombe's
             interval where Tango's would be given for plain pairs of yes or no, with the same tests.
         worst_case: also bound what the cases scored on one side only could have changed (bounded scales).
+        averaged: whether the scores are means over repeats already, so that those of a binary scale may be fractions.
         seed: of the random signings, where there are too many for all.
 
     Raises:
@@ -90,7 +101,10 @@ def compare_paired(
     check_question(question, scale)
     if method not in ("auto", "t", "sign-flip", "newcombe"):
         raise InputError(f"Expected `method` to be 'auto', 't', 'sign-flip' or 'newcombe', but got {method!r}")
-    old, new = _by_case(baseline, scale, "baseline"), _by_case(candidate, scale, "candidate")
+    old, new = (
+        _by_case(scores, scale, name, averaged=averaged)
+        for scores, name in ((baseline, "baseline"), (candidate, "candidate"))
+    )
     if old.size != new.size:
         raise InputError(f"Expected both versions to have the same cases, but got {old.size} and {new.size}")
     weight, codes = _weights(weights, old.size), _codes(clusters, old.size)
@@ -102,10 +116,9 @@ def compare_paired(
     if not worst_case:
         return result
     if scale.low is None or scale.high is None:
-        note = "an open scale sets no bounds to missing scores"
-        return msgspec.structs.replace(result, reason="; ".join(filter(None, [result.reason, note])))
+        return without_extremes(result)
     some = ~(np.isnan(old) & np.isnan(new))
-    extremes = [
+    least, most = (
         _compare(
             _complete(np.where(np.isnan(old), against, old), np.where(np.isnan(new), value, new), weight, codes, some),
             scale,
@@ -114,23 +127,13 @@ def compare_paired(
             seed,
         )
         for against, value in ((scale.high, scale.low), (scale.low, scale.high))
-    ]
-    return msgspec.structs.replace(
-        result,
-        worst_low=_further(min, result.low, extremes[0].low),
-        worst_high=_further(max, result.high, extremes[1].high),
-        depends_on_missing=any(extreme.verdict != result.verdict for extreme in extremes),
     )
+    return with_extremes(result, least, most)
 
 
-def _further(of: Callable[[float, float], float], limit: float | None, extreme: float | None) -> float | None:
-    # Further cases narrow an interval even where all of them went one way.
-    return extreme if limit is None else limit if extreme is None else of(limit, extreme)
-
-
-def _by_case(scores: ArrayLike, scale: Scale, name: str) -> Array:
+def _by_case(scores: ArrayLike, scale: Scale, name: str, *, averaged: bool) -> Array:
     """Return the mean over repeats by case, NaN where there is no score."""
-    array = np.asarray(scores, dtype=np.float64)
+    array = _floats(scores, name)
     if array.ndim not in (1, 2):
         raise InputError(f"Expected `{name}` of shape (cases,) or (cases, repeats), but got {array.shape}")
     table = array if array.ndim == 2 else array[:, None]
@@ -140,17 +143,25 @@ def _by_case(scores: ArrayLike, scale: Scale, name: str) -> Array:
     high = math.inf if scale.high is None else scale.high
     if not np.isfinite(known).all() or ((known < low) | (known > high)).any():
         raise InputError(f"Expected finite scores of `{name}` on the scale [{low:g}, {high:g}]; mark missing ones None")
-    if scale.binary and not np.isin(known, (0.0, 1.0)).all():
+    if scale.binary and not averaged and not np.isin(known, (0.0, 1.0)).all():
         raise InputError(f"Expected `{name}` to hold 0 and 1 only on a binary scale; give repeats as columns")
     counts = present.sum(axis=1)
     sums = np.where(present, table, 0.0).sum(axis=1)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
+def _floats(values: ArrayLike, name: str) -> Array:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        # Without what numpy says, which quotes the value.
+        raise InputError(f"Expected `{name}` to hold numbers, or None where there is none, but got others") from error
+
+
 def _weights(weights: Sequence[float] | None, cases: int) -> Array:
     if weights is None:
         return np.ones(cases)
-    array = np.asarray(weights, dtype=np.float64)
+    array = _floats(weights, "weights")
     if array.shape != (cases,) or not (np.isfinite(array) & (array > 0.0)).all():
         raise InputError("Expected `weights` to be finite and above 0, one for each case")
     # Only their ratios count; in shares of the largest, and above the root of the least number, no square is lost.
@@ -190,7 +201,8 @@ def _compare(pairs: Pairs, scale: Scale, question: Question, method: Method, see
         evidence, name = _binary(pairs, question.confidence, method)
         share = float(known["discordant"])
         error = math.sqrt(max(0.0, share - sums.mean**2) / n)
-        return _answer(question, scale, evidence, name, known | {"standard_error": error})
+        found = _answer(question, scale, evidence, name, known | {"standard_error": error})
+        return msgspec.structs.replace(found, plain_shares=True)
     if m < 2:
         one = "case" if n == 1 else "cluster"
         return undefined(question, f"one {one} tells nothing of the spread", **known)
@@ -294,9 +306,9 @@ def _score(
     n = sums.kish / ratio * (normal_quantile(probability) / t_quantile(probability, robust.degrees)) ** 2
     low, high = stretched_limits(n * gain, n * loss, n, confidence)
     student = _student(sums.mean, robust, confidence) if differing >= FEW_CLUSTERS and robust.error > 0.0 else None
-    flips = (
-        SignFlip(Clusters(sums.totals[moved], sums.weights[moved], sums.squares[moved]), seed) if differing else None
-    )
+    flips = None
+    if differing and student is None:
+        flips = SignFlip(Clusters(sums.totals[moved], sums.weights[moved], sums.squares[moved]), seed)
 
     def no_difference() -> float:
         # Clusters without a difference are the same however they are signed.

@@ -247,7 +247,7 @@ def _hopeless(question: Question, effect: float) -> str:
 
 def _seen(comparison: Comparison, assurance: float) -> tuple[Design, str]:
     n, m = comparison.n, comparison.n_clusters
-    if comparison.method.startswith("paired shares"):
+    if comparison.plain_shares:
         limit = score_limits(comparison.discordant or 0.0, n, normal_quantile(assurance))[1]
         return PairedShares(limit), f"discordant share at most {limit:.3g} (Wilson)"
     if comparison.degrees is not None and comparison.standard_error is not None:

@@ -19,6 +19,7 @@ from evalsvc.types import Estimate, Window
 METHOD = "ratio of weighted sums, linearised, Fieller's t"
 SAME = "all events have the same ratio, which tells nothing of the spread"
 NONE = "the denominator adds up to 0"
+LARGE = "the ratio is too large for a number"
 NEAR = "too few events for an interval: the denominator could be 0"
 LONELY = "one event, or one session, tells nothing of the spread"
 
@@ -92,7 +93,9 @@ def estimate_ratio(
     low: float | None = None
     high: float | None = None
     reason = NOTHING_SCORED if not pairs else NONE
-    if value is not None:
+    if value is not None and not math.isfinite(value):
+        value, reason = None, LARGE
+    elif value is not None:
         low, high, reason = _fieller(units, top, bottom, probability)
         if floor is not None:
             low = None if low is None else min(value, max(floor, low))
@@ -144,11 +147,16 @@ def _fieller(
     units: Sequence[_Unit], top: float, bottom: float, probability: float
 ) -> tuple[float | None, float | None, str]:
     """Return the θ with (top - θ·bottom)² <= t²·v(θ), where v is the variance of top - θ·bottom, and why not."""
-    value = top / bottom
     if not units:
-        return value, value, ""
+        return top / bottom, top / bottom, ""
     if len(units) < 2:
         return None, None, LONELY
+    # In units of the largest sums, as squares of very large or small ones are no numbers.
+    tall = max(abs(top), max(abs(unit.y) for unit in units)) or 1.0
+    wide = max(abs(bottom), max(abs(unit.x) for unit in units))
+    units = [unit._replace(y=unit.y / tall, x=unit.x / wide) for unit in units]
+    top, bottom = top / tall, bottom / wide
+    value, scale = top / bottom, tall / wide
     by_level: dict[int, list[float]] = defaultdict(list)
     for unit in units:
         by_level[unit.level].append(unit.a * (unit.y - value * unit.x) ** 2)
@@ -164,4 +172,5 @@ def _fieller(
     if a <= 0.0:
         return None, None, NEAR
     half = math.sqrt(max(0.0, b * b - a * c)) / a
-    return min(value, b / a - half), max(value, b / a + half), ""
+    low, high = scale * min(value, b / a - half), scale * max(value, b / a + half)
+    return (low, high, "") if math.isfinite(low) and math.isfinite(high) else (None, None, LARGE)

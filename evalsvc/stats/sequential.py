@@ -361,6 +361,8 @@ def _beta_binomial_limits(state: SequenceState) -> Limits:
     prior = 1.0 / _spread(state)
 
     def likely(p: float) -> bool:
+        if not 0.0 < p < 1.0:  # as halving may round to
+            return False
         a, b = prior * p, prior * (1.0 - p)
         mixture = _log_beta(a + hits, b + misses) - _log_beta(a, b)
         return mixture - hits * math.log(p) - misses * math.log1p(-p) < -math.log(state.alpha)

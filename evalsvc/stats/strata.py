@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from evalsvc.stats.limits import wilson
+from evalsvc.stats.limits import relative_weights, wilson
 from evalsvc.types import Cell
 
 StratumKey = tuple[str, int]
@@ -33,13 +33,14 @@ MOST = 1e150
 class Part(NamedTuple):
     """Cells of about one π, how many scorable events they stand for, and what share of these was seen.
 
-    ``size`` is estimated unless every sampled event was scored in a stratum of known size; ``size_variance``
-    is its sampling variance. ``fraction`` in [0, 1] is the sampled fraction: at 1 nothing is left to chance.
+    ``size`` is estimated unless every sampled event was scored in a stratum of known size; ``size_error`` is its
+    standard error, since a variance, by 1/π², overflows long before. ``fraction`` in [0, 1] is the sampled fraction:
+    at 1 nothing is left to chance.
     """
 
     cells: tuple[Cell, ...]
     size: float
-    size_variance: float
+    size_error: float
     fraction: float
 
 
@@ -141,8 +142,9 @@ def _summary(
     size = math.fsum(part.size for part in parts)
     second = gone = everything = 0.0
     for part in parts:
-        scale = part.size / sum(cell.n / cell.pi for cell in part.cells)
-        second += sum((scale / cell.pi) ** 2 * cell.n for cell in part.cells)
+        weights = relative_weights(part.cells)
+        weight = math.fsum(cell.n * w for cell, w in weights)
+        second += (part.size / size / weight) ** 2 * math.fsum(cell.n * w * w for cell, w in weights)
     for cell in cells:
         gone += missing(cell) / cell.pi
         everything += (cell.n + missing(cell)) / cell.pi
@@ -154,7 +156,7 @@ def _summary(
         offered=offered,
         n=sum(cell.n for cell in cells),
         n_missing=sum(map(missing, cells)),
-        n_effective=size**2 / second if second else 0.0,
+        n_effective=1.0 / second if second else 0.0,
         missing_share=gone / everything if everything else 0.0,
     )
 
@@ -174,13 +176,15 @@ def by_level(cells: Iterable[Cell]) -> dict[int, list[Cell]]:
 
 
 def _crossing(cells: Sequence[Cell]) -> Part:
+    weights = relative_weights(cells)
+    least = min(cell.pi for cell in cells)
     size = math.fsum(cell.n / cell.pi for cell in cells)
-    variance = math.fsum((cell.cluster_n2 if cell.clusters else cell.n) * (1 - cell.pi) / cell.pi**2 for cell in cells)
+    errors = [math.sqrt((cell.cluster_n2 if cell.clusters else cell.n) * (1 - cell.pi)) / cell.pi for cell in cells]
     # One unit more than was seen: of small counts, those that came out low would claim the smallest variance.
-    variance += max((1 - cell.pi) / cell.pi**2 for cell in cells)
-    squares = math.fsum(cell.n / cell.pi**2 for cell in cells)
-    left = math.fsum(cell.n * (1 - cell.pi) / cell.pi**2 for cell in cells) / squares
-    return Part(tuple(cells), size, variance, 1.0 - left)
+    error = math.hypot(*errors, math.sqrt(1 - least) / least)
+    squares = math.fsum(cell.n * w * w for cell, w in weights)
+    left = math.fsum(cell.n * (1 - cell.pi) * w * w for cell, w in weights) / squares
+    return Part(tuple(cells), size, error, 1.0 - left)
 
 
 def _stratum(cells: Sequence[Cell], population: int, confidence: float) -> tuple[list[Part], float]:
@@ -199,11 +203,11 @@ def _stratum(cells: Sequence[Cell], population: int, confidence: float) -> tuple
     weight = math.fsum((cell.n + missing(cell)) / cell.pi for cell in cells)
     if len(groups) == 1 and sampled(groups[0]) == taken:
         ratio = math.fsum(cell.n / cell.pi for cell in cells) / weight
-        variance = population**2 * ratio * (1.0 - ratio) / taken * (1.0 - fraction)
-        return [Part(tuple(cells), population * ratio, variance, fraction)], 0.0
+        error = population * math.sqrt(max(0.0, ratio * (1.0 - ratio)) / taken * (1.0 - fraction))
+        return [Part(tuple(cells), population * ratio, error, fraction)], 0.0
     scale = population / weight
     crossing = [_crossing(group) for group in groups]
-    return [p._replace(size=p.size * scale, size_variance=p.size_variance * scale**2) for p in crossing], 0.0
+    return [p._replace(size=p.size * scale, size_error=p.size_error * scale) for p in crossing], 0.0
 
 
 def _pools(

@@ -14,9 +14,11 @@ import msgspec
 
 from evalsvc.stats.distributions import beta_quantile, normal_quantile, satterthwaite, t_quantile, two_sided
 from evalsvc.stats.limits import FEW, NEAR_END, log_limits
-from evalsvc.stats.mean import Joined, answer, describe, hiding, join, part_mean
+from evalsvc.stats.mean import Joined, answer, describe, hiding, join, part_mean, unscored
 from evalsvc.stats.strata import Layout, StratumKey, by_level, lay_out, missing
 from evalsvc.types import Cell, Estimate, Scale, Window
+
+TOO_LARGE = "1/π is too large for the total to be a number"
 
 
 def estimate_total(
@@ -56,10 +58,17 @@ def estimate_total(
         ends = _with_zero(scale) if any(cell.n_abstained for cell in cells) else scale
         filled = lay_out([_filled(cell) for cell in cells if cell.n + cell.n_abstained], offered, rates, confidence)
         layout = plain._replace(parts=filled.parts, size=filled.size, unknown=filled.unknown)
-        means = join(layout, [part_mean(part, ends) for part in layout.parts], ends, confidence) if plain.n else None
+        # What lies in strata without a score is added below where the scale is open: the mean would leave it out.
+        known = layout if ends.bounded else layout._replace(unknown=0.0)
+        means = join(known, [part_mean(part, ends) for part in layout.parts], ends, confidence) if plain.n else None
         joined = _times(means, layout.size + (layout.unknown if ends.bounded else 0.0)) if means else None
         method, lost = describe(layout, ends), 0.0
         unknown = [] if ends.bounded else [layout.unknown]
+        if joined and any(unknown):
+            share = layout.unknown / (layout.size + layout.unknown)
+            joined = joined._replace(reason="; ".join(filter(None, (joined.reason, unscored(share, "no upper limit")))))
+    if joined and not math.isfinite(joined.value):
+        return msgspec.structs.replace(answer(layout, None, window, "total", confidence, method), reason=TOO_LARGE)
     if joined is not None:
         joined = _with_unknown(joined, unknown, scale)
         joined = joined._replace(reason="; ".join(filter(None, (joined.reason, *_notes(plain.hidden, lost, cells)))))
@@ -144,8 +153,10 @@ def _horvitz_thompson(layout: Layout, scale: Scale, confidence: float) -> Joined
     if not layout.n:
         return None
     value = math.fsum(cell.total / cell.pi for cell in cells)
-    variances = [math.fsum(map(_thinned, part.cells)) for part in layout.parts]
-    error = math.sqrt(math.fsum(variances))
+    errors = [math.hypot(*map(_thinned, part.cells)) for part in layout.parts]
+    error = math.hypot(*errors)
+    if not math.isfinite(value) or not math.isfinite(error):
+        return Joined(value, None, None, TOO_LARGE)
     if error == 0.0 and not scale.binary:
         certain = all(cell.pi == 1.0 for cell in cells)
         return Joined(value, value, value) if certain else Joined(value, None, None, "all scores are 0")
@@ -153,7 +164,7 @@ def _horvitz_thompson(layout: Layout, scale: Scale, confidence: float) -> Joined
         low, high = _count_limits(value, error, cells, confidence)
         return Joined(value, low, high)
     units = [sum(cell.clusters or cell.n for cell in part.cells) for part in layout.parts]
-    freedom = satterthwaite(variances, [count - 1 for count in units])
+    freedom = satterthwaite([(part / (error or 1.0)) ** 2 for part in errors], [count - 1 for count in units])
     critical = t_quantile(two_sided(confidence), freedom)
     if scale.low is not None and scale.low >= 0.0:
         low, high = log_limits(value, error, critical)
@@ -165,8 +176,8 @@ def _horvitz_thompson(layout: Layout, scale: Scale, confidence: float) -> Joined
 
 
 def _thinned(cell: Cell) -> float:
-    """Return the variance of a cell's Σy/π under Poisson sampling of its events, or of its sessions."""
-    return (cell.cluster_y2 if cell.clusters else cell.squares) * (1.0 - cell.pi) / cell.pi**2
+    """Return the standard error of a cell's Σy/π under Poisson sampling of its events, or of its sessions."""
+    return math.sqrt((cell.cluster_y2 if cell.clusters else cell.squares) * (1.0 - cell.pi)) / cell.pi
 
 
 def _count_limits(value: float, error: float, cells: Sequence[Cell], confidence: float) -> tuple[float, float]:
@@ -180,17 +191,18 @@ def _count_limits(value: float, error: float, cells: Sequence[Cell], confidence:
     certain = math.fsum(cell.total for cell in cells if cell.pi == 1.0)
     thinned = max(0.0, value - certain)
     some = error > 0.0 and thinned > 0.0
-    slope = error * error / thinned if some else max((1.0 - cell.pi) / cell.pi for cell in cells)
+    slope = error * (error / thinned) if some else max((1.0 - cell.pi) / cell.pi for cell in cells)
     half = critical * critical * slope / 2.0
-    spread = math.sqrt(half * half + 2.0 * half * thinned)
-    low = thinned + half - spread
+    high = thinned + half + math.sqrt(half) * math.sqrt(half + 2.0 * thinned)
+    # The product of the limits is the square of the count: a difference would leave crumbs where it is 0.
+    low = thinned * (thinned / high) if high > 0.0 else 0.0
     count = thinned / slope if some else NEAR_END
     if count < NEAR_END:
         low = min(low, slope * _poisson_quantile(tail, count + 0.5))
     if count < FEW:
         low = min(low, slope * _poisson_quantile(2.0 * tail, count))
     seen = math.fsum(cell.total for cell in cells)
-    return min(value, max(seen, certain + low)), certain + thinned + half + spread
+    return min(value, max(seen, certain + low)), certain + high
 
 
 def _poisson_quantile(probability: float, count: float) -> float:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from evalsvc.protocols import CellColumns, CellGroup, Place
 from evalsvc.store.queries import identity_of
-from evalsvc.store.steps import Grid
+from evalsvc.store.steps import SEGMENT, Grid
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Ints = npt.NDArray[np.int64]
 
+CONSUMER = "consumer"
 _MOST = 1 << 62
+_DENSE = 4
 
 
 class _Coded(NamedTuple):
@@ -44,10 +48,7 @@ def columns_of(found: Mapping[str, Sequence[CellGroup]]) -> CellColumns:
         np.array([number for number, _ in flat], np.int64),
         _coded((cell.stratum, cell.design_version) for _, cell in flat),
         np.array([cell.pi for _, cell in flat], np.float64),
-        {
-            name: np.array([getattr(cell, name) for _, cell in flat], np.float64 if name in _REAL else np.int64)
-            for name in _SUMS
-        },
+        {name: np.array([getattr(cell, name) for _, cell in flat], _kind(name)) for name in _SUMS},
     )
 
 
@@ -74,10 +75,9 @@ def columns_of_table(table: pa.Table, steps: Grid, by: Sequence[str]) -> CellCol
     scorers = _Coded(scorer.values, scorer.codes[identity.codes])
     group, first = _joined([metric, _Coded(places, place), scorers])
     sums = {
-        name: np.asarray(column, np.float64 if name in _REAL else np.int64)
-        for name, column in zip(_SUMS[:5], columns[width + 1 :], strict=False)
+        name: np.asarray(column, _kind(name)) for name, column in zip(_SUMS[:5], columns[width + 1 :], strict=False)
     }
-    nothing = {name: np.zeros(len(group), np.float64 if name in _REAL else np.int64) for name in _SUMS[5:]}
+    nothing = {name: np.zeros(len(group), _kind(name)) for name in _SUMS[5:]}
     return _sorted(
         _Coded(metric.values, metric.codes[first]),
         _Coded(places, place[first]),
@@ -87,6 +87,75 @@ def columns_of_table(table: pa.Table, steps: Grid, by: Sequence[str]) -> CellCol
         pi[identity.codes],
         {**sums, **nothing},
     )
+
+
+def columns_of_named(table: pa.Table, steps: Grid, by: Sequence[str]) -> CellColumns:
+    """Return the rows of :func:`evalsvc.store.queries.named_cells_statement` as columns."""
+    metric, step, consumer, name = (_coded_column(column) for column in table.columns[:4])
+    cells = [_Named.read(text, by) for text in name.values]
+    key, scorer, part = (_coded(cell[field] for cell in cells) for field in range(3))
+    key_at, scorer_at, part_at = (column.codes[name.codes] for column in (key, scorer, part))
+    place, where = _joined([step, consumer, _Coded(key.values, key_at)])
+    group, of = _joined([metric, _Coded(range(where.size), place), _Coded(scorer.values, scorer_at)])
+    cell, row = _joined([_Coded(range(of.size), group), _Coded(part.values, part_at)])
+    windows = [steps.window(index) for index in step.values]
+    places = [
+        Place(
+            windows[step.codes[at]],
+            consumer.values[consumer.codes[at]],
+            dict(zip(by, key.values[key_at[at]], strict=True)),
+        )
+        for at in where.tolist()
+    ]
+    if CONSUMER in by:
+        places = [each._replace(key={**each.key, CONSUMER: each.consumer}) for each in places]
+    stratum = _coded((stratum, version) for stratum, version, _ in part.values)
+    pi = np.array([pi for _, _, pi in part.values], np.float64)
+    sums = {
+        column: np.bincount(cell, np.asarray(values), row.size).astype(_kind(column))
+        for column, values in zip(_SUMS[:5], table.columns[4:], strict=True)
+    }
+    return CellColumns(
+        metric.values,
+        places,
+        scorer.values,
+        stratum.values,
+        metric.codes[of],
+        place[of],
+        scorer_at[of],
+        group[row],
+        stratum.codes[part_at[row]],
+        pi[part_at[row]],
+        **sums,
+        **{column: np.zeros(row.size, _kind(column)) for column in _SUMS[5:]},
+    )
+
+
+class _Named(NamedTuple):
+    """What a cell's name says: the query's keys, (version, signature), and (stratum, design version, π)."""
+
+    key: tuple[str, ...]
+    scorer: tuple[int, str]
+    part: tuple[str, int, float]
+
+    @classmethod
+    def read(cls, text: str, by: Sequence[str]) -> _Named:
+        """Read a name of the rollup, an object, or of raw rows, a list."""
+        said = msgspec.json.decode(text)
+        if isinstance(said, list):
+            *key, identity = said
+        else:
+            key, identity = [_said(said, name) for name in by], said["identity"]
+        # A consumer is a column of its own, which orders places before their keys do.
+        key = ["" if name == CONSUMER else value for name, value in zip(by, key, strict=True)]
+        version, signature, stratum, design_version, pi = identity_of(identity)
+        return cls(tuple(key), (version, signature), (stratum, design_version, pi))
+
+
+def _said(cell: Mapping[str, Any], name: str) -> str:
+    if name.startswith(SEGMENT):
+        return str(cell["segments"].get(name.removeprefix(SEGMENT), ""))
+    return str(cell.get(name, ""))
 
 
 _SUMS = (
@@ -126,6 +195,10 @@ def _sorted(
     )
 
 
+def _kind(column: str) -> npt.DTypeLike:
+    return np.float64 if column in _REAL else np.int64
+
+
 def _coded(values: Iterable[Any]) -> _Coded:
     held = list(values)
     distinct = sorted(set(held))
@@ -135,12 +208,15 @@ def _coded(values: Iterable[Any]) -> _Coded:
 
 def _coded_column(column: pa.ChunkedArray) -> _Coded:
     """Return a column of the table in codes, which are in the order of its values as Python compares them."""
-    encoded = column.combine_chunks().dictionary_encode()
-    values = encoded.dictionary.to_pylist()
+    encoded = column.dictionary_encode().unify_dictionaries().combine_chunks()
+    codes = np.asarray(encoded.indices)
+    # A dictionary may have values that no row has.
+    used = np.flatnonzero(np.bincount(codes, minlength=len(encoded.dictionary)))
+    values = encoded.dictionary.take(used).to_pylist()
     order = sorted(range(len(values)), key=values.__getitem__)
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return _Coded([values[place] for place in order], rank[np.asarray(encoded.indices)])
+    rank = np.zeros(len(encoded.dictionary), np.int64)
+    rank[used[order]] = np.arange(len(order))
+    return _Coded([values[place] for place in order], rank[codes])
 
 
 def _joined(columns: Sequence[_Coded]) -> tuple[Ints, Ints]:
@@ -153,5 +229,13 @@ def _joined(columns: Sequence[_Coded]) -> tuple[Ints, Ints]:
         return codes * size + column.codes
 
     codes = reduce(with_next, columns, np.zeros(len(columns[0].codes), np.int64))
+    size = math.prod(len(column.values) for column in columns)
+    if size <= _DENSE * codes.size:  # most combinations there are: marking them is quicker than sorting
+        row = np.full(size, -1, np.int64)
+        row[codes[::-1]] = np.arange(codes.size)[::-1]
+        present = np.flatnonzero(row >= 0)
+        number = np.zeros(size, np.int64)
+        number[present] = np.arange(present.size)
+        return number[codes], row[present]
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     return inverse, first

@@ -70,6 +70,9 @@ _KNOWN_BYTES = 40_000
 _RAW_INSERT = {**SETTINGS, "optimize_on_insert": "0"}
 Row = tuple[Any, ...]
 
+MOST_CELLS = 2_000_000
+"""From so many cells on the engine adds them up, which takes it longer and this process less memory."""
+
 
 class ClickHouseStore:
     """A :class:`~evalsvc.protocols.ScoreStore` in ClickHouse; :func:`evalsvc.store.open_store` makes one.
@@ -262,16 +265,26 @@ class ClickHouseStore:
 
     def cell_columns(self, metrics: Sequence[str], query: CellQuery) -> CellColumns:
         """Return what :meth:`cells_by_metric` returns, in columns; quicker from hundreds of groups on."""
-        from evalsvc.store.cell_columns import columns_of, columns_of_table
+        from evalsvc.store.cell_columns import columns_of, columns_of_named, columns_of_table
 
         if query.clusters:
             return columns_of(self.cells_by_metric(metrics, query))
         check_names(query)
         steps = grid(query.window, query.step_seconds)
-        sql, parameters = queries.cells_statement(metrics, query, self._plan(metrics, steps, raw=False))
+        plan = self._plan(metrics, steps, raw=False)
+        if plan.rolled is not None and self._rows(*queries.count_statement(metrics, plan.rolled))[0][0] > MOST_CELLS:
+            return columns_of_table(self._table(queries.cells_statement(metrics, query, plan)), steps, query.by)
+        return columns_of_named(self._table(queries.named_cells_statement(metrics, query, plan)), steps, query.by)
+
+    def _table(self, statement: queries.Statement) -> pa.Table:
+        import pyarrow as pa
+
+        # Settings stand in the statement: beside it, the embedded engine would be told each of them, and back.
+        settings = ", ".join(f"{name} = {value}" for name, value in (queries.SETTINGS | queries.ARROW).items())
         with self._pool.client() as client:
-            table = client.query_arrow(sql, parameters=parameters, settings=dict(queries.SETTINGS))
-        return columns_of_table(table, steps, query.by)
+            sql = f"{statement.sql} SETTINGS {settings}"
+            found = client.raw_query(sql, parameters=statement.parameters, fmt="Arrow")
+        return pa.ipc.open_file(found).read_all()
 
     def _cells(
         self, metrics: Sequence[str], query: CellQuery, plan: queries.Plan

@@ -8,7 +8,7 @@ give the same columns, so that one outer ``GROUP BY`` joins them and a window ma
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -34,10 +34,14 @@ HISTOGRAM = ("bins", "counts")
 FEATURES = ("sums",)
 
 # A statement names its window, so what is compiled for it serves it alone and takes longer than it ever saves.
-SETTINGS: Mapping[str, str] = {
+SETTINGS: dict[str, str] = {
     "do_not_merge_across_partitions_select_final": "1",
     "compile_expressions": "0",
     "compile_aggregate_expressions": "0",
+}
+ARROW: dict[str, str] = {
+    "output_format_arrow_string_as_string": "1",
+    "output_format_arrow_low_cardinality_as_dictionary": "1",
 }
 
 _VALUE = "ifNull(value, 0.)"
@@ -118,6 +122,8 @@ CELLS = Reading(
     _RAW_SUMS,
     (*(f"sum({name})" for name in SUMS[:5]), "minIf(minimum, n > 0)", "maxIf(maximum, n > 0)"),
 )
+# What columns of cells hold; the least and the greatest are not among them.
+COLUMN_SUMS = Reading(SUMS[:5], _RAW_SUMS, CELLS.joined[:5])
 # Bins of several hours are not added up yet, only put one behind the other.
 HISTOGRAMS = Reading(HISTOGRAM, _RAW_BINS, ("groupArrayArray(bins)", "groupArrayArray(counts)"))
 FEATURE_SUMS = Reading(FEATURES, _RAW_FEATURES, ("sumForEach(sums)",))
@@ -191,6 +197,31 @@ def cells_statement(metrics: Sequence[str], query: CellQuery, plan: Plan) -> Sta
     place = f", cityHash64({_keys(query)}, {_NUMBERED})" if query.clusters else ""
     sql = f"SELECT {keys}, {', '.join(CELLS.joined)}{place} FROM ({source}) GROUP BY {keys}"  # noqa: S608
     return Statement(sql, scope.parameters)
+
+
+def named_cells_statement(metrics: Sequence[str], query: CellQuery, plan: Plan) -> Statement:
+    """Return (metric, step, consumer, cell, sums) for :func:`evalsvc.store.cell_columns.columns_of_named`.
+
+    ``cell`` is a rollup's name of a cell, or of raw rows a list of the query's keys and the identity. The engine only
+    unpacks: to read the few different names and to add up whole numbers is quicker in columns than by texts here.
+    """
+    scope = _Scope(metrics, query)
+    parts = []
+    if plan.rolled is not None:
+        step, columns, source = _rolled_rows(query, plan, plan.rolled, scope, COLUMN_SUMS)
+        parts.append(f"SELECT metric, {step}, consumer, cell, {', '.join(columns)} {source}")
+    if plan.rolled is None or plan.raw_hours:
+        raw = _raw_source(query, plan, scope, COLUMN_SUMS)
+        keys = ", ".join([*(f"key_{place}" for place in range(len(query.by))), "identity"])
+        name = f"CAST(toJSONString([{keys}]) AS LowCardinality(String)) AS cell"
+        parts.append(f"SELECT metric, step, consumer, {name}, {', '.join(COLUMN_SUMS.columns)} FROM ({raw})")  # noqa: S608
+    return Statement(" UNION ALL ".join(parts), scope.parameters)
+
+
+def count_statement(metrics: Sequence[str], hours: Hours) -> Statement:
+    """Return how many cells these hours hold in the rollup, or a few more."""
+    sql = f"SELECT sum(length(cell)) FROM rollup WHERE metric IN {{metrics:Array(String)}} AND {_hours_between(hours)}"  # noqa: S608
+    return Statement(sql, {"metrics": list(metrics)})
 
 
 def histograms_statement(query: CellQuery, plan: Plan) -> Statement:
@@ -374,13 +405,26 @@ def _source(query: CellQuery, plan: Plan, scope: _Scope, reading: Reading) -> st
     if plan.rolled is not None:
         parts.append(_rolled_select(query, plan, plan.rolled, scope, reading))
     if plan.rolled is None or plan.raw_hours:
-        hours = plan.raw_hours if plan.rolled is not None else None
-        raw = _raw_select(query, plan.steps, scope, reading.raw, hours)
+        raw = _raw_source(query, plan, scope, reading)
         parts.append(f"SELECT {_keys(query)}, identity, {', '.join(reading.columns)} FROM ({raw})")  # noqa: S608
     return " UNION ALL ".join(parts)
 
 
+def _raw_source(query: CellQuery, plan: Plan, scope: _Scope, reading: Reading) -> str:
+    hours = plan.raw_hours if plan.rolled is not None else None
+    return _raw_select(query, plan.steps, scope, reading.raw, hours)
+
+
 def _rolled_select(query: CellQuery, plan: Plan, hours: Hours, scope: _Scope, reading: Reading) -> str:
+    step, columns, source = _rolled_rows(query, plan, hours, scope, reading)
+    selected = ["metric", step, "consumer", *scope.keys(rolled=True), _FROM_CELL, *columns]
+    return f"SELECT {', '.join(selected)} {source}"
+
+
+def _rolled_rows(
+    query: CellQuery, plan: Plan, hours: Hours, scope: _Scope, reading: Reading
+) -> tuple[str, list[str], str]:
+    """Return how the step and the reading's columns are selected, and from what: rows of a cell and step."""
     step = f"intDiv(toInt64(toUnixTimestamp(hour)) * 1000000 - {plan.steps.start}, {plan.steps.step}) AS step"
     conditions = [*scope.conditions(rolled=True), _hours_between(hours)]
     without = [second for second in plan.raw_hours if hours.first <= second < hours.last]
@@ -395,8 +439,7 @@ def _rolled_select(query: CellQuery, plan: Plan, hours: Hours, scope: _Scope, re
         keys = "metric, consumer, step, cell"
         source = f"FROM (SELECT metric, consumer, {step}, cell, {', '.join(named)} {source} GROUP BY {keys})"
         columns, step = [f"all_{name} AS {name}" for name in columns], "step"
-    selected = ["metric", step, "consumer", *scope.keys(rolled=True), _FROM_CELL, *columns]
-    return f"SELECT {', '.join(selected)} {source}"
+    return step, columns, source
 
 
 def _raw_select(

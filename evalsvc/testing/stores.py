@@ -325,7 +325,9 @@ def check_cell_columns(store: ScoreStore) -> None:
     other = [msgspec.structs.replace(make_score(index), metric="other") for index in range(0, 40, 3)]
     _write(store, [*(make_score(index, None if index % 7 == 0 else index / 50) for index in range(40)), *other])
     query = CellQuery("", DAY, 24 * HOUR, by=("segments.language", "model_version"))
-    for asked in (query, query._replace(clusters=True), query._replace(step_seconds=HOUR, by=())):
+    late = query._replace(window=Window(DAY.start + timedelta(minutes=20), DAY.end), by=("consumer", "application"))
+    hourly = query._replace(step_seconds=HOUR, by=())
+    for asked in (query, query._replace(clusters=True), hourly, late, late._replace(step_seconds=2 * HOUR)):
         found = store.cell_columns(["quality", "other", "never"], asked)
         expected = [
             (metric, *group[:5], [_summed(cell) for cell in group.cells])

@@ -6,6 +6,7 @@ can be given a token (:class:`evalsvc.sources.http.HttpSource`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +23,7 @@ from evalsvc.query import (
     to_json,
     with_worst_case,
 )
+from evalsvc.query_gaps import with_gaps
 from evalsvc.scorer_notes import noted, scorer_notes
 from evalsvc.types import Window, WorkerStatus
 from evalsvc.web import overview
@@ -37,7 +39,8 @@ if TYPE_CHECKING:
 
 STEPS: Mapping[str, str] = {"24h": "1h", "7d": "6h", "14d": "1d", "30d": "1d"}
 _REPEATED = frozenset({"metric", "by", "where"})
-_PARAMETERS = _REPEATED | {"since", "until", "window", "statistic", "confidence", "format", "worst_case", "per"}
+_WORST = frozenset({"worst_case", "threshold"})
+_PARAMETERS = _REPEATED | _WORST | {"since", "until", "window", "statistic", "per", "confidence", "format"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -134,14 +137,15 @@ class _Pages:
             raise InputError(f"Expected `format` to be json or csv, but got {form!r}")
         queries = _queries(request, store, self.clock)
         worst = _flag(request.query_params.get("worst_case", "false"))
+        threshold = _threshold(request.query_params.get("threshold"), worst=worst)
         per = request.query_params.get("per", "")
         if per and (worst or "metric" not in request.query_params):
             raise InputError(
                 "Expected `per` with a `metric` to divide, and without `worst_case`, which knows no ratios"
             )
-        found = [row for query in queries for row in _answer(store, query, worst=worst, per=per)]
+        found = [row for query in queries for row in _answer(store, query, threshold, worst=worst, per=per)]
         if queries:
-            found = noted(found, scorer_notes(store, (row.metric for row in found), queries[0]))
+            found = noted(with_gaps(found, queries[0]), scorer_notes(store, (row.metric for row in found), queries[0]))
         if form == "csv":
             by = queries[0].by if queries else ()
             return PlainTextResponse(_csv(found, by, worst=worst), media_type="text/csv", headers=_HEADERS)
@@ -203,7 +207,7 @@ def _queries(request: Request, store: ScoreStore, clock: Clock) -> list[Estimate
         by=tuple(name for text in given.getlist("by") for name in text.split(",") if name),
         where=_where(given.getlist("where")),
         statistic=given.get("statistic", "mean"),
-        confidence=_confidence(given.get("confidence", "0.95")),
+        confidence=_number("confidence", given.get("confidence", "0.95"), "0.95"),
     )
     metrics = given.getlist("metric") or sorted({spec.metric for spec in store.metrics()})
     return [query._replace(metric=metric) for metric in dict.fromkeys(metrics)]
@@ -225,20 +229,33 @@ def _flag(text: str) -> bool:
     return text == "true"
 
 
-def _confidence(text: str) -> float:
+def _threshold(text: str | None, *, worst: bool) -> float | None:
+    if text is None:
+        return None
+    if not worst:
+        raise InputError("Expected `threshold` with worst_case=true, which says whether missing scores could cross it")
+    return _number("threshold", text, "0.9")
+
+
+def _number(name: str, text: str, example: str) -> float:
     try:
-        return float(text)
+        found = float(text)
     except ValueError:
-        raise InputError(f"Expected `confidence` as a number such as 0.95, but got {text!r}") from None
+        found = math.nan
+    if not math.isfinite(found):
+        raise InputError(f"Expected `{name}` as a number such as {example}, but got {text!r}")
+    return found
 
 
-def _answer(store: ScoreStore, query: EstimateQuery, *, worst: bool, per: str) -> Sequence[LabelledEstimate]:
+def _answer(
+    store: ScoreStore, query: EstimateQuery, threshold: float | None, *, worst: bool, per: str
+) -> Sequence[LabelledEstimate]:
     if per:
         from evalsvc.query_ratio import ratio_estimates
 
         return ratio_estimates(store, query, per)
     rows = estimates(store, query)
-    return with_worst_case(store, query, rows) if worst else rows
+    return with_worst_case(store, query, rows, threshold) if worst else rows
 
 
 def _csv(found: Sequence[LabelledEstimate], by: Sequence[str], *, worst: bool) -> str:

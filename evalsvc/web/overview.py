@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from evalsvc.protocols import CellGroup, CellQuery, Offered, ScoreStore
+from evalsvc.protocols import CellColumns, CellGroup, CellQuery, Offered, ScoreStore
 from evalsvc.query import EstimateQuery, LabelledEstimate, estimates
 from evalsvc.types import Estimate, ScorerSpec, Window
 from evalsvc.windows import steps
@@ -78,6 +78,12 @@ class Snapshot:
             self._known[key] = self._store.cells_by_metric(names, query)
         found: Mapping[str, Sequence[CellGroup]] = self._known[key]
         return found[query.metric]
+
+    def cell_columns(self, metrics: Sequence[str], query: CellQuery) -> CellColumns:
+        """Return the sums of metrics in columns, from what :meth:`cells` remembers."""
+        from evalsvc.store.cell_columns import columns_of
+
+        return columns_of({metric: self.cells(query._replace(metric=metric)) for metric in metrics})
 
 
 def snapshot(store: ScoreStore) -> ScoreStore:

@@ -1,6 +1,6 @@
 """Does the interval of a gap hold the true one 95 times in 100? In designs of ``benchmarks/fairness.py``.
 
-400 samples a design with stated seeds, a standard error of 1.1 points; required is 93 % in that run. The interval of
+200 samples a design with stated seeds, a standard error of 1.5 points; required is 93 % in that run. The interval of
 the two groups picked, and a bootstrap of max − min, must fail.
 """
 
@@ -10,7 +10,7 @@ import pytest
 from benchmark_scripts import load_benchmark
 from evalsvc.fairness import gap
 
-RUNS = 400
+RUNS = 200
 FLOOR = 0.93
 pytestmark = pytest.mark.slow
 
@@ -19,15 +19,12 @@ DESIGNS = {design.name: (seed, design) for seed, design in enumerate(fairness.de
 SHORT = [
     "binary, 2 × 30, all 0.5",
     "binary, 10 × 30, all 0.5",
-    "binary, 10 of 30 to 3,000, all 0.1",
     "binary, 10 × 300, one 0.1 above 0.1",
     "binary, 10 × 300, half 0.1 above",
-    "bounded, 10 × 300, all 0.9",
     "open, 10 × 30, all equal",
-    "binary, π 0.02/1, 10 × 300, equal",
     "bounded, π 0.02/1, 10 × 300, equal",
 ]
-MANY = ["binary, 50 × 30, all 0.2", "bounded, 50 × 30, one 0.1 below 0.9"]
+MANY = ["binary, 50 × 30, all 0.2"]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +32,7 @@ def measured():
     found = {}
     for name in SHORT + MANY:
         seed, design = DESIGNS[name]
-        found[name] = fairness.measure(design, RUNS if name in SHORT else 80, 500 + seed, whole=False)
+        found[name] = fairness.measure(design, RUNS if name in SHORT else 60, 500 + seed, whole=False)
     return found
 
 
@@ -62,7 +59,7 @@ def test_naive_max_minus_min_is_far_from_zero_where_the_truth_is_zero(measured):
 
 def test_the_worst_group_is_held_and_the_corrected_variance_has_no_bias():
     seed, design = DESIGNS["binary, 10 × 300, half 0.1 above"]
-    found = fairness.measure(design, 150, seed)
+    found = fairness.measure(design, 80, seed)
     assert found.worst >= FLOOR
     assert abs(found.error) < 0.1 * design.truths.var(ddof=1)
     assert abs(found.shrunken - 0.1) < abs(found.naive - 0.1)
@@ -71,7 +68,7 @@ def test_the_worst_group_is_held_and_the_corrected_variance_has_no_bias():
 def test_without_the_joint_critical_value_it_fails(monkeypatch):
     seed, design = DESIGNS["binary, 10 × 30, all 0.5"]
     monkeypatch.setattr(fairness, "range_critical", lambda count, confidence: 1.96)
-    assert fairness.measure(design, 200, seed, whole=False).coverage < FLOOR - 0.1
+    assert fairness.measure(design, 100, seed, whole=False).coverage < FLOOR - 0.1
 
 
 def test_the_designs_measure_what_the_function_gives():
@@ -83,7 +80,7 @@ def test_the_designs_measure_what_the_function_gives():
 
 def test_groups_like_the_rest_are_seldom_named_and_odd_ones_found():
     design, odd = next(pair for pair in fairness.odd_designs() if pair[0].name == "binary, 4 × 300, one 0.3 above 0.1")
-    found = fairness.name_groups(design, odd, 200, 3)
+    found = fairness.name_groups(design, odd, 100, 3)
     assert found.apart < 0.09
     assert found.found == 1.0
     # Each against all the others at once: one odd group makes the others differ too.

@@ -1,7 +1,8 @@
-"""Do 95 % intervals hold the truth 95 times in 100? In every design of ``benchmarks/intervals.py``.
+"""Do 95 % intervals hold the truth 95 times in 100? In designs of ``benchmarks/intervals.py``.
 
-2,000 samples a design with stated seeds: a standard error of half a point. Required
-is 93.5 % in that run, 90 % for skewed latencies below n = 100. The mean ± t, plugged in, must fail.
+800 samples a design with stated seeds: a standard error of 0.8 points. Required is 93.5 % in that run, 90 % for
+skewed latencies below n = 100. The mean ± t, plugged in, must fail. Of the designs that ``test_coverage_promise.py``
+has too one of a kind is here: means of many groups at once, which it measures, are these to the last digits.
 """
 
 import math
@@ -13,19 +14,42 @@ import pytest
 from benchmark_scripts import load_benchmark
 from evalsvc.types import Estimate
 
-RUNS = 2000
+RUNS = 800
 pytestmark = pytest.mark.slow
 intervals = load_benchmark("intervals")
-DESIGNS = list(intervals.designs())
+SEEDED = {design.name: (seed, design) for seed, design in enumerate(intervals.designs())}
+SHORT = [
+    "binary π .01/1, .05/.05, 2,000 events",
+    "binary π .01/1, .05/.50, 20,000",
+    "binary 40 strata of 200, π .01",
+    "binary, π of empty strata not known",
+    "binary π .02/1, 20 % not scored",
+    "segment across strata, π .01/.1/1, rare",
+    "bounded, 3 % faults among good, n≈30",
+    "bounded π .01/1",
+    "latency, lognormal σ=1, n≈10",
+    "latency, lognormal σ=1, n≈100",
+    "latency π .02/1",
+    "sessions, binary, m≈100",
+    "sessions, bounded, m≈50",
+    "sessions, segment, m≈50",
+    "total, binary π .01/1, 2,000",
+    "total, cost π .02/1",
+    "total, failures in a segment, π .02/1",
+    "total, cost in a segment, π .02/1",
+    "median latency, π .02/1",
+    "p99 latency, π .1",
+]
+DESIGNS = [SEEDED[name][1] for name in SHORT]
 
 
 def named(name):
-    return next(design for design in DESIGNS if design.name == name)
+    return SEEDED[name][1]
 
 
 @pytest.fixture(scope="module")
 def measured():
-    return {design.name: intervals.measure(design, RUNS, 1000 + i) for i, design in enumerate(DESIGNS)}
+    return {name: intervals.measure(named(name), RUNS, 1000 + SEEDED[name][0]) for name in SHORT}
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=[design.name for design in DESIGNS])
@@ -41,8 +65,6 @@ def test_coverage(design, measured) -> None:
 
 FAILS = [
     "binary π .01/1, .05/.05, 2,000 events",
-    "binary π .001/1, .05/.50, 20,000",
-    "binary one stratum π .05, .01, 1,000",
     "segment across strata, π .01/.1/1, rare",
     "bounded, 3 % faults among good, n≈30",
     "latency, lognormal σ=1, n≈10",
@@ -97,11 +119,7 @@ def test_failed_scores_as_zeros_are_refused(name, monkeypatch) -> None:
 
 def test_wider_intervals_only_where_they_are_needed(measured) -> None:
     # Where the normal approximation is good, honesty costs at most an eighth of the width.
-    for name in (
-        "binary π .01/1, .05/.50, 20,000",
-        "binary 15 strata of 300, π .02 to 1",
-        "median latency, π .02/1",
-    ):
+    for name in ("binary π .01/1, .05/.50, 20,000", "median latency, π .02/1"):
         assert measured[name].width < 1.125 * measured[name].naive_width, name
 
 

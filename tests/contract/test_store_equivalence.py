@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 from itertools import count
+from unittest import mock
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalsvc.protocols import CellQuery
-from evalsvc.store import MemoryStore, open_store
+from evalsvc.store import MemoryStore, clickhouse, open_store
 from evalsvc.store.bridge import Bridge
 from evalsvc.store.cell_columns import columns_of
 from evalsvc.testing.stores import MIDNIGHT, make_score
@@ -65,7 +66,7 @@ def questions(draw):
     return {
         "window": Window(MIDNIGHT + timedelta(minutes=start), MIDNIGHT + timedelta(minutes=start + length)),
         "step_seconds": draw(st.sampled_from([900, 3600, 5400, 7200, 86_400])),
-        "by": tuple(draw(st.sets(st.sampled_from(["application", "model_version", "segments.tier"])))),
+        "by": tuple(draw(st.sets(st.sampled_from(["application", "model_version", "segments.tier", "consumer"])))),
         "where": draw(st.sampled_from([{}, {"segments.language": ("de",)}, {"application": ("app-1", "app-2")}])),
         "clusters": draw(st.booleans()),
     }
@@ -112,6 +113,8 @@ def test_any_delivery_gives_the_reference_answer(stores, batches, asked, early):
             assert store.cells(query) == expected
             assert store.cells(query, raw=True) == expected
             assert plain(store.cell_columns([metric], query)) == plain(columns_of({metric: expected}))
+            with mock.patch.object(clickhouse, "MOST_CELLS", -1):
+                assert plain(store.cell_columns([metric], query)) == plain(columns_of({metric: expected}))
             assert store.histograms(query) == expected_bins
             assert store.histograms(query, raw=True) == expected_bins
             assert sums_of(store.statistics(query)) == sums_of(reference.statistics(query))

@@ -220,6 +220,7 @@ class NoMask:
 
 def small_anchors(store, clock, *scorers, consumer="quality", texts="abcde"):
     """Five cases, scored once a day."""
+    store.record_scorers([scorer.spec for scorer in scorers])
     cases = [Event(event_id=f"c{n}", occurred_at=START, application="a", response=t) for n, t in enumerate(texts)]
     return Anchors(consumer, store, cases, [ScorerEntry(one) for one in scorers], NoMask(), timedelta(days=1), clock)
 

@@ -134,3 +134,25 @@ def test_clusters_that_grew_are_the_late_parcels(scored, capsys):
     assert not [question for question in delivery if question in table]
     quiet = ask(capsys, "prompt_embedding", "--since", "2026-03-04", "--until", "2026-03-07", "--baseline", "3d")
     assert "clusters" not in quiet
+
+
+def test_a_classifier_tells_the_strike_apart_and_nothing_else(scored, capsys):
+    asked = ("prompt_embedding", "latency_ms", "--classifier")
+    found = {row["watched"]: row for row in rows(capsys, *asked, "--since", STRIKE, "--until", "2026-03-15")}
+    assert set(found) == {"values", "topics", "single texts"}
+    single = found["single texts"]
+    assert single["moved"]
+    assert single["tests"][0]["detector"] == "classifier"
+    assert single["tests"][0]["p_value"] <= single["adjusted_p"] < 0.01
+    assert single["tests"][0]["low"] > 0.05
+    out = ask(capsys, *asked, "--since", STRIKE, "--until", "2026-03-15", "--examples", "0")
+    assert "prompt_embedding (single texts)" in out.partition("\n")[0]
+    assert f"{single['change']}" in out
+    (quiet,) = [
+        row
+        for row in rows(
+            capsys, *asked[:1], "--classifier", "--since", "2026-03-04", "--until", "2026-03-07", "--baseline", "3d"
+        )
+        if row["watched"] == "single texts"
+    ]
+    assert quiet["moved"] is False

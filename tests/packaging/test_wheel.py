@@ -48,6 +48,12 @@ def test_every_file_of_the_library_is_in_the_wheel_and_no_other(names):
     assert {name for name in names if ".dist-info/" not in name} == LIBRARY_FILES
 
 
+def test_every_file_in_the_wheel_is_the_checkouts_to_the_byte(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        unlike = [name for name in sorted(LIBRARY_FILES) if archive.read(name) != (CHECKOUT / name).read_bytes()]
+    assert unlike == []
+
+
 def test_marker_of_types_is_in_the_wheel(names):
     assert "evalsvc/py.typed" in names
 

@@ -70,6 +70,8 @@ def test_weights_are_relative() -> None:
     [
         ([], None, "no event"),
         ([Pair(1.0, 0.0, 0.5)] * 3, None, "adds up to 0"),
+        ([Pair(1.0, 1e-320, 0.5)] * 3, None, "too large"),
+        ([Pair(1e-200, 1e200, 0.5), Pair(3e-200, 1e200, 0.5)], 0.0, "could be 0"),
         ([Pair(1.0, 2.0, 0.5)], 0.5, "one event"),
         ([Pair(1.0, 2.0, 0.5), Pair(2.0, 4.0, 0.5)], 0.5, "same ratio"),
         ([Pair(1.0, 2.0, 0.5, "s"), Pair(2.0, 5.0, 0.5, "s")], 3 / 7, "one session"),
@@ -113,4 +115,5 @@ def test_nothing_is_nan_and_limits_hold_the_value(pairs, confidence) -> None:
     for number in (found.value, found.low, found.high):
         assert number is None or math.isfinite(number)
     if found.low is not None:
-        assert 0.0 <= found.low <= found.value <= found.high
+        crumb = 1e-9 * found.value
+        assert 0.0 <= found.low <= found.value + crumb <= found.high + 2.0 * crumb

@@ -16,6 +16,7 @@ import pytest
 
 from evalsvc._cli_query import said_value
 from evalsvc.cli import main
+from replays import replayed
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d"
 PLANS = {"free": (160, 200.0), "pro": (120, 200.0), "team": (100, 400.0), "trial": (12, 200.0)}
@@ -43,13 +44,7 @@ def events() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("EVALSVC_STORE", raising=False)
-        assert main(["init", str(folder)]) == 0
-        patch.chdir(folder)
-        (folder / "events.jsonl").write_text("\n".join(events()))
-        assert main(["replay", "events.jsonl"]) == 0
+    with replayed(tmp_path_factory.mktemp("project"), events()) as folder:
         yield folder
 
 

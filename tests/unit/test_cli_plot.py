@@ -20,6 +20,7 @@ from evalsvc.fairness import Step, compare, groups_of_values
 from evalsvc.query import EstimateQuery, LabelledEstimate
 from evalsvc.stats import estimate_mean
 from evalsvc.types import Cell, Scale, Window
+from replays import replayed
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>"
@@ -49,13 +50,7 @@ def events() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("plots")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("EVALSVC_STORE", raising=False)
-        assert main(["init", str(folder)]) == 0
-        patch.chdir(folder)
-        (folder / "events.jsonl").write_text("\n".join(events()))
-        assert main(["replay", "events.jsonl"]) == 0
+    with replayed(tmp_path_factory.mktemp("plots"), events()) as folder:
         yield folder
 
 

@@ -9,6 +9,7 @@ from scipy.spatial.distance import jensenshannon
 
 from evalsvc.drift import (
     CategoricalSketch,
+    Change,
     MeanEmbeddingSketch,
     NumericSketch,
     TokenSketch,
@@ -22,6 +23,10 @@ from evalsvc.drift.detectors import rao_scott
 from evalsvc.drift.distances import jensen_shannon, kolmogorov_smirnov, wasserstein
 from evalsvc.drift.inference import Side, split_shares
 from evalsvc.errors import InputError
+from evalsvc.stats.binary_pairs import stretched_limits
+from evalsvc.types import Scale
+
+OPEN, BINARY = Scale(None, None, "higher"), Scale(0.0, 1.0, "higher", binary=True)
 
 
 def histogram(seed, n, centre=0.0):
@@ -165,10 +170,41 @@ def test_wrong_arguments_are_refused():
 
 def test_an_anchor_tells_the_scorers_change_from_the_systems():
     before = [0.5, 0.6, 0.7, 0.8]
-    steady = attribute(before, [0.51, 0.6, 0.69, 0.8], live=-0.1, live_error=0.01)
+    steady = attribute(before, [0.51, 0.6, 0.69, 0.8], OPEN, Change(-0.1, -0.12, -0.08))
     assert not steady.scorer.moved
     assert steady.system.moved
     expected = stats.ttest_rel([0.4, 0.5, 0.61, 0.69], before).confidence_interval()
-    found = attribute(before, [0.4, 0.5, 0.61, 0.69], live=0.0, live_error=0.01)
+    found = attribute(before, [0.4, 0.5, 0.61, 0.69], OPEN, Change(0.0, -0.02, 0.03))
     assert (found.scorer.low, found.scorer.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
-    assert "fewer than two" in attribute([0.1], [0.2], live=0.0, live_error=0.0).reason
+    # Each limit is as far away as the opposite limits of the two it is the difference of.
+    gap = 0.0 - found.scorer.value
+    below = gap - math.hypot(0.02, found.scorer.high - found.scorer.value)
+    above = gap + math.hypot(0.03, found.scorer.value - found.scorer.low)
+    assert found.system == pytest.approx((gap, below, above))
+    assert "joined by MOVER" in found.method
+
+
+def test_anchors_of_which_none_changed_still_leave_doubt():
+    same = [1.0] * 15 + [0.0] * 5
+    found = attribute(same, same, BINARY, Change(-0.05, -0.05, -0.05))
+    # Tango's limits of 0 of 20, with half a case more on either side.
+    assert (found.scorer.low, found.scorer.high) == pytest.approx(stretched_limits(0, 0, 20, 0.95))
+    assert found.scorer.high > 0.15
+    assert (found.scorer.moved, found.system.moved) == (False, False)
+    # Averages of runs of a yes or no are no yes or no themselves.
+    assert attribute([0.5, *same], [1.0, *same], BINARY).scorer.high > 0.15
+
+
+def test_anchors_without_limits_have_a_reason():
+    found = attribute([7.0] * 20, [7.0] * 20, OPEN, Change(1.0, 0.5, 1.5))
+    assert (found.scorer, found.system) == (None, None)
+    assert "all differences are equal" in found.reason
+    few = attribute([0.1], [0.2], OPEN)
+    assert "fewer than two" in few.reason
+    assert attribute([0.1, 0.2], [0.2, 0.4], OPEN).system is None
+    with pytest.raises(InputError, match="`live`"):
+        attribute([0.1, 0.2], [0.2, 0.4], OPEN, Change(1.0, 2.0, 3.0))
+    with pytest.raises(InputError, match="as many"):
+        attribute([0.1, 0.2], [0.2], OPEN)
+    with pytest.raises(InputError, match="confidence"):
+        attribute([0.1, 0.2], [0.2, 0.4], OPEN, confidence=95)

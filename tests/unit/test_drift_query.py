@@ -57,6 +57,32 @@ def test_topics(shift, moved):
     assert "self-similarity" in row.change
 
 
+@pytest.mark.parametrize(("shift", "moved"), [(0.0, False), (0.8, True)])
+def test_a_classifier_tells_single_texts_apart_on_request(shift, moved):
+    world, rng = World(EMBEDDING), np.random.default_rng(3)
+    world.write(EMBEDDING, BEFORE, lambda hour, number: (1.0, unit(rng.normal(0.0, 0.6))))
+    world.write(EMBEDDING, NOW, lambda hour, number: (1.0, unit(rng.normal(shift, 0.6))))
+    alone, found = world.ask(), {row.watched: row for row in world.ask(classifier=True)}
+    assert [row.watched for row in alone] == ["topics"]
+    assert set(found) == {"topics", "single texts"}
+    row = found["single texts"]
+    (test,) = row.tests
+    assert (test.detector, row.moved, test.n, test.n_baseline) == ("classifier", moved, 480, 480)
+    assert test.method == "logistic regression, 5 folds, permutation of 24 groups"
+    assert row.change == f"AUC {0.5 + test.plug_in:.2f} ({0.5 + test.low:.2f} … {0.5 + test.high:.2f})"
+    # Of two rows one p-value is doubled at most; a finer one than 1/200 is made where it could decide.
+    assert test.p_value <= row.adjusted_p <= 2.0 * test.p_value
+    assert test.p_value == 0.001 if moved else test.p_value > 0.05
+
+
+def test_a_classifier_without_enough_texts_says_so():
+    world, rng = World(EMBEDDING), np.random.default_rng(3)
+    world.write(EMBEDDING, BEFORE, lambda hour, number: (1.0, unit(rng.normal(0.0, 0.6))))
+    world.write(EMBEDDING, Window(NOW.start, NOW.start + timedelta(hours=1)), lambda hour, number: (1.0, ()), n=1)
+    row = {row.watched: row for row in world.ask(classifier=True)}["single texts"]
+    assert (row.moved, row.change, row.reason) == (None, "", "the current window is empty")
+
+
 @pytest.mark.parametrize(("new", "moved"), [("parcel", False), ("sorry", True)])
 def test_words_are_watched_by_length_and_by_vocabulary(new, moved):
     world, rng = World(WORDS), np.random.default_rng(4)
@@ -107,3 +133,54 @@ def test_effects_are_judged_together():
     assert len(rows) == 20
     assert not any(row.moved for row in rows)
     assert all(row.adjusted_p >= row.tests[0].p_value for row in rows)
+
+
+def unchanged(rng, pi):
+    """Two windows of 240 events of one process, all sampled at π, and twenty anchors that were scored alike in both."""
+    world = World(REFUSAL)
+    scores = []
+    for window in (BEFORE, NOW):
+        for number in range(240):
+            at = window.start + timedelta(hours=number % 12)
+            subject = Subject(
+                f"e{number}@{at}", at, "quality", "support", "m", "1", {}, "", f"rate={pi}", 1,
+            )  # fmt: skip
+            scores.append(Score(subject, "refusal", 1, "", pi, "ok", float(rng.random() < 0.1)))
+        for number in range(20):
+            segments = {"case": f"c{number}", "digest": "d"}
+            subject = Subject(
+                f"c{number}@{window.start}", window.start, "quality", "support", "m", "1", segments, "", "anchor", 0,
+            )  # fmt: skip
+            scores.append(Score(subject, "anchor:refusal", 1, "", 1.0, "ok", float(number % 5 == 0)))
+    world.store.write(WriteBatch(scores=tuple(scores)))
+    return world
+
+
+@pytest.mark.parametrize("pi", [1.0, 0.05])
+def test_the_system_is_not_blamed_for_chance_where_everything_was_scored(pi):
+    """All of a window scored, its mean is exact; that the next one's differs is chance all the same."""
+    for seed in range(5):
+        (row,) = unchanged(np.random.default_rng(seed), pi).ask()
+        shift = row.scorer
+        assert (shift.moved, shift.system_moved) == (False, False)
+        assert shift.system_low < shift.system < shift.system_high
+        assert shift.scorer_low < 0.0 < shift.scorer_high
+
+
+def test_live_means_that_cannot_be_compared_have_a_reason():
+    world = World(ScorerSpec("words", 1, Scale(None, None, "neither")))
+    scores = []
+    for window in (BEFORE, NOW):
+        for number in range(3):
+            segments = {"case": f"c{number}", "digest": "d"}
+            for metric, value in (("words", 7.0), ("anchor:words", number * window.start.day)):
+                subject = Subject(
+                    f"{metric}{number}@{window.start}", window.start, "quality", "support", "m", "1",
+                    segments, "", "all", 0,
+                )  # fmt: skip
+                scores.append(Score(subject, metric, 1, "", 0.5, "ok", float(value)))
+    world.store.write(WriteBatch(scores=tuple(scores)))
+    (row,) = world.ask()
+    assert row.scorer.scorer is not None
+    assert row.scorer.system is None
+    assert "all scores are equal" in row.scorer.reason

@@ -442,7 +442,8 @@ def test_proportions_of_all_metrics_are_of_the_binary_ones(world) -> None:
 
 @pytest.mark.parametrize("statistic", ["mean", "proportion"])
 @pytest.mark.parametrize("by", [("segments.plan",), ("segments.lang",)])
-def test_many_groups_together_are_each_alone(world, statistic, by, monkeypatch) -> None:
+@pytest.mark.parametrize("most", ["MANY", "MANY_STEPS"])
+def test_many_groups_together_are_each_alone(world, statistic, by, most, monkeypatch) -> None:
     for at in range(0, 3600, 600):
         world.scores(FREE, [1.0, 0.0, 0.0, 0.0] * 6, 0.1, at=at, lang="en" if at % 1200 else "de")
         world.scores(PRO, [1.0, 0.0, None], 1.0, at=at, lang="fr" if at else "de")
@@ -450,7 +451,7 @@ def test_many_groups_together_are_each_alone(world, statistic, by, monkeypatch) 
         world.offer(PRO, 0, 3, at=at)
     query = EstimateQuery("refusal", HOUR, 600, by=by, statistic=statistic)
     alone = estimates(world.store, query)
-    monkeypatch.setattr("evalsvc.query.MANY", 1)
+    monkeypatch.setattr(f"evalsvc.query.{most}", 1)
     together = estimates(world.store, query)
     assert len(together) == len(alone) >= 12
     for one, other in zip(together, alone, strict=True):
@@ -458,7 +459,7 @@ def test_many_groups_together_are_each_alone(world, statistic, by, monkeypatch) 
             assert getattr(one.estimate, name) == pytest.approx(getattr(other.estimate, name), rel=1e-9, abs=1e-12)
         for name in ("n", "n_missing", "offered", "method", "reason", "statistic", "window"):
             assert getattr(one.estimate, name) == getattr(other.estimate, name)
-        assert one._replace(estimate=other.estimate) == other
+        assert msgspec.structs.replace(one, estimate=other.estimate) == other
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def test_distinct_words_is_one_over_the_share_of_equal_pairs_of_different_texts(
     found = estimate_distinct_words([worded(texts[:8], pis[:8]), worded(texts[8:], pis[8:])], DAY)
     assert found.value == pytest.approx(1.0 / collisions)
     assert (found.low, found.high) == (None, None)
-    assert found.reason == "an interval needs 5 hours with texts"
+    assert found.reason == "an interval needs 5 hours with words"
 
 
 def test_equally_frequent_words_are_counted_however_many_texts_there_are():
@@ -120,6 +120,30 @@ def test_texts_without_words_or_without_any_word_twice():
     assert estimate_distinct_words([empty], DAY).reason == "a pair needs two texts with words"
     apart = worded([["hello"], ["world"]], [1.0, 1.0])
     assert "no word comes twice" in estimate_distinct_words([apart], DAY).reason
+
+
+def test_one_hour_with_all_the_words_has_a_value_without_an_interval():
+    blocks = [worded([["yes", "no"], ["yes"]], [0.3, 0.3]), *(worded([[]], [0.3]) for _ in range(4))]
+    found = estimate_distinct_words(blocks, DAY)
+    assert found.value == pytest.approx(estimate_distinct_words(blocks[:1], DAY).value)
+    assert (found.low, found.high) == (None, None)
+    assert found.reason == "an interval needs 5 hours with words"
+    # Hours with one word each beside the one with many: without it there are pairs.
+    more = [blocks[0], *(worded([["yes"]], [0.3]) for _ in range(4))]
+    assert estimate_distinct_words(more, DAY).low is not None
+    # One text of all the weight leaves nothing to compare.
+    heavy = [worded([["yes"], ["yes"]], [1e-9, 1e-9]), *(worded([["yes"]], [1.0]) for _ in range(4))]
+    assert estimate_distinct_words(heavy, DAY).reason == "one hour has all pairs of texts, as far as their weights tell"
+
+
+@pytest.mark.parametrize("pi", [1.0, 0.3, 1e-9])
+def test_two_texts_of_which_one_has_features_are_no_pair(pi):
+    cells = [Cell("a", 1, pi, 1, 0, 0, 1.0, 1.0), Cell("b", 1, pi, 1, 0, 0, 1.0, 1.0)]
+    found = estimate_self_similarity([TextBlock(cells, {("a", 1, pi): [1.0, 0.0]})], DAY)
+    assert (found.value, found.reason) == (None, "a pair needs two texts with features")
+    hours = [TextBlock(cells, {("a", 1, pi): [1.0, 0.0], ("b", 1, pi): [0.0, 1.0]})]
+    hours += [TextBlock(cells[:1], {}) for _ in range(4)]
+    assert "bound" in estimate_self_similarity(hours, DAY).method
 
 
 def test_texts_of_tiny_probability_do_not_overflow():

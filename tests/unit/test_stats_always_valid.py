@@ -87,6 +87,14 @@ def test_beta_binomial_limits_solve_robbins_equation() -> None:
         assert ratio == pytest.approx(math.log(20), abs=1e-6)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 100, 100_000])
+def test_beta_binomial_limits_hold_with_one_score_unlike_the_rest_and_mirror(n) -> None:
+    up = sequential.interval(sequential.step(sequential.start(BINARY), [0] + [1] * (n - 1)))
+    down = sequential.interval(sequential.step(sequential.start(BINARY), [1] + [0] * (n - 1)))
+    assert 0.0 <= up.low <= up.value <= up.high <= 1.0
+    assert (1.0 - up.high, 1.0 - up.low) == pytest.approx((down.low, down.high), abs=1e-9)
+
+
 def test_asymptotic_equals_the_published_formula() -> None:
     y = np.random.default_rng(3).lognormal(6, 1, 2000)
     found = sequential.interval(sequential.step(sequential.start(OPEN, best_n=500), y))

@@ -1,6 +1,7 @@
 """Comparisons of versions: verdicts, missing scores, bad input, power and multiplicity where they can go wrong."""
 
 import math
+import tracemalloc
 from datetime import UTC, datetime
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 
 from evalsvc.errors import InputError
 from evalsvc.stats import (
+    Online,
     PairedMeans,
     PairedShares,
     Question,
@@ -30,6 +32,8 @@ from evalsvc.stats import (
     online,
     power_of,
 )
+from evalsvc.stats.clustered import FLIPS, SignFlip, gather
+from evalsvc.stats.multiplicity import gamma
 from evalsvc.types import Cell, Scale, Window
 
 HIGHER = Scale(0.0, 1.0, "higher", binary=True)
@@ -256,6 +260,8 @@ def test_questions_that_cannot_be_asked(question, scale, match) -> None:
         ({"candidate": [1, 2]}, "on the scale"),
         ({"candidate": [1, 0.5]}, "0 and 1 only"),
         ({"candidate": [[[1]], [[0]]]}, "shape"),
+        ({"baseline": ["a", "b"]}, "`baseline` to hold numbers"),
+        ({"weights": ["a", "b"]}, "`weights` to hold numbers"),
         ({"clusters": ["a"]}, "cluster for each"),
         ({"weights": [1.0, 0.0]}, "above 0"),
         ({"method": "bootstrap"}, "`method`"),
@@ -264,6 +270,39 @@ def test_questions_that_cannot_be_asked(question, scale, match) -> None:
 def test_wrong_arguments_are_refused(arguments, match) -> None:
     with pytest.raises(InputError, match=match):
         compare_paired(**({"baseline": [0, 1], "candidate": [1, 1], "scale": HIGHER} | arguments))
+
+
+def test_averages_of_yes_and_no_are_told_as_such() -> None:
+    old, new = [1.0, 0.5, 0.0] * 10, [1.0, 1.0, 0.0] * 10
+    found = compare_paired(old, new, HIGHER, averaged=True)
+    assert found.low < 0.5 / 3 < found.high
+    repeats = [[1, 1], [0, 1], [0, 0]] * 10, [[1, 1], [1, 1], [0, 0]] * 10
+    assert found == compare_paired(*repeats, HIGHER)
+    with pytest.raises(InputError, match="on the scale"):
+        compare_paired([1.5], [0.5], HIGHER, averaged=True)
+
+
+def test_thousands_of_clusters_take_little_memory() -> None:
+    rng = np.random.default_rng(3)
+    old, new = (rng.random(3000) < 0.5).astype(float), (rng.random(3000) < 0.5).astype(float)
+    tracemalloc.start()
+    compare_paired(old, new, HIGHER, weights=rng.uniform(1.0, 2.0, 3000))
+    weighted = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    compare_paired(old[:600], new[:600], BOUNDED, method="sign-flip")
+    held, flipped = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert weighted < 2_000_000
+    assert flipped < 6_000_000
+    assert held < 500_000
+
+
+def test_signings_in_blocks_are_those_of_one_matrix() -> None:
+    rng = np.random.default_rng(4)
+    sums = gather(rng.standard_normal(400), np.ones(400), np.arange(400))
+    signs = np.random.default_rng(7).integers(0, 2, (FLIPS, 400)).astype(float)
+    whole = np.sort((signs @ sums.totals) / (signs @ sums.weights))
+    assert SignFlip(sums, 7).means == pytest.approx(whole, abs=1e-12)
 
 
 # --- Two windows.
@@ -313,6 +352,58 @@ def test_empty_windows() -> None:
         compare_unpaired(full, full, LOWER, target="population")
 
 
+@pytest.mark.parametrize("target", ["process", "window"])
+@pytest.mark.parametrize(
+    ("asked", "totals"), [(Question(), (10, 30)), (Question("non-inferiority", 0.2), (12, 14)), (Question(), (5, 6))]
+)
+def test_missing_scores_of_windows_are_bounded_by_every_way_to_fill_them(asked, totals, target) -> None:
+    gone = (6, 4)
+    old, new = (
+        Side([cell(60, total, missing=m), cell(30, 3, 1.0, "b")]) for total, m in zip(totals, gone, strict=True)
+    )
+
+    def with_scores(side, total, missing, ones):
+        return Side([cell(60 + missing, total + ones), *side.cells[1:]])
+
+    found = compare_unpaired(old, new, LOWER, question=asked, target=target, worst_case=True)
+    plain = compare_unpaired(old, new, LOWER, question=asked, target=target)
+    assert (plain.worst_low, plain.worst_high, plain.depends_on_missing) == (None, None, None)
+    assert (found.difference, found.low, found.high, found.verdict) == (
+        plain.difference,
+        plain.low,
+        plain.high,
+        plain.verdict,
+    )
+    every = [
+        compare_unpaired(
+            with_scores(old, totals[0], gone[0], i), with_scores(new, totals[1], gone[1], j), LOWER, question=asked,
+            target=target,
+        )
+        for i in range(gone[0] + 1)
+        for j in range(gone[1] + 1)
+    ]  # fmt: skip
+    assert found.worst_low == pytest.approx(min(plain.low, *(one.low for one in every)), abs=1e-12)
+    assert found.worst_high == pytest.approx(max(plain.high, *(one.high for one in every)), abs=1e-12)
+    assert found.depends_on_missing == (len({plain.verdict, *(one.verdict for one in every)}) > 1)
+
+
+def test_windows_whose_verdict_depends_on_missing_scores_say_so() -> None:
+    old, new = Side([cell(200, 20)]), Side([cell(200, 45)])
+    certain = compare_unpaired(old, new, LOWER, worst_case=True)
+    assert (certain.worst_low, certain.worst_high) == (certain.low, certain.high)
+    assert certain.depends_on_missing is False
+    unsure = compare_unpaired(old, Side([cell(200, 45), cell(0, 0, missing=200)]), LOWER, worst_case=True)
+    assert (unsure.verdict, unsure.depends_on_missing) == ("worse", True)
+    assert unsure.worst_low < 0.0 < unsure.low
+    nothing = compare_unpaired(old, Side([cell(0, 0, missing=60)]), LOWER, worst_case=True)
+    assert nothing.difference is None
+    assert nothing.worst_low < 0.0 < 0.85 < nothing.worst_high
+    assert nothing.depends_on_missing is True
+    endless = compare_unpaired(Side([cell(20, 8, missing=2)]), Side([cell(20, 9)]), OPEN, worst_case=True)
+    assert (endless.worst_low, endless.depends_on_missing) == (None, None)
+    assert "open scale" in endless.reason
+
+
 def test_tiny_pi_and_huge_weights() -> None:
     side = Side([cell(50, 10, pi=1e-9), cell(50, 10, pi=1.0, stratum="b")])
     found = compare_unpaired(side, side, LOWER)
@@ -330,6 +421,58 @@ def test_stored_estimates() -> None:
     assert compare_estimates(nothing, other, LOWER).reason.startswith("baseline: ")
     with pytest.raises(InputError, match="one statistic"):
         compare_estimates(one, msgspec.structs.replace(other, confidence=0.9), LOWER)
+
+
+def stored_share(total, n=200, pi=1.0, offered=200, missing=0):
+    return estimate_mean([cell(n, total, pi=pi, missing=missing)], LOWER, DAY, offered={("all", 1): offered})
+
+
+def test_stored_estimates_of_all_events_still_are_draws_of_a_process() -> None:
+    old, new = stored_share(12), stored_share(16)
+    assert old.low == old.high
+    process, window = compare_estimates(old, new, LOWER), compare_estimates(old, new, LOWER, target="window")
+    assert (process.verdict, window.verdict) == ("inconclusive", "worse")
+    sides = [Side([cell(200, total, pi=1.0)], {("all", 1): 200}) for total in (12, 16)]
+    cells = compare_unpaired(*sides, LOWER)
+    assert (process.low, process.high) == pytest.approx((cells.low, cells.high), rel=1e-6)
+    with pytest.raises(InputError, match="`target`"):
+        compare_estimates(old, new, LOWER, target="population")
+
+
+@pytest.mark.parametrize(("pi", "offered"), [(0.5, 1000), (0.1, 5000), (0.9, 556)])
+def test_stored_estimates_of_a_part_come_near_their_cells(pi, offered) -> None:
+    found = compare_estimates(*(stored_share(total, 500, pi, offered) for total in (60, 90)), LOWER)
+    sides = [Side([cell(500, total, pi=pi)], {("all", 1): offered}) for total in (60, 90)]
+    cells = compare_unpaired(*sides, LOWER)
+    assert found.high - found.low == pytest.approx(cells.high - cells.low, rel=0.02)
+
+
+def test_stored_estimates_on_an_open_scale() -> None:
+    def latency(total, n, offered):
+        return estimate_mean([cell(n, total, pi=n / offered)], OPEN, DAY, offered={("all", 1): offered})
+
+    found = compare_estimates(latency(200, 200, 200), latency(210, 200, 200), OPEN)
+    assert (found.low, found.verdict) == (None, "inconclusive")
+    assert "all its events were scored" in found.reason
+    assert compare_estimates(latency(200, 200, 200), latency(210, 200, 200), OPEN, target="window").high is not None
+    half = [
+        msgspec.structs.replace(latency(200, 100, 200), value=value, low=value - 1.0, high=value + 1.0)
+        for value in (5.0, 6.0)
+    ]
+    # Half of the events were scored: the process has twice the window's variance.
+    process, window = compare_estimates(*half, OPEN), compare_estimates(*half, OPEN, target="window")
+    assert process.high - 1.0 == pytest.approx(math.sqrt(2.0) * (window.high - 1.0))
+    totals = [msgspec.structs.replace(one, statistic="total") for one in half]
+    assert "`target='window'`" in compare_estimates(*totals, OPEN).reason
+
+
+def test_the_missing_share_weighs_events() -> None:
+    old, new = cell(5, 1, pi=1.0, missing=5), cell(99_990, 100, pi=1.0)
+    assert compare_unpaired(Side([old]), Side([new]), LOWER).missing_share == pytest.approx(5 / 100_000)
+    light = cell(90, 9, pi=0.1, missing=10)
+    assert compare_unpaired(Side([old]), Side([light]), LOWER).missing_share == pytest.approx(105 / 1010)
+    stored = stored_share(1, 5, 1.0, 10, missing=5), stored_share(9, 90, 0.1, 1000, missing=10)
+    assert compare_estimates(*stored, LOWER).missing_share == pytest.approx(105 / 1010)
 
 
 # --- Power.
@@ -470,7 +613,37 @@ def test_online_states_are_values_that_can_be_stored() -> None:
     assert (step.method, step.name, step.value, step.state.tests) == ("e-LOND", "tone, 2026-03-01", 2.0, 5)
     assert lord(state, 0.5)[3:] == ("LORD++", "", 0.5)
     # A discovery buys room: the next level is higher than without it.
-    assert lord(state, 0.5).level > lord(msgspec.structs.replace(state, rejections=()), 0.5).level
-    assert e_lond(state, 1.0).level == pytest.approx(
-        3 * e_lond(msgspec.structs.replace(state, rejections=()), 1.0).level
+    none = msgspec.structs.replace(state, rejections=(), found=0)
+    assert lord(state, 0.5).level > lord(none, 0.5).level
+    assert e_lond(state, 1.0).level == pytest.approx(3 * e_lond(none, 1.0).level)
+    # One that was stored before there was a count.
+    assert e_lond(msgspec.structs.replace(state, found=0), 1.0).level == e_lond(state, 1.0).level
+
+
+def test_a_state_made_by_hand_has_wealth() -> None:
+    assert lord(Online(0.1), 1e-9) == lord(online(0.1), 1e-9)._replace(
+        state=msgspec.structs.replace(lord(online(0.1), 1e-9).state, wealth=0.0)
     )
+    assert lord(Online(), 1e-9).rejected
+    for wrong in ({"level": 0.0}, {"level": 2.0}, {"wealth": 0.06}, {"wealth": -0.01}):
+        with pytest.raises(InputError, match="Expected"):
+            Online(**wrong)
+
+
+def test_thousands_of_rejections_cost_little() -> None:
+    state = powerful = online(0.05)
+    for _ in range(3000):
+        state, powerful = lord(state, 1e-9).state, e_lond(powerful, 1e12).state
+    assert (state.found, powerful.found, powerful.rejections) == (3000, 3000, ())
+    # What is forgotten lowers the level, and never raises it.
+    assert len(state.rejections) == 1000
+    gaps = np.arange(1, 3001)
+    gammas = 0.07720838 * np.log(np.maximum(gaps, 2)) / (gaps * np.exp(np.sqrt(np.log(gaps))))
+    whole = 0.05 * gammas.sum() - 0.025 * gammas[-1] + 0.025 * float(gamma(3001))
+    assert 0.8 * whole < lord(state, 0.5).level < whole
+    assert len(msgspec.msgpack.encode(state)) < 4000
+
+
+def test_a_tree_counts_the_leaves_that_were_reached() -> None:
+    assert adjust_tree({"a": {"x": 0.9, "y": 0.9}, "b": {"x": 0.9}}).m == 0
+    assert adjust_tree({"a": {"x": 1e-6, "y": 0.9, "z": None}, "b": {"x": 0.9}, "c": 0.5}).m == 3

@@ -98,10 +98,22 @@ def test_features_give_the_gaussian_kernel():
 def test_the_frequencies_never_change():
     # Features of two releases are compared with each other: these digits may not move.
     assert frequencies(2, 1.0)[:, 0].tolist() == pytest.approx(FIRST, abs=1e-12)
+    assert frequencies(2, 1.0)[:, 1].tolist() == pytest.approx(SECOND, abs=1e-12)
     assert np.allclose(frequencies(2, 4.0), frequencies(2, 1.0) / 4.0)
 
 
+def test_frequencies_are_at_right_angles():
+    """So fewer of them say as much (Yu et al. 2016); a narrow embedding has some of its width at a time."""
+    for width in (384, 50):
+        omega = frequencies(width, 1.0)
+        held = omega[:, : min(width, 128)]
+        cross = held.T @ held
+        assert np.abs(cross - np.diag(np.diag(cross))).max() < 1e-9
+        assert (omega**2).sum(axis=0).mean() == pytest.approx(width, rel=0.05)
+
+
 FIRST = [-0.626493981360165, -1.145039838919995]
+SECOND = [1.5573750021326782, -0.8520979204332032]
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.inf, math.nan, True, "1"])

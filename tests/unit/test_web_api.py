@@ -184,7 +184,7 @@ def test_since_and_until_bound_the_window(web: TestClient):
 
 def test_window_cuts_into_steps(web: TestClient):
     rows = answered(web, metric="refusal", since="6h", window="1h")
-    assert [row["window"]["start"][11:13] for row in rows] == ["06", "07", "08", "09", "10"]
+    assert [row["window"]["start"][11:13] for row in rows] == ["06", "07", "08", "09", "10", "11"]
     assert sum(row["n"] for row in rows) == 40
 
 
@@ -261,6 +261,25 @@ def test_worst_case_is_there_where_it_is_asked_for():
     text = web.get("/v1/estimates?format=csv&metric=latency_ms&worst_case=true").text
     assert "worst_case_reason" in text.splitlines()[0]
     assert "'maybe'" in refused(web, worst_case="maybe")
+
+
+def test_missing_scores_may_cross_a_threshold():
+    made = [score(i, REFUSAL, float(i % 4 == 1)) for i in range(60)]
+    web = client(filled([*made, *(score(60 + i, REFUSAL, None, status="abstained") for i in range(6))]))
+
+    def depends(**parameters):
+        [row] = answered(web, metric="refusal", worst_case="true", **parameters)
+        assert row["low"] < row["value"] < row["high"] < row["worst_case"]["high"]
+        return row["worst_case"]["depends"], row["worst_case"]["threshold"], row
+
+    plain, unasked, row = depends()
+    between = (row["high"] + row["worst_case"]["high"]) / 2
+    assert (plain, unasked) == (False, None)
+    assert depends(threshold=between)[:2] == (True, between)
+    assert depends(threshold=0.999)[:2] == (False, 0.999)
+    assert "with worst_case=true" in refused(web, threshold="0.5")
+    for wrong in ("high", "nan", ""):
+        assert f"{wrong!r}" in refused(web, threshold=wrong, worst_case="true")
 
 
 def test_csv_writes_nothing_where_a_value_is_missing_and_keeps_its_header():

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
+from evalsvc.query import EstimateQuery, estimates
 from evalsvc.sampling import Design
 from evalsvc.store import MemoryStore
 from evalsvc.testing.clock import ManualClock
@@ -285,6 +286,15 @@ def test_the_store_is_asked_as_often_for_many_metrics_as_for_one(metrics: int):
     store = Counting(filled([score(i, spec, 1.0) for spec in specs for i in range(5)], specs))
     assert len(overview.rows(store, FORTNIGHT, 86_400)) == metrics
     assert store.asked == {"metrics": 1, "offered": 2, "cells_by_metric": 2}
+
+
+def test_the_store_is_asked_once_also_for_many_steps_of_many_metrics():
+    specs = [ScorerSpec(f"m{i}", 1, SHARE) for i in range(3)]
+    store = Counting(filled([score(i, spec, 1.0) for spec in specs for i in range(5)], specs))
+    seen = overview.snapshot(store)
+    found = [row for spec in specs for row in estimates(seen, EstimateQuery(spec.metric, FORTNIGHT, 3600))]
+    assert {row.metric for row in found} == {spec.metric for spec in specs}
+    assert store.asked == {"metrics": 1, "offered": 1, "cells_by_metric": 1}
 
 
 def estimate(value: float | None, low: float | None = None, high: float | None = None) -> Estimate:

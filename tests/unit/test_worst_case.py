@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from evalsvc.errors import InputError
 from evalsvc.stats import estimate_mean, estimate_total, worst_case
 from evalsvc.types import Cell, Scale, Window
 
@@ -91,3 +92,10 @@ def test_the_warning_has_two_grounds() -> None:
     assert not bounds([few], SHARE, offered={KEY: 910}).depends
     assert bounds([few], SHARE, own.high + 0.005, offered={KEY: 910}).depends
     assert not bounds([few], SHARE, own.value, offered={KEY: 910}).depends
+
+
+def test_unasked_events_need_their_rate():
+    cell = Cell("all", 1, 0.5, 10, 0, 0, 2.0, 2.0)
+    with pytest.raises(InputError, match="`rates`"):
+        worst_case(estimate_mean([cell], SHARE, DAY), [cell], SHARE, unasked={("b", 1): 3})
+    assert worst_case(estimate_mean([cell], SHARE, DAY), [cell], SHARE, unasked={("b", 1): 0}).reason == ""
