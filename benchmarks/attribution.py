@@ -58,7 +58,7 @@ def live_change(old: int, new: int, pi: float) -> Change:
     """Return the live change, from how many of the scored events had a yes in either window."""
     offered = {("all", 1): round(LIVE / pi)}
     sides = [Side([Cell("all", 1, pi, LIVE, 0, 0, float(total), float(total))], offered) for total in (old, new)]
-    found = compare_unpaired(*sides, BINARY)
+    found = compare_unpaired(sides[0], sides[1], BINARY)
     if found.difference is None or found.low is None or found.high is None:
         raise RuntimeError(found.reason)
     return Change(found.difference, found.low, found.high)

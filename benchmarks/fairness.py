@@ -34,11 +34,14 @@ from evalsvc.fairness import (
     worst_gap,
 )
 from evalsvc.fairness.gaps import Limits, range_critical, range_limits
+from evalsvc.fairness.groups import cells_of
+from evalsvc.stats.many import in_columns, means_of
 from evalsvc.types import Cell, Scale
 
 BINARY = Scale(0.0, 1.0, "lower", binary=True)
 BOUNDED = Scale(0.0, 1.0, "higher")
 OPEN = Scale(None, None, "higher")
+LATENCY = Scale(0.0, None, "lower", "s")
 
 Floats = NDArray[np.float64]
 
@@ -81,7 +84,10 @@ def cell_of(pi: float, values: Floats) -> Cell:
 def simple(
     name: str, scale: Scale, truths: Sequence[float], sizes: Sequence[int], concentration: float = 5.0
 ) -> Design:
-    """Return a design of equal π; bounded scores are Beta with this sum of parameters, open ones normal."""
+    """Return a design of equal π; bounded scores are Beta with this sum of parameters, open ones normal.
+
+    Latencies are lognormal, with ``concentration`` as the deviation of their logarithm.
+    """
 
     def draw(rng: np.random.Generator) -> list[list[Cell]]:
         return [[cell_of(0.01, _scores(rng, scale, p, n, concentration))] for p, n in zip(truths, sizes, strict=True)]
@@ -123,7 +129,29 @@ def _scores(rng: np.random.Generator, scale: Scale, mean: float, size: int, conc
         return (rng.random(size) < mean).astype(np.float64)
     if scale.bounded:
         return rng.beta(mean * concentration, (1.0 - mean) * concentration, size)
+    if scale.low is not None:
+        return mean * rng.lognormal(-(concentration**2) / 2.0, concentration, size)
     return mean + 0.2 * rng.standard_normal(size)
+
+
+def in_sessions(
+    name: str, share: float, sessions: int, events: int, likeness: float, *, clusters: bool = True
+) -> Design:
+    """Return two equal groups of yes and no, whose events of one session are correlated by ``likeness``.
+
+    Without ``clusters`` the sums over sessions are kept from the estimator, which takes the events as independent.
+    """
+    a, b = share * (1.0 / likeness - 1.0), (1.0 - share) * (1.0 / likeness - 1.0)
+
+    def draw(rng: np.random.Generator) -> list[list[Cell]]:
+        groups = []
+        for _ in range(2):
+            y = (rng.random((sessions, events)) < rng.beta(a, b, (sessions, 1))).astype(np.float64)
+            names = np.repeat([f"{i}" for i in range(sessions)], events)
+            groups.append(cells_of(y.ravel(), np.full(y.size, 0.01), names if clusters else None))
+        return groups
+
+    return Design(name, BINARY, np.full(2, share), [sessions * events] * 2, draw)
 
 
 def one_off(count: int, base: float, distance: float) -> list[float]:
@@ -156,6 +184,10 @@ def designs() -> Iterator[Design]:
     yield simple("bounded, 50 × 30, one 0.1 below 0.9", BOUNDED, one_off(50, 0.9, -0.1), [30] * 50)
     yield simple("open, 10 × 30, all equal", OPEN, [0.0] * 10, [30] * 10)
     yield simple("open, 10 × 30, one 0.1 above", OPEN, one_off(10, 0.0, 0.1), [30] * 10)
+    yield from tailed()
+    for sessions, events, likeness in [(30, 20, 0.2), (50, 10, 0.1)]:
+        said = f"binary, 2 × {sessions} sessions of {events}, correlation {likeness:g}, all 0.3"
+        yield in_sessions(said, 0.3, sessions, events, likeness)
     light, whole = 0.02, 1.0
     yield weighted(
         "binary, π 0.02/1, 10 × 300, equal", BINARY, [(light, 0.98, [0.1] * 10), (whole, 0.02, [0.4] * 10)], 300
@@ -169,6 +201,24 @@ def designs() -> Iterator[Design]:
     yield weighted(
         "bounded, π 0.02/1, 10 × 300, equal", BOUNDED, [(light, 0.98, [0.9] * 10), (whole, 0.02, [0.6] * 10)], 300
     )
+
+
+def tailed() -> Iterator[Design]:
+    """Yield designs of latencies, lognormal with means of 1 and a deviation σ of their logarithm."""
+    mixed = [30, 30, 50, 80, 150, 300, 600, 1000, 2000, 3000]
+    for count, size, sigma in [
+        (2, 30, 1.5),
+        (10, 30, 0.5),
+        (10, 30, 1.0),
+        (10, 30, 2.0),
+        (10, 100, 1.5),
+        (50, 30, 1.0),
+    ]:
+        name = f"latency, {count} × {size}, σ {sigma:g}, all equal"
+        yield simple(name, LATENCY, [1.0] * count, [size] * count, sigma)
+    yield simple("latency, 10 of 30 to 3,000, σ 1, all equal", LATENCY, [1.0] * 10, mixed, 1.0)
+    yield simple("latency, 10 × 300, σ 0.5, one 0.3 above 1", LATENCY, one_off(10, 1.0, 0.3), [300] * 10, 0.5)
+    yield simple("latency, 10 × 300, σ 1, one 1 above 1", LATENCY, one_off(10, 1.0, 1.0), [300] * 10, 1.0)
 
 
 def groups_of(design: Design, rng: np.random.Generator) -> list[Group]:
@@ -190,33 +240,49 @@ def picked(values: Floats, errors: Floats) -> tuple[float, float]:
     return distance - half, distance + half
 
 
-def bootstrapped(values: Floats, errors: Floats, rng: np.random.Generator, draws: int = 400) -> tuple[float, float]:
+def bootstrapped(values: Floats, errors: Floats, rng: np.random.Generator, draws: int = 200) -> tuple[float, float]:
     """Return percentiles of max − min over groups that are drawn around their estimates."""
     drawn = values + errors * rng.standard_normal((draws, values.size))
     low, high = np.quantile(drawn.max(axis=1) - drawn.min(axis=1), [0.025, 0.975])
     return float(low), float(high)
 
 
+def intervals(design: Design, samples: Sequence[Sequence[Group]]) -> Floats:
+    """Return :func:`joint`'s intervals of many samples, ``[runs, 2]``; of a scale with two ends all at once."""
+    if design.scale.high is None:
+        return np.array([joint(Limits(groups)) for groups in samples])
+    critical = range_critical(design.truths.size, 0.95)
+    held = [group.sums for groups in samples for group in groups if group.sums is not None]
+    table = in_columns(
+        [one.cells for one in held],
+        [one.scale for one in held],
+        offered=[one.offered for one in held],
+        rates=[one.rates for one in held],
+    )
+    found = means_of(*table, confidence=math.erf(critical / math.sqrt(2.0)), process=True)
+    shape = len(samples), design.truths.size
+    value, low, high = (column.reshape(shape) for column in (found.value, found.low, found.high))
+    return np.array([range_limits(v, v - a, b - v) for v, a, b in zip(value, low, high, strict=True)])
+
+
 def measure(design: Design, runs: int, seed: int, *, whole: bool = True) -> Coverage:
     """Return every method's coverage; ``whole`` adds the worst group's, the shrunken range and the spread's error."""
     rng = np.random.default_rng(seed)
-    held = picked_held = bootstrap_held = worst_held = 0
-    widths, ranges, shrunken, variances = [], [], [], []
+    picked_held = bootstrap_held = worst_held = 0
+    ranges, shrunken, variances = [], [], []
     truth = design.gap
-    for run in range(runs):
-        groups = groups_of(design, rng)
-        limits = Limits(groups)
-        low, high = joint(limits)
-        held += low <= truth <= high
-        widths.append(high - low)
-        errors = np.array([group.error for group in limits.groups], dtype=np.float64)
-        a, b = picked(limits.values, errors)
+    samples = [groups_of(design, rng) for _ in range(runs)]
+    limits = intervals(design, samples)
+    for run, groups in enumerate(samples):
+        values = np.array([sum(c.total / c.pi for c in g.sums.cells) / g.size for g in groups if g.sums is not None])
+        errors = np.array([group.error for group in groups], dtype=np.float64)
+        a, b = picked(values, errors)
         picked_held += a <= truth <= b
-        a, b = bootstrapped(limits.values, errors, rng)
+        a, b = bootstrapped(values, errors, rng)
         bootstrap_held += a <= truth <= b
-        ranges.append(float(limits.values.max() - limits.values.min()))
-        variances.append(spread(groups).variance or 0.0)
+        ranges.append(float(values.max() - values.min()))
         if whole:
+            variances.append(spread(groups).variance or 0.0)
             sizes = np.array([group.size for group in groups])
             worse = (design.truths - (sizes / sizes.sum()) @ design.truths) * (
                 1 if design.scale.better == "lower" else -1
@@ -226,7 +292,7 @@ def measure(design: Design, runs: int, seed: int, *, whole: bool = True) -> Cove
             worst_held += (found.low or 0.0) <= max(0.0, float(worse.max()) - 1e-12) <= most
             if run < 50:
                 shrunken.append(gap(groups).value or 0.0)
-    error = float(np.mean(variances)) - float(design.truths.var(ddof=1))
+    error = float(np.mean(variances)) - float(design.truths.var(ddof=1)) if whole else math.nan
     return Coverage(
         design.name,
         truth,
@@ -234,11 +300,15 @@ def measure(design: Design, runs: int, seed: int, *, whole: bool = True) -> Cove
         float(np.mean(shrunken)) if shrunken else math.nan,
         picked_held / runs,
         bootstrap_held / runs,
-        held / runs,
-        float(np.mean(widths)),
+        _held(limits, truth),
+        float(np.median(limits[:, 1] - limits[:, 0])),
         worst_held / runs if whole else math.nan,
         error,
     )
+
+
+def _held(limits: Floats, truth: float) -> float:
+    return float(((limits[:, 0] <= truth) & (truth <= limits[:, 1])).mean())
 
 
 GRID_GROUPS, GRID_SIZES = (2, 10, 50), (30, 300, 3000)
@@ -249,11 +319,7 @@ GRID_TRUTHS = ((0.0, 0.1), (0.0, 0.5), (0.1, 0.1), (0.1, 0.5))
 def covered(design: Design, runs: int, seed: int) -> float:
     """Return the share of runs in which the interval of the gap held it, and nothing else, which is quicker."""
     rng = np.random.default_rng(seed)
-    held = 0
-    for _ in range(runs):
-        low, high = joint(Limits(groups_of(design, rng)))
-        held += low <= design.gap <= high
-    return held / runs
+    return _held(intervals(design, [groups_of(design, rng) for _ in range(runs)]), design.gap)
 
 
 def print_grid() -> None:
@@ -271,11 +337,15 @@ def print_grid() -> None:
 
 
 class Named(NamedTuple):
-    """Shares of the runs in which a group that is like the rest was named, and of the odd groups that were found."""
+    """Shares of the runs in which a group that is like the rest was named, and of the odd groups that were found.
+
+    ``own`` is by the limits of each group alone, where the scale has no upper end.
+    """
 
     name: str
     apart: float
     flat: float
+    own: float
     found: float
 
 
@@ -294,19 +364,24 @@ def odd_designs() -> Iterator[tuple[Design, frozenset[str]]]:
         truths = [base] * (len(sizes) - len(odd)) + odd
         names = frozenset(f"g{i}" for i in range(len(truths) - len(odd), len(truths)))
         yield simple(f"binary, {name}", BINARY, truths, sizes), names
+    for design in tailed():
+        yield design, frozenset() if design.gap == 0.0 else frozenset({f"g{design.truths.size - 1}"})
 
 
 def name_groups(design: Design, odd: frozenset[str], runs: int, seed: int) -> Named:
     """Return how often groups are named: one after the other, and each against all the others at once."""
     rng = np.random.default_rng(seed)
-    apart = flat = found = 0
+    apart = flat = found = own = 0
     for _ in range(runs):
         groups = groups_of(design, rng)
         named = {row.name for row in standing_apart(groups)}
         apart += bool(named - odd)
         found += len(named & odd)
         flat += bool({row.name for row in differences(groups) if row.p_adjusted < 0.05} - odd)
-    return Named(design.name, apart / runs, flat / runs, found / runs / len(odd) if odd else math.nan)
+        if design.scale.high is None:
+            own += bool({row.name for row in standing_apart([group._replace(tail=None) for group in groups])} - odd)
+    alone = own / runs if design.scale.high is None else math.nan
+    return Named(design.name, apart / runs, flat / runs, alone, found / runs / len(odd) if odd else math.nan)
 
 
 def run(quick: bool = False) -> list[Row]:
@@ -363,16 +438,22 @@ def main() -> None:
             m = measure(design, options.runs, seed)
             print(
                 f"| {m.name} | {m.gap:.2g} | {m.naive:.3f} | {m.shrunken:.3f} | {m.picked:.1%} | {m.bootstrap:.1%} "
-                f"| {m.coverage:.1%} | {m.width:.3f} | {m.worst:.1%} |",
+                f"| {m.coverage:.1%} | {'∞' if math.isinf(m.width) else f'{m.width:.3f}'} | {m.worst:.1%} |",
                 flush=True,
             )
-    print("\n| design | named though like the rest | the same, each against all others | odd ones found |")
-    print("|---|--:|--:|--:|")
+    columns = [
+        "named though like the rest",
+        "the same, each against all others",
+        "the same, own limits",
+        "odd ones found",
+    ]
+    print("\n| " + " | ".join(["design", *columns]) + " |")
+    print("|---" + "|--:" * len(columns) + "|")
     for seed, (design, odd) in enumerate(odd_designs()):
         if options.only in design.name:
             n = name_groups(design, odd, options.runs, seed)
-            shown = "–" if math.isnan(n.found) else f"{n.found:.1%}"
-            print(f"| {n.name} | {n.apart:.1%} | {n.flat:.1%} | {shown} |", flush=True)
+            own, seen = ("–" if math.isnan(share) else f"{share:.1%}" for share in (n.own, n.found))
+            print(f"| {n.name} | {n.apart:.1%} | {n.flat:.1%} | {own} | {seen} |", flush=True)
     data = Path(__file__).resolve().parents[2] / "shared" / "data"
     if data.is_dir():
         print("\n| set | sentences | swapped exactly as by people |\n|---|--:|--:|")

@@ -15,6 +15,7 @@ import msgspec
 
 from evalsvc import plots, project
 from evalsvc._cli_output import aligned, number, print_csv, said_where
+from evalsvc._hints import did_you_mean
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
 from evalsvc.project import Environment
@@ -68,7 +69,7 @@ def drift(options: argparse.Namespace) -> int:
     else:
         print("\n\n".join([report(rows, asked), *filter(None, [clusters(grown)])]))
     if options.plot:
-        plots.save(options.plot, chart(rows, asked) if rows else None)
+        plots.save(options.plot, chart(rows, asked, grown) if rows else None)
     return OK
 
 
@@ -114,6 +115,7 @@ def drift_query(options: argparse.Namespace, now: datetime) -> DriftQuery:
     Raises:
         InputError: when a time or a duration cannot be read, or a span is empty.
     """
+    from evalsvc.drift import MINIMA
     from evalsvc.drift_query import DriftQuery
 
     current = parse_span(options.since, options.until, now)
@@ -121,7 +123,21 @@ def drift_query(options: argparse.Namespace, now: datetime) -> DriftQuery:
     for field, value in options.where:
         where[field] = (*where.get(field, ()), value)
     baseline = _baseline(options.baseline, current, now)
-    return DriftQuery(baseline, current, tuple(options.metrics), where, options.confidence, options.classifier)
+    minima = {**MINIMA, **dict(map(_matters, options.matters))}
+    return DriftQuery(baseline, current, tuple(options.metrics), where, options.confidence, options.classifier, minima)
+
+
+def _matters(given: tuple[str, str]) -> tuple[str, float]:
+    """Return a detector with the smallest effect that matters."""
+    from evalsvc.drift import MINIMA
+
+    name, text = given
+    if name not in MINIMA:
+        raise InputError(f"Expected --matters with a detector, but got {name!r} ({did_you_mean(name, MINIMA)})")
+    try:
+        return name, float(text)
+    except ValueError:
+        raise InputError(f"Expected --matters {name} with a number, but got {text!r}") from None
 
 
 def _baseline(text: str, current: Window, now: datetime) -> Window:
@@ -197,7 +213,8 @@ def _scorer(row: Drift, shift: ScorerShift) -> str:
     change = _with_interval(shift.scorer, shift.scorer_low, shift.scorer_high)
     said = f"{row.metric}: the scorer {_moved(shift.moved)}{versions} on {shift.n} unchanged anchors, by {change}"
     if shift.system is None or shift.live is None:
-        return f"{said}; its live values cannot be compared."
+        why = f": {shift.reason}" if shift.reason else ""
+        return f"{said}; its live values cannot be compared{why}."
     rest = _with_interval(shift.system, shift.system_low, shift.system_high)
     live = f"{said}; live values by {number(shift.live, '+')}, which leaves {rest} for the system and what it is asked"
     return f"{live}: {_verdict(shift)}."
@@ -274,8 +291,11 @@ def _span(window: Window) -> str:
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"
 
 
-def chart(rows: Sequence[Drift], asked: DriftQuery) -> plots.Chart:
-    """Return the picture of what moved: effects in multiples of the least that matters, most moved first."""
+def chart(rows: Sequence[Drift], asked: DriftQuery, grown: Sequence[GrownCluster] = ()) -> plots.Chart:
+    """Return the picture of what moved: effects in multiples of the least that matters, most moved first.
+
+    Below it stands what the report says of scorers, of what follows from the questions, and of clusters that grew.
+    """
     several = len({row.consumer for row in rows}) > 1
     shown = [row for row in rows if not _is_empty(row)]
     window, baseline = rows[0].current, rows[0].baseline
@@ -289,6 +309,9 @@ def chart(rows: Sequence[Drift], asked: DriftQuery) -> plots.Chart:
         table,
         {name for line in table for name in line} - words,
         [
+            *_scorers(rows),
+            *filter(None, [_follows([row for row in rows if row.moved])]),
+            *clusters(grown).splitlines(),
             f"bars: {asked.confidence:.0%} intervals; ◆ moved: its whole interval is beyond what matters, and its "
             "p-value stands with those of all others",
             "each detector's own effect, unit and limit are in the table; 0 is no change",

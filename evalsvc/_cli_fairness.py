@@ -53,7 +53,7 @@ def fairness(options: argparse.Namespace) -> int:
         print(f"evalsvc: {said}", file=sys.stderr)
     if options.format == "json":
         for one in comparisons:
-            print(json.dumps(to_json(asked.metric, one), ensure_ascii=False))
+            print(json.dumps(to_json(asked.metric, one), ensure_ascii=False, allow_nan=False))
     elif options.format == "csv":
         print_csv(csv_columns(asked), [row for one in comparisons for row in csv_rows(asked, one)])
     elif not comparisons:
@@ -71,12 +71,14 @@ def compared(store: ScoreStore, asked: EstimateQuery, options: argparse.Namespac
     from evalsvc.fairness.disaggregation import shown, suppressed
     from evalsvc.query import group_cells
 
+    # Events of a session depend on each other in the system, even where each was sampled for itself.
+    clusters = options.target == "process"
     sets: dict[tuple[Window, Subject], list[GroupCells]] = defaultdict(list)
-    for found in group_cells(store, asked):
+    for found in group_cells(store, asked, clusters=clusters):
         sets[found.group.window, _subject(found)].append(found)
     cases: dict[tuple[Window, Subject], list[GroupCells]] = defaultdict(list)
     if options.standardise:
-        for found in group_cells(store, asked._replace(by=(*asked.by, options.standardise))):
+        for found in group_cells(store, asked._replace(by=(*asked.by, options.standardise)), clusters=clusters):
             cases[found.group.window, _subject(found)].append(found)
     made = []
     for (window, subject), members in sets.items():

@@ -34,11 +34,9 @@ def chart(asked: EstimateQuery, comparisons: Sequence[Found], options: argparse.
             panels.append(_forest(name, found[0]))
             one = found[0].comparison
             sentence = one.sentence
-            order = [mark.name for mark in panels[-1].marks]
-            lines = [
-                group_line(one, row.name, scale) | {"method": row.estimate.method}
-                for row in sorted(one.groups, key=lambda row: order.index(row.name))
-            ]
+            rows = {row.name: row for row in one.groups}
+            ordered = [rows[mark.name] for mark in panels[-1].marks]
+            lines = [group_line(one, row, scale) | {"method": row.estimate.method} for row in ordered]
         said.append(f"{name}: {sentence}" if several else sentence)
         table += [{"consumer · scorer": name} | line if several else line for line in lines]
     left = {"group", "note", "method", "window", "farthest", "worst off", "consumer · scorer"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from evalsvc.types import Scale, Window
 
 if TYPE_CHECKING:
-    from evalsvc.fairness import Comparison, Standardised, Step
+    from evalsvc.fairness import Comparison, GroupEstimate, Standardised, Step
     from evalsvc.query import EstimateQuery
 
 Subject = tuple[str, int, str]
@@ -58,7 +58,7 @@ def to_json(metric: str, found: Found) -> dict[str, Any]:
         "signature": signature,
         "window": {"start": found.window.start.isoformat(), "end": found.window.end.isoformat()},
         "sentence": one.sentence,
-        "groups": [_group_json(one, row.name) for row in one.groups],
+        "groups": [_group_json(one, row) for row in one.groups],
         "gap": one.gap._asdict(),
         "ratio": one.ratio._asdict(),
         "worst": one.worst._asdict(),
@@ -85,7 +85,7 @@ def csv_rows(asked: EstimateQuery, found: Found) -> list[dict[str, Any]]:
     gaps = dict(zip(_GAPS, (gap.value, gap.low, gap.high, gap.naive, gap.p_value), strict=True))
     rows = []
     for row in found.comparison.groups:
-        flat = _group_json(found.comparison, row.name)
+        flat = _group_json(found.comparison, row)
         about: dict[str, Any] = {"metric": asked.metric, "consumer": consumer, **row.labels}
         about |= {"start": found.window.start.isoformat(), "end": found.window.end.isoformat()}
         about |= {"scorer_version": version, "signature": signature}
@@ -93,11 +93,10 @@ def csv_rows(asked: EstimateQuery, found: Found) -> list[dict[str, Any]]:
     return rows
 
 
-def _group_json(one: Comparison, name: str) -> dict[str, Any]:
-    row = next(row for row in one.groups if row.name == name)
-    estimate, pulled, other = row.estimate, one.shrunken.get(name), one.differences.get(name)
+def _group_json(one: Comparison, row: GroupEstimate) -> dict[str, Any]:
+    estimate, pulled, other = row.estimate, one.shrunken.get(row.name), one.differences.get(row.name)
     return {
-        "name": name,
+        "name": row.name,
         "labels": dict(row.labels),
         "value": estimate.value,
         "low": estimate.low,

@@ -11,7 +11,7 @@ from evalsvc._fairness_data import Found, by_subject, subject_name
 from evalsvc.types import Scale
 
 if TYPE_CHECKING:
-    from evalsvc.fairness import Comparison, Slope, Standardised
+    from evalsvc.fairness import Comparison, GroupEstimate, Slope, Standardised
     from evalsvc.query import EstimateQuery
 
 
@@ -40,18 +40,17 @@ def _span(found: Sequence[Found]) -> str:
 
 def _whole(found: Found, options: argparse.Namespace) -> str:
     one = found.comparison
-    lines = [group_line(one, row.name, found.scale) for row in one.groups]
+    lines = [group_line(one, row, found.scale) for row in one.groups]
     right = set(lines[0]) - {"group", "note"}
     parts = [one.sentence, "", aligned(lines, right), "", *_numbers(found)]
     return "\n".join([*parts, *_done(found, options)])
 
 
-def group_line(one: Comparison, name: str, scale: Scale) -> dict[str, str]:
+def group_line(one: Comparison, row: GroupEstimate, scale: Scale) -> dict[str, str]:
     """Return a group as a row of the table: what is read, by the column's name."""
     from evalsvc.fairness.comparison import amount, level
 
-    row = next(row for row in one.groups if row.name == name)
-    estimate = row.estimate
+    name, estimate = row.name, row.estimate
     pulled, other = one.shrunken.get(name), one.differences.get(name)
     ends = "-"
     if estimate.low is not None or estimate.high is not None:

@@ -187,7 +187,7 @@ def _shift(
     from evalsvc.drift.attribution import Change, attribute
 
     scores = [[runs.cases[case] for case in both] for runs in (old, now)]
-    change, limits = None, "its live values cannot be compared"
+    change, limits = None, ""
     if live is not None:
         limits = live.reason or "the live change has no limits"
         if live.difference is not None and live.low is not None and live.high is not None:

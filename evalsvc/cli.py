@@ -281,6 +281,14 @@ def _add_drift(add: _Adder) -> None:
         help="events of each cluster of texts that grew, where topics moved; 0 looks for none (default: 3)",
     )
     drift.add_argument(
+        "--matters",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="DETECTOR=EFFECT",
+        help="the smallest effect that matters, as in chi_square=0.02; repeat it for more",
+    )
+    drift.add_argument(
         "--classifier",
         action="store_true",
         help="train a classifier to tell the windows' texts apart as well, on up to 1,000 a window; takes seconds",

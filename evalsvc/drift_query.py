@@ -1,7 +1,9 @@
 """From two windows to what moved between them: the store's rolled-up sums, as sketches, for :mod:`evalsvc.drift`.
 
 Consumers, scorer versions and signatures are never pooled: a scorer of which the baseline has no scores is said to be
-new, and is not taken for drift. No raw row is read where the rollup holds the hours.
+new, and is not taken for drift. No raw row is read where the rollup holds the hours, but for the names of segments.
+
+A little longer than other files: everything that is watched is asked and judged here together.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import msgspec
 
 from evalsvc.anchor_query import LOOK_BACK, Identity, Live, ScorerShift, shifts, with_anchors
 from evalsvc.drift import (
+    MINIMA,
     CategoricalSketch,
     DriftTest,
     MeanEmbeddingSketch,
@@ -36,6 +39,8 @@ from evalsvc.windows import align
 
 HOUR = 3600
 _LARGEST_CHANGES = 2
+# Cramér's V of a share of yes and no from which on it matters: of 2 % it is the doubling, of 50 % five points.
+SHARE_MINIMUM = 0.05
 
 CellKey = tuple[str, int, float]
 WatchedSide = Literal["input", "output", "score", "operation"]
@@ -47,7 +52,9 @@ class DriftQuery(NamedTuple):
     """A question: what moved between two windows. Both are widened to whole hours.
 
     ``metrics`` empty asks about all that the store has; ``where`` is as in :class:`evalsvc.query.EstimateQuery`.
-    ``classifier`` has single texts' features read as well, and a classifier tell the windows apart by them.
+    ``classifier`` has single texts' features read as well, and a classifier tell the windows apart by them. ``minima``
+    are the smallest effects that matter, by detector. As long as ``chi_square`` has its usual one, that of the share of
+    a metric of yes and no is :data:`SHARE_MINIMUM`.
     """
 
     baseline: Window
@@ -56,10 +63,14 @@ class DriftQuery(NamedTuple):
     where: Mapping[str, tuple[str, ...]] = {}
     confidence: float = 0.95
     classifier: bool = False
+    minima: Mapping[str, float] = MINIMA
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one thing that is watched: a metric's values, the languages, the words or the topics of texts.
+    """What became of one thing that is watched.
+
+    That is a metric's values or its missing scores; the languages, words or topics of texts; or the ``mix`` of versions
+    and segments, whose ``metric`` is the field, and of no scorer.
 
     ``moved`` is that the first test's effect is beyond its minimum, and its p-value stands with those of everything
     else asked about (Benjamini & Hochberg 1995, false discovery rate 1 - confidence); ``None`` where that is undefined.
@@ -101,6 +112,8 @@ def drifts(store: ScoreStore, query: DriftQuery) -> list[Drift]:
     for metric in dict.fromkeys(spec.metric for spec in specs):
         known = {(spec.version, spec.signature): spec for spec in specs if spec.metric == metric}
         found += _of_metric(store, whole, metric, known)
+    if not query.metrics:
+        found += _mixes(store, whole, found)
     return _ordered(_anchored(store, whole, _together(found, query.confidence)))
 
 
@@ -151,14 +164,52 @@ def _of_metric(
             base, missing_baseline=sketches[0].missing_share, missing_current=sketches[1].missing_share
         )
         if spec.features in ("", "counts"):
-            rows.append(_values(base, spec, (old, now), sketches, query.confidence))
+            rows.append(_values(base, spec, (old, now), sketches, query))
         if spec.features:
-            rows.append(
-                _texts(base, spec, features[0].get(identity, ()), features[1].get(identity, ()), query.confidence)
-            )
+            rows.append(_texts(base, spec, features[0].get(identity, ()), features[1].get(identity, ()), query))
+        if any(0.0 < (sketch.missing_share or 0.0) < 1.0 for sketch in sketches):
+            rows.append(_gone(base, (old, now), query))
         if spec.features == "fourier" and query.classifier:
             rows.append(_told_apart(store, base, query))
     return rows
+
+
+def _gone(base: Drift, windows: tuple[HistogramGroup, HistogramGroup], query: DriftQuery) -> Drift:
+    """Compare the shares of events without a value: a scorer that fails leaves its values where they were."""
+    shares = []
+    for held in windows:
+        counts = ((_key(cell), {"scored": cell.n, "missing": missing(cell)}) for cell in held.group.cells)
+        shares.append(CategoricalSketch.from_cells(dict(counts)))
+    tests = compare_categories(shares[0], shares[1], minima=query.minima, confidence=query.confidence)
+    change = _from_to(*(f"{share or 0.0:.1%}" for share in (base.missing_baseline, base.missing_current)))
+    return _with(base, "missing", (tests[2], *tests[:2]), change)
+
+
+def _mixes(store: ScoreStore, query: DriftQuery, rows: Sequence[Drift]) -> list[Drift]:
+    """Compare the shares of versions and segments, by the metric of each consumer that has most events."""
+    from evalsvc.drift_mix import mixes
+
+    counted = [row for row in rows if row.watched in ("values", "share", "missing") and row.tests]
+    best: dict[str, Drift] = {}
+    for row in sorted(counted, key=lambda row: min(row.tests[0].n_baseline, row.tests[0].n)):
+        best[row.consumer] = row
+    made = []
+    for consumer, row in sorted(best.items()):
+        found = mixes(store, row.metric, consumer, (query.baseline, query.current), query.where)
+        for field, (old, now) in found.items():
+            base = Drift(
+                metric=field,
+                watched="mix",
+                side="operation" if field.startswith("model") else "input",
+                consumer=consumer,
+                scorer_version=0,
+                signature="",
+                baseline=query.baseline,
+                current=query.current,
+            )
+            tests = compare_categories(old, now, minima=query.minima, confidence=query.confidence)
+            made.append(_with(base, "mix", (tests[2], *tests[:2]), _largest(old, now)))
+    return made
 
 
 def _told_apart(store: ScoreStore, base: Drift, query: DriftQuery) -> Drift:
@@ -204,8 +255,12 @@ def _identity(held: HistogramGroup | FeatureGroup | GroupCells) -> Identity:
     return held.group.consumer, held.group.scorer_version, held.group.signature
 
 
+def _key(cell: Cell) -> CellKey:
+    return cell.stratum, cell.design_version, cell.pi
+
+
 def _missing(cells: Sequence[Cell]) -> dict[CellKey, int]:
-    return {(cell.stratum, cell.design_version, cell.pi): missing(cell) for cell in cells}
+    return {_key(cell): missing(cell) for cell in cells}
 
 
 def _sketch(held: HistogramGroup) -> NumericSketch:
@@ -217,16 +272,17 @@ def _values(
     spec: ScorerSpec,
     windows: tuple[HistogramGroup, HistogramGroup],
     sketches: tuple[NumericSketch, NumericSketch],
-    confidence: float,
+    query: DriftQuery,
 ) -> Drift:
     """Compare the values: their shares where there are two, else their distribution, Wasserstein's distance first."""
     if spec.scale.binary:
         shares = [_yes_and_no(held) for held in windows]
-        tests = compare_categories(shares[0], shares[1], confidence=confidence)
+        minima = {**query.minima, "chi_square": SHARE_MINIMUM} if _usual(query.minima) else query.minima
+        tests = compare_categories(shares[0], shares[1], minima=minima, confidence=query.confidence)
         before, after = (dict(zip(s.categories, s.weights, strict=True)).get("1", 0.0) for s in shares)
         change = _from_to(*(_share(part, s.weight) for part, s in zip((before, after), shares, strict=True)))
         return _with(base, "share", (tests[2], *tests[:2]), change)
-    tests = compare_numeric(sketches[0], sketches[1], confidence=confidence)
+    tests = compare_numeric(sketches[0], sketches[1], minima=query.minima, confidence=query.confidence)
     means = [_mean(held) for held in windows]
     unit = f" {spec.scale.unit}" if spec.scale.unit else ""
     change = f"mean {_from_to(*means)}{unit}" if all(means) else ""
@@ -241,21 +297,30 @@ def _yes_and_no(held: HistogramGroup) -> CategoricalSketch:
     return CategoricalSketch.from_cells(cells, _missing(held.group.cells))
 
 
+def _usual(minima: Mapping[str, float]) -> bool:
+    return minima.get("chi_square", MINIMA["chi_square"]) == MINIMA["chi_square"]
+
+
 def _texts(
-    base: Drift, spec: ScorerSpec, old: Sequence[FeatureGroup], now: Sequence[FeatureGroup], confidence: float
+    base: Drift, spec: ScorerSpec, old: Sequence[FeatureGroup], now: Sequence[FeatureGroup], query: DriftQuery
 ) -> Drift:
     """Compare what is stored of texts: their languages, words or topics."""
+    minima, confidence = query.minima, query.confidence
     if spec.features == "categories":
         shares = [_categories(held, spec.labels) for held in (old, now)]
-        tests = compare_categories(shares[0], shares[1], confidence=confidence)
+        tests = compare_categories(shares[0], shares[1], minima=minima, confidence=confidence)
         return _with(base, "languages", (tests[2], *tests[:2]), _largest(shares[0], shares[1]))
     if spec.features == "counts":
         words = [TokenSketch.from_cells(_hours(held, words=True), base.signature) for held in (old, now)]
-        return _with(base, "vocabulary", (compare_tokens(words[0], words[1], confidence=confidence),), "")
+        return _with(
+            base, "vocabulary", (compare_tokens(words[0], words[1], minima=minima, confidence=confidence),), ""
+        )
     topics = [MeanEmbeddingSketch.from_cells(_hours(held), base.signature) for held in (old, now)]
     alike = [sketch.self_similarity for sketch in topics]
     change = "" if None in alike else f"self-similarity {_from_to(*(f'{value:.2f}' for value in alike))}"
-    return _with(base, "topics", (compare_embeddings(topics[0], topics[1], confidence=confidence),), change)
+    return _with(
+        base, "topics", (compare_embeddings(topics[0], topics[1], minima=minima, confidence=confidence),), change
+    )
 
 
 def _categories(held: Sequence[FeatureGroup], labels: Sequence[str]) -> CategoricalSketch:
@@ -270,7 +335,7 @@ def _hours(held: Sequence[FeatureGroup], words: bool = False) -> dict[int, dict[
     """Return n and Σ features by hour and cell; of words without the last one, the squares."""
     found: dict[int, dict[CellKey, tuple[int, Sequence[float]]]] = {}
     for each in held:
-        counts = {(cell.stratum, cell.design_version, cell.pi): cell.n for cell in each.group.cells}
+        counts = {_key(cell): cell.n for cell in each.group.cells}
         hour = int(each.group.window.start.timestamp()) // HOUR
         found[hour] = {key: (counts[key], sums[:-1] if words else sums) for key, sums in each.sums.items()}
     return found

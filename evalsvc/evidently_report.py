@@ -63,6 +63,7 @@ def write_report(
         InputError: where a window has fewer than 10 events or an effective number below 10, or the file cannot be
             written.
     """
+    rows = [row for row in rows if row.watched != "mix"]
     if not rows:
         raise InputError("Expected scores in the window, but there are none; widen --since, or loosen --where")
     windows = rows[0].baseline, rows[0].current

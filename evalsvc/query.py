@@ -172,8 +172,11 @@ def estimates_of_all(store: ScoreStore, query: EstimateQuery) -> list[LabelledEs
     return _in_columns(store, question, store.cell_columns(metrics, question.cells))
 
 
-def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
+def group_cells(store: ScoreStore, query: EstimateQuery, *, clusters: bool = False) -> list[GroupCells]:
     """Return what :func:`estimates` estimates means from: each group's cells and strata, in the same order.
+
+    ``clusters`` asks for the sums over sessions whatever the design samples: events of one session are alike, which
+    matters to a question about what produced them and not to one about the events of the window, sampled one by one.
 
     Raises:
         UnknownMetric, InputError: as :func:`estimates`.
@@ -181,7 +184,8 @@ def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
     query = query._replace(statistic="mean")
     _check(query.statistic, query.confidence)
     question = _question(store, query, [query.metric], store.metrics())
-    return [found for found, _ in _found(store, question, _asked(store, question.cells, query.statistic, None))]
+    cells = question.cells._replace(clusters=clusters or question.cells.clusters)
+    return [found for found, _ in _found(store, question, _asked(store, cells, query.statistic, None))]
 
 
 def asked_cells(store: ScoreStore, query: EstimateQuery) -> CellQuery:

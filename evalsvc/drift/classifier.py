@@ -15,6 +15,7 @@ from evalsvc.drift.distances import Floats
 from evalsvc.drift.inference import generator
 from evalsvc.errors import InputError
 from evalsvc.stats.distributions import t_quantile, two_sided
+from evalsvc.stats.ranks import placements
 
 FEWEST_GROUPS = 4
 _FOLDS = 5
@@ -186,7 +187,8 @@ def _ranks(rows: _Rows, labels: Floats) -> Floats:
         held = rows.folds == fold
         scores = _scores(rows, labels, held)
         truth = labels[:, rows.groups[held]]
-        found += [_auc(row, label, rows.weights[held]) for row, label in zip(scores.T, truth, strict=True)]
+        weights = rows.weights[held]
+        found += [placements(row, label, weights).auc for row, label in zip(scores.T, truth, strict=True)]
     return found / np.unique(rows.folds).size
 
 
@@ -208,30 +210,13 @@ def _scores(rows: _Rows, labels: Floats, held: npt.NDArray[np.bool_]) -> Floats:
     return np.asarray(x[held] @ beta)
 
 
-def _auc(scores: Floats, labels: Floats, weights: Floats) -> float:
-    below, above, old, new = _placements(scores, labels, weights)
-    return float((new * below).sum() / (old.sum() * new.sum())) if above.size else 0.5
-
-
-def _placements(scores: Floats, labels: Floats, weights: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return Σw of old events ranked below each event, of new ones above it (ties half), and both events' weights."""
-    _, rank = np.unique(scores, return_inverse=True)
-    old, new = weights * (1.0 - labels), weights * labels
-    at_old, at_new = np.bincount(rank, old), np.bincount(rank, new)
-    below = (np.cumsum(at_old) - at_old / 2.0)[rank]
-    above = (at_new.sum() - np.cumsum(at_new) + at_new / 2.0)[rank]
-    return below, above, old, new
-
-
 def _judged(blank: DriftTest, rows: _Rows, labels: Floats, auc: float, p_value: float, folds: int) -> DriftTest:
     influence = np.zeros(labels.size)
     for fold in range(folds):
         held = rows.folds == fold
         scores = _scores(rows, labels[None, :], held)[:, 0]
-        below, above, old, new = _placements(scores, labels[rows.groups[held]], rows.weights[held])
-        n, m = old.sum(), new.sum()
-        own = float((new * below).sum() / (n * m))
-        each = new / m * (below / n - own) + old / n * (above / m - own)
+        placed = placements(scores, labels[rows.groups[held]], rows.weights[held])
+        each = placed.influences(placed.auc)
         influence += np.bincount(rows.groups[held], each / folds, minlength=labels.size)
     count = labels.size
     error = math.sqrt(float((influence**2).sum()) * count / (count - 2.0))

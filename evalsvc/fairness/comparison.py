@@ -12,6 +12,7 @@ from evalsvc.fairness.gaps import (
     Apart,
     Difference,
     Gap,
+    Limits,
     Shrunken,
     Spread,
     WorstGap,
@@ -73,7 +74,7 @@ def compare(
         reference: the group that others are compared with; ``None`` takes all shown groups together.
         adjust: ``holm`` or ``bh``.
         confidence: of every interval.
-        hidden: why groups are suppressed, by name, where that is already decided.
+        hidden: why groups are suppressed, by name, where that is already decided; their values are shown nowhere.
 
     Raises:
         InputError: on two groups of one name, a reference that is not shown, or an option outside its range.
@@ -87,15 +88,16 @@ def compare(
         why = reasons.get(reference, "no group of that name")
         raise InputError(f"Expected `reference` to be a group that is shown, but got {reference!r} ({why})")
     rows = disaggregate(groups, min_group=min_group, confidence=confidence, hidden=reasons)
-    found = differences(visible, reference=reference, adjust=adjust, confidence=confidence)
-    distance = gap(visible, confidence=confidence)
-    worst = worst_gap(visible, scale.better, reference=reference, confidence=confidence)
-    apart = standing_apart(visible, adjust=adjust, confidence=confidence) if reference is None else []
+    limits = Limits(visible)
+    found = differences(limits, reference=reference, adjust=adjust, confidence=confidence)
+    distance = gap(limits, confidence=confidence)
+    worst = worst_gap(limits, scale.better, reference=reference, confidence=confidence)
+    apart = standing_apart(limits, adjust=adjust, confidence=confidence) if reference is None else []
     different = [row for row in found if row.p_adjusted < 1.0 - confidence] if reference is not None else []
     return Comparison(
         tuple(rows),
         distance,
-        ratio(visible, confidence=confidence),
+        ratio(limits, confidence=confidence),
         worst,
         spread(visible, confidence=confidence),
         {row.name: row for row in shrink(visible)},
@@ -162,7 +164,7 @@ def _way(distance: float, scale: Scale) -> str:
 
 
 def _sentence(found: Gap, rows: Sequence[GroupEstimate], said: str, scale: Scale, min_group: float) -> str:
-    if found.naive is None or found.low is None or found.high is None:
+    if found.naive is None or found.low is None:
         return f"nothing to compare: fewer than two groups have {min_group:g} scored events and an interval"
     values = {row.name: level(row.estimate.value, scale) for row in rows}
     ends = f"{found.highest}: {values[found.highest]}, {found.lowest}: {values[found.lowest]}"
@@ -171,9 +173,7 @@ def _sentence(found: Gap, rows: Sequence[GroupEstimate], said: str, scale: Scale
     if found.low == found.high:
         return f"among the events of this window the gap is {seen}; all of them were scored, so chance has no part"
     if found.low <= 0.0 and not said:
-        unseen = (
-            "no size is" if found.high == float("inf") else f"a true gap of up to {amount(found.high, scale)} is not"
-        )
+        unseen = "no size is" if found.high is None else f"a true gap of up to {amount(found.high, scale)} is not"
         return (
             f"no group is shown to differ: the gap seen, {seen}, is within what chance makes of equal groups "
             f"({interval}); {unseen} ruled out"
@@ -189,4 +189,4 @@ def _sentence(found: Gap, rows: Sequence[GroupEstimate], said: str, scale: Scale
 
 
 def _limit(value: float | None, scale: Scale) -> str:
-    return "any size" if value is None or value == float("inf") else amount(value, scale, unit=False)
+    return "any size" if value is None else amount(value, scale, unit=False)

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 
 from evalsvc.errors import InputError
 from evalsvc.fairness.groups import cells_of, group_of_cells
+from evalsvc.stats.scores import check_scores
 from evalsvc.types import Estimate, Scale
 
 NAME_GROUPS = ("white_female", "black_female", "white_male", "black_male")
@@ -57,7 +58,7 @@ _AFTER_OBJECT = frozenset(_OBJECT_THEN.split())
 _AFTER_DETERMINER = frozenset({"first", "past", "inside", "outside", "like", "back", "home", "more", "only", "down"})
 
 
-class Change(NamedTuple):
+class Replacement(NamedTuple):
     """A word that was swapped: its place in the original text and what took it."""
 
     start: int
@@ -69,14 +70,15 @@ class Swapped(NamedTuple):
     """A text and its counterfactual; ``changes`` is empty where nothing could be swapped."""
 
     text: str
-    changes: tuple[Change, ...]
+    changes: tuple[Replacement, ...]
 
 
 class PairComparison(NamedTuple):
     """Scores of counterfactuals less those of the originals.
 
     ``difference`` is their mean, in the scale's unit, above 0 where the counterfactual scored higher; its n counts
-    pairs. ``changed`` in [0, 1] is the share of pairs whose scores differ at all, ``largest`` the largest distance.
+    pairs. ``templates`` counts those of pairs with both scores. ``changed`` in [0, 1] is the share of pairs whose
+    scores differ at all, ``largest`` the largest distance.
     """
 
     difference: Estimate
@@ -120,6 +122,9 @@ def swap_gender(text: str, *, nouns: bool = True, names: bool = True) -> Swapped
 def swap_names(text: str, source: str, target: str) -> Swapped:
     """Return the text with first names of one group replaced by another's, in the order of the lexicon's lists.
 
+    Two people stay two: where the text already has a name of the ``target``, a name that it has not takes its place;
+    where none is left, the two names change places.
+
     Args:
         text: any.
         source: one of :data:`NAME_GROUPS`.
@@ -130,12 +135,24 @@ def swap_names(text: str, source: str, target: str) -> Swapped:
 
     >>> swap_names("Emily asked Greg for Emily's key.", "white_female", "black_female").text
     "Aisha asked Greg for Aisha's key."
+    >>> swap_names("Emily wrote to Aisha; Aisha answered Emily.", "white_female", "black_female").text
+    'Keisha wrote to Aisha; Aisha answered Keisha.'
     """
     names = lexicon()["names"]
     for group in (source, target):
         if group not in NAME_GROUPS:
             raise InputError(f"Expected a group of names from {', '.join(NAME_GROUPS)}, but got {group!r}")
-    table = dict(zip(names[source], names[target], strict=True))
+    if source == target:
+        return Swapped(text, ())
+    present = set(_WORD.findall(text))
+    pairs = [(old, new) for old, new in zip(names[source], names[target], strict=True) if old in present]
+    table = {old: new for old, new in pairs if new not in present}
+    free = [name for name in names[target] if name not in present and name not in table.values()]
+    for old, new in pairs:
+        if old not in table:
+            table[old] = free.pop(0) if free else new
+            if table[old] == new:
+                table[new] = old
     return _replace(text, _WORD, lambda match: table.get(match[0]))
 
 
@@ -209,7 +226,7 @@ def compare_pairs(
         confidence: of the interval.
 
     Raises:
-        InputError: when lengths differ.
+        InputError: when lengths differ, or a score is infinite or off the scale.
 
     >>> share = Scale(0.0, 1.0, "higher")
     >>> found = compare_pairs([0.8, 0.9, 0.7, 0.8], [0.6, 0.9, 0.5, 0.7], share)
@@ -220,6 +237,8 @@ def compare_pairs(
     if first.shape != second.shape or first.ndim != 1 or (templates is not None and len(templates) != first.size):
         raise InputError(f"Expected one score of each response and one template a pair, but got {first.shape}, "
                          f"{second.shape} and {'none' if templates is None else len(templates)}")  # fmt: skip
+    check_scores(first, scale, "original")
+    check_scores(second, scale, "counterfactual")
     distance = second - first
     open_end = scale.low is None or scale.high is None
     width = None if scale.low is None or scale.high is None else scale.high - scale.low
@@ -229,7 +248,7 @@ def compare_pairs(
     estimate = group_of_cells("pairs", cells, differences).at(confidence)
     estimate = msgspec.structs.replace(estimate, method=f"mean of paired differences; {estimate.method}", offered=None)
     known = distance[np.isfinite(distance)]
-    clusters = len(set(templates)) if templates is not None else int(known.size)
+    clusters = int(np.unique(within[np.isfinite(distance)]).size) if within is not None else int(known.size)
     changed = float((known != 0.0).mean()) if known.size else None
     return PairComparison(estimate, clusters, changed, float(np.abs(known).max()) if known.size else None)
 
@@ -267,7 +286,7 @@ def _replace(text: str, pattern: re.Pattern[str], new: Callable[[re.Match[str]],
             continue
         put = word if " " in match[0] and word[:1].isupper() else _like(match[0], word)
         pieces += [text[at : match.start()], put]
-        changes.append(Change(match.start(), match.end(), put))
+        changes.append(Replacement(match.start(), match.end(), put))
         at = match.end()
     return Swapped("".join([*pieces, text[at:]]), tuple(changes))
 

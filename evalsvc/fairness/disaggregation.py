@@ -28,20 +28,23 @@ def suppressed(groups: Sequence[Group], min_group: float = MIN_GROUP, *, complem
     if not min_group >= 0:
         raise InputError(f"Expected `min_group` of at least 0, such as 30, but got {min_group!r}")
     reasons: dict[str, str] = {}
+    small: list[str] = []
     shown: list[tuple[float, str]] = []
     for group in groups:
         estimate = group.at(0.95)
         if estimate.n == 0:
+            # Nothing is there to suppress.
             reasons[group.name] = f"no value: {estimate.reason}"
         elif estimate.n < min_group:
             reasons[group.name] = f"suppressed: {estimate.n:,} scored events, fewer than {min_group:g}"
+            small.append(group.name)
         # Kish's number of equal weights is n but for rounding.
         elif estimate.n_effective < min_group * (1.0 - 1e-9):
             size = f"an effective number of {estimate.n_effective:,.1f} events, fewer than {min_group:g}"
             reasons[group.name] = f"suppressed: {size}"
+            small.append(group.name)
         else:
             shown.append((group.size, group.name))
-    small = [name for name, reason in reasons.items() if reason.startswith("suppressed")]
     if complementary and len(small) == 1 and shown:
         reasons[min(shown)[1]] = COMPLEMENT
     return reasons
@@ -58,7 +61,8 @@ def disaggregate(
     """Return every group as it may be shown, in the given order; none is left out.
 
     The interval is for one group that was chosen before looking; comparisons between groups need those of
-    :mod:`evalsvc.fairness.gaps`. ``hidden`` says why groups are suppressed, by name, where that is already decided.
+    :mod:`evalsvc.fairness.gaps`. ``hidden`` says why groups are suppressed, by name, where that is already decided;
+    whatever the reason says, these are shown without a value.
 
     Raises:
         InputError: on two groups of one name, a negative ``min_group``, or a confidence outside (0, 1).
@@ -70,7 +74,7 @@ def disaggregate(
     for group in groups:
         estimate = group.at(confidence)
         why = reasons.get(group.name, "")
-        hide = why.startswith("suppressed")
+        hide = group.name in reasons and estimate.n > 0
         share = group.size / total if total > 0.0 else 0.0
         shown = _without_value(estimate, why) if hide else estimate
         rows.append(GroupEstimate(group.name, group.labels, shown, share, hide, why or estimate.reason))

@@ -11,6 +11,13 @@ studentised range asks for: limits of shares and of bounded scores stay inside w
 single failure keeps its doubt. Groups are independent: under Poisson sampling of events they are; sessions that lie in
 several groups are taken as several.
 
+Scores without an upper end (latencies, costs) have tails of which a small sample sees little: a group whose sample
+misses them has a mean and an error that are small together, and one that has an outlier both large. Limits for
+comparisons so differ from those of a group alone. The error is the group's own or, where that is larger, the one that
+it would have with the relative spread (on a scale without ends: the spread) of all groups together; and on a scale with
+a lower end the limits are m − t·e and the score limit m/(1 − t·e/m), which is infinite where t·e is m or more: there
+the data set no limit.
+
 Longer than other files: limits, joint tails and who stands apart rest on the same pairs of groups.
 """
 
@@ -26,9 +33,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsvc.errors import InputError
-from evalsvc.fairness.groups import Floats, Group
+from evalsvc.fairness.groups import Floats, Group, Sums
 from evalsvc.stats import adjust_p_values
 from evalsvc.stats.distributions import normal_quantile, two_sided
+from evalsvc.stats.many import Table, in_columns, means_of
 from evalsvc.stats.multiplicity import Procedure
 from evalsvc.types import Better
 
@@ -40,6 +48,8 @@ _GRID = np.array([0.5, 1.0, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0,
 _SEED = 20260301
 _MANY = 1000
 _MOST_APART = 100
+# From so many groups on columns are quicker than one group at a time.
+_COLUMNS = 16
 ALL = "all shown groups"
 """What a worst gap is against, where no reference is given."""
 
@@ -52,7 +62,8 @@ class Gap(NamedTuple):
     ``value`` is the range of the shrunken estimates (their smallest over their largest, for a ratio), moved into the
     interval; ``low`` and ``high`` are joint limits of the true one; ``naive`` is the range of the plain estimates,
     which is biased away from equality, and ``if_equal`` what it would be on average if all groups were equal.
-    ``p_value`` is for equality of all groups, by the studentised range.
+    ``p_value`` is for equality of all groups, by the studentised range. ``high`` is ``None`` where the scores set no
+    upper limit; ``reason`` says so.
     """
 
     statistic: str
@@ -150,7 +161,10 @@ class Shrunken(NamedTuple):
 
 
 class Limits:
-    """The groups' values and their limits at any critical value, each computed once."""
+    """The groups' values and their limits at any critical value, each computed once.
+
+    Every function of this module takes them in place of the groups, so that several answers share them.
+    """
 
     def __init__(self, groups: Sequence[Group]) -> None:
         """Ask each group for its value."""
@@ -159,19 +173,35 @@ class Limits:
         self.names = [group.name for group in self.groups]
         self.values = np.array([group.at(0.95).value for group in self.groups], dtype=np.float64)
         self._held: dict[float, tuple[Floats, Floats]] = {}
+        self._tails = _Tails.of(self.groups, self.values)
+        others = np.flatnonzero(~self._tails.among)
+        self._others = others, [self.groups[row] for row in others.tolist()]
+        self._table = _table([group.sums for group in self._others[1] if group.sums is not None])
         one = normal_quantile(0.975)
         below, above = self.at(one)
-        # What a comparison is studentised by: the honest interval's own half width.
-        self.errors: Floats = np.minimum(below + above, 1e300) / (2.0 * one)
+        # What a comparison is studentised by: the honest interval's own half width, on an open scale its error.
+        errors = np.minimum(below + above, 1e300) / (2.0 * one)
+        self.errors: Floats = np.where(self._tails.among, self._tails.distances(one) / one, errors)
+
+    @classmethod
+    def of(cls, groups: Sequence[Group] | Limits) -> Limits:
+        """Return the limits of groups, or those given."""
+        return groups if isinstance(groups, Limits) else cls(groups)
 
     def without(self, row: int) -> Limits:
         """Return the limits of the other groups."""
+        kept = [group for place, group in enumerate(self.groups) if place != row]
+        # What is left has a spread of its own; and to compute the others' limits anew costs more than to leave one out.
+        if self._tails.among.any():
+            return Limits(kept)
         rest = copy.copy(self)
-        kept = np.arange(len(self.groups)) != row
-        rest.groups = [group for group, keep in zip(self.groups, kept, strict=True) if keep]
-        rest.names = [group.name for group in rest.groups]
-        rest.values, rest.errors = self.values[kept], self.errors[kept]
-        rest._held = {critical: (below[kept], above[kept]) for critical, (below, above) in self._held.items()}
+        others = np.arange(len(self.groups)) != row
+        rest.groups, rest.names = kept, [group.name for group in kept]
+        rest.values, rest.errors = self.values[others], self.errors[others]
+        rest._tails = _Tails.of(kept, rest.values)
+        rest._others = np.arange(len(kept)), kept
+        rest._table = None
+        rest._held = {critical: (below[others], above[others]) for critical, (below, above) in self._held.items()}
         return rest
 
     def at(self, critical: float) -> tuple[Floats, Floats]:
@@ -180,16 +210,96 @@ class Limits:
         ``critical`` is on the normal scale: each group takes Student's t of its own freedom at the same tail.
         """
         if critical not in self._held:
-            confidence = math.erf(min(critical, _FARTHEST) / math.sqrt(2.0))
-            # Beyond what doubles tell from 1 the tail cannot be passed on.
-            found = [group.at(min(confidence, 1.0 - 2e-16)) for group in self.groups]
-            below = [math.inf if e.low is None or e.value is None else e.value - e.low for e in found]
-            above = [math.inf if e.high is None or e.value is None else e.high - e.value for e in found]
+            below, above = self._tails.limits(min(critical, _FARTHEST))
+            rows, groups = self._others
+            if groups:
+                # Beyond what doubles tell from 1 the tail cannot be passed on.
+                confidence = min(math.erf(min(critical, _FARTHEST) / math.sqrt(2.0)), 1.0 - 2e-16)
+                low, high = _ends(groups, self._table, confidence)
+                below[rows], above[rows] = self.values[rows] - low, high - self.values[rows]
             self._held[critical] = np.maximum(below, 0.0), np.maximum(above, 0.0)
         return self._held[critical]
 
 
-def gap(groups: Sequence[Group], *, confidence: float = 0.95) -> Gap:
+class _Tails(NamedTuple):
+    """The groups on scales without an upper end, in columns ``[groups]``; ``among`` says which ones these are.
+
+    ``level`` is a value's distance from the scale's lower end, infinite where that is open as well; ``error`` the one
+    for comparisons.
+    """
+
+    among: NDArray[np.bool_]
+    level: Floats
+    error: Floats
+    freedom: Floats
+
+    @classmethod
+    def of(cls, groups: Sequence[Group], values: Floats) -> _Tails:
+        among = np.array([group.tail is not None and group.error is not None for group in groups], dtype=bool)
+        level, error, freedom = np.full(values.size, np.inf), np.zeros(values.size), np.ones(values.size)
+        sizes = np.zeros(values.size)
+        for row in np.flatnonzero(among).tolist():
+            group = groups[row]
+            if group.tail is not None:
+                level[row] = math.inf if group.tail.floor is None else values[row] - group.tail.floor
+                error[row], freedom[row] = group.error or 0.0, group.tail.freedom
+                sizes[row] = group.at(0.95).n_effective
+        for rows, unit in ((among & np.isfinite(level), level), (among & np.isinf(level), np.ones(values.size))):
+            # Of a weighted or clustered group the spread has its design in it, as that of the others has.
+            some = rows & (unit > 0.0) & (sizes > 0.0)
+            if some.any():
+                spread = (error[some] / unit[some]) ** 2 * sizes[some]
+                pooled = float((spread * sizes[some]).sum() / sizes[some].sum())
+                error[some] = np.maximum(error[some], unit[some] * np.sqrt(pooled / sizes[some]))
+        return cls(among, level, error, freedom)
+
+    def distances(self, critical: float) -> Floats:
+        """Return t·e, with each group's t at the tail of a normal critical value."""
+        from scipy.special import ndtr, stdtrit
+
+        if not self.among.any():
+            return self.error
+        out: Floats = -stdtrit(np.minimum(self.freedom, 1e9), ndtr(-critical)) * self.error
+        return out
+
+    def limits(self, critical: float) -> tuple[Floats, Floats]:
+        """Return the distances to both limits; 0 for the other groups."""
+        far = self.distances(critical)
+        part = np.divide(far, self.level, out=np.where(far > 0.0, np.inf, 0.0), where=self.level > 0.0)
+        above = np.divide(far, 1.0 - part, out=np.full(far.size, np.inf), where=part < 1.0)
+        return np.minimum(far, np.maximum(self.level, 0.0)), above
+
+
+def _table(sums: Sequence[Sums]) -> Table | None:
+    """Return many groups in columns; of a few, or of several targets, None."""
+    if len(sums) < _COLUMNS or len({one.target for one in sums}) > 1:
+        return None
+    return in_columns(
+        [one.cells for one in sums],
+        [one.scale for one in sums],
+        offered=[one.offered for one in sums],
+        rates=[one.rates for one in sums],
+        untaken=[one.untaken for one in sums],
+    )
+
+
+def _ends(groups: Sequence[Group], table: Table | None, confidence: float) -> tuple[Floats, Floats]:
+    """Return the groups' own limits, ``[groups]`` each, -∞ and ∞ where they have none."""
+    low, high = np.full(len(groups), -np.inf), np.full(len(groups), np.inf)
+    rows = np.zeros(len(groups), dtype=bool)
+    if table is not None:
+        rows = np.array([group.sums is not None for group in groups])
+        process = any(group.sums is not None and group.sums.target == "process" for group in groups)
+        found = means_of(*table, confidence=confidence, process=process)
+        low[rows], high[rows] = np.nan_to_num(found.low, nan=-np.inf), np.nan_to_num(found.high, nan=np.inf)
+    for row in np.flatnonzero(~rows).tolist():
+        estimate = groups[row].at(confidence)
+        low[row] = -math.inf if estimate.low is None else estimate.low
+        high[row] = math.inf if estimate.high is None else estimate.high
+    return low, high
+
+
+def gap(groups: Sequence[Group] | Limits, *, confidence: float = 0.95) -> Gap:
     """Return the difference between the highest and the lowest group.
 
     Groups without an interval are left out, and ``reason`` names them.
@@ -206,7 +316,7 @@ def gap(groups: Sequence[Group], *, confidence: float = 0.95) -> Gap:
     (0.15, 0.0, 0.353)
     """
     level = two_sided(confidence)
-    limits = Limits(groups)
+    limits = Limits.of(groups)
     count = len(limits.groups)
     if count < 2:
         return Gap("difference", None, None, None, None, None, None, "", "", count, confidence, "", _FEW)
@@ -220,7 +330,7 @@ def gap(groups: Sequence[Group], *, confidence: float = 0.95) -> Gap:
         "difference",
         min(max(best, low), high),
         low,
-        high,
+        _end(high),
         naive,
         expected_range(limits.errors),
         _gap_p_value(limits),
@@ -229,11 +339,11 @@ def gap(groups: Sequence[Group], *, confidence: float = 0.95) -> Gap:
         count,
         confidence,
         "joint limits of all pairs (Tukey-Kramer, MOVER); value: range of empirical-Bayes estimates",
-        _left_out(limits),
+        _notes(limits, high),
     )
 
 
-def ratio(groups: Sequence[Group], *, confidence: float = 0.95) -> Gap:
+def ratio(groups: Sequence[Group] | Limits, *, confidence: float = 0.95) -> Gap:
     """Return the smallest group's value over the largest's, in [0, 1], 1 where all are equal.
 
     (max/min is its reciprocal.) US practice takes 0.8, the four-fifths rule, as a sign to look; that is a convention
@@ -243,7 +353,7 @@ def ratio(groups: Sequence[Group], *, confidence: float = 0.95) -> Gap:
         InputError: on a confidence outside (0, 1).
     """
     level = two_sided(confidence)
-    limits = Limits(groups)
+    limits = Limits.of(groups)
     count = len(limits.groups)
     nothing = Gap("ratio", None, None, None, None, None, None, "", "", count, confidence, "", _FEW)
     if count < 2:
@@ -277,7 +387,7 @@ def ratio(groups: Sequence[Group], *, confidence: float = 0.95) -> Gap:
 
 
 def differences(
-    groups: Sequence[Group],
+    groups: Sequence[Group] | Limits,
     *,
     reference: str | None = None,
     adjust: Adjustment = "holm",
@@ -300,9 +410,9 @@ def differences(
     """
     two_sided(confidence)
     _check_adjustment(adjust)
-    limits = Limits(groups)
-    if reference is not None and reference not in [group.name for group in groups]:
-        known = ", ".join(group.name for group in groups[:20])
+    limits = Limits.of(groups)
+    if reference is not None and reference not in [*limits.names, *limits.left_out]:
+        known = ", ".join([*limits.names, *limits.left_out][:20])
         raise InputError(f"Expected `reference` to be a group that is shown, but got {reference!r}; there are: {known}")
     if len(limits.groups) < 2 or (reference is not None and reference not in limits.names):
         return []
@@ -319,7 +429,9 @@ def differences(
     ]
 
 
-def standing_apart(groups: Sequence[Group], *, adjust: Adjustment = "holm", confidence: float = 0.95) -> list[Apart]:
+def standing_apart(
+    groups: Sequence[Group] | Limits, *, adjust: Adjustment = "holm", confidence: float = 0.95
+) -> list[Apart]:
     """Return the groups that stand apart from the rest, the one furthest apart first.
 
     One group far off makes every other differ from "the others", of which it is one. So the group with the smallest
@@ -337,7 +449,7 @@ def standing_apart(groups: Sequence[Group], *, adjust: Adjustment = "holm", conf
     """
     two_sided(confidence)
     _check_adjustment(adjust)
-    left, found = Limits(groups), list[Apart]()
+    left, found = Limits.of(groups), list[Apart]()
     while len(left.groups) > 1 and len(found) < _MOST_APART:
         contrasts = _contrasts(left, None)
         if not contrasts.rows.size:
@@ -367,7 +479,7 @@ class Against(NamedTuple):
 
 def against_others(groups: Sequence[Group]) -> Against:
     """Return every group's difference from the others by their shares, for comparisons over time."""
-    limits = Limits(groups)
+    limits = Limits.of(groups)
     if len(limits.groups) < 2:
         return Against((), np.zeros(0), np.zeros(0))
     contrasts = _contrasts(limits, None)
@@ -376,7 +488,7 @@ def against_others(groups: Sequence[Group]) -> Against:
 
 
 def worst_gap(
-    groups: Sequence[Group], better: Better, *, reference: str | None = None, confidence: float = 0.95
+    groups: Sequence[Group] | Limits, better: Better, *, reference: str | None = None, confidence: float = 0.95
 ) -> WorstGap:
     """Return how much worse the worst-off group is than all shown groups together, or than a reference group.
 
@@ -390,10 +502,10 @@ def worst_gap(
         InputError: on an unknown reference, or a confidence outside (0, 1).
     """
     two_sided(confidence)
-    limits, against = Limits(groups), reference or ALL
+    limits, against = Limits.of(groups), reference or ALL
     count = len(limits.groups)
     nothing = WorstGap(None, None, None, "", against, count, confidence, "", _FEW)
-    if reference is not None and reference not in [group.name for group in groups]:
+    if reference is not None and reference not in [*limits.names, *limits.left_out]:
         raise InputError(f"Expected `reference` to be a group that is shown, but got {reference!r}")
     if count < 2 or (reference is not None and reference not in limits.names):
         return nothing
@@ -419,7 +531,7 @@ def worst_gap(
         count,
         confidence,
         "joint limits of all groups (parametric bootstrap of the studentised maximum, MOVER)",
-        _left_out(limits),
+        _notes(limits, float(high.max())),
     )
 
 
@@ -578,13 +690,35 @@ def _normals(count: int) -> Floats:
 
 
 def range_limits(values: Floats, below: Floats, above: Floats) -> tuple[float, float]:
-    """Return [max(0, max L), max U] over all ordered pairs; row by row, as pairs of many groups fill a memory."""
-    low = high = 0.0
-    for value, under, over in zip(values, below, above, strict=True):
-        distance = value - values
-        low = max(low, float((distance - np.hypot(under, above)).max()))
-        high = max(high, float((distance + np.hypot(over, below)).max()))
-    return low, high
+    """Return [max(0, max L), max U] over all ordered pairs (i, j), from distances to each group's limits."""
+    low = _largest(values, below, above, -1.0)
+    # Of a group and itself the difference is 0.
+    high = _largest(values, above, below, 1.0)
+    return max(0.0, low), max(0.0, high)
+
+
+def _largest(values: Floats, of_first: Floats, of_second: Floats, sign: float) -> float:
+    """Return the largest v_i − v_j + sign·√(first_i² + second_j²).
+
+    Only groups that no other beats in both value and distance can make it, which of thousands are few.
+    """
+    first = _best(values, sign * of_first)
+    second = _best(-values, sign * of_second)
+    most = -math.inf
+    for row in first:
+        joined = sign * np.hypot(of_first[row], of_second[second])
+        most = max(most, float((values[row] - values[second] + joined).max()))
+    return most
+
+
+def _best(values: Floats, other: Floats) -> NDArray[np.intp]:
+    """Return the rows of which no other has a larger or equal value and more of the ``other``."""
+    order = np.lexsort((-other, -values))
+    ranked = other[order]
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(ranked)[:-1]])
+    kept = ranked > before
+    kept[0] = True
+    return order[kept]
 
 
 def _ratio_limits(values: Floats, below: Floats, above: Floats) -> tuple[float, float]:
@@ -594,9 +728,9 @@ def _ratio_limits(values: Floats, below: Floats, above: Floats) -> tuple[float, 
     for i, value in enumerate(values):
         others = np.arange(values.size) != i
         product = value * values[others]
-        # MOVER-R with its fraction turned over, which has no pole where an upper limit is twice the value.
-        reach = np.sqrt(np.maximum(0.0, product**2 - at_least[i] * at_most[others]))
         with np.errstate(divide="ignore", invalid="ignore"):
+            # MOVER-R with its fraction turned over, which has no pole where an upper limit is twice the value.
+            reach = np.sqrt(np.maximum(0.0, product**2 - at_least[i] * at_most[others]))
             lower = np.where(product + reach > 0.0, at_least[i] / (product + reach), 0.0)
             root = np.sqrt(np.maximum(0.0, product**2 - at_most[i] * at_least[others]))
             upper = np.where(at_least[others] > 0.0, (product + root) / at_least[others], np.inf)
@@ -607,34 +741,28 @@ def _ratio_limits(values: Floats, below: Floats, above: Floats) -> tuple[float, 
 
 def _gap_p_value(limits: Limits) -> float:
     """Return the tail at which the joint interval of the gap begins to leave 0."""
-    clear = np.array([_clear_of_zero(limits, float(q)) for q in _GRID])
+    clear = np.array([_largest(limits.values, *limits.at(float(q)), -1.0) for q in _GRID])
     start = float(limits.values.max() - limits.values.min())
-    crossing = _crossing(start, clear)
+    crossing = float(_crossings(np.array([start]), clear[:, None])[0])
     return 1.0 if crossing <= 0.0 else range_tail(crossing, len(limits.groups))
 
 
-def _clear_of_zero(limits: Limits, critical: float) -> float:
-    below, above = limits.at(critical)
-    best = -math.inf
-    for value, under in zip(limits.values, below, strict=True):
-        best = max(best, float((value - limits.values - np.hypot(under, above)).max()))
-    return best
+def _crossings(start: Floats, clear: Floats) -> Floats:
+    """Return the critical values, ``[rows]``, at which intervals begin to hold 0, by a line between the grid's points.
 
-
-def _crossing(start: float, clear: Floats) -> float:
-    """Return the critical value at which an interval begins to hold 0, between the points of the grid by a line.
-
-    ``clear``, ``[grid]``, is how far the nearer end is from 0, above 0 while 0 is outside; ``start`` is that of a
-    critical value of 0.
+    ``clear``, ``[grid, rows]``, is how far the nearer end is from 0, above 0 while 0 is outside; ``start``, ``[rows]``,
+    is that of a critical value of 0.
     """
-    inside = np.flatnonzero(clear <= 0.0)
-    if inside.size == 0:
-        return float(_GRID[-1])
-    end = int(inside[0])
-    before, begin = (start, 0.0) if end == 0 else (float(clear[end - 1]), float(_GRID[end - 1]))
-    after = float(clear[end])
-    part = before / (before - after) if math.isfinite(after) and before > after else 0.0
-    return begin + (float(_GRID[end]) - begin) * part
+    inside = clear <= 0.0
+    end = np.where(inside.any(axis=0), inside.argmax(axis=0), _GRID.size)
+    points, ends = np.concatenate([[0.0], _GRID]), np.vstack([start, clear])
+    columns, last = np.arange(start.size), np.minimum(end, _GRID.size - 1)
+    before, after = ends[last, columns], clear[last, columns]
+    begin = points[last]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = np.where(np.isfinite(after) & (before > after), before / (before - after), 0.0)
+    out: Floats = np.where(end == _GRID.size, _GRID[-1], begin + (_GRID[last] - begin) * part)
+    return out
 
 
 class _Contrasts(NamedTuple):
@@ -715,9 +843,8 @@ def _contrast_p_values(contrasts: _Contrasts, limits: Limits) -> list[float]:
     """Return each row's two-sided p-value: the tail at which its own interval begins to leave 0."""
     found = [_contrast_limits(contrasts, limits, float(q)) for q in _GRID]
     clear = np.array([np.maximum(low, -high) for low, high in found])
-    start = np.abs(contrasts.values(limits.values))
-    crossings = [_crossing(float(start[row]), clear[:, row]) for row in range(contrasts.rows.size)]
-    return [math.erfc(q / math.sqrt(2.0)) for q in crossings]
+    crossings = _crossings(np.abs(contrasts.values(limits.values)), clear)
+    return [math.erfc(q / math.sqrt(2.0)) for q in crossings.tolist()]
 
 
 def _profile(values: Floats, errors: Floats, level: float) -> tuple[float, float | None]:
@@ -758,3 +885,8 @@ def _left_out(limits: Limits) -> str:
         return ""
     names = ", ".join(limits.left_out[:20])
     return f"left out, as they have no interval: {names}"
+
+
+def _notes(limits: Limits, high: float) -> str:
+    endless = "" if math.isfinite(high) else "too few scores for an upper limit"
+    return "; ".join(filter(None, [endless, _left_out(limits)]))

@@ -1,10 +1,11 @@
 """Groups as fairness sees them: each an estimate at any confidence, its share of the traffic, and whether it is shown.
 
-A group's interval is :func:`evalsvc.stats.estimate_mean`'s, unchanged. What differs from ``evalsvc query`` is the
-target. ``query`` speaks of the events of the window, so that a metric scored on every event has no sampling error. A
-difference between groups is a question about the *system*: would the next events show it too? Hence the default target
-here, ``process``: the window's events are themselves a sample of an unlimited stream, and no finite-population
-correction is made. ``window`` asks about these events alone.
+A group's value is :func:`evalsvc.stats.estimate_mean`'s, and so is its interval but for the target. ``evalsvc query``
+speaks of the events of the window, so that a metric scored on every event has no sampling error. A difference between
+groups is a question about the *system*: would the next events show it too? Hence the default target here, ``process``:
+the window's events are themselves a sample of an unlimited stream, so that no finite-population correction is made and
+the parts' sizes are Poisson numbers (:func:`evalsvc.stats.unpaired.of_the_process`). ``window`` asks about these events
+alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -20,9 +22,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evalsvc.errors import InputError
-from evalsvc.stats import estimate_mean
+from evalsvc.stats.distributions import satterthwaite
 from evalsvc.stats.limits import moments
+from evalsvc.stats.mean import answer, describe, join, part_mean
+from evalsvc.stats.scores import check_scores
 from evalsvc.stats.strata import Layout, StratumKey, lay_out
+from evalsvc.stats.unpaired import of_the_process
 from evalsvc.types import Cell, Estimate, Scale, Window
 
 Target = Literal["process", "window"]
@@ -34,8 +39,29 @@ MIN_GROUP = 30
 ANY_TIME = Window(datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
 """The window of estimates from arrays, which come without times."""
 
-# A power of two moves every π by whole octaves, so that the parts of the layout stay what they were.
-_THINNED = 2.0**-30
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
+class Tail(NamedTuple):
+    """What a comparison needs of a group whose scale has no upper end, beside its plain error.
+
+    ``floor`` is the scale's lower end in its unit, ``None`` where that is open as well; ``freedom`` the degrees of
+    freedom of the error, above 0.
+    """
+
+    floor: float | None
+    freedom: float
+
+
+class Sums(NamedTuple):
+    """What a group was made of, from which many groups' limits are computed at once."""
+
+    cells: Sequence[Cell]
+    scale: Scale
+    offered: Mapping[StratumKey, int] | None
+    rates: Mapping[StratumKey, float]
+    untaken: Mapping[StratumKey, int]
+    target: Target
 
 
 class Group(NamedTuple):
@@ -43,7 +69,8 @@ class Group(NamedTuple):
 
     ``size`` is its (estimated) number of scorable events, in any unit that all groups share; ``size_known`` says that
     it is a count and no estimate. ``error`` is the plain standard error of the value in the scale's unit, unsteadied,
-    for variances between groups; ``None`` where one score leaves it unknown.
+    for variances between groups; ``None`` where one score leaves it unknown. ``tail`` is there where the scale has no
+    upper end, ``sums`` where the group came from cells.
     """
 
     name: str
@@ -51,7 +78,9 @@ class Group(NamedTuple):
     size: float
     error: float | None
     size_known: bool = False
-    labels: Mapping[str, str] = {}
+    labels: Mapping[str, str] = NO_LABELS
+    tail: Tail | None = None
+    sums: Sums | None = None
 
 
 class GroupEstimate(NamedTuple):
@@ -101,26 +130,50 @@ def group_of_cells(
     >>> round(e.low, 3), e.value, round(e.high, 3)
     (0.136, 0.25, 0.402)
     """
-    if target not in ("process", "window"):
-        raise InputError(f"Expected `target` to be process or window, but got {target!r}")
-    plain = lay_out(cells, offered, rates, 0.95)
-    if target == "process":
-        cells = [msgspec.structs.replace(cell, pi=cell.pi * _THINNED) for cell in cells]
-        offered = None if offered is None else {key: round(count / _THINNED) for key, count in offered.items()}
-        # A stratum that was taken whole and shows none of the group hides none of it, thinned or not.
-        rates = None if rates is None else {key: pi * _THINNED for key, pi in rates.items() if pi < 1.0}
-        untaken = None if untaken is None else {key: round(count / _THINNED) for key, count in untaken.items()}
+    check_target(target)
+    _check_cells(cells, scale)
+    rates = rates or {}
+    plain = lay_out(cells, offered, rates, 0.95, untaken)
+    layout = of_the_process(plain) if target == "process" else plain
 
     @cache
     def at(confidence: float) -> Estimate:
-        estimate = estimate_mean(
-            cells, scale, window, offered=offered, rates=rates, untaken=untaken, confidence=confidence
-        )
-        return msgspec.structs.replace(estimate, offered=plain.offered)
+        # At another confidence another number of events can hide.
+        laid = lay_out(cells, offered, rates, confidence, untaken)
+        laid = of_the_process(laid) if target == "process" else laid
+        joined = join(laid, [part_mean(part, scale) for part in laid.parts], scale, confidence)
+        return answer(laid, joined, window, "mean", confidence, describe(laid, scale))
 
     known = offered is not None and plain.n_missing == 0
-    error = plain_error(lay_out(cells, offered, rates, 0.95))
-    return Group(name, at, plain.size, error, known, labels or {})
+    tail = Tail(scale.low, _freedom(layout, scale)) if scale.high is None else None
+    sums = Sums(cells, scale, offered, rates, untaken or {}, target)
+    return Group(name, at, plain.size, plain_error(layout), known, labels or NO_LABELS, tail, sums)
+
+
+def check_target(target: str) -> None:
+    """Refuse a target that is neither ``process`` nor ``window``."""
+    if target not in ("process", "window"):
+        raise InputError(f"Expected `target` to be process or window, but got {target!r}")
+
+
+def _check_cells(cells: Sequence[Cell], scale: Scale) -> None:
+    for cell in cells:
+        # Sums of scores at an end are off it by their rounding.
+        room = 1e-6 * (abs(cell.total) + cell.n)
+        below = scale.low is not None and cell.total < cell.n * scale.low - room
+        above = scale.high is not None and cell.total > cell.n * scale.high + room
+        if below or above or not math.isfinite(cell.total):
+            raise InputError(
+                f"Expected sums of finite scores on the scale [{scale.low}, {scale.high}], but got {cell.total:g} of "
+                f"{cell.n}; was the scale of the metric changed without a new version?"
+            )
+
+
+def _freedom(layout: Layout, scale: Scale) -> float:
+    means = [part_mean(part, scale) for part in layout.parts]
+    variances = [0.0 if math.isnan(mean.error) else (part.size * mean.error) ** 2
+                 for part, mean in zip(layout.parts, means, strict=True)]  # fmt: skip
+    return max(1.0, satterthwaite(variances, [mean.degrees for mean in means])) if means else 1.0
 
 
 def plain_error(layout: Layout) -> float | None:
@@ -157,7 +210,7 @@ def groups_of_values(
     """Return a group for each label, from one score an event; in the labels' order.
 
     Args:
-        values: ``[n]`` scores; a NaN is a missing one, which is counted and not averaged.
+        values: ``[n]`` scores on the scale; a NaN is a missing one, which is counted and not averaged.
         labels: ``[n]`` group names; of intersections, joined ones.
         scale: of the metric.
         pi: ``[n]`` selection probabilities in (0, 1]; ``None`` takes all as 1.
@@ -165,7 +218,7 @@ def groups_of_values(
         target: ``process`` or ``window``.
 
     Raises:
-        InputError: when lengths differ, or a π is outside (0, 1].
+        InputError: when lengths differ, a π is outside (0, 1], or a score is infinite or off the scale.
 
     >>> groups = groups_of_values([1, 0, 1, 1], ["a", "a", "b", "b"], Scale(0.0, 1.0, "higher", binary=True))
     >>> [(group.name, group.at(0.95).value) for group in groups]
@@ -176,6 +229,7 @@ def groups_of_values(
     probability = np.ones(scores.size) if pi is None else np.asarray(pi, dtype=np.float64)
     within = np.asarray(clusters if clusters is not None else [], dtype=np.str_)
     _same_length(scores, names, probability, within if clusters is not None else names)
+    check_scores(scores, scale, "values")
     if probability.size and not (np.all(probability > 0.0) and np.all(probability <= 1.0)):
         raise InputError("Expected every `pi` in (0, 1], but got one outside; give the probability, not the weight")
     found = []
@@ -211,6 +265,35 @@ def cells_of(values: Floats, pi: Floats, clusters: NDArray[np.str_] | None = Non
             )
         cells.append(cell)
     return cells
+
+
+def marks(values: ArrayLike, name: str, advice: str = "") -> NDArray[np.bool_]:
+    """Return ``[n]`` marks of 0 and 1 (or False and True) as booleans.
+
+    Raises:
+        InputError: on any other number, a missing one, or another shape; ``advice`` says what to do.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1:
+        raise InputError(f"Expected `{name}` of shape (events,), but got {numbers.shape}")
+    if not np.all((numbers == 0.0) | (numbers == 1.0)):
+        raise InputError(f"Expected `{name}` of 0 and 1 only{advice and '; '}{advice}")
+    out: NDArray[np.bool_] = numbers == 1.0
+    return out
+
+
+def cluster_names(clusters: Sequence[str] | None, size: int) -> NDArray[np.str_] | None:
+    """Return the cluster of each of ``size`` events, or None.
+
+    Raises:
+        InputError: when there is not one for each.
+    """
+    if clusters is None:
+        return None
+    names = np.asarray(clusters, dtype=np.str_)
+    if names.shape != (size,):
+        raise InputError(f"Expected one of `clusters` an event, but got {names.size} for {size}")
+    return names
 
 
 def _same_length(*arrays: NDArray[np.generic]) -> None:

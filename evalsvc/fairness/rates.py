@@ -17,7 +17,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from evalsvc.errors import InputError
 from evalsvc.fairness.gaps import Gap, gap, ratio
-from evalsvc.fairness.groups import ANY_TIME, Floats, Group, Target, cells_of, group_of_cells
+from evalsvc.fairness.groups import (
+    ANY_TIME,
+    Floats,
+    Group,
+    Target,
+    cells_of,
+    check_target,
+    cluster_names,
+    group_of_cells,
+    marks,
+)
 from evalsvc.stats.distributions import t_quantile, two_sided
 from evalsvc.types import Estimate, Scale
 
@@ -64,7 +74,8 @@ class EqualisedOdds(NamedTuple):
     """The gaps of true and of false positive rates; ``difference`` and ``ratio`` are the worse ones, as observed.
 
     fairlearn's ``equalized_odds_difference`` is the larger naive difference, ``equalized_odds_ratio`` the smaller
-    naive ratio. Intervals are each of ``confidence`` (1 + c)/2, so that both hold jointly at c.
+    naive ratio; it takes the rate of a group without any event to count it among for 0, which is left out here, and
+    ``reason`` names it. Intervals are each of ``confidence`` (1 + c)/2, so that both hold jointly at c.
     """
 
     difference: float | None
@@ -73,6 +84,7 @@ class EqualisedOdds(NamedTuple):
     false_positive: Gap
     true_positive_ratio: Gap
     false_positive_ratio: Gap
+    reason: str = ""
 
 
 def rate_groups(
@@ -82,6 +94,7 @@ def rate_groups(
     labels: Sequence[str],
     *,
     pi: ArrayLike | None = None,
+    clusters: Sequence[str] | None = None,
     target: Target = "process",
 ) -> list[Group]:
     """Return a group for each label whose value is a rate, in the labels' order.
@@ -92,6 +105,7 @@ def rate_groups(
         predicted: ``[n]`` of 0 and 1.
         labels: ``[n]`` group names.
         pi: ``[n]`` selection probabilities in (0, 1]; ``None`` takes all as 1.
+        clusters: ``[n]`` sessions, users or templates; ``None`` takes events as independent.
         target: ``process`` or ``window`` (:mod:`evalsvc.fairness.groups`).
 
     A group without any event among which the rate is counted has no value; with a reason.
@@ -106,14 +120,17 @@ def rate_groups(
     if rate not in _KINDS:
         raise InputError(f"Expected `rate` to be one of {', '.join(_KINDS)}, but got {rate!r}")
     true, said = _binary(truth, "truth"), _binary(predicted, "predicted")
+    check_target(target)
     names, probability = _aligned(true.size, labels, pi)
+    within = cluster_names(clusters, true.size)
     if said.size != true.size:
         raise InputError(f"Expected as many `predicted` as `truth`, but got {said.size} and {true.size}")
     hit, among = _KINDS[rate].hit(true, said), _KINDS[rate].of(true, said)
     found = []
     for name in sorted(set(names.tolist())):
         chosen = (names == name) & among
-        cells = cells_of(hit[chosen].astype(np.float64), probability[chosen])
+        some = within[chosen] if within is not None else None
+        cells = cells_of(hit[chosen].astype(np.float64), probability[chosen], some)
         found.append(group_of_cells(name, cells, _SHARE, target=target, labels={"group": name}))
     return found
 
@@ -132,10 +149,16 @@ def equal_opportunity(
     labels: Sequence[str],
     *,
     pi: ArrayLike | None = None,
+    clusters: Sequence[str] | None = None,
+    target: Target = "process",
     confidence: float = 0.95,
 ) -> tuple[Gap, Gap]:
-    """Return difference and ratio of true positive rates (Hardt, Price & Srebro 2016); see :func:`rate_groups`."""
-    groups = rate_groups("true_positive_rate", truth, predicted, labels, pi=pi)
+    """Return difference and ratio of true positive rates (Hardt, Price & Srebro 2016); see :func:`rate_groups`.
+
+    A group without a positive event has no such rate: it is left out, and ``reason`` names it (fairlearn takes its
+    rate for 0).
+    """
+    groups = rate_groups("true_positive_rate", truth, predicted, labels, pi=pi, clusters=clusters, target=target)
     return gap(groups, confidence=confidence), ratio(groups, confidence=confidence)
 
 
@@ -145,6 +168,8 @@ def equalised_odds(
     labels: Sequence[str],
     *,
     pi: ArrayLike | None = None,
+    clusters: Sequence[str] | None = None,
+    target: Target = "process",
     confidence: float = 0.95,
 ) -> EqualisedOdds:
     """Return the gaps of true and false positive rates (Hardt, Price & Srebro 2016). Arguments: :func:`rate_groups`.
@@ -154,14 +179,26 @@ def equalised_odds(
     """
     two_sided(confidence)
     each = (1.0 + confidence) / 2.0
-    positive = rate_groups("true_positive_rate", truth, predicted, labels, pi=pi)
-    negative = rate_groups("false_positive_rate", truth, predicted, labels, pi=pi)
+    names: tuple[Rate, Rate] = ("true_positive_rate", "false_positive_rate")
+    positive, negative = (
+        rate_groups(name, truth, predicted, labels, pi=pi, clusters=clusters, target=target) for name in names
+    )
     gaps = gap(positive, confidence=each), gap(negative, confidence=each)
     ratios = ratio(positive, confidence=each), ratio(negative, confidence=each)
     distances = [found.naive for found in gaps if found.naive is not None]
     quotients = [found.naive for found in ratios if found.naive is not None]
+    sides = ((positive, "true", "positive"), (negative, "false", "negative"))
+    notes = [
+        f"no {kind} positive rate of {', '.join(lacking[:20])}, without a scored {side} event"
+        for groups, kind, side in sides
+        if (lacking := [group.name for group in groups if group.at(0.95).value is None])
+    ]
     return EqualisedOdds(
-        max(distances) if len(distances) == 2 else None, min(quotients) if len(quotients) == 2 else None, *gaps, *ratios
+        max(distances) if len(distances) == len(gaps) else None,
+        min(quotients) if len(quotients) == len(ratios) else None,
+        *gaps,
+        *ratios,
+        "; ".join(notes),
     )
 
 
@@ -172,6 +209,7 @@ def metric_groups(
     labels: Sequence[str],
     *,
     pi: ArrayLike | None = None,
+    clusters: Sequence[str] | None = None,
     low: float | None = None,
     high: float | None = None,
     seed: int = 0,
@@ -179,7 +217,8 @@ def metric_groups(
     """Return a group for each label whose value is any function of its events.
 
     The standard error is that of the Bayesian bootstrap (Rubin 1981): weights times independent exponential numbers,
-    drawn 500 times with ``seed``; limits are Student's t with the group's effective number less 1, cut to the range.
+    one for each cluster, drawn 500 times with ``seed``; limits are Student's t with the effective number of events (of
+    clusters) less 1, cut to the range. They are of the process behind the events (:mod:`evalsvc.fairness.groups`).
     That needs smooth metrics and groups of some size; for shares, :func:`rate_groups` is better.
 
     Args:
@@ -188,15 +227,20 @@ def metric_groups(
         predicted: ``[n]`` numbers.
         labels: ``[n]`` group names.
         pi: ``[n]`` selection probabilities in (0, 1]; ``None`` takes all as 1.
+        clusters: ``[n]`` sessions, users or templates; ``None`` takes events as independent.
         low: the least that the metric can be, if there is such.
         high: the most that it can be, if there is such.
         seed: of the draws.
 
     Raises:
-        InputError: when lengths differ, or a π is outside (0, 1].
+        InputError: when lengths differ, a π is outside (0, 1], or the metric raises or returns no number; one that is
+            undefined for some events returns NaN.
     """
     true, said = np.asarray(truth, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    if true.ndim != 1 or said.ndim != 1:
+        raise InputError(f"Expected `truth` and `predicted` of shape (events,), but got {true.shape} and {said.shape}")
     names, probability = _aligned(true.size, labels, pi)
+    within = cluster_names(clusters, true.size)
     if said.size != true.size:
         raise InputError(f"Expected as many `predicted` as `truth`, but got {said.size} and {true.size}")
     found = []
@@ -204,33 +248,45 @@ def metric_groups(
         chosen = names == name
         weights = probability[chosen].min() / probability[chosen]
         size = float((1.0 / probability[chosen]).sum())
-        found.append(_metric_group(metric, name, true[chosen], said[chosen], weights, size, (low, high), seed))
+        own = np.arange(weights.size) if within is None else np.unique(within[chosen], return_inverse=True)[1]
+        found.append(_metric_group(metric, name, (true[chosen], said[chosen], weights, own), size, (low, high), seed))
     return found
 
 
 def _metric_group(
     metric: Metric,
     name: str,
-    true: Floats,
-    said: Floats,
-    weights: Floats,
+    events: tuple[Floats, Floats, Floats, NDArray[np.intp]],
     size: float,
     ends: tuple[float | None, float | None],
     seed: int,
 ) -> Group:
     rng = np.random.default_rng(seed)
-    value = float(metric(true, said, weights))
-    drawn = np.array(
-        [metric(true, said, weights * rng.standard_exponential(weights.size)) for _ in range(_RESAMPLES)],
-        dtype=np.float64,
-    )
+    true, said, weights, own = events
+
+    def asked(weights: Floats) -> float:
+        try:
+            return float(metric(true, said, weights))
+        except Exception as error:
+            what = f"{type(error).__name__} for group {name!r}"
+            raise InputError(f"Expected `metric` to return a number, NaN where undefined, but got {what}") from error
+
+    value = asked(weights)
+    count = int(own.max()) + 1
+    drawn = np.array([asked(weights * rng.standard_exponential(count)[own]) for _ in range(_RESAMPLES)])
     drawn = drawn[np.isfinite(drawn)]
-    kish = float(weights.sum() ** 2 / (weights**2).sum())
+    effective = float(weights.sum() ** 2 / (weights**2).sum())
+    sums = np.bincount(own, weights)
+    kish = float(sums.sum() ** 2 / (sums**2).sum())
     # The exponential weights' own variance is (n + 1)/n of the bootstrap's; n/(n - 1) mends the rest of its bias.
     error = float(drawn.std(ddof=1)) * math.sqrt((kish + 1.0) / (kish - 1.0)) if kish > 1.0 and drawn.size > 1 else None
     reason = "" if math.isfinite(value) else "the metric is undefined for these events"
     if not reason and (error is None or error == 0.0):
-        reason = "one event tells nothing of the spread" if error is None else "no spread among the resampled values"
+        reason = (
+            f"one {'event' if count == true.size else 'cluster'} tells nothing of the spread"
+            if error is None
+            else "no spread among the resampled values"
+        )
 
     def at(confidence: float) -> Estimate:
         low = high = None
@@ -243,7 +299,7 @@ def _metric_group(
             low,
             high,
             true.size,
-            kish,
+            effective,
             0,
             0.0,
             ANY_TIME,
@@ -257,15 +313,13 @@ def _metric_group(
 
 
 def _binary(values: ArrayLike, name: str) -> NDArray[np.bool_]:
-    numbers = np.asarray(values, dtype=np.float64)
-    if not np.all((numbers == 0.0) | (numbers == 1.0)):
-        raise InputError(f"Expected `{name}` of 0 and 1 only; turn others into these, or use `metric_groups`")
-    out: NDArray[np.bool_] = numbers == 1.0
-    return out
+    return marks(values, name, "turn others into these, or use `metric_groups`")
 
 
 def _aligned(size: int, labels: Sequence[str], pi: ArrayLike | None) -> tuple[NDArray[np.str_], Floats]:
     names = np.asarray(labels, dtype=np.str_)
+    if names.ndim != 1:
+        raise InputError(f"Expected `labels` of shape (events,), but got {names.shape}")
     probability = np.ones(size) if pi is None else np.asarray(pi, dtype=np.float64)
     if names.size != size or probability.size != size:
         got = f"{size}, {names.size} and {probability.size}"

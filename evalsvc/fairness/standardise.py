@@ -15,7 +15,8 @@ from typing import NamedTuple
 import msgspec
 
 from evalsvc.errors import InputError
-from evalsvc.fairness.groups import Group
+from evalsvc.fairness.groups import Group, Tail
+from evalsvc.stats.distributions import satterthwaite
 from evalsvc.types import Estimate
 
 MIN_CASE = 5
@@ -39,8 +40,9 @@ class Standardised(NamedTuple):
 def standardise(cases: Mapping[str, Mapping[str, Group]], *, min_case: int = MIN_CASE) -> Standardised:
     """Return every group at the mix of cases of all groups together.
 
-    A case that a group lacks (fewer than ``min_case`` scored events of it) is left out for *all* groups, since groups
-    at different mixes cannot be compared; so leave out suppressed groups first, or a small one takes cases from all.
+    A case that a group lacks (fewer than ``min_case`` scored events of it, or no value) is left out for *all* groups,
+    since groups at different mixes cannot be compared; so leave out suppressed groups first, or a small one takes cases
+    from all.
 
     Limits of a group are joined from its cases' by MOVER. The mix is taken as given.
 
@@ -60,28 +62,28 @@ def standardise(cases: Mapping[str, Mapping[str, Group]], *, min_case: int = MIN
     kept = [case for case in names if case not in lacking]
     total, shared = math.fsum(sizes.values()), math.fsum(sizes[case] for case in kept)
     if not kept or shared <= 0.0:
-        return Standardised((), {}, 0.0, lacking, f"no case has {min_case} scored events in every group")
+        return Standardised((), {}, 0.0, lacking, f"no case has {min_case} scored events and a value in every group")
     mix = {case: sizes[case] / shared for case in kept}
     groups = tuple(_joined(name, {case: by_case[case] for case in kept}, mix) for name, by_case in cases.items())
     return Standardised(groups, mix, shared / total, lacking)
 
 
 def _has(group: Group | None, min_case: int) -> bool:
-    return group is not None and group.at(0.95).n >= min_case
+    return group is not None and group.at(0.95).n >= min_case and group.at(0.95).value is not None
 
 
 def _joined(name: str, cases: Mapping[str, Group], mix: Mapping[str, float]) -> Group:
     @cache
     def at(confidence: float) -> Estimate:
         parts = {case: group.at(confidence) for case, group in cases.items()}
-        value = math.fsum(mix[case] * (part.value or 0.0) for case, part in parts.items())
+        # A case without a value is lacking, and not here.
+        values = {case: part.value for case, part in parts.items() if part.value is not None}
+        value = math.fsum(mix[case] * one for case, one in values.items())
         below = above = 0.0
         reasons = []
         for case, part in parts.items():
-            if part.value is None:
-                continue
-            below += (mix[case] * (part.value - part.low)) ** 2 if part.low is not None else math.inf
-            above += (mix[case] * (part.high - part.value)) ** 2 if part.high is not None else math.inf
+            below += (mix[case] * (values[case] - part.low)) ** 2 if part.low is not None else math.inf
+            above += (mix[case] * (part.high - values[case])) ** 2 if part.high is not None else math.inf
             if part.low is None or part.high is None:
                 reasons.append(f"case {case}: {part.reason}")
         first = next(iter(parts.values()))
@@ -102,8 +104,13 @@ def _joined(name: str, cases: Mapping[str, Group], mix: Mapping[str, float]) -> 
             reason="; ".join(reasons),
         )
 
-    errors = [(mix[case], group.error) for case, group in cases.items()]
-    known = [share * error for share, error in errors if error is not None]
-    error = math.hypot(*known) if len(known) == len(errors) else None
+    known = [mix[case] * group.error for case, group in cases.items() if group.error is not None]
+    error = math.hypot(*known) if len(known) == len(cases) else None
     size = math.fsum(group.size for group in cases.values())
-    return Group(name, at, size, error, all(g.size_known for g in cases.values()), next(iter(cases.values())).labels)
+    tails = [group.tail for group in cases.values() if group.tail is not None]
+    tail = None
+    if error is not None and len(tails) == len(cases):
+        freedom = satterthwaite([part**2 for part in known], [one.freedom for one in tails])
+        tail = Tail(tails[0].floor, freedom)
+    labels = next(iter(cases.values())).labels
+    return Group(name, at, size, error, all(g.size_known for g in cases.values()), labels, tail)

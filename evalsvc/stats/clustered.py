@@ -90,7 +90,8 @@ def _subsets(m: int, seed: int) -> Iterator[Array]:
 
     In blocks, since 9,999 signings of thousands of clusters together would take hundreds of megabytes.
     """
-    rows = max(1, BLOCK // m)
+    # Whole words of random bits a block, so that the size of a block changes no sign.
+    rows = 32 * max(1, BLOCK // (32 * m))
     if m <= EXACT_UP_TO:
         places = np.arange(m)
         for first in range(1, 2**m, rows):
@@ -99,7 +100,9 @@ def _subsets(m: int, seed: int) -> Iterator[Array]:
         return
     rng = np.random.default_rng(seed)
     for first in range(0, FLIPS, rows):
-        yield rng.integers(0, 2, (min(rows, FLIPS - first), m)).astype(np.float64)
+        signs = min(rows, FLIPS - first) * m
+        bits = np.unpackbits(np.frombuffer(rng.bytes((signs + 7) // 8), np.uint8), count=signs)
+        yield bits.reshape(-1, m).astype(np.float64)
 
 
 class SignFlip:

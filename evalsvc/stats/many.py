@@ -123,8 +123,23 @@ class _Limits(NamedTuple):
     moved: Bools
 
 
+class Table(NamedTuple):
+    """What :func:`means_of` takes, as :func:`in_columns` makes it of objects."""
+
+    cells: Cells
+    strata: Strata
+    groups: Groups
+    scales: Sequence[Scale]
+
+
 def means_of(
-    cells: Cells, strata: Strata, groups: Groups, scales: Sequence[Scale], *, confidence: float = 0.95
+    cells: Cells,
+    strata: Strata,
+    groups: Groups,
+    scales: Sequence[Scale],
+    *,
+    confidence: float = 0.95,
+    process: bool = False,
 ) -> Means:
     """Return the mean of every group with its interval.
 
@@ -136,6 +151,7 @@ def means_of(
         groups: which scale each group has, and whether it is a union of strata.
         scales: the scales.
         confidence: of the two-sided intervals.
+        process: of what produced the events (:func:`~evalsvc.stats.unpaired.of_the_process`) instead of the events.
 
     Raises:
         InputError: on a confidence outside (0, 1), or columns of different lengths.
@@ -146,14 +162,18 @@ def means_of(
     _same_lengths(groups)
     # Columns are computed whole and then chosen from: what is undefined is 0/0 in between.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return _means_of(cells, strata, groups, scales, confidence)
+        return _means_of(Table(cells, strata, groups, scales), confidence, process)
 
 
-def _means_of(cells: Cells, strata: Strata, groups: Groups, scales: Sequence[Scale], confidence: float) -> Means:
+def _means_of(table: Table, confidence: float, process: bool) -> Means:
+    cells, strata, groups, scales = table
     count = groups.exact.size
     cells = _where(cells, cells.n + cells.n_missing > 0)
     level = _levels(cells.pi)
     parts, unknown = _lay_out(cells, level, strata, groups.exact, confidence)
+    if process:
+        drawn = np.hypot(parts.size_error, np.sqrt(parts.size))
+        parts = parts._replace(fraction=np.zeros(parts.size.size), size_error=drawn)
     scale = _Scale.of(scales, groups.scale)
     chosen = cells if (parts.of >= 0).all() else _where(cells, parts.of >= 0)
     of = parts.of[parts.of >= 0]
@@ -214,6 +234,21 @@ def estimate_means(
         raise InputError("Expected `cells`, `scales`, `windows`, `offered` and `rates` with one entry a group each")
     if statistic == "proportion" and not all(scale.binary for scale in scales):
         raise InputError("Expected a binary metric for a proportion; of this one, ask for the mean or p50")
+    table = in_columns(cells, scales, offered=offered, rates=rates, untaken=untaken)
+    found = means_of(*table, confidence=confidence)
+    return to_estimates(found, table.groups, table.scales, windows, confidence=confidence, statistic=statistic)
+
+
+def in_columns(
+    cells: Sequence[Sequence[Cell]],
+    scales: Sequence[Scale],
+    *,
+    offered: Sequence[Mapping[StratumKey, int] | None],
+    rates: Sequence[Mapping[StratumKey, float]],
+    untaken: Sequence[Mapping[StratumKey, int]] | None = None,
+) -> Table:
+    """Return groups given as objects, in columns; arguments are :func:`estimate_means`'s."""
+    untaken = [{}] * len(cells) if untaken is None else untaken
     places = {scale: place for place, scale in enumerate(dict.fromkeys(scales))}
     groups = Groups(
         np.array([places[scale] for scale in scales], np.int64),
@@ -222,14 +257,7 @@ def estimate_means(
     keys = {(cell.stratum, cell.design_version) for group in cells for cell in group}
     keys.update(key for known in (*offered, *rates) if known for key in known)
     codes = {key: code for code, key in enumerate(sorted(keys))}
-    found = means_of(
-        _cell_columns(cells, codes),
-        _strata_columns(offered, rates, untaken, codes),
-        groups,
-        list(places),
-        confidence=confidence,
-    )
-    return to_estimates(found, groups, list(places), windows, confidence=confidence, statistic=statistic)
+    return Table(_cell_columns(cells, codes), _strata_columns(offered, rates, untaken, codes), groups, list(places))
 
 
 def to_estimates(

@@ -35,6 +35,7 @@ from evalsvc.stats.comparison import (
     without_extremes,
 )
 from evalsvc.stats.distributions import normal_quantile, t_quantile, t_tail, two_sided
+from evalsvc.stats.scores import check_scores
 from evalsvc.types import Scale
 
 Method = Literal["auto", "t", "sign-flip", "newcombe"]
@@ -138,12 +139,8 @@ def _by_case(scores: ArrayLike, scale: Scale, name: str, *, averaged: bool) -> A
         raise InputError(f"Expected `{name}` of shape (cases,) or (cases, repeats), but got {array.shape}")
     table = array if array.ndim == 2 else array[:, None]
     present = ~np.isnan(table)
-    known = table[present]
-    low = -math.inf if scale.low is None else scale.low
-    high = math.inf if scale.high is None else scale.high
-    if not np.isfinite(known).all() or ((known < low) | (known > high)).any():
-        raise InputError(f"Expected finite scores of `{name}` on the scale [{low:g}, {high:g}]; mark missing ones None")
-    if scale.binary and not averaged and not np.isin(known, (0.0, 1.0)).all():
+    check_scores(table, scale, name)
+    if scale.binary and not averaged and not np.isin(table[present], (0.0, 1.0)).all():
         raise InputError(f"Expected `{name}` to hold 0 and 1 only on a binary scale; give repeats as columns")
     counts = present.sum(axis=1)
     sums = np.where(present, table, 0.0).sum(axis=1)

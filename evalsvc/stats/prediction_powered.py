@@ -55,10 +55,13 @@ class PredictionPowered(msgspec.Struct, frozen=True):
     ``estimate.method`` starts with ``ppi++`` where the judge was used and with ``classical (λ = 0)`` where it was not,
     with why in ``estimate.reason``; ``powered`` says the same. ``lam`` in [0, 1] is the weighted mean of the
     cross-fitted λ, 0 where classical. ``gain`` >= 1 is the variance of the reviews alone over the estimate's, as
-    estimated: how many times the reviews it is worth (1 where classical). ``correlation`` in [-1, 1] is the weighted
+    estimated from the reviews, which knows only errors that they showed; ``interval_gain`` >= 1 is the one that the
+    interval counts with, after one error of the judge that was not seen: how many times the reviews it is worth (both
+    1 where classical). ``correlation`` in [-1, 1] is the weighted
     one of review and prediction within parts, None where one of them does not vary. ``n_predictions`` counts sampled
     events with a prediction, ``n_reviews`` those with a review too. ``estimate.n`` is ``n_predictions``,
-    ``reviews_only.n`` is ``n_reviews``, and both ``n_effective`` count reviews (Kish's number, times ``gain``).
+    ``reviews_only.n`` is ``n_reviews``, and both ``n_effective`` count reviews (Kish's number, the estimate's times
+    ``interval_gain``).
     """
 
     estimate: Estimate
@@ -69,6 +72,7 @@ class PredictionPowered(msgspec.Struct, frozen=True):
     correlation: float | None
     n_reviews: int
     n_predictions: int
+    interval_gain: float = 1.0
 
 
 class _Tuned(NamedTuple):
@@ -411,7 +415,7 @@ def _answer(
     ending = f"{limits}{' by part, MOVER' if data.share.size > 1 else ''}{', clustered' if data.clustered else ''}"
     kind = "hajek" if data.share.size == 1 else "stratified"
     used = not why
-    chosen, gain = (powered, tuned.gain) if used else (plain, 1.0)
+    chosen, gain, held = (powered, tuned.gain, 1.0 / tuned.ratio) if used else (plain, 1.0, 1.0)
     how = "λ given" if fixed is not None else "cross-fitted λ"
     alone = Estimate(
         value=plain.value,
@@ -433,7 +437,7 @@ def _answer(
         low=chosen.low,
         high=chosen.high,
         n=data.n_predictions,
-        n_effective=kish * gain,
+        n_effective=kish * held,
         method=f"{f'ppi++, {how}' if used else 'classical (λ = 0)'}, {kind}, {ending}",
         reason=reason or why,
     )
@@ -446,6 +450,7 @@ def _answer(
         correlation=tuned.correlation,
         n_reviews=int(data.y.size),
         n_predictions=data.n_predictions,
+        interval_gain=held,
     )
 
 

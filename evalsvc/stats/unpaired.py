@@ -41,7 +41,8 @@ ALL_SCORED = "all its events were scored, and an interval without width does not
 
 # Beyond these a p-value is "below" or "above" and nothing depends on its digits.
 SMALLEST = 1e-9
-STEPS = 24
+STEPS = 60
+PRECISE = 1e-7
 
 
 class Side(NamedTuple):
@@ -258,14 +259,18 @@ def _joiner(side: Side, scale: Scale, target: Target) -> Callable[[float], Joine
     def at(confidence: float) -> Joined | None:
         layout = lay_out(side.cells, side.offered, side.rates, confidence)
         if target == "process":
-            layout = _of_the_process(layout)
+            layout = of_the_process(layout)
         return join(layout, [part_mean(part, scale) for part in layout.parts], scale, confidence)
 
     return at
 
 
-def _of_the_process(layout: Layout) -> Layout:
-    # No sampled fraction lessens the doubt, and how many events fell into each part is itself one draw (Poisson).
+def of_the_process(layout: Layout) -> Layout:
+    """Return the parts with the doubt of what produced the events: an unlimited stream, of which they are one draw.
+
+    No sampled fraction lessens it, and how many events fell into each part is itself a Poisson number.
+    """
+
     def redrawn(part: Part) -> Part:
         return part._replace(fraction=0.0, size_error=math.hypot(part.size_error, math.sqrt(part.size)))
 
@@ -306,10 +311,10 @@ def _answer(
     low, high = limits(question.confidence)
 
     def above(at: float) -> float:
-        return _tail(lambda confidence: _reaches(limits(confidence)[0], at, 1.0))
+        return _tail(lambda confidence: _beyond(limits(confidence)[0], at, 1.0))
 
     def below(at: float) -> float:
-        return _tail(lambda confidence: _reaches(limits(confidence)[1], at, -1.0))
+        return _tail(lambda confidence: _beyond(limits(confidence)[1], at, -1.0))
 
     found = known["difference"]
     difference = found if isinstance(found, float) else 0.0
@@ -330,24 +335,37 @@ def _answer(
     )
 
 
-def _reaches(limit: float | None, at: float, sign: float) -> bool:
-    return limit is not None and sign * (limit - at) > 0.0
+def _beyond(limit: float | None, at: float, sign: float) -> float:
+    """Return how far a limit excludes a value, above 0 where it does; no limit excludes nothing."""
+    return -math.inf if limit is None else sign * (limit - at)
 
 
-def _tail(excludes: Callable[[float], bool]) -> float:
+def _tail(beyond: Callable[[float], float]) -> float:
     """Return the smallest one-sided level whose interval excludes the value; 0.5 where not even the narrowest does.
 
-    Bisection on the normal quantile of the level, in which limits are about linear.
+    The root in the normal quantile of the level, in which limits are about linear: false position, with the value at an
+    end that stays halved each time (Illinois), and bisection where there is no limit.
     """
-    if not excludes(1e-6):
+    low, at_low = 0.0, beyond(1e-6)
+    high, at_high = -normal_quantile(SMALLEST), beyond(1.0 - 2.0 * SMALLEST)
+    if at_low <= 0.0:
         return 0.5
-    low, high = 0.0, -normal_quantile(SMALLEST)
-    if excludes(1.0 - 2.0 * SMALLEST):
+    if at_high > 0.0:
         return SMALLEST
+    kept = 0
     for _ in range(STEPS):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if excludes(1.0 - 2.0 * normal_tail(middle)) else (low, middle)
-    return normal_tail(low)
+        straight = math.isfinite(at_high)
+        middle = (low * at_high - high * at_low) / (at_high - at_low) if straight else (low + high) / 2.0
+        found = beyond(1.0 - 2.0 * normal_tail(middle))
+        if found > 0.0:
+            low, at_low, moved = middle, found, middle - low
+            at_high, kept = (at_high / 2.0, 1) if kept == 1 else (at_high, 1)
+        else:
+            high, at_high, moved = middle, found, high - middle
+            at_low, kept = (at_low / 2.0, -1) if kept == -1 else (at_low, -1)
+        if high - low < PRECISE or (straight and moved < PRECISE):
+            break
+    return normal_tail(middle)
 
 
 def _limits(joined: Joined | None) -> _Side:

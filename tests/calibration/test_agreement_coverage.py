@@ -52,6 +52,15 @@ def test_with_two_hundred_items_the_width_is_that_of_the_standard_error(measured
         assert measured[name].width < 0.3
 
 
+@pytest.mark.parametrize("design", list(agreement.unequal_designs()), ids=lambda design: design.name)
+def test_coverage_of_items_drawn_unequally_or_by_session(design) -> None:
+    found = agreement.measure_unequal(design, 300, 3)
+    # Of 300 runs two standard errors are 2.5 points.
+    assert found.coverage >= 0.925
+    # What a judge called 1 is not the traffic, and items of one session are not each for themselves.
+    assert found.wald_coverage < 0.9
+
+
 def test_without_unseen_items_rare_categories_are_refused(monkeypatch) -> None:
     monkeypatch.setattr("evalsvc.stats.agreement.UNSEEN", 0.0)
     design = next(d for d in DESIGNS if d.name == "κ, 90 : 10, 20 items")

@@ -8,7 +8,6 @@ from benchmark_scripts import load_benchmark
 pytestmark = pytest.mark.slow
 looks = load_benchmark("sequential")
 detection = load_benchmark("change_detection")
-RUNS = 100
 DESIGNS = {(design.name, design.method): design for design in looks.designs()}
 SHIRYAEV_ROBERTS, CUSUM = "e-detector, Shiryaev–Roberts", "e-detector, CUSUM"
 
@@ -19,12 +18,17 @@ def line(kind, name, runs, changes):
 
 
 @pytest.mark.parametrize(
-    "key", [("binary p = 0.1", "beta-binomial"), ("Beta(8, 2)", "bernstein"), ("Beta, π .01/.1/1 mixed", "betting")]
+    ("key", "runs"),
+    [
+        (("binary p = 0.1", "beta-binomial"), 1000),
+        (("Beta(8, 2)", "bernstein"), 600),
+        (("Beta, π .01/.1/1 mixed", "betting"), 150),
+    ],
 )
-def test_false_alarms_stay_below_five_percent_where_repeated_t_intervals_do_not(key) -> None:
-    """Two standard errors of 5 % in 100 runs are let pass."""
-    found = looks.measure(DESIGNS[key], RUNS, 1)
-    assert found.false_alarms <= 0.05 + 2 * (0.05 * 0.95 / RUNS) ** 0.5
+def test_false_alarms_stay_below_five_percent_where_repeated_t_intervals_do_not(key, runs) -> None:
+    """Two standard errors of 5 % are let pass: 6.4 % where runs are cheap, 8.6 % where they are dear."""
+    found = looks.measure(DESIGNS[key], runs, 1)
+    assert found.false_alarms <= 0.05 + 2 * (0.05 * 0.95 / runs) ** 0.5
     assert found.naive_false_alarms >= 0.3
     assert found.width_ratio <= 2.0
 

@@ -139,3 +139,24 @@ def test_standard_errors_are_near_the_jackknifes(statistic) -> None:
     left_out = np.array([statistic(np.delete(ratings, i, axis=0)).value for i in range(150)])
     jackknife = math.sqrt(149 / 150 * ((left_out - left_out.mean()) ** 2).sum())
     assert statistic(ratings).standard_error == pytest.approx(jackknife, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    "statistic", [percent_agreement, cohen_kappa, krippendorff_alpha, gwet_ac], ids=lambda f: f.__name__
+)
+def test_standard_errors_over_clusters_are_near_the_cluster_jackknifes(statistic) -> None:
+    rng = np.random.default_rng(3)
+    sessions = np.repeat(np.arange(100), 4)
+    right = np.where(rng.random(100) < 0.5, 0.4, 0.95)[sessions][:, None]
+    truth = rng.integers(0, 3, (400, 1))
+    ratings = np.where(rng.random((400, 2)) < right, truth, rng.integers(0, 3, (400, 2))).astype(float)
+    weights = rng.choice([1.0, 4.0], 400)
+
+    def without(session):
+        keep = sessions != session
+        return statistic(ratings[keep], item_weights=weights[keep]).value
+
+    left_out = np.array([without(session) for session in range(100)])
+    jackknife = math.sqrt(99 / 100 * ((left_out - left_out.mean()) ** 2).sum())
+    found = statistic(ratings, item_weights=weights, clusters=sessions.tolist())
+    assert found.standard_error == pytest.approx(jackknife, rel=0.03)

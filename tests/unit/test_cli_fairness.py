@@ -254,3 +254,38 @@ def test_a_field_is_needed(capsys):
 def test_a_misspelt_segment_is_said(filled, capsys):
     assert main(["fairness", "latency_ms", "--by", "segments.paln"]) == 0
     assert "has a segment 'paln'" in capsys.readouterr().err
+
+
+def test_events_of_one_session_are_not_taken_for_independent(tmp_path, monkeypatch, capsys):
+    # Two plans alike; the 20 events of a session take the same time, so that a plan has 15 latencies and not 300.
+    rng, lines = random.Random(3), []
+    start = datetime(2026, 3, 2, tzinfo=UTC)
+    for number in range(30):
+        wait = rng.uniform(100.0, 300.0)
+        for turn in range(20):
+            event = {
+                "event_id": f"{number}-{turn}",
+                "occurred_at": (start + timedelta(minutes=number, seconds=turn)).isoformat(),
+                "application": "support",
+                "model": "m",
+                "prompt": "What does it cost?",
+                "response": "Ten a month.",
+                "latency_ms": wait,
+                "session_id": f"s{number}",
+                "segments": {"plan": ("free", "pro")[number % 2], "intent": ("a", "b")[turn % 2]},
+            }
+            lines.append(json.dumps(event))
+    monkeypatch.delenv("EVALSVC_STORE", raising=False)
+    assert main(["init", str(tmp_path)]) == 0
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "events.jsonl").write_text("\n".join(lines))
+    assert main(["replay", "events.jsonl"]) == 0
+    asked = ["--by", "segments.plan", "--since", "2026-03-01", "--format", "json"]
+    process, window = (json.loads(ask(capsys, *asked, "--target", target)) for target in ("process", "window"))
+    assert all(group["method"].endswith(", clustered") for group in process["groups"])
+    mixed = json.loads(ask(capsys, *asked, "--standardise", "segments.intent"))
+    for found in (process, mixed):
+        widths = [group["high"] - group["low"] for group in found["groups"]]
+        # 15 waits of a uniform number, whose deviation is 58 ms.
+        assert all(40.0 < width < 110.0 for width in widths)
+    assert not any("clustered" in group["method"] for group in window["groups"])

@@ -6,8 +6,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from evalsvc.drift import Vectors, compare_by_classifier
-from evalsvc.drift.classifier import _auc, _Rows, _scores
+from evalsvc.drift.classifier import _Rows, _scores
 from evalsvc.errors import InputError
+from evalsvc.stats.ranks import placements
 
 
 def window(seed, shift=0.0, n=120, hours=12):
@@ -19,7 +20,7 @@ def test_the_auc_is_scikit_learns():
     rng = np.random.default_rng(1)
     scores, labels, weights = rng.integers(20, size=80) / 10, rng.integers(2, size=80), rng.random(80)
     expected = roc_auc_score(labels, scores, sample_weight=weights)
-    assert _auc(scores, labels.astype(float), weights) == pytest.approx(expected, abs=1e-12)
+    assert placements(scores, labels.astype(float), weights).auc == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_regression_is_scikit_learns():

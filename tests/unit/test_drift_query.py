@@ -180,7 +180,77 @@ def test_live_means_that_cannot_be_compared_have_a_reason():
                 )  # fmt: skip
                 scores.append(Score(subject, metric, 1, "", 0.5, "ok", float(value)))
     world.store.write(WriteBatch(scores=tuple(scores)))
-    (row,) = world.ask()
+    row = row_of(world.ask(), "words", "values")
     assert row.scorer.scorer is not None
     assert row.scorer.system is None
     assert "all scores are equal" in row.scorer.reason
+
+
+def plain(world, spec, window, status, n, *, version="1", language="en", pi=1.0):
+    """Write scores of one kind, spread over the window's hours."""
+    scores = []
+    for number in range(n):
+        world.made += 1
+        subject = Subject(
+            f"e{world.made}", window.start + timedelta(hours=number % 12), "quality", "support", "m", version,
+            {"language": language}, "", f"rate={pi}", 1,
+        )  # fmt: skip
+        value = None if status != "ok" else float(number % 50 == 0)
+        scores.append(Score(subject, spec.metric, 1, "", pi, status, value, "" if value is not None else "broken"))
+    world.store.write(WriteBatch(scores=tuple(scores)))
+
+
+def row_of(rows, metric, watched):
+    (found,) = [row for row in rows if (row.metric, row.watched) == (metric, watched)]
+    return found
+
+
+def test_a_scorer_that_begins_to_fail_is_drift_though_its_values_are_what_they_were():
+    world = World(REFUSAL)
+    plain(world, REFUSAL, BEFORE, "ok", 1000)
+    plain(world, REFUSAL, NOW, "ok", 200)
+    plain(world, REFUSAL, NOW, "failed", 800)
+    rows = world.ask()
+    assert not row_of(rows, "refusal", "share").moved
+    gone = row_of(rows, "refusal", "missing")
+    assert gone.moved is True
+    assert gone.change == "0.0% → 80.0%"
+    assert (gone.missing_baseline, gone.missing_current) == (0.0, 0.8)
+
+
+def test_nothing_is_said_of_missing_scores_where_there_are_none():
+    world = World(REFUSAL)
+    plain(world, REFUSAL, BEFORE, "ok", 500)
+    plain(world, REFUSAL, NOW, "ok", 500)
+    assert [row.watched for row in world.ask()] == ["share"]
+
+
+def test_the_mix_of_versions_and_segments_is_watched_and_weighted():
+    world = World(REFUSAL)
+    plain(world, REFUSAL, BEFORE, "ok", 2000, version="1")
+    plain(world, REFUSAL, NOW, "ok", 2000, version="1")
+    # A tenth of the events of version 2 are taken, so that it is as frequent as version 1 there.
+    plain(world, REFUSAL, NOW, "ok", 200, version="2", pi=0.1)
+    plain(world, REFUSAL, BEFORE, "ok", 200, language="de")
+    plain(world, REFUSAL, NOW, "failed", 200, language="de")
+    rows = world.ask()
+    version = row_of(rows, "model_version", "mix")
+    assert version.moved is True
+    assert "2 0.0% → 47.6%" in version.change
+    assert (version.scorer_version, version.signature, version.side) == (0, "", "operation")
+    assert row_of(rows, "segments.language", "mix").moved is False
+    assert not [row for row in world.ask(metrics=("refusal",)) if row.watched == "mix"]
+    assert not [row for row in world.ask(where={"model_version": ("1",)}) if row.metric == "model_version"]
+
+
+def shares(world, window, faults, n):
+    rng = np.random.default_rng(round(1000 * faults))
+    world.write(REFUSAL, window, lambda hour, number: (float(rng.random() < faults), ()), n)
+
+
+def test_a_rare_failure_that_doubles_matters_unless_another_minimum_is_asked_for():
+    world = World(REFUSAL)
+    shares(world, BEFORE, 0.02, 4000)
+    shares(world, NOW, 0.05, 4000)
+    assert row_of(world.ask(), "refusal", "share").moved is True
+    assert row_of(world.ask(minima={"chi_square": 0.2}), "refusal", "share").moved is False

@@ -17,6 +17,7 @@ from evalsvc.fairness import (
     demographic_parity,
     differences,
     disaggregate,
+    equal_opportunity,
     equalised_odds,
     gap,
     group_of_cells,
@@ -34,7 +35,7 @@ from evalsvc.fairness import (
 )
 from evalsvc.fairness.comparison import amount, level
 from evalsvc.fairness.disaggregation import COMPLEMENT
-from evalsvc.fairness.gaps import range_critical, range_tail
+from evalsvc.fairness.gaps import Limits, range_critical, range_limits, range_tail
 from evalsvc.stats import estimate_mean
 from evalsvc.types import Cell, Scale, Window
 
@@ -461,3 +462,200 @@ def test_what_rounds_to_a_thousand_has_no_exponent():
     said = [level(value, waits) for value in (0.0123, 999.4, 999.5, 999.7, 1000.0, 1147.2)]
     assert said == ["0.0123 ms", "999 ms", "1,000 ms", "1,000 ms", "1,000 ms", "1,147 ms"]
     assert amount(-999.7, waits) == "-1,000 ms"
+
+
+# What the reviewers found
+
+
+def test_a_level_of_certainty_is_a_part_of_its_own_for_the_process_too():
+    # Thinned, π = 1 would lie in the octave of 0.6, and its failures weigh on events that had none.
+    cells = [Cell("A", 1, 1.0, 10, 0, 0, 8.0, 8.0), Cell("B", 1, 0.6, 15, 0, 0, 0.0, 0.0)]
+    rates = {("A", 1): 1.0, ("B", 1): 0.6}
+    for offered in (None, {("A", 1): 10, ("B", 1): 200}):
+        plain = estimate_mean(cells, BINARY, DAY, offered=offered, rates=rates)
+        for target in ("process", "window"):
+            group = group_of_cells("g", cells, BINARY, DAY, offered=offered, rates=rates, target=target)
+            assert group.at(0.95).value == plain.value
+        wide = group_of_cells("g", cells, BINARY, DAY, offered=offered, rates=rates).at(0.95)
+        assert wide.low < plain.low
+        assert wide.high > plain.high
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([7.0, 3.0, 0.0, 5.0], BINARY),
+        ([0.5, 1.0], BINARY),
+        ([1.5, 0.0], BOUNDED),
+        ([math.inf, 1.0], POSITIVE),
+        ([-1.0, 1.0], POSITIVE),
+        ([-math.inf, 1.0], OPEN),
+    ],
+)
+def test_scores_that_the_scale_does_not_have_are_refused(values, scale):
+    with pytest.raises(InputError, match="`values`"):
+        groups_of_values(values, ["a"] * len(values), scale)
+
+
+def test_sums_that_the_scale_does_not_have_are_refused():
+    with pytest.raises(InputError, match="on the scale"):
+        group_of_cells("a", [Cell("A", 1, 1.0, 10, 0, 0, 70.0, 700.0)], BINARY)
+    # A tenth and nine more, added up in doubles, are not all of ten tenths.
+    group_of_cells("a", [Cell("A", 1, 1.0, 10, 0, 0, 10.000000001, 10.0)], BOUNDED)
+
+
+def outliers(groups, odd):
+    """Groups of 30 latencies near 20 ms, of which some have one of a minute."""
+    rng = np.random.default_rng(1)
+    values = 20.0 + rng.random((groups, 30))
+    values[:odd, 0] = 60_000.0
+    return groups_of_values(values.ravel(), np.repeat([f"g{i:02}" for i in range(groups)], 30), POSITIVE)
+
+
+@pytest.mark.parametrize(("groups", "odd"), [(2, 1), (12, 1), (12, 2)])
+def test_one_outlier_is_no_difference_between_groups(groups, odd):
+    found = compare(outliers(groups, odd), POSITIVE)
+    assert found.gap.low == 0.0
+    assert found.gap.p_value > 0.05
+    assert found.differing == ()
+    assert found.worst.low == 0.0
+    assert all(row.p_adjusted > 0.05 for row in found.differences.values())
+
+
+def test_a_gap_without_an_upper_limit_has_none_and_says_so():
+    found = compare(outliers(3, 2), POSITIVE)
+    assert found.gap.high is None
+    assert "upper limit" in found.gap.reason
+    assert found.worst.high is None
+    assert "upper limit" in found.worst.reason
+    assert "no size is ruled out" in found.sentence
+    for row in (found.gap, found.ratio, found.worst, found.spread, *found.differences.values()):
+        assert all(math.isfinite(x) for x in row if isinstance(x, float))
+
+
+def test_latencies_that_differ_are_still_told_apart():
+    rng = np.random.default_rng(2)
+    labels = np.repeat([f"g{i}" for i in range(10)], 200)
+    values = rng.lognormal(0.0, 0.5, 2000) * np.where(labels == "g9", 1.4, 1.0)
+    found = compare(groups_of_values(values, labels, POSITIVE), POSITIVE)
+    assert found.differing == ("g9",)
+    assert found.gap.low > 0.0
+
+
+@pytest.mark.parametrize("scale", [BINARY, BOUNDED, POSITIVE, OPEN])
+@pytest.mark.parametrize("target", ["process", "window"])
+def test_many_groups_at_once_have_the_limits_of_each_alone(scale, target):
+    rng = np.random.default_rng(4)
+    groups = []
+    for i in range(30):
+        y = (rng.random(60) < 0.3).astype(float) if scale.binary else rng.random(60)
+        cells = [Cell("a", 1, 1.0, 40, 2, 0, y[:40].sum(), (y[:40] ** 2).sum())]
+        cells.append(Cell("b", 1, 0.3, 20, 0, 1, y[40:].sum(), (y[40:] ** 2).sum()))
+        offered = {("a", 1): 42, ("b", 1): 70} if i % 2 else None
+        groups.append(group_of_cells(f"g{i}", cells, scale, offered=offered, rates={("c", 1): 0.5}, target=target))
+    for critical in (0.5, 1.96, 4.0):
+        together, alone = Limits(groups).at(critical), Limits([g._replace(sums=None) for g in groups]).at(critical)
+        np.testing.assert_allclose(together, alone, rtol=1e-7, atol=1e-9)
+
+
+@given(st.lists(st.tuples(*[st.floats(0.0, 3.0)] * 3), min_size=2, max_size=12))
+def test_the_farthest_pair_is_that_of_all_pairs(rows):
+    values, below, above = (np.array(column) for column in zip(*rows, strict=True))
+    pairs = [
+        (v - w - math.hypot(a, d), v - w + math.hypot(b, c))
+        for v, a, b in zip(values, below, above, strict=True)
+        for w, c, d in zip(values, below, above, strict=True)
+    ]
+    low, high = range_limits(values, below, above)
+    assert low == pytest.approx(max(0.0, *(a for a, _ in pairs)), abs=1e-12)
+    assert high == pytest.approx(max(b for _, b in pairs), abs=1e-12)
+
+
+def test_what_is_hidden_stays_hidden_whatever_the_reason_says():
+    found = compare([*EQUAL, share("few", 80, 8)], BINARY, hidden={"few": "too small to show"})
+    row = found.groups[-1]
+    assert (row.suppressed, row.estimate.value, row.estimate.low, row.reason) == (True, None, None, "too small to show")
+    assert "few" not in found.differences
+
+
+def test_a_case_without_a_value_is_lacking_and_not_nought():
+    def rate(truth, said, weights):
+        return float((truth * said * weights).sum() / (truth * weights).sum()) if truth.any() else math.nan
+
+    rng = np.random.default_rng(1)
+    cases = {
+        name: {
+            case: metric_groups(rate, truth, (rng.random(50) < 0.9).astype(float), [name] * 50)[0]
+            for case, truth in (("x", np.ones(50)), ("y", np.zeros(50)))
+        }
+        for name in "ab"
+    }
+    found = standardise(cases)
+    assert found.lacking == {"y": ("a", "b")}
+    assert found.covered == 0.5
+    assert [group.at(0.95).value for group in found.groups] == [cases[name]["x"].at(0.95).value for name in "ab"]
+
+
+def test_latencies_at_one_mix_are_compared_as_latencies():
+    cases = {group.name: {"x": group, "y": group} for group in outliers(3, 1)}
+    found = standardise(cases)
+    assert gap(found.groups).low == 0.0
+    assert gap(found.groups).high is None
+
+
+def test_rates_of_clusters_are_wider_and_of_a_window_narrower():
+    rng = np.random.default_rng(5)
+    truth = np.ones(400, dtype=int)
+    said = np.repeat(rng.integers(0, 2, 40), 10)
+    labels = ["a"] * 200 + ["b"] * 200
+    sessions = [f"s{i // 10}" for i in range(400)]
+    alone, drawn = (equal_opportunity(truth, said, labels, clusters=c)[0] for c in (None, sessions))
+    assert drawn.high > 1.5 * alone.high
+    twice = ([1] * 400 + [0] * 400, [*said, *said], labels * 2)
+    alone, drawn = (equalised_odds(*twice, clusters=c).true_positive for c in (None, sessions * 2))
+    assert drawn.high > 1.5 * alone.high
+    # Every event was seen: of the window nothing is left to chance.
+    whole = equalised_odds(*twice, target="window").false_positive
+    assert whole.low == whole.high == whole.naive
+    alone, together = (rate_groups("accuracy", truth, said, labels, clusters=c)[0].at(0.95) for c in (None, sessions))
+    assert together.high - together.low > 2.0 * (alone.high - alone.low)
+
+
+def test_odds_without_positives_name_the_group_and_why():
+    truth, said = [1, 1, 0, 0, 0, 0] * 10, [1, 0, 0, 1, 0, 1] * 10
+    found = equalised_odds(truth, said, (["a"] * 4 + ["b"] * 2) * 10)
+    assert found.difference is None
+    assert found.reason == "no true positive rate of b, without a scored positive event"
+    assert equalised_odds(truth, said, ["a", "b"] * 30).reason == ""
+
+
+def test_a_metric_of_clusters_has_the_error_of_their_means():
+    rng = np.random.default_rng(6)
+    values = np.repeat(rng.normal(5.0, 2.0, 100), 20)
+    mean = lambda t, p, w: float((w * p).sum() / w.sum())  # noqa: E731
+    sessions = [f"s{i // 20}" for i in range(2000)]
+    (group,) = metric_groups(mean, values, values, ["a"] * 2000, clusters=sessions)
+    assert group.error == pytest.approx(values[::20].std(ddof=1) / 10.0, rel=0.15)
+    (lonely,) = metric_groups(mean, [1.0, 2.0], [1.0, 2.0], ["a", "a"], clusters=["s", "s"])
+    assert "one cluster" in lonely.at(0.95).reason
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: rate_groups("accuracy", [[0, 1]], [[0, 1]], ["a", "b"]), r"`truth` of shape"),
+        (lambda: rate_groups("accuracy", [0, 1], [0, 1], ["a", "b"], clusters=["s"]), "`clusters`"),
+        (lambda: rate_groups("accuracy", [0, 1], [0, 1], ["a", "b"], target="people"), "process or window"),
+        (lambda: metric_groups(lambda t, p, w: 1 / 0, [1, 1], [0, 0], ["a", "a"]), "ZeroDivisionError for group 'a'"),
+        (lambda: metric_groups(lambda t, p, w: "x", [1, 1], [0, 0], ["a", "a"]), "ValueError for group 'a'"),
+        (lambda: metric_groups(lambda t, p, w: 0.0, [[1, 1]], [[0, 0]], ["a", "a"]), "of shape"),
+    ],
+)
+def test_wrong_arrays_are_refused(call, said):
+    with pytest.raises(InputError, match=said):
+        call()
+
+
+def test_labels_of_a_group_are_of_that_group_alone():
+    with pytest.raises(TypeError):
+        share("a", 40, 4).labels["plan"] = "pro"

@@ -150,3 +150,29 @@ def test_few_pairs(values, scale):
 def test_pairs_have_two_sides():
     with pytest.raises(InputError, match="one template a pair"):
         compare_pairs([1.0], [1.0, 2.0], Scale(None, None, "higher"))
+
+
+def test_swapped_names_stay_those_of_different_people():
+    said = "Emily wrote to Aisha; Aisha answered Emily."
+    assert swap_names(said, "white_female", "black_female").text == "Keisha wrote to Aisha; Aisha answered Keisha."
+    names = lexicon()["names"]
+    both = " ".join([*names["white_female"], *names["black_female"]])
+    # No name is left, so that each two change places.
+    swapped = swap_names(both, "white_female", "black_female").text.split()
+    assert swapped == [*names["black_female"], *names["white_female"]]
+    some = " ".join([*names["white_female"][:5], *names["black_female"][2:6]])
+    assert len(set(swap_names(some, "white_female", "black_female").text.split())) == 9
+    assert swap_names(said, "white_female", "white_female").changes == ()
+
+
+def test_templates_without_a_pair_are_not_counted():
+    scores = [0.5, 0.6, math.nan, 0.7]
+    found = compare_pairs(scores, [0.5] * 4, Scale(0.0, 1.0, "higher"), templates=["a", "a", "b", "c"])
+    assert found.templates == 2
+
+
+def test_pairs_off_the_scale_are_refused():
+    share = Scale(0.0, 1.0, "higher")
+    for original, counterfactual in (([1.5], [1.0]), ([1.0], [math.inf])):
+        with pytest.raises(InputError, match="on the scale"):
+            compare_pairs(original, counterfactual, share)

@@ -21,6 +21,7 @@ from evalsvc.stats import (
     adjust_tree,
     cases_for,
     cases_needed,
+    clustered,
     compare_estimates,
     compare_paired,
     compare_unpaired,
@@ -297,12 +298,16 @@ def test_thousands_of_clusters_take_little_memory() -> None:
     assert held < 500_000
 
 
-def test_signings_in_blocks_are_those_of_one_matrix() -> None:
+def test_signings_in_blocks_are_those_of_one_matrix(monkeypatch) -> None:
     rng = np.random.default_rng(4)
     sums = gather(rng.standard_normal(400), np.ones(400), np.arange(400))
-    signs = np.random.default_rng(7).integers(0, 2, (FLIPS, 400)).astype(float)
-    whole = np.sort((signs @ sums.totals) / (signs @ sums.weights))
-    assert SignFlip(sums, 7).means == pytest.approx(whole, abs=1e-12)
+    in_blocks = SignFlip(sums, 7).means
+    monkeypatch.setattr("evalsvc.stats.clustered.BLOCK", 32 * FLIPS * 400)
+    assert SignFlip(sums, 7).means == pytest.approx(in_blocks, abs=1e-12)
+    # Half of the clusters are flipped, each as often as the others.
+    (signs,) = clustered._subsets(400, 7)
+    assert signs.shape == (FLIPS, 400)
+    assert abs(signs.mean(axis=0) - 0.5).max() < 0.025
 
 
 # --- Two windows.

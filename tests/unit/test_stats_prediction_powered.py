@@ -11,6 +11,8 @@ import pytest
 
 from evalsvc.errors import InputError
 from evalsvc.stats import ppi_mean, prediction_powered_difference, prediction_powered_mean, rogan_gladen
+from evalsvc.stats.distributions import t_quantile, two_sided
+from evalsvc.stats.limits import binary_limits
 from evalsvc.types import Scale, Window
 
 DAY = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
@@ -39,8 +41,19 @@ def test_a_good_judge_narrows_and_a_method_is_named() -> None:
     assert got.estimate.method == "ppi++, cross-fitted λ, hajek, wilson-jeffreys, t"
     assert got.reviews_only.method == "reviews alone, hajek, wilson-jeffreys, t"
     assert (got.n_reviews, got.n_predictions, got.estimate.n, got.reviews_only.n) == (200, 2000, 2000, 200)
-    assert got.estimate.n_effective == pytest.approx(200 * got.gain)
+    assert got.estimate.n_effective == pytest.approx(200 * got.interval_gain)
+    assert 1.0 < got.interval_gain < got.gain
     assert 0.6 < got.correlation < 0.9
+
+
+def test_the_effective_number_of_reviews_is_what_the_interval_is_worth() -> None:
+    """Of a judge without an error among 100 reviews, none is told from one that errs once in a hundred."""
+    f, reviews, _ = judged(n=100_000, reviews=100, right=1.0)
+    got = prediction_powered_mean(f, reviews, BINARY, DAY)
+    share = got.estimate.value
+    low, high = binary_limits(share, got.estimate.n_effective, t_quantile(two_sided(0.95), 99.0))
+    assert width(got.estimate) == pytest.approx(high - low, rel=0.05)
+    assert got.interval_gain < 0.5 * got.gain
 
 
 @pytest.mark.parametrize("lam", [0.2, 0.7, 1.0])
@@ -79,7 +92,7 @@ def test_a_judge_that_errs_is_not_used() -> None:
     f, reviews, _ = judged(right=0.1)
     got = prediction_powered_mean(f, reviews, BINARY, DAY)
     assert not got.powered
-    assert (got.lam, got.gain) == (0.0, 1.0)
+    assert (got.lam, got.gain, got.interval_gain) == (0.0, 1.0, 1.0)
     assert got.estimate.method.startswith("classical (λ = 0)")
     assert "does not follow" in got.estimate.reason
     for name in ("value", "low", "high", "n_effective"):
