@@ -29,7 +29,7 @@ import numpy as np
 from scipy import special, stats
 
 from _harness import Aim, Row
-from evalsvc.stats.many import Cells, Groups, Strata, means_of
+from evalsvc.stats.many import UNKNOWN, Cells, Groups, Strata, means_of
 from evalsvc.types import Scale
 
 BINARY = Scale(0.0, 1.0, "lower", binary=True)
@@ -140,7 +140,8 @@ def ours(design: Design, sums: Sums) -> tuple[Array, Array]:
     seen_rows: list[Array] = [row[seen] for row in rows]
     found = means_of(
         Cells(*seen_rows),
-        Strata(group, stratum, offered, pi),
+        # How many events of a segment were not taken is not known, or its size would be.
+        Strata(group, stratum, offered if design.exact else np.full_like(offered, UNKNOWN), pi),
         Groups(np.zeros(runs, np.int64), np.full(runs, design.exact)),
         [design.scale],
     )

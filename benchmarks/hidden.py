@@ -147,7 +147,7 @@ def measure(design: Design, runs: int, seed: int) -> list[Measured]:
 def main() -> None:
     """Print the table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--runs", type=int, default=1000)
     options = parser.parse_args()
     print("| segment in the light stratum | statistic | coverage | a point | without an upper limit |")
     print("|---|---|--:|--:|--:|")

@@ -69,11 +69,13 @@ class Coverage(NamedTuple):
     without_interval: float
 
 
-def cell_of(stratum: str, pi: float, values: Array, n_missing: int = 0, sessions: Array | None = None) -> Cell:
+def cell_of(
+    stratum: str, pi: float, values: Array, n_missing: int = 0, sessions: Array | None = None, n_failed: int = 0
+) -> Cell:
     """Return the sufficient statistics of scores in one stratum."""
     total, squares = float(values.sum()), float((values * values).sum())
     if sessions is None:
-        return Cell(stratum, 1, pi, values.size, n_missing, 0, total, squares)
+        return Cell(stratum, 1, pi, values.size, n_missing, n_failed, total, squares)
     _, inverse = np.unique(sessions, return_inverse=True)
     counts, sums = np.bincount(inverse), np.bincount(inverse, weights=values)
     return Cell(
@@ -118,7 +120,9 @@ def stratified(
             some = values[rng.choice(values.size, taken, replace=False, shuffle=False)]
             gone = int(rng.binomial(taken, missing))
             some = some[gone:]
-            cells.append(cell_of(f"h={h}", pi, some, gone))
+            # What has no value abstained where the mean is asked; of a total it failed, or it would add nothing.
+            failed = gone if statistic == "total" else 0
+            cells.append(cell_of(f"h={h}", pi, some, gone - failed, n_failed=failed))
             chosen.append(some)
             weights.append(np.full(some.size, 1.0 / pi))
             if quantile:
@@ -141,6 +145,7 @@ def crossing(
     levels: Sequence[tuple[float, Array]],
     *,
     statistic: str = "mean",
+    failed: float = 0.0,
     floor: float = 0.935,
 ) -> Design:
     """Return a design for a segment that cuts across strata: its size in them is not known."""
@@ -153,7 +158,9 @@ def crossing(
         for h, (pi, values) in enumerate(levels):
             some = values[rng.random(values.size) < pi]
             if some.size:
-                cells.append(cell_of(f"h={h}", pi, some))
+                kept = some[rng.random(some.size) >= failed] if failed else some
+                cells.append(cell_of(f"h={h}", pi, kept, n_failed=some.size - kept.size))
+                some = kept
                 chosen.append(some)
                 weights.append(np.full(some.size, 1.0 / pi))
         return Draw(cells, None, rates, np.concatenate(chosen), np.concatenate(weights))
@@ -162,9 +169,16 @@ def crossing(
 
 
 def sessions(
-    name: str, scale: Scale, pi: float, groups: Sequence[Array], *, known: bool = True, floor: float = 0.935
+    name: str,
+    scale: Scale,
+    pi: float,
+    groups: Sequence[Array],
+    *,
+    known: bool = True,
+    quantile: float | None = None,
+    floor: float = 0.935,
 ) -> Design:
-    """Return a design that takes whole sessions."""
+    """Return a design that takes whole sessions, of their mean or a quantile."""
     values = np.concatenate(groups)
     labels = np.repeat(np.arange(len(groups)), [group.size for group in groups])
 
@@ -173,9 +187,14 @@ def sessions(
         some = values[keep]
         cells = [cell_of("h=0", pi, some, sessions=labels[keep])] if some.size else []
         offered = {("h=0", 1): values.size} if known else None
-        return Draw(cells, offered, {("h=0", 1): pi}, some, np.full(some.size, 1.0 / pi))
+        unique, counts = np.unique([bin_of(v) for v in some] if quantile else [], return_counts=True)
+        bins = {("h=0", 1, pi): dict(zip(unique.astype(int).tolist(), counts.tolist(), strict=True))}
+        return Draw(cells, offered, {("h=0", 1): pi}, some, np.full(some.size, 1.0 / pi), bins)
 
-    return Design(name, scale, float(values.mean()), draw, clustered=True, floor=floor)
+    if quantile is None:
+        return Design(name, scale, float(values.mean()), draw, clustered=True, floor=floor)
+    truth = float(np.sort(values)[math.ceil(quantile * values.size) - 1])
+    return Design(name, scale, truth, draw, f"p{100 * quantile:g}", clustered=True, floor=floor)
 
 
 def ours(design: Design, draw: Draw) -> Estimate:
@@ -295,10 +314,20 @@ def designs() -> Iterator[Design]:
     yield crossing("total, failures in a segment, π .02/1", BINARY, segment, statistic="total")
     spent = [(0.02, _tail(3000, 0.7, rng)), (1, _tail(300, 1, rng))]
     yield crossing("total, cost in a segment, π .02/1", POSITIVE, spent, statistic="total")
+    failing = [(0.02, b(4000, 0.1)), (1, b(400, 0.4))]
+    yield stratified("total, binary π .02/1, 20 % failed", BINARY, failing, statistic="total", missing=0.2)
+    yield crossing("total, failures in a segment, 20 % failed", BINARY, failing, statistic="total", failed=0.2)
     two = [(0.02, _tail(5000, 1.0, rng)), (1.0, 3 * _tail(300, 1.0, rng))]
     yield stratified("median latency, π .02/1", POSITIVE, two, statistic="p50")
     yield stratified("p95 latency, π .02/1", POSITIVE, two, statistic="p95")
     yield stratified("p99 latency, π .1", POSITIVE, [(0.1, _tail(9000, 1.0, rng))], statistic="p99")
+    # An intra-class correlation of .3 on the logarithm.
+    few, many = (
+        list(800.0 * np.exp(rng.normal(0, 0.3**0.5, (count, 1)) + rng.normal(0, 0.7**0.5, (count, 20))))
+        for count in (200, 200)
+    )
+    yield sessions("median latency, sessions of 20, m≈6", POSITIVE, 0.03, few, quantile=0.5)
+    yield sessions("p95 latency, sessions of 20, m≈30", POSITIVE, 0.15, many, quantile=0.95)
 
 
 def measure(design: Design, runs: int, seed: int) -> Coverage:

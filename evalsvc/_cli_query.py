@@ -44,6 +44,11 @@ def query(options: argparse.Namespace) -> int:
     asked = estimate_query(options, datetime.now(UTC))
     if options.threshold is not None and not options.worst_case:
         raise InputError("Expected --threshold with --worst-case, which says whether missing scores could cross it")
+    if options.per:
+        if asked.metric == ALL:
+            raise InputError(f"Expected one metric with --per, but got {ALL!r}: each has a unit of its own")
+        if options.missing or options.worst_case or options.plot:
+            raise InputError("Expected --per without --missing, --worst-case and --plot, which know no ratios")
     if options.plot:
         if asked.metric == ALL:
             raise InputError(f"Expected one metric with --plot, but got {ALL!r}: each has a scale of its own")
@@ -58,7 +63,7 @@ def query(options: argparse.Namespace) -> int:
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
         if options.missing:
             return _missing(store, asked, options.format)
-        rows = _rows(store, asked)
+        rows = _rows(store, asked, options.per)
         if options.worst_case:
             rows = with_worst_case(store, asked, rows, options.threshold)
         notes = scorer_notes(store, (row.metric for row in rows), asked)
@@ -110,9 +115,13 @@ def _missing(store: ScoreStore, asked: EstimateQuery, form: str) -> int:
     return OK
 
 
-def _rows(store: ScoreStore, asked: EstimateQuery) -> Sequence[LabelledEstimate]:
+def _rows(store: ScoreStore, asked: EstimateQuery, per: str | None = None) -> Sequence[LabelledEstimate]:
     from evalsvc.query import estimates, estimates_of_all
 
+    if per:
+        from evalsvc.query_ratio import ratio_estimates
+
+        return ratio_estimates(store, asked, per)
     return estimates_of_all(store, asked) if asked.metric == ALL else estimates(store, asked)
 
 

@@ -231,6 +231,9 @@ def _add_query(add: _Adder) -> None:
         help="mean, proportion, total, min, max, corpus, self_similarity, distinct_words or p50, p95 … (default: mean)",
     )
     query.add_argument(
+        "--per", metavar="METRIC", help="divided by another metric's total: cost_usd --per task_completed"
+    )
+    query.add_argument(
         "--confidence", type=_confidence, default=0.95, metavar="LEVEL", help="of the interval (default: .95)"
     )
     query.add_argument(

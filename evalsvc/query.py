@@ -96,8 +96,8 @@ class LabelledEstimate(msgspec.Struct, frozen=True, gc=False):
 class Domain(NamedTuple):
     """What is known of a group's strata: counts where they make it up exactly, and the π of all of them.
 
-    ``unasked`` counts sampled events of which the scorer has no score at all, as it was added after them; ``untaken``,
-    for a group that cuts across strata, the events of each of which the scorer has none: no more of the group can hide.
+    ``unasked`` counts sampled events of which the scorer has no score at all, as it was added after them; ``untaken``
+    the events of each stratum of which it has none: no more of a group that cuts across strata can hide there.
     """
 
     offered: Mapping[StratumKey, int] | None
@@ -196,6 +196,24 @@ def group_cells(store: ScoreStore, query: EstimateQuery, *, clusters: bool = Fal
     question = _question(store, query, [query.metric], store.metrics())
     cells = question.cells._replace(clusters=clusters or question.cells.clusters)
     return [found for found, _ in _found(store, question, _asked(store, cells, query.statistic, None))]
+
+
+def asked_cells(store: ScoreStore, query: EstimateQuery) -> CellQuery:
+    """Return what :func:`estimates` asks the store for: whole minutes and steps, and whether sessions are clusters.
+
+    Raises:
+        UnknownMetric, InputError: as :func:`estimates`.
+    """
+    _check(query.statistic, query.confidence)
+    return _question(store, query, [query.metric], store.metrics()).cells
+
+
+def domains(store: ScoreStore, query: EstimateQuery, groups: Sequence[CellGroup]) -> list[Domain]:
+    """Return what is known of the strata of groups that were put together elsewhere, for a query of their metric."""
+    question = _question(store, query, [query.metric], store.metrics())
+    strata = _Strata(query, groups, question.offered, question.designs, exact=question.exact)
+    strata.meet(store.cells(question.everyone or question.cells._replace(by=(), clusters=False)))
+    return [strata.domain(group) for group in groups]
 
 
 def with_worst_case(
@@ -568,7 +586,7 @@ class _Strata:
             offered if complete else None,
             rates,
             unasked if complete and any(unasked.values()) else {},
-            untaken if self._exact and not complete else {},
+            untaken if self._exact else {},
         )
 
 

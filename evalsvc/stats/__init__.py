@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         prediction_powered_difference,
         prediction_powered_mean,
     )
+    from evalsvc.stats.ratio import Pair, estimate_ratio
     from evalsvc.stats.unpaired import Side, compare_estimates, compare_unpaired
 
 _NAMES = {
@@ -65,6 +66,7 @@ _NAMES = {
     "ppi": "PPIMean ppi_mean",
     "prediction_powered": "PredictionPowered prediction_powered_difference prediction_powered_mean",
     "misclassification": "RoganGladen rogan_gladen",
+    "ratio": "Pair estimate_ratio",
     "unpaired": "Side compare_estimates compare_unpaired",
 }
 _MODULES = ("change", "sequential")
@@ -79,6 +81,7 @@ __all__ = [
     "Online",
     "OnlineStep",
     "PPIMean",
+    "Pair",
     "PairedMeans",
     "PairedShares",
     "PredictionPowered",
@@ -111,6 +114,7 @@ __all__ = [
     "estimate_mean",
     "estimate_proportion",
     "estimate_quantile",
+    "estimate_ratio",
     "estimate_self_similarity",
     "estimate_total",
     "gwet_ac",

@@ -248,11 +248,16 @@ def doubt(scale: Scale, unknown: float, *, endless: bool, hidden: float = 0.0) -
         if not scale.bounded:
             ends = "no limits" if scale.low is None else "no upper limit"
             what = ends if unknown > UNTOLD else "left out"
-        notes.append(f"{unknown:.1%} of the events lie in strata without a score: {what}")
+        notes.append(unscored(unknown, what))
     if hidden > 0.0:
         ends = "no limits" if scale.low is None else "no upper limit"
         notes.append(f"{hiding(hidden)}: {'the interval allows them any value' if scale.bounded else ends}")
     return "; ".join(notes)
+
+
+def unscored(share: float, what: str) -> str:
+    """Say which share of the events lies in strata without a score, and what the limits make of it."""
+    return f"{share:.1%} of the events lie in strata without a score: {what}"
 
 
 def hiding(events: float) -> str:

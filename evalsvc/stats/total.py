@@ -14,7 +14,7 @@ import msgspec
 
 from evalsvc.stats.distributions import beta_quantile, normal_quantile, satterthwaite, t_quantile, two_sided
 from evalsvc.stats.limits import FEW, NEAR_END, log_limits
-from evalsvc.stats.mean import Joined, answer, describe, hiding, join, part_mean
+from evalsvc.stats.mean import Joined, answer, describe, hiding, join, part_mean, unscored
 from evalsvc.stats.strata import Layout, StratumKey, by_level, lay_out, missing
 from evalsvc.types import Cell, Estimate, Scale, Window
 
@@ -58,10 +58,15 @@ def estimate_total(
         ends = _with_zero(scale) if any(cell.n_abstained for cell in cells) else scale
         filled = lay_out([_filled(cell) for cell in cells if cell.n + cell.n_abstained], offered, rates, confidence)
         layout = plain._replace(parts=filled.parts, size=filled.size, unknown=filled.unknown)
-        means = join(layout, [part_mean(part, ends) for part in layout.parts], ends, confidence) if plain.n else None
+        # What lies in strata without a score is added below where the scale is open: the mean would leave it out.
+        known = layout if ends.bounded else layout._replace(unknown=0.0)
+        means = join(known, [part_mean(part, ends) for part in layout.parts], ends, confidence) if plain.n else None
         joined = _times(means, layout.size + (layout.unknown if ends.bounded else 0.0)) if means else None
         method, lost = describe(layout, ends), 0.0
         unknown = [] if ends.bounded else [layout.unknown]
+        if joined and any(unknown):
+            share = layout.unknown / (layout.size + layout.unknown)
+            joined = joined._replace(reason="; ".join(filter(None, (joined.reason, unscored(share, "no upper limit")))))
     if joined and not math.isfinite(joined.value):
         return msgspec.structs.replace(answer(layout, None, window, "total", confidence, method), reason=TOO_LARGE)
     if joined is not None:

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 STEPS: Mapping[str, str] = {"24h": "1h", "7d": "6h", "14d": "1d", "30d": "1d"}
 _REPEATED = frozenset({"metric", "by", "where"})
-_PARAMETERS = _REPEATED | {"since", "until", "window", "statistic", "confidence", "format", "worst_case", "threshold"}
+_WORST = frozenset({"worst_case", "threshold"})
+_PARAMETERS = _REPEATED | _WORST | {"since", "until", "window", "statistic", "per", "confidence", "format"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -137,7 +138,12 @@ class _Pages:
         queries = _queries(request, store, self.clock)
         worst = _flag(request.query_params.get("worst_case", "false"))
         threshold = _threshold(request.query_params.get("threshold"), worst=worst)
-        found = [row for query in queries for row in _answer(store, query, threshold, worst=worst)]
+        per = request.query_params.get("per", "")
+        if per and (worst or "metric" not in request.query_params):
+            raise InputError(
+                "Expected `per` with a `metric` to divide, and without `worst_case`, which knows no ratios"
+            )
+        found = [row for query in queries for row in _answer(store, query, threshold, worst=worst, per=per)]
         if queries:
             found = noted(with_gaps(found, queries[0]), scorer_notes(store, (row.metric for row in found), queries[0]))
         if form == "csv":
@@ -242,8 +248,12 @@ def _number(name: str, text: str, example: str) -> float:
 
 
 def _answer(
-    store: ScoreStore, query: EstimateQuery, threshold: float | None, *, worst: bool
+    store: ScoreStore, query: EstimateQuery, threshold: float | None, *, worst: bool, per: str
 ) -> Sequence[LabelledEstimate]:
+    if per:
+        from evalsvc.query_ratio import ratio_estimates
+
+        return ratio_estimates(store, query, per)
     rows = estimates(store, query)
     return with_worst_case(store, query, rows, threshold) if worst else rows
 

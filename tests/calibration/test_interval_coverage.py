@@ -70,6 +70,7 @@ FAILS = [
     "latency, lognormal σ=1, n≈10",
     "sessions, binary, m≈100",
     "total, binary π .01/1, 2,000",
+    "median latency, sessions of 20, m≈6",
 ]
 
 
@@ -101,6 +102,19 @@ def test_without_clusters_sessions_are_refused(monkeypatch) -> None:
     monkeypatch.setattr(intervals, "ours", alone)
     design = named("sessions, binary, m≈100")
     assert intervals.measure(design, RUNS, 1).coverage < design.floor
+
+
+@pytest.mark.parametrize("name", ["total, binary π .02/1, 20 % failed", "total, failures in a segment, 20 % failed"])
+def test_failed_scores_as_zeros_are_refused(name, monkeypatch) -> None:
+    honest = intervals.ours
+
+    def zeros(design, draw):
+        cells = [msgspec.structs.replace(cell, n_failed=0, n_abstained=cell.n_failed) for cell in draw.cells]
+        return honest(design, draw._replace(cells=cells))
+
+    monkeypatch.setattr(intervals, "ours", zeros)
+    design = named(name)
+    assert intervals.measure(design, 300, 1).coverage < design.floor
 
 
 def test_wider_intervals_only_where_they_are_needed(measured) -> None:

@@ -188,11 +188,15 @@ def test_a_stratum_without_a_score_widens_by_its_weight() -> None:
     assert "20.0%" in estimate.reason
 
 
-def test_a_stratum_without_a_score_is_left_out_of_an_open_scale() -> None:
+def test_a_stratum_without_a_score_is_left_out_of_an_open_scale_where_it_is_small() -> None:
     cells = [cell([100.0, 200.0], 1.0, "seen")]
     estimate = estimate_mean(cells, POSITIVE, DAY, offered={("seen", 1): 2, ("unseen", 1): 2})
+    assert (estimate.value, estimate.low, estimate.high) == (150.0, 75.0, None)
+    assert "50.0% of the events lie in strata without a score: no upper limit" in estimate.reason
+    cells = [cell([100.0, 200.0] * 49, 1.0, "seen")]
+    estimate = estimate_mean(cells, POSITIVE, DAY, offered={("seen", 1): 98, ("unseen", 1): 2})
     assert (estimate.value, estimate.low, estimate.high) == (150.0, 150.0, 150.0)
-    assert "50.0% of the events lie in strata without a score: left out" in estimate.reason
+    assert "2.0% of the events lie in strata without a score: left out" in estimate.reason
 
 
 def test_sparse_strata_of_one_pi_are_pooled() -> None:
@@ -288,7 +292,7 @@ def test_a_total_has_no_upper_limit_while_a_stratum_has_no_score() -> None:
     offered = {("a", 1): 20, ("b", 1): 20}
     total = estimate_total([cell([1.0, 3.0] * 10, 1.0, "a")], POSITIVE, DAY, offered=offered)
     assert (total.value, total.low, total.high) == (40.0, 40.0, None)
-    assert "50.0% of the events lie in strata without a score" in total.reason
+    assert total.reason == "50.0% of the events lie in strata without a score: no upper limit"
 
 
 def test_horvitz_thompson_total() -> None:

@@ -212,3 +212,21 @@ def test_a_segment_that_nothing_has_is_said(filled: Path, capsys: pytest.Capture
 def test_percentiles_of_a_share_are_refused(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["query", "refusal", "--statistic", "p95"]) == 2
     assert "ask for its proportion" in capsys.readouterr().err
+
+
+def test_a_metric_per_unit_of_another(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (row,) = map(json.loads, ask(capsys, "latency_ms", "--per", "response_words", "--format", "json").splitlines())
+    (words,) = map(json.loads, ask(capsys, "response_words", "--statistic", "total", "--format", "json").splitlines())
+    assert (row["metric"], row["statistic"]) == ("latency_ms per response_words", "ratio")
+    assert row["value"] == pytest.approx(sum(map(sum, LATENCIES.values())) / words["value"])
+    header, line = ask(capsys, "latency_ms", "--per", "response_words").splitlines()
+    assert header.split()[0] == "ratio"
+    assert "every event taken" in line
+
+
+@pytest.mark.parametrize("more", [["--worst-case"], ["--missing"], ["--plot", "p.svg"], ["--statistic", "p95"]])
+def test_a_ratio_is_asked_for_alone(filled: Path, capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
+    assert main(["query", "latency_ms", "--per", "response_words", *more]) == 2
+    assert "Expected" in capsys.readouterr().err
+    assert main(["query", "all", "--per", "response_words"]) == 2
+    assert "one metric with --per" in capsys.readouterr().err

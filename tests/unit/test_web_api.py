@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from evalsvc.errors import StoreError, StoreUnavailable
 from evalsvc.query import EstimateQuery, estimates, to_json
+from evalsvc.query_ratio import ratio_estimates
 from evalsvc.sampling import Design
 from evalsvc.store import MemoryStore
 from evalsvc.testing.clock import ManualClock
@@ -183,7 +184,7 @@ def test_since_and_until_bound_the_window(web: TestClient):
 
 def test_window_cuts_into_steps(web: TestClient):
     rows = answered(web, metric="refusal", since="6h", window="1h")
-    assert [row["window"]["start"][11:13] for row in rows] == ["06", "07", "08", "09", "10"]
+    assert [row["window"]["start"][11:13] for row in rows] == ["06", "07", "08", "09", "10", "11"]
     assert sum(row["n"] for row in rows) == 40
 
 
@@ -378,3 +379,15 @@ def test_nothing_is_cached_sniffed_or_framed(web: TestClient, path: str):
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
     assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
     assert "script-src" not in policy
+
+
+def test_a_metric_per_unit_of_another():
+    web = client(filled(ordinary()))
+    [row] = answered(web, metric="latency_ms", per="refusal")
+    store = filled(ordinary())
+    asked = EstimateQuery("latency_ms", Window(NOW - timedelta(days=1), NOW), 86_400)
+    [mine] = ratio_estimates(store, asked, "refusal")
+    assert row == to_json(mine)
+    assert (row["metric"], row["statistic"]) == ("latency_ms per refusal", "ratio")
+    assert "without `worst_case`" in refused(web, metric="latency_ms", per="refusal", worst_case="true")
+    assert "`metric` to divide" in refused(web, per="refusal")
