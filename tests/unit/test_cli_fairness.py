@@ -289,3 +289,36 @@ def test_events_of_one_session_are_not_taken_for_independent(tmp_path, monkeypat
         # 15 waits of a uniform number, whose deviation is 58 ms.
         assert all(40.0 < width < 110.0 for width in widths)
     assert not any("clustered" in group["method"] for group in window["groups"])
+
+
+def test_json_of_a_gap_without_an_upper_limit_is_json(tmp_path, monkeypatch, capsys):
+    start, lines = datetime(2026, 3, 2, tzinfo=UTC), []
+    for number in range(90):
+        event = {
+            "event_id": f"{number}",
+            "occurred_at": (start + timedelta(minutes=number)).isoformat(),
+            "application": "support",
+            "model": "m",
+            "prompt": "What does it cost?",
+            "response": "Ten a month.",
+            # One latency of a minute in two of three plans.
+            "latency_ms": 60_000.0 if number < 2 else 20.0 + number / 90.0,
+            "segments": {"plan": ("free", "pro", "team")[number % 3]},
+        }
+        lines.append(json.dumps(event))
+    monkeypatch.delenv("EVALSVC_STORE", raising=False)
+    assert main(["init", str(tmp_path)]) == 0
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "events.jsonl").write_text("\n".join(lines))
+    assert main(["replay", "events.jsonl"]) == 0
+    asked = ["--by", "segments.plan", "--since", "2026-03-01"]
+    (line,) = ask(capsys, *asked, "--format", "json").splitlines()
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    found = json.loads(line, parse_constant=refuse)
+    assert found["gap"]["high"] is None
+    assert "upper limit" in found["gap"]["reason"]
+    assert found["gap"]["low"] == 0.0
+    assert "95% interval 0 to any size" in ask(capsys, *asked)

@@ -659,3 +659,22 @@ def test_wrong_arrays_are_refused(call, said):
 def test_labels_of_a_group_are_of_that_group_alone():
     with pytest.raises(TypeError):
         share("a", 40, 4).labels["plan"] = "pro"
+
+
+def test_many_groups_are_asked_once_each():
+    # Of a thousand groups, 14 critical values one at a time took eleven seconds.
+    asked = []
+
+    def counted(group):
+        def at(confidence):
+            asked.append(confidence)
+            return group.at(confidence)
+
+        return group._replace(at=at)
+
+    rng = np.random.default_rng(8)
+    for scale in (BINARY, POSITIVE):
+        values = (rng.random(4000) < 0.2).astype(float) if scale.binary else rng.random(4000)
+        groups = groups_of_values(values, np.repeat(np.arange(100).astype(str), 40), scale)
+        assert compare([counted(group) for group in groups], scale).gap == compare(groups, scale).gap
+        assert set(asked) == {0.95}
