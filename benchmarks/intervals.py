@@ -322,12 +322,12 @@ def designs() -> Iterator[Design]:
     yield stratified("p95 latency, π .02/1", POSITIVE, two, statistic="p95")
     yield stratified("p99 latency, π .1", POSITIVE, [(0.1, _tail(9000, 1.0, rng))], statistic="p99")
     # An intra-class correlation of .3 on the logarithm.
-    few, many = (
+    twice = [
         list(800.0 * np.exp(rng.normal(0, 0.3**0.5, (count, 1)) + rng.normal(0, 0.7**0.5, (count, 20))))
         for count in (200, 200)
-    )
-    yield sessions("median latency, sessions of 20, m≈6", POSITIVE, 0.03, few, quantile=0.5)
-    yield sessions("p95 latency, sessions of 20, m≈30", POSITIVE, 0.15, many, quantile=0.95)
+    ]
+    yield sessions("median latency, sessions of 20, m≈6", POSITIVE, 0.03, twice[0], quantile=0.5)
+    yield sessions("p95 latency, sessions of 20, m≈30", POSITIVE, 0.15, twice[1], quantile=0.95)
 
 
 def measure(design: Design, runs: int, seed: int) -> Coverage:
