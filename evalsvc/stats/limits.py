@@ -28,6 +28,8 @@ PRIOR = 16.0
 NEAR_END = 50.0
 FEW = 4.0
 TINY = 1e-300
+# Beyond such a tail (a two-sided level of 99.8 %), as alerts ask for, limits of shares are exact.
+EXTREME = 1e-3
 HOPELESS = 1000.0
 
 _NORMAL = NormalDist()
@@ -131,21 +133,31 @@ def binary_limits(share: float, n: float, critical: float) -> tuple[float, float
       Pearson's one-sided limit at the whole level, as in the modified Wilson interval of Brown, Cai & DasGupta (2001):
       one failure would else refuse a share that lets it happen in a twelfth of samples.
     * The other end is never farther than Clopper and Pearson's, which cannot fail; Wilson's is, without a failure.
+    * Beyond 99.8 % both are Clopper and Pearson's: that far out a score one step beyond Wilson's limit can be several
+      times as likely as the level says.
 
     >>> [round(limit, 4) for limit in binary_limits(0.04, 50, 1.96)]
     [0.0072, 0.1346]
     """
     low, high = score_limits(share, n, critical)
-    # With more failures and successes than this the two agree to a hundredth of the share.
-    if math.isinf(n) or not n * share * (1.0 - share) < NEAR_END:
-        return low, high
     tail = _NORMAL.cdf(-critical)
-    if tail < TINY:
+    if math.isinf(n) or tail < TINY:
+        return low, high
+    if tail < EXTREME:
+        return _exact(share, n, tail, low), 1.0 - _exact(1.0 - share, n, tail, 1.0 - high)
+    # With more failures and successes than this the two agree to a hundredth of the share.
+    if not n * share * (1.0 - share) < NEAR_END:
         return low, high
     if share <= 0.5:
         return _rare(share, n, tail, low, high)
     low, high = _rare(1.0 - share, n, tail, 1.0 - high, 1.0 - low)
     return 1.0 - high, 1.0 - low
+
+
+def _exact(share: float, n: float, tail: float, start: float) -> float:
+    """Return Clopper and Pearson's lower limit; in n, a number of scores need not be whole (Korn & Graubard 1998)."""
+    hits = n * share
+    return beta_quantile(tail, hits, n - hits + 1.0, start) if hits > 0.0 else 0.0
 
 
 def _rare(share: float, n: float, tail: float, low: float, high: float) -> tuple[float, float]:

@@ -741,7 +741,12 @@ def _stretched(
     finite = np.where(np.isfinite(n), n, 0.0)
     information = finite * share * (1.0 - share)
     tails = special.ndtr(-critical)
-    rows = np.flatnonzero(binary & (finite > 0.0) & (information < one.NEAR_END) & (tails >= one.TINY))
+    known = binary & (finite > 0.0) & (tails >= one.TINY)
+    rows = np.flatnonzero(known & (tails < one.EXTREME))
+    hits, missed, tail = finite[rows] * share[rows], finite[rows] * (1.0 - share[rows]), tails[rows]
+    low[rows] = np.where(hits > 0.0, special.betaincinv(hits, missed + 1.0, tail), 0.0)
+    high[rows] = np.where(missed > 0.0, 1.0 - special.betaincinv(missed, hits + 1.0, tail), 1.0)
+    rows = np.flatnonzero(known & (tails >= one.EXTREME) & (information < one.NEAR_END))
     rare = share[rows] <= 0.5
     of = finite[rows]
     failed = of * np.where(rare, share[rows], 1.0 - share[rows])
