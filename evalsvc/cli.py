@@ -84,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_query(add)
     _add_drift(add)
     _add_fairness(add)
+    _add_backtest(add)
     _add_anchors(add)
     _add_dead_letters(add)
     _add_scorers(add)
@@ -358,6 +359,35 @@ def _add_anchors(add: _Adder) -> None:
     anchors.add_argument(
         "consumer", nargs="?", metavar="CONSUMER", help="its file or name (default: every one with `anchors`)"
     )
+
+
+def _add_backtest(add: _Adder) -> None:
+    test = add("backtest", "evalsvc._cli_backtest:backtest", "what alert rules would have done on your own history")
+    test.add_argument("file", metavar="FILE", help="of rules, as in alerts/quality.rules.yaml")
+    test.add_argument("alert", nargs="?", metavar="ALERT", help="only this one (default: every rule of the file)")
+    test.add_argument(
+        "--since", default="14d", metavar="TIME", help="24h, 7d, 2026-01-31 or an ISO time (default: 14d)"
+    )
+    test.add_argument("--until", default="now", metavar="TIME", help="the end, not included (default: now)")
+    test.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        type=_share,
+        metavar="SHARE",
+        help="a change to plant, as a share of the scale; repeat it for more (default: .02, .05 and .1)",
+    )
+    test.add_argument("--format", choices=("table", "json"), default="table", help="json: one object a line")
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0.0 < share <= 1.0:
+        raise argparse.ArgumentTypeError(f"expected a share above 0 and up to 1, but got {text!r}")
+    return share
 
 
 def _add_dead_letters(add: _Adder) -> None:

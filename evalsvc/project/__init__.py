@@ -12,7 +12,15 @@ from typing import NamedTuple
 from evalsvc._yaml import raise_problems
 from evalsvc.errors import ConfigError
 from evalsvc.project.anchors import read_cases
-from evalsvc.project.checking import Checked, check, consumer_files, read_consumers, root_of, shown
+from evalsvc.project.checking import (
+    Checked,
+    check,
+    consumer_files,
+    read_consumers,
+    read_rule_files,
+    root_of,
+    shown,
+)
 from evalsvc.project.settings import Environment, find_root, host_and_port, read_settings
 from evalsvc.project.source import field_hint, is_event_field
 from evalsvc.project.values import (
@@ -55,6 +63,7 @@ __all__ = [
     "load_project",
     "load_settings",
     "read_cases",
+    "read_rule_files",
     "shown",
 ]
 

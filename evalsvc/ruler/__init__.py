@@ -1,0 +1,6 @@
+"""From rules to what they would have done: windows are read from the store, looked at, and stepped through."""
+
+from evalsvc.ruler.backtest import Backtest, Page, Plant, backtest
+from evalsvc.ruler.timeline import Timeline, timelines
+
+__all__ = ["Backtest", "Page", "Plant", "Timeline", "backtest", "timelines"]

@@ -1,0 +1,191 @@
+"""What a rule would have done: its history replayed look by look, and how soon it would have seen a planted change.
+
+The looks are those of :class:`evalsvc.ruler.looks.Alert`, on another clock, so that what is replayed is what decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from evalsvc.protocols import ScoreStore
+from evalsvc.ruler.looks import Alert, alerts_of
+from evalsvc.ruler.timeline import Timeline, timelines
+from evalsvc.rules.machine import AlertState, Transition, transition
+from evalsvc.rules.values import Change, Rule, RuleGroup
+from evalsvc.types import Cell, Scale, Window
+
+DROPS = (0.02, 0.05, 0.10)
+"""Planted changes, as shares of the scale; of an open scale, of the mean."""
+PLANTS = 20
+"""Moments at which each is planted, evenly over the time replayed."""
+WAIT = timedelta(days=1)
+"""So long after a change is waited for an alarm."""
+
+
+class Page(NamedTuple):
+    """An episode of an alert. ``resolved`` is None where it was still firing at the end."""
+
+    fired: Transition
+    resolved: Transition | None
+
+
+class Plant(NamedTuple):
+    """A change of this size, planted ``times`` times: how often it was found within a day, and the median delay."""
+
+    size: float
+    times: int
+    found: int
+    median: timedelta | None
+
+
+class Backtest(NamedTuple):
+    """What a rule would have done in ``span``. ``rate`` is pages in 30 days, with its Poisson interval."""
+
+    rule: Rule
+    span: Window
+    alerts: int
+    looks: int
+    no_data: int
+    pages: tuple[Page, ...]
+    rate: tuple[float, float, float]
+    plants: tuple[Plant, ...]
+
+
+def backtest(
+    store: ScoreStore, group: RuleGroup, rule: Rule, span: Window, *, drops: Sequence[float] = DROPS
+) -> Backtest:
+    """Return what a rule of a group would have done in a span, and its delays on planted changes.
+
+    A change is planted for the worse of the rule: a fall for ``below`` and ``fell``, else a rise. Every score from a
+    moment on is moved by it, and held on the scale.
+
+    Raises:
+        UnknownMetric, InputError: as :func:`~evalsvc.ruler.timeline.timelines`.
+    """
+    back = rule.condition.baseline_seconds if isinstance(rule.condition, Change) else 0.0
+    read = Window(span.start - timedelta(seconds=back + rule.window_seconds + 7200.0), span.end)
+    lines = timelines(store, rule, read, 60)
+    alerts = alerts_of(rule, group, lines)
+    times = _times(span, group.interval_seconds)
+    every = max(1, len(times) // PLANTS)
+    pages: list[Page] = []
+    no_data = 0
+    kept: list[tuple[int, AlertState]] = []
+    for place, alert in enumerate(alerts):
+        state, open_page = alert.start, None
+        for number, now in enumerate(times):
+            after = alert.look(state, now)
+            told, state = transition(state, after), after
+            no_data += bool(after.trouble)
+            if told and told.after == "firing":
+                open_page = told
+            elif told and told.after == "resolved" and open_page:
+                pages.append(Page(open_page, told))
+                open_page = None
+            if number % every == 0 and number and after.phase not in ("pending", "firing"):
+                kept.append((place, after))
+        if open_page:
+            pages.append(Page(open_page, None))
+    looks = len(times) * len(alerts)
+    plants = tuple(_planted(rule, group, lines, kept, span, size) for size in drops)
+    pages.sort(key=lambda page: page.fired.at)
+    return Backtest(rule, span, len(alerts), looks, no_data, tuple(pages), _rate(len(pages), span), plants)
+
+
+def _times(span: Window, interval_seconds: float) -> list[datetime]:
+    """Return the looks in a span: on multiples of the interval since the epoch, whoever looks."""
+    first = -(-span.start.timestamp() // interval_seconds) * interval_seconds
+    count = int((span.end.timestamp() - first) // interval_seconds) + 1
+    start = datetime.fromtimestamp(first, span.start.tzinfo)
+    return [start + timedelta(seconds=place * interval_seconds) for place in range(max(0, count))]
+
+
+def _rate(pages: int, span: Window) -> tuple[float, float, float]:
+    """Return pages in 30 days with Garwood's (1936) exact 95 % limits of a Poisson number."""
+    from scipy.special import gammaincinv
+
+    months = span.seconds / (30 * 86_400.0)
+    low = float(gammaincinv(pages, 0.025)) if pages else 0.0
+    return pages / months, low / months, float(gammaincinv(pages + 1, 0.975)) / months
+
+
+def _planted(
+    rule: Rule,
+    group: RuleGroup,
+    lines: Sequence[Timeline],
+    kept: Sequence[tuple[int, AlertState]],
+    span: Window,
+    size: float,
+) -> Plant:
+    delays: list[timedelta] = []
+    tried = 0
+    for place, state in kept:
+        began = state.evaluated_at
+        if began is None or began + WAIT > span.end:
+            continue
+        tried += 1
+        moved = [_moved(line, rule, began, size) for line in lines]
+        alert = alerts_of(rule, group, moved)[place]
+        if (at := _first_alarm(alert, state, began, group.interval_seconds)) is not None:
+            delays.append(at - began)
+    # Those that were not found came later than any that were.
+    middle = sorted(delays)[tried // 2] if tried and tried // 2 < len(delays) else None
+    return Plant(size, tried, len(delays), middle)
+
+
+def _first_alarm(alert: Alert, state: AlertState, began: datetime, interval: float) -> datetime | None:
+    for number in range(1, int(WAIT.total_seconds() // interval) + 1):
+        now = began + timedelta(seconds=number * interval)
+        state = alert.look(state, now)
+        if state.phase == "firing":
+            return now
+    return None
+
+
+def _moved(line: Timeline, rule: Rule, began: datetime, size: float) -> Timeline:
+    """Return a timeline whose scores from ``began`` on are worse by a share of the scale, or of the mean.
+
+    On a scale with an end they all move the same share of their way to it, so that none leaves it: of yes and no, so
+    many of one become the other.
+    """
+    condition = rule.condition
+    falls = condition.direction != "rose" if isinstance(condition, Change) else condition.side == "below"
+    end = line.scale.low if falls else line.scale.high
+    mean = _mean(line)
+    bounded = line.scale.low is not None and line.scale.high is not None
+    width = (line.scale.high or 0.0) - (line.scale.low or 0.0) if bounded else abs(mean)
+    if end is None:
+        part, to = 0.0, size * width * (-1.0 if falls else 1.0)
+    else:
+        part = min(1.0, size * width / abs(end - mean)) if end != mean else 1.0
+        to = part * end
+    pools = {at: pool for at, pool in line.pools.items() if at < began + WAIT}
+    for at, pool in pools.items():
+        if at >= began:
+            cells = tuple(_affine(cell, 1.0 - part, to, line.scale) for cell in pool.cells)
+            pools[at] = pool._replace(cells=cells)
+    return line._replace(pools=pools)
+
+
+def _mean(line: Timeline) -> float:
+    cells = [cell for pool in line.pools.values() for cell in pool.cells]
+    weight = sum(cell.n / cell.pi for cell in cells)
+    return sum(cell.total / cell.pi for cell in cells) / weight if weight else 0.0
+
+
+def _affine(cell: Cell, slope: float, shift: float, scale: Scale) -> Cell:
+    """Return the sums of slope·y + shift of the scores y; of yes and no, of as many that became the other."""
+    total = slope * cell.total + shift * cell.n
+    n2, ny, y2 = cell.cluster_n2, cell.cluster_ny, cell.cluster_y2
+    squares = slope * slope * cell.squares + 2.0 * slope * shift * cell.total + shift * shift * cell.n
+    return replace(
+        cell,
+        total=total,
+        squares=total if scale.binary else squares,
+        cluster_ny=slope * ny + shift * n2,
+        cluster_y2=slope * slope * y2 + 2.0 * slope * shift * ny + shift * shift * n2,
+    )
