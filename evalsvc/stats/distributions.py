@@ -122,6 +122,9 @@ def beta_quantile(probability: float, a: float, b: float, start: float) -> float
         slope = math.exp(constant + a * math.log(x) + (b - 1.0) * math.log1p(-x))
         guess = x * math.exp(max(-3.0, min(3.0, -excess / slope))) if slope > 0.0 else low
         guess = guess if low < guess < high else (low + high) / 2.0
+        # So near an end that there is no float between.
+        if not 0.0 < guess < 1.0:
+            return guess
         # Newton steps double the digits: after one so small the rest is below 1e-9.
         if abs(guess - x) <= 1e-6 * min(x, 1.0 - x):
             return guess
