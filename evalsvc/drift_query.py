@@ -167,11 +167,17 @@ def _of_metric(
             rows.append(_values(base, spec, (old, now), sketches, query))
         if spec.features:
             rows.append(_texts(base, spec, features[0].get(identity, ()), features[1].get(identity, ()), query))
-        if any(0.0 < (sketch.missing_share or 0.0) < 1.0 for sketch in sketches):
+        if _told({sketch.missing_share for sketch in sketches}):
             rows.append(_gone(base, (old, now), query))
         if spec.features == "fourier" and query.classifier:
             rows.append(_told_apart(store, base, query))
     return rows
+
+
+def _told(shares: set[float | None]) -> bool:
+    """Whether shares of missing scores tell anything: not where there are none, nor where nothing else is."""
+    known = {share for share in shares if share is not None}
+    return len(known) > 1 or bool(known - {0.0, 1.0})
 
 
 def _gone(base: Drift, windows: tuple[HistogramGroup, HistogramGroup], query: DriftQuery) -> Drift:

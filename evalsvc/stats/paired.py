@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import ArrayLike, NDArray
 
 from evalsvc.errors import InputError
@@ -139,9 +140,7 @@ def _by_case(scores: ArrayLike, scale: Scale, name: str, *, averaged: bool) -> A
         raise InputError(f"Expected `{name}` of shape (cases,) or (cases, repeats), but got {array.shape}")
     table = array if array.ndim == 2 else array[:, None]
     present = ~np.isnan(table)
-    check_scores(table, scale, name)
-    if scale.binary and not averaged and not np.isin(table[present], (0.0, 1.0)).all():
-        raise InputError(f"Expected `{name}` to hold 0 and 1 only on a binary scale; give repeats as columns")
+    check_scores(table, replace(scale, binary=False) if averaged else scale, name)
     counts = present.sum(axis=1)
     sums = np.where(present, table, 0.0).sum(axis=1)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

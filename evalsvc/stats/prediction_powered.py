@@ -36,10 +36,13 @@ import numpy.typing as npt
 from evalsvc.errors import InputError
 from evalsvc.stats.distributions import satterthwaite, t_quantile, two_sided
 from evalsvc.stats.limits import PRIOR, Moments, binary_limits, ratio, score_limits
+from evalsvc.stats.mean import UNTOLD
 from evalsvc.stats.reviewed import Floats, Reviewed, gather
 from evalsvc.types import Estimate, Scale, Window
 
 NO_REVIEW = "no event of this window and group has both a prediction and a review"
+# Fewer effective reviews than this, of at least twice as many, tell nothing of the spread on a scale without ends.
+HEAVY = 5.0
 LONELY = "one review tells nothing of the spread"
 EQUAL = "all reviews are equal, which tells nothing of the spread"
 WIDER = 1.02
@@ -161,10 +164,14 @@ def prediction_powered_mean(
     _on_scale(data.y, scale)
     tuned = _tune(data, scale, lam)
     parts = _parts(data, scale)
-    reason = _no_interval(data, parts, scale)
+    untold = _untold(data)
+    reason = _no_interval(data, parts, scale, tuned.n_effective, untold)
     plain = _join(data, parts, tuned.plain, 1.0, critical, scale, bool(reason))
+    if untold:
+        plain = _with_untold(plain, untold, scale)
+        reason = reason or f"{untold:.1%} of the traffic has a π of which nothing was reviewed: it may have any value"
     powered = plain
-    why = _unused(data, tuned)
+    why = "no review of the events that most of the traffic is like" if untold else _unused(data, tuned)
     if not why:
         powered = _join(data, parts, tuned.means, tuned.ratio, critical, scale, bool(reason))
         if reason or _width(powered) > WIDER * _width(plain):
@@ -354,11 +361,34 @@ def _bounded(
     return limits
 
 
-def _no_interval(data: Reviewed, parts: list[_Part], scale: Scale) -> str:
+def _untold(data: Reviewed) -> float:
+    """Return the share of the traffic at levels of π without any review, 0 where it is small enough to be left out.
+
+    Reviews of events that were taken with certainty tell nothing of those of which one in a thousand was.
+    """
+    levels = np.floor(np.log2(data.every.w / data.every.w.min())).astype(np.int64)
+    seen = np.isin(levels, levels[data.every.reviewed])
+    share = float(data.every.w[~seen].sum() / data.every.w.sum())
+    return share if share > UNTOLD else 0.0
+
+
+def _with_untold(interval: _Interval, share: float, scale: Scale) -> _Interval:
+    """Let a share of the traffic have any value that the scale allows."""
+    if scale.low is None or scale.high is None or interval.low is None or interval.high is None:
+        return interval._replace(low=None, high=None)
+    low = (1.0 - share) * interval.low + share * scale.low
+    return interval._replace(low=low, high=(1.0 - share) * interval.high + share * scale.high)
+
+
+def _no_interval(data: Reviewed, parts: list[_Part], scale: Scale, kish: float, untold: float) -> str:
     if scale.bounded:
         return ""
     if data.units < 2:
         return LONELY
+    if untold:
+        return f"{untold:.1%} of the traffic has a π of which nothing was reviewed"
+    if kish < min(HEAVY, data.units / 2.0):
+        return f"{kish:.1f} effective reviews of {data.units:,}: one weighs as much as all others"
     return EQUAL if all(part.error == 0.0 for part in parts) and (data.second + data.first).any() else ""
 
 

@@ -344,13 +344,18 @@ def _in_rows(columns: CellColumns) -> list[tuple[Any, ...]]:
     rows = [(columns.metrics[m], *columns.places[p], *columns.scorers[s], []) for m, p, s in groups]
     cells = zip(*(column.tolist() for column in columns[7:]), strict=True)
     for group, stratum, *sums in cells:
-        rows[group][-1].append((*columns.strata[stratum], *sums))
+        rows[group][-1].append(_rounded((*columns.strata[stratum], *sums)))
     return rows
+
+
+def _rounded(row: Sequence[Any]) -> tuple[Any, ...]:
+    """Return a row whose sums of floats may have been added up in any order."""
+    return tuple(float(f"{value:.12g}") if isinstance(value, float) else value for value in row)
 
 
 def _summed(cell: Cell) -> tuple[Any, ...]:
     """Return what columns hold of a cell: all but its least and greatest value."""
-    return tuple(getattr(cell, name) for name in Cell.__struct_fields__ if name not in ("minimum", "maximum"))
+    return _rounded([getattr(cell, name) for name in Cell.__struct_fields__ if name not in ("minimum", "maximum")])
 
 
 def check_scores(store: ScoreStore) -> None:

@@ -210,7 +210,7 @@ def test_a_topic_made_again_is_another_one(kafka_broker: KafkaBroker, topic: str
         produce(kafka_broker.bootstrap, topic, sample_messages(1))
         source = KafkaSource(settings(kafka_broker.bootstrap, topic))
         source.open(RecordingAssignment())
-        names.append(read(source, 1)[0][0])
+        names.append(read(source, 1, 60.0)[0][0])
         source.close()
         admin.delete_topics([topic])
         time.sleep(1)

@@ -106,7 +106,8 @@ def test_query_draws_what_it_prints(filled, capsys):
 def test_query_by_windows_shows_the_day_without_scores_as_a_gap(filled, capsys):
     _, page = draw(capsys, "w.html", "query", "latency_ms", "--window", "1d", *SPAN)
     assert "×: no estimate (no score in that window)" in page.decode()
-    assert len(cells(page)) == 1 + 6
+    assert len(cells(page)) == 1 + 7
+    assert [row[0] for row in cells(page) if "no score in that window" in row] == ["2026-03-11 00:00"]
 
 
 def labelled(start: datetime, topic: str, plan: str, value: float) -> LabelledEstimate:

@@ -218,6 +218,14 @@ def test_a_scorer_that_begins_to_fail_is_drift_though_its_values_are_what_they_w
     assert (gone.missing_baseline, gone.missing_current) == (0.0, 0.8)
 
 
+@pytest.mark.parametrize(("before", "now"), [("ok", "failed"), ("failed", "ok")])
+def test_a_scorer_that_fails_for_every_event_is_drift_too(before, now):
+    world = World(REFUSAL)
+    plain(world, REFUSAL, BEFORE, before, 500)
+    plain(world, REFUSAL, NOW, now, 500)
+    assert row_of(world.ask(), "refusal", "missing").moved is True
+
+
 def test_nothing_is_said_of_missing_scores_where_there_are_none():
     world = World(REFUSAL)
     plain(world, REFUSAL, BEFORE, "ok", 500)

@@ -327,3 +327,30 @@ def test_rogan_gladen_stays_a_share_and_refuses_what_cannot_be() -> None:
         rogan_gladen(0.2, 10, true_positives=3, positives=2, true_negatives=1, negatives=2)
     with pytest.raises(InputError, match="`n`"):
         rogan_gladen(0.2, NAN, true_positives=1, positives=2, true_negatives=1, negatives=2)
+
+
+@pytest.mark.parametrize("scale", [Scale(0.0, 1.0, "lower", binary=True), Scale(0.0, None, "lower")])
+def test_reviews_of_events_taken_with_certainty_tell_nothing_of_those_that_were_not(scale) -> None:
+    """Their judge's verdicts alone would stand for nearly all of the traffic, in an interval of 3 points."""
+    truth = np.array([1.0] + [0.0, 0.0, 0.0, 1.0] * 15)[:60]
+    judge = truth.copy()
+    judge[5] = 1.0 - judge[5]
+    reviews = np.where(np.arange(60) % 3 == 1, truth, np.nan)
+    pi = np.where(np.arange(60) == 0, 0.001, 1.0)
+    found = prediction_powered_mean(judge, reviews, scale, DAY, pi=pi)
+    assert not found.powered
+    assert "94.4% of the traffic has a π of which nothing was reviewed" in found.estimate.reason
+    if scale.binary:
+        assert found.estimate.high - found.estimate.low > 0.9
+    else:
+        assert (found.estimate.low, found.estimate.high) == (None, None)
+
+
+def test_one_review_that_outweighs_all_others_tells_nothing_of_an_open_scale_s_spread() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.lognormal(0.0, 0.5, 60)
+    reviews = np.where(np.arange(60) < 20, truth, np.nan)
+    pi = np.where(np.arange(60) == 0, 1e-3, 1.0)
+    found = prediction_powered_mean(truth, reviews, Scale(0.0, None, "lower"), DAY, pi=pi)
+    assert (found.estimate.low, found.estimate.high) == (None, None)
+    assert "effective reviews of 20: one weighs as much as all others" in found.estimate.reason
