@@ -44,7 +44,9 @@ TRAFFIC = Path(os.environ.get("EVALSVC_SHARED_DATA") or Path(__file__).resolve()
     "traffic"
 )
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.1)
-WINDOW, IN_SCOPE, HOURS, HALVES, PERMUTATIONS = 1200, 3600, 24, 5, 39
+WINDOW, IN_SCOPE, HOURS, PERMUTATIONS = 1200, 3600, 24, 39
+# Pairs of halves of each set: with evidently, which takes most of the time, and alone.
+HALVES, HALVES_ALONE = 5, 50
 DATASETS = ("prime", "opinionqa", "happynumber")
 MODELS = {"gpt-3.5-turbo-0301": "gpt-3.5-turbo-0613", "gpt-4-0314": "gpt-4-0613"}
 
@@ -183,7 +185,7 @@ def llmdrift(peer: Evidently | None) -> None:
             shown = ["moved" if verdict else "-" for verdict in _verdicts(old, new, peer, rng)]
             name = re.sub(r"-\d{4}$", "", march)
             print(f"| {dataset}, {name}, March against June | {len(old)} | {' | '.join(shown)} |", flush=True)
-            for _ in range(HALVES):
+            for _ in range(HALVES if peer else HALVES_ALONE):
                 order = rng.permutation(len(old))
                 halves = [[old[i] for i in part] for part in np.array_split(order, 2)]
                 alarms.append(_verdicts(halves[0], halves[1], peer, rng))
