@@ -82,13 +82,13 @@ def compared(store: ScoreStore, asked: EstimateQuery, options: argparse.Namespac
     from evalsvc.query import group_cells
 
     # Events of a session depend on each other in the system, even where each was sampled for itself.
-    clusters = options.target == "process"
+    asked = asked._replace(target=options.target)
     sets: dict[tuple[Window, Subject], list[GroupCells]] = defaultdict(list)
-    for found in group_cells(store, asked, clusters=clusters):
+    for found in group_cells(store, asked):
         sets[found.group.window, _subject(found)].append(found)
     cases: dict[tuple[Window, Subject], list[GroupCells]] = defaultdict(list)
     if options.standardise:
-        for found in group_cells(store, asked._replace(by=(*asked.by, options.standardise)), clusters=clusters):
+        for found in group_cells(store, asked._replace(by=(*asked.by, options.standardise))):
             cases[found.group.window, _subject(found)].append(found)
     made = []
     for (window, subject), members in sets.items():

@@ -2,6 +2,8 @@
 
 Exit codes are in :data:`EXIT_CODES` and in ``docs/reference/cli.md``. A mistake of the user's is told in one
 message on stderr, without a traceback; ``-v`` shows it.
+
+Longer than other files: every command's options stand here, so that starting any command imports none of the others.
 """
 
 from __future__ import annotations
@@ -200,6 +202,13 @@ def _add_running(add: _Adder) -> None:
     demo.add_argument("--port", type=_port, help="of the page; 0 for any free one (default: that of EVALSVC_API, 8400)")
 
 
+def _add_span(command: argparse.ArgumentParser, *, default: str = "24h", of: str = "an ISO time") -> None:
+    command.add_argument(
+        "--since", default=default, metavar="TIME", help=f"24h, 7d, 2026-01-31 or {of} (default: {default})"
+    )
+    command.add_argument("--until", default="now", metavar="TIME", help="the end, not included (default: now)")
+
+
 def _add_query(add: _Adder) -> None:
     query = add("query", f"{QUERY}:query", "estimates of a metric, with intervals")
     query.add_argument(
@@ -220,10 +229,7 @@ def _add_query(add: _Adder) -> None:
         metavar="FIELD=VALUE",
         help="only these; repeat it for more",
     )
-    query.add_argument(
-        "--since", default="24h", metavar="TIME", help="24h, 7d, 2026-01-31 or an ISO time (default: 24h)"
-    )
-    query.add_argument("--until", default="now", metavar="TIME", help="the end, not included (default: now)")
+    _add_span(query)
     query.add_argument("--window", metavar="DURATION", help="an estimate for each, as in 1h (default: one for all)")
     query.add_argument(
         "--statistic",
@@ -253,10 +259,7 @@ def _add_query(add: _Adder) -> None:
 def _add_drift(add: _Adder) -> None:
     drift = add("drift", "evalsvc._cli_drift:drift", "what moved between two windows: scores, texts, languages, topics")
     drift.add_argument("metrics", nargs="*", metavar="METRIC", help="only these (default: every one with scores)")
-    drift.add_argument(
-        "--since", default="24h", metavar="TIME", help="24h, 7d, 2026-01-31 or an ISO time (default: 24h)"
-    )
-    drift.add_argument("--until", default="now", metavar="TIME", help="the end, not included (default: now)")
+    _add_span(drift)
     drift.add_argument(
         "--baseline",
         default="7d",
@@ -316,10 +319,7 @@ def _add_fairness(add: _Adder) -> None:
     fair.add_argument(
         "--where", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="only these; repeat it for more"
     )
-    fair.add_argument(
-        "--since", default="24h", metavar="TIME", help="24h, 7d, 2026-01-31 or an ISO time (default: 24h)"
-    )
-    fair.add_argument("--until", default="now", metavar="TIME", help="the end, not included (default: now)")
+    _add_span(fair)
     fair.add_argument("--window", metavar="DURATION", help="compare in each, and the trend of the worst-off group")
     fair.add_argument(
         "--min-group", type=_count, default=30, metavar="N", help="suppress groups of fewer scored events (default: 30)"
@@ -365,10 +365,7 @@ def _add_backtest(add: _Adder) -> None:
     test = add("backtest", "evalsvc._cli_backtest:backtest", "what alert rules would have done on your own history")
     test.add_argument("file", metavar="FILE", help="of rules, as in alerts/quality.rules.yaml")
     test.add_argument("alert", nargs="?", metavar="ALERT", help="only this one (default: every rule of the file)")
-    test.add_argument(
-        "--since", default="14d", metavar="TIME", help="24h, 7d, 2026-01-31 or an ISO time (default: 14d)"
-    )
-    test.add_argument("--until", default="now", metavar="TIME", help="the end, not included (default: now)")
+    _add_span(test, default="14d")
     test.add_argument(
         "--drop",
         action="append",
@@ -396,10 +393,7 @@ def _add_dead_letters(add: _Adder) -> None:
     )
     letters.add_argument("--consumer", metavar="NAME", help="only this consumer's (default: every one's)")
     letters.add_argument("--reason", metavar="CODE", help="only those with this reason, as in not_json")
-    letters.add_argument(
-        "--since", default="24h", metavar="TIME", help="24h, 7d, 2026-01-31 or an ISO time of receipt (default: 24h)"
-    )
-    letters.add_argument("--until", default="now", metavar="TIME", help="the end, not included (default: now)")
+    _add_span(letters, of="an ISO time of receipt")
     letters.add_argument(
         "--limit", type=_count, default=20, metavar="N", help="how many places at most, newest first (default: 20)"
     )

@@ -413,7 +413,8 @@ def _live(store: ScoreStore, query: DriftQuery, metric: str, confidence: float) 
     """
     held: list[dict[Identity, GroupCells]] = []
     for window in (query.baseline, query.current):
-        found = group_cells(store, EstimateQuery(metric, window, int(window.seconds), where=query.where))
+        asked = EstimateQuery(metric, window, int(window.seconds), where=query.where, target="process")
+        found = group_cells(store, asked)
         held.append({_identity(one): one for one in found})
     old, now = held
     return {identity: _difference(old[identity], one, confidence) for identity, one in now.items() if identity in old}

@@ -2,6 +2,8 @@
 
 Each has a public contract suite in :mod:`evalsvc.testing`; an implementation that passes it can be used anywhere
 that one of ours can.
+
+Longer than other files: all contracts are in one place, and most of it is what they promise.
 """
 
 from __future__ import annotations

@@ -182,11 +182,10 @@ def estimates_of_all(store: ScoreStore, query: EstimateQuery) -> list[LabelledEs
     return _in_columns(store, question, store.cell_columns(metrics, question.cells))
 
 
-def group_cells(store: ScoreStore, query: EstimateQuery, *, clusters: bool = False) -> list[GroupCells]:
+def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
     """Return what :func:`estimates` estimates means from: each group's cells and strata, in the same order.
 
-    ``clusters`` asks for the sums over sessions whatever the design samples: events of one session are alike, which
-    matters to a question about what produced them and not to one about the events of the window, sampled one by one.
+    For a query of the process the cells have the sums over sessions, whatever the design samples.
 
     Raises:
         UnknownMetric, InputError: as :func:`estimates`.
@@ -194,8 +193,7 @@ def group_cells(store: ScoreStore, query: EstimateQuery, *, clusters: bool = Fal
     query = query._replace(statistic="mean")
     _check(query.statistic, query.confidence)
     question = _question(store, query, [query.metric], store.metrics())
-    cells = question.cells._replace(clusters=clusters or question.cells.clusters)
-    return [found for found, _ in _found(store, question, _asked(store, cells, query.statistic, None))]
+    return [found for found, _ in _found(store, question, _asked(store, question.cells, query.statistic, None))]
 
 
 def asked_cells(store: ScoreStore, query: EstimateQuery) -> CellQuery:

@@ -12,7 +12,7 @@ from evalsvc._durations import parse_duration, parse_moment
 from evalsvc.errors import InputError
 from evalsvc.types import Window
 
-__all__ = ["MINUTE", "align", "parse_duration", "parse_since", "parse_span", "steps", "whole_minutes"]
+__all__ = ["MINUTE", "align", "floored", "parse_duration", "parse_since", "parse_span", "steps", "whole_minutes"]
 
 MINUTE = 60
 
@@ -60,9 +60,16 @@ def align(window: Window, step_seconds: int) -> Window:
         InputError: on a step below one second.
     """
     step = _step(step_seconds)
-    start = _EPOCH + (window.start - _EPOCH) // step * step
-    end = _EPOCH - (_EPOCH - window.end) // step * step
-    return Window(start, end)
+    return Window(floored(window.start, step), _EPOCH - (_EPOCH - window.end) // step * step)
+
+
+def floored(moment: datetime, step: timedelta) -> datetime:
+    """Return the start of the step that a moment lies in.
+
+    >>> floored(datetime(2026, 3, 1, 12, 34, tzinfo=UTC), timedelta(hours=1)).isoformat()
+    '2026-03-01T12:00:00+00:00'
+    """
+    return _EPOCH + (moment - _EPOCH) // step * step
 
 
 def whole_minutes(window: Window) -> Window:

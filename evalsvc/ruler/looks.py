@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from evalsvc.ruler.timeline import Pool, Timeline, pooled
@@ -10,6 +10,7 @@ from evalsvc.rules.judging import BASELINE_CONFIDENCE, Minutes, confidence_of, j
 from evalsvc.rules.machine import AlertState, Observation, step
 from evalsvc.rules.values import Change, Rule, RuleGroup, alert_labels, fingerprint
 from evalsvc.types import Estimate, Window
+from evalsvc.windows import floored
 
 HOUR = timedelta(hours=1)
 
@@ -31,7 +32,7 @@ class Alert:
 
     def observe(self, state: AlertState, now: datetime) -> Observation:
         """Return what a look sees: by the version of the scorer that has the latest scores in the window."""
-        end = _floored(now - timedelta(seconds=self._group.delay_seconds), timedelta(minutes=1))
+        end = floored(now - timedelta(seconds=self._group.delay_seconds), timedelta(minutes=1))
         window = Window(end - timedelta(seconds=self._rule.window_seconds), end)
         line = self._newest(window)
         confidence = confidence_of(self._rule, self._group.interval_seconds, self._alerts)
@@ -39,7 +40,7 @@ class Alert:
         condition = self._rule.condition
         if not isinstance(condition, Change):
             return judge_threshold(self._rule, condition, estimate)
-        baseline = self._baseline(line, _floored(window.start, HOUR), condition.baseline_seconds)
+        baseline = self._baseline(line, floored(window.start, HOUR), condition.baseline_seconds)
         begin = state.detector.until if state.detector and state.detector.scorer == line.scorer else window.start
         minutes = [(at, tuple(line.pools[at].cells) if at in line.pools else ()) for at in _minutes(begin, end)]
         # Each minute is a step of the detector, however often is looked.
@@ -77,20 +78,11 @@ def alerts_of(rule: Rule, group: RuleGroup, lines: list[Timeline]) -> list[Alert
     """Return a rule's alerts: one for each consumer and group that its timelines are of."""
     held: dict[tuple[object, ...], list[Timeline]] = {}
     for line in lines:
-        held.setdefault((line.consumer, *_items(line.key)), []).append(line)
+        held.setdefault((line.consumer, *line.key.items()), []).append(line)
     return [Alert(rule, group, own, len(held)) for own in held.values()]
-
-
-def _items(key: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(key.items())
 
 
 def _minutes(start: datetime, end: datetime) -> Iterator[datetime]:
     while start < end:
         yield start
         start += timedelta(minutes=1)
-
-
-def _floored(moment: datetime, step: timedelta) -> datetime:
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return epoch + (moment - epoch) // step * step

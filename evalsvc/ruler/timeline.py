@@ -82,9 +82,9 @@ def timelines(store: ScoreStore, rule: Rule, span: Window, step_seconds: int) ->
     if isinstance(rule.condition, Threshold) and rule.condition.statistic not in ("mean", "proportion"):
         said = f"Expected a rule about a mean or a proportion, but {rule.alert} is about {rule.condition.statistic}"
         raise InputError(f"{said}; its history cannot be replayed yet")
-    query = EstimateQuery(rule.metric, span, step_seconds, rule.by, rule.where)
+    query = EstimateQuery(rule.metric, span, step_seconds, rule.by, rule.where, target="process")
     held: dict[tuple[object, ...], list[GroupCells]] = defaultdict(list)
-    for found in group_cells(store, query, clusters=True):
+    for found in group_cells(store, query):
         group = found.group
         held[group.consumer, tuple(group.key.items()), group.scorer_version, group.signature].append(found)
     made = []

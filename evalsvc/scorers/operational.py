@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar, Literal, get_args
@@ -19,7 +20,7 @@ def _spec(metric: str, better: Better, unit: str, needs: tuple[Need, ...], descr
     return ScorerSpec(metric, 1, scale, needs, signature=f"field:{metric}", description=description)
 
 
-class _OfEvent:
+class _OfEvent(ABC):
     """A scorer that has nothing to load and reads figures of the event alone."""
 
     cost_class: ClassVar[str] = "none"
@@ -32,6 +33,7 @@ class _OfEvent:
 
     def load(self) -> None:
         """Do nothing: there is nothing to load."""
+        return
 
     def cost(self, sample: Sample) -> int:
         """Return 1, whatever the sample."""
@@ -41,8 +43,9 @@ class _OfEvent:
         """Return the figure of each event, in order."""
         return [self._outcome(sample.event) for sample in batch]
 
+    @abstractmethod
     def _outcome(self, event: Event) -> Outcome:
-        raise NotImplementedError
+        """Return the figure of one event."""
 
 
 class EventFigure(_OfEvent):

@@ -3,6 +3,8 @@
 A bucket of the rollup holds its cells in arrays, each named by one text (``cell``, JSON): the engine works on
 the few distinct texts of a low-cardinality column instead of on nine columns a row. Rolled-up and raw rows
 give the same columns, so that one outer ``GROUP BY`` joins them and a window may be answered from both.
+
+Longer than other files: all SQL that reads is here, so that the schema is known to one module.
 """
 
 from __future__ import annotations
