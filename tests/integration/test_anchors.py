@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -242,14 +243,24 @@ class StopsIn:
         return chunks
 
 
+class Unhurried(ManualClock):
+    """Sleeping takes real time as well, so that ``drain_seconds`` last as long as the threads need."""
+
+    def __init__(self, start):
+        super().__init__(start + timedelta(hours=21))
+
+    def sleep(self, seconds):
+        time.sleep(seconds)
+        super().sleep(seconds)
+
+
 @pytest.mark.parametrize("stopped", [True, False])
 def test_no_run_begins_once_a_worker_was_asked_to_stop(world, stopped):
     _, config = project.load_consumer(world / "consumers" / "quality.yaml")
     store, log = MemoryStore(), MemoryLog(["memory"])
     log.append(encode(next(live(START, 0.6))), timestamp=int(START.timestamp() * 1000))
     source = StopsIn(MemorySource(log, finite=True))
-    clock = ManualClock(START + timedelta(hours=21))
-    worker = assemble.build_worker(config, store, Environment.read({}), source=source, clock=clock)
+    worker = assemble.build_worker(config, store, Environment.read({}), source=source, clock=Unhurried(START))
     if stopped:
         # It leads only from then on, so that no run began earlier.
         source.worker, worker._leads = worker, lambda: worker._patience.stopping
