@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from evalsvc.ruler.timeline import Pool, Timeline, pooled
@@ -23,8 +23,7 @@ class Alert:
         self._rule, self._group, self._lines, self._alerts = rule, group, lines, alerts
         self._hours: dict[tuple[str, datetime], Pool] = {}
         self._baselines: dict[tuple[str, datetime], Estimate] = {}
-        labels = alert_labels(rule, lines[0].key, lines[0].consumer)
-        self.start = AlertState(fingerprint=fingerprint(labels), labels=labels)
+        self.start = start_of(rule, lines[0].consumer, lines[0].key)
 
     def look(self, state: AlertState, now: datetime) -> AlertState:
         """Return the state after a look at ``now``, at what had come ``delay`` before."""
@@ -72,6 +71,12 @@ class Alert:
             if self._hours[line.scorer, at].cells:
                 yield self._hours[line.scorer, at]
             at += HOUR
+
+
+def start_of(rule: Rule, consumer: str, key: Mapping[str, str]) -> AlertState:
+    """Return the state of an alert that was never looked at."""
+    labels = alert_labels(rule, key, consumer)
+    return AlertState(fingerprint=fingerprint(labels), labels=labels, rule=rule.alert, consumer=consumer, key=dict(key))
 
 
 def alerts_of(rule: Rule, group: RuleGroup, lines: list[Timeline]) -> list[Alert]:

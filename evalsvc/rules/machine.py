@@ -57,6 +57,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 class AlertState(msgspec.Struct, frozen=True, kw_only=True):
     """All that the next look needs to know of an alert, and what a person asks first.
 
+    ``rule`` is the rule's ``alert``, which names it in the project; ``consumer`` and ``key`` are whose data it watches.
     ``since`` is when the phase began. ``pending_at`` is when the present episode was first bad, and names it.
     ``good_since`` begins the streak that may resolve it. ``evidence`` is the last observation with data, ``fired_on``
     the one that fired; ``trouble`` says what is wrong with the last look, where it had no data.
@@ -64,6 +65,9 @@ class AlertState(msgspec.Struct, frozen=True, kw_only=True):
 
     fingerprint: str
     labels: Mapping[str, str]
+    rule: str = ""
+    consumer: str = ""
+    key: Mapping[str, str] = {}
     phase: Phase = "inactive"
     since: datetime | None = None
     pending_at: datetime | None = None
@@ -75,21 +79,36 @@ class AlertState(msgspec.Struct, frozen=True, kw_only=True):
     detector: Detector | None = None
 
 
-class Transition(NamedTuple):
+class Example(NamedTuple):
+    """An event that an alert is about, and its score there. Its text stays where erasure finds it: in the events."""
+
+    event_id: str
+    value: float
+
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """A change of phase, as it is stored and told. ``id`` is the same whoever makes it, and whenever again.
 
-    ``episode`` is when this alert was first bad, for all of its transitions up to the resolution.
+    ``episode`` is when this alert was first bad, for all of its transitions up to the resolution. ``description`` says
+    in sentences what moved; ``annotations`` are the rule's, with their values; ``examples`` the worst of the window.
     """
 
     id: str
     fingerprint: str
     labels: Mapping[str, str]
+    rule: str
+    consumer: str
+    key: Mapping[str, str]
     episode: datetime
     before: Phase
     after: Phase
     at: datetime
     observation: Observation | None
     reason: str
+    description: str = ""
+    annotations: Mapping[str, str] = {}
+    runbook: str = ""
+    examples: tuple[Example, ...] = ()
 
 
 def step(rule: Rule, state: AlertState, observation: Observation, now: datetime) -> AlertState:
@@ -125,15 +144,18 @@ def transition(before: AlertState, after: AlertState) -> Transition | None:
     named = "\n".join([after.fingerprint, episode.isoformat(), after.phase])
     told = after.evidence if after.phase == "resolved" else after.fired_on or after.evidence
     return Transition(
-        hashlib.sha256(named.encode()).hexdigest()[:32],
-        after.fingerprint,
-        after.labels,
-        episode,
-        before.phase,
-        after.phase,
-        after.since,
-        told,
-        (told.reason if told else "") or after.trouble,
+        id=hashlib.sha256(named.encode()).hexdigest()[:32],
+        fingerprint=after.fingerprint,
+        labels=after.labels,
+        rule=after.rule,
+        consumer=after.consumer,
+        key=after.key,
+        episode=episode,
+        before=before.phase,
+        after=after.phase,
+        at=after.since,
+        observation=told,
+        reason=(told.reason if told else "") or after.trouble,
     )
 
 

@@ -1,0 +1,163 @@
+"""What is remembered of alerts: states, transitions, who was told, silences, acknowledgements, and who leads.
+
+Written before anyone is told, and read by whoever goes on: another ruler, the command line, the page. Everything has an
+identity of its own, so that written twice is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import msgspec
+
+from evalsvc.rules.machine import AlertState, Phase, Transition
+from evalsvc.types import Window
+
+Told = Literal["delivered", "refused", "silenced", "not_routed"]
+TOLD: tuple[Phase, ...] = ("firing", "resolved")
+"""The phases that somebody is told of."""
+
+
+class Look(NamedTuple):
+    """What a look left: the alert's state, and the change of phase where there was one."""
+
+    state: AlertState
+    transition: Transition | None = None
+
+
+class TransitionQuery(NamedTuple):
+    """Which transitions: ``at`` in ``window``; into one of ``phases``, of one of ``fingerprints``, or (empty) any."""
+
+    window: Window
+    phases: tuple[Phase, ...] = ()
+    fingerprints: tuple[str, ...] = ()
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of telling one receiver of one transition. ``refused`` is final: the receiver takes no such message.
+
+    ``attempts`` counts calls, and ``detail`` is the receiver's answer, for people.
+    """
+
+    transition: str
+    receiver: str
+    outcome: Told
+    at: datetime
+    attempts: int = 1
+    detail: str = ""
+
+
+class Matcher(msgspec.Struct, frozen=True):
+    """A label's name and value; where ``pattern`` is true the value is a regular expression for the whole of it."""
+
+    label: str
+    value: str
+    pattern: bool = False
+
+
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
+    """Alerts whose labels match all of ``matchers`` are told to nobody in ``[starts_at, ends_at)``.
+
+    ``id`` names it: the same id recorded again (to end it early) replaces it, and the later ``recorded_at`` counts.
+    """
+
+    id: str
+    matchers: tuple[Matcher, ...]
+    author: str
+    reason: str
+    starts_at: datetime
+    ends_at: datetime
+    recorded_at: datetime
+
+
+class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody looks after an episode of an alert. The last of an episode counts."""
+
+    fingerprint: str
+    episode: datetime
+    author: str
+    note: str
+    at: datetime
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """Who leads in ``[since, until)``, by the store's clock. ``held`` says whether it is the one who asked."""
+
+    holder: str
+    since: datetime
+    until: datetime
+    held: bool
+
+
+@runtime_checkable
+class AlertLog(Protocol):
+    """Where alerts are remembered. Safe to call from several threads.
+
+    Every method may raise StoreUnavailable: trying again may then help, and does no harm.
+    """
+
+    def record_looks(self, looks: Sequence[Look]) -> None:
+        """Make looks durable before returning.
+
+        A transition and the state after it appear together or not at all, and before the states that have none. Of two
+        states of an alert the one with the later ``evaluated_at`` counts, and of two of one time that with a
+        transition. A transition that was recorded before (the same ``id``) stays as it was.
+        """
+        ...
+
+    def alert_states(self, rules: Sequence[str] = ()) -> Sequence[AlertState]:
+        """Return the last state of every alert, or of those of some rules, by fingerprint."""
+        ...
+
+    def transitions(self, query: TransitionQuery, limit: int) -> Sequence[Transition]:
+        """Return at most ``limit`` transitions, each once, the newest first; of one time by id."""
+        ...
+
+    def untold(self, receiver: str, since: datetime, limit: int) -> Sequence[Transition]:
+        """Return at most ``limit`` transitions to firing or resolved since then that have no receipt of a receiver.
+
+        The oldest first; of one time by id.
+        """
+        ...
+
+    def record_receipts(self, receipts: Sequence[Receipt]) -> None:
+        """Remember what became of messages. One transition and receiver has one receipt: the first counts."""
+        ...
+
+    def receipts(self, transitions: Sequence[str]) -> Sequence[Receipt]:
+        """Return the receipts of these transitions, by transition and receiver."""
+        ...
+
+    def enrolled(self, receiver: str, now: datetime) -> datetime:
+        """Return when a receiver was first asked about here (``now`` if never before): earlier alerts are not its own."""
+        ...
+
+    def record_silence(self, silence: Silence) -> None:
+        """Remember a silence, or its new end."""
+        ...
+
+    def silences(self, active_at: datetime | None = None) -> Sequence[Silence]:
+        """Return silences, the last to end first: those in force at a time, or all that are remembered."""
+        ...
+
+    def acknowledge(self, acknowledgement: Acknowledgement) -> None:
+        """Remember who looks after an episode."""
+        ...
+
+    def acknowledgements(self, fingerprints: Sequence[str]) -> Mapping[str, Acknowledgement]:
+        """Return the last acknowledgement of each of these alerts that has any, whichever episode it is of."""
+        ...
+
+    def claim(self, name: str, holder: str, seconds: float) -> Lease:
+        """Claim or renew the lease ``name`` for so long; return who has it.
+
+        At most one holder has it at a time, by the store's clock. A claim is renewed without a gap by claiming again;
+        when its time is over, the next to claim gets it.
+        """
+        ...
+
+    def release(self, name: str, holder: str) -> None:
+        """Give the lease back, so that the next need not wait for its end. Does nothing for one that is not held."""
+        ...
