@@ -131,7 +131,7 @@ class AlertLog(Protocol):
         ...
 
     def enrolled(self, receiver: str, now: datetime) -> datetime:
-        """Return when a receiver was first asked about here (``now`` if never before): earlier alerts are not its own."""
+        """Return when a receiver was first asked about here, or ``now``: earlier alerts are not its own."""
         ...
 
     def record_silence(self, silence: Silence) -> None:
