@@ -190,10 +190,23 @@ def group_cells(store: ScoreStore, query: EstimateQuery) -> list[GroupCells]:
     Raises:
         UnknownMetric, InputError: as :func:`estimates`.
     """
+    return group_cells_by_metric(store, [query.metric], query)[query.metric]
+
+
+def group_cells_by_metric(
+    store: ScoreStore, metrics: Sequence[str], query: EstimateQuery
+) -> dict[str, list[GroupCells]]:
+    """Return :func:`group_cells` of several metrics, read at once; the query's own is not looked at.
+
+    Raises:
+        UnknownMetric, InputError: as :func:`estimates`, of the first metric that is wrong.
+    """
     query = query._replace(statistic="mean")
     _check(query.statistic, query.confidence)
-    question = _question(store, query, [query.metric], store.metrics())
-    return [found for found, _ in _found(store, question, _asked(store, question.cells, query.statistic, None))]
+    question = _question(store, query, metrics, store.metrics())
+    read = store.cells_by_metric(metrics, question.cells)
+    everyone = read if question.everyone is None else store.cells_by_metric(metrics, question.everyone)
+    return {metric: _joined(question.about(metric), read[metric], everyone[metric]) for metric in metrics}
 
 
 def asked_cells(store: ScoreStore, query: EstimateQuery) -> CellQuery:
@@ -263,6 +276,10 @@ class _Question(NamedTuple):
     designs: Mapping[str, Mapping[int, Design]]
     cells: CellQuery
 
+    def about(self, metric: str) -> _Question:
+        """Return the same question of another of its metrics."""
+        return self._replace(query=self.query._replace(metric=metric), cells=self.cells._replace(metric=metric))
+
     @property
     def exact(self) -> bool:
         """Whether windows hold whole minutes, as the offered events are counted."""
@@ -322,13 +339,19 @@ def _found(
 ) -> list[tuple[GroupCells, Estimator]]:
     groups = [group for group, _ in asked]
     everyone = groups if question.everyone is None else store.cells(question.everyone)
+    joined = _joined(question, groups, everyone)
+    return [(found, estimator) for found, (_, estimator) in zip(joined, asked, strict=True)]
+
+
+def _joined(question: _Question, groups: Sequence[CellGroup], everyone: Sequence[CellGroup]) -> list[GroupCells]:
+    """Return groups with their specs and strata; ``everyone`` tells which strata their scorers met at all."""
     strata = _Strata(question.query, groups, question.offered, question.designs, exact=question.exact)
     strata.meet(everyone)
-    found = []
-    for group, estimator in asked:
-        spec = question.spec(question.query.metric, group.scorer_version, group.signature)
-        found.append((GroupCells(group, spec, strata.domain(group)), estimator))
-    return found
+    metric = question.query.metric
+    return [
+        GroupCells(group, question.spec(metric, group.scorer_version, group.signature), strata.domain(group))
+        for group in groups
+    ]
 
 
 def _in_columns(store: ScoreStore, question: _Question, columns: CellColumns) -> list[LabelledEstimate]:

@@ -1,6 +1,6 @@
 """What a rule would have done: its history replayed look by look, and how soon it would have seen a planted change.
 
-The looks are those of :class:`evalsvc.ruler.looks.Alert`, on another clock, so that what is replayed is what decides.
+The looks are those of :mod:`evalsvc.ruler.looks`, on another clock, so that what is replayed is what decides.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from evalsvc.protocols import ScoreStore
-from evalsvc.ruler.looks import Alert, alerts_of
+from evalsvc.ruler.looks import look_times
+from evalsvc.ruler.replay import Alert, alerts_of
 from evalsvc.ruler.timeline import Timeline, timelines
 from evalsvc.rules.machine import AlertState, Transition, transition
 from evalsvc.rules.values import Change, Rule, RuleGroup
@@ -70,7 +71,7 @@ def backtest(
     read = Window(span.start - timedelta(seconds=back + rule.window_seconds + 7200.0), span.end)
     lines = timelines(store, rule, read, 60)
     alerts = alerts_of(rule, group, lines)
-    times = _times(span, group.interval_seconds)
+    times = look_times(span, group.interval_seconds)
     every = max(1, len(times) // PLANTS)
     pages: list[Page] = []
     no_data = 0
@@ -94,14 +95,6 @@ def backtest(
     plants = tuple(_planted(rule, group, lines, kept, span, size) for size in drops)
     pages.sort(key=lambda page: page.fired.at)
     return Backtest(rule, span, len(alerts), looks, no_data, tuple(pages), _rate(len(pages), span), plants)
-
-
-def _times(span: Window, interval_seconds: float) -> list[datetime]:
-    """Return the looks in a span: on multiples of the interval since the epoch, whoever looks."""
-    first = -(-span.start.timestamp() // interval_seconds) * interval_seconds
-    count = int((span.end.timestamp() - first) // interval_seconds) + 1
-    start = datetime.fromtimestamp(first, span.start.tzinfo)
-    return [start + timedelta(seconds=place * interval_seconds) for place in range(max(0, count))]
 
 
 def _rate(pages: int, span: Window) -> tuple[float, float, float]:

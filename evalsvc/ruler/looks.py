@@ -1,76 +1,50 @@
-"""One alert, look by look: what is seen, what the state becomes, and what would be told. Pure, on any clock."""
+"""How one alert is looked at, whatever the sums come from: the same for the ruler, rule tests and backtests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
 
-from evalsvc.ruler.timeline import Pool, Timeline, pooled
 from evalsvc.rules.judging import BASELINE_CONFIDENCE, Minutes, confidence_of, judge_change, judge_threshold
-from evalsvc.rules.machine import AlertState, Observation, step
+from evalsvc.rules.machine import AlertState, Observation
 from evalsvc.rules.values import Change, Rule, RuleGroup, alert_labels, fingerprint
-from evalsvc.types import Estimate, Window
+from evalsvc.types import Cell, Estimate, Scale, Window
 from evalsvc.windows import floored
 
 HOUR = timedelta(hours=1)
+MOST_MINUTES = timedelta(days=1)
 
 
-class Alert:
-    """One of a rule's alerts: a group of the data, whatever version of the scorer sees it. Keeps sums by hour."""
+class Sight(Protocol):
+    """What is known of one alert's group by one version of the scorer; every mean is of the process."""
 
-    def __init__(self, rule: Rule, group: RuleGroup, lines: list[Timeline], alerts: int) -> None:
-        """Take one group's timelines, of all versions of the scorer; ``alerts`` share the rule's budget."""
-        self._rule, self._group, self._lines, self._alerts = rule, group, lines, alerts
-        self._hours: dict[tuple[str, datetime], Pool] = {}
-        self._baselines: dict[tuple[str, datetime], Estimate] = {}
-        self.start = start_of(rule, lines[0].consumer, lines[0].key)
+    @property
+    def scorer(self) -> str:
+        """The scorer's version and signature."""
+        ...
 
-    def look(self, state: AlertState, now: datetime) -> AlertState:
-        """Return the state after a look at ``now``, at what had come ``delay`` before."""
-        return step(self._rule, state, self.observe(state, now), now)
+    @property
+    def scale(self) -> Scale:
+        """The metric's."""
+        ...
 
-    def observe(self, state: AlertState, now: datetime) -> Observation:
-        """Return what a look sees: by the version of the scorer that has the latest scores in the window."""
-        end = floored(now - timedelta(seconds=self._group.delay_seconds), timedelta(minutes=1))
-        window = Window(end - timedelta(seconds=self._rule.window_seconds), end)
-        line = self._newest(window)
-        confidence = confidence_of(self._rule, self._group.interval_seconds, self._alerts)
-        estimate = line.mean(line.between(window.start, window.end), window, confidence)
-        condition = self._rule.condition
-        if not isinstance(condition, Change):
-            return judge_threshold(self._rule, condition, estimate)
-        baseline = self._baseline(line, floored(window.start, HOUR), condition.baseline_seconds)
-        begin = state.detector.until if state.detector and state.detector.scorer == line.scorer else window.start
-        minutes = [(at, tuple(line.pools[at].cells) if at in line.pools else ()) for at in _minutes(begin, end)]
-        # Each minute is a step of the detector, however often is looked.
-        looks = self._rule.false_alarms.looks(60.0, self._alerts)
-        seen = Minutes(line.scale, line.scorer, line.pi_min, minutes)
-        return judge_change(self._rule, condition, state, seen, estimate, baseline, looks)
+    @property
+    def pi_min(self) -> float:
+        """The smallest π with which any of its strata is sampled."""
+        ...
 
-    def _newest(self, window: Window) -> Timeline:
-        """Return the timeline whose scores in the window are the latest; without any, the latest of all."""
+    def mean(self, window: Window, confidence: float) -> Estimate:
+        """Return the mean of a rule's window."""
+        ...
 
-        def latest(line: Timeline) -> datetime:
-            within = [at for at in _minutes(window.start, window.end) if at in line.pools]
-            return max(within, default=datetime.min.replace(tzinfo=UTC))
+    def baseline(self, past: Window, confidence: float) -> Estimate:
+        """Return the mean of the time before, whole hours."""
+        ...
 
-        return max(self._lines, key=lambda line: (latest(line), line.scorer))
-
-    def _baseline(self, line: Timeline, end: datetime, seconds: float) -> Estimate:
-        """Return the mean of the time before an hour; it is the same for all looks within that hour."""
-        if (line.scorer, end) not in self._baselines:
-            past = Window(end - timedelta(seconds=seconds), end)
-            self._baselines[line.scorer, end] = line.mean(self._whole_hours(line, past), past, BASELINE_CONFIDENCE)
-        return self._baselines[line.scorer, end]
-
-    def _whole_hours(self, line: Timeline, span: Window) -> Iterator[Pool]:
-        at = span.start
-        while at < span.end:
-            if (line.scorer, at) not in self._hours:
-                self._hours[line.scorer, at] = pooled(line.between(at, at + HOUR))
-            if self._hours[line.scorer, at].cells:
-                yield self._hours[line.scorer, at]
-            at += HOUR
+    def minutes(self, begin: datetime, end: datetime) -> Sequence[tuple[datetime, Sequence[Cell]]]:
+        """Return the cells of each minute in ``[begin, end)``, none left out."""
+        ...
 
 
 def start_of(rule: Rule, consumer: str, key: Mapping[str, str]) -> AlertState:
@@ -79,15 +53,46 @@ def start_of(rule: Rule, consumer: str, key: Mapping[str, str]) -> AlertState:
     return AlertState(fingerprint=fingerprint(labels), labels=labels, rule=rule.alert, consumer=consumer, key=dict(key))
 
 
-def alerts_of(rule: Rule, group: RuleGroup, lines: list[Timeline]) -> list[Alert]:
-    """Return a rule's alerts: one for each consumer and group that its timelines are of."""
-    held: dict[tuple[object, ...], list[Timeline]] = {}
-    for line in lines:
-        held.setdefault((line.consumer, *line.key.items()), []).append(line)
-    return [Alert(rule, group, own, len(held)) for own in held.values()]
+def window_at(rule: Rule, group: RuleGroup, now: datetime) -> Window:
+    """Return the window of a look at ``now``: it ends ``delay`` before, on a whole minute."""
+    end = floored(now - timedelta(seconds=group.delay_seconds), timedelta(minutes=1))
+    return Window(end - timedelta(seconds=rule.window_seconds), end)
 
 
-def _minutes(start: datetime, end: datetime) -> Iterator[datetime]:
-    while start < end:
-        yield start
-        start += timedelta(minutes=1)
+def baseline_at(condition: Change, window: Window) -> Window:
+    """Return the time before a look's window: it ends on an hour, so that looks within an hour share it."""
+    end = floored(window.start, HOUR)
+    return Window(end - timedelta(seconds=condition.baseline_seconds), end)
+
+
+def begin_of(state: AlertState, scorer: str, window: Window) -> datetime:
+    """Return from when on an alert's detector has minutes to see: it starts with a window.
+
+    After a pause of more than :data:`MOST_MINUTES` it sees the last of them.
+    """
+    if state.detector is None or state.detector.scorer != scorer:
+        return window.start
+    return max(state.detector.until, window.end - MOST_MINUTES)
+
+
+def observe(rule: Rule, group: RuleGroup, sight: Sight, state: AlertState, now: datetime, alerts: int) -> Observation:
+    """Return what a look sees; ``alerts`` share the rule's budget."""
+    window = window_at(rule, group, now)
+    estimate = sight.mean(window, confidence_of(rule, group.interval_seconds, alerts))
+    condition = rule.condition
+    if not isinstance(condition, Change):
+        return judge_threshold(rule, condition, estimate)
+    baseline = sight.baseline(baseline_at(condition, window), BASELINE_CONFIDENCE)
+    # Each minute is a step of the detector, however often is looked.
+    looks = rule.false_alarms.looks(60.0, alerts)
+    minutes = sight.minutes(begin_of(state, sight.scorer, window), window.end)
+    seen = Minutes(sight.scale, sight.scorer, sight.pi_min, minutes)
+    return judge_change(rule, condition, state, seen, estimate, baseline, looks)
+
+
+def look_times(span: Window, interval_seconds: float) -> list[datetime]:
+    """Return the looks in a span, its end included: on multiples of the interval since the epoch, whoever looks."""
+    first = -(-span.start.timestamp() // interval_seconds) * interval_seconds
+    count = int((span.end.timestamp() - first) // interval_seconds) + 1
+    start = datetime.fromtimestamp(first, span.start.tzinfo)
+    return [start + timedelta(seconds=place * interval_seconds) for place in range(max(0, count))]

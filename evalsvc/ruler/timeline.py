@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from evalsvc.errors import InputError
 from evalsvc.protocols import ScoreStore
-from evalsvc.query import EstimateQuery, GroupCells, group_cells
+from evalsvc.query import EstimateQuery, GroupCells, group_cells_by_metric
 from evalsvc.rules.values import Rule, Threshold
 from evalsvc.stats import estimate_mean
 from evalsvc.stats.strata import StratumKey
@@ -71,9 +71,7 @@ class Timeline(NamedTuple):
 
 
 def timelines(store: ScoreStore, rule: Rule, span: Window, step_seconds: int) -> list[Timeline]:
-    """Return what a rule looks at in ``span``, a timeline for each consumer, group and version of the scorer.
-
-    Sums over sessions are read: turns of a session in one step may depend on each other as they like.
+    """Return what a rule looks at in ``span``, as :func:`timelines_of`.
 
     Raises:
         UnknownMetric: when nothing in the store has the rule's metric.
@@ -82,17 +80,33 @@ def timelines(store: ScoreStore, rule: Rule, span: Window, step_seconds: int) ->
     if isinstance(rule.condition, Threshold) and rule.condition.statistic not in ("mean", "proportion"):
         said = f"Expected a rule about a mean or a proportion, but {rule.alert} is about {rule.condition.statistic}"
         raise InputError(f"{said}; its history cannot be replayed yet")
-    query = EstimateQuery(rule.metric, span, step_seconds, rule.by, rule.where, target="process")
+    asked = EstimateQuery(rule.metric, span, step_seconds, rule.by, rule.where, target="process")
+    return timelines_of(store, [rule.metric], asked)[rule.metric]
+
+
+def timelines_of(store: ScoreStore, metrics: Sequence[str], query: EstimateQuery) -> dict[str, list[Timeline]]:
+    """Return the timelines of several metrics, one for each consumer, group and version of the scorer.
+
+    Sums over sessions are read: turns of a session in one step may depend on each other as they like. The query's own
+    metric is not looked at; its target is the process.
+
+    Raises:
+        UnknownMetric: when nothing in the store has one of the metrics.
+    """
+    found = group_cells_by_metric(store, metrics, query)
+    return {metric: _lines(found[metric], timedelta(seconds=query.step_seconds)) for metric in metrics}
+
+
+def _lines(found: Sequence[GroupCells], step: timedelta) -> list[Timeline]:
     held: dict[tuple[object, ...], list[GroupCells]] = defaultdict(list)
-    for found in group_cells(store, query):
-        group = found.group
-        held[group.consumer, tuple(group.key.items()), group.scorer_version, group.signature].append(found)
+    for one in found:
+        group = one.group
+        held[group.consumer, tuple(group.key.items()), group.scorer_version, group.signature].append(one)
     made = []
     for steps in held.values():
         first = steps[0]
         name = f"v{first.group.scorer_version} {first.group.signature}".rstrip()
         pools = {one.group.window.start: _pool(one) for one in steps}
-        step = timedelta(seconds=step_seconds)
         rates = min((pi for pool in pools.values() for pi in pool.rates.values()), default=1.0)
         made.append(Timeline(first.group.consumer, first.group.key, name, first.spec.scale, step, pools, rates))
     return made

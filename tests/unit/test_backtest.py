@@ -8,7 +8,7 @@ import pytest
 
 from evalsvc.errors import InputError
 from evalsvc.ruler import backtest, timelines
-from evalsvc.ruler.looks import alerts_of
+from evalsvc.ruler.replay import alerts_of
 from evalsvc.rules import Change, Rule, RuleGroup, Threshold
 from evalsvc.rules.machine import transition
 from evalsvc.stats import estimate_mean

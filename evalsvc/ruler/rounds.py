@@ -1,0 +1,186 @@
+"""A look of a whole group: what its rules see, what becomes of their alerts, and what there is to tell."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from msgspec.structs import replace
+
+from evalsvc.errors import EvalsvcError, InputError
+from evalsvc.protocols import CellQuery, ScoreStore
+from evalsvc.ruler.live import Group, Lines, Live, Reader, Span, newest, span_of
+from evalsvc.ruler.looks import MOST_MINUTES, baseline_at, observe, start_of, window_at
+from evalsvc.rules.history import TOLD, Look
+from evalsvc.rules.machine import AlertState, Example, Observation, Transition, step, transition
+from evalsvc.rules.templates import render, values_of
+from evalsvc.rules.values import Change, Rule, RuleGroup, Threshold
+from evalsvc.types import Window
+
+log = logging.getLogger("evalsvc.ruler")
+
+MOST_ALERTS = 5_000
+"""So many alerts a rule may have; one that splits by more is an error of the rule, and its alerts stay as they are."""
+REMEMBERED = timedelta(days=30)
+"""So long a group without data still counts among a rule's alerts, and is looked at."""
+_EXAMPLES = 3
+_SEARCHED = 2_000
+
+Kept = dict[tuple[str, Span], Lines]
+
+
+def look(
+    store: ScoreStore,
+    group: RuleGroup,
+    states: Mapping[str, AlertState],
+    now: datetime,
+    kept: Kept | None = None,
+) -> list[Look]:
+    """Return what a look at ``now`` leaves of each alert of a group.
+
+    Args:
+        store: read up to ``now`` less the group's delay.
+        group: whose rules are looked at. A rule that fails makes errors of its own alerts only.
+        states: what earlier looks left, by fingerprint; alerts of other rules are not looked at.
+        now: the time of the look, a multiple of the group's interval.
+        kept: what may serve the next looks of this group; emptied of what is too old.
+    """
+    if kept is not None:
+        _forget(kept, now - timedelta(hours=2))
+    reader = Reader(store, kept)
+    own = {rule.alert: [state for state in states.values() if state.rule == rule.alert] for rule in group.rules}
+    for rule in group.rules:
+        for span in _spans(rule, group, own[rule.alert], now):
+            reader.want(rule.metric, span)
+    return [one for rule in group.rules for one in _look(reader, rule, group, own[rule.alert], now)]
+
+
+def closed(state: AlertState, now: datetime, why: str) -> Look | None:
+    """Return the end of an alert that no rule has any more; None where nobody was told of it."""
+    if state.phase not in ("pending", "firing"):
+        return None
+    after = replace(state, phase="resolved" if state.phase == "firing" else "inactive", since=now, evaluated_at=now)
+    told = transition(state, after)
+    return Look(after, replace(told, reason=why, description=why) if told else None)
+
+
+def _look(reader: Reader, rule: Rule, group: RuleGroup, held: Sequence[AlertState], now: datetime) -> list[Look]:
+    known = {state.fingerprint: state for state in held if _remembered(state, now)}
+    try:
+        pairs = _observations(reader, rule, group, known, now)
+    except EvalsvcError as error:
+        pairs = _failed(rule, group, known.values(), now, str(error))
+    except Exception as error:
+        log.exception("rule_failed alert=%s", rule.alert)
+        pairs = _failed(rule, group, known.values(), now, f"{type(error).__name__}: {error}")
+    made = []
+    for state, observation in pairs:
+        after = step(rule, state, observation, now)
+        told = transition(state, after)
+        made.append(Look(after, _worded(reader.store, rule, told) if told else None))
+    return made
+
+
+def _observations(
+    reader: Reader, rule: Rule, group: RuleGroup, known: Mapping[str, AlertState], now: datetime
+) -> list[tuple[AlertState, Observation]]:
+    """Return each alert's state and what was seen of it, those without data included."""
+    window, since = window_at(rule, group, now), _since(rule, group, known.values(), now)
+    lines = reader.lines(rule.metric, span_of(rule, window))
+    there = {start.fingerprint: (start, group) for group in lines for start in [_start(rule, group)]}
+    fingerprints = sorted(there.keys() | known.keys())
+    if len(fingerprints) > MOST_ALERTS:
+        said = f"Expected at most {MOST_ALERTS:,} alerts of {rule.alert}, but its `by` makes {len(fingerprints):,}"
+        raise InputError(f"{said}; split by a field with fewer values, or narrow it by `where`")
+    pairs = []
+    for fingerprint in fingerprints:
+        if fingerprint not in there:
+            nothing = Observation(verdict="no_data", window=window, reason="no score in the window")
+            pairs.append((known[fingerprint], nothing))
+            continue
+        start, whose = there[fingerprint]
+        state = known.get(fingerprint, start)
+        sight = Live(reader, rule, newest(reader, rule, lines[whose], window), since)
+        pairs.append((state, observe(rule, group, sight, state, now, len(fingerprints))))
+    return pairs
+
+
+def _spans(rule: Rule, group: RuleGroup, held: Collection[AlertState], now: datetime) -> list[Span]:
+    """Return what a look at a rule is going to read."""
+    window = window_at(rule, group, now)
+    spans = [span_of(rule, window)]
+    if isinstance(rule.condition, Change):
+        spans.append(span_of(rule, baseline_at(rule.condition, window)))
+        if (since := _since(rule, group, held, now)) < window.end:
+            spans.append(span_of(rule, Window(since, window.end), 60.0))
+    return spans
+
+
+def _since(rule: Rule, group: RuleGroup, held: Collection[AlertState], now: datetime) -> datetime:
+    """Return from when on detectors have minutes to see; after a pause of more than a day they see the last."""
+    window = window_at(rule, group, now)
+    seen = [state.detector.until for state in held if state.detector]
+    return max(min(seen, default=window.start), window.end - MOST_MINUTES)
+
+
+def _start(rule: Rule, group: Group) -> AlertState:
+    consumer, key = group
+    return start_of(rule, consumer, dict(key))
+
+
+def _failed(
+    rule: Rule, group: RuleGroup, held: Iterable[AlertState], now: datetime, why: str
+) -> list[tuple[AlertState, Observation]]:
+    wrong = Observation(verdict="error", window=window_at(rule, group, now), reason=why)
+    return [(state, wrong) for state in held]
+
+
+def _remembered(state: AlertState, now: datetime) -> bool:
+    """Return whether an alert is still looked at: it is under way, or had data not long ago."""
+    seen = state.evidence.window.end if state.evidence else state.evaluated_at
+    return state.phase in ("pending", "firing") or (seen is not None and seen > now - REMEMBERED)
+
+
+def _forget(kept: Kept, before: datetime) -> None:
+    for asked in [asked for asked in kept if asked[1].window.end < before]:
+        del kept[asked]
+
+
+def _worded(store: ScoreStore, rule: Rule, told: Transition) -> Transition:
+    """Return a transition with its texts; what is told to nobody needs none."""
+    if told.after not in TOLD:
+        return told
+    values = values_of(rule, told)
+    annotations = {name: render(text, values) for name, text in rule.annotations.items()}
+    examples = _worst(store, rule, told) if told.after == "firing" else ()
+    return replace(told, annotations=annotations, runbook=rule.runbook, examples=examples)
+
+
+def _worst(store: ScoreStore, rule: Rule, told: Transition) -> tuple[Example, ...]:
+    """Return the worst scored events of a window on the side that a rule watches; an alert goes out without, too."""
+    seen = told.observation
+    if seen is None or (worst := _side(store, rule)) is None:
+        return ()
+    where = {**rule.where, **{name: (value,) for name, value in told.key.items()}, "consumer": (told.consumer,)}
+    query = CellQuery(rule.metric, seen.window, int(seen.window.seconds), where=where)
+    try:
+        scores = store.scores(query, _SEARCHED)
+    except EvalsvcError as error:
+        log.warning("examples_missing alert=%s: %s", rule.alert, error)
+        return ()
+    found = [Example(score.subject.event_id, score.value) for score in scores if score.value is not None]
+    found.sort(key=lambda example: (example.value, example.event_id), reverse=worst == "highest")
+    return tuple(found[:_EXAMPLES])
+
+
+def _side(store: ScoreStore, rule: Rule) -> Literal["lowest", "highest"] | None:
+    """Return which scores an alert is about: those that its condition watches for, or the worse end of the scale."""
+    condition = rule.condition
+    if isinstance(condition, Threshold):
+        return "lowest" if condition.side == "below" else "highest"
+    if isinstance(condition, Change) and condition.direction != "either":
+        return "lowest" if condition.direction == "fell" else "highest"
+    better = {spec.scale.better for spec in store.metrics() if spec.metric == rule.metric}
+    return "lowest" if better == {"higher"} else "highest" if better == {"lower"} else None
