@@ -19,6 +19,7 @@ from evalsvc.project.checking import (
     read_consumers,
     read_rule_files,
     root_of,
+    rule_files,
     shown,
 )
 from evalsvc.project.settings import Environment, find_root, host_and_port, read_settings
@@ -77,8 +78,9 @@ def load_project(start: Path | None = None) -> Project:
     root = find_root((start or Path.cwd()).resolve())
     settings, problems = read_settings(root, shown(root / "pyproject.toml"))
     checked = read_consumers(consumer_files(root / settings.consumers), root)
-    raise_problems([*problems, *checked.problems])
-    return Project(root=root, settings=settings, consumers=checked.consumers)
+    ruled = read_rule_files(rule_files(root / settings.alerts))
+    raise_problems([*problems, *checked.problems, *ruled.problems])
+    return Project(root=root, settings=settings, consumers=checked.consumers, rules=ruled.rules)
 
 
 def load_settings(start: Path | None = None) -> Project:

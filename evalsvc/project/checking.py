@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -61,6 +62,7 @@ def read_rule_files(files: Sequence[Path]) -> Checked:
     groups: list[RuleGroup] = []
     problems: list[Problem] = []
     measured: dict[Path, dict[str, ScorerConfig]] = {}
+    taken: dict[Path, dict[str, str]] = defaultdict(dict)
     for path in files:
         root = root_of(path)
         if root not in measured:
@@ -69,7 +71,8 @@ def read_rule_files(files: Sequence[Path]) -> Checked:
             measured[root] = {scorer.metric: scorer for consumer in known for scorer in consumer.scorers}
         own = measured[root]
         document = Document.open(path, shown(path))
-        groups += read_rules(document, shown(path), own.keys() or scorers.names(), partial(_scale_of, own))
+        metrics, scale_of = own.keys() or scorers.names(), partial(_scale_of, own)
+        groups += read_rules(document, shown(path), metrics, scale_of, taken[root])
         problems += document.finish()
     return Checked(tuple(files), (), tuple(problems), tuple(groups))
 
@@ -101,6 +104,11 @@ def read_consumers(files: Iterable[Path], root: Path | None, *, here: bool = Fal
 def consumer_files(folder: Path) -> list[Path]:
     """Return the YAML files of a folder, in order; none where there is no folder."""
     return sorted(path for path in folder.iterdir() if path.suffix in YAML) if folder.is_dir() else []
+
+
+def rule_files(folder: Path) -> list[Path]:
+    """Return the files of rules in a folder, by name."""
+    return sorted(path for path in folder.glob("*") if path.name.endswith(RULES)) if folder.is_dir() else []
 
 
 def root_of(path: Path) -> Path:

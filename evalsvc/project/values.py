@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from evalsvc.privacy.policy import KEY_VARIABLE, MaskingPolicy
+from evalsvc.rules.values import RuleGroup
 from evalsvc.sampling import Design
 
 DAY_SECONDS = 86_400.0
@@ -147,3 +148,4 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     root: Path
     settings: Settings
     consumers: tuple[ConsumerConfig, ...]
+    rules: tuple[RuleGroup, ...] = ()

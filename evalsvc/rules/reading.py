@@ -40,17 +40,25 @@ _LEAST_INTERVAL = 60.0
 Scales = Callable[[str], Scale | None]
 
 
-def read_rules(document: Document, path: str, metrics: Collection[str], scale_of: Scales) -> tuple[RuleGroup, ...]:
+def read_rules(
+    document: Document,
+    path: str,
+    metrics: Collection[str],
+    scale_of: Scales,
+    taken: dict[str, str] | None = None,
+) -> tuple[RuleGroup, ...]:
     """Read a file's groups; what is wrong is reported to ``document``, and then the result is not to be used.
 
     ``metrics`` are those that can be asked for; ``scale_of`` gives the scale of one, None where it is not known.
+    ``taken`` has the alerts of the project's other files, by name, and where they are; this file's are added.
     """
     if document.root is None:
         return ()
     groups: list[RuleGroup] = []
+    taken = {} if taken is None else taken
     value = document.root.need("groups", "a list of groups, each with `name` and `rules`")
     for item in value.items() if value else []:
-        group = _group(item.section(), path, metrics, scale_of)
+        group = _group(item.section(), path, metrics, scale_of, taken)
         if any(other.name == group.name for other in groups):
             item.problem(f"the group `{group.name}` is there twice", "give each group a name of its own")
         groups.append(group)
@@ -59,15 +67,17 @@ def read_rules(document: Document, path: str, metrics: Collection[str], scale_of
     return tuple(groups)
 
 
-def _group(section: Section, path: str, metrics: Collection[str], scale_of: Scales) -> RuleGroup:
+def _group(section: Section, path: str, metrics: Collection[str], scale_of: Scales, taken: dict[str, str]) -> RuleGroup:
     name, every = section.need("name"), section.get("interval")
     interval = _seconds(every, 60.0, least=_LEAST_INTERVAL, whole_minutes=True)
     rules: list[Rule] = []
     value = section.need("rules", "a list of rules, each with `alert` and `metric`")
     for item in value.items() if value else []:
         rule = _Reader(item.section(), interval, metrics, scale_of).rule()
-        if any(other.alert == rule.alert for other in rules):
-            item.problem(f"the alert `{rule.alert}` is there twice", "its alerts would have the same fingerprints")
+        if other := taken.get(rule.alert):
+            where = "is there twice" if other == path else f"is in {other} as well"
+            item.problem(f"the alert `{rule.alert}` {where}", "its alerts would have the same fingerprints")
+        taken[rule.alert] = path
         rules.append(rule)
     return RuleGroup(
         name=name.text(what="a name") if name else "",

@@ -189,6 +189,22 @@ def test_two_consumers_of_one_name(root: Path) -> None:
     assert str(problem) == "consumers/b.yaml:1:1: the consumer `a` is there twice (first in consumers/a.yaml)"
 
 
+RULES = "groups: [{{name: g, rules: [{{alert: {alert}, metric: refusal, above: 0.2}}]}}]\n"
+
+
+def test_a_project_has_its_rules_and_each_alert_once(root: Path) -> None:
+    write(root, MINIMAL.format(name="a"))
+    (root / "alerts").mkdir()
+    (root / "alerts" / "one.rules.yaml").write_text(RULES.format(alert="Fell"))
+    (root / "alerts" / "two.rules.yaml").write_text(RULES.format(alert="Rose"))
+    assert [rule.alert for group in project.load_project().rules for rule in group.rules] == ["Fell", "Rose"]
+    (root / "alerts" / "two.rules.yaml").write_text(RULES.format(alert="Fell"))
+    with pytest.raises(
+        ConfigError, match=r"two\.rules\.yaml:1:28: the alert `Fell` is in alerts/one\.rules\.yaml as well"
+    ):
+        project.load_project()
+
+
 def test_one_file_loads_beside_a_wrong_one(root: Path) -> None:
     write(root, "nonsense", "wrong.yaml")
     path = write(root, MINIMAL.format(name="a"))
