@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from evalsvc.errors import StoreUnavailable
 from evalsvc.protocols import ScoreStore
 from evalsvc.query import EstimateQuery
 from evalsvc.ruler.timeline import Timeline, timelines_of
@@ -43,6 +44,7 @@ class Reader:
         self._wanted: dict[Span, set[str]] = defaultdict(set)
         self._read: dict[tuple[str, Span], Lines] = {}
         self._known: frozenset[str] | None = None
+        self._away: StoreUnavailable | None = None
 
     def want(self, metric: str, span: Span) -> None:
         """Say what will be asked for, so that one reading answers for all metrics of a span."""
@@ -59,7 +61,14 @@ class Reader:
         if asked in self._kept:
             return self._kept[asked]
         if asked not in self._read:
-            self._fetch(span, self._wanted.pop(span, set()) | {metric})
+            # One time-out is enough: the rest of the look does not wait for the same again.
+            if self._away is not None:
+                raise self._away
+            try:
+                self._fetch(span, self._wanted.pop(span, set()) | {metric})
+            except StoreUnavailable as error:
+                self._away = error
+                raise
         if keep:
             self._kept[asked] = self._read[asked]
         return self._read[asked]

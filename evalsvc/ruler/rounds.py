@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -28,6 +28,17 @@ REMEMBERED = timedelta(days=30)
 _EXAMPLES = 3
 _SEARCHED = 2_000
 
+HEALTH = Rule(
+    alert="EvalsvcRuleFailing",
+    metric="evalsvc",
+    condition=Threshold("above", 0.0, 0.0),
+    window_seconds=60.0,
+    for_seconds=600.0,
+    keep_firing_seconds=600.0,
+    annotations={"summary": "The rule {{ rule }} cannot be looked at, so it pages for nothing: {{ error }}"},
+)
+"""The alert about a rule that fails: by an error of its own or of the store, for ten minutes."""
+
 Kept = dict[tuple[str, Span], Lines]
 
 
@@ -37,6 +48,7 @@ def look(
     states: Mapping[str, AlertState],
     now: datetime,
     kept: Kept | None = None,
+    on_error: Callable[[str, str], None] | None = None,
 ) -> list[Look]:
     """Return what a look at ``now`` leaves of each alert of a group.
 
@@ -46,6 +58,8 @@ def look(
         states: what earlier looks left, by fingerprint; alerts of other rules are not looked at.
         now: the time of the look, a multiple of the group's interval.
         kept: what may serve the next looks of this group; emptied of what is too old.
+        on_error: told the alert and the error of each rule that could not be looked at. Such a rule has an alert of
+            its own, ``EvalsvcRuleFailing``.
     """
     if kept is not None:
         _forget(kept, now - timedelta(hours=2))
@@ -54,7 +68,13 @@ def look(
     for rule in group.rules:
         for span in _spans(rule, group, own[rule.alert], now):
             reader.want(rule.metric, span)
-    return [one for rule in group.rules for one in _look(reader, rule, group, own[rule.alert], now)]
+    made: list[Look] = []
+    for rule in group.rules:
+        looks, why = _look(reader, rule, group, own[rule.alert], now)
+        if why and on_error:
+            on_error(rule.alert, why)
+        made += [*looks, *_health(rule, group, states, now, why)]
+    return made
 
 
 def closed(state: AlertState, now: datetime, why: str) -> Look | None:
@@ -66,21 +86,44 @@ def closed(state: AlertState, now: datetime, why: str) -> Look | None:
     return Look(after, replace(told, reason=why, description=why) if told else None)
 
 
-def _look(reader: Reader, rule: Rule, group: RuleGroup, held: Sequence[AlertState], now: datetime) -> list[Look]:
+def _look(
+    reader: Reader, rule: Rule, group: RuleGroup, held: Sequence[AlertState], now: datetime
+) -> tuple[list[Look], str]:
+    """Return the looks at a rule's alerts, and why they failed where they did."""
+    why = ""
     known = {state.fingerprint: state for state in held if _remembered(state, now)}
     try:
         pairs = _observations(reader, rule, group, known, now)
     except EvalsvcError as error:
-        pairs = _failed(rule, group, known.values(), now, str(error))
+        why = str(error)
     except Exception as error:
         log.exception("rule_failed alert=%s", rule.alert)
-        pairs = _failed(rule, group, known.values(), now, f"{type(error).__name__}: {error}")
+        why = f"{type(error).__name__}: {error}"
+    if why:
+        wrong = Observation(verdict="error", window=window_at(rule, group, now), reason=why)
+        pairs = [(state, wrong) for state in known.values()]
     made = []
     for state, observation in pairs:
         after = step(rule, state, observation, now)
         told = transition(state, after)
         made.append(Look(after, _worded(reader.store, rule, told) if told else None))
-    return made
+    return made, why
+
+
+def _health(rule: Rule, group: RuleGroup, states: Mapping[str, AlertState], now: datetime, why: str) -> list[Look]:
+    """Return the look at whether a rule can be looked at; nothing where it always could."""
+    start = start_of(HEALTH, "", {"rule": rule.alert})
+    if not why and start.fingerprint not in states:
+        return []
+    before = states.get(start.fingerprint, start)
+    window = window_at(rule, group, now)
+    after = step(HEALTH, before, Observation(verdict="bad" if why else "good", window=window, reason=why), now)
+    told = transition(before, after)
+    if told is not None and told.after in TOLD:
+        about = {"rule": rule.alert, "error": after.fired_on.reason if after.fired_on else ""}
+        texts = {name: render(text, about) for name, text in HEALTH.annotations.items()}
+        told = replace(told, annotations=texts, description=texts["summary"])
+    return [Look(after, told)]
 
 
 def _observations(
@@ -128,13 +171,6 @@ def _since(rule: Rule, group: RuleGroup, held: Collection[AlertState], now: date
 def _start(rule: Rule, group: Group) -> AlertState:
     consumer, key = group
     return start_of(rule, consumer, dict(key))
-
-
-def _failed(
-    rule: Rule, group: RuleGroup, held: Iterable[AlertState], now: datetime, why: str
-) -> list[tuple[AlertState, Observation]]:
-    wrong = Observation(verdict="error", window=window_at(rule, group, now), reason=why)
-    return [(state, wrong) for state in held]
 
 
 def _remembered(state: AlertState, now: datetime) -> bool:
