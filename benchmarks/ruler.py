@@ -1,8 +1,8 @@
 """How fast a thousand rules are looked at over ten million scores: run ``python benchmarks/ruler.py``.
 
-The scores are those of ``benchmarks/store.py``: 20 metrics, two weeks, sessions of four events. Fifty selections of each
-metric, thresholds and changes, make 1,000 rules with 3,200 alerts, looked at each minute as the ruler does: the first
-look reads baselines of a week, the later ones are the steady state.
+The scores are those of ``benchmarks/store.py``: 20 metrics, two weeks, sessions of four events. Fifty selections of
+each metric, thresholds and changes, make 1,000 rules with 3,200 alerts, looked at each minute as the ruler does: the
+first look reads baselines of a week, the later ones are the steady state.
 
 """
 
@@ -16,7 +16,8 @@ import time
 from datetime import timedelta
 
 from _harness import Aim, Row, machine, table
-from evalsvc.ruler.rounds import Kept, look
+from evalsvc.ruler.live import Kept
+from evalsvc.ruler.rounds import look
 from evalsvc.rules import Change, Rule, RuleGroup, Threshold
 from evalsvc.rules.machine import AlertState
 from evalsvc.store import ClickHouseStore, open_store
@@ -41,7 +42,7 @@ MINUTES = 5
 
 def rules() -> tuple[Rule, ...]:
     """Return 1,000 rules; every fifth follows changes, the others have thresholds that nothing passes."""
-    made = []
+    made: list[Rule] = []
     for metric in names():
         for window in WINDOWS:
             for by, where in SELECTIONS:
@@ -65,6 +66,7 @@ def run(quick: bool) -> list[Row]:
     size = 1_000_000 if quick else 10_000_000
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"embedded:{folder}", migrate=True)
+        assert isinstance(store, ClickHouseStore)
         try:
             generate(store, size)
             offer(store)
@@ -84,7 +86,7 @@ def _rounds(store: ClickHouseStore, size: int) -> list[Row]:
         rules=rules(),
     )
     states: dict[str, AlertState] = {}
-    kept: Kept = {}
+    kept = Kept()
     seconds: list[float] = []
     peak: list[float] = []
     begin = WEEKS.start + timedelta(days=10, hours=3, minutes=17)

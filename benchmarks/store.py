@@ -212,6 +212,7 @@ def offer(store: ClickHouseStore) -> None:
 
 
 def generate(store: ClickHouseStore, rows: int) -> None:
+    """Fill an empty store with so many scores of two weeks."""
     with store.connection() as client:
         client.command(_GENERATE.format(events=rows // METRICS, metrics=METRICS))
         client.command(
@@ -239,6 +240,7 @@ SETTINGS async_insert = 0, max_partitions_per_insert_block = 0"""
 
 
 def names() -> list[str]:
+    """Return the metrics."""
     return [f"metric.{number:02d}" for number in range(METRICS)]
 
 
