@@ -31,6 +31,7 @@ from evalsvc.protocols import (
     StatusQuery,
 )
 from evalsvc.store import letters, migrate, queries
+from evalsvc.store.alerts import ClickHouseAlertLog
 from evalsvc.store.columns import (
     KNOWN,
     Mark,
@@ -41,7 +42,7 @@ from evalsvc.store.columns import (
     score_table,
     scorer_table,
 )
-from evalsvc.store.connections import SETTINGS, Pool
+from evalsvc.store.connections import SETTINGS, Pool, portions
 from evalsvc.store.memory import design_conflict
 from evalsvc.store.ranks import clean, microseconds, moment
 from evalsvc.store.rollups import Rollups
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from clickhouse_connect.driver.client import Client
 
-_KNOWN_BYTES = 40_000
 _RAW_INSERT = {**SETTINGS, "optimize_on_insert": "0"}
 Row = tuple[Any, ...]
 
@@ -80,6 +80,7 @@ class ClickHouseStore:
     ``margin_seconds`` is how far the clocks of a server's replicas may differ: a bucket written to within
     that time before its recomputation is recomputed again. Zero where one clock stamps both. ``address`` is what is
     awaited while nothing answers, for people; empty for an engine of this process, which needs no waiting for.
+    ``alerts`` is what is remembered of alerts, in the same database.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class ClickHouseStore:
         self._retention = retention
         self._on_close = on_close
         self.address = address
+        self.alerts = ClickHouseAlertLog(pool)
 
     # Schema.
 
@@ -209,7 +211,7 @@ class ClickHouseStore:
         )
         stored = {clean(name): name for name in event_ids}
         found = {}
-        for ids in _portions(list(stored)):
+        for ids in portions(list(stored)):
             for name, place in self._rows(sql, {"consumer": clean(consumer), "ids": ids}):
                 found[stored[name]] = KnownEvent(*place)
         return found
@@ -367,7 +369,7 @@ class ClickHouseStore:
         """Return those of these events whose score that the query means has one of its statuses."""
         stored = {clean(name): name for name in event_ids}
         found: set[str] = set()
-        for ids in _portions(list(stored)):
+        for ids in portions(list(stored)):
             found.update(stored[name] for (name,) in self._rows(*queries.status_statement(query, ids)))
         return found
 
@@ -482,19 +484,6 @@ def _cell(row: Row, moments: Row | None = None) -> Cell:
     stratum, design_version, pi, n, abstained, failed, total, squares, low, high = row
     edges = (low, high) if n else (None, None)
     return Cell(stratum, design_version, pi, n, abstained, failed, total, squares, *edges, *(moments or ()))
-
-
-def _portions(ids: Sequence[str]) -> Iterator[list[str]]:
-    """Cut ids into lists that fit a request's address."""
-    portion, size = list[str](), 0
-    for name in ids:
-        if portion and (size > _KNOWN_BYTES or len(portion) >= 2000):
-            yield portion
-            portion, size = [], 0
-        portion.append(name)
-        size += 3 * len(name.encode()) + 8
-    if portion:
-        yield portion
 
 
 def _score(metric: str, row: Row) -> Score:

@@ -18,6 +18,7 @@ from evalsvc.protocols import (
     CellColumns,
     CellGroup,
     CellQuery,
+    Clock,
     DeadLetterQuery,
     FeatureGroup,
     HistogramGroup,
@@ -28,6 +29,7 @@ from evalsvc.protocols import (
     StatusQuery,
 )
 from evalsvc.stats.quantile import bin_of
+from evalsvc.store.alerts_memory import MemoryAlertLog
 from evalsvc.store.ranks import event_rank, microseconds, score_rank
 from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_of, grid, selects
 from evalsvc.types import (
@@ -56,12 +58,15 @@ _OFFERED = ("skipped", "sampled", "duplicate")
 class MemoryStore:
     """A :class:`~evalsvc.protocols.ScoreStore` in this process's memory; nothing outlives it.
 
+    ``alerts`` is what is remembered of alerts; ``clock`` times its leases.
+
     >>> MemoryStore().metrics()
     []
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         """Begin empty."""
+        self.alerts = MemoryAlertLog(clock)
         self._lock = threading.RLock()
         self._scores: dict[tuple[object, ...], tuple[int, Score]] = {}
         self._events: dict[tuple[str, str], tuple[int, KnownEvent]] = {}
