@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from evalsvc.rules.history import Acknowledgement, Look, Receipt, Silence
+from evalsvc.rules.history import Acknowledgement, Receipt, Silence
 from evalsvc.rules.machine import AlertState, Transition
 from evalsvc.store.alert_values import ranked, to_json
 from evalsvc.store.columns import strings, times
@@ -21,28 +21,41 @@ _STATE_TEXTS = ("fingerprint", "rule", "consumer", "phase")
 _TRANSITION_TEXTS = ("id", "fingerprint", "rule", "consumer", "before", "after")
 
 
-def state_table(looks: Sequence[Look]) -> pa.Table:
+class LookRow(NamedTuple):
+    """A look, and its state as JSON."""
+
+    state: AlertState
+    transition: Transition | None
+    text: str
+
+    @property
+    def rank(self) -> tuple[datetime, bool]:
+        """What decides between two states of an alert: the greater counts."""
+        return ranked(self.state, self.transition is not None)
+
+
+def state_table(rows: Sequence[LookRow]) -> pa.Table:
     """Return the states of looks as a table."""
     import pyarrow as pa
 
-    states = [look.state for look in looks]
-    columns = _texts(states, _STATE_TEXTS)
-    columns["evaluated_at"] = times([ranked(state, False)[0] for state in states], bounded=False)
-    columns["moved"] = pa.array([look.transition is not None for look in looks]).cast(pa.uint8())
-    columns["state"] = strings(list(map(to_json, states)))
+    columns = _texts([row.state for row in rows], _STATE_TEXTS)
+    ranks = [row.rank for row in rows]
+    columns["evaluated_at"] = times([at for at, _ in ranks], bounded=False)
+    columns["moved"] = pa.array([moved for _, moved in ranks]).cast(pa.uint8())
+    columns["state"] = strings([row.text for row in rows])
     return pa.table(columns)
 
 
-def transition_table(moves: Sequence[tuple[Transition, AlertState]]) -> pa.Table:
-    """Return transitions, each with the state after it, as a table."""
+def transition_table(rows: Sequence[LookRow]) -> pa.Table:
+    """Return the transitions of looks that have one, each with the state after it, as a table."""
     import pyarrow as pa
 
-    transitions = [transition for transition, _ in moves]
+    transitions = [row.transition for row in rows if row.transition is not None]
     columns = _texts(transitions, _TRANSITION_TEXTS)
     columns["at"] = times([transition.at for transition in transitions], bounded=False)
     columns["transition"] = strings(list(map(to_json, transitions)))
-    columns["evaluated_at"] = times([ranked(state, True)[0] for _, state in moves], bounded=False)
-    columns["state"] = strings([to_json(state) for _, state in moves])
+    columns["evaluated_at"] = times([row.rank[0] for row in rows], bounded=False)
+    columns["state"] = strings([row.text for row in rows])
     return pa.table(columns)
 
 

@@ -23,7 +23,7 @@ from evalsvc.store.alert_values import (
     check_silence,
     check_time,
     from_json,
-    ranked,
+    to_json,
 )
 from evalsvc.store.alerts_memory import in_force
 from evalsvc.store.connections import SETTINGS, Pool, portions
@@ -54,14 +54,15 @@ class ClickHouseAlertLog:
     def record_looks(self, looks: Sequence[Look]) -> None:
         """Make looks durable: transitions, each with the state after it, and then the last state of each alert."""
         check_looks(looks)
-        moves = {look.transition.id: (look.transition, look.state) for look in reversed(looks) if look.transition}
-        if moves:
-            self._insert("alert_transitions", alert_rows.transition_table(list(moves.values())))
-        last: dict[str, Look] = {}
-        for look in looks:
-            held = last.get(look.state.fingerprint)
-            if held is None or _rank(look) >= _rank(held):
-                last[look.state.fingerprint] = look
+        rows = [alert_rows.LookRow(*look, to_json(look.state)) for look in looks]
+        first = {row.transition.id: row for row in reversed(rows) if row.transition is not None}
+        if first:
+            self._insert("alert_transitions", alert_rows.transition_table(list(first.values())))
+        last: dict[str, alert_rows.LookRow] = {}
+        for row in rows:
+            held = last.get(row.state.fingerprint)
+            if held is None or row.rank >= held.rank:
+                last[row.state.fingerprint] = row
         if last:
             self._insert("alert_states", alert_rows.state_table(list(last.values())))
 
@@ -226,10 +227,6 @@ class ClickHouseAlertLog:
     def _rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Any]:
         with self._pool.client() as client:
             return list(client.query(sql, parameters=dict(parameters or {}), settings=dict(READING)).result_rows)
-
-
-def _rank(look: Look) -> tuple[datetime, bool]:
-    return ranked(look.state, look.transition is not None)
 
 
 def _moment(edge: datetime) -> str:

@@ -8,6 +8,7 @@ exact. A little longer than other files: every method of the contract is here, a
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -31,7 +32,6 @@ from evalsvc.protocols import (
     StatusQuery,
 )
 from evalsvc.store import letters, migrate, queries
-from evalsvc.store.alerts import ClickHouseAlertLog
 from evalsvc.store.columns import (
     KNOWN,
     Mark,
@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from clickhouse_connect.driver.client import Client
 
+    from evalsvc.store.alerts import ClickHouseAlertLog
+
 _RAW_INSERT = {**SETTINGS, "optimize_on_insert": "0"}
 Row = tuple[Any, ...]
 
@@ -80,7 +82,6 @@ class ClickHouseStore:
     ``margin_seconds`` is how far the clocks of a server's replicas may differ: a bucket written to within
     that time before its recomputation is recomputed again. Zero where one clock stamps both. ``address`` is what is
     awaited while nothing answers, for people; empty for an engine of this process, which needs no waiting for.
-    ``alerts`` is what is remembered of alerts, in the same database.
     """
 
     def __init__(
@@ -98,7 +99,17 @@ class ClickHouseStore:
         self._retention = retention
         self._on_close = on_close
         self.address = address
-        self.alerts = ClickHouseAlertLog(pool)
+        self._alerts: ClickHouseAlertLog | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def alerts(self) -> ClickHouseAlertLog:
+        """What is remembered of alerts, in the same database; always the same object, which remembers its leases."""
+        from evalsvc.store.alerts import ClickHouseAlertLog  # loads the rules, and numpy with them
+
+        with self._lock:
+            self._alerts = self._alerts or ClickHouseAlertLog(self._pool)
+            return self._alerts
 
     # Schema.
 

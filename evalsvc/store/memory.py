@@ -11,7 +11,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from evalsvc.errors import InputError
 from evalsvc.protocols import (
@@ -29,7 +29,6 @@ from evalsvc.protocols import (
     StatusQuery,
 )
 from evalsvc.stats.quantile import bin_of
-from evalsvc.store.alerts_memory import MemoryAlertLog
 from evalsvc.store.ranks import event_rank, microseconds, score_rank
 from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_of, grid, selects
 from evalsvc.types import (
@@ -47,6 +46,9 @@ from evalsvc.types import (
     utc,
 )
 
+if TYPE_CHECKING:
+    from evalsvc.store.alerts_memory import MemoryAlertLog
+
 _GroupKey = tuple[int, str, tuple[str, ...], int, str]
 _CellKey = tuple[str, int, float]
 _LedgerKey = tuple[str, str, int]
@@ -58,15 +60,14 @@ _OFFERED = ("skipped", "sampled", "duplicate")
 class MemoryStore:
     """A :class:`~evalsvc.protocols.ScoreStore` in this process's memory; nothing outlives it.
 
-    ``alerts`` is what is remembered of alerts; ``clock`` times its leases.
-
     >>> MemoryStore().metrics()
     []
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
-        """Begin empty."""
-        self.alerts = MemoryAlertLog(clock)
+        """Begin empty; ``clock`` times the leases of :attr:`alerts`, by default this machine's."""
+        self._clock = clock
+        self._alerts: MemoryAlertLog | None = None
         self._lock = threading.RLock()
         self._scores: dict[tuple[object, ...], tuple[int, Score]] = {}
         self._events: dict[tuple[str, str], tuple[int, KnownEvent]] = {}
@@ -74,6 +75,15 @@ class MemoryStore:
         self._specs: dict[tuple[str, int, str], ScorerSpec] = {}
         self._designs: dict[tuple[str, int], tuple[datetime, str]] = {}
         self._dead_letters: dict[tuple[str, str, int], DeadLetter] = {}
+
+    @property
+    def alerts(self) -> MemoryAlertLog:
+        """What is remembered of alerts; always the same object."""
+        from evalsvc.store.alerts_memory import MemoryAlertLog  # loads the rules, and numpy with them
+
+        with self._lock:
+            self._alerts = self._alerts or MemoryAlertLog(self._clock)
+            return self._alerts
 
     def write(self, batch: WriteBatch) -> None:
         """Keep a batch; of two versions of a row the same one stays, whatever their order."""
