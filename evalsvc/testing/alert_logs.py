@@ -239,10 +239,10 @@ def check_transition_stays_as_it_was(log: AlertLog) -> None:
     first = make_look(minute=1)
     log.record_looks([first, first])
     again = make_look(minute=2, id=first.transition.id if first.transition else "", reason="other", after="resolved")
-    log.record_looks([again])
-    log.record_looks([first, again])
-    _expect("the transition", [first.transition], list(log.transitions(TransitionQuery(ALWAYS), 10)))
-    _expect("the last state", [again.state], list(log.alert_states()))
+    for batch in ([again], [first, again], [first]):
+        log.record_looks(batch)
+        _expect("the transition", [first.transition], list(log.transitions(TransitionQuery(ALWAYS), 10)))
+        _expect("the last state", [again.state], list(log.alert_states()))
 
 
 def check_first_of_a_batch_stays(log: AlertLog) -> None:
