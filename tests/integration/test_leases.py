@@ -30,6 +30,7 @@ class Slow:
 
     def __init__(self, pool, delays):
         self.pool, self.delays = pool, iter(delays)
+        self.writing = threading.Event()
 
     @contextmanager
     def client(self):
@@ -43,6 +44,7 @@ class Slow:
     def command(self, sql, **named):
         assert sql.startswith("INSERT INTO alert_leases")
         delay = next(self.delays, 0.0)
+        self.writing.set()
         self.lent.command(sql.replace(" WHERE ", f" WHERE sleep({delay}) = 0 AND ") if delay else sql, **named)
 
 
@@ -112,9 +114,10 @@ def test_a_renewal_waits_for_nobody_and_a_fresh_claim_does(store, name):
 
 def test_a_renewal_that_shows_only_after_its_end_has_lost(store, name):
     """Its statement read the clock in time; meanwhile the old claim ended, and another won."""
-    late, other = log_of(store, 0.0, 1.6), log_of(store)
-    first = late.claim(name, "a", 1.2)
-    renewing = in_thread(late.claim, name, "a", 1.2)
+    late, other = log_of(store, 0.0, 2.5), log_of(store)
+    first = late.claim(name, "a", 3.0)
+    time.sleep(2.5 - SETTLE)
+    renewing = in_thread(late.claim, name, "a", 3.0)
     while not (won := other.claim(name, "b", 5.0)).held:
         time.sleep(0.02)
     lost = renewing()
@@ -155,12 +158,24 @@ def test_claims_that_never_show_in_time_are_an_error_and_stand_in_nobodys_way(st
 
 def test_of_two_at_once_the_slow_first_cannot_win_beside_the_quick_second(store, name):
     """The slow one reads the clock first, and shows after the quick one has looked."""
-    slow, quick = log_of(store, 1.2), log_of(store)
-    claiming = in_thread(slow.claim, name, "a", 5.0)
-    time.sleep(0.1)
-    won = quick.claim(name, "b", 5.0)
+    pool = Slow(store._pool, [1.5])
+    claiming = in_thread(ClickHouseAlertLog(pool, SETTLE).claim, name, "a", 5.0)
+    pool.writing.wait()
+    time.sleep(0.02)
+    won = log_of(store).claim(name, "b", 5.0)
     lost = claiming()
     assert (won.held, lost.held, lost.holder) == (True, False, "b")
+
+
+def test_of_two_at_once_the_second_waits_until_the_first_shows(store, name):
+    """The first shows within the settle time, after the second has written its claim."""
+    pool = Slow(store._pool, [0.15])
+    claiming = in_thread(ClickHouseAlertLog(pool, SETTLE).claim, name, "a", 5.0)
+    pool.writing.wait()
+    time.sleep(0.02)
+    leases = [log_of(store).claim(name, "b", 5.0), claiming()]
+    assert sum(lease.held for lease in leases) == 1
+    assert len({lease.holder for lease in leases}) == 1
 
 
 def test_a_restarted_holder_goes_on_and_nobody_gets_in_between(store, name):
