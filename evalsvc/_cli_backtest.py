@@ -23,7 +23,7 @@ from evalsvc.types import Window
 from evalsvc.windows import parse_span, whole_minutes
 
 if TYPE_CHECKING:
-    from evalsvc.ruler import Backtest, Page
+    from evalsvc.ruler import Backtest, Page, Plant
 
 MONTH = 30 * 86_400.0
 
@@ -111,6 +111,10 @@ _FIXED = ("alertname", "severity", "metric", "owner")
 
 def _plants(made: Backtest) -> str:
     """Say how soon planted changes were found."""
+    if made.plants is None:
+        return (
+            "Changes are planted for changes and for thresholds of means only: other rules read the store at each look."
+        )
     tried = [plant for plant in made.plants if plant.times]
     if not tried:
         return "No change could be planted: the alerts were firing, or the time is shorter than two days."
@@ -146,15 +150,16 @@ def to_json(made: Backtest) -> dict[str, Any]:
         "pages": [_page(page) for page in made.pages],
         "pages_in_30_days": dict(zip(("value", "low", "high"), made.rate, strict=True)),
         "false_alarms_in_30_days": made.rule.false_alarms.count * MONTH / made.rule.false_alarms.seconds,
-        "planted": [
-            {
-                "size": plant.size,
-                "times": plant.times,
-                "found": plant.found,
-                "median_seconds": None if plant.median is None else plant.median / timedelta(seconds=1),
-            }
-            for plant in made.plants
-        ],
+        "planted": None if made.plants is None else [_plant(plant) for plant in made.plants],
+    }
+
+
+def _plant(plant: Plant) -> dict[str, Any]:
+    return {
+        "size": plant.size,
+        "times": plant.times,
+        "found": plant.found,
+        "median_seconds": None if plant.median is None else plant.median / timedelta(seconds=1),
     }
 
 

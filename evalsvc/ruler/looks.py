@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
+from evalsvc.errors import InputError
 from evalsvc.ruler.timeline import Pool, Timeline, pooled
 from evalsvc.rules.judging import BASELINE_CONFIDENCE, Minutes, confidence_of, judge_change, judge_threshold
 from evalsvc.rules.machine import AlertState, Observation, step
-from evalsvc.rules.values import Change, Rule, RuleGroup, alert_labels, fingerprint
+from evalsvc.rules.values import Change, Rule, RuleGroup, Threshold, alert_labels, fingerprint
 from evalsvc.types import Estimate, Window
 from evalsvc.windows import floored
 
@@ -37,8 +38,10 @@ class Alert:
         confidence = confidence_of(self._rule, self._group.interval_seconds, self._alerts)
         estimate = line.mean(line.between(window.start, window.end), window, confidence)
         condition = self._rule.condition
-        if not isinstance(condition, Change):
+        if isinstance(condition, Threshold):
             return judge_threshold(self._rule, condition, estimate)
+        if not isinstance(condition, Change):
+            raise InputError(f"Expected a threshold or a change, but {self._rule.alert} is another kind of rule")
         baseline = self._baseline(line, floored(window.start, HOUR), condition.baseline_seconds)
         begin = state.detector.until if state.detector and state.detector.scorer == line.scorer else window.start
         minutes = [(at, tuple(line.pools[at].cells) if at in line.pools else ()) for at in _minutes(begin, end)]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from evalsvc.rules.machine import Transition
-from evalsvc.rules.values import Change, Rule, Threshold
+from evalsvc.rules.values import Change, Rule, limit_of
 from evalsvc.types import Estimate
 
 _PLACE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
@@ -54,7 +54,7 @@ def values_of(rule: Rule, told: Transition) -> dict[str, str]:
     estimate = seen.estimate if seen else None
     baseline = seen.baseline if seen else None
     condition = rule.condition
-    limit = number(condition.limit) if isinstance(condition, Threshold) else "unknown"
+    limit = number(limit_of(condition))
     since = (seen.since if seen and isinstance(condition, Change) else None) or told.episode
     return {
         "value": number(estimate.value) if estimate else "unknown",

@@ -60,7 +60,31 @@ class Change(msgspec.Struct, frozen=True, tag="change"):
     baseline_seconds: float
 
 
-Condition = Threshold | Change
+class BurnRate(msgspec.Struct, frozen=True, tag="burn_rate"):
+    """Bad when the failing share is beyond ``factor`` times what ``objective`` allows, in two windows at once.
+
+    ``objective`` in (0, 1) is the share of answers that should be good: 1 - objective may fail. ``better`` is the end
+    of the scale that is good. The rule's window is the long one and says that it matters; its last ``short_seconds``
+    say that it goes on. Good when the short window's point is not beyond.
+    """
+
+    objective: float
+    factor: float
+    short_seconds: float
+    better: Literal["higher", "lower"]
+
+    @property
+    def limit(self) -> float:
+        """The failing share beyond which it burns too fast, in (0, 1)."""
+        return self.factor * (1.0 - self.objective)
+
+
+Condition = Threshold | Change | BurnRate
+
+
+def limit_of(condition: Condition) -> float | None:
+    """Return the number that a condition holds an estimate against, None where that is another estimate."""
+    return None if isinstance(condition, Change) else condition.limit
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

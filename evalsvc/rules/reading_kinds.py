@@ -1,0 +1,115 @@
+"""The kinds of conditions in a rule file: one reader a kind, each with the mistakes that it can hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple, cast
+
+from evalsvc._yaml import Section
+from evalsvc.rules.reading_values import on_scale, seconds
+from evalsvc.rules.values import DAY, BurnRate, Change, Condition, Side, Threshold
+from evalsvc.types import Scale
+
+_STATISTIC = r"mean|proportion|p(?!0+(?:\.0*)?$)\d{1,2}(?:\.\d+)?"
+
+
+class About(NamedTuple):
+    """What the rule around a condition says. ``scale`` is the metric's, None where it is not known."""
+
+    scale: Scale | None
+    window: float
+    where: Mapping[str, tuple[str, ...]]
+    by: tuple[str, ...]
+
+
+def read_condition(section: Section, about: About) -> Condition:
+    """Read the one condition that a rule has; what is wrong is reported, and then it is not to be used."""
+    kind = section.exactly_one(tuple(KINDS), "as in `below: 0.9`, or `change: {direction: fell, by: 0.05}`")
+    return KINDS[kind](section, about) if kind else Threshold("below", 0.0, 0.0)
+
+
+def _threshold(side: Side, rule: Section, about: About) -> Threshold:
+    value, recovers = rule.get(side), rule.get("recovers_at")
+    statistic = rule.get("statistic")
+    limit = value.number() if value else 0.0
+    back = recovers.number(limit) if recovers else limit
+    if recovers and (back > limit if side == "above" else back < limit):
+        recovers.problem(f"expected it not to be {side} the limit {limit:g}, but got {back:g}")
+    named = statistic.text("mean", pattern=_STATISTIC, what="mean, proportion or pNN") if statistic else "mean"
+    for place, number in ((value, limit), (recovers, back)):
+        if place and about.scale:
+            on_scale(place, number, about.scale)
+    # A limit at the end of the scale can never be passed.
+    if value and about.scale and limit == (about.scale.high if side == "above" else about.scale.low):
+        value.problem(f"nothing is {side} {limit:g} on this metric's scale", "the rule would never fire")
+    return Threshold(side, limit, back, named)
+
+
+def _change(rule: Section, about: About) -> Change:
+    section, scale = _own(rule, "change"), about.scale
+    direction, by = section.need("direction"), section.get("by")
+    named = direction.text("fell", choices=("fell", "rose", "either")) if direction else "fell"
+    margin = by.number(0.0, low=0.0) if by else 0.0
+    if scale and not scale.bounded:
+        section.value.problem(
+            "expected a metric with both ends for `change`, but this one has an open scale", "use `above` or `below`"
+        )
+    elif by and scale and scale.bounded and margin >= _width(scale):
+        by.problem(f"expected less than the whole scale, but got {margin:g}")
+    baseline = section.get("baseline")
+    length = seconds(baseline, 7 * DAY, least=3600.0)
+    if baseline and length < 2 * about.window:
+        baseline.problem(f"expected at least twice the window of {about.window:g} s, but got {length:g} s")
+    return Change(cast("Literal['fell', 'rose', 'either']", named), margin, length)
+
+
+def _burn_rate(rule: Section, about: About) -> BurnRate:
+    section, scale = _own(rule, "burn_rate"), about.scale
+    objective, factor = section.need("objective"), section.need("factor")
+    short, better = section.get("short"), section.get("better")
+    share = objective.number(0.95) if objective else 0.95
+    if objective and not 0.0 < share < 1.0:
+        objective.problem(f"expected a share between 0 and 1, as in 0.95, but got {share:g}")
+        share = 0.95
+    times = factor.number(1.0, above=0.0) if factor else 1.0
+    if factor and times * (1.0 - share) >= 1.0:
+        most = f"no more than everything can fail, which is {1.0 / (1.0 - share):.4g} times what {share:g} allows"
+        factor.problem(most, "the rule would never fire")
+    if scale and not scale.bounded:
+        section.value.problem(
+            "expected a metric with both ends for `burn_rate`, but this one has an open scale", "use `above` or `below`"
+        )
+    end = better.text(choices=("higher", "lower")) if better else scale.better if scale else "higher"
+    if scale and scale.bounded and end == "neither":
+        section.value.problem(
+            "expected the key `better`, as neither end of this metric's scale is",
+            "say `better: lower` or `better: higher`",
+        )
+    twelfth = max(60.0, math.ceil(about.window / 12 / 60.0) * 60.0)
+    length = seconds(short, twelfth, least=60.0, whole_minutes=True)
+    if length >= about.window:
+        (short or section.value).problem(
+            f"expected a short window within the window of {about.window:g} s, but got {length:g} s",
+            "`window` is the long one, as in `window: 1h` with `short: 5m`",
+        )
+    return BurnRate(share, times, length, "lower" if end == "lower" else "higher")
+
+
+def _own(rule: Section, kind: str) -> Section:
+    """Return the section that is named like its kind; it is there."""
+    value = rule.get(kind)
+    return value.section() if value else rule
+
+
+def _width(scale: Scale) -> float:
+    return cast("float", scale.high) - cast("float", scale.low)
+
+
+KINDS: Mapping[str, Callable[[Section, About], Condition]] = {
+    "above": lambda rule, about: _threshold("above", rule, about),
+    "below": lambda rule, about: _threshold("below", rule, about),
+    "change": _change,
+    "burn_rate": _burn_rate,
+}
+"""The keys of which a rule has exactly one, and what reads each."""

@@ -1,0 +1,85 @@
+"""From estimates to verdicts, for the kinds beside threshold and change: hand-made estimates, one verdict each."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from evalsvc.errors import InputError
+from evalsvc.rules import BurnRate, Rule
+from evalsvc.rules.judging_kinds import failing, judge_burn_rate
+from evalsvc.rules.values import limit_of
+from evalsvc.types import Estimate, Scale, Window
+
+END = datetime(2026, 3, 2, 12, tzinfo=UTC)
+BINARY = Scale(0.0, 1.0, "higher", binary=True)
+
+
+def rule(condition, **options) -> Rule:
+    return Rule(alert="A", metric="faithful", condition=condition, **{"window_seconds": 3600.0, **options})
+
+
+def estimate(value, low, high, minutes=60, n=500, effective=400.0, reason="") -> Estimate:
+    window = Window(END - timedelta(minutes=minutes), END)
+    return Estimate(value, low, high, n, effective, 0, 0.0, window, confidence=0.999, reason=reason)
+
+
+BURNS = BurnRate(0.9, 2.0, 300.0, "higher")
+
+
+@pytest.mark.parametrize(
+    ("long", "short", "expected"),
+    [
+        # 20 % may fail: both windows' means have to lie below .8 as a whole.
+        ((0.7, 0.6, 0.79), (0.6, 0.5, 0.79), "bad"),
+        ((0.7, 0.6, 0.79), (0.6, 0.5, 0.80), "unclear"),
+        ((0.7, 0.6, 0.80), (0.6, 0.5, 0.70), "unclear"),
+        ((0.7, 0.6, 0.79), (0.80, 0.7, 0.9), "good"),
+        ((0.9, 0.85, 0.95), (0.79, 0.7, 0.9), "unclear"),
+        ((0.9, 0.85, 0.95), (0.95, 0.9, 1.0), "good"),
+    ],
+)
+def test_a_burn_rate_is_passed_by_both_intervals_and_left_by_the_short_windows_point(long, short, expected) -> None:
+    seen = judge_burn_rate(rule(BURNS), BURNS, estimate(*long), estimate(*short, minutes=5), BINARY)
+    assert seen.verdict == expected
+    assert seen.estimate is not None
+    assert seen.estimate.value == pytest.approx(1.0 - long[0])
+    assert seen.estimate.low == pytest.approx(1.0 - long[2])
+
+
+def test_a_burn_rate_says_both_windows_and_what_they_are_held_against() -> None:
+    seen = judge_burn_rate(rule(BURNS), BURNS, estimate(0.7, 0.6, 0.75), estimate(0.6, 0.5, 0.7, minutes=5), BINARY)
+    assert seen.reason == (
+        "failing share 0.3 (0.25 … 0.4) in 1h and 0.4 (0.3 … 0.5) in 5m, held against 0.2: "
+        "2 times the 0.1 that the objective allows"
+    )
+    assert limit_of(BURNS) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("long", "short", "reason"),
+    [
+        (estimate(None, None, None, n=0, effective=0.0), estimate(0.5, 0.4, 0.6), "no score in the window"),
+        (estimate(0.5, 0.4, 0.6), estimate(None, None, None, 5, 0, 0.0), "in the last 5m: no score in the window"),
+        (
+            estimate(0.5, 0.4, 0.6),
+            estimate(0.5, 0.4, 0.6, 5, 12, 12.0),
+            "in the last 5m: effective n is 12, and the rule needs 30",
+        ),
+        (estimate(0.5, None, None, reason="all scores are equal"), estimate(0.5, 0.4, 0.6), "all scores are equal"),
+    ],
+)
+def test_a_burn_rate_of_too_little_is_no_data(long, short, reason) -> None:
+    seen = judge_burn_rate(rule(BURNS), BURNS, long, short, BINARY)
+    assert (seen.verdict, seen.reason) == ("no_data", reason)
+
+
+def test_what_fails_is_the_worse_answer_or_the_distance_from_the_better_end() -> None:
+    up, down = (failing(estimate(0.9, 0.8, 0.95), BINARY, end) for end in ("higher", "lower"))
+    assert (up.value, up.low, up.high) == pytest.approx((0.1, 0.05, 0.2))
+    assert (down.value, down.low, down.high) == pytest.approx((0.9, 0.8, 0.95))
+    stars = failing(estimate(4.6, 4.5, 4.8), Scale(1.0, 5.0, "higher"), "higher")
+    assert (stars.value, stars.low, stars.high) == pytest.approx((0.1, 0.05, 0.125))
+    with pytest.raises(InputError, match="a metric whose scale has both ends"):
+        failing(estimate(0.5, 0.4, 0.6), Scale(0.0, None, "lower"), "lower")

@@ -1,0 +1,40 @@
+"""The further kinds of conditions, as a right file says them; the wrong ones are in the corpus of bad files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evalsvc.project import check
+from evalsvc.rules import BurnRate, Rule
+
+FILE = "groups: [{{name: a, rules: [{{alert: A, {rule}}}]}}]\n"
+
+
+def read(folder: Path, rule: str) -> Rule:
+    path = folder / "a.rules.yaml"
+    path.write_text(FILE.format(rule=rule), encoding="utf-8")
+    found = check([path])
+    assert [str(problem) for problem in found.problems] == []
+    return found.rules[0].rules[0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "condition"),
+    [
+        (
+            "metric: relevance, window: 1h, burn_rate: {objective: 0.95, factor: 6, short: 5m}",
+            BurnRate(0.95, 6.0, 300.0, "higher"),
+        ),
+        # A twelfth of the window, in whole minutes.
+        ("metric: refusal, burn_rate: {objective: 0.9, factor: 2, better: lower}", BurnRate(0.9, 2.0, 60.0, "lower")),
+        (
+            "metric: relevance, window: 100m, burn_rate: {objective: 0.9, factor: 2}",
+            BurnRate(0.9, 2.0, 540.0, "higher"),
+        ),
+    ],
+)
+def test_a_right_rule_says_what_is_in_it(tmp_path, monkeypatch, rule, condition) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read(tmp_path, rule).condition == condition
