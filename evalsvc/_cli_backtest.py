@@ -18,7 +18,7 @@ from evalsvc.cli import OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.project import Environment
 from evalsvc.rules.templates import duration, interval, number
-from evalsvc.rules.values import Budget, Rule, RuleGroup
+from evalsvc.rules.values import Absence, Budget, Rule, RuleGroup
 from evalsvc.types import Window
 from evalsvc.windows import parse_span, whole_minutes
 
@@ -73,14 +73,17 @@ def report(made: Backtest, group: RuleGroup) -> str:
     """Return what a rule would have done: a sentence, its pages, and how soon it sees a change."""
     rule, span = made.rule, made.span
     if not made.alerts:
-        return f"{rule.alert}: no scores of {rule.metric} match; widen --since, or loosen the rule's `where`"
+        what = f"scores of {rule.metric}" if rule.metric else "events"
+        return f"{rule.alert}: no {what} match; widen --since, or loosen the rule's `where`"
     days = span.seconds / 86_400.0
-    due = _due(rule.false_alarms, span)
+    due = f"Its budget allows {_due(rule.false_alarms, span):,.3g} false ones in that time."
+    if isinstance(rule.condition, Absence):
+        due = "It counts, and has no budget of false ones."
     head = (
         f"{rule.alert}: {_count(len(made.pages), 'page')} in {days:,.3g} days "
         f"({made.rate[0]:,.3g} in 30 days, 95 % interval {made.rate[1]:,.3g} … {made.rate[2]:,.3g}) "
         f"from {_count(made.alerts, 'alert')}, looked at every {duration(group.interval_seconds)}. "
-        f"Its budget allows {due:,.3g} false ones in that time."
+        f"{due}"
     )
     parts = [head]
     if made.no_data:

@@ -1,9 +1,10 @@
 """Alert rules: what they say, and the pure state machine that decides. Nothing here reads a store or tells anybody."""
 
 from evalsvc.rules.machine import AlertState, Observation, Transition, Verdict, step, transition
-from evalsvc.rules.values import Budget, BurnRate, Change, Condition, Rule, RuleGroup, Threshold
+from evalsvc.rules.values import Absence, Budget, BurnRate, Change, Condition, Rule, RuleGroup, Threshold
 
 __all__ = [
+    "Absence",
     "AlertState",
     "Budget",
     "BurnRate",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec.structs import replace
 
 from evalsvc.errors import InputError
 from evalsvc.rules.judging import too_little
 from evalsvc.rules.machine import Observation, Verdict
 from evalsvc.rules.templates import duration, interval, number
-from evalsvc.rules.values import BurnRate, Rule
-from evalsvc.types import Better, Estimate, Scale
+from evalsvc.rules.values import Absence, BurnRate, Rule
+from evalsvc.types import Better, Estimate, Scale, Window
 
 
 def judge_burn_rate(rule: Rule, condition: BurnRate, long: Estimate, short: Estimate, scale: Scale) -> Observation:
@@ -35,6 +37,61 @@ def judge_burn_rate(rule: Rule, condition: BurnRate, long: Estimate, short: Esti
     back = sides[1].value is not None and sides[1].value <= condition.limit
     verdict: Verdict = "good" if back else "unclear"
     return replace(seen, verdict=verdict, reason=reason)
+
+
+class Counted(NamedTuple):
+    """What is there of something in a window and in the longer time that ends with it, and how many events came."""
+
+    n: int
+    before: int
+    offered: int
+
+
+def judge_absence(condition: Absence, window: Window, counted: Counted) -> Observation:
+    """Return bad where there are none, good where there are some: a count, whoever samples."""
+    what, length = condition.of.removesuffix("s"), duration(window.seconds)
+    estimate = _fact(float(counted.n), counted.n, window, "count")
+    if counted.n:
+        return Observation(
+            verdict="good", window=window, estimate=estimate, reason=f"{_many(counted.n, what)} in {length}"
+        )
+    reason = f"no {what} in {length}"
+    if condition.of == "scores":
+        reason += f", though {_many(counted.offered, 'event')} came" if counted.offered else ", and no event either"
+    back = duration(condition.look_back_seconds)
+    reason += (
+        f"; {counted.before:,} in the {back} to then" if counted.before else f"; none in the {back} to then either"
+    )
+    return Observation(verdict="bad", window=window, estimate=estimate, reason=reason)
+
+
+def judge_share(rule: Rule, condition: Absence, window: Window, lacking: int, given: int) -> Observation:
+    """Return bad where a larger share of the events given to a scorer failed, or was abstained from, than the limit."""
+    seen = Observation(
+        verdict="no_data", window=window, estimate=_fact(None, given, window, f"share of {condition.of}")
+    )
+    if given < rule.min_effective_n:
+        return replace(
+            seen, reason=f"{_many(given, 'event')} scored or tried, and the rule needs {rule.min_effective_n:,.0f}"
+        )
+    share = lacking / given
+    verb = "failed" if condition.of == "failures" else "abstained"
+    reason = (
+        f"the scorer {verb} on {lacking:,} of {_many(given, 'event')} ({share:.1%}), held against {condition.limit:.1%}"
+    )
+    verdict: Verdict = "bad" if share > condition.limit else "good"
+    return replace(
+        seen, verdict=verdict, estimate=_fact(share, given, window, f"share of {condition.of}"), reason=reason
+    )
+
+
+def _fact(value: float | None, n: int, window: Window, statistic: str) -> Estimate:
+    """Return a number that was counted: its interval has no width."""
+    return Estimate(value, value, value, n, float(n), 0, 0.0, window, statistic, confidence=1.0, method="counted")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def failing(estimate: Estimate, scale: Scale, better: Better) -> Estimate:

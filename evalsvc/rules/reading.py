@@ -16,7 +16,7 @@ from evalsvc.rules.reading_kinds import About, read_condition
 from evalsvc.rules.reading_values import not_a_field, seconds
 from evalsvc.rules.reading_values import where as read_where
 from evalsvc.rules.templates import NAMES, unknown_names
-from evalsvc.rules.values import Budget, OnTrouble, Rule, RuleGroup, Severity, alert_labels
+from evalsvc.rules.values import Absence, Budget, Condition, OnTrouble, Rule, RuleGroup, Severity, alert_labels
 from evalsvc.types import Scale
 
 ALERT = r"[A-Za-z][A-Za-z0-9_]{0,99}"
@@ -77,20 +77,20 @@ class _Reader:
     def rule(self) -> Rule:
         """Read it."""
         section = self._section
-        alert, metric = section.need("alert"), section.need("metric")
+        alert, metric = section.need("alert"), section.get("metric")
         name = metric.text(what="a metric") if metric else ""
-        if metric and name and name not in self._metrics:
-            metric.problem(f"no consumer here measures `{name}`", did_you_mean(name, self._metrics))
         where, by = section.get("where"), section.get("by")
         narrowed, split = read_where(where.section()) if where else {}, _by(by) if by else ()
         labels, texts = section.get("labels"), section.get("annotations")
         least = section.get("min_effective_n")
         window = seconds(section.get("window"), 600.0, least=60.0, whole_minutes=True)
         scale = self._scale_of(name) if name in self._metrics else None
+        condition = read_condition(section, About(scale, window, narrowed, split))
+        self._metric(metric, condition)
         rule = Rule(
             alert=alert.text("Alert", pattern=ALERT, what="a name of letters, digits and _") if alert else "Alert",
             metric=name,
-            condition=read_condition(section, About(scale, window, narrowed, split)),
+            condition=condition,
             window_seconds=window,
             where=narrowed,
             by=split,
@@ -109,6 +109,17 @@ class _Reader:
             return rule
         known = frozenset(alert_labels(rule, dict.fromkeys(rule.by, ""), ""))
         return replace(rule, annotations=_annotations(texts.section(), known))
+
+    def _metric(self, metric: Value | None, condition: Condition) -> None:
+        """Report a metric that is unknown or not there; or that is there though events are counted without one."""
+        if isinstance(condition, Absence) and condition.of == "events":
+            if metric:
+                metric.problem("events are offered whatever is measured", "leave `metric` out, or say `of: scores`")
+            return
+        named = self._section.need("metric")
+        name = named.text(what="a metric") if named else ""
+        if named and name and name not in self._metrics:
+            named.problem(f"no consumer here measures `{name}`", did_you_mean(name, self._metrics))
 
     def _for(self, value: Value | None) -> float:
         length = seconds(value, 0.0, least=0.0)

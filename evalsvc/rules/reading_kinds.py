@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, cast
 
 from evalsvc._yaml import Section
 from evalsvc.rules.reading_values import on_scale, seconds
-from evalsvc.rules.values import DAY, BurnRate, Change, Condition, Side, Threshold
+from evalsvc.rules.values import DAY, Absence, BurnRate, Change, Condition, Side, Threshold
 from evalsvc.types import Scale
 
 _STATISTIC = r"mean|proportion|p(?!0+(?:\.0*)?$)\d{1,2}(?:\.\d+)?"
@@ -96,6 +96,41 @@ def _burn_rate(rule: Section, about: About) -> BurnRate:
     return BurnRate(share, times, length, "lower" if end == "lower" else "higher")
 
 
+def _absence(rule: Section, about: About) -> Absence:
+    section = _own(rule, "absence")
+    what, beyond, back = section.need("of"), section.get("beyond"), section.get("look_back")
+    of = what.text("scores", choices=("events", "scores", "failures", "abstentions")) if what else "scores"
+    share = of in ("failures", "abstentions")
+    limit = beyond.number(0.0) if beyond else 0.0
+    if share and what and not beyond:
+        section.need("beyond", f"the share of {of} that is too much, as in 0.2")
+    if beyond and not share:
+        beyond.problem(f"of {of} there is no share to be beyond", "leave it out, or say `of: failures`")
+    elif beyond and not 0.0 <= limit < 1.0:
+        beyond.problem(f"expected a share of at least 0 and below 1, but got {limit:g}")
+    if back and share:
+        back.problem(f"{of} are looked at in the window alone", "leave it out")
+    length = seconds(back, max(7 * DAY, 2 * about.window), least=60.0, whole_minutes=True)
+    if back and length <= about.window:
+        back.problem(f"expected more than the window of {about.window:g} s, but got {length:g} s")
+    if of == "events":
+        _only_consumers(rule, about)
+    return Absence(cast("Literal['events', 'scores', 'failures', 'abstentions']", of), limit, length)
+
+
+def _only_consumers(rule: Section, about: About) -> None:
+    """Report fields that offered events are not counted by."""
+    why, hint = (
+        "events are counted by consumer alone before they are sampled",
+        "say `of: scores`, which knows the fields",
+    )
+    where, by = rule.get("where"), rule.get("by")
+    if where and any(name != "consumer" for name in about.where):
+        where.problem(why, hint)
+    if by and about.by:
+        by.problem(why, hint)
+
+
 def _own(rule: Section, kind: str) -> Section:
     """Return the section that is named like its kind; it is there."""
     value = rule.get(kind)
@@ -111,5 +146,6 @@ KINDS: Mapping[str, Callable[[Section, About], Condition]] = {
     "below": lambda rule, about: _threshold("below", rule, about),
     "change": _change,
     "burn_rate": _burn_rate,
+    "absence": _absence,
 }
 """The keys of which a rule has exactly one, and what reads each."""

@@ -79,7 +79,20 @@ class BurnRate(msgspec.Struct, frozen=True, tag="burn_rate"):
         return self.factor * (1.0 - self.objective)
 
 
-Condition = Threshold | Change | BurnRate
+class Absence(msgspec.Struct, frozen=True, tag="absence"):
+    """Bad when there are no events or scores in the window, or failures or abstentions are beyond a share ``limit``.
+
+    These are counts, not estimates: no budget is spent. What had events or scores in the ``look_back_seconds`` to the
+    window's end is expected to have some, and so is what the rule's ``where`` names. Shares are of the events that the
+    scorer was given.
+    """
+
+    of: Literal["events", "scores", "failures", "abstentions"]
+    limit: float = 0.0
+    look_back_seconds: float = 7 * DAY
+
+
+Condition = Threshold | Change | BurnRate | Absence
 
 
 def limit_of(condition: Condition) -> float | None:
@@ -88,7 +101,10 @@ def limit_of(condition: Condition) -> float | None:
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule. ``where`` narrows and ``by`` splits as a query's do; each combination in the data is an alert."""
+    """One rule. ``where`` narrows and ``by`` splits as a query's do; each combination in the data is an alert.
+
+    ``metric`` is empty where the rule is about events, whatever is measured.
+    """
 
     alert: str
     metric: str
@@ -130,8 +146,9 @@ def alert_labels(rule: Rule, key: Mapping[str, str], consumer: str) -> dict[str,
     ``segments.language`` becomes ``language``; what a label's name cannot hold becomes ``_``.
     """
     of_group = {re.sub(r"\W", "_", name.removeprefix("segments."), flags=re.ASCII): key[name] for name in key}
-    fixed = {"alertname": rule.alert, "severity": rule.severity, "metric": rule.metric}
-    return {**rule.labels, "consumer": consumer, **of_group, **fixed, **({"owner": rule.owner} if rule.owner else {})}
+    fixed = {"alertname": rule.alert, "severity": rule.severity, "metric": rule.metric, "owner": rule.owner}
+    told = {name: value for name, value in fixed.items() if value}
+    return {**rule.labels, "consumer": consumer, **of_group, **told}
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from evalsvc.errors import InputError
-from evalsvc.rules import BurnRate, Rule
-from evalsvc.rules.judging_kinds import failing, judge_burn_rate
+from evalsvc.rules import Absence, BurnRate, Rule
+from evalsvc.rules.judging_kinds import Counted, failing, judge_absence, judge_burn_rate, judge_share
 from evalsvc.rules.values import limit_of
 from evalsvc.types import Estimate, Scale, Window
 
@@ -83,3 +83,39 @@ def test_what_fails_is_the_worse_answer_or_the_distance_from_the_better_end() ->
     assert (stars.value, stars.low, stars.high) == pytest.approx((0.1, 0.05, 0.125))
     with pytest.raises(InputError, match="a metric whose scale has both ends"):
         failing(estimate(0.5, 0.4, 0.6), Scale(0.0, None, "lower"), "lower")
+
+
+HOUR = Window(END - timedelta(hours=1), END)
+
+
+@pytest.mark.parametrize(
+    ("of", "counted", "verdict", "reason"),
+    [
+        ("events", Counted(1, 9, 1), "good", "1 event in 1h"),
+        ("events", Counted(0, 1200, 0), "bad", "no event in 1h; 1,200 in the 7d to then"),
+        ("scores", Counted(1500, 9000, 2000), "good", "1,500 scores in 1h"),
+        ("scores", Counted(0, 9000, 2000), "bad", "no score in 1h, though 2,000 events came; 9,000 in the 7d to then"),
+        ("scores", Counted(0, 0, 0), "bad", "no score in 1h, and no event either; none in the 7d to then either"),
+    ],
+)
+def test_absence_is_counted(of, counted, verdict, reason) -> None:
+    seen = judge_absence(Absence(of), HOUR, counted)
+    assert (seen.verdict, seen.reason) == (verdict, reason)
+    assert seen.estimate is not None
+    assert (seen.estimate.value, seen.estimate.low, seen.estimate.high) == (counted.n,) * 3
+
+
+@pytest.mark.parametrize(
+    ("lacking", "given", "verdict", "reason"),
+    [
+        (30, 100, "bad", "the scorer failed on 30 of 100 events (30.0%), held against 20.0%"),
+        (20, 100, "good", "the scorer failed on 20 of 100 events (20.0%), held against 20.0%"),
+        (29, 29, "no_data", "29 events scored or tried, and the rule needs 30"),
+        (0, 0, "no_data", "0 events scored or tried, and the rule needs 30"),
+    ],
+)
+def test_a_share_of_failures_is_counted_where_there_are_enough(lacking, given, verdict, reason) -> None:
+    condition = Absence("failures", 0.2)
+    seen = judge_share(rule(condition), condition, HOUR, lacking, given)
+    assert (seen.verdict, seen.reason) == (verdict, reason)
+    assert limit_of(condition) == 0.2

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from evalsvc.project import check
-from evalsvc.rules import BurnRate, Rule
+from evalsvc.rules import Absence, BurnRate, Rule
 
+DAY = 86_400.0
 FILE = "groups: [{{name: a, rules: [{{alert: A, {rule}}}]}}]\n"
 
 
@@ -33,6 +34,10 @@ def read(folder: Path, rule: str) -> Rule:
             "metric: relevance, window: 100m, burn_rate: {objective: 0.9, factor: 2}",
             BurnRate(0.9, 2.0, 540.0, "higher"),
         ),
+        ("absence: {of: events}, where: {consumer: q}", Absence("events", 0.0, 7 * DAY)),
+        ("metric: refusal, absence: {of: scores, look_back: 1d}", Absence("scores", 0.0, DAY)),
+        ("metric: refusal, window: 5d, absence: {of: scores}", Absence("scores", 0.0, 10 * DAY)),
+        ("metric: refusal, absence: {of: failures, beyond: 0.2}", Absence("failures", 0.2, 7 * DAY)),
     ],
 )
 def test_a_right_rule_says_what_is_in_it(tmp_path, monkeypatch, rule, condition) -> None:
