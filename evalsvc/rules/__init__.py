@@ -1,7 +1,7 @@
 """Alert rules: what they say, and the pure state machine that decides. Nothing here reads a store or tells anybody."""
 
 from evalsvc.rules.machine import AlertState, Observation, Transition, Verdict, step, transition
-from evalsvc.rules.values import Absence, Budget, BurnRate, Change, Condition, Rule, RuleGroup, Threshold
+from evalsvc.rules.values import Absence, Budget, BurnRate, Change, Condition, Rule, RuleGroup, Threshold, Versions
 
 __all__ = [
     "Absence",
@@ -16,6 +16,7 @@ __all__ = [
     "Threshold",
     "Transition",
     "Verdict",
+    "Versions",
     "step",
     "transition",
 ]

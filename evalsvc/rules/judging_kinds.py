@@ -10,7 +10,8 @@ from evalsvc.errors import InputError
 from evalsvc.rules.judging import too_little
 from evalsvc.rules.machine import Observation, Verdict
 from evalsvc.rules.templates import duration, interval, number
-from evalsvc.rules.values import Absence, BurnRate, Rule
+from evalsvc.rules.values import Absence, BurnRate, Rule, Versions
+from evalsvc.stats import Comparison
 from evalsvc.types import Better, Estimate, Scale, Window
 
 
@@ -37,6 +38,37 @@ def judge_burn_rate(rule: Rule, condition: BurnRate, long: Estimate, short: Esti
     back = sides[1].value is not None and sides[1].value <= condition.limit
     verdict: Verdict = "good" if back else "unclear"
     return replace(seen, verdict=verdict, reason=reason)
+
+
+def judge_versions(
+    rule: Rule, condition: Versions, canary: Estimate, stable: Estimate, found: Comparison
+) -> Observation:
+    """Return bad where the whole interval of canary - stable lies beyond the margin, good where its point does not.
+
+    ``found`` compares the processes behind the two sides; its level is :func:`versions_level`. The observation's
+    estimate is the canary's, its baseline the stable side's.
+    """
+    seen = Observation(verdict="no_data", window=canary.window, estimate=canary, baseline=stable)
+    for name, side in (("canary", canary), ("stable", stable)):
+        if poor := too_little(rule, side):
+            return replace(seen, reason=f"{name}: {poor}")
+    low, high = found.low, found.high
+    if found.difference is None or (low is None and high is None):
+        return replace(seen, reason=found.reason)
+    fell, rose = condition.direction != "rose", condition.direction != "fell"
+    beyond = (fell and high is not None and high < -condition.margin) or (
+        rose and low is not None and low > condition.margin
+    )
+    away = (fell and found.difference < -condition.margin) or (rose and found.difference > condition.margin)
+    ends = f"{number(low) if low is not None else '-∞'} … {number(high) if high is not None else '∞'}"
+    reason = f"canary - stable is {number(found.difference)} ({ends}), held against {number(condition.margin)}"
+    return replace(seen, verdict="bad" if beyond else "unclear" if away else "good", reason=reason)
+
+
+def versions_level(rule: Rule, condition: Versions, interval_seconds: float, alerts: int) -> float:
+    """Return the two-sided level of a comparison at which a look spends its part of the budget on the watched sides."""
+    sides = 1.0 if condition.direction == "either" else 2.0
+    return sides * rule.false_alarms.per_look(interval_seconds, alerts)
 
 
 class Counted(NamedTuple):

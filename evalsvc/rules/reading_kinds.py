@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, cast
 
-from evalsvc._yaml import Section
-from evalsvc.rules.reading_values import on_scale, seconds
-from evalsvc.rules.values import DAY, Absence, BurnRate, Change, Condition, Side, Threshold
+from evalsvc._yaml import Section, Value
+from evalsvc.rules.reading_values import on_scale, seconds, where
+from evalsvc.rules.values import DAY, Absence, BurnRate, Change, Condition, Direction, Side, Threshold, Versions
 from evalsvc.types import Scale
 
 _STATISTIC = r"mean|proportion|p(?!0+(?:\.0*)?$)\d{1,2}(?:\.\d+)?"
@@ -49,19 +49,17 @@ def _threshold(side: Side, rule: Section, about: About) -> Threshold:
 def _change(rule: Section, about: About) -> Change:
     section, scale = _own(rule, "change"), about.scale
     direction, by = section.need("direction"), section.get("by")
-    named = direction.text("fell", choices=("fell", "rose", "either")) if direction else "fell"
-    margin = by.number(0.0, low=0.0) if by else 0.0
+    named = _direction(direction)
+    margin = _margin(by, scale)
     if scale and not scale.bounded:
         section.value.problem(
             "expected a metric with both ends for `change`, but this one has an open scale", "use `above` or `below`"
         )
-    elif by and scale and scale.bounded and margin >= _width(scale):
-        by.problem(f"expected less than the whole scale, but got {margin:g}")
     baseline = section.get("baseline")
     length = seconds(baseline, 7 * DAY, least=3600.0)
     if baseline and length < 2 * about.window:
         baseline.problem(f"expected at least twice the window of {about.window:g} s, but got {length:g} s")
-    return Change(cast("Literal['fell', 'rose', 'either']", named), margin, length)
+    return Change(named, margin, length)
 
 
 def _burn_rate(rule: Section, about: About) -> BurnRate:
@@ -131,6 +129,40 @@ def _only_consumers(rule: Section, about: About) -> None:
         by.problem(why, hint)
 
 
+def _versions(rule: Section, about: About) -> Versions:
+    section = _own(rule, "versions")
+    values = section.need("canary", _SIDE), section.need("stable", _SIDE)
+    canary, stable = (where(value.section()) if value else {} for value in values)
+    for value, side in zip(values, (canary, stable), strict=True):
+        if value and value.is_mapping and not side:
+            value.problem("expected a field and its value, but there is none", _SIDE)
+    apart = {name for name in canary.keys() & stable.keys() if not set(canary[name]) & set(stable[name])}
+    if canary and stable and not apart:
+        same = "`canary` and `stable` are the same" if canary == stable else "an event can be of both sides"
+        section.value.problem(same, "give one field different values in `canary` and `stable`")
+    for key, names in (("where", about.where), ("by", about.by)):
+        asked = sorted({*canary, *stable} & set(names))
+        if asked and (value := rule.get(key)):
+            value.problem(f"`{asked[0]}` is what the two sides are told apart by", f"leave it out of `{key}`")
+    direction = section.need("direction", "fell, rose or either: what the canary must not do")
+    return Versions(canary, stable, _direction(direction), _margin(section.get("by"), about.scale))
+
+
+_SIDE = "as in {model_version: v2}"
+
+
+def _direction(value: Value | None) -> Direction:
+    return cast("Direction", value.text("fell", choices=("fell", "rose", "either")) if value else "fell")
+
+
+def _margin(value: Value | None, scale: Scale | None) -> float:
+    """Return the smallest difference that matters, in the metric's unit."""
+    margin = value.number(0.0, low=0.0) if value else 0.0
+    if value and scale and scale.bounded and margin >= _width(scale):
+        value.problem(f"expected less than the whole scale, but got {margin:g}")
+    return margin
+
+
 def _own(rule: Section, kind: str) -> Section:
     """Return the section that is named like its kind; it is there."""
     value = rule.get(kind)
@@ -147,5 +179,6 @@ KINDS: Mapping[str, Callable[[Section, About], Condition]] = {
     "change": _change,
     "burn_rate": _burn_rate,
     "absence": _absence,
+    "versions": _versions,
 }
 """The keys of which a rule has exactly one, and what reads each."""

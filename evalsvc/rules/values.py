@@ -13,6 +13,7 @@ import msgspec
 Severity = Literal["page", "ticket", "info"]
 OnTrouble = Literal["keep", "alert"]
 Side = Literal["above", "below"]
+Direction = Literal["fell", "rose", "either"]
 
 DAY = 86_400.0
 
@@ -55,7 +56,7 @@ class Change(msgspec.Struct, frozen=True, tag="change"):
     Good when the window's point is back within ``margin`` of the baseline's interval.
     """
 
-    direction: Literal["fell", "rose", "either"]
+    direction: Direction
     margin: float
     baseline_seconds: float
 
@@ -92,12 +93,25 @@ class Absence(msgspec.Struct, frozen=True, tag="absence"):
     look_back_seconds: float = 7 * DAY
 
 
-Condition = Threshold | Change | BurnRate | Absence
+class Versions(msgspec.Struct, frozen=True, tag="versions"):
+    """Bad when the canary's mean differs from the stable one's by more than ``margin``, by the difference's interval.
+
+    Both are narrowed by the rule's ``where`` too, and have no event in common. ``fell`` is that the canary is lower.
+    Good when the point of the difference is within ``margin``, on the sides that are watched.
+    """
+
+    canary: Mapping[str, tuple[str, ...]]
+    stable: Mapping[str, tuple[str, ...]]
+    direction: Direction
+    margin: float
+
+
+Condition = Threshold | Change | BurnRate | Absence | Versions
 
 
 def limit_of(condition: Condition) -> float | None:
     """Return the number that a condition holds an estimate against, None where that is another estimate."""
-    return None if isinstance(condition, Change) else condition.limit
+    return None if isinstance(condition, Change | Versions) else condition.limit
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,9 +7,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from evalsvc.errors import InputError
-from evalsvc.rules import Absence, BurnRate, Rule
-from evalsvc.rules.judging_kinds import Counted, failing, judge_absence, judge_burn_rate, judge_share
+from evalsvc.rules import Absence, Budget, BurnRate, Rule, Versions
+from evalsvc.rules.judging_kinds import (
+    Counted,
+    failing,
+    judge_absence,
+    judge_burn_rate,
+    judge_share,
+    judge_versions,
+    versions_level,
+)
 from evalsvc.rules.values import limit_of
+from evalsvc.stats import Comparison
 from evalsvc.types import Estimate, Scale, Window
 
 END = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -83,6 +92,74 @@ def test_what_fails_is_the_worse_answer_or_the_distance_from_the_better_end() ->
     assert (stars.value, stars.low, stars.high) == pytest.approx((0.1, 0.05, 0.125))
     with pytest.raises(InputError, match="a metric whose scale has both ends"):
         failing(estimate(0.5, 0.4, 0.6), Scale(0.0, None, "lower"), "lower")
+
+
+SIDES = {"model_version": ("v2",)}, {"model_version": ("v1",)}
+
+
+def difference(value, low, high, reason="") -> Comparison:
+    return Comparison(
+        difference=value,
+        low=low,
+        high=high,
+        p_value=None,
+        test="",
+        verdict="inconclusive",
+        asked="superiority",
+        margin=0.0,
+        level=0.001,
+        confidence=0.999,
+        method="",
+        reason=reason,
+    )
+
+
+@pytest.mark.parametrize(
+    ("direction", "margin", "found", "expected"),
+    [
+        ("fell", 0.02, (-0.1, -0.15, -0.03), "bad"),
+        ("fell", 0.02, (-0.1, -0.15, -0.02), "unclear"),
+        ("fell", 0.02, (-0.02, -0.15, 0.1), "good"),
+        ("fell", 0.02, (0.3, 0.2, 0.4), "good"),
+        ("rose", 0.02, (0.3, 0.2, 0.4), "bad"),
+        ("rose", 0.02, (-0.1, -0.15, -0.03), "good"),
+        ("either", 0.0, (0.3, 0.2, 0.4), "bad"),
+        ("either", 0.0, (-0.3, -0.4, -0.2), "bad"),
+        ("either", 0.1, (-0.3, -0.6, -0.1), "unclear"),
+        # On an open scale one end may be missing; the other decides.
+        ("rose", 5.0, (30.0, 20.0, None), "bad"),
+        ("fell", 5.0, (-30.0, -40.0, None), "unclear"),
+        ("rose", 5.0, (30.0, None, 40.0), "unclear"),
+    ],
+)
+def test_versions_differ_by_the_whole_interval_of_their_difference(direction, margin, found, expected) -> None:
+    condition = Versions(*SIDES, direction, margin)
+    canary, stable = estimate(0.7, 0.6, 0.8), estimate(0.75, 0.7, 0.8)
+    # The two intervals overlap, which says nothing about the difference.
+    seen = judge_versions(rule(condition), condition, canary, stable, difference(*found))
+    assert (seen.verdict, seen.estimate, seen.baseline) == (expected, canary, stable)
+    assert limit_of(condition) is None
+
+
+def test_versions_need_enough_on_both_sides_and_a_difference() -> None:
+    condition = Versions(*SIDES, "fell", 0.0)
+    enough, few = estimate(0.7, 0.6, 0.8), estimate(0.7, 0.6, 0.8, n=12, effective=12.0)
+    reasons = [
+        judge_versions(rule(condition), condition, *sides, difference(-0.5, -0.6, -0.4)).reason
+        for sides in ((few, enough), (enough, few))
+    ]
+    assert reasons == [f"{side}: effective n is 12, and the rule needs 30" for side in ("canary", "stable")]
+    seen = judge_versions(rule(condition), condition, enough, enough, difference(-0.5, None, None, "all are equal"))
+    assert (seen.verdict, seen.reason) == ("no_data", "all are equal")
+    seen = judge_versions(rule(condition), condition, enough, enough, difference(-0.51234, -0.6, -0.4))
+    assert seen.reason == "canary - stable is -0.5123 (-0.6 … -0.4), held against 0"
+
+
+def test_a_comparison_spends_the_budget_on_the_sides_that_are_watched() -> None:
+    one, both = Versions(*SIDES, "fell", 0.0), Versions(*SIDES, "either", 0.0)
+    budget = {"false_alarms": Budget(1.0, 30 * 86_400.0)}
+    assert versions_level(rule(one, **budget), one, 60.0, 10) == pytest.approx(2 / 432_000)
+    assert versions_level(rule(both, **budget), both, 60.0, 10) == pytest.approx(1 / 432_000)
 
 
 HOUR = Window(END - timedelta(hours=1), END)

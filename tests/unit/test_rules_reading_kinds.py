@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evalsvc.project import check
-from evalsvc.rules import Absence, BurnRate, Rule
+from evalsvc.rules import Absence, BurnRate, Rule, Versions
 
 DAY = 86_400.0
 FILE = "groups: [{{name: a, rules: [{{alert: A, {rule}}}]}}]\n"
@@ -38,6 +38,15 @@ def read(folder: Path, rule: str) -> Rule:
         ("metric: refusal, absence: {of: scores, look_back: 1d}", Absence("scores", 0.0, DAY)),
         ("metric: refusal, window: 5d, absence: {of: scores}", Absence("scores", 0.0, 10 * DAY)),
         ("metric: refusal, absence: {of: failures, beyond: 0.2}", Absence("failures", 0.2, 7 * DAY)),
+        (
+            "metric: refusal, versions: {canary: {model: [b, c]}, stable: {model: a}, direction: rose}",
+            Versions({"model": ("b", "c")}, {"model": ("a",)}, "rose", 0.0),
+        ),
+        (
+            "metric: latency_ms, versions: {canary: {segments.arm: b}, stable: {segments.arm: a, model: m}, "
+            "direction: either, by: 100}",
+            Versions({"segments.arm": ("b",)}, {"segments.arm": ("a",), "model": ("m",)}, "either", 100.0),
+        ),
     ],
 )
 def test_a_right_rule_says_what_is_in_it(tmp_path, monkeypatch, rule, condition) -> None:
