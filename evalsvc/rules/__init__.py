@@ -1,7 +1,18 @@
 """Alert rules: what they say, and the pure state machine that decides. Nothing here reads a store or tells anybody."""
 
 from evalsvc.rules.machine import AlertState, Observation, Transition, Verdict, step, transition
-from evalsvc.rules.values import Absence, Budget, BurnRate, Change, Condition, Rule, RuleGroup, Threshold, Versions
+from evalsvc.rules.values import (
+    Absence,
+    Budget,
+    BurnRate,
+    Change,
+    Condition,
+    FairnessGap,
+    Rule,
+    RuleGroup,
+    Threshold,
+    Versions,
+)
 
 __all__ = [
     "Absence",
@@ -10,6 +21,7 @@ __all__ = [
     "BurnRate",
     "Change",
     "Condition",
+    "FairnessGap",
     "Observation",
     "Rule",
     "RuleGroup",

@@ -10,7 +10,7 @@ from evalsvc.errors import InputError
 from evalsvc.rules.judging import too_little
 from evalsvc.rules.machine import Observation, Verdict
 from evalsvc.rules.templates import duration, interval, number
-from evalsvc.rules.values import Absence, BurnRate, Rule, Versions
+from evalsvc.rules.values import Absence, BurnRate, FairnessGap, Rule, Versions
 from evalsvc.stats import Comparison
 from evalsvc.types import Better, Estimate, Scale, Window
 
@@ -69,6 +69,32 @@ def versions_level(rule: Rule, condition: Versions, interval_seconds: float, ale
     """Return the two-sided level of a comparison at which a look spends its part of the budget on the watched sides."""
     sides = 1.0 if condition.direction == "either" else 2.0
     return sides * rule.false_alarms.per_look(interval_seconds, alerts)
+
+
+class Extremes(NamedTuple):
+    """The groups at both ends of a gap, by name, with their values; ``groups`` is how many were compared."""
+
+    highest: str
+    most: float
+    lowest: str
+    least: float
+    groups: int
+
+
+def judge_fairness_gap(condition: FairnessGap, gap: Estimate, extremes: Extremes | None) -> Observation:
+    """Return bad where the gap's joint interval lies beyond the limit, good where its point does not.
+
+    ``gap`` is of the processes behind groups that each have enough scores; without ``extremes`` there are no two.
+    """
+    seen = Observation(verdict="no_data", window=gap.window, estimate=gap, reason=gap.reason)
+    if extremes is None or gap.value is None or gap.low is None:
+        return seen
+    sides = f"{number(extremes.most)} in {extremes.highest} and {number(extremes.least)} in {extremes.lowest}"
+    held = f"are {_said(gap)} apart, held against {number(condition.limit)}"
+    reason = f"{sides} {held}; the interval holds for all pairs of {extremes.groups} groups"
+    if gap.low > condition.limit:
+        return replace(seen, verdict="bad", reason=reason)
+    return replace(seen, verdict="good" if gap.value <= condition.limit else "unclear", reason=reason)
 
 
 class Counted(NamedTuple):

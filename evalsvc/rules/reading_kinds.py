@@ -7,8 +7,19 @@ from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, cast
 
 from evalsvc._yaml import Section, Value
-from evalsvc.rules.reading_values import on_scale, seconds, where
-from evalsvc.rules.values import DAY, Absence, BurnRate, Change, Condition, Direction, Side, Threshold, Versions
+from evalsvc.rules.reading_values import not_a_field, on_scale, seconds, where
+from evalsvc.rules.values import (
+    DAY,
+    Absence,
+    BurnRate,
+    Change,
+    Condition,
+    Direction,
+    FairnessGap,
+    Side,
+    Threshold,
+    Versions,
+)
 from evalsvc.types import Scale
 
 _STATISTIC = r"mean|proportion|p(?!0+(?:\.0*)?$)\d{1,2}(?:\.\d+)?"
@@ -148,6 +159,22 @@ def _versions(rule: Section, about: About) -> Versions:
     return Versions(canary, stable, _direction(direction), _margin(section.get("by"), about.scale))
 
 
+def _fairness_gap(rule: Section, about: About) -> FairnessGap:
+    section = _own(rule, "fairness_gap")
+    between, beyond = section.need("between", "as in segments.language"), section.need("beyond")
+    field = between.text(what="a field, as in `segments.language`") if between else ""
+    if between and field:
+        if problem := not_a_field(field):
+            between.problem(*problem)
+        elif field == "consumer":
+            between.problem("consumers are never compared", "each has alerts of its own")
+        elif field in about.by:
+            between.problem(f"`{field}` is in `by`, so that each alert has one group of it", "leave it out of `by`")
+        elif len(about.where.get(field, ())) == 1:
+            between.problem(f"`where` leaves one group of `{field}`", "give it two values or more there, or none")
+    return FairnessGap(field, _margin(beyond, about.scale))
+
+
 _SIDE = "as in {model_version: v2}"
 
 
@@ -180,5 +207,6 @@ KINDS: Mapping[str, Callable[[Section, About], Condition]] = {
     "burn_rate": _burn_rate,
     "absence": _absence,
     "versions": _versions,
+    "fairness_gap": _fairness_gap,
 }
 """The keys of which a rule has exactly one, and what reads each."""

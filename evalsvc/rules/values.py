@@ -106,7 +106,18 @@ class Versions(msgspec.Struct, frozen=True, tag="versions"):
     margin: float
 
 
-Condition = Threshold | Change | BurnRate | Absence | Versions
+class FairnessGap(msgspec.Struct, frozen=True, tag="fairness_gap"):
+    """Bad when the highest and the lowest of the groups that ``field`` makes are further apart than ``limit``.
+
+    The interval holds for all pairs of groups jointly. Good when the gap's point is not beyond the limit, which is in
+    the metric's unit, at least 0.
+    """
+
+    field: str
+    limit: float
+
+
+Condition = Threshold | Change | BurnRate | Absence | Versions | FairnessGap
 
 
 def limit_of(condition: Condition) -> float | None:

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from evalsvc.errors import InputError
-from evalsvc.rules import Absence, Budget, BurnRate, Rule, Versions
+from evalsvc.rules import Absence, Budget, BurnRate, FairnessGap, Rule, Versions
 from evalsvc.rules.judging_kinds import (
     Counted,
+    Extremes,
     failing,
     judge_absence,
     judge_burn_rate,
+    judge_fairness_gap,
     judge_share,
     judge_versions,
     versions_level,
@@ -160,6 +162,33 @@ def test_a_comparison_spends_the_budget_on_the_sides_that_are_watched() -> None:
     budget = {"false_alarms": Budget(1.0, 30 * 86_400.0)}
     assert versions_level(rule(one, **budget), one, 60.0, 10) == pytest.approx(2 / 432_000)
     assert versions_level(rule(both, **budget), both, 60.0, 10) == pytest.approx(1 / 432_000)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ((0.3, 0.11, 0.4), "bad"),
+        ((0.3, 0.10, 0.4), "unclear"),
+        ((0.1, 0.0, 0.2), "good"),
+        ((0.3, 0.11, None), "bad"),
+    ],
+)
+def test_a_gap_is_beyond_by_its_joint_interval_and_back_by_its_point(found, expected) -> None:
+    condition = FairnessGap("segments.language", 0.1)
+    seen = judge_fairness_gap(condition, estimate(*found), Extremes("en", 0.9, "de", 0.55, 5))
+    assert seen.verdict == expected
+    assert limit_of(condition) == 0.1
+
+
+def test_a_gap_names_its_groups_and_without_two_there_is_none() -> None:
+    condition = FairnessGap("segments.language", 0.1)
+    seen = judge_fairness_gap(condition, estimate(0.3, 0.11, 0.4), Extremes("en", 0.9, "de", 0.55, 5))
+    assert seen.reason == (
+        "0.9 in en and 0.55 in de are 0.3 (0.11 … 0.4) apart, held against 0.1; "
+        "the interval holds for all pairs of 5 groups"
+    )
+    seen = judge_fairness_gap(condition, estimate(None, None, None, reason="one group"), None)
+    assert (seen.verdict, seen.reason) == ("no_data", "one group")
 
 
 HOUR = Window(END - timedelta(hours=1), END)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evalsvc.project import check
-from evalsvc.rules import Absence, BurnRate, Rule, Versions
+from evalsvc.rules import Absence, BurnRate, FairnessGap, Rule, Versions
 
 DAY = 86_400.0
 FILE = "groups: [{{name: a, rules: [{{alert: A, {rule}}}]}}]\n"
@@ -46,6 +46,10 @@ def read(folder: Path, rule: str) -> Rule:
             "metric: latency_ms, versions: {canary: {segments.arm: b}, stable: {segments.arm: a, model: m}, "
             "direction: either, by: 100}",
             Versions({"segments.arm": ("b",)}, {"segments.arm": ("a",), "model": ("m",)}, "either", 100.0),
+        ),
+        (
+            "metric: refusal, where: {segments.a: [x, y]}, by: [model], fairness_gap: {between: segments.a, beyond: 0}",
+            FairnessGap("segments.a", 0.0),
         ),
     ],
 )
