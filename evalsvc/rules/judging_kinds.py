@@ -10,7 +10,7 @@ from evalsvc.errors import InputError
 from evalsvc.rules.judging import too_little
 from evalsvc.rules.machine import Observation, Verdict
 from evalsvc.rules.templates import duration, interval, number
-from evalsvc.rules.values import Absence, BurnRate, FairnessGap, Rule, Versions
+from evalsvc.rules.values import DAY, Absence, BurnRate, Cost, FairnessGap, Rule, Versions
 from evalsvc.stats import Comparison
 from evalsvc.types import Better, Estimate, Scale, Window
 
@@ -95,6 +95,29 @@ def judge_fairness_gap(condition: FairnessGap, gap: Estimate, extremes: Extremes
     if gap.low > condition.limit:
         return replace(seen, verdict="bad", reason=reason)
     return replace(seen, verdict="good" if gap.value <= condition.limit else "unclear", reason=reason)
+
+
+def judge_cost(rule: Rule, condition: Cost, total: Estimate, unit: str) -> Observation:
+    """Return bad where a total's interval lies beyond the limit, good where its point does not.
+
+    A total without doubt, of events that were all taken, needs no least effective n.
+    """
+    seen = Observation(verdict="no_data", window=total.window, estimate=total, reason=total.reason)
+    exact = total.low is not None and total.low == total.high
+    if poor := "" if exact else too_little(rule, total):
+        return replace(seen, reason=poor)
+    if total.value is None or total.low is None:
+        return seen
+    amount = number(total.value) if exact else _said(total)
+    daily = number(total.value * DAY / total.window.seconds)
+    reason = (
+        f"{amount} {unit}".rstrip()
+        + f" in {duration(total.window.seconds)}, {daily} a day at that rate, held against {number(condition.limit)}"
+        + (f"; {total.reason}" if total.reason else "")
+    )
+    if total.low > condition.limit:
+        return replace(seen, verdict="bad", reason=reason)
+    return replace(seen, verdict="good" if total.value <= condition.limit else "unclear", reason=reason)
 
 
 class Counted(NamedTuple):

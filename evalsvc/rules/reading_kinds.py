@@ -14,6 +14,7 @@ from evalsvc.rules.values import (
     BurnRate,
     Change,
     Condition,
+    Cost,
     Direction,
     FairnessGap,
     Side,
@@ -175,6 +176,19 @@ def _fairness_gap(rule: Section, about: About) -> FairnessGap:
     return FairnessGap(field, _margin(beyond, about.scale))
 
 
+def _cost(rule: Section, about: About) -> Cost:
+    section = _own(rule, "cost")
+    above, what = section.need("above", "the amount that is too much in a window"), section.get("of")
+    of = what.text("metric", choices=("metric", "judge")) if what else "metric"
+    scale = about.scale
+    if of == "metric" and scale and (scale.low is None or scale.low < 0.0):
+        section.value.problem(
+            "expected a metric of amounts from 0 on, but this one can be negative", "name such a metric"
+        )
+    limit = above.number(1.0, above=0.0) if above else 1.0
+    return Cost(cast("Literal['metric', 'judge']", of), limit)
+
+
 _SIDE = "as in {model_version: v2}"
 
 
@@ -208,5 +222,6 @@ KINDS: Mapping[str, Callable[[Section, About], Condition]] = {
     "absence": _absence,
     "versions": _versions,
     "fairness_gap": _fairness_gap,
+    "cost": _cost,
 }
 """The keys of which a rule has exactly one, and what reads each."""

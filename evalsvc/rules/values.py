@@ -117,7 +117,18 @@ class FairnessGap(msgspec.Struct, frozen=True, tag="fairness_gap"):
     limit: float
 
 
-Condition = Threshold | Change | BurnRate | Absence | Versions | FairnessGap
+class Cost(msgspec.Struct, frozen=True, tag="cost"):
+    """Bad when a window's total lies beyond ``limit``, above 0: the whole interval where it is estimated.
+
+    ``metric`` totals the rule's metric over all events, in its unit; ``judge`` adds up the US dollars that scores of
+    the rule's metric say the judge was paid for them. Good when the point is not beyond.
+    """
+
+    of: Literal["metric", "judge"]
+    limit: float
+
+
+Condition = Threshold | Change | BurnRate | Absence | Versions | FairnessGap | Cost
 
 
 def limit_of(condition: Condition) -> float | None:

@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from evalsvc.errors import InputError
-from evalsvc.rules import Absence, Budget, BurnRate, FairnessGap, Rule, Versions
+from evalsvc.rules import Absence, Budget, BurnRate, Cost, FairnessGap, Rule, Versions
 from evalsvc.rules.judging_kinds import (
     Counted,
     Extremes,
     failing,
     judge_absence,
     judge_burn_rate,
+    judge_cost,
     judge_fairness_gap,
     judge_share,
     judge_versions,
@@ -189,6 +190,33 @@ def test_a_gap_names_its_groups_and_without_two_there_is_none() -> None:
     )
     seen = judge_fairness_gap(condition, estimate(None, None, None, reason="one group"), None)
     assert (seen.verdict, seen.reason) == ("no_data", "one group")
+
+
+@pytest.mark.parametrize(
+    ("total", "verdict", "reason"),
+    [
+        (
+            estimate(12.0, 12.0, 12.0, n=3, effective=3.0),
+            "bad",
+            "12 USD in 1h, 288 a day at that rate, held against 10",
+        ),
+        (
+            estimate(10.0, 10.0, 10.0, n=3, effective=3.0),
+            "good",
+            "10 USD in 1h, 240 a day at that rate, held against 10",
+        ),
+        (estimate(12.0, 10.5, 14.0), "bad", "12 (10.5 … 14) USD in 1h, 288 a day at that rate, held against 10"),
+        (estimate(12.0, 9.5, 14.0), "unclear", "12 (9.5 … 14) USD in 1h, 288 a day at that rate, held against 10"),
+        (estimate(12.0, 11.0, None), "bad", "12 (unknown) USD in 1h, 288 a day at that rate, held against 10"),
+        (estimate(12.0, 11.0, 13.0, n=9, effective=9.0), "no_data", "effective n is 9, and the rule needs 30"),
+        (estimate(None, None, None, n=0, effective=0.0), "no_data", "no score in the window"),
+    ],
+)
+def test_a_cost_is_beyond_by_its_interval_and_exact_sums_need_no_least_n(total, verdict, reason) -> None:
+    condition = Cost("metric", 10.0)
+    seen = judge_cost(rule(condition), condition, total, "USD")
+    assert (seen.verdict, seen.reason) == (verdict, reason)
+    assert limit_of(condition) == 10.0
 
 
 HOUR = Window(END - timedelta(hours=1), END)

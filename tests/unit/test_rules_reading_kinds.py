@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from evalsvc._yaml import Document
 from evalsvc.project import check
-from evalsvc.rules import Absence, BurnRate, FairnessGap, Rule, Versions
+from evalsvc.rules import Absence, BurnRate, Cost, FairnessGap, Rule, Versions
+from evalsvc.rules.reading import read_rules
+from evalsvc.types import Scale
 
 DAY = 86_400.0
 FILE = "groups: [{{name: a, rules: [{{alert: A, {rule}}}]}}]\n"
@@ -51,8 +54,18 @@ def read(folder: Path, rule: str) -> Rule:
             "metric: refusal, where: {segments.a: [x, y]}, by: [model], fairness_gap: {between: segments.a, beyond: 0}",
             FairnessGap("segments.a", 0.0),
         ),
+        ("metric: cost_usd, window: 1h, cost: {above: 20}", Cost("metric", 20.0)),
+        ("metric: refusal, window: 1d, cost: {of: judge, above: 0.5}", Cost("judge", 0.5)),
     ],
 )
 def test_a_right_rule_says_what_is_in_it(tmp_path, monkeypatch, rule, condition) -> None:
     monkeypatch.chdir(tmp_path)
     assert read(tmp_path, rule).condition == condition
+
+
+def test_amounts_are_from_0_on() -> None:
+    document = Document("a.rules.yaml", FILE.format(rule="metric: margin, cost: {above: 1}").encode())
+    read_rules(document, "a.rules.yaml", ["margin"], lambda _: Scale(None, None, "higher", "USD"))
+    assert [problem.message for problem in document.finish()] == [
+        "expected a metric of amounts from 0 on, but this one can be negative"
+    ]
