@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -118,6 +119,50 @@ def judge_cost(rule: Rule, condition: Cost, total: Estimate, unit: str) -> Obser
     if total.low > condition.limit:
         return replace(seen, verdict="bad", reason=reason)
     return replace(seen, verdict="good" if total.value <= condition.limit else "unclear", reason=reason)
+
+
+class Part(NamedTuple):
+    """One thing that is watched of a metric, and what its detector says; what is undefined is None, with a ``reason``.
+
+    ``change`` says for a person what became of it; ``effect`` is the estimate of how far it moved, in the detector's
+    unit, of which ``minimum`` is the least that matters. Its ``n_effective`` is the smaller of both windows'.
+    """
+
+    watched: str
+    change: str
+    effect: Estimate
+    p_value: float | None
+    minimum: float
+    reason: str = ""
+
+
+def judge_drift(rule: Rule, parts: Sequence[Part], window: Window, error: float) -> Observation:
+    """Return bad where a part's effect matters, and its p-value times the number of parts is within the look's error.
+
+    Good is that no part's effect matters. Parts with too little to decide are left out.
+    """
+    tested: list[tuple[Part, float, float]] = []
+    for part in parts:
+        value, p_value = part.effect.value, part.p_value
+        if value is not None and p_value is not None and part.effect.n_effective >= rule.min_effective_n:
+            tested.append((part, value, p_value))
+    if not tested:
+        said = next((part.reason for part in parts if part.reason), "too few scores in one of the windows")
+        return Observation(verdict="no_data", window=window, reason=said)
+    large = [(part, value, p) for part, value, p in tested if value >= part.minimum]
+    moved = [row for row in large if row[2] * len(tested) <= error]
+    shown = sorted(moved or large or tested, key=lambda row: -row[1] / row[0].minimum)
+    verdict: Verdict = "bad" if moved else "unclear" if large else "good"
+    most = [_told(part, len(tested), p) for part, _, p in shown[: len(moved) or 1]]
+    return Observation(verdict=verdict, window=window, estimate=shown[0][0].effect, reason="; ".join(most))
+
+
+def _told(part: Part, tests: int, p_value: float) -> str:
+    said = f"{part.watched}: {part.change}" if part.change else part.watched
+    matters = f"matters from {number(part.minimum)}"
+    return (
+        f"{said}, {part.effect.statistic} {_said(part.effect)}, {matters}, adjusted p {min(1.0, tests * p_value):.2g}"
+    )
 
 
 class Counted(NamedTuple):

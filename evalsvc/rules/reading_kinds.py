@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, cast
 
+from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Section, Value
 from evalsvc.rules.reading_values import not_a_field, on_scale, seconds, where
 from evalsvc.rules.values import (
@@ -16,12 +17,15 @@ from evalsvc.rules.values import (
     Condition,
     Cost,
     Direction,
+    Drift,
     FairnessGap,
     Side,
     Threshold,
     Versions,
 )
 from evalsvc.types import Scale
+
+HOUR = 3600.0
 
 _STATISTIC = r"mean|proportion|p(?!0+(?:\.0*)?$)\d{1,2}(?:\.\d+)?"
 
@@ -189,6 +193,30 @@ def _cost(rule: Section, about: About) -> Cost:
     return Cost(cast("Literal['metric', 'judge']", of), limit)
 
 
+def _drift(rule: Section, about: About) -> Drift:
+    section, window, by = _own(rule, "drift"), rule.get("window"), rule.get("by")
+    whole = "drift is kept by the hour"
+    if about.window % HOUR:
+        (window or section.value).problem("expected a `window` of whole hours for `drift`", f"{whole}, as in 1d")
+    if by and about.by:
+        by.problem("each consumer's drift is watched as a whole", "narrow it with `where`")
+    baseline, matters = section.get("baseline"), section.get("matters")
+    length = seconds(baseline, 7 * DAY, least=HOUR)
+    if baseline and length % HOUR:
+        baseline.problem("expected whole hours", whole)
+    elif baseline and length < about.window:
+        baseline.problem(f"expected at least the window of {about.window:g} s, but got {length:g} s")
+    minima = {}
+    for name, value in matters.section() if matters else ():
+        if name not in DETECTORS:
+            value.problem(f"no detector that decides is named `{name}`", did_you_mean(name, DETECTORS))
+        minima[name] = value.number(0.1, above=0.0)
+    return Drift(length, minima)
+
+
+DETECTORS = ("chi_square", "mmd", "vocabulary", "wasserstein")
+"""The detectors of drift that decide: of shares, topics, words and values."""
+
 _SIDE = "as in {model_version: v2}"
 
 
@@ -223,5 +251,6 @@ KINDS: Mapping[str, Callable[[Section, About], Condition]] = {
     "versions": _versions,
     "fairness_gap": _fairness_gap,
     "cost": _cost,
+    "drift": _drift,
 }
 """The keys of which a rule has exactly one, and what reads each."""

@@ -128,12 +128,23 @@ class Cost(msgspec.Struct, frozen=True, tag="cost"):
     limit: float
 
 
-Condition = Threshold | Change | BurnRate | Absence | Versions | FairnessGap | Cost
+class Drift(msgspec.Struct, frozen=True, tag="drift"):
+    """Bad when something watched of the metric moved against the ``baseline_seconds`` before the rule's window.
+
+    That is its values, missing scores, languages, words or topics. ``minima`` are the smallest effects that matter, by
+    detector, where they are not the usual ones. Good when no effect matters.
+    """
+
+    baseline_seconds: float
+    minima: Mapping[str, float] = {}
+
+
+Condition = Threshold | Change | BurnRate | Absence | Versions | FairnessGap | Cost | Drift
 
 
 def limit_of(condition: Condition) -> float | None:
     """Return the number that a condition holds an estimate against, None where that is another estimate."""
-    return None if isinstance(condition, Change | Versions) else condition.limit
+    return None if isinstance(condition, Change | Versions | Drift) else condition.limit
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,16 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from evalsvc.errors import InputError
-from evalsvc.rules import Absence, Budget, BurnRate, Cost, FairnessGap, Rule, Versions
+from evalsvc.rules import Absence, Budget, BurnRate, Cost, Drift, FairnessGap, Rule, Versions
 from evalsvc.rules.judging_kinds import (
     Counted,
     Extremes,
+    Part,
     failing,
     judge_absence,
     judge_burn_rate,
     judge_cost,
+    judge_drift,
     judge_fairness_gap,
     judge_share,
     judge_versions,
@@ -217,6 +220,45 @@ def test_a_cost_is_beyond_by_its_interval_and_exact_sums_need_no_least_n(total, 
     seen = judge_cost(rule(condition), condition, total, "USD")
     assert (seen.verdict, seen.reason) == (verdict, reason)
     assert limit_of(condition) == 10.0
+
+
+def part(effect, p, minimum=0.1, watched="values", effective=400.0, reason="") -> Part:
+    found = estimate(effect, None if effect is None else effect / 2, None if effect is None else effect * 2)
+    return Part(watched, "mean 0.8 → 0.6", replace(found, n_effective=effective), p, minimum, reason)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([part(0.2, 0.0005)], "bad"),
+        # Two parts halve what each may spend.
+        ([part(0.2, 0.0006), part(0.0, 0.9)], "unclear"),
+        ([part(0.2, 0.0005), part(0.0, 0.9)], "bad"),
+        ([part(0.2, 0.5)], "unclear"),
+        ([part(0.09, 1e-9)], "good"),
+        # Too little to decide counts for nothing, and spends nothing.
+        ([part(0.2, 0.0009), part(0.9, 1e-9, effective=29.0), part(None, None)], "bad"),
+        ([part(0.9, 1e-9, effective=29.0)], "no_data"),
+        ([], "no_data"),
+    ],
+)
+def test_drift_matters_and_stands_among_its_parts(parts, expected) -> None:
+    condition = Drift(7 * 86_400.0)
+    assert judge_drift(rule(condition), parts, HOUR, 0.001).verdict == expected
+    assert limit_of(condition) is None
+
+
+def test_drift_says_what_moved_most_first_and_why_it_cannot_say() -> None:
+    condition = Drift(7 * 86_400.0)
+    parts = [part(0.2, 1e-4), part(0.3, 1e-5, 0.1, "missing"), part(0.01, 0.9, watched="topics")]
+    seen = judge_drift(rule(condition), parts, HOUR, 0.001)
+    assert seen.reason == (
+        "missing: mean 0.8 → 0.6, mean 0.3 (0.15 … 0.6), matters from 0.1, adjusted p 3e-05; "
+        "values: mean 0.8 → 0.6, mean 0.2 (0.1 … 0.4), matters from 0.1, adjusted p 0.0003"
+    )
+    assert seen.estimate == parts[1].effect
+    seen = judge_drift(rule(condition), [part(None, None, reason="no scores in the baseline")], HOUR, 0.001)
+    assert (seen.verdict, seen.reason) == ("no_data", "no scores in the baseline")
 
 
 HOUR = Window(END - timedelta(hours=1), END)

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from evalsvc._yaml import Document
+from evalsvc.drift import MINIMA
 from evalsvc.project import check
-from evalsvc.rules import Absence, BurnRate, Cost, FairnessGap, Rule, Versions
+from evalsvc.rules import Absence, BurnRate, Cost, Drift, FairnessGap, Rule, Versions
 from evalsvc.rules.reading import read_rules
+from evalsvc.rules.reading_kinds import DETECTORS
 from evalsvc.types import Scale
 
 DAY = 86_400.0
@@ -56,6 +58,11 @@ def read(folder: Path, rule: str) -> Rule:
         ),
         ("metric: cost_usd, window: 1h, cost: {above: 20}", Cost("metric", 20.0)),
         ("metric: refusal, window: 1d, cost: {of: judge, above: 0.5}", Cost("judge", 0.5)),
+        ("metric: relevance, window: 1d, drift: {}", Drift(7 * DAY)),
+        (
+            "metric: relevance, window: 6h, drift: {baseline: 1d, matters: {wasserstein: 0.3}}",
+            Drift(DAY, {"wasserstein": 0.3}),
+        ),
     ],
 )
 def test_a_right_rule_says_what_is_in_it(tmp_path, monkeypatch, rule, condition) -> None:
@@ -69,3 +76,7 @@ def test_amounts_are_from_0_on() -> None:
     assert [problem.message for problem in document.finish()] == [
         "expected a metric of amounts from 0 on, but this one can be negative"
     ]
+
+
+def test_the_detectors_that_decide_are_detectors() -> None:
+    assert set(DETECTORS) <= set(MINIMA)

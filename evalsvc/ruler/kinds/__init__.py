@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evalsvc.ruler.kinds import absence, burn_rate, cost, fairness_gap, percentile, versions
+from evalsvc.ruler.kinds import absence, burn_rate, cost, drift, fairness_gap, percentile, versions
 from evalsvc.ruler.seen import Watch
-from evalsvc.rules.values import Absence, BurnRate, Cost, FairnessGap, Rule, Threshold, Versions
+from evalsvc.rules.values import Absence, BurnRate, Cost, Drift, FairnessGap, Rule, Threshold, Versions
 
 WATCHES: Mapping[type, Watch] = {
     BurnRate: burn_rate.watch,
@@ -14,6 +14,7 @@ WATCHES: Mapping[type, Watch] = {
     Versions: versions.watch,
     FairnessGap: fairness_gap.watch,
     Cost: cost.watch,
+    Drift: drift.watch,
 }
 """By the type of a rule's condition: what looks at it."""
 
