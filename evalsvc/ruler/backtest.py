@@ -13,7 +13,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from evalsvc.protocols import ScoreStore
-from evalsvc.ruler.kinds import watch_of
+from evalsvc.ruler.kinds import unseen, watch_of
 from evalsvc.ruler.looks import Alert, alerts_of, start_of
 from evalsvc.ruler.seen import Watch
 from evalsvc.ruler.timeline import Timeline, timelines
@@ -100,7 +100,8 @@ def _watched(store: ScoreStore, group: RuleGroup, rule: Rule, span: Window, watc
     states: dict[str, AlertState] = {}
     told = _Told()
     for now in _times(span, group.interval_seconds):
-        for seen in watch(store, rule, group, now):
+        found = watch(store, rule, group, now)
+        for seen in [*found, *unseen(rule, group, now, found, states.values())]:
             start = start_of(rule, seen.consumer, seen.key)
             before = states.get(start.fingerprint, start)
             after = step(rule, before, seen.observation, now)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
+from evalsvc import scorers
 from evalsvc._yaml import Document
 from evalsvc.drift import MINIMA
 from evalsvc.project import check
+from evalsvc.ruler.kinds import WATCHES
 from evalsvc.rules import Absence, BurnRate, Cost, Drift, FairnessGap, Rule, Versions
 from evalsvc.rules.reading import read_rules
 from evalsvc.rules.reading_kinds import DETECTORS
@@ -80,3 +84,16 @@ def test_amounts_are_from_0_on() -> None:
 
 def test_the_detectors_that_decide_are_detectors() -> None:
     assert set(DETECTORS) <= set(MINIMA)
+
+
+def test_the_examples_of_the_reference_are_right() -> None:
+    """Each as a file of its own; a judge's metric is named by its options."""
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "alert-rules.md").read_text(encoding="utf-8")
+    examples = [found for found in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if found.startswith("- alert")]
+    kinds = set()
+    for example in examples:
+        document = Document("docs.yaml", f"groups:\n- name: a\n  rules:\n{indent(example, '  ')}".encode())
+        groups = read_rules(document, "docs.yaml", scorers.names(), lambda _: None)
+        assert [str(problem) for problem in document.finish()] == []
+        kinds |= {type(rule.condition) for rule in groups[0].rules}
+    assert kinds == set(WATCHES)

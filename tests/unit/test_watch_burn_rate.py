@@ -9,7 +9,8 @@ import pytest
 
 from evalsvc.errors import StoreUnavailable, UnknownMetric
 from evalsvc.ruler import backtest
-from evalsvc.ruler.kinds import WATCHES, watch_of
+from evalsvc.ruler.kinds import WATCHES, unseen, watch_of
+from evalsvc.ruler.looks import start_of
 from evalsvc.rules import BurnRate, Change, Rule, Threshold
 from evalsvc.store.memory import MemoryStore
 from evalsvc.types import ScorerSpec, Window
@@ -141,3 +142,17 @@ def test_a_backtest_makes_the_same_looks_and_plants_nothing(store) -> None:
     assert (page.fired.id, page.resolved.id) == (fired.id, resolved.id)
     still_open = backtest(store, group_of(rule), rule, Window(at(3), BROKE + timedelta(minutes=55)))
     assert [page.resolved for page in still_open.pages] == [None]
+
+
+def test_an_alert_of_which_nothing_is_left_has_no_data_and_goes_on() -> None:
+    scores = [score(START + n / 4 * MINUTE, 0.0, f"e{n}") for n in range(240)]
+    rule = rule_of(by=(), no_data="keep")
+    made = backtest(stored(scores), group_of(rule), rule, Window(at(0.5), at(4)))
+    (page,) = made.pages
+    assert (page.resolved, made.looks) == (None, 43)
+    # From the hour on the short window is empty, and later the long one.
+    assert made.no_data >= 3 * 12 - 2
+    start = start_of(rule, "quality", {})
+    (found,) = unseen(rule, group_of(rule), at(4), [], [start])
+    assert (found.consumer, found.observation.verdict) == ("quality", "no_data")
+    assert unseen(rule, group_of(rule), at(4), [found], [start]) == []

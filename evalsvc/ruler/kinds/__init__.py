@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from evalsvc.ruler.kinds import absence, burn_rate, cost, drift, fairness_gap, percentile, versions
-from evalsvc.ruler.seen import Watch
-from evalsvc.rules.values import Absence, BurnRate, Cost, Drift, FairnessGap, Rule, Threshold, Versions
+from evalsvc.ruler.kinds.reading import NOTHING, window_before
+from evalsvc.ruler.seen import Seen, Watch
+from evalsvc.rules.machine import AlertState, Observation
+from evalsvc.rules.values import Absence, BurnRate, Cost, Drift, FairnessGap, Rule, RuleGroup, Threshold, Versions
 
 WATCHES: Mapping[type, Watch] = {
     BurnRate: burn_rate.watch,
@@ -28,3 +31,16 @@ def watch_of(rule: Rule) -> Watch | None:
     if isinstance(condition, Threshold) and condition.statistic not in ("mean", "proportion"):
         return percentile.watch
     return WATCHES.get(type(condition))
+
+
+def unseen(
+    rule: Rule, group: RuleGroup, now: datetime, seen: Iterable[Seen], states: Iterable[AlertState]
+) -> Sequence[Seen]:
+    """Return the alerts of a rule that a look did not see, as nothing of theirs is in the window: they have no data."""
+    found = {(one.consumer, *one.key.items()) for one in seen}
+    window = window_before(group, now, rule.window_seconds)
+    return [
+        Seen(state.consumer, state.key, Observation(verdict="no_data", window=window, reason=NOTHING))
+        for state in states
+        if (state.consumer, *state.key.items()) not in found
+    ]
