@@ -18,7 +18,7 @@ from evalsvc.cli import OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.project import Environment
 from evalsvc.rules.templates import duration, interval, number
-from evalsvc.rules.values import Absence, Budget, Rule, RuleGroup
+from evalsvc.rules.values import Absence, Budget, Rule, RuleGroup, Versions
 from evalsvc.types import Window
 from evalsvc.windows import parse_span, whole_minutes
 
@@ -89,12 +89,14 @@ def report(made: Backtest, group: RuleGroup) -> str:
     if made.no_data:
         parts.append(f"{made.no_data / made.looks:.1%} of the looks had too few scores to decide.")
     if made.pages:
-        parts.append(aligned([_line(page) for page in made.pages], right={"value"}))
+        parts.append(aligned([_line(page, rule) for page in made.pages], right={"value"}))
+        why = [f"{page.fired.at:%Y-%m-%d %H:%M}  {page.fired.reason}" for page in made.pages if page.fired.reason]
+        parts += ["\n".join(why)] if why else []
     parts.append(_plants(made))
     return "\n\n".join(parts)
 
 
-def _line(page: Page) -> dict[str, str]:
+def _line(page: Page, rule: Rule) -> dict[str, str]:
     fired, seen = page.fired, page.fired.observation
     estimate, baseline = (seen.estimate, seen.baseline) if seen else (None, None)
     shown = {name: value for name, value in fired.labels.items() if name not in _FIXED}
@@ -103,7 +105,7 @@ def _line(page: Page) -> dict[str, str]:
     line = {"fired": f"{fired.at:%Y-%m-%d %H:%M}", "lasted": lasted} | shown
     line |= {"value": number(estimate.value) if estimate else "-", "interval": interval(estimate) if estimate else "-"}
     if baseline is not None:
-        line |= {"before": interval(baseline)}
+        line |= {"stable" if isinstance(rule.condition, Versions) else "before": interval(baseline)}
     if seen and seen.since:
         line |= {"since": f"{seen.since:%Y-%m-%d %H:%M}"}
     return line
@@ -180,6 +182,7 @@ def _page(page: Page) -> dict[str, Any]:
         "low": estimate.low if estimate else None,
         "high": estimate.high if estimate else None,
         "n": estimate.n if estimate else 0,
+        "reason": page.fired.reason,
     }
 
 

@@ -28,9 +28,10 @@ def judge_burn_rate(rule: Rule, condition: BurnRate, long: Estimate, short: Esti
     sides = failing(long, scale, condition.better), failing(short, scale, condition.better)
     seen = Observation(verdict="no_data", window=long.window, estimate=sides[0])
     for side in sides:
-        if poor := too_little(rule, side) or (side.reason if side.low is None else ""):
+        poor = too_little(rule, side)
+        if poor or side.value is None or side.low is None:
             within = f"in the last {duration(side.window.seconds)}: " if side is sides[1] else ""
-            return replace(seen, reason=within + poor)
+            return replace(seen, reason=within + (poor or side.reason))
     both = " and ".join(f"{_said(side)} in {duration(side.window.seconds)}" for side in sides)
     held = f"{number(condition.factor)} times the {number(1.0 - condition.objective)} that the objective allows"
     reason = f"failing share {both}, held against {number(condition.limit)}: {held}"

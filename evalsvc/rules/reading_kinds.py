@@ -53,6 +53,10 @@ def _threshold(side: Side, rule: Section, about: About) -> Threshold:
     if recovers and (back > limit if side == "above" else back < limit):
         recovers.problem(f"expected it not to be {side} the limit {limit:g}, but got {back:g}")
     named = statistic.text("mean", pattern=_STATISTIC, what="mean, proportion or pNN") if statistic else "mean"
+    if statistic and about.scale and about.scale.binary != (named == "proportion") and named != "mean":
+        binary = "of a share of yes and no there are no percentiles"
+        said = binary if about.scale.binary else "this metric is no yes or no, and has no proportion"
+        statistic.problem(said, "leave `statistic` out")
     for place, number in ((value, limit), (recovers, back)):
         if place and about.scale:
             on_scale(place, number, about.scale)

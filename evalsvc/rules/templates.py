@@ -17,8 +17,8 @@ _PLACE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 NAMES: Mapping[str, str] = {
     "value": "the estimate of the window",
     "interval": "its interval, at the confidence of the rule's budget",
-    "baseline": "what it is held against: the limit, or the estimate of the time before",
-    "baseline_interval": "the interval of the time before, empty for a limit",
+    "baseline": "what it is held against: the limit, or the estimate of the time before or of the stable version",
+    "baseline_interval": "the interval of that estimate, empty for a limit",
     "n": "scored events in the window",
     "effective_n": "Kish's effective n",
     "missing": "share of the sampled events without a score",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from evalsvc._cli_backtest import report, to_json
 from evalsvc.query import EstimateQuery, group_cells
 from evalsvc.ruler import backtest
 from evalsvc.rules import Rule, Versions
@@ -100,6 +101,12 @@ def test_versions_of_a_scorer_are_not_compared_with_each_other() -> None:
 
 def test_a_backtest_makes_the_same_looks(store) -> None:
     rule = rule_of()
-    (page,) = backtest(store, group_of(rule, 1800.0), rule, Window(at(2.5), at(7))).pages
+    made = backtest(store, group_of(rule, 1800.0), rule, Window(at(2.5), at(7)))
+    (page,) = made.pages
     fired, resolved = told(store, rule, at(2.5), at(7), 1800.0)
     assert (page.fired.id, page.resolved.id) == (fired.id, resolved.id)
+    said = report(made, group_of(rule, 1800.0)).split("\n\n")
+    assert said[1].splitlines()[0].split() == ["fired", "lasted", "consumer", "language", "value", "interval", "stable"]
+    assert said[2] == f"{fired.at:%Y-%m-%d %H:%M}  {fired.reason}"
+    assert to_json(made)["pages"][0]["reason"] == fired.reason
+    assert to_json(made)["planted"] is None

@@ -40,9 +40,9 @@ def watch(store: ScoreStore, rule: Rule, group: RuleGroup, now: datetime) -> Seq
 
 def _events(store: ScoreStore, rule: Rule, window: Window) -> Counter[Place]:
     """Count the events that each consumer was offered."""
-    wanted, counts = rule.where.get("consumer"), Counter[Place]()
-    for row in store.offered(window, int(window.seconds)):
-        if wanted is None or row.consumer in wanted:
+    wanted, counts = rule.where.get("consumer", ()), Counter[Place]()
+    for row in store.offered(window, int(window.seconds), wanted[0] if len(wanted) == 1 else None):
+        if not wanted or row.consumer in wanted:
             counts[Place(row.consumer, ())] += row.offered
     return counts
 
