@@ -131,8 +131,9 @@ class Cost(msgspec.Struct, frozen=True, tag="cost"):
 class Drift(msgspec.Struct, frozen=True, tag="drift"):
     """Bad when something watched of the metric moved against the ``baseline_seconds`` before the rule's window.
 
-    That is its values, missing scores, languages, words or topics. ``minima`` are the smallest effects that matter, by
-    detector, where they are not the usual ones. Good when no effect matters.
+    That is its values, missing scores, languages, words or topics. Windows stand on multiples of their length since the
+    epoch. ``minima`` are the smallest effects that matter, by detector, where they are not the usual ones. Good when no
+    effect matters.
     """
 
     baseline_seconds: float

@@ -39,7 +39,7 @@ def test_a_move_is_told_for_its_consumer_with_what_moved(store) -> None:
     found = told(store, rule_of(), at(31), at(60), 3600.0)
     assert [(one.labels["consumer"], one.after) for one in found] == [("quality", "firing")]
     (fired,) = found
-    assert MOVED < fired.at <= at(44)
+    assert MOVED < fired.at <= at(49)
     assert fired.reason.startswith("values: mean 0.")
     assert ", matters from 0.1, adjusted p " in fired.reason
     estimate = fired.observation.estimate
@@ -50,7 +50,9 @@ def test_a_move_is_told_for_its_consumer_with_what_moved(store) -> None:
 
 
 def test_it_is_over_when_the_baseline_holds_the_change(store) -> None:
-    last = [seen for _, seen, _, _ in followed(store, rule_of(), at(71), at(72), 3600.0) if seen.consumer == "quality"]
+    last = [
+        seen for _, seen, _, _ in followed(store, rule_of(), at(72.1), at(73), 3600.0) if seen.consumer == "quality"
+    ]
     assert {seen.observation.verdict for seen in last} <= {"good", "unclear"}
 
 
@@ -60,17 +62,17 @@ def test_quiet_hours_are_never_bad(store) -> None:
 
 
 def test_effects_are_those_of_drift_at_the_budgets_confidence(store) -> None:
-    # Looks within an hour are one.
-    error = 3600.0 / (30 * DAY)
+    # All looks at one window are one.
+    error = 21_600.0 / (30 * DAY)
     seen = one(store, rule_of(where={"consumer": ("quality",)}), at(44.5), 60.0).observation
     query = DriftQuery(
-        Window(at(14), at(38)), Window(at(38), at(44)), ("relevance",), {"consumer": ("quality",)}, 1.0 - 2.0 * error
+        Window(at(12), at(36)), Window(at(36), at(42)), ("relevance",), {"consumer": ("quality",)}, 1.0 - 2.0 * error
     )
     test = next(row.tests[0] for row in drifts(store, query) if row.watched == "values")
     estimate = seen.estimate
     assert (estimate.value, estimate.low, estimate.high) == (test.effect, test.low, test.high)
     assert estimate.confidence == 1.0 - 2.0 * error
-    assert seen.window == Window(at(38), at(44))
+    assert seen.window == Window(at(36), at(42))
 
 
 def test_what_matters_is_the_rules(store) -> None:

@@ -1,4 +1,9 @@
-"""Drift: did what is watched of a metric move against the time before? Both windows are whole hours."""
+"""Drift: did what is watched of a metric move against the time before?
+
+Windows stand on multiples of their length since the epoch, so that a rule with a window of a day looks at whole days.
+All looks until the next window ends see the same, and are one: what a look may spend is then mostly above 1/500, which
+is what the draws behind drift's p-values resolve. Below, they are tails of fitted distributions.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +22,19 @@ from evalsvc.rules.values import Drift, Rule, RuleGroup
 from evalsvc.types import Estimate, Window
 from evalsvc.windows import floored
 
-HOUR = timedelta(hours=1)
-
 
 def watch(store: ScoreStore, rule: Rule, group: RuleGroup, now: datetime) -> Sequence[Seen]:
     """Return what a look sees of each consumer that has scores in the window: its newest scorer's parts."""
     condition = rule.condition
     if not isinstance(condition, Drift):
         return ()
-    end = floored(window_before(group, now, rule.window_seconds).end, HOUR)
-    window = Window(end - timedelta(seconds=rule.window_seconds), end)
+    length = timedelta(seconds=rule.window_seconds)
+    end = floored(window_before(group, now, rule.window_seconds).end, length)
+    window = Window(end - length, end)
     held = newest(store, question(rule, window))
     if not held:
         return ()
-    # All looks within an hour see the same hours, and are one.
-    error = rule.false_alarms.per_look(max(group.interval_seconds, HOUR.total_seconds()), len(held))
+    error = rule.false_alarms.per_look(max(group.interval_seconds, rule.window_seconds), len(held))
     query = DriftQuery(
         Window(window.start - timedelta(seconds=condition.baseline_seconds), window.start),
         window,
