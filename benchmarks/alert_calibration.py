@@ -5,8 +5,8 @@ Run ``python benchmarks/alert_calibration.py [--days 1000] [--kind threshold|cha
 which are drawn from their laws without drawing single events. Looks are the ruler's (``evalsvc.ruler.looks.observe``).
 
 Two short cuts leave every page as it is. A look at an alert that is not bad leaves it inactive, so a *threshold* is
-judged only where the point lies more than :data:`NEAR` of its own standard errors beyond the limit, and while an alert
-is up; :func:`threshold_pages` fails if a look came out bad that near. A *change* detector's minutes are stepped for all
+judged only where the point lies beyond the limit by more than :data:`NEAR` of the normal quantile at the rule's level,
+in its own standard errors, and while an alert is up; :func:`threshold_pages` fails if a look came out bad that near. A *change* detector's minutes are stepped for all
 runs at once by :func:`growth`, until it alarms; the ruler's looks then take over, and must find the same alarm, until
 the alert is over. ``tests/calibration/test_alert_rules.py`` holds both against the ruler's looks at every minute.
 """
@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+import _alert_traffic as traffic
 from _alert_traffic import (
     DAY,
     GRADED,
@@ -56,9 +57,10 @@ from evalsvc.rules.judging import BASELINE_CONFIDENCE
 from evalsvc.rules.machine import AlertState, transition
 from evalsvc.rules.values import Change, Rule
 from evalsvc.stats import change
+from evalsvc.stats.distributions import normal_quantile
 
 DAYS = 1_000
-NEAR = 2.5
+NEAR = 0.6
 
 
 def threshold_pages(rule: Rule, design: Design, sums: Sums) -> Count:
@@ -67,10 +69,11 @@ def threshold_pages(rule: Rule, design: Design, sums: Sums) -> Count:
     mean, error = points(design, sums, width)
     with np.errstate(invalid="ignore", divide="ignore"):
         far = (limit_of(rule) - mean) / error
+    sieve = NEAR * normal_quantile(1.0 - rule.false_alarms.per_look(60.0, 1))
     pages = judged = 0
     for run in range(len(mean)):
         free, sight = 0, Sight(design, sums, run)
-        for near in np.flatnonzero(far[run] > NEAR).tolist():
+        for near in np.flatnonzero(far[run] > sieve).tolist():
             if near < free:
                 continue
             state, free = AlertState(fingerprint="", labels={}), near
@@ -81,8 +84,8 @@ def threshold_pages(rule: Rule, design: Design, sums: Sums) -> Count:
                     break
             fired = state.fired_on is not None
             pages += fired
-            if fired and far[run, near] < NEAR + 0.25:
-                raise AssertionError(f"bad at {far[run, near]:.2f} standard errors: {NEAR} is too coarse a sieve")
+            if fired and far[run, near] < 1.1 * sieve:
+                raise AssertionError(f"bad at {far[run, near]:.2f} standard errors: {sieve:.2f} is too coarse a sieve")
     return Count(pages, mean.size / DAY, judged)
 
 
