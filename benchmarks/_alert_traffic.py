@@ -38,9 +38,9 @@ class Stratum(NamedTuple):
 
 
 class Design(NamedTuple):
-    """Traffic. ``session`` turns that share one score come as one cluster; ``missing`` is the share without a score.
+    """Traffic. Where ``session`` is above 1, half of the events come in sessions of so many turns that share one score.
 
-    Where ``poisson`` is false each minute brings the same number of samples.
+    ``missing`` is the share without a score. Where ``poisson`` is false each minute brings the same number of samples.
     """
 
     name: str
@@ -108,7 +108,9 @@ def draw(rng: np.random.Generator, design: Design, mean: Floats | float, runs: i
     for place, stratum in enumerate(design.strata):
         size = np.full((runs, minutes), stratum.sampled)
         if design.poisson:
-            size = rng.poisson(stratum.sampled / design.session, (runs, minutes)) * float(design.session)
+            # Whole sessions and as many single events.
+            unit = 2.0 * design.session if design.session > 1 else 1.0
+            size = rng.poisson(stratum.sampled / unit, (runs, minutes)) * unit
         share = np.broadcast_to(np.asarray(mean) + stratum.shift, size.shape)
         made[0, ..., place] = size + rng.poisson(stratum.sampled * (1.0 / stratum.pi - 1.0), size.shape)
         made[1:, ..., place] = _scored(rng, design, size, share)
@@ -116,18 +118,28 @@ def draw(rng: np.random.Generator, design: Design, mean: Floats | float, runs: i
 
 
 def _scored(rng: np.random.Generator, design: Design, size: Floats, share: Floats) -> Floats:
-    sessions = np.rint(size / design.session).astype(np.int64)
-    gone = rng.binomial(sessions, design.missing) if design.missing else np.zeros_like(sessions)
-    held = sessions - gone
+    """Return the fields of so many events; where there are sessions, half of the events come in them."""
+    if design.session == 1:
+        return _alike(rng, design, np.rint(size), share, 1)
+    sessions = np.rint(size / (2 * design.session))
+    return _alike(rng, design, sessions, share, design.session) + _alike(
+        rng, design, sessions * design.session, share, 1
+    )
+
+
+def _alike(rng: np.random.Generator, design: Design, units: Floats, share: Floats, turns: int) -> Floats:
+    """Return the fields of so many sessions of so many turns with one score."""
+    drawn = units.astype(np.int64)
+    gone = rng.binomial(drawn, design.missing) if design.missing else np.zeros_like(drawn)
+    held = drawn - gone
     if design.scale.binary:
         total = rng.binomial(held, share).astype(np.float64)
         squares = total
     else:
         total, squares = _marks(rng, held, share)
-    k = float(design.session)
-    clusters = held if design.session > 1 else np.zeros_like(held)
-    grouped = k * k * (clusters > 0)
-    fields = [k * held, k * gone, k * total, k * squares, clusters, grouped * held, grouped * total, grouped * squares]
+    k, grouped = float(turns), float(design.session > 1)
+    moments = [grouped * held, grouped * k * k * held, grouped * k * k * total, grouped * k * k * squares]
+    fields = [k * held, k * gone, k * total, k * squares, *moments]
     return np.stack([np.asarray(field, dtype=np.float64) for field in fields])
 
 

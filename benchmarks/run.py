@@ -34,6 +34,8 @@ NAMES = (
     "correlation",
     "sequential",
     "change_detection",
+    "alert_calibration",
+    "alert_delay",
     "attribution",
     "drift",
     "drift_power",

@@ -1,20 +1,20 @@
 """Alert rules keep their budget on quiet days, and what one would write first does not; a fall pages within minutes."""
 
-import dataclasses
 from datetime import timedelta
 
+import msgspec
 import numpy as np
 import pytest
 
 from benchmark_scripts import load_benchmark
 from evalsvc.ruler.replay import Alert
 from evalsvc.ruler.timeline import Pool, Timeline
-from evalsvc.rules.machine import AlertState, transition
+from evalsvc.rules.machine import transition
 from evalsvc.rules.values import Budget
 
 pytestmark = pytest.mark.slow
 quiet = load_benchmark("alert_calibration")
-traffic = quiet.traffic
+traffic = load_benchmark("_alert_traffic")
 NOISY = Budget(1.0, 7200.0)
 """So many false alarms that a short run has some: 1 in 2 hours."""
 
@@ -50,19 +50,17 @@ def pages_of_the_ruler(rule, design, sums, first, *, delay=0) -> int:
 
 
 def noisy(rule):
-    import msgspec
-
     return msgspec.structs.replace(rule, false_alarms=NOISY)
 
 
 @pytest.mark.parametrize("number", [1, 4, 6, 9, 10])
 def test_the_threshold_s_pages_are_those_of_the_ruler_at_every_minute(number) -> None:
     design, limit = quiet.threshold_designs()[number]
-    sums, rule = made(design, 0.5), noisy(traffic.threshold_rule(limit))
+    sums, rule = made(design, 1.0), noisy(traffic.threshold_rule(limit))
     count = quiet.threshold_pages(rule, design, sums)
     assert count.pages == pages_of_the_ruler(rule, design, sums, 10)
     assert count.pages >= 1
-    assert count.judged < 500
+    assert count.judged < 700
 
 
 @pytest.mark.parametrize("number", [5, 9, 10, 12, 13])
