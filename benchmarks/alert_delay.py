@@ -1,9 +1,9 @@
 """How soon a fall of 5 or 10 points pages: the package's rules beside tuned ones, at equal false alarms.
 
 Run ``python benchmarks/alert_delay.py [--runs 200] [--days 600]``: it prints the table of
-``docs/reference/alert-calibration.md``. A metric of mean .90 falls at a random second after 3 quiet hours. All look once
-a minute at windows that end 2 minutes ago, the default; one row has 1. A delay is from the fall to the page. Ours look
-as the ruler does, with the default budget of 1 false alarm in 30 days, and are told nothing of the quiet traffic. The
+``docs/reference/alert-calibration.md``. A metric of mean .90 falls at a random second after 3 quiet hours. All look
+once a minute at windows that end 2 minutes ago, the default; one row has 1. A delay is from the fall to the page. Ours
+look as the ruler does, with the default budget of 1 false alarm in 30 days, and are told nothing of quiet traffic. The
 others' limits are set on simulated quiet days of the very same traffic until they page once in 30 days:
 
 * *point*: the window's mean lies below a limit;
