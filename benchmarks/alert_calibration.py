@@ -154,12 +154,13 @@ def growth(bench: Bench, design: Design, fields: Floats) -> Floats:
 
 
 class Watch:
-    """A change rule on the minutes of some runs; the first week of them is history."""
+    """A change rule on the minutes of some runs, from minute ``begin`` on; those before are its baseline and window."""
 
     def __init__(self, rule: Rule, design: Design, sums: Sums) -> None:
-        """Take the minutes of each run."""
+        """Take the minutes of all runs."""
         self.rule, self.design, self.sums, self.judged = rule, design, sums, 0
         self.width = int(rule.window_seconds // 60)
+        self.begin = round(change_of(rule).baseline_seconds / 60) + self.width
         self.sights = [Sight(design, sums, run) for run in range(sums.fields.shape[1])]
 
     def next_hour(self, minute: int) -> int:
@@ -182,30 +183,46 @@ class Watch:
 def change_pages(rule: Rule, design: Design, sums: Sums) -> Count:
     """Return the pages of a change rule on these minutes, of which the first week and window are history."""
     runs, minutes = sums.fields.shape[1], sums.fields.shape[2] - 1
-    watch, bench = Watch(rule, design, sums), Bench.empty(runs)
-    begin = WEEK + watch.width
-    states = [watch.look(run, begin, AlertState(fingerprint="", labels={})) for run in range(runs)]
-    free, pages = np.full(runs, begin + 1), 0
-    first = begin + 1
+    watch = Watch(rule, design, sums)
+    pages = page_minutes(watch)
+    return Count(sum(map(len, pages)), runs * (minutes - watch.begin) / DAY, watch.judged)
+
+
+def page_minutes(watch: Watch) -> list[list[int]]:
+    """Return the minute that made a change rule page, by run."""
+    runs, minutes = watch.sums.fields.shape[1], watch.sums.fields.shape[2] - 1
+    bench, first = Bench.empty(runs), watch.begin
+    pages: list[list[int]] = [[] for _ in range(runs)]
+    states, free = [AlertState(fingerprint="", labels={})] * runs, np.full(runs, first)
+    for run in range(runs):
+        # The first look starts the detector, and the others until the next hour are the ruler's, too.
+        states[run], free[run] = _episode(watch, run, first, states[run], pages[run])
     while first < minutes:
         last = min(minutes, watch.next_hour(first))
         for run in np.flatnonzero(free <= first).tolist():
             states[run] = watch.rebased(run, first, states[run])
             bench.load(run, _detector(states[run]))
-        pages += _hour(watch, bench, states, free, first, last)
+        _hour(watch, bench, states, free, (first, last), pages)
         for run in np.flatnonzero(free <= first).tolist():
             states[run] = _with(states[run], bench.saved(run, _detector(states[run])))
         first = last
-    return Count(pages, runs * (minutes - begin) / DAY, watch.judged)
+    return pages
 
 
-def _hour(watch: Watch, bench: Bench, states: list[AlertState], free: NDArray[np.int64], first: int, last: int) -> int:
-    """Step the runs that are free through minutes of one baseline; return the pages of those that alarm."""
+def _hour(
+    watch: Watch,
+    bench: Bench,
+    states: list[AlertState],
+    free: NDArray[np.int64],
+    span: tuple[int, int],
+    pages: list[list[int]],
+) -> None:
+    """Step the runs that are free through minutes of one baseline; add the pages of those that alarm."""
+    first, last = span
     fields = np.diff(watch.sums.fields[:, :, first : last + 1], axis=2)
     factors = np.exp(np.minimum(growth(bench, watch.design, fields), 600.0))
     scored = fields[0].sum(axis=2) > 0
     bar = watch.rule.false_alarms.looks(60.0, 1) * np.maximum(1.0, bench.held.sum(axis=1))
-    pages = 0
     for place in range(last - first):
         before = bench.levels.copy()
         grown = (before + 1.0) * factors[:, place] * bench.held
@@ -213,25 +230,30 @@ def _hour(watch: Watch, bench: Bench, states: list[AlertState], free: NDArray[np
         for run in np.flatnonzero((bench.levels.sum(axis=1) >= bar) & (free <= first)).tolist():
             bench.levels[run] = before[run]
             held = _with(states[run], bench.saved(run, _detector(states[run])), first + place)
-            states[run], free[run], found = _episode(watch, run, first + place, held)
-            pages += found
-    return pages
+            states[run], free[run] = _episode(watch, run, first + place, held, pages[run])
+            if first + place not in pages[run]:
+                raise AssertionError("judge_change found no alarm where the sums have one")
 
 
-def _episode(watch: Watch, run: int, minute: int, state: AlertState) -> tuple[AlertState, int, int]:
-    """Return the state after the alert that begins with this minute, the minute to go on with, and the pages."""
-    pages, start = 0, minute
+def _episode(watch: Watch, run: int, minute: int, state: AlertState, pages: list[int]) -> tuple[AlertState, int]:
+    """Return the state after the alert that begins with this minute, and the minute to go on with; add the pages."""
     while minute < watch.sums.fields.shape[2] - 1:
         after = watch.look(run, minute, state)
         told, state = transition(state, after), after
-        pages += told is not None and told.after == "firing"
-        if minute == start and not pages:
-            raise AssertionError("judge_change found no alarm where the sums have one")
+        if told is not None and told.after == "firing":
+            pages.append(minute)
         minute += 1
         # Baselines change here, and with them the bets.
-        if state.phase not in ("pending", "firing") and watch.next_hour(minute - 1) == minute:
+        if watch.next_hour(minute - 1) == minute and _quiet(state):
             break
-    return state, minute, pages
+    return state, minute
+
+
+def _quiet(state: AlertState) -> bool:
+    """Return whether an alert is over, and its detector has begun anew."""
+    if state.phase in ("pending", "firing") or state.detector is None:
+        return False
+    return bool(state.detector.state.bets) and state.detector.state.alarm_n is None
 
 
 def _detector(state: AlertState) -> change.ChangeState:

@@ -36,6 +36,7 @@ NAMES = (
     "change_detection",
     "alert_calibration",
     "alert_delay",
+    "alert_series",
     "attribution",
     "drift",
     "drift_power",
