@@ -87,7 +87,8 @@ def judge_change(
         return replace(seen, verdict="bad")
     if poor := too_little(rule, estimate):
         return replace(seen, reason=poor)
-    good = not found.alarm or _back(condition, estimate, baseline)
+    # By the point of one side alone: on both, it would have to stay within the baseline's narrow interval.
+    good = not found.alarm or _back(condition, change.side(held.state), estimate, baseline)
     return replace(seen, verdict="good" if good else "bad")
 
 
@@ -122,10 +123,9 @@ def _detector(condition: Change, state: AlertState, minutes: Minutes, baseline: 
     return Detector(minutes.scorer, begin if held is None else held.until, fresh)
 
 
-def _back(condition: Change, estimate: Estimate, baseline: Estimate) -> bool:
-    """Return whether the point is within the margin of the baseline's interval, on the sides that are watched."""
+def _back(condition: Change, side: str | None, estimate: Estimate, baseline: Estimate) -> bool:
+    """Return whether the point is back within the margin of the baseline's interval, on the side to which it moved."""
     value, low, high = estimate.value, baseline.low, baseline.high
     if value is None or low is None or high is None:
         return False
-    fell, rose = value < low - condition.margin, value > high + condition.margin
-    return not ((fell and condition.direction != "rose") or (rose and condition.direction != "fell"))
+    return value <= high + condition.margin if side == "rose" else value >= low - condition.margin

@@ -318,6 +318,18 @@ def detect(state: ChangeState) -> Change:
     return Change(alarm, statistic, log, threshold, since_n, since, state.alarm_n, state.n, *rest)
 
 
+def side(state: ChangeState) -> Literal["fell", "rose"] | None:
+    """Return to which side the evidence for a move is strongest; ``None`` without any evidence.
+
+    >>> state = start(Scale(0.0, 1.0, "higher"), 0.5, run_length=1_000, direction="either")
+    >>> side(state), side(step(state, [0.9] * 5)), side(step(state, [0.1] * 5))
+    (None, 'rose', 'fell')
+    """
+    if not state.cusums or state.current is None:
+        return None
+    return "fell" if state.bets[int(np.argmax(state.cusums))] > 0.0 else "rose"
+
+
 def _check(direction: str, run_length: float, margin: float, pi_min: float | None, form: str) -> None:
     if direction not in ("fell", "rose", "either"):
         raise InputError(f"Expected `direction` to be 'fell', 'rose' or 'either', but got {direction!r}")

@@ -135,6 +135,14 @@ def test_a_rise_is_no_fall_and_a_margin_is_let_pass() -> None:
     assert "f" in Traffic(msgspec.structs.replace(FELL, direction="either")).go(20, 0.95)
 
 
+def test_a_move_to_either_side_is_over_when_it_is_back_on_that_side_however_narrow_the_baseline() -> None:
+    traffic = Traffic(msgspec.structs.replace(FELL, direction="either"), keep_firing_seconds=300.0)
+    traffic.baseline = msgspec.structs.replace(traffic.baseline, low=0.7999, high=0.8001)
+    for moved in (0.6, 0.95):
+        assert "f" in traffic.go(10, moved)
+        assert "r" in traffic.go(240, 0.8)
+
+
 def test_minutes_without_scores_neither_fire_nor_resolve() -> None:
     traffic = Traffic(FELL, keep_firing_seconds=0.0)
     traffic.go(50, 0.8)
