@@ -13,6 +13,7 @@ from evalsvc.rules.machine import Transition, transition_id
 from evalsvc.types import Window
 
 _MOST = 100_000
+AS_REFUSED = "as its firing: refused"
 
 Fate = Literal["tell", "wait", "silenced", "not_routed", "refused"]
 
@@ -39,10 +40,10 @@ class Decider:
     def decide(self, pending: Sequence[Transition], *, whole: bool = True) -> list[tuple[Transition, Decision]]:
         """Return what becomes of each, in the order given; ``whole`` says that nothing else is to be told."""
         firings = {told.id: told for told in pending if told.after == "firing"}
-        ends = {_firing_id(told): told for told in pending if told.after == "resolved"}
+        ends = {firing_id(told): told for told in pending if told.after == "resolved"}
         if not whole:
             ends = {**self._later_ends([told for told in firings.values() if told.id not in ends]), **ends}
-        wanted = [_firing_id(told) for told in pending if told.after == "resolved" and _firing_id(told) not in firings]
+        wanted = [firing_id(told) for told in pending if told.after == "resolved" and firing_id(told) not in firings]
         mine = (found for found in self._log.receipts(wanted) if found.receiver == self._receiver) if wanted else ()
         receipts = {receipt.transition: receipt for receipt in mine}
         return [(told, self._decision(told, firings, ends, receipts)) for told in pending]
@@ -54,7 +55,7 @@ class Decider:
         last = max(self._now, *(told.at for told in firings)) + timedelta(days=1)
         fingerprints = tuple(dict.fromkeys(told.fingerprint for told in firings))
         query = TransitionQuery(Window(firings[0].at, last), ("resolved",), fingerprints)
-        return {_firing_id(told): told for told in self._log.transitions(query, _MOST)}
+        return {firing_id(told): told for told in self._log.transitions(query, _MOST)}
 
     def _decision(
         self,
@@ -63,8 +64,8 @@ class Decider:
         ends: Mapping[str, Transition],
         receipts: Mapping[str, Receipt],
     ) -> Decision:
-        if told.after == "resolved" and _firing_id(told) not in firings:
-            return _as_its_firing(receipts.get(_firing_id(told)))
+        if told.after == "resolved" and firing_id(told) not in firings:
+            return _as_its_firing(receipts.get(firing_id(told)))
         if self._receiver not in receivers_of(self._routes, told.labels):
             return Decision("not_routed")
         end = told if told.after == "resolved" else ends.get(told.id)
@@ -81,7 +82,8 @@ class Decider:
         return next((silence for silence in silences if matches(told.labels, silence.matchers)), None)
 
 
-def _firing_id(told: Transition) -> str:
+def firing_id(told: Transition) -> str:
+    """Return the id of the transition that began what this one belongs to: its own, of a firing one."""
     return transition_id(told.fingerprint, told.episode, "firing")
 
 
@@ -91,4 +93,6 @@ def _as_its_firing(receipt: Receipt | None) -> Decision:
         return Decision("not_routed", "it began before this receiver was there")
     if receipt.outcome == "delivered":
         return Decision("tell")
-    return Decision(receipt.outcome, f"as its firing: {receipt.outcome}")
+    return Decision(
+        receipt.outcome, AS_REFUSED if receipt.outcome == "refused" else f"as its firing: {receipt.outcome}"
+    )

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from evalsvc.errors import EvalsvcError, NotifierRefused, NotifierUnavailable, StoreError
 from evalsvc.notify.backoff import Backoff
 from evalsvc.notify.counts import ReceiverCounts
-from evalsvc.notify.deciding import Decider, Decision
+from evalsvc.notify.deciding import AS_REFUSED, Decider, Decision, firing_id
 from evalsvc.notify.message import Message
 from evalsvc.notify.notifier import Notifier, Refreshing
 from evalsvc.notify.values import Routes
@@ -96,6 +96,7 @@ class ReceiverQueue:
 
     def _act(self, decided: Sequence[tuple[Transition, Decision]]) -> None:
         closed: list[Receipt] = []
+        refused: set[str] = set()
         try:
             for place, (told, decision) in enumerate(decided):
                 if decision.fate == "wait":
@@ -103,16 +104,21 @@ class ReceiverQueue:
                 if decision.fate != "tell":
                     closed.append(self._receipt(told.id, decision.fate, decision.detail, attempts=0))
                     continue
+                if firing_id(told) in refused:
+                    closed.append(self._receipt(told.id, "refused", AS_REFUSED, attempts=0))
+                    continue
                 if self._stopped.is_set():
                     return
                 before, closed = closed, []
                 self._record(before)
-                self._tell(told)
+                if not self._tell(told):
+                    refused.add(told.id)
                 self._look(decided[place + 1 :], held_before=decided[:place])
         finally:
             self._record(closed)
 
-    def _tell(self, told: Transition) -> None:
+    def _tell(self, told: Transition) -> bool:
+        """Tell of one transition and write what came of it; return whether the receiver took it."""
         self._attempts[told.id] = self._attempts.get(told.id, 0) + 1
         try:
             detail, outcome = self._notifier.send(self._message_of(told)), "delivered"
@@ -129,6 +135,7 @@ class ReceiverQueue:
         self._backoff.succeeded()
         if outcome == "delivered":
             self._counts = replace(self._counts, last_success=self._clock.now(), trouble="")
+        return outcome == "delivered"
 
     def _unexpectedly(self, told: Transition, error: Exception) -> str:
         """Return why a message is given up, after a few tries; until then it is tried again.
