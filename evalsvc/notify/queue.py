@@ -69,8 +69,9 @@ class ReceiverQueue:
         """Tell what is to be told until nothing is left, the receiver fails, or it is stopped. Raises nothing."""
         try:
             self._record([])
-            if not self._backoff.waits(self._clock.monotonic()):
-                self._tell_all(now)
+            left_alone = self._backoff.waits(self._clock.monotonic())
+            self._tell_all(now, only_look=left_alone)
+            if not left_alone:
                 self._refresh(now)
         except NotifierUnavailable as error:
             self._failed(error)
@@ -81,7 +82,7 @@ class ReceiverQueue:
             self._counts = replace(self._counts, turns_failed=self._counts.turns_failed + 1)
             log.error("telling %s ended early (%s)", self._name, type(error).__name__)
 
-    def _tell_all(self, now: datetime) -> None:
+    def _tell_all(self, now: datetime, *, only_look: bool) -> None:
         since = self._alerts.enrolled(self._name, now)
         while not self._stopped.is_set():
             limit = min(_MOST, BATCH + self._held)
@@ -90,6 +91,8 @@ class ReceiverQueue:
             decided = decider.decide(pending, whole=len(pending) < limit)
             self._held = sum(decision.fate == "wait" for _, decision in decided)
             self._look(decided)
+            if only_look:
+                return
             self._act(decided)
             if len(pending) < limit or self._held == len(pending) == _MOST:
                 return
