@@ -59,11 +59,18 @@ class _Exchange:
         """Do it, and put what came of it into ``result``: always one thing."""
         try:
             self.result.put(self._send())
+            # Taken is taken, however slowly the server says goodbye.
+            if self._server is not None:
+                with suppress(smtplib.SMTPException, OSError):
+                    self._server.quit()
         # Errors become their kind and code: a server's words may quote the mail, and an exception's the password.
         except smtplib.SMTPRecipientsRefused as error:
-            self.result.put(_refusal(max(code for code, _ in error.recipients.values()), "of every address"))
+            # Where one of them may be taken later, it is tried again.
+            self.result.put(_refusal(min(code for code, _ in error.recipients.values()), "of every address"))
         except smtplib.SMTPResponseException as error:
-            self.result.put(_refusal(error.smtp_code, type(error).__name__))
+            # Before there is a message to refuse, or in no SMTP at all, nothing is refused for good.
+            early = type(error) in (smtplib.SMTPResponseException, smtplib.SMTPConnectError, smtplib.SMTPHeloError)
+            self.result.put(_refusal(error.smtp_code, type(error).__name__, final=not early))
         except Exception as error:
             self.result.put(NotifierUnavailable(f"{_WHAT}: connection failed ({type(error).__name__})"))
         finally:
@@ -90,8 +97,6 @@ class _Exchange:
         if self._late:
             raise TimeoutError
         refused = server.send_message(self._mail, config.sender, list(config.to))
-        with suppress(smtplib.SMTPException, OSError):
-            server.quit()
         return f"taken, but refused for {len(refused)} of {len(config.to)} addresses" if refused else "taken"
 
 
@@ -106,10 +111,10 @@ def _client(config: EmailConfig) -> smtplib.SMTP:
     return client
 
 
-def _refusal(code: int, what: str) -> NotifierError:
+def _refusal(code: int, what: str, *, final: bool = True) -> NotifierError:
     """Return what a reply means: 4yz may pass, 5yz does not (RFC 5321, 4.2.1)."""
     told = f"{_WHAT}: SMTP {code} ({what})"
-    return NotifierRefused(told) if 500 <= code < 600 else NotifierUnavailable(told)
+    return NotifierRefused(told) if final and 500 <= code < 600 else NotifierUnavailable(told)
 
 
 def mail_of(message: Message, config: EmailConfig) -> EmailMessage:
