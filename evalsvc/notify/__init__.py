@@ -7,6 +7,7 @@ from evalsvc.notify.message import Message, ShownExample, message_of
 from evalsvc.notify.notifier import Notifier, Refreshing
 from evalsvc.notify.reading import read_routes
 from evalsvc.notify.routing import matches, receivers_of
+from evalsvc.notify.trial import trial
 from evalsvc.notify.values import (
     NOBODY,
     AlertmanagerConfig,
@@ -43,5 +44,6 @@ __all__ = [
     "read_routes",
     "receivers_of",
     "sign",
+    "trial",
     "verify",
 ]

@@ -120,7 +120,8 @@ class _Reader:
         )
 
     def _slack(self, section: Section) -> SlackConfig:
-        if section.get("url") is not None:
+        if "url" in section:
+            section.get("url")
             hint = "put it in the environment and write `url_env: SLACK_WEBHOOK`"
             section.key_problem("url", "whoever knows a Slack webhook's address can write: it is a secret", hint)
             url_env = read_env_name(section, "url_env")
