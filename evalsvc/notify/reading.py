@@ -135,6 +135,8 @@ class _Reader:
         kind = security.text("starttls", choices=_SECURITY) if security else "starttls"
         usual = {"starttls": 587, "tls": 465, "none": 25}[kind]
         what = "an e-mail address, as in oncall@example.com"
+        if user is None and "password_env" in section:
+            section.need("user", "whose password it is")
         if user and kind == "none":
             user.problem("a password would be sent in the clear", "use `security: starttls` or `tls`")
         return EmailConfig(
@@ -144,7 +146,7 @@ class _Reader:
             sender=sender.text(pattern=_ADDRESS, what=what) if sender else "",
             to=_addresses(to, what) if to else (),
             user=user.text(what="a user's name") if user else "",
-            password_env=self._secret(section, "password_env") if user else "",
+            password_env=self._secret(section, "password_env", needed=user is not None),
             timeout_seconds=_timeout(section, EmailConfig().timeout_seconds),
         )
 

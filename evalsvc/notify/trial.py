@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import cast
 
 from evalsvc.notify.message import Message, message_of
 from evalsvc.rules.machine import Phase, Transition, transition_id
@@ -20,7 +19,8 @@ def trial(now: datetime, *, resolved: bool = False, severity: Severity = "info",
         page: the page's address, for the link.
     """
     labels = {"alertname": "EvalsvcTrial", "severity": severity, "consumer": "evalsvc"}
-    name, after = fingerprint(labels), cast("Phase", "resolved" if resolved else "firing")
+    name = fingerprint(labels)
+    after: Phase = "resolved" if resolved else "firing"
     told = Transition(
         id=transition_id(name, now, after),
         fingerprint=name,
