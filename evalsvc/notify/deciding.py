@@ -35,10 +35,13 @@ class Decider:
 
     def __init__(self, log: AlertLog, routes: Routes, receiver: str, now: datetime) -> None:
         self._log, self._routes, self._receiver, self._now = log, routes, receiver, now
-        self._silences = log.silences(active_at=now)
+        self._silences: Sequence[Silence] = ()
 
     def decide(self, pending: Sequence[Transition], *, whole: bool = True) -> list[tuple[Transition, Decision]]:
         """Return what becomes of each, in the order given; ``whole`` says that nothing else is to be told."""
+        if not pending:
+            return []
+        self._silences = self._log.silences()
         firings = {told.id: told for told in pending if told.after == "firing"}
         ends = {firing_id(told): told for told in pending if told.after == "resolved"}
         if not whole:
@@ -76,10 +79,16 @@ class Decider:
 
     def _covering(self, told: Transition, end: Transition | None) -> Silence | None:
         """Return a silence of now, or of when the alert ended."""
-        silences = list(self._silences)
-        if end is not None:
-            silences += self._log.silences(active_at=end.at)
-        return next((silence for silence in silences if matches(told.labels, silence.matchers)), None)
+        times = (self._now, end.at) if end else (self._now,)
+        return next(
+            (
+                silence
+                for silence in self._silences
+                if any(silence.starts_at <= time < silence.ends_at for time in times)
+                and matches(told.labels, silence.matchers)
+            ),
+            None,
+        )
 
 
 def firing_id(told: Transition) -> str:

@@ -51,6 +51,7 @@ class ReceiverQueue:
         self._attempts: dict[str, int] = {}
         self._unexpected: dict[str, int] = {}
         self._unrecorded: list[Receipt] = []
+        self._since: datetime | None = None
         self._held = 0
         self._refreshed_at: float | None = None
         self._stopped = threading.Event()
@@ -83,10 +84,11 @@ class ReceiverQueue:
             log.error("telling %s ended early (%s)", self._name, type(error).__name__)
 
     def _tell_all(self, now: datetime, *, only_look: bool) -> None:
-        since = self._alerts.enrolled(self._name, now)
+        if self._since is None:
+            self._since = self._alerts.enrolled(self._name, now)
         while not self._stopped.is_set():
             limit = min(_MOST, BATCH + self._held)
-            pending = self._alerts.untold(self._name, since, limit)
+            pending = self._alerts.untold(self._name, self._since, limit)
             decider = Decider(self._alerts, self._routes, self._name, now)
             decided = decider.decide(pending, whole=len(pending) < limit)
             self._held = sum(decision.fate == "wait" for _, decision in decided)

@@ -148,9 +148,16 @@ def _percent(share: float) -> str:
 
 
 def _statistic(name: str) -> str:
-    if name.startswith("p") and name != "proportion":
-        return f"{name[1:]}th percentile"
-    return name
+    """Return a statistic as people say it.
+
+    >>> _statistic("mean"), _statistic("p91"), _statistic("p12"), _statistic("p99.9")
+    ('mean', '91st percentile', '12th percentile', '99.9th percentile')
+    """
+    if not name.startswith("p") or name == "proportion":
+        return name
+    rank = name[1:]
+    ending = {"1": "st", "2": "nd", "3": "rd"}.get(rank[-1], "th")
+    return f"{rank}{'th' if rank in ('11', '12', '13') or '.' in rank else ending} percentile"
 
 
 def _valued(estimate: Estimate, unit: str) -> str:

@@ -367,7 +367,9 @@ def test_a_store_that_does_not_answer_costs_a_turn_and_no_message(method: str) -
     scene.round()
     scene.log.add(make_transition(1, "resolved"), make_transition(2))
     scene.log.broken.add(method)
+    scene.delivery = scene.started()
     scene.later(1)
+    assert scene.delivery.counts()["a"].turns_failed == 1
     scene.log.broken.clear()
     scene.later(1)
     assert sorted(scene.notifiers["a"].ids) == sorted(scene.log.told)
