@@ -143,10 +143,9 @@ def transition(before: AlertState, after: AlertState) -> Transition | None:
     if before.phase == after.phase or after.since is None:
         return None
     episode = after.pending_at or before.pending_at or after.since
-    named = "\n".join([after.fingerprint, episode.isoformat(), after.phase])
     told = after.evidence if after.phase == "resolved" else after.fired_on or after.evidence
     return Transition(
-        id=hashlib.sha256(named.encode()).hexdigest()[:32],
+        id=transition_id(after.fingerprint, episode, after.phase),
         fingerprint=after.fingerprint,
         labels=after.labels,
         rule=after.rule,
@@ -159,6 +158,12 @@ def transition(before: AlertState, after: AlertState) -> Transition | None:
         observation=told,
         reason=(told.reason if told else "") or after.trouble,
     )
+
+
+def transition_id(fingerprint: str, episode: datetime, after: Phase) -> str:
+    """Return the id of an alert's transition to a phase in an episode: 32 hexadecimal digits."""
+    named = "\n".join([fingerprint, episode.isoformat(), after])
+    return hashlib.sha256(named.encode()).hexdigest()[:32]
 
 
 def _counted(rule: Rule, verdict: Verdict) -> Verdict:
