@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 
@@ -284,6 +286,14 @@ class FailsOnNothing(MemoryAlertLog):
         super().record_receipts(receipts or [contract.make_receipt("t")])
 
 
+class Until2038(MemoryAlertLog):
+    """Holds a silence's end in 31 bits of seconds."""
+
+    def record_silence(self, silence):
+        latest = datetime(2038, 1, 19, tzinfo=UTC)
+        super().record_silence(msgspec.structs.replace(silence, ends_at=min(silence.ends_at, latest)))
+
+
 class TakesAnything(MemoryAlertLog):
     """Refuses no receipt."""
 
@@ -382,6 +392,7 @@ PLANTED: dict[str, list[type[MemoryAlertLog]]] = {
     "last_word_on_a_silence": [FirstSilence, LastArrivedSilence, EverySilence],
     "acknowledgements": [OfTheLastEpisode, LastSaid, AcknowledgesAll],
     "nothing_is_nothing": [FailsOnNothing],
+    "edges_of_time": [Until2038],
     "wrong_arguments_are_refused": [TakesAnything, WritesBeforeItRefuses, NoLimit],
     "one_leads": [EverybodyLeads, OneLeaseForAll],
     "lease_is_as_long_as_asked": [Minutes],
