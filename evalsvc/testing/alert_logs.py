@@ -23,6 +23,7 @@ import msgspec
 
 from evalsvc.errors import InputError
 from evalsvc.rules.history import (
+    TOLD,
     Acknowledgement,
     AlertLog,
     Lease,
@@ -419,6 +420,35 @@ def check_nothing_is_nothing(log: AlertLog) -> None:
     log.release("ruler", "nobody")
 
 
+def check_readers_and_writers(log: AlertLog) -> None:
+    """Several threads write and lose nothing; whoever reads meanwhile finds a state as new as every transition."""
+    rounds, phases = 8, TOLD
+
+    def write(alert: str) -> None:
+        for minute in range(rounds):
+            looks = [make_look(alert, minute, phases[minute % 2]), Look(make_state(f"{alert}-quiet", minute))]
+            log.record_looks(looks)
+            log.record_receipts([make_receipt(f"{alert}-{minute}")])
+
+    threads = [threading.Thread(target=write, args=(alert,)) for alert in "abc"]
+    for thread in threads:
+        thread.start()
+    try:
+        while any(thread.is_alive() for thread in threads):
+            told = log.transitions(TransitionQuery(ALWAYS), 1000)
+            looked = {state.fingerprint: state.evaluated_at for state in log.alert_states()}
+            behind = [each.id for each in told if (looked.get(each.fingerprint) or ALWAYS.start) < each.at]
+            _expect("transitions whose state is behind", [], behind)
+    finally:
+        for thread in threads:
+            thread.join()
+    last = [moment(rounds - 1)] * 6
+    _expect("the last looks", last, [state.evaluated_at for state in log.alert_states()])
+    _expect("how many transitions", 3 * rounds, len(log.transitions(TransitionQuery(ALWAYS), 1000)))
+    ids = [f"{alert}-{minute}" for alert in "abc" for minute in range(rounds)]
+    _expect("receipts", sorted(ids), [receipt.transition for receipt in log.receipts(ids)])
+
+
 def check_edges_of_time(log: AlertLog) -> None:
     """The first and the last moment that are taken come back, and order as they should."""
     first, last = datetime(1970, 1, 2, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC) - MICROSECOND
@@ -569,6 +599,7 @@ LOG_CHECKS: tuple[Callable[[AlertLog], None], ...] = (
     check_last_word_on_a_silence,
     check_acknowledgements,
     check_nothing_is_nothing,
+    check_readers_and_writers,
     check_edges_of_time,
     check_wrong_arguments_are_refused,
 )
