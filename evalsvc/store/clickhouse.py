@@ -44,8 +44,7 @@ from evalsvc.store.columns import (
     scorer_table,
 )
 from evalsvc.store.connections import SETTINGS, Pool, portions
-from evalsvc.store.memory import design_conflict
-from evalsvc.store.ranks import clean, microseconds, moment
+from evalsvc.store.ranks import clean, design_conflict, microseconds, moment
 from evalsvc.store.rollups import Rollups
 from evalsvc.store.steps import SECOND, Grid, Nested, check_names, edge_hours, grid, nested, whole_hours
 from evalsvc.types import (

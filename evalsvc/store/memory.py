@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from evalsvc.errors import InputError
 from evalsvc.protocols import (
     CellColumns,
     CellGroup,
@@ -29,7 +28,7 @@ from evalsvc.protocols import (
     StatusQuery,
 )
 from evalsvc.stats.quantile import bin_of
-from evalsvc.store.ranks import event_rank, microseconds, score_rank
+from evalsvc.store.ranks import design_conflict, event_rank, microseconds, score_rank
 from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_of, grid, nested, selects
 from evalsvc.types import (
     Cell,
@@ -86,7 +85,7 @@ class MemoryStore:
 
         with self._lock:
             self._alerts = self._alerts or MemoryAlertLog(self._clock)
-            return self._alerts
+        return self._alerts
 
     def write(self, batch: WriteBatch) -> None:
         """Keep a batch; of two versions of a row the same one stays, whatever their order."""
@@ -339,14 +338,6 @@ class MemoryStore:
 
     def close(self) -> None:
         """Release nothing. May be called twice."""
-
-
-def design_conflict(consumer: str, version: int) -> InputError:
-    """Return the error for a design version that is recorded with other content."""
-    return InputError(
-        f"Expected version {version} of consumer {consumer!r}'s sampling design to be the recorded one, "
-        "but it differs; a changed design needs a new version: stored π refers to the recorded one"
-    )
 
 
 def _keep(held: dict[K, tuple[int, V]], key: K, rank: int, value: V) -> None:
