@@ -34,6 +34,7 @@ from evalsvc.types import (
     Cell,
     DeadLetter,
     DeadReason,
+    Event,
     KnownEvent,
     LedgerCount,
     LedgerEntry,
@@ -72,6 +73,7 @@ class MemoryStore:
         self._lock = threading.RLock()
         self._scores: dict[tuple[object, ...], tuple[int, Score]] = {}
         self._events: dict[tuple[str, str], tuple[int, KnownEvent]] = {}
+        self._masked: dict[tuple[str, str], tuple[int, Event]] = {}
         self._ledger: dict[_LedgerKey, LedgerEntry] = {}
         self._versions: Counter[tuple[str, datetime]] = Counter()
         self._specs: dict[tuple[str, int, str], ScorerSpec] = {}
@@ -95,6 +97,7 @@ class MemoryStore:
                 rank = event_rank(sample.partition, sample.offset)
                 known = KnownEvent(kept.digest, sample.partition, sample.offset)
                 _keep(self._events, (sample.consumer, sample.event.event_id), rank, known)
+                _keep(self._masked, (sample.consumer, sample.event.event_id), rank, sample.event)
             for score in batch.scores:
                 place = (
                     score.subject.application,
@@ -158,6 +161,13 @@ class MemoryStore:
         with self._lock:
             found = ((name, self._events.get((consumer, name))) for name in event_ids)
             return {name: entry[1] for name, entry in found if entry is not None}
+
+    def events(self, event_ids: Sequence[str]) -> Mapping[str, Event]:
+        """Return the masked events under these ids, of whatever consumer."""
+        wanted = set(event_ids)
+        with self._lock:
+            found = [(key, event) for key, (_, event) in self._masked.items() if key[1] in wanted]
+        return {name: event for (_, name), event in sorted(found, key=lambda item: item[0], reverse=True)}
 
     def cells(self, query: CellQuery) -> Sequence[CellGroup]:
         """Return sufficient statistics by step, group and stratum, ordered by all of their keys."""
