@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
@@ -25,6 +26,7 @@ from evalsvc.ruler.series_store import SeriesStore
 from evalsvc.store.memory import MemoryStore
 from evalsvc.types import LedgerCount, LedgerEntry, Scale, Window, WriteBatch
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "test-rules.md"
 BAD = Path(__file__).parent / "bad_ruletests"
 FILES = sorted(BAD.glob("*.test.yaml"))
 
@@ -303,6 +305,21 @@ expect:
     assert one.failures == ()
     assert one.looks == 121
     assert one.test.start == datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="the page is the checkout's, and the installed wheel is under test")
+def test_the_guides_example_passes_and_fails_as_it_says(tmp_path, monkeypatch, capsys) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    rules, tests, *_ = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (said,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    write(tmp_path, tests, rules)
+    monkeypatch.chdir(tmp_path)
+    assert main(["test"]) == 0
+    capsys.readouterr()
+    write(tmp_path, tests.replace("inactive", "firing"), rules)
+    assert main(["test"]) == 1
+    timeless = re.compile(r"\d\.\d s\)")
+    assert timeless.sub("", capsys.readouterr().out).startswith(timeless.sub("", said))
 
 
 def test_the_command_refuses_what_it_cannot_run(tmp_path, monkeypatch, capsys) -> None:
