@@ -89,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_fairness(add)
     _add_backtest(add)
     _add_test(add)
+    _add_schema(add)
     _add_anchors(add)
     _add_dead_letters(add)
     _add_scorers(add)
@@ -388,6 +389,13 @@ def _add_test(add: _Adder) -> None:
     )
     test.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a test")
     test.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML, as CI servers read it")
+
+
+def _add_schema(add: _Adder) -> None:
+    schema = add(
+        "schema", "evalsvc._cli_schema:schema", "the JSON Schema of a kind of file, for editors that complete it"
+    )
+    schema.add_argument("of", choices=("rules", "tests"), help="NAME.rules.yaml, or NAME.test.yaml")
 
 
 def _share(text: str) -> float:

@@ -17,7 +17,7 @@ from evalsvc.project.consumer import read_consumer
 from evalsvc.project.settings import find_root, read_settings
 from evalsvc.project.values import ConsumerConfig, ScorerConfig
 from evalsvc.rules.reading import read_rules
-from evalsvc.rules.reading_tests import read_tests, rules_named, tested
+from evalsvc.rules.reading_tests import read_tests, rules_named, what_is_tested
 from evalsvc.rules.rule_tests import RuleTest
 from evalsvc.rules.values import RuleGroup
 from evalsvc.types import Scale
@@ -107,7 +107,7 @@ def read_test_files(files: Sequence[Path]) -> Checked:
         ruled = read_rule_files([rules] if rules else [])
         groups = None if rules is None or ruled.problems else ruled.rules
         scale_of = partial(_scale_of, own)
-        tests = read_tests(document, shown(path), tested(groups, own.keys() or scorers.names(), scale_of))
+        tests = read_tests(document, shown(path), what_is_tested(groups, own.keys() or scorers.names(), scale_of))
         problems += [*ruled.problems, *document.finish()]
         suites.append(Suite(path, tests, ruled.rules, scale_of))
     return Checked(tuple(files), (), tuple(problems), suites=tuple(suites))

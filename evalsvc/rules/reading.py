@@ -31,7 +31,7 @@ ALERT = r"[A-Za-z][A-Za-z0-9_]{0,99}"
 LABEL = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
 FIELDS = ("application", "model", "model_version", "consumer")
 KINDS = ("above", "below", "change")
-_RESERVED = ("alertname", "severity", "metric", "consumer", "owner")
+RESERVED = ("alertname", "severity", "metric", "consumer", "owner")
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s+per\s+(\S+)")
 _STATISTIC = re.compile(r"mean|proportion|p(?!0+(?:\.0*)?$)\d{1,2}(?:\.\d+)?")
 _LEAST_INTERVAL = 60.0
@@ -264,7 +264,7 @@ def _not_a_field(name: str) -> tuple[str, str] | None:
 def _labels(section: Section) -> dict[str, str]:
     found = {}
     for name, value in section:
-        if name in _RESERVED:
+        if name in RESERVED:
             section.key_problem(name, f"the label `{name}` is set by evalsvc", "choose another name")
         elif not re.fullmatch(LABEL, name):
             section.key_problem(name, f"expected a label's name of letters, digits and _, but got `{name}`")

@@ -15,7 +15,7 @@ NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 DURATION = r"(?:\d+[smhdw])+"
 WHAT = rf"nothing|unscored|failed|abstained|{NUMBER}(?: to {NUMBER})?(?: with \d+(?:\.\d+)?% (?:failed|abstained))?"
 PART = rf"{DURATION} of (?:{WHAT})"
-STRETCHES = rf"{PART}(?:, *{PART})*"
+STRETCHES = rf"\s*{PART}\s*(?:,\s*{PART}\s*)*"
 """The whole text as a regular expression."""
 
 _PART = re.compile(rf"({DURATION}) of (\S.*)")

@@ -42,7 +42,7 @@ class Tested(NamedTuple):
     """The shortest of the groups', in seconds."""
 
 
-def tested(
+def what_is_tested(
     groups: Sequence[RuleGroup] | None, measured: Collection[str], scale_of: Callable[[str], Scale | None]
 ) -> Tested:
     """Return what there is to test in groups, None where they cannot be read. ``measured`` are the project's metrics.
