@@ -111,7 +111,7 @@ def _scores(number: int, size: int) -> tuple[Score, ...]:
 
 
 def _reading(store: ClickHouseStore, rows: int) -> list[Row]:
-    _generate(store, rows)
+    generate(store, rows)
     settled = _seconds(store.settle)
     size = f"{rows / 1e6:g} M scores"
     by_segment = CellQuery("metric.07", WEEKS, 3600, ("segments.language",))
@@ -125,8 +125,8 @@ def _reading(store: ClickHouseStore, rows: int) -> list[Row]:
         ),
         (
             f"all {METRICS} metrics by application and version, two weeks",
-            lambda: store.cells_by_metric(_names(), by_version),
-            lambda: store.cells_by_metric(_names(), by_version, raw=True),
+            lambda: store.cells_by_metric(names(), by_version),
+            lambda: store.cells_by_metric(names(), by_version, raw=True),
         ),
         (
             "one metric by application and version, two weeks",
@@ -164,7 +164,7 @@ def _reading(store: ClickHouseStore, rows: int) -> list[Row]:
 
 def _asking(store: ClickHouseStore, size: str) -> list[Row]:
     """Time whole answers, as ``evalsvc query`` gives them: sums, what was offered, and every interval."""
-    _offer(store)
+    offer(store)
     by_version = EstimateQuery("metric.07", WEEKS, int(WEEKS.seconds), ("application", "model_version"))
     asked = {
         "by application and version": by_version,
@@ -182,7 +182,7 @@ def _asking(store: ClickHouseStore, size: str) -> list[Row]:
     day = EstimateQuery("", Window(START, START + timedelta(days=1)), 3600, by)
     count = len(estimates_of_all(store, day))
     mine = _median(partial(estimates_of_all, store, day), 7)
-    each = _median(lambda: [estimates(store, day._replace(metric=metric)) for metric in _names()], 1)
+    each = _median(lambda: [estimates(store, day._replace(metric=metric)) for metric in names()], 1)
     what = f"query: all {METRICS} metrics of 60 segments by the hour, a day, {count:,} estimates, {size}"
     found.append(
         Row("store", what, 1000 * mine, "ms", "metric by metric", 1000 * each, each / mine, Aim("value", "≤", 300))
@@ -190,10 +190,10 @@ def _asking(store: ClickHouseStore, size: str) -> list[Row]:
     return found
 
 
-def _offer(store: ClickHouseStore) -> None:
+def offer(store: ClickHouseStore) -> None:
     """Record a design, the scorers, and a ledger that says that 50 M events were offered in the two weeks."""
     share = Scale(0.0, 1.0, "higher", "share")
-    store.record_scorers([ScorerSpec(metric, 1, share, signature="tokeniser:13a") for metric in _names()])
+    store.record_scorers([ScorerSpec(metric, 1, share, signature="tokeniser:13a") for metric in names()])
     design = Design(consumer="bench", rate=0.1, strata=("application",))
     store.record_design("bench", 1, datetime(1970, 1, 1, tzinfo=UTC), design.to_json())
     first, a_minute, a_chunk = int(START.timestamp()) // 60, 2480, 6
@@ -211,7 +211,8 @@ def _offer(store: ClickHouseStore) -> None:
     store.write(WriteBatch(ledger=tuple(entries)))
 
 
-def _generate(store: ClickHouseStore, rows: int) -> None:
+def generate(store: ClickHouseStore, rows: int) -> None:
+    """Fill an empty store with so many scores of two weeks."""
     with store.connection() as client:
         client.command(_GENERATE.format(events=rows // METRICS, metrics=METRICS))
         client.command(
@@ -238,7 +239,8 @@ FROM (SELECT number, intDiv(number, {metrics}) AS event FROM numbers({events} * 
 SETTINGS async_insert = 0, max_partitions_per_insert_block = 0"""
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
+    """Return the metrics."""
     return [f"metric.{number:02d}" for number in range(METRICS)]
 
 

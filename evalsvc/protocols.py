@@ -371,6 +371,23 @@ class ScoreStore(Sink, Protocol):
         """Answer one question for several metrics at once; the query's own metric is not looked at."""
         ...
 
+    def cells_since(
+        self, metrics: Sequence[str], query: CellQuery, starts: Sequence[datetime]
+    ) -> Mapping[str, Sequence[CellGroup]]:
+        """Return :meth:`cells_by_metric` of each window from one of ``starts`` to the query's end, read at once.
+
+        The query's step is not looked at; its window has to hold all of them. Groups come by metric, by the place of
+        their start, then as those of :meth:`cells`.
+        """
+        ...
+
+    def versions(self, metrics: Sequence[str], window: Window) -> Mapping[tuple[str, datetime], int]:
+        """Return a number for each metric and hour with scores that changes whenever any of them is written.
+
+        The hours are those that begin in the window. What is written while this is asked may change it later.
+        """
+        ...
+
     def cell_columns(self, metrics: Sequence[str], query: CellQuery) -> CellColumns:
         """Return what :meth:`cells_by_metric` returns, in columns: quicker where there are thousands of groups."""
         ...

@@ -13,6 +13,8 @@ from evalsvc.types import Cell, Estimate, Scale, Window
 from evalsvc.windows import floored
 
 HOUR = timedelta(hours=1)
+LONG = timedelta(hours=2)
+_WEEK = 6 * 86_400.0
 MOST_MINUTES = timedelta(days=1)
 
 
@@ -54,14 +56,18 @@ def start_of(rule: Rule, consumer: str, key: Mapping[str, str]) -> AlertState:
 
 
 def window_at(rule: Rule, group: RuleGroup, now: datetime) -> Window:
-    """Return the window of a look at ``now``: it ends ``delay`` before, on a whole minute."""
+    """Return the window of a look at ``now``: it ends ``delay`` before, on a whole minute.
+
+    One that is longer than :data:`LONG` begins on the hour before, so that looks share its whole hours.
+    """
     end = floored(now - timedelta(seconds=group.delay_seconds), timedelta(minutes=1))
-    return Window(end - timedelta(seconds=rule.window_seconds), end)
+    start = end - timedelta(seconds=rule.window_seconds)
+    return Window(floored(start, HOUR) if end - start > LONG else start, end)
 
 
 def baseline_at(condition: Change, window: Window) -> Window:
-    """Return the time before a look's window: it ends on an hour, so that looks within an hour share it."""
-    end = floored(window.start, HOUR)
+    """Return the time before a look's window; looks share it for an hour, and one of a week or so for six."""
+    end = floored(window.start, 6 * HOUR if condition.baseline_seconds >= _WEEK else HOUR)
     return Window(end - timedelta(seconds=condition.baseline_seconds), end)
 
 

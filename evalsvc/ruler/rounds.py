@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from evalsvc.errors import EvalsvcError, InputError
 from evalsvc.protocols import CellQuery, ScoreStore
-from evalsvc.ruler.live import Group, Lines, Live, Reader, Span, newest, span_of
+from evalsvc.ruler.live import Group, Kept, Live, Reader, newest
 from evalsvc.ruler.looks import MOST_MINUTES, baseline_at, observe, start_of, window_at
 from evalsvc.rules.history import TOLD, Look
 from evalsvc.rules.machine import AlertState, Example, Observation, Transition, step, transition
@@ -39,8 +39,6 @@ HEALTH = Rule(
 )
 """The alert about a rule that fails: by an error of its own or of the store, for ten minutes."""
 
-Kept = dict[tuple[str, Span], Lines]
-
 
 def look(
     store: ScoreStore,
@@ -57,17 +55,16 @@ def look(
         group: whose rules are looked at. A rule that fails makes errors of its own alerts only.
         states: what earlier looks left, by fingerprint; alerts of other rules are not looked at.
         now: the time of the look, a multiple of the group's interval.
-        kept: what may serve the next looks of this group; emptied of what is too old.
+        kept: what may serve later looks as well; emptied of what is too old.
         on_error: told the alert and the error of each rule that could not be looked at. Such a rule has an alert of
             its own, ``EvalsvcRuleFailing``.
     """
     if kept is not None:
-        _forget(kept, now - timedelta(hours=2))
+        kept.forget(now)
     reader = Reader(store, kept)
     own = {rule.alert: [state for state in states.values() if state.rule == rule.alert] for rule in group.rules}
     for rule in group.rules:
-        for span in _spans(rule, group, own[rule.alert], now):
-            reader.want(rule.metric, span)
+        _want(reader, rule, group, own[rule.alert], now)
     made: list[Look] = []
     for rule in group.rules:
         looks, why = _look(reader, rule, group, own[rule.alert], now)
@@ -131,7 +128,7 @@ def _observations(
 ) -> list[tuple[AlertState, Observation]]:
     """Return each alert's state and what was seen of it, those without data included."""
     window, since = window_at(rule, group, now), _since(rule, group, known.values(), now)
-    lines = reader.lines(rule.metric, span_of(rule, window))
+    lines = reader.window(rule, window)
     there = {start.fingerprint: (start, group) for group in lines for start in [_start(rule, group)]}
     fingerprints = sorted(there.keys() | known.keys())
     if len(fingerprints) > MOST_ALERTS:
@@ -150,15 +147,14 @@ def _observations(
     return pairs
 
 
-def _spans(rule: Rule, group: RuleGroup, held: Collection[AlertState], now: datetime) -> list[Span]:
-    """Return what a look at a rule is going to read."""
+def _want(reader: Reader, rule: Rule, group: RuleGroup, held: Collection[AlertState], now: datetime) -> None:
+    """Say what a look at a rule is going to read."""
     window = window_at(rule, group, now)
-    spans = [span_of(rule, window)]
+    reader.want(rule, window)
     if isinstance(rule.condition, Change):
-        spans.append(span_of(rule, baseline_at(rule.condition, window)))
+        reader.want_baseline(rule, baseline_at(rule.condition, window))
         if (since := _since(rule, group, held, now)) < window.end:
-            spans.append(span_of(rule, Window(since, window.end), 60.0))
-    return spans
+            reader.want_minutes(rule, Window(since, window.end))
 
 
 def _since(rule: Rule, group: RuleGroup, held: Collection[AlertState], now: datetime) -> datetime:
@@ -177,11 +173,6 @@ def _remembered(state: AlertState, now: datetime) -> bool:
     """Return whether an alert is still looked at: it is under way, or had data not long ago."""
     seen = state.evidence.window.end if state.evidence else state.evaluated_at
     return state.phase in ("pending", "firing") or (seen is not None and seen > now - REMEMBERED)
-
-
-def _forget(kept: Kept, before: datetime) -> None:
-    for asked in [asked for asked in kept if asked[1].window.end < before]:
-        del kept[asked]
 
 
 def _worded(store: ScoreStore, rule: Rule, told: Transition) -> Transition:

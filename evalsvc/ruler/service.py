@@ -21,9 +21,10 @@ from typing import NamedTuple
 from evalsvc.clock import SystemClock
 from evalsvc.errors import EvalsvcError, StoreUnavailable
 from evalsvc.protocols import Clock, ScoreStore
+from evalsvc.ruler.live import Kept
 from evalsvc.ruler.looks import look_times, start_of
 from evalsvc.ruler.metrics import RulerMetrics
-from evalsvc.ruler.rounds import HEALTH, Kept, closed, look
+from evalsvc.ruler.rounds import HEALTH, closed, look
 from evalsvc.rules.history import AlertLog, Lease, Look
 from evalsvc.rules.machine import AlertState, Phase
 from evalsvc.rules.values import Rule, RuleGroup
@@ -82,7 +83,7 @@ class Ruler:
         self.metrics = metrics or RulerMetrics()
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._states: dict[str, AlertState] = {}
-        self._kept: dict[str, Kept] = {name_of(group): {} for group in groups}
+        self._kept: dict[str, Kept] = {name_of(group): Kept() for group in groups}
         self._last: dict[str, datetime] = {}
         self._busy: set[str] = set()
         self._lock, self._stop = threading.Lock(), threading.Event()

@@ -94,10 +94,11 @@ def timelines_of(store: ScoreStore, metrics: Sequence[str], query: EstimateQuery
         UnknownMetric: when nothing in the store has one of the metrics.
     """
     found = group_cells_by_metric(store, metrics, query)
-    return {metric: _lines(found[metric], timedelta(seconds=query.step_seconds)) for metric in metrics}
+    return {metric: lines_of(found[metric], timedelta(seconds=query.step_seconds)) for metric in metrics}
 
 
-def _lines(found: Sequence[GroupCells], step: timedelta) -> list[Timeline]:
+def lines_of(found: Sequence[GroupCells], step: timedelta) -> list[Timeline]:
+    """Return what was read in steps as timelines."""
     held: dict[tuple[object, ...], list[GroupCells]] = defaultdict(list)
     for one in found:
         group = one.group

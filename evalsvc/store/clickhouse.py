@@ -8,6 +8,7 @@ exact. A little longer than other files: every method of the contract is here, a
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -45,7 +46,7 @@ from evalsvc.store.connections import SETTINGS, Pool
 from evalsvc.store.memory import design_conflict
 from evalsvc.store.ranks import clean, microseconds, moment
 from evalsvc.store.rollups import Rollups
-from evalsvc.store.steps import SECOND, Grid, check_names, edge_hours, grid, whole_hours
+from evalsvc.store.steps import SECOND, Grid, Nested, check_names, edge_hours, grid, nested, whole_hours
 from evalsvc.types import (
     Cell,
     DeadLetter,
@@ -263,6 +264,19 @@ class ClickHouseStore:
         steps = grid(query.window, query.step_seconds)
         return self._cells(metrics, query, self._plan(metrics, steps, raw))[0]
 
+    def cells_since(
+        self, metrics: Sequence[str], query: CellQuery, starts: Sequence[datetime]
+    ) -> Mapping[str, Sequence[CellGroup]]:
+        """Return the cells of each window from one of ``starts`` to the query's end, read at once from raw rows."""
+        check_names(query)
+        return self._cells(metrics, query, queries.Plan(nested(query.window, starts), None, frozenset()))[0]
+
+    def versions(self, metrics: Sequence[str], window: Window) -> Mapping[tuple[str, datetime], int]:
+        """Return when each metric's hours were last written to, in microseconds of the store's clock."""
+        hours = (math.ceil(window.start.timestamp()), math.ceil(window.end.timestamp()))
+        rows = self._rows(*queries.versions_statement(metrics, *hours))
+        return {(metric, moment(second * SECOND)): version for metric, second, version in rows}
+
     def cell_columns(self, metrics: Sequence[str], query: CellQuery) -> CellColumns:
         """Return what :meth:`cells_by_metric` returns, in columns; quicker from hundreds of groups on."""
         from evalsvc.store.cell_columns import columns_of, columns_of_named, columns_of_table
@@ -304,7 +318,7 @@ class ClickHouseStore:
             found[metric].append(CellGroup(window, consumer, key, version, signature, cells))
         return found, plan
 
-    def _moments(self, metrics: Sequence[str], query: CellQuery, steps: Grid) -> dict[int, Row]:
+    def _moments(self, metrics: Sequence[str], query: CellQuery, steps: Grid | Nested) -> dict[int, Row]:
         statement = queries.moments_statement(metrics, query, steps)
         rows = self._rows(*statement)
         return {place: tuple(moments) for place, *moments in rows}
@@ -372,7 +386,7 @@ class ClickHouseStore:
         return found
 
     def _groups(
-        self, query: CellQuery, steps: Grid, statement: queries.Statement
+        self, query: CellQuery, steps: Grid | Nested, statement: queries.Statement
     ) -> Iterator[tuple[str, Window, str, dict[str, str], int, str, list[Row]]]:
         """Order rows and cut them into groups; a row is left with (stratum, design version, π, sums…)."""
         width = 3 + len(query.by)

@@ -10,7 +10,7 @@ import math
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from evalsvc.errors import InputError
@@ -29,7 +29,7 @@ from evalsvc.protocols import (
 )
 from evalsvc.stats.quantile import bin_of
 from evalsvc.store.ranks import event_rank, microseconds, score_rank
-from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_of, grid, selects
+from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_of, grid, nested, selects
 from evalsvc.types import (
     Cell,
     DeadLetter,
@@ -44,7 +44,9 @@ from evalsvc.types import (
     WriteBatch,
     utc,
 )
+from evalsvc.windows import floored
 
+HOUR = timedelta(hours=1)
 _GroupKey = tuple[int, str, tuple[str, ...], int, str]
 _CellKey = tuple[str, int, float]
 _LedgerKey = tuple[str, str, int]
@@ -66,6 +68,7 @@ class MemoryStore:
         self._scores: dict[tuple[object, ...], tuple[int, Score]] = {}
         self._events: dict[tuple[str, str], tuple[int, KnownEvent]] = {}
         self._ledger: dict[_LedgerKey, LedgerEntry] = {}
+        self._versions: Counter[tuple[str, datetime]] = Counter()
         self._specs: dict[tuple[str, int, str], ScorerSpec] = {}
         self._designs: dict[tuple[str, int], tuple[datetime, str]] = {}
         self._dead_letters: dict[tuple[str, str, int], DeadLetter] = {}
@@ -84,6 +87,7 @@ class MemoryStore:
                     microseconds(score.subject.occurred_at) // (HOUR_SECONDS * SECOND),
                 )
                 _keep(self._scores, (*score.identity, *place), score_rank(score), score)
+                self._versions[score.metric, floored(score.subject.occurred_at, HOUR)] += 1
             for letter in batch.dead_letters:
                 self._dead_letters[(letter.consumer, letter.partition, letter.offset)] = letter
             for entry in batch.ledger:
@@ -159,6 +163,24 @@ class MemoryStore:
     def cells_by_metric(self, metrics: Sequence[str], query: CellQuery) -> Mapping[str, Sequence[CellGroup]]:
         """Answer one question for several metrics at once; the query's own is not looked at."""
         return {metric: self.cells(query._replace(metric=metric)) for metric in metrics}
+
+    def cells_since(
+        self, metrics: Sequence[str], query: CellQuery, starts: Sequence[datetime]
+    ) -> Mapping[str, Sequence[CellGroup]]:
+        """Return the cells of each window from one of ``starts`` to the query's end."""
+        nested(query.window, starts)
+        found: dict[str, list[CellGroup]] = {metric: [] for metric in metrics}
+        for start in starts:
+            window = Window(start, query.window.end)
+            whole = query._replace(window=window, step_seconds=max(1, math.ceil(window.seconds)))
+            for metric, groups in self.cells_by_metric(metrics, whole).items():
+                found[metric] += groups
+        return found
+
+    def versions(self, metrics: Sequence[str], window: Window) -> Mapping[tuple[str, datetime], int]:
+        """Return how often each metric's hours were written to."""
+        with self._lock:
+            return {key: n for key, n in self._versions.items() if key[0] in metrics and key[1] in window}
 
     def cell_columns(self, metrics: Sequence[str], query: CellQuery) -> CellColumns:
         """Return what :meth:`cells_by_metric` returns, in columns."""

@@ -102,6 +102,18 @@ class NoClusters(MemoryStore):
         return super().cells(query._replace(clusters=False))
 
 
+class CutsSessions(MemoryStore):
+    """Reads each window by the hour."""
+
+    def cells_since(self, metrics, query, starts):
+        return super().cells_since(metrics, query._replace(clusters=False), starts)
+
+
+class OneVersion(MemoryStore):
+    def versions(self, metrics, window):
+        return dict.fromkeys(super().versions(metrics, window), 1)
+
+
 class DropsNegativeBins(MemoryStore):
     def histograms(self, query):
         return [
@@ -220,6 +232,8 @@ PLANTED = {
     "groups_and_filters": IgnoresWhere,
     "versions_are_not_pooled": PoolsVersions,
     "cluster_moments": NoClusters,
+    "cells_since": CutsSessions,
+    "versions": OneVersion,
     "histograms": DropsNegativeBins,
     "statistics": SumsEveryEventAlone,
     "feature_sums": SumsTheFirstFeatureOnly,

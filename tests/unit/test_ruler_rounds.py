@@ -7,6 +7,7 @@ import pytest
 
 from evalsvc.errors import InputError, StoreUnavailable
 from evalsvc.ruler import timelines
+from evalsvc.ruler.live import Kept
 from evalsvc.ruler.looks import look_times
 from evalsvc.ruler.replay import alerts_of
 from evalsvc.ruler.rounds import MOST_ALERTS, closed, look
@@ -66,7 +67,7 @@ def group_of(*rules: Rule) -> RuleGroup:
 
 def run(store, group, span=SPAN, states=None):
     """Return the states after all looks of a span, and all transitions."""
-    states, told, kept = dict(states or {}), [], {}
+    states, told, kept = dict(states or {}), [], Kept()
     for now in look_times(span, group.interval_seconds):
         for made in look(store, group, states, now, kept):
             states[made.state.fingerprint] = made.state
@@ -113,16 +114,16 @@ class Broken:
     def __getattr__(self, name):
         return getattr(self.store, name)
 
-    def cells_by_metric(self, metrics, query):
+    def cells_since(self, metrics, query, starts):
         if self.metric in metrics:
             raise self.error
-        return self.store.cells_by_metric(metrics, query)
+        return self.store.cells_since(metrics, query, starts)
 
 
 @pytest.mark.parametrize("error", [InputError("the store cannot tell"), ZeroDivisionError("by zero")])
 def test_an_error_is_one_of_its_own_rule_and_never_resolves(store, error) -> None:
-    # The windows differ, so that the two rules are read apart.
-    fell, rude = rule_of(), rule_of(alert="Rude", metric="polite", window_seconds=1800.0)
+    # What they look at differs, so that the two rules are read apart.
+    fell, rude = rule_of(), rule_of(alert="Rude", metric="polite", by=())
     group = group_of(fell, rude)
     states, _ = run(store, group, Window(SPAN.start, START + timedelta(hours=20)))
     (firing,) = [state for state in states.values() if state.phase == "firing"]
