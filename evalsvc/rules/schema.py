@@ -8,21 +8,22 @@ the metric's scale, an alert that is there twice) only ``evalsvc check`` finds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import get_args
 
 from evalsvc.rules.machine import Phase
 from evalsvc.rules.reading import ALERT, LABEL, RESERVED
 from evalsvc.rules.reading_series import STRETCHES
 from evalsvc.rules.reading_tests import MOST_SCORES
-from evalsvc.rules.reading_values import FIELDS
 from evalsvc.rules.schema_kinds import KINDS
 from evalsvc.rules.schema_values import (
     DURATION,
     DURATION_OR_ZERO,
+    FIELD,
     Schema,
     anchored,
     described,
+    fields,
     listed,
     mapping,
     number,
@@ -34,7 +35,6 @@ from evalsvc.rules.templates import NAMES
 from evalsvc.rules.values import OnTrouble, Severity
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-FIELD = rf"(?:{'|'.join(FIELDS)}|segments\..+)"
 
 
 def of_rules(metrics: Sequence[str] = ()) -> Schema:
@@ -90,10 +90,10 @@ def _of_every_kind(metrics: Sequence[str]) -> dict[str, Schema]:
         ),
         "metric": _metric(metrics),
         "where": described(
-            _where(one_or_more(words())), "Only events with these values.", [{"application": "support"}]
+            fields(one_or_more(words())), "Only events with these values.", [{"application": "support"}]
         ),
         "by": described(
-            one_or_more({"type": "string", "pattern": anchored(FIELD)}),
+            one_or_more(FIELD),
             "Each combination of these fields in the data is an alert of its own.",
             ["segments.language", ["application", "model_version"]],
         ),
@@ -158,7 +158,7 @@ def _series(metrics: Sequence[str]) -> Schema:
     return mapping(
         {
             "metric": _metric(metrics),
-            "where": described(_where(words()), "The events' fields.", [{"segments.language": "de"}]),
+            "where": described(fields(words()), "The events' fields.", [{"segments.language": "de"}]),
             "values": described(
                 stretches,
                 "What comes from the test's start on: DURATION of a mean, of `0.9 to 0.7`, of `0.9 with 20% failed`, "
@@ -206,14 +206,4 @@ def _metric(metrics: Sequence[str]) -> Schema:
     return {
         "description": "What is measured; `evalsvc scorers` lists all.",
         **({"anyOf": [{"enum": sorted(metrics)}, anything]} if metrics else anything),
-    }
-
-
-def _where(value: Schema) -> Schema:
-    fields: Mapping[str, Any] = dict.fromkeys(FIELDS, value)
-    return {
-        "type": "object",
-        "properties": fields,
-        "patternProperties": {r"^segments\..+$": value},
-        "additionalProperties": False,
     }

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evalsvc.rules.reading_values import FIELDS
+
 Schema = dict[str, Any]
 
 DURATION: Schema = {"type": "string", "pattern": r"^(?=.*[1-9])(?:\s*\d+\s*[smhdw])+\s*$"}
 """As in ``1h30m``, above 0."""
 DURATION_OR_ZERO: Schema = {"anyOf": [DURATION, {"enum": [0, "0", "0s", "0m"]}]}
+
+FIELD: Schema = {"type": "string", "pattern": rf"^(?:{'|'.join(FIELDS)}|segments\..+)$"}
+"""The name of an event's field."""
 
 
 def described(schema: Schema, text: str, examples: Sequence[Any] = (), default: object = None) -> Schema:
@@ -56,3 +61,13 @@ def mapping(keys: Mapping[str, Schema], needed: Sequence[str] = ()) -> Schema:
     """Return the schema of a mapping with these keys and no others."""
     required = {"required": list(needed)} if needed else {}
     return {"type": "object", "properties": dict(keys), **required, "additionalProperties": False}
+
+
+def fields(value: Schema) -> Schema:
+    """Return the schema of a mapping from events' fields to what they should be."""
+    return {
+        "type": "object",
+        "properties": dict.fromkeys(FIELDS, value),
+        "patternProperties": {r"^segments\..+$": value},
+        "additionalProperties": False,
+    }
