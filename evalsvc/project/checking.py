@@ -74,17 +74,18 @@ def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
     return Checked(files, read.consumers, tuple(sorted(problems)), ruled.rules, tested.suites)
 
 
-def read_rule_files(files: Sequence[Path]) -> Checked:
-    """Read files of rules; each belongs to the project that it lies in, whose consumers say what is measured."""
+def read_rule_files(files: Sequence[Path], measured: dict[Path, dict[str, ScorerConfig]] | None = None) -> Checked:
+    """Read files of rules; each belongs to the project that it lies in, whose consumers say what is measured.
+
+    ``measured`` keeps that by the project's root, for several calls.
+    """
     groups: list[RuleGroup] = []
     problems: list[Problem] = []
-    measured: dict[Path, dict[str, ScorerConfig]] = {}
+    measured = {} if measured is None else measured
     taken: dict[Path, dict[str, str]] = defaultdict(dict)
     for path in files:
         root = root_of(path)
-        if root not in measured:
-            measured[root] = _measured(root)
-        own = measured[root]
+        own = _measured(root, measured)
         document = Document.open(path, shown(path))
         metrics, scale_of = own.keys() or scorers.names(), partial(_scale_of, own)
         groups += read_rules(document, shown(path), metrics, scale_of, taken[root])
@@ -99,12 +100,12 @@ def read_test_files(files: Sequence[Path]) -> Checked:
     """
     problems: list[Problem] = []
     suites: list[Suite] = []
+    measured: dict[Path, dict[str, ScorerConfig]] = {}
     for path in files:
-        root = root_of(path)
-        own = _measured(root)
+        own = _measured(root_of(path), measured)
         document = Document.open(path, shown(path))
         rules = _rules_of(document, path)
-        ruled = read_rule_files([rules] if rules else [])
+        ruled = read_rule_files([rules] if rules else [], measured)
         groups = None if rules is None or ruled.problems else ruled.rules
         scale_of = partial(_scale_of, own)
         tests = read_tests(document, shown(path), what_is_tested(groups, own.keys() or scorers.names(), scale_of))
@@ -127,11 +128,13 @@ def _rules_of(document: Document, path: Path) -> Path | None:
     return None
 
 
-def _measured(root: Path) -> dict[str, ScorerConfig]:
-    """Return the scorers of a project by metric."""
-    settings, _ = read_settings(root, "")
-    known = read_consumers(consumer_files(root / settings.consumers), root).consumers
-    return {scorer.metric: scorer for consumer in known for scorer in consumer.scorers}
+def _measured(root: Path, measured: dict[Path, dict[str, ScorerConfig]]) -> dict[str, ScorerConfig]:
+    """Return the scorers of a project by metric, and keep them."""
+    if root not in measured:
+        settings, _ = read_settings(root, "")
+        known = read_consumers(consumer_files(root / settings.consumers), root).consumers
+        measured[root] = {scorer.metric: scorer for consumer in known for scorer in consumer.scorers}
+    return measured[root]
 
 
 def _scale_of(configured: Mapping[str, ScorerConfig], metric: str) -> Scale | None:
