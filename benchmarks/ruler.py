@@ -66,7 +66,8 @@ def run(quick: bool) -> list[Row]:
     size = 1_000_000 if quick else 10_000_000
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"embedded:{folder}", migrate=True)
-        assert isinstance(store, ClickHouseStore)
+        if not isinstance(store, ClickHouseStore):
+            raise TypeError("Expected the embedded store")
         try:
             generate(store, size)
             offer(store)

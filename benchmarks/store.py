@@ -20,9 +20,25 @@ from _harness import Aim, Row, machine, table
 from evalsvc.ledger import CHUNK
 from evalsvc.protocols import CellQuery
 from evalsvc.query import EstimateQuery, estimates, estimates_of_all
+from evalsvc.rules.history import Look
+from evalsvc.rules.machine import Detector, Observation
 from evalsvc.sampling import Design
+from evalsvc.stats.change import start, step_cells
 from evalsvc.store import ClickHouseStore, open_store
-from evalsvc.types import LedgerCount, LedgerEntry, LedgerOutcome, Scale, Score, ScorerSpec, Subject, Window, WriteBatch
+from evalsvc.testing.alert_logs import NOON, make_look, make_state, moment
+from evalsvc.types import (
+    Cell,
+    Estimate,
+    LedgerCount,
+    LedgerEntry,
+    LedgerOutcome,
+    Scale,
+    Score,
+    ScorerSpec,
+    Subject,
+    Window,
+    WriteBatch,
+)
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
 WEEKS = Window(START, START + timedelta(days=14))
@@ -45,7 +61,8 @@ def run(quick: bool) -> list[Row]:
             raise TypeError("Expected the embedded store")
         try:
             rounds = 4 if quick else 12
-            return [*(_writing(store, size, rounds) for size in BATCHES), *_reading(store, rows), _memory()]
+            written = [_writing(store, size, rounds) for size in BATCHES]
+            return [*written, *_reading(store, rows), *_alerts(store, 4 if quick else 12), _memory()]
         finally:
             store.close()
 
@@ -187,6 +204,41 @@ def _asking(store: ClickHouseStore, size: str) -> list[Row]:
     found.append(
         Row("store", what, 1000 * mine, "ms", "metric by metric", 1000 * each, each / mine, Aim("value", "≤", 300))
     )
+    return found
+
+
+def _alerts(store: ClickHouseStore, rounds: int) -> list[Row]:
+    """Time a round of looks at alerts with estimates and detectors, and what a ruler reads when it starts."""
+    log, count = store.alerts, 10_000
+    batches = [_looks(minute, count) for minute in range(rounds + 1)]
+    log.record_looks(batches[0])
+    seconds = statistics.median(_seconds(partial(log.record_looks, batch)) for batch in batches[1:])
+    since = NOON - timedelta(days=1)
+    what = f"alerts: {count:,} looks recorded, each with two estimates and a detector, one in a hundred a transition"
+    last = f"alerts: last states of {count:,}"
+    read, asked = _median(log.alert_states, rounds), _median(partial(log.untold, "pager", since, 100), rounds)
+    return [
+        Row("store", what, 1000 * seconds, "ms", aim=Aim("value", "≤", 1000)),
+        Row("store", last, 1000 * read, "ms", aim=Aim("value", "≤", 500)),
+        Row("store", "alerts: the first 100 that a receiver was not told of", 1000 * asked, "ms"),
+    ]
+
+
+def _looks(minute: int, count: int) -> list[Look]:
+    cells = [Cell("", 1, 1.0, 600, 0, 0, 480.0, 480.0)]
+    scale = Scale(0.0, 1.0, "higher", binary=True)
+    state = step_cells(start(scale, 0.8, run_length=43_200, scores_per_step=600), cells)
+    window = Window(moment(minute) - timedelta(minutes=5), moment(minute))
+    found = []
+    for number in range(count):
+        value = number / count
+        estimate = Estimate(value, value - 0.1, value + 0.1, 600, 512.5, 3, 0.005, window, method="wilson")
+        seen = Observation(verdict="unclear", window=window, estimate=estimate, baseline=estimate, reason="in between")
+        detector = Detector("1:options:none", window.end, state)
+        name = f"{number:05d}"
+        held = make_state(name, minute, evidence=seen, detector=detector)
+        moved = make_look(name, minute, observation=seen).transition if number % 100 == minute else None
+        found.append(Look(held, moved))
     return found
 
 

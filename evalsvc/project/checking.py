@@ -13,6 +13,7 @@ from typing import NamedTuple
 from evalsvc import scorers
 from evalsvc._yaml import Document
 from evalsvc.errors import ConfigError, EvalsvcError, Problem
+from evalsvc.notify import Routes, read_routes
 from evalsvc.project.consumer import read_consumer
 from evalsvc.project.settings import find_root, read_settings
 from evalsvc.project.values import ConsumerConfig, ScorerConfig
@@ -24,6 +25,7 @@ from evalsvc.types import Scale
 
 YAML = (".yaml", ".yml")
 RULES = (".rules.yaml", ".rules.yml")
+ROUTES = ("routes.yaml", "routes.yml")
 TESTS = (".test.yaml", ".test.yml")
 
 Scales = Callable[[str], Scale | None]
@@ -45,14 +47,15 @@ class Checked(NamedTuple):
     consumers: tuple[ConsumerConfig, ...]
     problems: tuple[Problem, ...]
     rules: tuple[RuleGroup, ...] = ()
+    routes: Routes | None = None
     suites: tuple[Suite, ...] = ()
 
 
 def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
     """Check files and folders; by default the current project. Runs nothing and connects to nothing.
 
-    With ``here``, what the scorers lack on this machine is wrong too: packages, a model's folder, a key. Without,
-    only what stands in the files counts, as for a machine that is not to run them.
+    With ``here``, what scorers and receivers lack on this machine is wrong too: packages, a model's folder, a key.
+    Without, only what stands in the files counts, as for a machine that is not to run them.
 
     A project's root stands for its settings and its folders. Files of ``alerts`` and ``dashboards`` that other tools
     read are parsed and no more.
@@ -68,10 +71,20 @@ def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
     tests = [path for path in others if path.name.endswith(TESTS)]
     read = read_consumers(dict.fromkeys(consumers), None, here=here)
     ruled, tested = read_rule_files(rules), read_test_files(tests)
-    wrong = (problem for path in others if path not in (*rules, *tests) for problem in _check_other(path))
-    problems = {*read.problems, *ruled.problems, *tested.problems, *wrong}
+    routed = [read_routes_file(path, here=here) for path in others if path.name.endswith(ROUTES)]
+    own = (*RULES, *TESTS, *ROUTES)
+    wrong = (problem for path in others if not path.name.endswith(own) for problem in _check_other(path))
+    problems = {problem for each in (read, ruled, tested, *routed) for problem in each.problems} | {*wrong}
+    routes = next((each.routes for each in routed), None)
     files = (*others, *read.files)
-    return Checked(files, read.consumers, tuple(sorted(problems)), ruled.rules, tested.suites)
+    return Checked(files, read.consumers, tuple(sorted(problems)), ruled.rules, routes, tested.suites)
+
+
+def read_routes_file(path: Path, *, here: bool = False) -> Checked:
+    """Read a file of routes. With ``here`` it is wrong, too, that a variable which it names is not set."""
+    document = Document.open(path, shown(path))
+    routes = read_routes(document, os.environ if here else None)
+    return Checked((path,), (), document.finish(), routes=routes)
 
 
 def read_rule_files(files: Sequence[Path], measured: dict[Path, dict[str, ScorerConfig]] | None = None) -> Checked:
@@ -210,7 +223,7 @@ def _check_path(path: Path) -> _Found:
     settings, _ = read_settings(root, "")
     foreign = [root / settings.alerts, root / settings.dashboards]
     if path.is_file():
-        other = path.suffix in (".json", ".toml") or path.name.endswith((*RULES, *TESTS))
+        other = path.suffix in (".json", ".toml") or path.name.endswith((*RULES, *TESTS, *ROUTES))
         other = other or any(path.is_relative_to(folder) for folder in foreign)
         return _Found([], [path]) if other else _Found([path], [])
     if any(path.is_relative_to(folder) for folder in foreign):

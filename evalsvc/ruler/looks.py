@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from evalsvc.errors import InputError
 from evalsvc.rules.judging import BASELINE_CONFIDENCE, Minutes, confidence_of, judge_change, judge_threshold
 from evalsvc.rules.machine import AlertState, Observation
-from evalsvc.rules.values import Change, Rule, RuleGroup, alert_labels, fingerprint
+from evalsvc.rules.values import Change, Rule, RuleGroup, Threshold, alert_labels, fingerprint
 from evalsvc.types import Cell, Estimate, Scale, Window
 from evalsvc.windows import floored
 
@@ -86,8 +87,10 @@ def observe(rule: Rule, group: RuleGroup, sight: Sight, state: AlertState, now: 
     window = window_at(rule, group, now)
     estimate = sight.mean(window, confidence_of(rule, group.interval_seconds, alerts))
     condition = rule.condition
-    if not isinstance(condition, Change):
+    if isinstance(condition, Threshold):
         return judge_threshold(rule, condition, estimate)
+    if not isinstance(condition, Change):
+        raise InputError(f"Expected a threshold or a change, but {rule.alert} is another kind of rule")
     baseline = sight.baseline(baseline_at(condition, window), BASELINE_CONFIDENCE)
     # Each minute is a step of the detector, however often is looked.
     looks = rule.false_alarms.looks(60.0, alerts)

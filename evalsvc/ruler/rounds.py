@@ -11,8 +11,10 @@ from msgspec.structs import replace
 
 from evalsvc.errors import EvalsvcError, InputError
 from evalsvc.protocols import CellQuery, ScoreStore
+from evalsvc.ruler.kinds import unseen, watch_of
 from evalsvc.ruler.live import Group, Kept, Live, Reader, newest
 from evalsvc.ruler.looks import MOST_MINUTES, baseline_at, observe, start_of, window_at
+from evalsvc.ruler.seen import Watch
 from evalsvc.rules.history import TOLD, Look
 from evalsvc.rules.machine import AlertState, Example, Observation, Transition, step, transition
 from evalsvc.rules.templates import render, values_of
@@ -127,13 +129,14 @@ def _observations(
     reader: Reader, rule: Rule, group: RuleGroup, known: Mapping[str, AlertState], now: datetime
 ) -> list[tuple[AlertState, Observation]]:
     """Return each alert's state and what was seen of it, those without data included."""
+    watch = watch_of(rule)
+    if watch is not None:
+        return _watched(watch, reader.store, rule, group, known, now)
     window, since = window_at(rule, group, now), _since(rule, group, known.values(), now)
     lines = reader.window(rule, window)
     there = {start.fingerprint: (start, group) for group in lines for start in [_start(rule, group)]}
     fingerprints = sorted(there.keys() | known.keys())
-    if len(fingerprints) > MOST_ALERTS:
-        said = f"Expected at most {MOST_ALERTS:,} alerts of {rule.alert}, but its `by` makes {len(fingerprints):,}"
-        raise InputError(f"{said}; split by a field with fewer values, or narrow it by `where`")
+    _check_count(rule, len(fingerprints))
     pairs = []
     for fingerprint in fingerprints:
         if fingerprint not in there:
@@ -147,8 +150,29 @@ def _observations(
     return pairs
 
 
+def _watched(
+    watch: Watch, store: ScoreStore, rule: Rule, group: RuleGroup, known: Mapping[str, AlertState], now: datetime
+) -> list[tuple[AlertState, Observation]]:
+    """Return what a kind that reads for itself saw, and no data for the alerts that it did not see."""
+    found = watch(store, rule, group, now)
+    _check_count(rule, len(found))
+    pairs = []
+    for seen in [*found, *unseen(rule, group, now, found, known.values())]:
+        start = start_of(rule, seen.consumer, seen.key)
+        pairs.append((known.get(start.fingerprint, start), seen.observation))
+    return pairs
+
+
+def _check_count(rule: Rule, alerts: int) -> None:
+    if alerts > MOST_ALERTS:
+        said = f"Expected at most {MOST_ALERTS:,} alerts of {rule.alert}, but its `by` makes {alerts:,}"
+        raise InputError(f"{said}; split by a field with fewer values, or narrow it by `where`")
+
+
 def _want(reader: Reader, rule: Rule, group: RuleGroup, held: Collection[AlertState], now: datetime) -> None:
-    """Say what a look at a rule is going to read."""
+    """Say what a look at a rule is going to read; kinds that read for themselves do."""
+    if watch_of(rule) is not None:
+        return
     window = window_at(rule, group, now)
     reader.want(rule, window)
     if isinstance(rule.condition, Change):

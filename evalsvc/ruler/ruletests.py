@@ -13,8 +13,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from evalsvc.errors import InputError
+from evalsvc.ruler.live import Kept
 from evalsvc.ruler.looks import look_times
-from evalsvc.ruler.rounds import HEALTH, Kept, look
+from evalsvc.ruler.rounds import HEALTH, look
 from evalsvc.ruler.series_store import SeriesStore
 from evalsvc.rules.machine import AlertState, Phase, Transition
 from evalsvc.rules.rule_tests import Expectation, Never, Place, RuleTest
@@ -95,7 +96,7 @@ def _scales(test: RuleTest, scale_of: Callable[[str], Scale | None]) -> dict[str
 def _look_all(test: RuleTest, group: RuleGroup, store: SeriesStore, seen: _Seen) -> int:
     """Look at a group from the test's start to its end; return how often."""
     states: dict[str, AlertState] = {}
-    kept: Kept = {}
+    kept = Kept()
     times = look_times(
         Window(test.start, test.start + timedelta(seconds=max(test.seconds, 1.0))), group.interval_seconds
     )

@@ -24,10 +24,12 @@ from evalsvc.stats.quantile import bin_of
 from evalsvc.store.memory import MemoryStore
 from evalsvc.store.steps import check_names, column_of, grid, selects
 from evalsvc.types import Cell, Scale, Score, ScorerSpec, Status, Subject, Window
+from evalsvc.windows import floored
 
 CONSUMER = "test"
 """The consumer of events that name none."""
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 _DESIGN = 1
 _STRATA = ("application",)
 SAID = "the test says so"
@@ -68,6 +70,20 @@ class SeriesStore(MemoryStore):
             CellGroup(window, consumer, dict(zip(query.by, key, strict=True)), 1, "", _cells(parts, query.clusters))
             for window, consumer, key, parts in self._grouped_parts(query)
         ]
+
+    def versions(self, metrics: Sequence[str], window: Window) -> Mapping[tuple[str, datetime], int]:
+        """Return how many minutes with scores have been seen of each metric and hour."""
+        self._answer()
+        counts: Counter[tuple[str, datetime]] = Counter()
+        first = floored(window.start, HOUR)
+        first += HOUR if first < window.start else 0 * HOUR
+        last = first + -((first - window.end) // HOUR) * HOUR
+        hours = self._steps(Window(first, last), int(HOUR.total_seconds())) if first < last else ()
+        for hour, begin, end in hours:
+            for held in self._held:
+                if held.metric in metrics:
+                    counts[held.metric, hour.start] += int(held.made.columns[:3, begin:end].any(axis=0).sum())
+        return +counts
 
     def histograms(self, query: CellQuery) -> Sequence[HistogramGroup]:
         """Return the groups of :meth:`cells` with histograms of their values."""

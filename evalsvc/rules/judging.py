@@ -29,11 +29,12 @@ def judge_threshold(rule: Rule, condition: Threshold, estimate: Estimate) -> Obs
     """
     if poor := too_little(rule, estimate):
         return Observation(verdict="no_data", window=estimate.window, estimate=estimate, reason=poor)
-    value, low, high = estimate.value, estimate.low, estimate.high
-    if value is None or low is None or high is None:
-        return Observation(verdict="no_data", window=estimate.window, estimate=estimate, reason=estimate.reason)
     above = condition.side == "above"
-    if low > condition.limit if above else high < condition.limit:
+    # The other end may be open, as that of a high percentile of few scores is.
+    value, end = estimate.value, estimate.low if above else estimate.high
+    if value is None or end is None:
+        return Observation(verdict="no_data", window=estimate.window, estimate=estimate, reason=estimate.reason)
+    if end > condition.limit if above else end < condition.limit:
         return Observation(verdict="bad", window=estimate.window, estimate=estimate)
     back = value <= condition.recovers_at if above else value >= condition.recovers_at
     return Observation(verdict="good" if back else "unclear", window=estimate.window, estimate=estimate)
@@ -86,7 +87,8 @@ def judge_change(
         return replace(seen, verdict="bad")
     if poor := too_little(rule, estimate):
         return replace(seen, reason=poor)
-    good = not found.alarm or _back(condition, estimate, baseline)
+    # By the point of one side alone: on both, it would have to stay within the baseline's narrow interval.
+    good = not found.alarm or _back(condition, change.side(held.state), estimate, baseline)
     return replace(seen, verdict="good" if good else "bad")
 
 
@@ -121,10 +123,9 @@ def _detector(condition: Change, state: AlertState, minutes: Minutes, baseline: 
     return Detector(minutes.scorer, begin if held is None else held.until, fresh)
 
 
-def _back(condition: Change, estimate: Estimate, baseline: Estimate) -> bool:
-    """Return whether the point is within the margin of the baseline's interval, on the sides that are watched."""
+def _back(condition: Change, side: str | None, estimate: Estimate, baseline: Estimate) -> bool:
+    """Return whether the point is back within the margin of the baseline's interval, on the side to which it moved."""
     value, low, high = estimate.value, baseline.low, baseline.high
     if value is None or low is None or high is None:
         return False
-    fell, rose = value < low - condition.margin, value > high + condition.margin
-    return not ((fell and condition.direction != "rose") or (rose and condition.direction != "fell"))
+    return value <= high + condition.margin if side == "rose" else value >= low - condition.margin

@@ -53,7 +53,7 @@ MOST_BETS = 24
 STEEPEST = 100.0
 
 
-class ChangeState(msgspec.Struct, frozen=True):
+class ChangeState(msgspec.Struct, frozen=True, gc=False):
     """What a detector has seen. ``bets`` are positive for a fall, negative for a rise; ``bases`` go with them.
 
     ``levels`` are log M of each bet in the chosen form, ``cusums`` in the CUSUM form, which tell since when.
@@ -316,6 +316,18 @@ def detect(state: ChangeState) -> Change:
     statistic = math.exp(log) if log < 700.0 else math.inf
     alarm = state.alarm_n is not None
     return Change(alarm, statistic, log, threshold, since_n, since, state.alarm_n, state.n, *rest)
+
+
+def side(state: ChangeState) -> Literal["fell", "rose"] | None:
+    """Return to which side the evidence for a move is strongest; ``None`` without any evidence.
+
+    >>> state = start(Scale(0.0, 1.0, "higher"), 0.5, run_length=1_000, direction="either")
+    >>> side(state), side(step(state, [0.9] * 5)), side(step(state, [0.1] * 5))
+    (None, 'rose', 'fell')
+    """
+    if not state.cusums or state.current is None:
+        return None
+    return "fell" if state.bets[int(np.argmax(state.cusums))] > 0.0 else "rose"
 
 
 def _check(direction: str, run_length: float, margin: float, pi_min: float | None, form: str) -> None:

@@ -708,6 +708,7 @@ def _part_limits(limits: _Limits, scale: _Scale, critical: Floats) -> tuple[Floa
     lower, upper = _score_limits(share, below, t)[0], _score_limits(share, above, t)[1]
     binary = scale.binary[ended]
     upper = np.where(binary, _score_limits(share, below, t)[1], upper)
+    _make_exact(share, (below, np.where(binary, below, above)), t, lower, upper)
     lower, upper = _stretched(share, below, t, lower, upper, binary)
     low[ended] = scale.low[ended] + scale.width[ended] * lower
     high[ended] = scale.low[ended] + scale.width[ended] * upper
@@ -732,6 +733,20 @@ def _score_limits(share: Floats, n: Floats, critical: Floats) -> tuple[Floats, F
     return np.maximum(0.0, np.minimum(share, centre - half)), np.minimum(1.0, np.maximum(share, centre + half))
 
 
+def _make_exact(share: Floats, n: tuple[Floats, Floats], critical: Floats, low: Floats, high: Floats) -> None:
+    """Put Clopper and Pearson's limits, at the lower's and the upper's number of scores, where the level is extreme."""
+    from scipy import special
+
+    tails = special.ndtr(-critical)
+    extreme = (tails >= one.TINY) & (tails < one.EXTREME)
+    rows = np.flatnonzero(extreme & np.isfinite(n[0]))
+    hits, missed = n[0][rows] * share[rows], n[0][rows] * (1.0 - share[rows])
+    low[rows] = np.where(hits > 0.0, special.betaincinv(hits, missed + 1.0, tails[rows]), 0.0)
+    rows = np.flatnonzero(extreme & np.isfinite(n[1]))
+    hits, missed = n[1][rows] * share[rows], n[1][rows] * (1.0 - share[rows])
+    high[rows] = np.where(missed > 0.0, 1.0 - special.betaincinv(missed, hits + 1.0, tails[rows]), 1.0)
+
+
 def _stretched(
     share: Floats, n: Floats, critical: Floats, low: Floats, high: Floats, binary: Bools
 ) -> tuple[Floats, Floats]:
@@ -741,12 +756,8 @@ def _stretched(
     finite = np.where(np.isfinite(n), n, 0.0)
     information = finite * share * (1.0 - share)
     tails = special.ndtr(-critical)
-    known = binary & (finite > 0.0) & (tails >= one.TINY)
-    rows = np.flatnonzero(known & (tails < one.EXTREME))
-    hits, missed, tail = finite[rows] * share[rows], finite[rows] * (1.0 - share[rows]), tails[rows]
-    low[rows] = np.where(hits > 0.0, special.betaincinv(hits, missed + 1.0, tail), 0.0)
-    high[rows] = np.where(missed > 0.0, 1.0 - special.betaincinv(missed, hits + 1.0, tail), 1.0)
-    rows = np.flatnonzero(known & (tails >= one.EXTREME) & (information < one.NEAR_END))
+    known = binary & (finite > 0.0) & (tails >= one.EXTREME)
+    rows = np.flatnonzero(known & (information < one.NEAR_END))
     rare = share[rows] <= 0.5
     of = finite[rows]
     failed = of * np.where(rare, share[rows], 1.0 - share[rows])

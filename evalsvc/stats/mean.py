@@ -20,7 +20,7 @@ import msgspec
 
 from evalsvc.errors import InputError
 from evalsvc.stats.distributions import satterthwaite, t_quantile, two_sided
-from evalsvc.stats.limits import PRIOR, binary_limits, log_limits, moments, ratio, score_limits
+from evalsvc.stats.limits import PRIOR, binary_limits, bounded_limits, log_limits, moments, ratio
 from evalsvc.stats.strata import Layout, Part, StratumKey, Target, lay_out
 from evalsvc.types import Cell, Estimate, Scale, Window
 
@@ -155,9 +155,8 @@ def _bounded(part: Part, scale: Scale, low: float, width: float) -> PartMean:
     def limits(critical: float) -> tuple[float, float]:
         if scale.binary:
             below, above = binary_limits(m.mean, scores_below, critical)
-            return low + width * below, low + width * above
-        below = score_limits(m.mean, scores_below, critical)[0]
-        above = score_limits(m.mean, scores_above, critical)[1]
+        else:
+            below, above = bounded_limits(m.mean, scores_below, scores_above, critical)
         return low + width * below, low + width * above
 
     return PartMean(low + width * m.mean, error, min(degrees, others), limits)

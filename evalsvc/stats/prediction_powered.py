@@ -35,7 +35,7 @@ import numpy.typing as npt
 
 from evalsvc.errors import InputError
 from evalsvc.stats.distributions import satterthwaite, t_quantile, two_sided
-from evalsvc.stats.limits import PRIOR, Moments, binary_limits, ratio, score_limits
+from evalsvc.stats.limits import PRIOR, Moments, binary_limits, bounded_limits, ratio
 from evalsvc.stats.mean import UNTOLD
 from evalsvc.stats.reviewed import Floats, Reviewed, gather
 from evalsvc.types import Estimate, Scale, Window
@@ -354,8 +354,7 @@ def _bounded(
         if binary:
             bottom, top = binary_limits(share, count / below, critical)
         else:
-            bottom = score_limits(share, count / below, critical)[0]
-            top = score_limits(share, count / above, critical)[1]
+            bottom, top = bounded_limits(share, count / below, count / above, critical)
         return low + width * bottom, low + width * top
 
     return limits

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -42,7 +43,7 @@ from evalsvc.store.columns import (
     score_table,
     scorer_table,
 )
-from evalsvc.store.connections import SETTINGS, Pool
+from evalsvc.store.connections import SETTINGS, Pool, portions
 from evalsvc.store.memory import design_conflict
 from evalsvc.store.ranks import clean, microseconds, moment
 from evalsvc.store.rollups import Rollups
@@ -67,7 +68,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from clickhouse_connect.driver.client import Client
 
-_KNOWN_BYTES = 40_000
+    from evalsvc.store.alerts import ClickHouseAlertLog
+
 _RAW_INSERT = {**SETTINGS, "optimize_on_insert": "0"}
 Row = tuple[Any, ...]
 
@@ -98,6 +100,17 @@ class ClickHouseStore:
         self._retention = retention
         self._on_close = on_close
         self.address = address
+        self._alerts: ClickHouseAlertLog | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def alerts(self) -> ClickHouseAlertLog:
+        """What is remembered of alerts, in the same database; always the same object, which remembers its leases."""
+        from evalsvc.store.alerts import ClickHouseAlertLog  # loads the rules, and numpy with them
+
+        with self._lock:
+            self._alerts = self._alerts or ClickHouseAlertLog(self._pool)
+            return self._alerts
 
     # Schema.
 
@@ -210,7 +223,7 @@ class ClickHouseStore:
         )
         stored = {clean(name): name for name in event_ids}
         found = {}
-        for ids in _portions(list(stored)):
+        for ids in portions(list(stored)):
             for name, place in self._rows(sql, {"consumer": clean(consumer), "ids": ids}):
                 found[stored[name]] = KnownEvent(*place)
         return found
@@ -381,7 +394,7 @@ class ClickHouseStore:
         """Return those of these events whose score that the query means has one of its statuses."""
         stored = {clean(name): name for name in event_ids}
         found: set[str] = set()
-        for ids in _portions(list(stored)):
+        for ids in portions(list(stored)):
             found.update(stored[name] for (name,) in self._rows(*queries.status_statement(query, ids)))
         return found
 
@@ -496,19 +509,6 @@ def _cell(row: Row, moments: Row | None = None) -> Cell:
     stratum, design_version, pi, n, abstained, failed, total, squares, low, high = row
     edges = (low, high) if n else (None, None)
     return Cell(stratum, design_version, pi, n, abstained, failed, total, squares, *edges, *(moments or ()))
-
-
-def _portions(ids: Sequence[str]) -> Iterator[list[str]]:
-    """Cut ids into lists that fit a request's address."""
-    portion, size = list[str](), 0
-    for name in ids:
-        if portion and (size > _KNOWN_BYTES or len(portion) >= 2000):
-            yield portion
-            portion, size = [], 0
-        portion.append(name)
-        size += 3 * len(name.encode()) + 8
-    if portion:
-        yield portion
 
 
 def _score(metric: str, row: Row) -> Score:

@@ -11,13 +11,14 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from evalsvc.errors import InputError
 from evalsvc.protocols import (
     CellColumns,
     CellGroup,
     CellQuery,
+    Clock,
     DeadLetterQuery,
     FeatureGroup,
     HistogramGroup,
@@ -46,6 +47,9 @@ from evalsvc.types import (
 )
 from evalsvc.windows import floored
 
+if TYPE_CHECKING:
+    from evalsvc.store.alerts_memory import MemoryAlertLog
+
 HOUR = timedelta(hours=1)
 _GroupKey = tuple[int, str, tuple[str, ...], int, str]
 _CellKey = tuple[str, int, float]
@@ -62,8 +66,10 @@ class MemoryStore:
     []
     """
 
-    def __init__(self) -> None:
-        """Begin empty."""
+    def __init__(self, clock: Clock | None = None) -> None:
+        """Begin empty; ``clock`` times the leases of :attr:`alerts`, by default this machine's."""
+        self._clock = clock
+        self._alerts: MemoryAlertLog | None = None
         self._lock = threading.RLock()
         self._scores: dict[tuple[object, ...], tuple[int, Score]] = {}
         self._events: dict[tuple[str, str], tuple[int, KnownEvent]] = {}
@@ -72,6 +78,15 @@ class MemoryStore:
         self._specs: dict[tuple[str, int, str], ScorerSpec] = {}
         self._designs: dict[tuple[str, int], tuple[datetime, str]] = {}
         self._dead_letters: dict[tuple[str, str, int], DeadLetter] = {}
+
+    @property
+    def alerts(self) -> MemoryAlertLog:
+        """What is remembered of alerts; always the same object."""
+        from evalsvc.store.alerts_memory import MemoryAlertLog  # loads the rules, and numpy with them
+
+        with self._lock:
+            self._alerts = self._alerts or MemoryAlertLog(self._clock)
+            return self._alerts
 
     def write(self, batch: WriteBatch) -> None:
         """Keep a batch; of two versions of a row the same one stays, whatever their order."""

@@ -59,6 +59,13 @@ def test_too_little_is_no_data_with_a_reason(found, reason) -> None:
     assert (seen.verdict, seen.reason) == ("no_data", reason)
 
 
+def test_only_the_end_towards_the_limit_is_needed() -> None:
+    condition = Threshold("above", 900.0, 900.0, "p95")
+    assert judge_threshold(rule(condition), condition, estimate(1200.0, 1000.0, None)).verdict == "bad"
+    assert judge_threshold(rule(condition), condition, estimate(800.0, 700.0, None)).verdict == "good"
+    assert judge_threshold(rule(condition), condition, estimate(1200.0, None, 1300.0)).verdict == "no_data"
+
+
 def test_a_look_spends_its_part_of_the_budget() -> None:
     given = rule(Threshold("below", 0.8, 0.8), false_alarms=Budget(1.0, 30 * 86_400.0))
     assert confidence_of(given, 60.0, 1) == pytest.approx(1 - 2 / 43_200)
@@ -126,6 +133,14 @@ def test_a_rise_is_no_fall_and_a_margin_is_let_pass() -> None:
     assert set(Traffic(FELL).go(200, 0.9)) == {"i"}
     assert set(Traffic(msgspec.structs.replace(FELL, margin=0.15)).go(200, 0.7)) == {"i"}
     assert "f" in Traffic(msgspec.structs.replace(FELL, direction="either")).go(20, 0.95)
+
+
+def test_a_move_to_either_side_is_over_when_it_is_back_on_that_side_however_narrow_the_baseline() -> None:
+    traffic = Traffic(msgspec.structs.replace(FELL, direction="either"), keep_firing_seconds=300.0)
+    traffic.baseline = msgspec.structs.replace(traffic.baseline, low=0.7999, high=0.8001)
+    for moved in (0.6, 0.95):
+        assert "f" in traffic.go(10, moved)
+        assert "r" in traffic.go(240, 0.8)
 
 
 def test_minutes_without_scores_neither_fire_nor_resolve() -> None:

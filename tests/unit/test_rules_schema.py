@@ -160,8 +160,15 @@ owner: ml
 """
 KINDS = [
     "above: 0.2\nrecovers_at: 0.1\nstatistic: p99.5",
-    "below: 0.5\nrecovers_at: 0.6\nstatistic: proportion",
+    "below: 0.5\nrecovers_at: 0.6\nstatistic: mean",
     "change: {direction: fell, by: 0.1, baseline: 2d}",
+    "burn_rate: {objective: 0.95, factor: 6, short: 5m, better: higher}",
+    "absence: {of: failures, beyond: 0.2}",
+    "absence: {of: scores, look_back: 7d}",
+    "versions: {canary: {segments.try: [a, b]}, stable: {segments.try: c}, direction: either, by: 0.02}",
+    "fairness_gap: {between: segments.language, beyond: 0.1}",
+    "cost: {above: 50, of: judge}",
+    "window: 1h\ndrift: {baseline: 7d, matters: {chi_square: .02, mmd: .1, vocabulary: 1, wasserstein: 2}}\nby: []",
 ]
 TEST = """
 rules: a.rules.yaml
@@ -290,6 +297,15 @@ MISTAKES = [
     ("rules", "above: 0.2\nwhere: {app: support}", "a field"),
     ("rules", "above: 0.2\nmin_effective_n: 0", "one or more"),
     ("rules", 'above: "0.2"', "a number without quotes"),
+    ("rules", "absence: {of: events}", "no metric"),
+    ("rules", "absence: {of: failures}", "a share"),
+    ("rules", "absence: {of: failures, beyond: 0.1, look_back: 7d}", "no look back at shares"),
+    ("rules", "absence: {of: scores, beyond: 0.1}", "no share of scores"),
+    ("rules", "burn_rate: {objective: 1, factor: 6}", "an objective below 1"),
+    ("rules", "versions: {canary: {model: a}, stable: {}, direction: fell}", "a stable version"),
+    ("rules", "fairness_gap: {between: consumer, beyond: 0.1}", "a field that consumers share"),
+    ("rules", "cost: {above: 0}", "an amount above 0"),
+    ("rules", "window: 1h\ndrift: {matters: {ks: 0.1}}", "a detector that decides"),
 ]  # fmt: skip
 
 

@@ -119,6 +119,28 @@ def test_its_sums_are_those_of_a_store_with_the_same_scores(
     }
 
 
+@pytest.mark.parametrize(("window", "step"), WINDOWS)
+def test_hours_with_scores_are_the_same_and_change_with_each_minute_that_has_some(made, written, window, step) -> None:
+    assert made.versions(list(SCALES), window).keys() == written.versions(list(SCALES), window).keys()
+    assert all(number > 0 for number in made.versions(list(SCALES), window).values())
+    assert made.versions(["latency_ms"], window).keys() == written.versions(["latency_ms"], window).keys()
+    starts = [window.start, window.end - timedelta(minutes=5)]
+    query = CellQuery("", window, step, ("segments.language",))
+    assert plain(made.cells_since(list(SCALES), query, starts)) == plain(
+        written.cells_since(list(SCALES), query, starts)
+    )
+
+
+def test_an_hours_version_says_when_more_of_it_is_seen() -> None:
+    store = SeriesStore(test_of(SERIES[3]), SCALES)
+    window = Window(START, END)
+    seen = []
+    for minutes in (0, 1, 1, 29, 30, 31, 90):
+        store.now = START + timedelta(minutes=minutes)
+        seen.append(dict(store.versions(["refusal"], window)))
+    assert seen == [{}, *({("refusal", START): number} for number in (1, 1, 29, 30, 30, 30))]
+
+
 @pytest.mark.parametrize("target", ["window", "process"])
 @pytest.mark.parametrize("statistic", ["mean", "p90"])
 def test_estimates_from_both_are_the_same(made, written, target, statistic) -> None:
