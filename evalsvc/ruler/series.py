@@ -33,13 +33,28 @@ class Minutes(NamedTuple):
     def values(self, begin: int, end: int) -> list[float]:
         """Return every value of the minutes ``[begin, end)``: of yes and no first the yes, else in rising order."""
         found: list[float] = []
-        for minute in range(begin, min(end, len(self.mean))):
-            n, total = int(self.columns[0, minute]), self.columns[3, minute]
-            if self.binary:
-                found += [1.0] * int(total) + [0.0] * (n - int(total))
-            elif n:
-                around = self.spread * ((2.0 * np.arange(n) + 1.0) / n - 1.0)
-                found += (self.mean[minute] + around).tolist()
+        for n, total, mean in zip(
+            self.columns[0, begin:end], self.columns[3, begin:end], self.mean[begin:end], strict=True
+        ):
+            found += self._values(int(n), total, mean)
+        return found
+
+    def counted(self, begin: int, end: int) -> list[tuple[list[float], int]]:
+        """Return the values of the minutes ``[begin, end)``: those of a minute, and in how many minutes they are."""
+        minutes = self._minutes(begin, end)
+        alike, counts = np.unique(minutes[:, minutes[0] > 0], axis=1, return_counts=True)
+        each = zip(alike.T, counts, strict=True)
+        return [(self._values(int(n), total, mean), int(count)) for (n, total, mean), count in each]
+
+    def _minutes(self, begin: int, end: int) -> Floats:
+        """Return what makes the values of each minute: their number, Σy and the mean."""
+        return np.stack([self.columns[0, begin:end], self.columns[3, begin:end], self.mean[begin:end]])
+
+    def _values(self, n: int, total: float, mean: float) -> list[float]:
+        """Return the values of a minute."""
+        if self.binary:
+            return [1.0] * int(total) + [0.0] * (n - int(total))
+        found: list[float] = (mean + self.spread * ((2.0 * np.arange(n) + 1.0) / n - 1.0)).tolist() if n else []
         return found
 
     def ends(self, begin: int, end: int) -> tuple[float, float]:

@@ -91,7 +91,10 @@ class SeriesStore(MemoryStore):
         for group, (_, _, _, parts) in zip(self.cells(query), self._grouped_parts(query), strict=True):
             bins: dict[_BinKey, Counter[int]] = defaultdict(Counter)
             for part in parts:
-                bins[part.held.cell].update(map(bin_of, part.held.made.values(part.begin, part.end)))
+                counts = bins[part.held.cell]
+                for values, minutes in part.held.made.counted(part.begin, part.end):
+                    for value, number in Counter(values).items():
+                        counts[bin_of(value)] += number * minutes
             found.append(HistogramGroup(group, {key: dict(sorted(bins[key].items())) for key in sorted(bins)}))
         return [one._replace(bins={key: held for key, held in one.bins.items() if held}) for one in found]
 

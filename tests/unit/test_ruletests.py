@@ -322,6 +322,61 @@ def test_the_guides_example_passes_and_fails_as_it_says(tmp_path, monkeypatch, c
     assert timeless.sub("", capsys.readouterr().out).startswith(timeless.sub("", said))
 
 
+KINDS = """
+groups:
+  - name: kinds
+    interval: 10m
+    rules:
+      - {alert: Burns, metric: refusal, window: 1h, burn_rate: {objective: 0.95, factor: 3, short: 10m, better: lower}}
+      - {alert: NoEvents, window: 10m, absence: {of: events}}
+      - {alert: NoScores, metric: refusal, window: 10m, absence: {of: scores}}
+      - {alert: Failing, metric: refusal, window: 30m, absence: {of: failures, beyond: 0.2}}
+      - {alert: Gap, metric: refusal, window: 1h, fairness_gap: {between: segments.language, beyond: 0.1}}
+      - alert: Canary
+        metric: refusal
+        window: 1h
+        versions: {canary: {model_version: v2}, stable: {model_version: v1}, direction: rose, by: 0.02}
+      - {alert: Slow, metric: latency_ms, window: 30m, above: 2000, statistic: p95}
+      - {alert: Dear, metric: cost_usd, window: 1h, cost: {above: 50}}
+      - {alert: Drifts, metric: refusal, window: 1h, drift: {baseline: 6h}}
+"""
+
+
+def test_every_kind_of_rule_can_be_tested(tmp_path) -> None:
+    body = """
+input:
+  - metric: refusal
+    where: {model_version: v1, segments.language: de}
+    per_minute: 20
+    rate: 0.5
+    before: 6h of 0.05
+    values: 2h of 0.05, 1h of 0.4
+  - metric: refusal
+    where: {model_version: v2, segments.language: en}
+    per_minute: 20
+    rate: 0.5
+    before: 6h of 0.05
+    values: 1h of 0.05, 1h of 0.5, 1h of 0.9 with 60% failed
+  - {metric: latency_ms, spread: 100, values: [1h of 1000, 2h of 1950]}
+  - {metric: cost_usd, values: [1h of 0.01, 2h of 0.2]}
+expect:
+"""
+    for alert, quiet, fires in (
+        ("Burns", "1h", "3h"),
+        ("NoEvents", "3h", "3h30m"),
+        ("NoScores", "3h", "3h30m"),
+        ("Failing", "2h", "3h"),
+        ("Gap", "1h", "2h"),
+        ("Canary", "1h", "2h"),
+        ("Slow", "1h", "2h"),
+        ("Dear", "1h", "2h"),
+        ("Drifts", "1h", "3h"),
+    ):
+        body += f"  - {{at: {quiet}, alert: {alert}, phase: inactive}}\n"
+        body += f"  - {{at: {fires}, alert: {alert}, phase: firing}}\n"
+    assert failures(tmp_path, body + "never: [EvalsvcRuleFailing]", KINDS) == []
+
+
 def test_the_command_refuses_what_it_cannot_run(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path).unlink()
