@@ -1,9 +1,10 @@
-"""The rules to start with: read without a problem, within the budget that they state, and each with a page that helps."""
+"""The rules to start with: read without a problem, within the budget that they state, each with a page that helps."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ COMMENTED = "CanaryWorse"
 pytestmark = pytest.mark.skipif(not FILE.exists(), reason="the operator's files are not part of the installed package")
 
 
+@cache
 def checked(path: Path = FILE) -> list[Rule]:
     found = project.check([path], here=False)
     assert found.problems == ()
