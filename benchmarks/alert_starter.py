@@ -1,6 +1,6 @@
 """False alarms of the starter rules on quiet days, with the settings that ``alerts/quality.rules.yaml`` ships.
 
-Run ``python benchmarks/alert_starter.py [--days 10000] [--changes 1000]``: it prints the table of
+Run ``python benchmarks/alert_starter.py [--days 10000] [--changes 1000] [--rule ALERT]``: it prints the table of
 ``docs/runbooks/README.md``. An application has 20,000 events an hour, sampled as ``consumers/quality.yaml`` does: one
 in 100, and one in five of the 3 % of enterprise customers. Minutes' sums are drawn from their laws; rules judge them by
 the ruler's code. As in ``alert_calibration.py``, looks that cannot be bad are not made.
@@ -13,7 +13,7 @@ rules on a day's cost, gap and drift are left out: their intervals and tests are
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -192,10 +192,10 @@ def run(quick: bool = False) -> list[Row]:
     ]
 
 
-def counts(days: int, changes: int) -> Iterator[tuple[Quiet, float, Count]]:
-    """Yield each traffic with its rule's budget in 30 days and the false alarms of so many days."""
+def counts(days: int, changes: int, alerts: Sequence[str] = ()) -> Iterator[tuple[Quiet, float, Count]]:
+    """Yield each traffic, or that of some rules, with its rule's budget in 30 days and the false alarms of so many days."""
     rules = shipped()
-    for quiet in TRAFFIC:
+    for quiet in (one for one in TRAFFIC if not alerts or one.alert in alerts):
         group, rule = rules[quiet.alert]
         many = changes if isinstance(rule.condition, Change) else days
         budget = rule.false_alarms.count * MONTH * 86_400.0 / rule.false_alarms.seconds
@@ -207,11 +207,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--days", type=int, default=10_000, help="quiet days of each traffic")
     parser.add_argument("--changes", type=int, default=1_000, help="the same, of rules on changes")
+    parser.add_argument(
+        "--rule", action="append", default=[], metavar="ALERT", help="only this one; repeat it for more"
+    )
     options = parser.parse_args()
     print(f"{machine()}\n")
     print("| rule | traffic | quiet days | false alarms | in 30 days | 95 % interval | budget |")
     print("|---|---|--:|--:|--:|--:|--:|")
-    for quiet, budget, count in counts(options.days, options.changes):
+    for quiet, budget, count in counts(options.days, options.changes, options.rule):
         rate, low, high = count.rate
         figures = f"{count.days:,.0f} | {count.pages:,} | {rate:.3f} | {low:.3f} … {high:.3f} | {budget:.3f}"
         print(f"| {quiet.alert} | {quiet.name} | {figures} |", flush=True)
