@@ -193,7 +193,7 @@ def run(quick: bool = False) -> list[Row]:
 
 
 def counts(days: int, changes: int, alerts: Sequence[str] = ()) -> Iterator[tuple[Quiet, float, Count]]:
-    """Yield each traffic with its rule's budget and the false alarms of so many days; ``alerts``: of these rules only."""
+    """Yield each traffic with its rule's budget and the false alarms of so many days, or those of some rules."""
     rules = shipped()
     for quiet in (one for one in TRAFFIC if not alerts or one.alert in alerts):
         group, rule = rules[quiet.alert]
