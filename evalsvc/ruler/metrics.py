@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "evalsvc_ruler_leads": ("Whether this ruler looks (1) or stands by for another (0).", ()),
+    "evalsvc_ruler_interval_seconds": ("How often a group is to be looked at.", ("group",)),
     "evalsvc_ruler_last_look_timestamp_seconds": ("Time of the last look that was recorded.", ("group",)),
     "evalsvc_ruler_look_seconds": ("How long the last look took.", ("group",)),
     "evalsvc_ruler_alerts": ("Alerts by phase.", ("phase",)),
@@ -37,6 +38,15 @@ class RulerMetrics:
             **{n: prometheus.Counter(n, h, labels, registry=self.registry) for n, (h, labels) in COUNTERS.items()},
             **{n: prometheus.Gauge(n, h, labels, registry=self.registry) for n, (h, labels) in GAUGES.items()},
         }
+
+    def watch(self, group: str, interval_seconds: float, alerts: Iterable[str]) -> None:
+        """Say of a group and its rules that there are any: counters begin at 0, so that the first failure shows."""
+        self.gauge("evalsvc_ruler_interval_seconds", interval_seconds, group=group)
+        for name, (_, labels) in COUNTERS.items():
+            if labels == ("group",):
+                self.count(name, 0, group=group)
+        for alert in alerts:
+            self.count("evalsvc_ruler_errors_total", 0, alertname=alert)
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter of the catalogue."""
