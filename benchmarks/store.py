@@ -20,9 +20,25 @@ from _harness import Aim, Row, machine, table
 from evalsvc.ledger import CHUNK
 from evalsvc.protocols import CellQuery
 from evalsvc.query import EstimateQuery, estimates, estimates_of_all
+from evalsvc.rules.history import Look
+from evalsvc.rules.machine import Detector, Observation
 from evalsvc.sampling import Design
+from evalsvc.stats.change import start, step_cells
 from evalsvc.store import ClickHouseStore, open_store
-from evalsvc.types import LedgerCount, LedgerEntry, LedgerOutcome, Scale, Score, ScorerSpec, Subject, Window, WriteBatch
+from evalsvc.testing.alert_logs import NOON, make_look, make_state, moment
+from evalsvc.types import (
+    Cell,
+    Estimate,
+    LedgerCount,
+    LedgerEntry,
+    LedgerOutcome,
+    Scale,
+    Score,
+    ScorerSpec,
+    Subject,
+    Window,
+    WriteBatch,
+)
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
 WEEKS = Window(START, START + timedelta(days=14))
@@ -45,7 +61,8 @@ def run(quick: bool) -> list[Row]:
             raise TypeError("Expected the embedded store")
         try:
             rounds = 4 if quick else 12
-            return [*(_writing(store, size, rounds) for size in BATCHES), *_reading(store, rows), _memory()]
+            written = [_writing(store, size, rounds) for size in BATCHES]
+            return [*written, *_reading(store, rows), *_alerts(store, 4 if quick else 12), _memory()]
         finally:
             store.close()
 
@@ -111,7 +128,7 @@ def _scores(number: int, size: int) -> tuple[Score, ...]:
 
 
 def _reading(store: ClickHouseStore, rows: int) -> list[Row]:
-    _generate(store, rows)
+    generate(store, rows)
     settled = _seconds(store.settle)
     size = f"{rows / 1e6:g} M scores"
     by_segment = CellQuery("metric.07", WEEKS, 3600, ("segments.language",))
@@ -125,8 +142,8 @@ def _reading(store: ClickHouseStore, rows: int) -> list[Row]:
         ),
         (
             f"all {METRICS} metrics by application and version, two weeks",
-            lambda: store.cells_by_metric(_names(), by_version),
-            lambda: store.cells_by_metric(_names(), by_version, raw=True),
+            lambda: store.cells_by_metric(names(), by_version),
+            lambda: store.cells_by_metric(names(), by_version, raw=True),
         ),
         (
             "one metric by application and version, two weeks",
@@ -164,7 +181,7 @@ def _reading(store: ClickHouseStore, rows: int) -> list[Row]:
 
 def _asking(store: ClickHouseStore, size: str) -> list[Row]:
     """Time whole answers, as ``evalsvc query`` gives them: sums, what was offered, and every interval."""
-    _offer(store)
+    offer(store)
     by_version = EstimateQuery("metric.07", WEEKS, int(WEEKS.seconds), ("application", "model_version"))
     asked = {
         "by application and version": by_version,
@@ -182,7 +199,7 @@ def _asking(store: ClickHouseStore, size: str) -> list[Row]:
     day = EstimateQuery("", Window(START, START + timedelta(days=1)), 3600, by)
     count = len(estimates_of_all(store, day))
     mine = _median(partial(estimates_of_all, store, day), 7)
-    each = _median(lambda: [estimates(store, day._replace(metric=metric)) for metric in _names()], 1)
+    each = _median(lambda: [estimates(store, day._replace(metric=metric)) for metric in names()], 1)
     what = f"query: all {METRICS} metrics of 60 segments by the hour, a day, {count:,} estimates, {size}"
     found.append(
         Row("store", what, 1000 * mine, "ms", "metric by metric", 1000 * each, each / mine, Aim("value", "≤", 300))
@@ -190,10 +207,45 @@ def _asking(store: ClickHouseStore, size: str) -> list[Row]:
     return found
 
 
-def _offer(store: ClickHouseStore) -> None:
+def _alerts(store: ClickHouseStore, rounds: int) -> list[Row]:
+    """Time a round of looks at alerts with estimates and detectors, and what a ruler reads when it starts."""
+    log, count = store.alerts, 10_000
+    batches = [_looks(minute, count) for minute in range(rounds + 1)]
+    log.record_looks(batches[0])
+    seconds = statistics.median(_seconds(partial(log.record_looks, batch)) for batch in batches[1:])
+    since = NOON - timedelta(days=1)
+    what = f"alerts: {count:,} looks recorded, each with two estimates and a detector, one in a hundred a transition"
+    last = f"alerts: last states of {count:,}"
+    read, asked = _median(log.alert_states, rounds), _median(partial(log.untold, "pager", since, 100), rounds)
+    return [
+        Row("store", what, 1000 * seconds, "ms", aim=Aim("value", "≤", 1000)),
+        Row("store", last, 1000 * read, "ms", aim=Aim("value", "≤", 500)),
+        Row("store", "alerts: the first 100 that a receiver was not told of", 1000 * asked, "ms"),
+    ]
+
+
+def _looks(minute: int, count: int) -> list[Look]:
+    cells = [Cell("", 1, 1.0, 600, 0, 0, 480.0, 480.0)]
+    scale = Scale(0.0, 1.0, "higher", binary=True)
+    state = step_cells(start(scale, 0.8, run_length=43_200, scores_per_step=600), cells)
+    window = Window(moment(minute) - timedelta(minutes=5), moment(minute))
+    found = []
+    for number in range(count):
+        value = number / count
+        estimate = Estimate(value, value - 0.1, value + 0.1, 600, 512.5, 3, 0.005, window, method="wilson")
+        seen = Observation(verdict="unclear", window=window, estimate=estimate, baseline=estimate, reason="in between")
+        detector = Detector("1:options:none", window.end, state)
+        name = f"{number:05d}"
+        held = make_state(name, minute, evidence=seen, detector=detector)
+        moved = make_look(name, minute, observation=seen).transition if number % 100 == minute else None
+        found.append(Look(held, moved))
+    return found
+
+
+def offer(store: ClickHouseStore) -> None:
     """Record a design, the scorers, and a ledger that says that 50 M events were offered in the two weeks."""
     share = Scale(0.0, 1.0, "higher", "share")
-    store.record_scorers([ScorerSpec(metric, 1, share, signature="tokeniser:13a") for metric in _names()])
+    store.record_scorers([ScorerSpec(metric, 1, share, signature="tokeniser:13a") for metric in names()])
     design = Design(consumer="bench", rate=0.1, strata=("application",))
     store.record_design("bench", 1, datetime(1970, 1, 1, tzinfo=UTC), design.to_json())
     first, a_minute, a_chunk = int(START.timestamp()) // 60, 2480, 6
@@ -211,7 +263,8 @@ def _offer(store: ClickHouseStore) -> None:
     store.write(WriteBatch(ledger=tuple(entries)))
 
 
-def _generate(store: ClickHouseStore, rows: int) -> None:
+def generate(store: ClickHouseStore, rows: int) -> None:
+    """Fill an empty store with so many scores of two weeks."""
     with store.connection() as client:
         client.command(_GENERATE.format(events=rows // METRICS, metrics=METRICS))
         client.command(
@@ -238,7 +291,8 @@ FROM (SELECT number, intDiv(number, {metrics}) AS event FROM numbers({events} * 
 SETTINGS async_insert = 0, max_partitions_per_insert_block = 0"""
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
+    """Return the metrics."""
     return [f"metric.{number:02d}" for number in range(METRICS)]
 
 

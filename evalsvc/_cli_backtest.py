@@ -18,12 +18,12 @@ from evalsvc.cli import OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.project import Environment
 from evalsvc.rules.templates import duration, interval, number
-from evalsvc.rules.values import Budget, Rule, RuleGroup
+from evalsvc.rules.values import Absence, Budget, Rule, RuleGroup, Versions
 from evalsvc.types import Window
 from evalsvc.windows import parse_span, whole_minutes
 
 if TYPE_CHECKING:
-    from evalsvc.ruler import Backtest, Page
+    from evalsvc.ruler import Backtest, Page, Plant
 
 MONTH = 30 * 86_400.0
 
@@ -73,25 +73,30 @@ def report(made: Backtest, group: RuleGroup) -> str:
     """Return what a rule would have done: a sentence, its pages, and how soon it sees a change."""
     rule, span = made.rule, made.span
     if not made.alerts:
-        return f"{rule.alert}: no scores of {rule.metric} match; widen --since, or loosen the rule's `where`"
+        what = f"scores of {rule.metric}" if rule.metric else "events"
+        return f"{rule.alert}: no {what} match; widen --since, or loosen the rule's `where`"
     days = span.seconds / 86_400.0
-    due = _due(rule.false_alarms, span)
+    due = f"Its budget allows {_due(rule.false_alarms, span):,.3g} false ones in that time."
+    if isinstance(rule.condition, Absence):
+        due = "It counts, and has no budget of false ones."
     head = (
         f"{rule.alert}: {_count(len(made.pages), 'page')} in {days:,.3g} days "
         f"({made.rate[0]:,.3g} in 30 days, 95 % interval {made.rate[1]:,.3g} … {made.rate[2]:,.3g}) "
         f"from {_count(made.alerts, 'alert')}, looked at every {duration(group.interval_seconds)}. "
-        f"Its budget allows {due:,.3g} false ones in that time."
+        f"{due}"
     )
     parts = [head]
     if made.no_data:
         parts.append(f"{made.no_data / made.looks:.1%} of the looks had too few scores to decide.")
     if made.pages:
-        parts.append(aligned([_line(page) for page in made.pages], right={"value"}))
+        parts.append(aligned([_line(page, rule) for page in made.pages], right={"value"}))
+        why = [f"{page.fired.at:%Y-%m-%d %H:%M}  {page.fired.reason}" for page in made.pages if page.fired.reason]
+        parts += ["\n".join(why)] if why else []
     parts.append(_plants(made))
     return "\n\n".join(parts)
 
 
-def _line(page: Page) -> dict[str, str]:
+def _line(page: Page, rule: Rule) -> dict[str, str]:
     fired, seen = page.fired, page.fired.observation
     estimate, baseline = (seen.estimate, seen.baseline) if seen else (None, None)
     shown = {name: value for name, value in fired.labels.items() if name not in _FIXED}
@@ -100,7 +105,7 @@ def _line(page: Page) -> dict[str, str]:
     line = {"fired": f"{fired.at:%Y-%m-%d %H:%M}", "lasted": lasted} | shown
     line |= {"value": number(estimate.value) if estimate else "-", "interval": interval(estimate) if estimate else "-"}
     if baseline is not None:
-        line |= {"before": interval(baseline)}
+        line |= {"stable" if isinstance(rule.condition, Versions) else "before": interval(baseline)}
     if seen and seen.since:
         line |= {"since": f"{seen.since:%Y-%m-%d %H:%M}"}
     return line
@@ -111,6 +116,10 @@ _FIXED = ("alertname", "severity", "metric", "owner")
 
 def _plants(made: Backtest) -> str:
     """Say how soon planted changes were found."""
+    if made.plants is None:
+        return (
+            "Changes are planted for changes and for thresholds of means only: other rules read the store at each look."
+        )
     tried = [plant for plant in made.plants if plant.times]
     if not tried:
         return "No change could be planted: the alerts were firing, or the time is shorter than two days."
@@ -146,15 +155,16 @@ def to_json(made: Backtest) -> dict[str, Any]:
         "pages": [_page(page) for page in made.pages],
         "pages_in_30_days": dict(zip(("value", "low", "high"), made.rate, strict=True)),
         "false_alarms_in_30_days": made.rule.false_alarms.count * MONTH / made.rule.false_alarms.seconds,
-        "planted": [
-            {
-                "size": plant.size,
-                "times": plant.times,
-                "found": plant.found,
-                "median_seconds": None if plant.median is None else plant.median / timedelta(seconds=1),
-            }
-            for plant in made.plants
-        ],
+        "planted": None if made.plants is None else [_plant(plant) for plant in made.plants],
+    }
+
+
+def _plant(plant: Plant) -> dict[str, Any]:
+    return {
+        "size": plant.size,
+        "times": plant.times,
+        "found": plant.found,
+        "median_seconds": None if plant.median is None else plant.median / timedelta(seconds=1),
     }
 
 
@@ -172,6 +182,7 @@ def _page(page: Page) -> dict[str, Any]:
         "low": estimate.low if estimate else None,
         "high": estimate.high if estimate else None,
         "n": estimate.n if estimate else 0,
+        "reason": page.fired.reason,
     }
 
 

@@ -15,6 +15,9 @@
     │   └── SchemaError        the schema is newer than this release, or a migration was edited
     ├── EngineError            a model cannot be loaded or run
     │   └── ModelRefused       a model without a pinned revision, or not in safetensors
+    ├── NotifierError          on-call cannot be told
+    │   ├── NotifierUnavailable ... now; trying again may help (carries when, where the receiver says so)
+    │   └── NotifierRefused    ... of this message; the receiver takes no such
     └── TooManyDeadLetters     the share of undecodable messages passed the limit; the worker stops
 
 Catch the root to show any of them as one line; none needs a traceback to be understood::
@@ -124,6 +127,22 @@ class EngineError(EvalsvcError):
 
 class ModelRefused(EngineError):
     """A model without a pinned revision, or in a format that can run code when loaded."""
+
+
+class NotifierError(EvalsvcError):
+    """On-call cannot be told; the message names no secret and quotes no text."""
+
+
+class NotifierUnavailable(NotifierError):
+    """The receiver does not answer now, or not as it promises; ``retry_after`` is in seconds, where it says so."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class NotifierRefused(NotifierError):
+    """The receiver takes no such message: to send it again is useless."""
 
 
 class TooManyDeadLetters(EvalsvcError):

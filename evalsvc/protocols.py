@@ -16,6 +16,7 @@ from evalsvc.types import (
     Cell,
     DeadLetter,
     DeadReason,
+    Event,
     KnownEvent,
     LedgerEntry,
     LedgerOutcome,
@@ -363,12 +364,33 @@ class ScoreStore(Sink, Protocol):
         """Return what this consumer took under these ids, as long as scores are kept; absent ids have no entry."""
         ...
 
+    def events(self, event_ids: Sequence[str]) -> Mapping[str, Event]:
+        """Return the masked events under these ids that are still kept, of whatever consumer; others have no entry."""
+        ...
+
     def cells(self, query: CellQuery) -> Sequence[CellGroup]:
         """Return sums by window, group and stratum. Never scans raw scores where a rollup holds them."""
         ...
 
     def cells_by_metric(self, metrics: Sequence[str], query: CellQuery) -> Mapping[str, Sequence[CellGroup]]:
         """Answer one question for several metrics at once; the query's own metric is not looked at."""
+        ...
+
+    def cells_since(
+        self, metrics: Sequence[str], query: CellQuery, starts: Sequence[datetime]
+    ) -> Mapping[str, Sequence[CellGroup]]:
+        """Return :meth:`cells_by_metric` of each window from one of ``starts`` to the query's end, read at once.
+
+        The query's step is not looked at; its window has to hold all of them. Groups come by metric, by the place of
+        their start, then as those of :meth:`cells`.
+        """
+        ...
+
+    def versions(self, metrics: Sequence[str], window: Window) -> Mapping[tuple[str, datetime], int]:
+        """Return a number for each metric and hour with scores that changes whenever any of them is written.
+
+        The hours are those that begin in the window. What is written while this is asked may change it later.
+        """
         ...
 
     def cell_columns(self, metrics: Sequence[str], query: CellQuery) -> CellColumns:

@@ -209,6 +209,26 @@ def group_cells_by_metric(
     return {metric: _joined(question.about(metric), read[metric], everyone[metric]) for metric in metrics}
 
 
+def group_cells_since(
+    store: ScoreStore, metrics: Sequence[str], query: EstimateQuery, starts: Sequence[datetime]
+) -> dict[str, list[GroupCells]]:
+    """Return :func:`group_cells_by_metric` of each window from one of ``starts`` to the query's end, read at once.
+
+    ``starts`` are whole minutes within the query's window, whose step is not looked at.
+
+    Raises:
+        UnknownMetric, InputError: as :func:`estimates`, of the first metric that is wrong.
+    """
+    query = query._replace(statistic="mean", step_seconds=int(query.window.seconds))
+    _check(query.statistic, query.confidence)
+    windows = [Window(start, query.window.end) for start in starts]
+    offered = [row for window in windows for row in store.offered(window, int(window.seconds))]
+    question = _question(store, query, metrics, store.metrics(), offered)
+    read = store.cells_since(metrics, question.cells, starts)
+    everyone = read if question.everyone is None else store.cells_since(metrics, question.everyone, starts)
+    return {metric: _joined(question.about(metric), read[metric], everyone[metric]) for metric in metrics}
+
+
 def asked_cells(store: ScoreStore, query: EstimateQuery) -> CellQuery:
     """Return what :func:`estimates` asks the store for: whole minutes and steps, and whether sessions are clusters.
 
@@ -309,8 +329,13 @@ class _Question(NamedTuple):
 
 
 def _question(
-    store: ScoreStore, query: EstimateQuery, metrics: Sequence[str], known: Sequence[ScorerSpec]
+    store: ScoreStore,
+    query: EstimateQuery,
+    metrics: Sequence[str],
+    known: Sequence[ScorerSpec],
+    offered: Sequence[Offered] | None = None,
 ) -> _Question:
+    """Return a query with what the store knows; ``offered`` is read for the query's own steps unless it is given."""
     specs = {}
     for metric in metrics:
         mine = specs_of(known, metric)
@@ -321,7 +346,7 @@ def _question(
             raise InputError(f"{metric} has no {query.statistic}; ask for that of {_HAVE[query.statistic]}")
         specs.update({(metric, *version): spec for version, spec in mine.items()})
     window, step = _span(query.window, query.step_seconds)
-    offered = store.offered(window, step)
+    offered = store.offered(window, step) if offered is None else offered
     versions: dict[str, set[int]] = defaultdict(set)
     for row in offered:
         versions[row.consumer].add(row.design_version)

@@ -1,9 +1,9 @@
 """Tests everything: set-up, lint, the whole suite, the docstrings' examples, and what packaging can break.
 
 Without arguments it runs all stages and prints their figures. Arguments go to pytest unchanged, for a quick
-run of a few tests: `scripts/test tests/unit -k window`. The suite starts a real Kafka broker and opens the page in
-a real browser, so java, mvn and chromium are installed through apt where they are missing (as root; else the line
-to run is printed).
+run of a few tests: `scripts/test tests/unit -k window`. The suite starts a real Kafka broker and a real
+Alertmanager and opens the page in a real browser, so java, mvn, prometheus-alertmanager and chromium are installed
+through apt where they are missing (as root; else the line to run is printed).
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ import time
 import _setup
 import _stages
 
-SYSTEM_PACKAGES = {"java": "default-jre-headless", "mvn": "maven", "chromium": "chromium"}
+SYSTEM_PACKAGES = {
+    "java": "default-jre-headless",
+    "mvn": "maven",
+    "chromium": "chromium",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+}
 
 
 def main() -> int:

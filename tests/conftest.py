@@ -1,4 +1,4 @@
-"""Fixtures that every test may ask for: a real Kafka broker, topics on it, and the shared data folder."""
+"""Fixtures that every test may ask for: a real Kafka broker, an Alertmanager, and the shared data folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from servers.alertmanager import Alertmanager
 from servers.kafka_broker import KafkaBroker, missing_tools
+from servers.receivers import FakeReceiver
 
 # Examples are the same in every run, and a busy machine is no failure: pytest-timeout ends what hangs.
 hypothesis.settings.register_profile("evalsvc", deadline=None, derandomize=True, print_blob=True)
@@ -89,6 +91,22 @@ def make_topic(kafka_broker: KafkaBroker) -> MakeTopic:
         return create_topic(kafka_broker.bootstrap, partitions, configs)
 
     return make
+
+
+@pytest.fixture
+def alertmanager_hook() -> Iterator[FakeReceiver]:
+    """Whom the test's Alertmanager tells."""
+    with FakeReceiver() as hook:
+        yield hook
+
+
+@pytest.fixture
+def alertmanager(alertmanager_hook: FakeReceiver) -> Iterator[Alertmanager]:
+    """A running Alertmanager for one test alone, which may stop it and start it again."""
+    if not Alertmanager.is_here():
+        pytest.skip("no Alertmanager on PATH: apt-get install -y prometheus-alertmanager")
+    with Alertmanager(alertmanager_hook.url) as running:
+        yield running
 
 
 @pytest.fixture

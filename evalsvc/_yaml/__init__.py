@@ -7,6 +7,7 @@ of them.
 """
 
 from evalsvc._yaml.document import MAX_BYTES, Document, raise_problems
+from evalsvc._yaml.names import read_env_name
 from evalsvc._yaml.values import Section, Value
 
-__all__ = ["MAX_BYTES", "Document", "Section", "Value", "raise_problems"]
+__all__ = ["MAX_BYTES", "Document", "Section", "Value", "raise_problems", "read_env_name"]

@@ -11,13 +11,13 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
 
+from evalsvc._wire import NoReply, Reply, post
 from evalsvc.clock import SystemClock
 from evalsvc.errors import EngineError
 from evalsvc.judges.breaker import CircuitBreaker
 from evalsvc.judges.budget import Budget
 from evalsvc.judges.settings import JudgeSettings
 from evalsvc.judges.spend import Spend
-from evalsvc.judges.wire import NoReply, Reply, post
 from evalsvc.protocols import Clock
 from evalsvc.types import Abstained, Failed
 
@@ -177,7 +177,7 @@ class JudgeClient:
         return attempt
 
     def _unanswered(self, reply: NoReply, estimate: Spend) -> _Attempt:
-        spend = estimate if reply.maybe_billed else self._spend(0, 0)
+        spend = estimate if reply.sent else self._spend(0, 0)
         return _Attempt(reason=reply.reason, retry=True, endpoint_failed=True, spend=spend)
 
     def _answered(self, reply: Reply, estimate: Spend) -> _Attempt:

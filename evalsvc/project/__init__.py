@@ -11,12 +11,15 @@ from typing import NamedTuple
 
 from evalsvc._yaml import raise_problems
 from evalsvc.errors import ConfigError
+from evalsvc.notify import Routes
 from evalsvc.project.anchors import read_cases
 from evalsvc.project.checking import (
+    ROUTES,
     Checked,
     check,
     consumer_files,
     read_consumers,
+    read_routes_file,
     read_rule_files,
     root_of,
     rule_files,
@@ -62,6 +65,7 @@ __all__ = [
     "load_consumer",
     "load_named",
     "load_project",
+    "load_routes",
     "load_settings",
     "read_cases",
     "read_rule_files",
@@ -93,6 +97,21 @@ def load_settings(start: Path | None = None) -> Project:
     settings, problems = read_settings(root, shown(root / "pyproject.toml"))
     raise_problems(problems)
     return Project(root=root, settings=settings, consumers=())
+
+
+def load_routes(start: Path | None = None) -> Routes | None:
+    """Read who is told of alerts in the project that ``start`` lies in; ``None`` without a ``routes.yaml``: nobody.
+
+    Raises:
+        ConfigError: with every problem of the file and of the settings.
+    """
+    project = load_settings(start)
+    files = [file for name in ROUTES if (file := project.root / project.settings.alerts / name).is_file()]
+    if not files:
+        return None
+    read = read_routes_file(files[0])
+    raise_problems(read.problems)
+    return read.routes
 
 
 class Named(NamedTuple):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from evalsvc import scorers
 from evalsvc._yaml import Document
 from evalsvc.errors import ConfigError, EvalsvcError, Problem
+from evalsvc.notify import Routes, read_routes
 from evalsvc.project.consumer import read_consumer
 from evalsvc.project.settings import find_root, read_settings
 from evalsvc.project.values import ConsumerConfig, ScorerConfig
@@ -22,6 +23,7 @@ from evalsvc.types import Scale
 
 YAML = (".yaml", ".yml")
 RULES = (".rules.yaml", ".rules.yml")
+ROUTES = ("routes.yaml", "routes.yml")
 
 
 class Checked(NamedTuple):
@@ -31,13 +33,14 @@ class Checked(NamedTuple):
     consumers: tuple[ConsumerConfig, ...]
     problems: tuple[Problem, ...]
     rules: tuple[RuleGroup, ...] = ()
+    routes: Routes | None = None
 
 
 def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
     """Check files and folders; by default the current project. Runs nothing and connects to nothing.
 
-    With ``here``, what the scorers lack on this machine is wrong too: packages, a model's folder, a key. Without,
-    only what stands in the files counts, as for a machine that is not to run them.
+    With ``here``, what scorers and receivers lack on this machine is wrong too: packages, a model's folder, a key.
+    Without, only what stands in the files counts, as for a machine that is not to run them.
 
     A project's root stands for its settings and its folders. Files of ``alerts`` and ``dashboards`` that other tools
     read are parsed and no more.
@@ -52,9 +55,18 @@ def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
     rules = [path for path in others if path.name.endswith(RULES)]
     read = read_consumers(dict.fromkeys(consumers), None, here=here)
     ruled = read_rule_files(rules)
-    wrong = (problem for path in others if path not in rules for problem in _check_other(path))
-    problems = {*read.problems, *ruled.problems, *wrong}
-    return Checked((*others, *read.files), read.consumers, tuple(sorted(problems)), ruled.rules)
+    routed = [read_routes_file(path, here=here) for path in others if path.name.endswith(ROUTES)]
+    wrong = (problem for path in others if not path.name.endswith((*RULES, *ROUTES)) for problem in _check_other(path))
+    problems = {*read.problems, *ruled.problems, *wrong, *(problem for each in routed for problem in each.problems)}
+    routes = next((each.routes for each in routed), None)
+    return Checked((*others, *read.files), read.consumers, tuple(sorted(problems)), ruled.rules, routes)
+
+
+def read_routes_file(path: Path, *, here: bool = False) -> Checked:
+    """Read a file of routes. With ``here`` it is wrong, too, that a variable which it names is not set."""
+    document = Document.open(path, shown(path))
+    routes = read_routes(document, os.environ if here else None)
+    return Checked((path,), (), document.finish(), routes=routes)
 
 
 def read_rule_files(files: Sequence[Path]) -> Checked:
@@ -143,7 +155,7 @@ def _check_path(path: Path) -> _Found:
     settings, _ = read_settings(root, "")
     foreign = [root / settings.alerts, root / settings.dashboards]
     if path.is_file():
-        other = path.suffix in (".json", ".toml") or path.name.endswith(RULES)
+        other = path.suffix in (".json", ".toml") or path.name.endswith((*RULES, *ROUTES))
         other = other or any(path.is_relative_to(folder) for folder in foreign)
         return _Found([], [path]) if other else _Found([path], [])
     if any(path.is_relative_to(folder) for folder in foreign):

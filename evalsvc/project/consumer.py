@@ -12,14 +12,14 @@ import msgspec
 from evalsvc import scorers
 from evalsvc._durations import parse_duration
 from evalsvc._hints import did_you_mean
-from evalsvc._yaml import Document, Section, Value
+from evalsvc._yaml import Document, Section, Value, read_env_name
 from evalsvc.anchor_query import PREFIX
 from evalsvc.errors import ConfigError, EvalsvcError, InputError
 from evalsvc.privacy.catalogue import ENTITY_TYPES
 from evalsvc.privacy.policy import ACTIONS, KEY_VARIABLE, Action, CustomPattern, MaskingPolicy, check_pattern
 from evalsvc.project.anchors import read_cases
 from evalsvc.project.sampling import read_design, read_rate
-from evalsvc.project.source import TOPIC, read_env_name, read_path, read_source
+from evalsvc.project.source import TOPIC, read_path, read_source
 from evalsvc.project.values import (
     DAY_SECONDS,
     AnchorsConfig,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Literal, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from evalsvc._hints import did_you_mean
-from evalsvc._yaml import Section, Value
+from evalsvc._yaml import Section, Value, read_env_name
 from evalsvc.project.values import (
     FilesConfig,
     HttpConfig,
@@ -21,11 +20,9 @@ from evalsvc.types import Event
 
 BROKER = r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):\d{1,5}"
 TOPIC = r"[A-Za-z0-9._-]{1,249}"
-ENV_NAME = r"[A-Z_][A-Z0-9_]*"
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 SOURCES = ("kafka", "files", "http")
-_ENV_HINT = "put the value in the environment and its variable's name here"
 EVENT_FIELDS = tuple(field for field in Event.__struct_fields__ if field != "findings")
 _PREFIXED = ("segments.", "attributes.", "data.")
 
@@ -42,17 +39,6 @@ def read_source(section: Section, consumer: str, root: Path) -> KafkaConfig | Fi
     if kind == "kafka":
         return _kafka(inner, consumer, root)
     return _files(inner, root) if kind == "files" else _http(inner, consumer, root)
-
-
-def read_env_name(section: Section, key: str, default: str = "") -> str:
-    """Return the name of a variable. What is no name may be the secret itself, and is not shown."""
-    value = section.get(key)
-    if value is None:
-        return default
-    name = "" if value.is_list or value.is_mapping or value.is_null else str(value.node.value)
-    if not (name and re.fullmatch(ENV_NAME, name)):
-        value.expected("the name of an environment variable, in capitals", _ENV_HINT, secret=True)
-    return name
 
 
 def read_path(section: Section, key: str, root: Path) -> Path | None:

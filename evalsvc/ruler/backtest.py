@@ -1,6 +1,7 @@
 """What a rule would have done: its history replayed look by look, and how soon it would have seen a planted change.
 
-The looks are those of :mod:`evalsvc.ruler.looks`, on another clock, so that what is replayed is what decides.
+The looks are those of :mod:`evalsvc.ruler.looks` or of :mod:`evalsvc.ruler.kinds`, on another clock, so that what is
+replayed is what decides.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from evalsvc.protocols import ScoreStore
-from evalsvc.ruler.looks import look_times
+from evalsvc.ruler.kinds import unseen, watch_of
+from evalsvc.ruler.looks import look_times, start_of
 from evalsvc.ruler.replay import Alert, alerts_of
+from evalsvc.ruler.seen import Watch
 from evalsvc.ruler.timeline import Timeline, timelines
-from evalsvc.rules.machine import AlertState, Transition, transition
-from evalsvc.rules.values import Change, Rule, RuleGroup
+from evalsvc.rules.machine import AlertState, Transition, step, transition
+from evalsvc.rules.values import Change, Rule, RuleGroup, Threshold
 from evalsvc.types import Cell, Scale, Window
 
 DROPS = (0.02, 0.05, 0.10)
@@ -44,7 +47,10 @@ class Plant(NamedTuple):
 
 
 class Backtest(NamedTuple):
-    """What a rule would have done in ``span``. ``rate`` is pages in 30 days, with its Poisson interval."""
+    """What a rule would have done in ``span``. ``rate`` is pages in 30 days, with its Poisson interval.
+
+    ``plants`` is None for rules that read for themselves at each look: in what they read nothing can be planted.
+    """
 
     rule: Rule
     span: Window
@@ -53,7 +59,7 @@ class Backtest(NamedTuple):
     no_data: int
     pages: tuple[Page, ...]
     rate: tuple[float, float, float]
-    plants: tuple[Plant, ...]
+    plants: tuple[Plant, ...] | None
 
 
 def backtest(
@@ -65,36 +71,70 @@ def backtest(
     moment on is moved by it, and held on the scale.
 
     Raises:
-        UnknownMetric, InputError: as :func:`~evalsvc.ruler.timeline.timelines`.
+        UnknownMetric: when nothing in the store has the rule's metric.
     """
+    watch = watch_of(rule)
+    if watch is not None:
+        return _watched(store, group, rule, span, watch)
     back = rule.condition.baseline_seconds if isinstance(rule.condition, Change) else 0.0
     read = Window(span.start - timedelta(seconds=back + rule.window_seconds + 7200.0), span.end)
     lines = timelines(store, rule, read, 60)
     alerts = alerts_of(rule, group, lines)
     times = look_times(span, group.interval_seconds)
     every = max(1, len(times) // PLANTS)
-    pages: list[Page] = []
-    no_data = 0
+    told = _Told()
     kept: list[tuple[int, AlertState]] = []
     for place, alert in enumerate(alerts):
-        state, open_page = alert.start, None
+        state = alert.start
         for number, now in enumerate(times):
             after = alert.look(state, now)
-            told, state = transition(state, after), after
-            no_data += bool(after.trouble)
-            if told and told.after == "firing":
-                open_page = told
-            elif told and told.after == "resolved" and open_page:
-                pages.append(Page(open_page, told))
-                open_page = None
+            told.take(state, after)
+            state = after
             if number % every == 0 and number and after.phase not in ("pending", "firing"):
                 kept.append((place, after))
-        if open_page:
-            pages.append(Page(open_page, None))
-    looks = len(times) * len(alerts)
     plants = tuple(_planted(rule, group, lines, kept, span, size) for size in drops)
-    pages.sort(key=lambda page: page.fired.at)
-    return Backtest(rule, span, len(alerts), looks, no_data, tuple(pages), _rate(len(pages), span), plants)
+    return told.result(rule, span, len(alerts), plants)
+
+
+def _watched(store: ScoreStore, group: RuleGroup, rule: Rule, span: Window, watch: Watch) -> Backtest:
+    """Replay a rule that reads the store at each look. Nothing can be planted in what it reads."""
+    states: dict[str, AlertState] = {}
+    told = _Told()
+    for now in look_times(span, group.interval_seconds):
+        found = watch(store, rule, group, now)
+        for seen in [*found, *unseen(rule, group, now, found, states.values())]:
+            start = start_of(rule, seen.consumer, seen.key)
+            before = states.get(start.fingerprint, start)
+            after = step(rule, before, seen.observation, now)
+            told.take(before, after)
+            states[after.fingerprint] = after
+    return told.result(rule, span, len(states), None)
+
+
+class _Told:
+    """What looks came to: how many there were, how many without data, and the pages in between."""
+
+    def __init__(self) -> None:
+        self.looks = self.no_data = 0
+        self._pages: list[Page] = []
+        self._open: dict[str, Transition] = {}
+
+    def take(self, before: AlertState, after: AlertState) -> None:
+        """Count a look, and its page where it fired or resolved."""
+        self.looks += 1
+        self.no_data += bool(after.trouble)
+        one = transition(before, after)
+        if one and one.after == "firing":
+            self._open[one.fingerprint] = one
+        elif one and one.after == "resolved" and one.fingerprint in self._open:
+            self._pages.append(Page(self._open.pop(one.fingerprint), one))
+
+    def result(self, rule: Rule, span: Window, alerts: int, plants: tuple[Plant, ...] | None) -> Backtest:
+        """Return all of it, with the pages that are still open, the first fired first."""
+        pages = [*self._pages, *(Page(fired, None) for fired in self._open.values())]
+        pages.sort(key=lambda page: page.fired.at)
+        rate = _rate(len(pages), span)
+        return Backtest(rule, span, alerts, self.looks, self.no_data, tuple(pages), rate, plants)
 
 
 def _rate(pages: int, span: Window) -> tuple[float, float, float]:
@@ -146,7 +186,10 @@ def _moved(line: Timeline, rule: Rule, began: datetime, size: float) -> Timeline
     many of one become the other.
     """
     condition = rule.condition
-    falls = condition.direction != "rose" if isinstance(condition, Change) else condition.side == "below"
+    if isinstance(condition, Change):
+        falls = condition.direction != "rose"
+    else:
+        falls = isinstance(condition, Threshold) and condition.side == "below"
     end = line.scale.low if falls else line.scale.high
     mean = _mean(line)
     bounded = line.scale.low is not None and line.scale.high is not None

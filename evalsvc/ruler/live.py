@@ -1,101 +1,243 @@
-"""What the store says at a look: each span is read once for all rules and metrics that want it."""
+"""What the store says at a look: read once for all rules that want it, whole hours once for all looks.
+
+Windows of up to two hours that end together are read at once, each as one step: a session is whole in it. A longer one
+is its whole hours, which are kept until something is written to them, and what came after the last of them.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from evalsvc.protocols import ScoreStore
-from evalsvc.query import EstimateQuery
-from evalsvc.ruler.timeline import Timeline, timelines_of
+from evalsvc.errors import StoreUnavailable
+from evalsvc.protocols import Offered, ScoreStore
+from evalsvc.query import EstimateQuery, group_cells_since
+from evalsvc.ruler.looks import HOUR, LONG
+from evalsvc.ruler.timeline import Pool, Timeline, lines_of, pooled, timelines_of
 from evalsvc.rules.values import Rule
-from evalsvc.types import Cell, Estimate, Scale, Window
+from evalsvc.types import Cell, Estimate, Scale, ScorerSpec, Window
+from evalsvc.windows import floored
 
+T = TypeVar("T")
 MINUTE = timedelta(minutes=1)
 Group = tuple[str, tuple[tuple[str, str], ...]]
 """Whose data: a consumer and the values of the rule's ``by``."""
-
-
-class Span(NamedTuple):
-    """What is read at once: some groups of the data in a window, in steps."""
-
-    by: tuple[str, ...]
-    where: tuple[tuple[str, tuple[str, ...]], ...]
-    window: Window
-    step_seconds: int
-
-
 Lines = Mapping[Group, Sequence[Timeline]]
 
 
+class Selection(NamedTuple):
+    """Which groups of the data: a rule's ``by`` and ``where``."""
+
+    by: tuple[str, ...]
+    where: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+class Kept:
+    """What serves later looks as well: baselines, and whole hours with the version of what was written to them."""
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self.baselines: dict[tuple[str, Selection, Window], Lines] = {}
+        self.hours: dict[tuple[str, Selection, datetime], tuple[int, Lines]] = {}
+        self.sums: dict[tuple[str, Selection, Window], tuple[tuple[int, ...], Lines]] = {}
+
+    def forget(self, now: datetime) -> None:
+        """Drop what no look from ``now`` on will ask for."""
+        self.baselines = {asked: lines for asked, lines in self.baselines.items() if asked[2].end > now - 8 * HOUR}
+        self.sums = {asked: held for asked, held in self.sums.items() if asked[2].end > now - 2 * HOUR}
+        first = min((asked[2].start for asked in self.sums), default=now)
+        self.hours = {asked: held for asked, held in self.hours.items() if asked[2] >= first}
+
+
 class Reader:
-    """Reads spans of the store for one look of a group of rules, those that were wanted before together.
+    """Reads the store for one look of a group of rules: first :meth:`want`, then ask."""
 
-    ``kept`` holds what may serve later looks as well: baselines, which stay the same for an hour.
-    """
-
-    def __init__(self, store: ScoreStore, kept: dict[tuple[str, Span], Lines] | None = None) -> None:
+    def __init__(self, store: ScoreStore, kept: Kept | None = None) -> None:
         """Read nothing yet."""
-        self.store = store
-        self._kept = {} if kept is None else kept
-        self._wanted: dict[Span, set[str]] = defaultdict(set)
-        self._read: dict[tuple[str, Span], Lines] = {}
-        self._known: frozenset[str] | None = None
+        self.store: ScoreStore = _Once(store)
+        self._kept = kept or Kept()
+        self._wanted: dict[tuple[Selection, datetime], tuple[set[str], set[datetime]]] = {}
+        self._minutes: dict[tuple[Selection, Window], set[str]] = defaultdict(set)
+        self._long: dict[tuple[Selection, datetime], tuple[set[str], set[datetime]]] = {}
+        self._baselines: dict[tuple[Selection, Window], set[str]] = defaultdict(set)
+        self._read: dict[tuple[object, ...], Lines] = {}
+        self._versions: tuple[Window, Mapping[tuple[str, datetime], int]] | None = None
+        self._away: StoreUnavailable | None = None
 
-    def want(self, metric: str, span: Span) -> None:
-        """Say what will be asked for, so that one reading answers for all metrics of a span."""
-        if (metric, span) not in self._kept:
-            self._wanted[span].add(metric)
+    def want(self, rule: Rule, window: Window) -> None:
+        """Say that a rule's window will be asked for."""
+        chosen = selection(rule)
+        if window.end - window.start <= LONG:
+            _note(self._wanted, (chosen, window.end), rule.metric, window.start)
+            return
+        hour = floored(window.end, HOUR)
+        _note(self._long, (chosen, hour), rule.metric, window.start)
+        if hour < window.end:
+            _note(self._wanted, (chosen, window.end), rule.metric, hour)
 
-    def lines(self, metric: str, span: Span, *, keep: bool = False) -> Lines:
-        """Return the timelines of each group in a span; empty for a metric that was never scored.
+    def want_minutes(self, rule: Rule, span: Window) -> None:
+        """Say that a rule's minutes will be asked for."""
+        self._minutes[selection(rule), span].add(rule.metric)
+
+    def want_baseline(self, rule: Rule, past: Window) -> None:
+        """Say that a rule's baseline will be asked for."""
+        self._baselines[selection(rule), past].add(rule.metric)
+
+    def window(self, rule: Rule, window: Window) -> Lines:
+        """Return the timelines of each group in a window; empty for a metric that was never scored.
 
         Raises:
             StoreError: when the store does not answer.
         """
-        asked = (metric, span)
-        if asked in self._kept:
-            return self._kept[asked]
+        if window.end - window.start <= LONG:
+            return self._recent(rule, window)
+        hour = floored(window.end, HOUR)
+        whole = self._whole(rule, Window(window.start, hour))
+        return whole if hour == window.end else _joined(whole, self._recent(rule, Window(hour, window.end)))
+
+    def minutes(self, rule: Rule, span: Window) -> Lines:
+        """Return the timelines of each group by the minute."""
+        chosen = selection(rule)
+        metrics = self._minutes.get((chosen, span), set()) | {rule.metric}
+        return self._stepped(("minutes", rule.metric, chosen, span), metrics, 60)
+
+    def baseline(self, rule: Rule, past: Window) -> Lines:
+        """Return the timelines of each group in the time before, as one step; kept for later looks."""
+        chosen = selection(rule)
+        asked = (rule.metric, chosen, past)
+        if asked not in self._kept.baselines:
+            others = self._baselines.get((chosen, past), set())
+            metrics = {other for other in others if (other, chosen, past) not in self._kept.baselines} | {rule.metric}
+            self._kept.baselines[asked] = self._stepped(("baseline", *asked), metrics, int(past.seconds))
+        return self._kept.baselines[asked]
+
+    def _recent(self, rule: Rule, window: Window) -> Lines:
+        chosen = selection(rule)
+        asked = ("recent", rule.metric, chosen, window)
         if asked not in self._read:
-            self._fetch(span, self._wanted.pop(span, set()) | {metric})
-        if keep:
-            self._kept[asked] = self._read[asked]
+            metrics, starts = self._wanted.pop((chosen, window.end), (set(), set()))
+            metrics, starts = metrics | {rule.metric}, starts | {window.start}
+            ordered = sorted(starts)
+            query = self._query(chosen, Window(ordered[0], window.end), 60)
+            there = self._there(metrics)
+            found = self._asking(lambda: group_cells_since(self.store, there, query, ordered)) if there else {}
+            for metric in metrics:
+                for start in ordered:
+                    own = [one for one in found.get(metric, ()) if one.group.window.start == start]
+                    lines = _grouped(lines_of(own, window.end - start))
+                    self._read["recent", metric, chosen, Window(start, window.end)] = lines
         return self._read[asked]
 
-    def _fetch(self, span: Span, metrics: Iterable[str]) -> None:
-        if self._known is None:
-            self._known = frozenset(spec.metric for spec in self.store.metrics())
-        there = sorted(self._known.intersection(metrics))
-        query = EstimateQuery("", span.window, span.step_seconds, span.by, dict(span.where), target="process")
-        found = timelines_of(self.store, there, query) if there else {}
-        for metric in metrics:
-            grouped: dict[Group, list[Timeline]] = defaultdict(list)
-            for line in found.get(metric, ()):
-                grouped[group_of(line)].append(line)
-            self._read[metric, span] = dict(grouped)
+    def _stepped(self, asked: tuple[str, str, Selection, Window], metrics: set[str], step_seconds: int) -> Lines:
+        if asked not in self._read:
+            what, _, chosen, span = asked
+            query = self._query(chosen, span, step_seconds)
+            there = self._there(metrics)
+            found = self._asking(lambda: timelines_of(self.store, there, query)) if there else {}
+            for metric in metrics:
+                self._read[what, metric, chosen, span] = _grouped(found.get(metric, ()))
+        return self._read[asked]
+
+    def _whole(self, rule: Rule, span: Window) -> Lines:
+        """Return whole hours as one pool each group and scorer; only hours that were written to are read again."""
+        chosen, metric = selection(rule), rule.metric
+        wanted, starts = self._long.pop((chosen, span.end), (set(), set()))
+        if wanted:
+            self._fill(chosen, wanted, Window(min(starts), span.end))
+        self._fill(chosen, {metric}, span)
+        versions = self._versions_of(metric, span)
+        seen = tuple(versions.values())
+        held = self._kept.sums.get((metric, chosen, span))
+        if held is not None and held[0] == seen:
+            return held[1]
+        lines = _joined(*(self._kept.hours[metric, chosen, hour][1] for hour in versions))
+        self._kept.sums[metric, chosen, span] = seen, lines
+        return lines
+
+    def _fill(self, chosen: Selection, metrics: set[str], span: Window) -> None:
+        """Read the hours of a span that were written to since they were read, in one go."""
+        stale = {
+            (metric, hour): version
+            for metric in self._there(metrics)
+            for hour, version in self._versions_of(metric, span).items()
+            if self._kept.hours.get((metric, chosen, hour), (None,))[0] != version
+        }
+        if not stale:
+            return
+        moments = [hour for _, hour in stale]
+        query = self._query(chosen, Window(min(moments), max(moments) + HOUR), 3600)
+        asked = sorted({metric for metric, _ in stale})
+        found = self._asking(lambda: timelines_of(self.store, asked, query))
+        for (metric, hour), version in stale.items():
+            lines = [_only(line, hour) for line in found[metric] if hour in line.pools]
+            self._kept.hours[metric, chosen, hour] = version, _grouped(lines)
+
+    def _versions_of(self, metric: str, span: Window) -> dict[datetime, int]:
+        """Return the hours of a span with scores and their versions, in order; asked once for all that is wanted."""
+        if self._versions is None or not (self._versions[0].start <= span.start and span.end <= self._versions[0].end):
+            ends = [span.end, *(hour for _, hour in self._long)]
+            starts = [span.start, *(start for _, found in self._long.values() for start in found)]
+            whole = Window(min(starts), max(ends))
+            self._versions = whole, self._asking(lambda: self.store.versions(self._there(None), whole))
+        held = self._versions[1]
+        hours = sorted(hour for name, hour in held if name == metric and hour in span)
+        return {hour: held[metric, hour] for hour in hours}
+
+    def _query(self, chosen: Selection, window: Window, step_seconds: int) -> EstimateQuery:
+        return EstimateQuery("", window, step_seconds, chosen.by, dict(chosen.where), target="process")
+
+    def _there(self, metrics: Iterable[str] | None) -> list[str]:
+        """Return those of the metrics (None: all) that were ever scored, in order."""
+        known = {spec.metric for spec in self._asking(self.store.metrics)}
+        return sorted(known if metrics is None else known.intersection(metrics))
+
+    def _asking(self, ask: Callable[[], T]) -> T:
+        """Ask the store, unless it was away at this look: one time-out is enough."""
+        if self._away is not None:
+            raise self._away
+        try:
+            return ask()
+        except StoreUnavailable as error:
+            self._away = error
+            raise
 
 
-def group_of(line: Timeline) -> Group:
-    """Return whose data a timeline has."""
-    return line.consumer, tuple(line.key.items())
+class _Once:
+    """A store whose answers about scorers, designs and offered events are remembered for one look."""
 
+    def __init__(self, store: ScoreStore) -> None:
+        self._store = store
+        self._specs: Sequence[ScorerSpec] | None = None
+        self._designs: dict[str, Sequence[tuple[int, datetime, str]]] = {}
+        self._offered: dict[tuple[object, ...], Sequence[Offered]] = {}
 
-def span_of(rule: Rule, window: Window, step_seconds: float | None = None) -> Span:
-    """Return what a rule reads of a window, as one step unless it says otherwise.
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - it is the store's own
+        return getattr(self._store, name)
 
-    As one step, sums over sessions are of the whole window.
-    """
-    where = tuple(sorted((name, tuple(values)) for name, values in rule.where.items()))
-    return Span(rule.by, where, window, int(step_seconds or window.seconds))
+    def metrics(self) -> Sequence[ScorerSpec]:
+        if self._specs is None:
+            self._specs = self._store.metrics()
+        return self._specs
+
+    def designs(self, consumer: str) -> Sequence[tuple[int, datetime, str]]:
+        if consumer not in self._designs:
+            self._designs[consumer] = self._store.designs(consumer)
+        return self._designs[consumer]
+
+    def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:
+        asked = (window, step_seconds, consumer)
+        if asked not in self._offered:
+            self._offered[asked] = self._store.offered(window, step_seconds, consumer)
+        return self._offered[asked]
 
 
 class Live:
     """A :class:`~evalsvc.ruler.looks.Sight` of one group by one version of the scorer, over a reader."""
 
     def __init__(self, reader: Reader, rule: Rule, line: Timeline, since: datetime) -> None:
-        """Take the group's timeline of the look's window, which has one step; ``since`` is where minutes are read."""
+        """Take the group's timeline of the look's window; ``since`` is from where the reader was asked for minutes."""
         self._reader, self._rule, self._line, self._since = reader, rule, line, since
 
     @property
@@ -119,19 +261,16 @@ class Live:
 
     def baseline(self, past: Window, confidence: float) -> Estimate:
         """Return the mean of the time before, sessions of the whole of it kept together."""
-        found = self._same(self._reader.lines(self._rule.metric, span_of(self._rule, past), keep=True))
-        pools = () if found is None else found.pools.values()
-        return self._line.mean(pools, past, confidence)
+        found = self._same(self._reader.baseline(self._rule, past))
+        return self._line.mean(() if found is None else found.pools.values(), past, confidence)
 
     def minutes(self, begin: datetime, end: datetime) -> Sequence[tuple[datetime, Sequence[Cell]]]:
         """Return the cells of each minute in ``[begin, end)``, none left out."""
         if begin >= end:
             return ()
-        span = span_of(self._rule, Window(min(begin, self._since), end), 60.0)
-        found = self._same(self._reader.lines(self._rule.metric, span))
+        found = self._same(self._reader.minutes(self._rule, Window(min(begin, self._since), end)))
         pools = {} if found is None else found.pools
-        count = int((end - begin) / MINUTE)
-        times = [begin + number * MINUTE for number in range(count)]
+        times = [begin + number * MINUTE for number in range(int((end - begin) / MINUTE))]
         return [(at, tuple(pools[at].cells) if at in pools else ()) for at in times]
 
     def _same(self, lines: Lines) -> Timeline | None:
@@ -142,7 +281,56 @@ def newest(reader: Reader, rule: Rule, lines: Sequence[Timeline], window: Window
     """Return the timeline of the version of the scorer with the latest scores in the window."""
     if len(lines) == 1:
         return lines[0]
-    by_minute = reader.lines(rule.metric, span_of(rule, window, 60.0)).get(group_of(lines[0]), ())
     never = datetime.min.replace(tzinfo=UTC)
+    by_minute = reader.minutes(rule, window).get(group_of(lines[0]), ())
     latest = {line.scorer: max(line.pools, default=never) for line in by_minute}
     return max(lines, key=lambda line: (latest.get(line.scorer, never), line.scorer))
+
+
+def selection(rule: Rule) -> Selection:
+    """Return which groups of the data a rule looks at."""
+    return Selection(rule.by, tuple(sorted((name, tuple(values)) for name, values in rule.where.items())))
+
+
+def group_of(line: Timeline) -> Group:
+    """Return whose data a timeline has."""
+    return line.consumer, tuple(line.key.items())
+
+
+def _note(
+    held: dict[tuple[Selection, datetime], tuple[set[str], set[datetime]]],
+    place: tuple[Selection, datetime],
+    metric: str,
+    start: datetime,
+) -> None:
+    metrics, starts = held.setdefault(place, (set(), set()))
+    metrics.add(metric)
+    starts.add(start)
+
+
+def _grouped(lines: Iterable[Timeline]) -> Lines:
+    found: dict[Group, list[Timeline]] = defaultdict(list)
+    for line in lines:
+        found[group_of(line)].append(line)
+    return dict(found)
+
+
+def _only(line: Timeline, at: datetime) -> Timeline:
+    """Return one step of a timeline."""
+    return line._replace(pools={at: line.pools[at]})
+
+
+def _joined(*parts: Lines) -> Lines:
+    """Return the timelines of several spans as one, each with all of its pools added up."""
+    found: dict[tuple[Group, str], list[Timeline]] = defaultdict(list)
+    for part in parts:
+        for group, lines in part.items():
+            for line in lines:
+                found[group, line.scorer].append(line)
+    return _grouped(_added(lines) for lines in found.values())
+
+
+def _added(lines: Sequence[Timeline]) -> Timeline:
+    pools: list[Pool] = [pool for line in lines for pool in line.pools.values()]
+    first = min(at for line in lines for at in line.pools)
+    return lines[0]._replace(pools={first: pooled(pools)}, pi_min=min(line.pi_min for line in lines))

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from evalsvc.errors import InputError
 from evalsvc.rules.judging import BASELINE_CONFIDENCE, Minutes, confidence_of, judge_change, judge_threshold
 from evalsvc.rules.machine import AlertState, Observation
-from evalsvc.rules.values import Change, Rule, RuleGroup, alert_labels, fingerprint
+from evalsvc.rules.values import Change, Rule, RuleGroup, Threshold, alert_labels, fingerprint
 from evalsvc.types import Cell, Estimate, Scale, Window
 from evalsvc.windows import floored
 
 HOUR = timedelta(hours=1)
+LONG = timedelta(hours=2)
+_WEEK = 6 * 86_400.0
 MOST_MINUTES = timedelta(days=1)
 
 
@@ -54,14 +57,18 @@ def start_of(rule: Rule, consumer: str, key: Mapping[str, str]) -> AlertState:
 
 
 def window_at(rule: Rule, group: RuleGroup, now: datetime) -> Window:
-    """Return the window of a look at ``now``: it ends ``delay`` before, on a whole minute."""
+    """Return the window of a look at ``now``: it ends ``delay`` before, on a whole minute.
+
+    One that is longer than :data:`LONG` begins on the hour before, so that looks share its whole hours.
+    """
     end = floored(now - timedelta(seconds=group.delay_seconds), timedelta(minutes=1))
-    return Window(end - timedelta(seconds=rule.window_seconds), end)
+    start = end - timedelta(seconds=rule.window_seconds)
+    return Window(floored(start, HOUR) if end - start > LONG else start, end)
 
 
 def baseline_at(condition: Change, window: Window) -> Window:
-    """Return the time before a look's window: it ends on an hour, so that looks within an hour share it."""
-    end = floored(window.start, HOUR)
+    """Return the time before a look's window; looks share it for an hour, and one of a week or so for six."""
+    end = floored(window.start, 6 * HOUR if condition.baseline_seconds >= _WEEK else HOUR)
     return Window(end - timedelta(seconds=condition.baseline_seconds), end)
 
 
@@ -80,8 +87,10 @@ def observe(rule: Rule, group: RuleGroup, sight: Sight, state: AlertState, now: 
     window = window_at(rule, group, now)
     estimate = sight.mean(window, confidence_of(rule, group.interval_seconds, alerts))
     condition = rule.condition
-    if not isinstance(condition, Change):
+    if isinstance(condition, Threshold):
         return judge_threshold(rule, condition, estimate)
+    if not isinstance(condition, Change):
+        raise InputError(f"Expected a threshold or a change, but {rule.alert} is another kind of rule")
     baseline = sight.baseline(baseline_at(condition, window), BASELINE_CONFIDENCE)
     # Each minute is a step of the detector, however often is looked.
     looks = rule.false_alarms.looks(60.0, alerts)

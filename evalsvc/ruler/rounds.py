@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -11,8 +11,10 @@ from msgspec.structs import replace
 
 from evalsvc.errors import EvalsvcError, InputError
 from evalsvc.protocols import CellQuery, ScoreStore
-from evalsvc.ruler.live import Group, Lines, Live, Reader, Span, newest, span_of
+from evalsvc.ruler.kinds import unseen, watch_of
+from evalsvc.ruler.live import Group, Kept, Live, Reader, newest
 from evalsvc.ruler.looks import MOST_MINUTES, baseline_at, observe, start_of, window_at
+from evalsvc.ruler.seen import Watch
 from evalsvc.rules.history import TOLD, Look
 from evalsvc.rules.machine import AlertState, Example, Observation, Transition, step, transition
 from evalsvc.rules.templates import render, values_of
@@ -28,7 +30,16 @@ REMEMBERED = timedelta(days=30)
 _EXAMPLES = 3
 _SEARCHED = 2_000
 
-Kept = dict[tuple[str, Span], Lines]
+HEALTH = Rule(
+    alert="EvalsvcRuleFailing",
+    metric="evalsvc",
+    condition=Threshold("above", 0.0, 0.0),
+    window_seconds=60.0,
+    for_seconds=600.0,
+    keep_firing_seconds=600.0,
+    annotations={"summary": "The rule {{ rule }} cannot be looked at, so it pages for nothing: {{ error }}"},
+)
+"""The alert about a rule that fails: by an error of its own or of the store, for ten minutes."""
 
 
 def look(
@@ -37,6 +48,7 @@ def look(
     states: Mapping[str, AlertState],
     now: datetime,
     kept: Kept | None = None,
+    on_error: Callable[[str, str], None] | None = None,
 ) -> list[Look]:
     """Return what a look at ``now`` leaves of each alert of a group.
 
@@ -45,16 +57,23 @@ def look(
         group: whose rules are looked at. A rule that fails makes errors of its own alerts only.
         states: what earlier looks left, by fingerprint; alerts of other rules are not looked at.
         now: the time of the look, a multiple of the group's interval.
-        kept: what may serve the next looks of this group; emptied of what is too old.
+        kept: what may serve later looks as well; emptied of what is too old.
+        on_error: told the alert and the error of each rule that could not be looked at. Such a rule has an alert of
+            its own, ``EvalsvcRuleFailing``.
     """
     if kept is not None:
-        _forget(kept, now - timedelta(hours=2))
+        kept.forget(now)
     reader = Reader(store, kept)
     own = {rule.alert: [state for state in states.values() if state.rule == rule.alert] for rule in group.rules}
     for rule in group.rules:
-        for span in _spans(rule, group, own[rule.alert], now):
-            reader.want(rule.metric, span)
-    return [one for rule in group.rules for one in _look(reader, rule, group, own[rule.alert], now)]
+        _want(reader, rule, group, own[rule.alert], now)
+    made: list[Look] = []
+    for rule in group.rules:
+        looks, why = _look(reader, rule, group, own[rule.alert], now)
+        if why and on_error:
+            on_error(rule.alert, why)
+        made += [*looks, *_health(rule, group, states, now, why)]
+    return made
 
 
 def closed(state: AlertState, now: datetime, why: str) -> Look | None:
@@ -66,34 +85,58 @@ def closed(state: AlertState, now: datetime, why: str) -> Look | None:
     return Look(after, replace(told, reason=why, description=why) if told else None)
 
 
-def _look(reader: Reader, rule: Rule, group: RuleGroup, held: Sequence[AlertState], now: datetime) -> list[Look]:
+def _look(
+    reader: Reader, rule: Rule, group: RuleGroup, held: Sequence[AlertState], now: datetime
+) -> tuple[list[Look], str]:
+    """Return the looks at a rule's alerts, and why they failed where they did."""
+    why = ""
     known = {state.fingerprint: state for state in held if _remembered(state, now)}
     try:
         pairs = _observations(reader, rule, group, known, now)
     except EvalsvcError as error:
-        pairs = _failed(rule, group, known.values(), now, str(error))
+        why = str(error)
     except Exception as error:
         log.exception("rule_failed alert=%s", rule.alert)
-        pairs = _failed(rule, group, known.values(), now, f"{type(error).__name__}: {error}")
+        why = f"{type(error).__name__}: {error}"
+    if why:
+        wrong = Observation(verdict="error", window=window_at(rule, group, now), reason=why)
+        pairs = [(state, wrong) for state in known.values()]
     made = []
     for state, observation in pairs:
         after = step(rule, state, observation, now)
         told = transition(state, after)
         made.append(Look(after, _worded(reader.store, rule, told) if told else None))
-    return made
+    return made, why
+
+
+def _health(rule: Rule, group: RuleGroup, states: Mapping[str, AlertState], now: datetime, why: str) -> list[Look]:
+    """Return the look at whether a rule can be looked at; nothing where it always could."""
+    start = start_of(HEALTH, "", {"rule": rule.alert})
+    if not why and start.fingerprint not in states:
+        return []
+    before = states.get(start.fingerprint, start)
+    window = window_at(rule, group, now)
+    after = step(HEALTH, before, Observation(verdict="bad" if why else "good", window=window, reason=why), now)
+    told = transition(before, after)
+    if told is not None and told.after in TOLD:
+        about = {"rule": rule.alert, "error": after.fired_on.reason if after.fired_on else ""}
+        texts = {name: render(text, about) for name, text in HEALTH.annotations.items()}
+        told = replace(told, annotations=texts, description=texts["summary"])
+    return [Look(after, told)]
 
 
 def _observations(
     reader: Reader, rule: Rule, group: RuleGroup, known: Mapping[str, AlertState], now: datetime
 ) -> list[tuple[AlertState, Observation]]:
     """Return each alert's state and what was seen of it, those without data included."""
+    watch = watch_of(rule)
+    if watch is not None:
+        return _watched(watch, reader.store, rule, group, known, now)
     window, since = window_at(rule, group, now), _since(rule, group, known.values(), now)
-    lines = reader.lines(rule.metric, span_of(rule, window))
+    lines = reader.window(rule, window)
     there = {start.fingerprint: (start, group) for group in lines for start in [_start(rule, group)]}
     fingerprints = sorted(there.keys() | known.keys())
-    if len(fingerprints) > MOST_ALERTS:
-        said = f"Expected at most {MOST_ALERTS:,} alerts of {rule.alert}, but its `by` makes {len(fingerprints):,}"
-        raise InputError(f"{said}; split by a field with fewer values, or narrow it by `where`")
+    _check_count(rule, len(fingerprints))
     pairs = []
     for fingerprint in fingerprints:
         if fingerprint not in there:
@@ -107,15 +150,35 @@ def _observations(
     return pairs
 
 
-def _spans(rule: Rule, group: RuleGroup, held: Collection[AlertState], now: datetime) -> list[Span]:
-    """Return what a look at a rule is going to read."""
+def _watched(
+    watch: Watch, store: ScoreStore, rule: Rule, group: RuleGroup, known: Mapping[str, AlertState], now: datetime
+) -> list[tuple[AlertState, Observation]]:
+    """Return what a kind that reads for itself saw, and no data for the alerts that it did not see."""
+    found = watch(store, rule, group, now)
+    _check_count(rule, len(found))
+    pairs = []
+    for seen in [*found, *unseen(rule, group, now, found, known.values())]:
+        start = start_of(rule, seen.consumer, seen.key)
+        pairs.append((known.get(start.fingerprint, start), seen.observation))
+    return pairs
+
+
+def _check_count(rule: Rule, alerts: int) -> None:
+    if alerts > MOST_ALERTS:
+        said = f"Expected at most {MOST_ALERTS:,} alerts of {rule.alert}, but its `by` makes {alerts:,}"
+        raise InputError(f"{said}; split by a field with fewer values, or narrow it by `where`")
+
+
+def _want(reader: Reader, rule: Rule, group: RuleGroup, held: Collection[AlertState], now: datetime) -> None:
+    """Say what a look at a rule is going to read; kinds that read for themselves do."""
+    if watch_of(rule) is not None:
+        return
     window = window_at(rule, group, now)
-    spans = [span_of(rule, window)]
+    reader.want(rule, window)
     if isinstance(rule.condition, Change):
-        spans.append(span_of(rule, baseline_at(rule.condition, window)))
+        reader.want_baseline(rule, baseline_at(rule.condition, window))
         if (since := _since(rule, group, held, now)) < window.end:
-            spans.append(span_of(rule, Window(since, window.end), 60.0))
-    return spans
+            reader.want_minutes(rule, Window(since, window.end))
 
 
 def _since(rule: Rule, group: RuleGroup, held: Collection[AlertState], now: datetime) -> datetime:
@@ -130,22 +193,10 @@ def _start(rule: Rule, group: Group) -> AlertState:
     return start_of(rule, consumer, dict(key))
 
 
-def _failed(
-    rule: Rule, group: RuleGroup, held: Iterable[AlertState], now: datetime, why: str
-) -> list[tuple[AlertState, Observation]]:
-    wrong = Observation(verdict="error", window=window_at(rule, group, now), reason=why)
-    return [(state, wrong) for state in held]
-
-
 def _remembered(state: AlertState, now: datetime) -> bool:
     """Return whether an alert is still looked at: it is under way, or had data not long ago."""
     seen = state.evidence.window.end if state.evidence else state.evaluated_at
     return state.phase in ("pending", "firing") or (seen is not None and seen > now - REMEMBERED)
-
-
-def _forget(kept: Kept, before: datetime) -> None:
-    for asked in [asked for asked in kept if asked[1].window.end < before]:
-        del kept[asked]
 
 
 def _worded(store: ScoreStore, rule: Rule, told: Transition) -> Transition:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from evalsvc.errors import InputError
 from evalsvc.protocols import ScoreStore
 from evalsvc.query import EstimateQuery, GroupCells, group_cells_by_metric
-from evalsvc.rules.values import Rule, Threshold
+from evalsvc.rules.values import Change, Rule, Threshold
 from evalsvc.stats import estimate_mean
 from evalsvc.stats.strata import StratumKey
 from evalsvc.types import Cell, Estimate, Scale, Window
@@ -75,11 +75,12 @@ def timelines(store: ScoreStore, rule: Rule, span: Window, step_seconds: int) ->
 
     Raises:
         UnknownMetric: when nothing in the store has the rule's metric.
-        InputError: on a rule about percentiles, which sums do not tell.
+        InputError: on a rule about percentiles, which sums do not tell, and on other kinds, which read for themselves.
     """
-    if isinstance(rule.condition, Threshold) and rule.condition.statistic not in ("mean", "proportion"):
-        said = f"Expected a rule about a mean or a proportion, but {rule.alert} is about {rule.condition.statistic}"
-        raise InputError(f"{said}; its history cannot be replayed yet")
+    condition = rule.condition
+    means = isinstance(condition, Threshold) and condition.statistic in ("mean", "proportion")
+    if not (means or isinstance(condition, Change)):
+        raise InputError(f"Expected a change, or a threshold of a mean or proportion, but {rule.alert} is neither")
     asked = EstimateQuery(rule.metric, span, step_seconds, rule.by, rule.where, target="process")
     return timelines_of(store, [rule.metric], asked)[rule.metric]
 
@@ -94,10 +95,11 @@ def timelines_of(store: ScoreStore, metrics: Sequence[str], query: EstimateQuery
         UnknownMetric: when nothing in the store has one of the metrics.
     """
     found = group_cells_by_metric(store, metrics, query)
-    return {metric: _lines(found[metric], timedelta(seconds=query.step_seconds)) for metric in metrics}
+    return {metric: lines_of(found[metric], timedelta(seconds=query.step_seconds)) for metric in metrics}
 
 
-def _lines(found: Sequence[GroupCells], step: timedelta) -> list[Timeline]:
+def lines_of(found: Sequence[GroupCells], step: timedelta) -> list[Timeline]:
+    """Return what was read in steps as timelines."""
     held: dict[tuple[object, ...], list[GroupCells]] = defaultdict(list)
     for one in found:
         group = one.group

@@ -60,7 +60,8 @@ class Matcher(msgspec.Struct, frozen=True):
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
     """Alerts whose labels match all of ``matchers`` are told to nobody in ``[starts_at, ends_at)``.
 
-    ``id`` names it: the same id recorded again (to end it early) replaces it, and the later ``recorded_at`` counts.
+    ``id`` names it: the same id recorded again (to end it early) replaces it. The later ``recorded_at`` counts, and of
+    two of one time the last recorded. One that ends when it starts is in force never.
     """
 
     id: str
@@ -73,7 +74,7 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody looks after an episode of an alert. The last of an episode counts."""
+    """Somebody looks after an episode of an alert. The last ``at`` counts, and of two of one time the last recorded."""
 
     fingerprint: str
     episode: datetime
@@ -83,7 +84,11 @@ class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """Who leads in ``[since, until)``, by the store's clock. ``held`` says whether it is the one who asked."""
+    """Who leads in ``[since, until)``, by the store's clock. ``held`` says whether it is the one who asked.
+
+    Who was paused after it asked may learn too late that ``until`` has passed: what a leader writes has to do no harm
+    when another writes it, too.
+    """
 
     holder: str
     since: datetime
@@ -95,15 +100,22 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 class AlertLog(Protocol):
     """Where alerts are remembered. Safe to call from several threads.
 
-    Every method may raise StoreUnavailable: trying again may then help, and does no harm.
+    Every method may raise StoreUnavailable: trying again may then help, and does no harm. What is handed in wrongly (a
+    time without a zone, before 1970-01-02 or from 2100 on, a negative ``limit``) raises InputError, and nothing is
+    written. Times come back in any zone, to the microsecond; floats bit by bit, infinite ones too; texts as UTF-8 can
+    hold them, a lone surrogate maybe as ``?``.
     """
 
     def record_looks(self, looks: Sequence[Look]) -> None:
         """Make looks durable before returning.
 
-        A transition and the state after it appear together or not at all, and before the states that have none. Of two
-        states of an alert the one with the later ``evaluated_at`` counts, and of two of one time that with a
-        transition. A transition that was recorded before (the same ``id``) stays as it was.
+        A transition and the state after it appear together or not at all, and no later than the states that have none.
+        Of two states of an alert the one with the later ``evaluated_at`` counts (``None`` is before all), of two of one
+        time that with a transition, and of two alike the last recorded. A transition that was recorded before (the same
+        ``id``) stays as it was. An alert has one rule for ever; its labels name it.
+
+        Raises:
+            InputError: a transition is of another alert than the state beside it.
         """
         ...
 
@@ -116,14 +128,14 @@ class AlertLog(Protocol):
         ...
 
     def untold(self, receiver: str, since: datetime, limit: int) -> Sequence[Transition]:
-        """Return at most ``limit`` transitions to firing or resolved since then that have no receipt of a receiver.
+        """Return at most ``limit`` transitions to firing or resolved, ``at`` since then, without its receipt.
 
         The oldest first; of one time by id.
         """
         ...
 
     def record_receipts(self, receipts: Sequence[Receipt]) -> None:
-        """Remember what became of messages. One transition and receiver has one receipt: the first counts."""
+        """Remember what became of messages. One transition and receiver has one receipt: the first recorded counts."""
         ...
 
     def receipts(self, transitions: Sequence[str]) -> Sequence[Receipt]:
@@ -131,7 +143,10 @@ class AlertLog(Protocol):
         ...
 
     def enrolled(self, receiver: str, now: datetime) -> datetime:
-        """Return when a receiver was first asked about here, or ``now``: earlier alerts are not its own."""
+        """Return the ``now`` with which a receiver was first asked about: alerts before it are not its own.
+
+        Who ask at once, for the first time, may get different answers; later ones are all the earliest of these.
+        """
         ...
 
     def record_silence(self, silence: Silence) -> None:
@@ -139,7 +154,7 @@ class AlertLog(Protocol):
         ...
 
     def silences(self, active_at: datetime | None = None) -> Sequence[Silence]:
-        """Return silences, the last to end first: those in force at a time, or all that are remembered."""
+        """Return silences, the last to end first, of one end by id: those in force at a time, or all remembered."""
         ...
 
     def acknowledge(self, acknowledgement: Acknowledgement) -> None:
@@ -153,8 +168,12 @@ class AlertLog(Protocol):
     def claim(self, name: str, holder: str, seconds: float) -> Lease:
         """Claim or renew the lease ``name`` for so long; return who has it.
 
-        At most one holder has it at a time, by the store's clock. A claim is renewed without a gap by claiming again;
-        when its time is over, the next to claim gets it.
+        At most one holder has it at a time, by the store's clock. A claim is renewed without a gap by claiming again
+        before ``until``, which keeps ``since``; when its time is over, the next to claim gets it. May take a second
+        where nobody has it.
+
+        Raises:
+            InputError: ``seconds`` is not positive, above a day, or too short for the store to tell who was first.
         """
         ...
 

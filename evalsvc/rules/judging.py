@@ -29,11 +29,12 @@ def judge_threshold(rule: Rule, condition: Threshold, estimate: Estimate) -> Obs
     """
     if poor := too_little(rule, estimate):
         return Observation(verdict="no_data", window=estimate.window, estimate=estimate, reason=poor)
-    value, low, high = estimate.value, estimate.low, estimate.high
-    if value is None or low is None or high is None:
-        return Observation(verdict="no_data", window=estimate.window, estimate=estimate, reason=estimate.reason)
     above = condition.side == "above"
-    if low > condition.limit if above else high < condition.limit:
+    # The other end may be open, as that of a high percentile of few scores is.
+    value, end = estimate.value, estimate.low if above else estimate.high
+    if value is None or end is None:
+        return Observation(verdict="no_data", window=estimate.window, estimate=estimate, reason=estimate.reason)
+    if end > condition.limit if above else end < condition.limit:
         return Observation(verdict="bad", window=estimate.window, estimate=estimate)
     back = value <= condition.recovers_at if above else value >= condition.recovers_at
     return Observation(verdict="good" if back else "unclear", window=estimate.window, estimate=estimate)

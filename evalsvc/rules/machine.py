@@ -29,7 +29,7 @@ Verdict = Literal["bad", "good", "unclear", "no_data", "error"]
 Phase = Literal["inactive", "pending", "firing", "resolved"]
 
 
-class Detector(msgspec.Struct, frozen=True):
+class Detector(msgspec.Struct, frozen=True, gc=False):
     """A change detector, whose scores it has seen (a scorer's version and signature), and up to when."""
 
     scorer: str
@@ -37,12 +37,12 @@ class Detector(msgspec.Struct, frozen=True):
     state: ChangeState
 
 
-class Observation(msgspec.Struct, frozen=True, kw_only=True):
+class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one look saw. ``reason`` says why for a person; of an error it is the error's message.
 
     ``estimate`` is of the window, at the confidence that the rule's budget leaves for a look; ``baseline`` is what it
     is held against, where that is an estimate, too. ``since`` is when the change began, where a detector dates it;
-    ``detector`` is what it knows after this look.
+    ``detector`` is what it knows after this look; a state keeps that once, apart from the observations that it keeps.
     """
 
     verdict: Verdict
@@ -54,7 +54,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class AlertState(msgspec.Struct, frozen=True, kw_only=True):
+class AlertState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that the next look needs to know of an alert, and what a person asks first.
 
     ``rule`` is the rule's ``alert``, which names it in the project; ``consumer`` and ``key`` are whose data it watches.
@@ -86,7 +86,7 @@ class Example(NamedTuple):
     value: float
 
 
-class Transition(msgspec.Struct, frozen=True, kw_only=True):
+class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A change of phase, as it is stored and told. ``id`` is the same whoever makes it, and whenever again.
 
     ``episode`` is when this alert was first bad, for all of its transitions up to the resolution. ``description`` says
@@ -119,12 +119,14 @@ def step(rule: Rule, state: AlertState, observation: Observation, now: datetime)
     if state.evaluated_at is not None and now <= state.evaluated_at:
         return state
     seen = observation.verdict in ("bad", "good", "unclear")
+    detector = observation.detector or state.detector
+    observation = msgspec.structs.replace(observation, detector=None)
     state = msgspec.structs.replace(
         state,
         evaluated_at=now,
         evidence=observation if seen else state.evidence,
         trouble="" if seen else observation.reason or observation.verdict.replace("_", " "),
-        detector=observation.detector or state.detector,
+        detector=detector,
     )
     verdict = _counted(rule, observation.verdict)
     if verdict == "bad":
@@ -141,10 +143,9 @@ def transition(before: AlertState, after: AlertState) -> Transition | None:
     if before.phase == after.phase or after.since is None:
         return None
     episode = after.pending_at or before.pending_at or after.since
-    named = "\n".join([after.fingerprint, episode.isoformat(), after.phase])
     told = after.evidence if after.phase == "resolved" else after.fired_on or after.evidence
     return Transition(
-        id=hashlib.sha256(named.encode()).hexdigest()[:32],
+        id=transition_id(after.fingerprint, episode, after.phase),
         fingerprint=after.fingerprint,
         labels=after.labels,
         rule=after.rule,
@@ -157,6 +158,12 @@ def transition(before: AlertState, after: AlertState) -> Transition | None:
         observation=told,
         reason=(told.reason if told else "") or after.trouble,
     )
+
+
+def transition_id(fingerprint: str, episode: datetime, after: Phase) -> str:
+    """Return the id of an alert's transition to a phase in an episode: 32 hexadecimal digits."""
+    named = "\n".join([fingerprint, episode.isoformat(), after])
+    return hashlib.sha256(named.encode()).hexdigest()[:32]
 
 
 def _counted(rule: Rule, verdict: Verdict) -> Verdict:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from evalsvc.rules.machine import Transition
-from evalsvc.rules.values import Change, Rule, Threshold
+from evalsvc.rules.values import Change, Rule, limit_of
 from evalsvc.types import Estimate
 
 _PLACE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
@@ -17,8 +17,8 @@ _PLACE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 NAMES: Mapping[str, str] = {
     "value": "the estimate of the window",
     "interval": "its interval, at the confidence of the rule's budget",
-    "baseline": "what it is held against: the limit, or the estimate of the time before",
-    "baseline_interval": "the interval of the time before, empty for a limit",
+    "baseline": "what it is held against: the limit, or the estimate of the time before or of the stable version",
+    "baseline_interval": "the interval of that estimate, empty for a limit",
     "n": "scored events in the window",
     "effective_n": "Kish's effective n",
     "missing": "share of the sampled events without a score",
@@ -54,7 +54,7 @@ def values_of(rule: Rule, told: Transition) -> dict[str, str]:
     estimate = seen.estimate if seen else None
     baseline = seen.baseline if seen else None
     condition = rule.condition
-    limit = number(condition.limit) if isinstance(condition, Threshold) else "unknown"
+    limit = number(limit_of(condition))
     since = (seen.since if seen and isinstance(condition, Change) else None) or told.episode
     return {
         "value": number(estimate.value) if estimate else "unknown",

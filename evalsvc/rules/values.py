@@ -13,6 +13,7 @@ import msgspec
 Severity = Literal["page", "ticket", "info"]
 OnTrouble = Literal["keep", "alert"]
 Side = Literal["above", "below"]
+Direction = Literal["fell", "rose", "either"]
 
 DAY = 86_400.0
 
@@ -55,16 +56,103 @@ class Change(msgspec.Struct, frozen=True, tag="change"):
     Good when the window's point is back within ``margin`` of the baseline's interval.
     """
 
-    direction: Literal["fell", "rose", "either"]
+    direction: Direction
     margin: float
     baseline_seconds: float
 
 
-Condition = Threshold | Change
+class BurnRate(msgspec.Struct, frozen=True, tag="burn_rate"):
+    """Bad when the failing share is beyond ``factor`` times what ``objective`` allows, in two windows at once.
+
+    ``objective`` in (0, 1) is the share of answers that should be good: 1 - objective may fail. ``better`` is the end
+    of the scale that is good. The rule's window is the long one and says that it matters; its last ``short_seconds``
+    say that it goes on. Good when the short window's point is not beyond.
+    """
+
+    objective: float
+    factor: float
+    short_seconds: float
+    better: Literal["higher", "lower"]
+
+    @property
+    def limit(self) -> float:
+        """The failing share beyond which it burns too fast, in (0, 1)."""
+        return self.factor * (1.0 - self.objective)
+
+
+class Absence(msgspec.Struct, frozen=True, tag="absence"):
+    """Bad when there are no events or scores in the window, or failures or abstentions are beyond a share ``limit``.
+
+    These are counts, not estimates: no budget is spent. What had events or scores in the ``look_back_seconds`` to the
+    window's end is expected to have some, and so is what the rule's ``where`` names. Shares are of the events that the
+    scorer was given.
+    """
+
+    of: Literal["events", "scores", "failures", "abstentions"]
+    limit: float = 0.0
+    look_back_seconds: float = 7 * DAY
+
+
+class Versions(msgspec.Struct, frozen=True, tag="versions"):
+    """Bad when the canary's mean differs from the stable one's by more than ``margin``, by the difference's interval.
+
+    Both are narrowed by the rule's ``where`` too, and have no event in common. ``fell`` is that the canary is lower.
+    Good when the point of the difference is within ``margin``, on the sides that are watched.
+    """
+
+    canary: Mapping[str, tuple[str, ...]]
+    stable: Mapping[str, tuple[str, ...]]
+    direction: Direction
+    margin: float
+
+
+class FairnessGap(msgspec.Struct, frozen=True, tag="fairness_gap"):
+    """Bad when the highest and the lowest of the groups that ``field`` makes are further apart than ``limit``.
+
+    The interval holds for all pairs of groups jointly. Good when the gap's point is not beyond the limit, which is in
+    the metric's unit, at least 0.
+    """
+
+    field: str
+    limit: float
+
+
+class Cost(msgspec.Struct, frozen=True, tag="cost"):
+    """Bad when a window's total lies beyond ``limit``, above 0: the whole interval where it is estimated.
+
+    ``metric`` totals the rule's metric over all events, in its unit; ``judge`` adds up the US dollars that scores of
+    the rule's metric say the judge was paid for them. Good when the point is not beyond.
+    """
+
+    of: Literal["metric", "judge"]
+    limit: float
+
+
+class Drift(msgspec.Struct, frozen=True, tag="drift"):
+    """Bad when something watched of the metric moved against the ``baseline_seconds`` before the rule's window.
+
+    That is its values, missing scores, languages, words or topics. Windows stand on multiples of their length since the
+    epoch. ``minima`` are the smallest effects that matter, by detector, where they are not the usual ones. Good when no
+    effect matters.
+    """
+
+    baseline_seconds: float
+    minima: Mapping[str, float] = {}
+
+
+Condition = Threshold | Change | BurnRate | Absence | Versions | FairnessGap | Cost | Drift
+
+
+def limit_of(condition: Condition) -> float | None:
+    """Return the number that a condition holds an estimate against, None where that is another estimate."""
+    return None if isinstance(condition, Change | Versions | Drift) else condition.limit
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule. ``where`` narrows and ``by`` splits as a query's do; each combination in the data is an alert."""
+    """One rule. ``where`` narrows and ``by`` splits as a query's do; each combination in the data is an alert.
+
+    ``metric`` is empty where the rule is about events, whatever is measured.
+    """
 
     alert: str
     metric: str
@@ -106,8 +194,9 @@ def alert_labels(rule: Rule, key: Mapping[str, str], consumer: str) -> dict[str,
     ``segments.language`` becomes ``language``; what a label's name cannot hold becomes ``_``.
     """
     of_group = {re.sub(r"\W", "_", name.removeprefix("segments."), flags=re.ASCII): key[name] for name in key}
-    fixed = {"alertname": rule.alert, "severity": rule.severity, "metric": rule.metric}
-    return {**rule.labels, "consumer": consumer, **of_group, **fixed, **({"owner": rule.owner} if rule.owner else {})}
+    fixed = {"alertname": rule.alert, "severity": rule.severity, "metric": rule.metric, "owner": rule.owner}
+    told = {name: value for name, value in fixed.items() if value}
+    return {**rule.labels, "consumer": consumer, **of_group, **told}
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:

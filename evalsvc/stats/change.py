@@ -53,7 +53,7 @@ MOST_BETS = 24
 STEEPEST = 100.0
 
 
-class ChangeState(msgspec.Struct, frozen=True):
+class ChangeState(msgspec.Struct, frozen=True, gc=False):
     """What a detector has seen. ``bets`` are positive for a fall, negative for a rise; ``bases`` go with them.
 
     ``levels`` are log M of each bet in the chosen form, ``cusums`` in the CUSUM form, which tell since when.

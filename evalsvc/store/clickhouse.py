@@ -8,6 +8,8 @@ exact. A little longer than other files: every method of the contract is here, a
 from __future__ import annotations
 
 import hashlib
+import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -41,15 +43,15 @@ from evalsvc.store.columns import (
     score_table,
     scorer_table,
 )
-from evalsvc.store.connections import SETTINGS, Pool
-from evalsvc.store.memory import design_conflict
-from evalsvc.store.ranks import clean, microseconds, moment
+from evalsvc.store.connections import SETTINGS, Pool, portions
+from evalsvc.store.ranks import clean, design_conflict, microseconds, moment
 from evalsvc.store.rollups import Rollups
-from evalsvc.store.steps import SECOND, Grid, check_names, edge_hours, grid, whole_hours
+from evalsvc.store.steps import SECOND, Grid, Nested, check_names, edge_hours, grid, nested, whole_hours
 from evalsvc.types import (
     Cell,
     DeadLetter,
     DeadReason,
+    Event,
     KnownEvent,
     LedgerCount,
     LedgerEntry,
@@ -66,7 +68,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from clickhouse_connect.driver.client import Client
 
-_KNOWN_BYTES = 40_000
+    from evalsvc.store.alerts import ClickHouseAlertLog
+
 _RAW_INSERT = {**SETTINGS, "optimize_on_insert": "0"}
 Row = tuple[Any, ...]
 
@@ -97,6 +100,17 @@ class ClickHouseStore:
         self._retention = retention
         self._on_close = on_close
         self.address = address
+        self._alerts: ClickHouseAlertLog | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def alerts(self) -> ClickHouseAlertLog:
+        """What is remembered of alerts, in the same database; always the same object, which remembers its leases."""
+        from evalsvc.store.alerts import ClickHouseAlertLog  # loads the rules, and numpy with them
+
+        with self._lock:
+            self._alerts = self._alerts or ClickHouseAlertLog(self._pool)
+            return self._alerts
 
     # Schema.
 
@@ -209,9 +223,22 @@ class ClickHouseStore:
         )
         stored = {clean(name): name for name in event_ids}
         found = {}
-        for ids in _portions(list(stored)):
+        for ids in portions(list(stored)):
             for name, place in self._rows(sql, {"consumer": clean(consumer), "ids": ids}):
                 found[stored[name]] = KnownEvent(*place)
+        return found
+
+    def events(self, event_ids: Sequence[str]) -> Mapping[str, Event]:
+        """Return the masked events under these ids that are still kept, of whatever consumer."""
+        sql = (
+            "SELECT event_id, argMax(event, rank) FROM events WHERE event_id IN {ids:Array(String)} "
+            "GROUP BY consumer, event_id ORDER BY consumer DESC"
+        )
+        stored = {clean(name): name for name in event_ids}
+        found = {}
+        for ids in portions(list(stored)):
+            for name, text in self._rows(sql, {"ids": ids}):
+                found[stored[name]] = msgspec.json.decode(text, type=Event)
         return found
 
     def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:
@@ -263,6 +290,19 @@ class ClickHouseStore:
         steps = grid(query.window, query.step_seconds)
         return self._cells(metrics, query, self._plan(metrics, steps, raw))[0]
 
+    def cells_since(
+        self, metrics: Sequence[str], query: CellQuery, starts: Sequence[datetime]
+    ) -> Mapping[str, Sequence[CellGroup]]:
+        """Return the cells of each window from one of ``starts`` to the query's end, read at once from raw rows."""
+        check_names(query)
+        return self._cells(metrics, query, queries.Plan(nested(query.window, starts), None, frozenset()))[0]
+
+    def versions(self, metrics: Sequence[str], window: Window) -> Mapping[tuple[str, datetime], int]:
+        """Return when each metric's hours were last written to, in microseconds of the store's clock."""
+        hours = (math.ceil(window.start.timestamp()), math.ceil(window.end.timestamp()))
+        rows = self._rows(*queries.versions_statement(metrics, *hours))
+        return {(metric, moment(second * SECOND)): version for metric, second, version in rows}
+
     def cell_columns(self, metrics: Sequence[str], query: CellQuery) -> CellColumns:
         """Return what :meth:`cells_by_metric` returns, in columns; quicker from hundreds of groups on."""
         from evalsvc.store.cell_columns import columns_of, columns_of_named, columns_of_table
@@ -304,7 +344,7 @@ class ClickHouseStore:
             found[metric].append(CellGroup(window, consumer, key, version, signature, cells))
         return found, plan
 
-    def _moments(self, metrics: Sequence[str], query: CellQuery, steps: Grid) -> dict[int, Row]:
+    def _moments(self, metrics: Sequence[str], query: CellQuery, steps: Grid | Nested) -> dict[int, Row]:
         statement = queries.moments_statement(metrics, query, steps)
         rows = self._rows(*statement)
         return {place: tuple(moments) for place, *moments in rows}
@@ -367,12 +407,12 @@ class ClickHouseStore:
         """Return those of these events whose score that the query means has one of its statuses."""
         stored = {clean(name): name for name in event_ids}
         found: set[str] = set()
-        for ids in _portions(list(stored)):
+        for ids in portions(list(stored)):
             found.update(stored[name] for (name,) in self._rows(*queries.status_statement(query, ids)))
         return found
 
     def _groups(
-        self, query: CellQuery, steps: Grid, statement: queries.Statement
+        self, query: CellQuery, steps: Grid | Nested, statement: queries.Statement
     ) -> Iterator[tuple[str, Window, str, dict[str, str], int, str, list[Row]]]:
         """Order rows and cut them into groups; a row is left with (stratum, design version, π, sums…)."""
         width = 3 + len(query.by)
@@ -482,19 +522,6 @@ def _cell(row: Row, moments: Row | None = None) -> Cell:
     stratum, design_version, pi, n, abstained, failed, total, squares, low, high = row
     edges = (low, high) if n else (None, None)
     return Cell(stratum, design_version, pi, n, abstained, failed, total, squares, *edges, *(moments or ()))
-
-
-def _portions(ids: Sequence[str]) -> Iterator[list[str]]:
-    """Cut ids into lists that fit a request's address."""
-    portion, size = list[str](), 0
-    for name in ids:
-        if portion and (size > _KNOWN_BYTES or len(portion) >= 2000):
-            yield portion
-            portion, size = [], 0
-        portion.append(name)
-        size += 3 * len(name.encode()) + 8
-    if portion:
-        yield portion
 
 
 def _score(metric: str, row: Row) -> Score:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -41,10 +41,24 @@ _ADVICE = {
     439: "no thread could be started",
     999: "the coordinator (Keeper) does not answer",
 }
+_PORTION_BYTES = 40_000
 _SCHEMA = {16: "column", 47: "column", 60: "table", 81: "database"}
 _REFUSED = {192, 193, 194, 291, 497, 516}
 _DISK_FULL = re.compile(r"No space left on device|NOT_ENOUGH_SPACE|errno: 28|Disk quota exceeded")
 _VERSION = re.compile(r"\s*\(version [^)]*\)|\(for url [^)]*\)")
+
+
+def portions(ids: Sequence[str]) -> Iterator[list[str]]:
+    """Cut ids into lists that fit a request's address."""
+    portion, size = list[str](), 0
+    for name in ids:
+        if portion and (size > _PORTION_BYTES or len(portion) >= 2000):
+            yield portion
+            portion, size = [], 0
+        portion.append(name)
+        size += 3 * len(name.encode()) + 8
+    if portion:
+        yield portion
 
 
 class Pool:

@@ -10,14 +10,14 @@ import math
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
-from datetime import datetime
-from typing import TypeVar
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
 
-from evalsvc.errors import InputError
 from evalsvc.protocols import (
     CellColumns,
     CellGroup,
     CellQuery,
+    Clock,
     DeadLetterQuery,
     FeatureGroup,
     HistogramGroup,
@@ -28,12 +28,13 @@ from evalsvc.protocols import (
     StatusQuery,
 )
 from evalsvc.stats.quantile import bin_of
-from evalsvc.store.ranks import event_rank, microseconds, score_rank
-from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_of, grid, selects
+from evalsvc.store.ranks import design_conflict, event_rank, microseconds, score_rank
+from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_of, grid, nested, selects
 from evalsvc.types import (
     Cell,
     DeadLetter,
     DeadReason,
+    Event,
     KnownEvent,
     LedgerCount,
     LedgerEntry,
@@ -44,7 +45,12 @@ from evalsvc.types import (
     WriteBatch,
     utc,
 )
+from evalsvc.windows import floored
 
+if TYPE_CHECKING:
+    from evalsvc.store.alerts_memory import MemoryAlertLog
+
+HOUR = timedelta(hours=1)
 _GroupKey = tuple[int, str, tuple[str, ...], int, str]
 _CellKey = tuple[str, int, float]
 _LedgerKey = tuple[str, str, int]
@@ -60,15 +66,28 @@ class MemoryStore:
     []
     """
 
-    def __init__(self) -> None:
-        """Begin empty."""
+    def __init__(self, clock: Clock | None = None) -> None:
+        """Begin empty; ``clock`` times the leases of :attr:`alerts`, by default this machine's."""
+        self._clock = clock
+        self._alerts: MemoryAlertLog | None = None
         self._lock = threading.RLock()
         self._scores: dict[tuple[object, ...], tuple[int, Score]] = {}
         self._events: dict[tuple[str, str], tuple[int, KnownEvent]] = {}
+        self._masked: dict[tuple[str, str], tuple[int, Event]] = {}
         self._ledger: dict[_LedgerKey, LedgerEntry] = {}
+        self._versions: Counter[tuple[str, datetime]] = Counter()
         self._specs: dict[tuple[str, int, str], ScorerSpec] = {}
         self._designs: dict[tuple[str, int], tuple[datetime, str]] = {}
         self._dead_letters: dict[tuple[str, str, int], DeadLetter] = {}
+
+    @property
+    def alerts(self) -> MemoryAlertLog:
+        """What is remembered of alerts; always the same object."""
+        from evalsvc.store.alerts_memory import MemoryAlertLog  # loads the rules, and numpy with them
+
+        with self._lock:
+            self._alerts = self._alerts or MemoryAlertLog(self._clock)
+        return self._alerts
 
     def write(self, batch: WriteBatch) -> None:
         """Keep a batch; of two versions of a row the same one stays, whatever their order."""
@@ -78,12 +97,14 @@ class MemoryStore:
                 rank = event_rank(sample.partition, sample.offset)
                 known = KnownEvent(kept.digest, sample.partition, sample.offset)
                 _keep(self._events, (sample.consumer, sample.event.event_id), rank, known)
+                _keep(self._masked, (sample.consumer, sample.event.event_id), rank, sample.event)
             for score in batch.scores:
                 place = (
                     score.subject.application,
                     microseconds(score.subject.occurred_at) // (HOUR_SECONDS * SECOND),
                 )
                 _keep(self._scores, (*score.identity, *place), score_rank(score), score)
+                self._versions[score.metric, floored(score.subject.occurred_at, HOUR)] += 1
             for letter in batch.dead_letters:
                 self._dead_letters[(letter.consumer, letter.partition, letter.offset)] = letter
             for entry in batch.ledger:
@@ -141,6 +162,13 @@ class MemoryStore:
             found = ((name, self._events.get((consumer, name))) for name in event_ids)
             return {name: entry[1] for name, entry in found if entry is not None}
 
+    def events(self, event_ids: Sequence[str]) -> Mapping[str, Event]:
+        """Return the masked events under these ids, of whatever consumer."""
+        wanted = set(event_ids)
+        with self._lock:
+            found = [(key, event) for key, (_, event) in self._masked.items() if key[1] in wanted]
+        return {name: event for (_, name), event in sorted(found, key=lambda item: item[0], reverse=True)}
+
     def cells(self, query: CellQuery) -> Sequence[CellGroup]:
         """Return sufficient statistics by step, group and stratum, ordered by all of their keys."""
         steps = grid(query.window, query.step_seconds)
@@ -159,6 +187,24 @@ class MemoryStore:
     def cells_by_metric(self, metrics: Sequence[str], query: CellQuery) -> Mapping[str, Sequence[CellGroup]]:
         """Answer one question for several metrics at once; the query's own is not looked at."""
         return {metric: self.cells(query._replace(metric=metric)) for metric in metrics}
+
+    def cells_since(
+        self, metrics: Sequence[str], query: CellQuery, starts: Sequence[datetime]
+    ) -> Mapping[str, Sequence[CellGroup]]:
+        """Return the cells of each window from one of ``starts`` to the query's end."""
+        nested(query.window, starts)
+        found: dict[str, list[CellGroup]] = {metric: [] for metric in metrics}
+        for start in starts:
+            window = Window(start, query.window.end)
+            whole = query._replace(window=window, step_seconds=max(1, math.ceil(window.seconds)))
+            for metric, groups in self.cells_by_metric(metrics, whole).items():
+                found[metric] += groups
+        return found
+
+    def versions(self, metrics: Sequence[str], window: Window) -> Mapping[tuple[str, datetime], int]:
+        """Return how often each metric's hours were written to."""
+        with self._lock:
+            return {key: n for key, n in self._versions.items() if key[0] in metrics and key[1] in window}
 
     def cell_columns(self, metrics: Sequence[str], query: CellQuery) -> CellColumns:
         """Return what :meth:`cells_by_metric` returns, in columns."""
@@ -302,14 +348,6 @@ class MemoryStore:
 
     def close(self) -> None:
         """Release nothing. May be called twice."""
-
-
-def design_conflict(consumer: str, version: int) -> InputError:
-    """Return the error for a design version that is recorded with other content."""
-    return InputError(
-        f"Expected version {version} of consumer {consumer!r}'s sampling design to be the recorded one, "
-        "but it differs; a changed design needs a new version: stored π refers to the recorded one"
-    )
 
 
 def _keep(held: dict[K, tuple[int, V]], key: K, rank: int, value: V) -> None:

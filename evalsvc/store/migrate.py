@@ -30,6 +30,9 @@ CREATE TABLE IF NOT EXISTS migrations
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (version, checksum)"""
+RECEIPTS_LONGER = 30
+"""Days by which a receipt outlives its transition; rows are dropped by merges, some time after they expired."""
+
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _DAYS = re.compile(r"TTL .*?toIntervalDay\((\d+)\)")
 
@@ -43,7 +46,10 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     ledger_days: int = 400
 
     def expressions(self) -> Mapping[str, tuple[str, int]]:
-        """Return (column, days) by table. Marks, rollups and known ids live as long as scores."""
+        """Return (column, days) by table. Marks, rollups, known ids and alerts live as long as scores.
+
+        Receipts live longer than what they are of: a transition without its receipt would be told again.
+        """
         return {
             "events": ("written_at", self.events_days),
             "known": ("written_at", self.scores_days),
@@ -52,6 +58,11 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
             "rollup": ("toDateTime(version)", self.scores_days),
             "dead_letters": ("written_at", self.dead_letters_days),
             "ledger": ("written_at", self.ledger_days),
+            "alert_states": ("written_at", self.scores_days),
+            "alert_transitions": ("toDateTime(written_at)", self.scores_days),
+            "alert_receipts": ("toDateTime(written_at)", self.scores_days + RECEIPTS_LONGER),
+            "alert_silences": ("greatest(written_at, toDateTime(ends_at))", self.scores_days),
+            "alert_acknowledgements": ("written_at", self.scores_days),
         }
 
 

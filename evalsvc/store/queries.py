@@ -17,7 +17,7 @@ import msgspec
 
 from evalsvc.protocols import CellQuery, StatusQuery
 from evalsvc.store.ranks import clean, microseconds
-from evalsvc.store.steps import HOUR_SECONDS, SECOND, SEGMENT, Grid, Hours
+from evalsvc.store.steps import HOUR_SECONDS, SECOND, SEGMENT, Grid, Hours, Nested
 
 DIMENSIONS = (
     "application",
@@ -103,10 +103,10 @@ class Statement(NamedTuple):
 class Plan(NamedTuple):
     """Which hours are read where: those of ``rolled`` but ``raw_hours`` from the rollup, the others raw.
 
-    Everything is raw where ``rolled`` is ``None``.
+    Everything is raw where ``rolled`` is ``None``, as it is for nested windows.
     """
 
-    steps: Grid
+    steps: Grid | Nested
     rolled: Hours | None
     raw_hours: frozenset[int]
 
@@ -157,6 +157,16 @@ def dirty_statement(
         ) GROUP BY metric, consumer, hour HAVING NOT {clean}
         ORDER BY hour DESC, metric, consumer{most}"""  # noqa: S608
     return Statement(sql, parameters)
+
+
+def versions_statement(metrics: Sequence[str], start: int, end: int) -> Statement:
+    """Return (metric, hour in seconds, last written to in microseconds) of the hours that begin in ``[start, end)``."""
+    sql = (
+        "SELECT metric, toUnixTimestamp(hour), toUnixTimestamp64Micro(max(marked_at)) FROM marks "
+        "WHERE metric IN {metrics:Array(String)} AND hour >= toDateTime({start:UInt32}, 'UTC') "
+        "AND hour < toDateTime({end:UInt32}, 'UTC') GROUP BY metric, hour"
+    )
+    return Statement(sql, {"metrics": list(metrics), "start": start, "end": end})
 
 
 def settle_statement(metrics: Sequence[str], consumer: str, seconds: Collection[int], version: int) -> Statement:
@@ -341,7 +351,7 @@ def status_statement(query: StatusQuery, event_ids: Sequence[str]) -> Statement:
     return Statement(sql, parameters)
 
 
-def moments_statement(metrics: Sequence[str], query: CellQuery, steps: Grid) -> Statement:
+def moments_statement(metrics: Sequence[str], query: CellQuery, steps: Grid | Nested) -> Statement:
     """Return (place, Σn, clusters, Σn², Σn·y, Σy²) of every cell, with the ``place`` of :func:`cells_statement`.
 
     From raw rows, since a session may span hours and cells. Its part of a cell is grouped by one 64-bit number, since
@@ -445,7 +455,7 @@ def _rolled_rows(
 
 
 def _raw_select(
-    query: CellQuery, steps: Grid, scope: _Scope, columns: str, hours: Collection[int] | None = None
+    query: CellQuery, steps: Grid | Nested, scope: _Scope, columns: str, hours: Collection[int] | None = None
 ) -> str:
     conditions = _raw_conditions(steps, scope)
     if hours is not None:
@@ -458,11 +468,16 @@ def _raw_select(
     )
 
 
-def _raw_step(steps: Grid) -> str:
+def _raw_step(steps: Grid | Nested) -> str:
+    if isinstance(steps, Nested):
+        # Starts grow from left to right or not; a row is in each window that began before it.
+        starts = ", ".join(f"{place}" for place in range(len(steps.starts)))
+        began = f"[{', '.join(map(str, steps.starts))}][place + 1] <= toUnixTimestamp64Micro(occurred_at)"
+        return f"arrayJoin(arrayFilter(place -> {began}, [{starts}]))"
     return f"intDiv(toUnixTimestamp64Micro(occurred_at) - {steps.start}, {steps.step})"
 
 
-def _raw_conditions(steps: Grid, scope: _Scope) -> list[str]:
+def _raw_conditions(steps: Grid | Nested, scope: _Scope) -> list[str]:
     return [
         *scope.conditions(rolled=False),
         f"occurred_at >= fromUnixTimestamp64Micro({steps.start}, 'UTC')",

@@ -158,6 +158,79 @@ TABLES: dict[str, Table] = {
         {"metric": TEXT, "version": "UInt32", "signature": "String", "spec": "String", "written_at": MOMENT},
         "metric, version, signature",
     ),
+    "alert_states": Table(
+        {
+            "fingerprint": "String",
+            **{name: TEXT for name in ("rule", "consumer", "phase")},
+            "evaluated_at": MOMENT,
+            "moved": "UInt8",
+            "state": "String",
+            "written_at": SECONDS,
+            "rank": "UInt64",
+        },
+        "fingerprint",
+    ),
+    "alert_transitions": Table(
+        {
+            "id": "String",
+            "fingerprint": "String",
+            "rule": TEXT,
+            "consumer": TEXT,
+            "at": MOMENT,
+            "before": TEXT,
+            "after": TEXT,
+            "transition": "String",
+            "evaluated_at": MOMENT,
+            "state": "String",
+            "written_at": MOMENT,
+            "rank": "UInt64",
+        },
+        "id",
+    ),
+    "alert_receipts": Table(
+        {
+            "receiver": TEXT,
+            "transition": "String",
+            "outcome": TEXT,
+            "at": MOMENT,
+            "attempts": "UInt32",
+            "detail": "String",
+            "written_at": MOMENT,
+            "rank": "UInt64",
+        },
+        "receiver, transition",
+    ),
+    "alert_receivers": Table({"receiver": "String", "enrolled_at": MOMENT, "rank": "UInt64"}, "receiver"),
+    "alert_silences": Table(
+        {
+            **{name: "String" for name in ("id", "matchers", "author", "reason")},
+            **{name: MOMENT for name in ("starts_at", "ends_at", "recorded_at")},
+            "written_at": SECONDS,
+        },
+        "id",
+    ),
+    "alert_acknowledgements": Table(
+        {
+            "fingerprint": "String",
+            "episode": MOMENT,
+            "author": "String",
+            "note": "String",
+            "at": MOMENT,
+            "written_at": SECONDS,
+        },
+        "fingerprint, episode",
+    ),
+    "alert_leases": Table(
+        {
+            "name": "String",
+            "holder": "String",
+            "id": "String",
+            "claimed_at": MOMENT,
+            "until": MOMENT,
+            "written_at": MOMENT,
+        },
+        "name, holder, id",
+    ),
 }
 
 

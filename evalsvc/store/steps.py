@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -41,6 +41,36 @@ class Grid(NamedTuple):
         """Return the window of a step."""
         low = self.start + index * self.step
         return Window(moment(low), moment(min(low + self.step, self.end)))
+
+
+class Nested(NamedTuple):
+    """Windows with one end, in microseconds since the epoch: the i-th is ``[starts[i], end)``, ``start`` the first."""
+
+    start: int
+    end: int
+    starts: tuple[int, ...]
+
+    @property
+    def step(self) -> int:
+        """The length of the longest."""
+        return self.end - self.start
+
+    def window(self, index: int) -> Window:
+        """Return one of the windows."""
+        return Window(moment(self.starts[index]), moment(self.end))
+
+
+def nested(window: Window, starts: Sequence[datetime]) -> Nested:
+    """Return the windows from each of ``starts`` to the end of ``window``.
+
+    Raises:
+        InputError: on starts outside the window, or none.
+    """
+    whole = grid(window, max(1, int(window.seconds)))
+    found = tuple(microseconds(start) for start in starts)
+    if not found or min(found) < whole.start or max(found) >= whole.end:
+        raise InputError(f"Expected `starts` within {window.start.isoformat()} … {window.end.isoformat()}")
+    return Nested(min(found), whole.end, found)
 
 
 def grid(window: Window, step_seconds: int) -> Grid:

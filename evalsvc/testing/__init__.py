@@ -1,4 +1,4 @@
-"""Public test kit: contract checks for scorers, sources and stores of your own, fakes, and a clock that you move.
+"""Public test kit: checks of contracts for scorers, sources, stores and alert logs, fakes, a clock to move.
 
 Each check raises ``AssertionError`` with what was promised and what came. They need no test framework::
 
@@ -8,6 +8,7 @@ Each check raises ``AssertionError`` with what was promised and what came. They 
         check_scorer(MyScorer())
 """
 
+from evalsvc.testing.alert_logs import check_alert_log
 from evalsvc.testing.clock import ManualClock
 from evalsvc.testing.samples import make_event, make_sample
 from evalsvc.testing.scorers import check_scorer
@@ -18,6 +19,7 @@ __all__ = [
     "ManualClock",
     "MemoryLog",
     "MemorySource",
+    "check_alert_log",
     "check_scorer",
     "check_source",
     "check_store",

@@ -256,6 +256,46 @@ def check_cluster_moments(store: ScoreStore) -> None:
     _expect("texts and clusters of awkward names", (awkward, awkward, awkward, 1), named)
 
 
+def check_cells_since(store: ScoreStore) -> None:
+    """Windows with one end are read at once, and each is what it is alone: a session is whole in each of them."""
+    other = [msgspec.structs.replace(make_score(index), metric="other") for index in range(0, 40, 3)]
+    _write(store, [*(make_score(index, None if index % 7 == 0 else index / 50) for index in range(40)), *other])
+    starts = [DAY.start + timedelta(minutes=minutes) for minutes in (300, 20, 185)]
+    for clusters, where in ((True, {}), (False, {"segments.language": ("de", "fr")})):
+        query = CellQuery("", DAY, 1, ("segments.language",), where, clusters)
+        found = store.cells_since(["quality", "other", "never"], query, starts)
+        for metric in ("quality", "other", "never"):
+            alone: list[CellGroup] = []
+            for start in starts:
+                window = Window(start, DAY.end)
+                alone += store.cells(query._replace(metric=metric, window=window, step_seconds=int(window.seconds)))
+            _expect(f"groups of {metric}", list(map(_compared, alone)), list(map(_compared, found[metric])))
+    outside = [DAY.start - timedelta(seconds=1)]
+    _refused("a start before the window", lambda: store.cells_since(["quality"], CellQuery("", DAY, 1), outside))
+
+
+def _compared(group: CellGroup) -> tuple[object, ...]:
+    return *group[:5], [_summed(cell) for cell in group.cells]
+
+
+def check_versions(store: ScoreStore) -> None:
+    """An hour's number changes with every write to it, and with no other."""
+    _write(store, [make_score(0), make_score(1)])
+    hours = [score.subject.occurred_at.replace(minute=0, second=0, microsecond=0) for score in (make_score(0),)]
+    before = store.versions(["quality", "never"], DAY)
+    _expect("the metrics and hours that were written to", True, ("quality", hours[0]) in before)
+    _expect("numbers where nothing was written", before, store.versions(["quality"], DAY))
+    far = make_subject(3, occurred_at=DAY.start + timedelta(hours=20, minutes=59))
+    _write(store, [make_score(3, 0.5, subject=far)])
+    after = store.versions(["quality"], DAY)
+    late = ("quality", DAY.start + timedelta(hours=20))
+    _expect("the hour written to, and no other", {late}, {hour for hour in after if before.get(hour) != after[hour]})
+    _write(store, [make_score(3, 0.25, subject=far)])
+    _expect("whether a second write shows", True, store.versions(["quality"], DAY)[late] != after[late])
+    begun = Window(late[1], late[1] + timedelta(minutes=1))
+    _expect("hours that begin in a window", [late], list(store.versions(["quality"], begun)))
+
+
 def check_histograms(store: ScoreStore) -> None:
     """Histograms count every ok value once, in bins of its sign and size, beside the cells, which count the rest."""
     values = [0.0, 0.3, 0.3, -0.3, 4000.0, 1.0]
@@ -500,6 +540,18 @@ def check_known_events(store: ScoreStore) -> None:
     _expect("what is known of nothing", {}, dict(store.known([], "quality")))
 
 
+def check_events(store: ScoreStore) -> None:
+    """A kept event comes back whole by its id; of two under one id the earlier record's, and others not at all."""
+    _expect("events of an empty store", {}, store.events(["a"]))
+    store.write(WriteBatch(events=(_kept("a", 9), _kept("b", 3))))
+    first = _kept("a", 2)
+    event = msgspec.structs.replace(first.sample.event, response="the first\nanswer", segments={"tier": "a'"})
+    sample = msgspec.structs.replace(first.sample, event=event)
+    store.write(WriteBatch(events=(msgspec.structs.replace(first, sample=sample),)))
+    store.write(WriteBatch(events=(_kept("a", 9),)))
+    _expect("the events asked for", {"a": event}, dict(store.events(["a", "nobody"])))
+
+
 def check_designs(store: ScoreStore) -> None:
     """A design's version is recorded once and never changed."""
     later = MIDNIGHT + timedelta(hours=1)
@@ -575,6 +627,8 @@ STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_groups_and_filters,
     check_versions_are_not_pooled,
     check_cluster_moments,
+    check_cells_since,
+    check_versions,
     check_histograms,
     check_statistics,
     check_feature_sums,
@@ -586,6 +640,7 @@ STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_ledger_resumes,
     check_offered_is_exact,
     check_known_events,
+    check_events,
     check_designs,
     check_scorers,
     check_dead_letters_and_empty_batches,

@@ -102,6 +102,18 @@ class NoClusters(MemoryStore):
         return super().cells(query._replace(clusters=False))
 
 
+class CutsSessions(MemoryStore):
+    """Reads each window by the hour."""
+
+    def cells_since(self, metrics, query, starts):
+        return super().cells_since(metrics, query._replace(clusters=False), starts)
+
+
+class OneVersion(MemoryStore):
+    def versions(self, metrics, window):
+        return dict.fromkeys(super().versions(metrics, window), 1)
+
+
 class DropsNegativeBins(MemoryStore):
     def histograms(self, query):
         return [
@@ -178,6 +190,13 @@ class LedgerAdds(MemoryStore):
         ]
 
 
+class KeepsTheLast(MemoryStore):
+    def write(self, batch):
+        super().write(batch)
+        for kept in batch.events:
+            self._masked[kept.sample.consumer, kept.sample.event.event_id] = (0, kept.sample.event)
+
+
 class KnowsEverybody(MemoryStore):
     def known(self, event_ids, consumer):
         return super().known(event_ids, "quality")
@@ -220,6 +239,8 @@ PLANTED = {
     "groups_and_filters": IgnoresWhere,
     "versions_are_not_pooled": PoolsVersions,
     "cluster_moments": NoClusters,
+    "cells_since": CutsSessions,
+    "versions": OneVersion,
     "histograms": DropsNegativeBins,
     "statistics": SumsEveryEventAlone,
     "feature_sums": SumsTheFirstFeatureOnly,
@@ -231,6 +252,7 @@ PLANTED = {
     "ledger_resumes": LedgerOverwrites,
     "offered_is_exact": LedgerAdds,
     "known_events": KnowsEverybody,
+    "events": KeepsTheLast,
     "dead_letters_are_counted_by_place": CountsEveryPartition,
     "dead_letters_are_listed": ListsOldestFirst,
     "designs": ForgetsConflict,

@@ -73,7 +73,8 @@ def test_migrating_again_does_nothing_and_dry_run_only_says(address, store):
     with other.connection() as client:
         for table in TABLES:
             client.command(f"DROP TABLE {table}")
-    assert other.migrate(dry_run=True) == ["0001_initial", "0002_known", "0003_statistics", "0004_feature_sums"]
+    names = ["0001_initial", "0002_known", "0003_statistics", "0004_feature_sums", "0005_alerts"]
+    assert other.migrate(dry_run=True) == names
     with pytest.raises(SchemaError, match="evalsvc migrate"):
         other.check_schema()
     other.close()
@@ -89,7 +90,7 @@ def test_edited_migration_is_refused(store, monkeypatch):
 def test_newer_schema_is_refused_with_the_way_out(store, address):
     with store.connection() as client:
         client.command("INSERT INTO migrations (version, name, checksum, release) VALUES (99, 'later', 'x', '9.9.0')")
-    with pytest.raises(SchemaError, match=r"at 99.*knows up to 4.*install that release"):
+    with pytest.raises(SchemaError, match=r"at 99.*knows up to 5.*install that release"):
         open_store(address)
     with pytest.raises(SchemaError, match=r"evalsvc 9\.9\.0"):
         store.check_schema()
@@ -117,6 +118,7 @@ def test_concurrent_migrators_agree(folder):
         (2, 1),
         (3, 1),
         (4, 1),
+        (5, 1),
     ]
     store.close()
 
@@ -133,6 +135,8 @@ def test_retention_is_a_setting(address):
     assert (ttl["events"], ttl["scores"], ttl["rollup"], ttl["marks"]) == ("7", "10", "10", "10")
     assert ttl["known"] == "10"
     assert (ttl["dead_letters"], ttl["ledger"]) == ("30", "400")
+    assert {ttl[f"alert_{name}"] for name in ("states", "transitions", "silences", "acknowledgements")} == {"10"}
+    assert ttl["alert_receipts"] == "40"
     assert store.migrate() == []
     store.close()
 

@@ -145,10 +145,12 @@ def test_an_empty_history_has_no_alert() -> None:
     assert (found.alerts, found.looks, found.pages) == (0, 0, ())
 
 
-def test_percentiles_cannot_be_replayed_and_say_so(store) -> None:
+def test_rules_that_read_for_themselves_have_no_timeline(store) -> None:
     rule = rule_of(Threshold("above", 900.0, 900.0, "p95"))
-    with pytest.raises(InputError, match="FaithfulFell is about p95; its history cannot be replayed yet"):
-        backtest(store, group_of(rule), rule, SPAN)
+    with pytest.raises(
+        InputError, match="a change, or a threshold of a mean or proportion, but FaithfulFell is neither"
+    ):
+        timelines(store, rule, SPAN, 60)
 
 
 RULES = """groups:

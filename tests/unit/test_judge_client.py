@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from evalsvc import _wire
 from evalsvc.errors import EngineError
-from evalsvc.judges import Completion, JudgeClient, Spend, judge_settings, wire
+from evalsvc.judges import Completion, JudgeClient, Spend, judge_settings
 from evalsvc.testing import ManualClock
 from evalsvc.types import Abstained, Failed
 from servers.judge import CUT_OFF, DRIP, HALF_JSON, HANG, HTML, Answer, FakeJudge, Request, says, score, status
@@ -314,14 +315,14 @@ def secure(folder: Path, judge: FakeJudge) -> FakeJudge:
 def test_a_certificate_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with secure(tmp_path, FakeJudge()) as judge:
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-        wire._trusted.cache_clear()
+        _wire._trusted.cache_clear()
         outcome = client(judge, calls={"attempts": 1}).complete(ASK)
         assert outcome == Failed("judge: connection failed (SSLCertVerificationError)", {"attempts": 1})
         assert judge.requests == []
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-        wire._trusted.cache_clear()
+        _wire._trusted.cache_clear()
         assert isinstance(client(judge).complete(ASK), Completion)
-    wire._trusted.cache_clear()
+    _wire._trusted.cache_clear()
 
 
 def test_plain_http_is_not_spoken_to_an_https_address(judge: FakeJudge) -> None:

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from evalsvc.errors import StoreUnavailable
+from evalsvc.errors import InputError, StoreUnavailable
 from evalsvc.ruler import timelines
+from evalsvc.ruler.live import Kept
 from evalsvc.ruler.looks import look_times
 from evalsvc.ruler.replay import alerts_of
 from evalsvc.ruler.rounds import MOST_ALERTS, closed, look
@@ -66,7 +67,7 @@ def group_of(*rules: Rule) -> RuleGroup:
 
 def run(store, group, span=SPAN, states=None):
     """Return the states after all looks of a span, and all transitions."""
-    states, told, kept = dict(states or {}), [], {}
+    states, told, kept = dict(states or {}), [], Kept()
     for now in look_times(span, group.interval_seconds):
         for made in look(store, group, states, now, kept):
             states[made.state.fingerprint] = made.state
@@ -113,28 +114,45 @@ class Broken:
     def __getattr__(self, name):
         return getattr(self.store, name)
 
-    def cells_by_metric(self, metrics, query):
+    def cells_since(self, metrics, query, starts):
         if self.metric in metrics:
             raise self.error
-        return self.store.cells_by_metric(metrics, query)
+        return self.store.cells_since(metrics, query, starts)
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("the store is away"), ZeroDivisionError("by zero")])
+@pytest.mark.parametrize("error", [InputError("the store cannot tell"), ZeroDivisionError("by zero")])
 def test_an_error_is_one_of_its_own_rule_and_never_resolves(store, error) -> None:
-    # The windows differ, so that the two rules are read apart.
-    fell, rude = rule_of(), rule_of(alert="Rude", metric="polite", window_seconds=1800.0)
+    # What they look at differs, so that the two rules are read apart.
+    fell, rude = rule_of(), rule_of(alert="Rude", metric="polite", by=())
     group = group_of(fell, rude)
     states, _ = run(store, group, Window(SPAN.start, START + timedelta(hours=20)))
     (firing,) = [state for state in states.values() if state.phase == "firing"]
-    after, told = run(
-        Broken(store, "faithful", error), group, Window(START + timedelta(hours=20, minutes=1), SPAN.end), states
-    )
-    assert told == []
+    away = Window(START + timedelta(hours=20, minutes=1), SPAN.end - timedelta(hours=1))
+    after, told = run(Broken(store, "faithful", error), group, away, states)
+    # What is told is that the rule fails, after ten minutes of it.
+    assert [(one.rule, one.after) for one in told] == [("EvalsvcRuleFailing", phase) for phase in ("pending", "firing")]
+    assert told[1].description.endswith(f"it pages for nothing: {after[firing.fingerprint].trouble}")
     assert after[firing.fingerprint].phase == "firing"
     assert str(error) in after[firing.fingerprint].trouble
     assert {state.trouble for state in after.values() if state.rule == "Rude"} == {""}
-    _, told = run(store, group, Window(SPAN.end - timedelta(minutes=30), SPAN.end), states)
-    assert [one.after for one in told] == ["resolved"]
+    _, told = run(store, group, Window(away.end + timedelta(minutes=1), SPAN.end), after)
+    assert [(one.rule, one.after) for one in told] == [("Fell", "resolved"), ("EvalsvcRuleFailing", "resolved")]
+
+
+def test_a_store_that_is_away_is_asked_once_a_look(store) -> None:
+    group = group_of(rule_of(), rule_of(alert="Rude", metric="polite", window_seconds=1800.0))
+    states, _ = run(store, group, Window(SPAN.start, SPAN.start + timedelta(minutes=1)))
+    asked = []
+
+    class Away(MemoryStore):
+        def metrics(self):
+            asked.append(1)
+            raise StoreUnavailable("it does not answer")
+
+    failed = []
+    after = look(Away(), group, states, SPAN.end, on_error=lambda alert, why: failed.append(alert))
+    assert (len(asked), failed) == (1, ["Fell", "Rude"])
+    assert {made.state.trouble for made in after if made.state.rule != "EvalsvcRuleFailing"} == {"it does not answer"}
 
 
 def test_an_alert_whose_group_has_no_data_goes_on(store) -> None:
@@ -180,8 +198,11 @@ def test_too_many_groups_are_an_error_of_the_rule(monkeypatch) -> None:
     states = {made.state.fingerprint: made.state for made in look(store, group, {}, at)}
     assert len(states) == 3
     store.write(WriteBatch(scores=(score("faithful", at, 9, 1.0, "l9"),)))
-    after = look(store, group, states, at + timedelta(minutes=15))
+    why = []
+    *after, health = look(store, group, states, at + timedelta(minutes=15), on_error=lambda *error: why.append(error))
     assert len(after) == 3
+    assert health.state.labels["rule"] == "Fell"
+    assert {("Fell", made.state.trouble) for made in after} == set(why)
     assert {made.state.trouble for made in after} == {
         "Expected at most 3 alerts of Fell, but its `by` makes 4; split by a field with fewer values, or narrow it by "
         "`where`"

@@ -59,6 +59,13 @@ def test_too_little_is_no_data_with_a_reason(found, reason) -> None:
     assert (seen.verdict, seen.reason) == ("no_data", reason)
 
 
+def test_only_the_end_towards_the_limit_is_needed() -> None:
+    condition = Threshold("above", 900.0, 900.0, "p95")
+    assert judge_threshold(rule(condition), condition, estimate(1200.0, 1000.0, None)).verdict == "bad"
+    assert judge_threshold(rule(condition), condition, estimate(800.0, 700.0, None)).verdict == "good"
+    assert judge_threshold(rule(condition), condition, estimate(1200.0, None, 1300.0)).verdict == "no_data"
+
+
 def test_a_look_spends_its_part_of_the_budget() -> None:
     given = rule(Threshold("below", 0.8, 0.8), false_alarms=Budget(1.0, 30 * 86_400.0))
     assert confidence_of(given, 60.0, 1) == pytest.approx(1 - 2 / 43_200)

@@ -1,7 +1,7 @@
 """One HTTP request that is over by its time-out, whatever the server does.
 
-The standard library's client suffices: one POST, one JSON body, no streaming. Redirects are not followed, since the API
-key and the event's text would go where the operator did not send them. ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``
+The standard library's client suffices: one POST, one body, no streaming. Redirects are not followed, since the key and
+the text would go where the operator did not send them. ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``
 count as usual.
 """
 
@@ -34,10 +34,10 @@ class Reply(NamedTuple):
 
 
 class NoReply(NamedTuple):
-    """Why there is no answer. ``maybe_billed``: the request was sent, so the server may have worked on it."""
+    """Why there is no answer. ``sent``: the request was on its way, so the server may have worked on it."""
 
     reason: str
-    maybe_billed: bool
+    sent: bool
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> Reply | NoReply:
@@ -47,7 +47,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: flo
     name has none at all. What is late is cut off and its thread left to end by itself.
     """
     exchange = _Exchange(url, body, headers, timeout_seconds)
-    thread = threading.Thread(target=exchange.run, name="evalsvc-judge-request", daemon=True)
+    thread = threading.Thread(target=exchange.run, name="evalsvc-request", daemon=True)
     thread.start()
     try:
         return exchange.result.get(timeout=timeout_seconds)
@@ -110,23 +110,24 @@ class _Exchange:
 
 
 class ReplyTooLongError(Exception):
-    """The answer has more bytes than any judgement."""
+    """The answer has more than :data:`MAX_REPLY_BYTES`."""
 
 
 def _connection(url: SplitResult, timeout: float) -> tuple[http.client.HTTPConnection, str, dict[str, str]]:
     """Return a connection that is not open yet, the request's target, and headers for a proxy."""
     host, secure = url.hostname or "", url.scheme == "https"
+    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     port = url.port or (443 if secure else 80)
     proxy = _proxy(url)
     if proxy is None:
-        return _open(secure, host, port, timeout), url.path, {}
+        return _open(secure, host, port, timeout), target, {}
     credentials = f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}".encode()
     authority = {"Proxy-Authorization": f"Basic {base64.b64encode(credentials).decode()}"} if proxy.username else {}
     connection = _open(secure, proxy.hostname or "", proxy.port or 80, timeout)
     if secure:
         connection.set_tunnel(host, port, authority)
-        return connection, url.path, {}
-    return connection, url.geturl(), authority
+        return connection, target, {}
+    return connection, url._replace(fragment="").geturl(), authority
 
 
 def _open(secure: bool, host: str, port: int, timeout: float) -> http.client.HTTPConnection:

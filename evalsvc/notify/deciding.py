@@ -1,0 +1,112 @@
+"""What is to become of a transition that a receiver has not been told of: pure, apart from what it asks the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+
+from evalsvc.notify.routing import matches, receivers_of
+from evalsvc.notify.values import Routes
+from evalsvc.rules.history import AlertLog, Receipt, Silence, TransitionQuery
+from evalsvc.rules.machine import Transition, transition_id
+from evalsvc.types import Window
+
+_MOST = 100_000
+AS_REFUSED = "as its firing: refused"
+
+Fate = Literal["tell", "wait", "silenced", "not_routed", "refused"]
+
+
+class Decision(NamedTuple):
+    """What to do with a transition, and why for people."""
+
+    fate: Fate
+    detail: str = ""
+
+
+class Decider:
+    """Decides for one receiver, for what one turn has read.
+
+    A firing alert that a silence covers waits: it is told where it still fires when the silence ends. A resolution
+    follows its firing: it is told where that was told, silence or not, so that what on-call has seen begin also ends;
+    both are closed as ``silenced`` where the firing still waits and a silence covered the end, or covers now.
+    """
+
+    def __init__(
+        self, log: AlertLog, routes: Routes, receiver: str, now: datetime, known: Mapping[str, Receipt] | None = None
+    ) -> None:
+        """Decide at ``now``; ``known`` receipts, by transition, count whether or not the log shows them already."""
+        self._log, self._routes, self._receiver, self._now = log, routes, receiver, now
+        self._silences: Sequence[Silence] = ()
+        self._known = known or {}
+
+    def decide(self, pending: Sequence[Transition], *, whole: bool = True) -> list[tuple[Transition, Decision]]:
+        """Return what becomes of each, in the order given; ``whole`` says that nothing else is to be told."""
+        if not pending:
+            return []
+        self._silences = self._log.silences()
+        firings = {told.id: told for told in pending if told.after == "firing"}
+        ends = {firing_id(told): told for told in pending if told.after == "resolved"}
+        if not whole:
+            ends = {**self._later_ends([told for told in firings.values() if told.id not in ends]), **ends}
+        wanted = [firing_id(told) for told in pending if told.after == "resolved" and firing_id(told) not in firings]
+        mine = (found for found in self._log.receipts(wanted) if found.receiver == self._receiver) if wanted else ()
+        receipts = {receipt.transition: receipt for receipt in mine}
+        receipts |= {name: self._known[name] for name in wanted if name in self._known}
+        return [(told, self._decision(told, firings, ends, receipts)) for told in pending]
+
+    def _later_ends(self, firings: Sequence[Transition]) -> dict[str, Transition]:
+        """Return the ends that are not among what was read: a firing is decided together with its end."""
+        if not firings:
+            return {}
+        last = max(self._now, *(told.at for told in firings)) + timedelta(days=1)
+        fingerprints = tuple(dict.fromkeys(told.fingerprint for told in firings))
+        query = TransitionQuery(Window(firings[0].at, last), ("resolved",), fingerprints)
+        return {firing_id(told): told for told in self._log.transitions(query, _MOST)}
+
+    def _decision(
+        self,
+        told: Transition,
+        firings: Mapping[str, Transition],
+        ends: Mapping[str, Transition],
+        receipts: Mapping[str, Receipt],
+    ) -> Decision:
+        if told.after == "resolved" and firing_id(told) not in firings:
+            return _as_its_firing(receipts.get(firing_id(told)))
+        if self._receiver not in receivers_of(self._routes, told.labels):
+            return Decision("not_routed")
+        end = told if told.after == "resolved" else ends.get(told.id)
+        silence = self._covering(told, end)
+        if silence is None:
+            return Decision("tell")
+        return Decision("silenced", f"silence {silence.id}") if end else Decision("wait", f"silence {silence.id}")
+
+    def _covering(self, told: Transition, end: Transition | None) -> Silence | None:
+        """Return a silence of now, or of when the alert ended."""
+        times = (self._now, end.at) if end else (self._now,)
+        return next(
+            (
+                silence
+                for silence in self._silences
+                if any(silence.starts_at <= time < silence.ends_at for time in times)
+                and matches(told.labels, silence.matchers)
+            ),
+            None,
+        )
+
+
+def firing_id(told: Transition) -> str:
+    """Return the id of the transition that began what this one belongs to: its own, of a firing one."""
+    return transition_id(told.fingerprint, told.episode, "firing")
+
+
+def _as_its_firing(receipt: Receipt | None) -> Decision:
+    """Return what becomes of an end whose beginning is no more in the queue."""
+    if receipt is None:
+        return Decision("not_routed", "it began before this receiver was there")
+    if receipt.outcome == "delivered":
+        return Decision("tell")
+    return Decision(
+        receipt.outcome, AS_REFUSED if receipt.outcome == "refused" else f"as its firing: {receipt.outcome}"
+    )

@@ -1,0 +1,91 @@
+"""The outbox: what the log has decided, told to everyone it concerns, each receiver in its own order and time.
+
+The log is the outbox: a transition without a receipt is to be told. A receipt is written only after the receiver's
+answer. A process that ends between the two sends the same message again, with the same id.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+
+from evalsvc.clock import SystemClock
+from evalsvc.errors import InputError
+from evalsvc.notify.counts import ReceiverCounts
+from evalsvc.notify.message import Texts, message_of
+from evalsvc.notify.notifier import Notifier
+from evalsvc.notify.queue import ReceiverQueue
+from evalsvc.notify.values import Routes
+from evalsvc.protocols import Clock
+from evalsvc.rules.history import AlertLog
+
+
+class Delivery:
+    """Tells everyone. Only one process at a time should run it: the leader's.
+
+    Args:
+        alerts: where transitions, silences and receipts are.
+        routes: who is told of what.
+        notifiers: one for each of the routes' receivers, by name.
+        clock: what pauses go by, and when receipts say that they were written.
+        page: the address of the page, for links; empty for none.
+        texts: gives the masked texts of examples; where it fails, messages go without.
+        seed: for the jitter of pauses; ``None`` draws one.
+
+    Raises:
+        InputError: when a receiver of the routes has no notifier.
+    """
+
+    def __init__(
+        self,
+        alerts: AlertLog,
+        routes: Routes,
+        notifiers: Mapping[str, Notifier],
+        clock: Clock | None = None,
+        *,
+        page: str = "",
+        texts: Texts | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if lacking := [receiver.name for receiver in routes.receivers if receiver.name not in notifiers]:
+            raise InputError(f"Expected a notifier for every receiver, but {', '.join(lacking)} has none")
+        clock, message = clock or SystemClock(), partial(message_of, page=page, texts=texts)
+        self._queues = {
+            receiver.name: ReceiverQueue(
+                receiver.name, notifiers[receiver.name], routes, alerts, clock, message, seed=seed
+            )
+            for receiver in routes.receivers
+        }
+        self._threads: dict[str, threading.Thread] = {}
+
+    def round(self, now: datetime) -> None:
+        """Start a turn of each receiver that is not still at one, each in a thread of its own; returns at once.
+
+        ``now`` is what silences are held against, and when a receiver that was never asked about begins.
+        """
+        for name, queue in self._queues.items():
+            running = self._threads.get(name)
+            if running is None or not running.is_alive():
+                thread = threading.Thread(target=queue.turn, args=(now,), name=f"evalsvc-notify-{name}", daemon=True)
+                self._threads[name] = thread
+                thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until all turns are over, at most so long in real time; return whether they are."""
+        end = time.monotonic() + seconds
+        for thread in self._threads.values():
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads.values())
+
+    def close(self, seconds: float = 30.0) -> bool:
+        """Begin nothing more and wait for what is under way; return whether it ended in time."""
+        for queue in self._queues.values():
+            queue.stop()
+        return self.wait(seconds)
+
+    def counts(self) -> Mapping[str, ReceiverCounts]:
+        """Return what came of each receiver's messages so far, by its name."""
+        return {name: queue.counts for name, queue in self._queues.items()}

@@ -1,0 +1,233 @@
+"""One receiver's queue: told in order, oldest first, one at a time, with a receipt for what its receiver answered."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from evalsvc.errors import EvalsvcError, NotifierRefused, NotifierUnavailable, StoreError
+from evalsvc.notify.backoff import Backoff
+from evalsvc.notify.counts import ReceiverCounts
+from evalsvc.notify.deciding import AS_REFUSED, Decider, Decision, firing_id
+from evalsvc.notify.message import Message
+from evalsvc.notify.notifier import Notifier, Refreshing
+from evalsvc.notify.values import Routes
+from evalsvc.protocols import Clock
+from evalsvc.rules.history import AlertLog, Receipt, Told, TransitionQuery
+from evalsvc.rules.machine import Transition, transition_id
+from evalsvc.types import Window
+
+log = logging.getLogger("evalsvc.notify")
+
+BATCH = 100
+REFRESH_SECONDS = 60.0
+RESOLVED_FOR = timedelta(minutes=15)
+"""How long a resolution is told again to receivers that may have missed it, as Prometheus does."""
+MAX_UNEXPECTED = 5
+"""After so many exceptions that no notifier should raise, a message is given up: a bug must not hold up all others."""
+_MOST = 100_000
+_REMEMBERED = 10_000
+
+
+class ReceiverQueue:
+    """Tells one receiver. :meth:`turn` is called from one thread at a time."""
+
+    def __init__(
+        self,
+        name: str,
+        notifier: Notifier,
+        routes: Routes,
+        alerts: AlertLog,
+        clock: Clock,
+        message_of: Callable[[Transition], Message],
+        seed: int | None = None,
+    ) -> None:
+        self._name, self._notifier, self._routes = name, notifier, routes
+        self._alerts, self._clock, self._message_of = alerts, clock, message_of
+        self._backoff = Backoff(seed)
+        self._attempts: dict[str, int] = {}
+        self._unexpected: dict[str, int] = {}
+        self._unrecorded: list[Receipt] = []
+        # A replica of the store may show a receipt late: what was told by this process is not told again.
+        self._closed: dict[str, Receipt] = {}
+        self._since: datetime | None = None
+        self._held = 0
+        self._refreshed_at: float | None = None
+        self._stopped = threading.Event()
+        self._counts = ReceiverCounts()
+
+    @property
+    def counts(self) -> ReceiverCounts:
+        """What came of it so far; may be read from any thread."""
+        return self._counts
+
+    def stop(self) -> None:
+        """Begin nothing more: a message under way is finished, with its receipt."""
+        self._stopped.set()
+
+    def turn(self, now: datetime) -> None:
+        """Tell what is to be told until nothing is left, the receiver fails, or it is stopped. Raises nothing."""
+        try:
+            self._record([])
+            left_alone = self._backoff.waits(self._clock.monotonic())
+            self._tell_all(now, only_look=left_alone)
+            if not left_alone:
+                self._refresh(now)
+        except NotifierUnavailable as error:
+            self._failed(error)
+        except StoreError as error:
+            self._counts = replace(self._counts, turns_failed=self._counts.turns_failed + 1)
+            log.warning("telling %s waits for the store: %s", self._name, error)
+        except Exception as error:
+            self._counts = replace(self._counts, turns_failed=self._counts.turns_failed + 1)
+            log.error("telling %s ended early (%s)", self._name, type(error).__name__)
+
+    def _tell_all(self, now: datetime, *, only_look: bool) -> None:
+        if self._since is None:
+            self._since = self._alerts.enrolled(self._name, now)
+        while not self._stopped.is_set():
+            limit = min(_MOST, BATCH + self._held)
+            pending = self._alerts.untold(self._name, self._since, limit)
+            decider = Decider(self._alerts, self._routes, self._name, now, self._closed)
+            fresh = [told for told in pending if told.id not in self._closed]
+            decided = decider.decide(fresh, whole=len(pending) < limit)
+            self._held = sum(decision.fate == "wait" for _, decision in decided)
+            self._look(decided)
+            if only_look:
+                return
+            self._act(decided)
+            if len(pending) < limit or self._held == len(fresh) == _MOST or not fresh:
+                return
+
+    def _act(self, decided: Sequence[tuple[Transition, Decision]]) -> None:
+        closed: list[Receipt] = []
+        refused: set[str] = set()
+        try:
+            for place, (told, decision) in enumerate(decided):
+                if decision.fate == "wait":
+                    continue
+                if decision.fate != "tell":
+                    closed.append(self._receipt(told.id, decision.fate, decision.detail, attempts=0))
+                    continue
+                if firing_id(told) in refused:
+                    closed.append(self._receipt(told.id, "refused", AS_REFUSED, attempts=0))
+                    continue
+                if self._stopped.is_set():
+                    return
+                before, closed = closed, []
+                self._record(before)
+                if not self._tell(told):
+                    refused.add(told.id)
+                self._look(decided[place + 1 :], held_before=decided[:place])
+        finally:
+            self._record(closed)
+
+    def _tell(self, told: Transition) -> bool:
+        """Tell of one transition and write what came of it; return whether the receiver took it."""
+        self._attempts[told.id] = self._attempts.get(told.id, 0) + 1
+        try:
+            detail, outcome = self._notifier.send(self._message_of(told)), "delivered"
+        except NotifierRefused as error:
+            detail, outcome = str(error), "refused"
+            log.error("%s refused %s for good: %s", self._name, told.id, error)
+        except EvalsvcError:
+            raise
+        except Exception as error:
+            detail, outcome = self._unexpectedly(told, error), "refused"
+        attempts = self._attempts.pop(told.id)
+        self._unexpected.pop(told.id, None)
+        self._record([self._receipt(told.id, "delivered" if outcome == "delivered" else "refused", detail, attempts)])
+        self._backoff.succeeded()
+        if outcome == "delivered":
+            self._counts = replace(self._counts, last_success=self._clock.now(), trouble="")
+        return outcome == "delivered"
+
+    def _unexpectedly(self, told: Transition, error: Exception) -> str:
+        """Return why a message is given up, after a few tries; until then it is tried again.
+
+        Raises:
+            NotifierUnavailable: it may be tried again.
+        """
+        self._unexpected[told.id] = self._unexpected.get(told.id, 0) + 1
+        said = f"the notifier failed ({type(error).__name__})"
+        if self._unexpected[told.id] < MAX_UNEXPECTED:
+            raise NotifierUnavailable(said)
+        log.error("%s is not told of %s: %s %d times", self._name, told.id, said, MAX_UNEXPECTED)
+        return said
+
+    def _record(self, receipts: Sequence[Receipt]) -> None:
+        """Write receipts, those first that the store did not take before: what was sent is not sent again."""
+        self._unrecorded += receipts
+        if self._unrecorded:
+            self._alerts.record_receipts(tuple(self._unrecorded))
+            written, self._unrecorded = self._unrecorded, []
+            for receipt in written:
+                self._counted(receipt.outcome)
+                self._closed[receipt.transition] = receipt
+            for name in list(self._closed)[:-_REMEMBERED]:
+                del self._closed[name]
+
+    def _counted(self, outcome: Told) -> None:
+        field = "sent" if outcome == "delivered" else outcome
+        self._counts = replace(self._counts, **{field: getattr(self._counts, field) + 1})
+
+    def _receipt(self, transition: str, outcome: Told, detail: str, attempts: int) -> Receipt:
+        return Receipt(
+            transition=transition,
+            receiver=self._name,
+            outcome=outcome,
+            at=self._clock.now(),
+            attempts=attempts,
+            detail=detail[:300],
+        )
+
+    def _failed(self, error: NotifierUnavailable) -> None:
+        pause = self._backoff.failed(self._clock.monotonic(), error.retry_after)
+        self._counts = replace(self._counts, failed=self._counts.failed + 1, trouble=str(error))
+        log.warning("%s could not be told, next try in %.0f s: %s", self._name, pause, error)
+
+    def _look(
+        self,
+        left: Sequence[tuple[Transition, Decision]],
+        held_before: Sequence[tuple[Transition, Decision]] = (),
+    ) -> None:
+        waiting = [told for told, decision in left if decision.fate == "tell"]
+        held = sum(decision.fate == "wait" for _, decision in (*held_before, *left))
+        oldest = waiting[0].at if waiting else None
+        self._counts = replace(self._counts, waiting=len(waiting) + held, oldest_at=oldest)
+
+    def _refresh(self, now: datetime) -> None:
+        """Tell again what fires, where the receiver needs that."""
+        due = self._refreshed_at is None or self._clock.monotonic() - self._refreshed_at >= REFRESH_SECONDS
+        if not isinstance(self._notifier, Refreshing) or not due or self._stopped.is_set():
+            return
+        states = [state for state in self._alerts.alert_states() if state.phase == "firing" and state.since]
+        ids = {transition_id(s.fingerprint, s.pending_at or s.since or now, "firing") for s in states}
+        firing: list[Transition] = []
+        if states:
+            first = min(state.since or now for state in states)
+            window = Window(first, max(now, self._clock.now()) + timedelta(seconds=1))
+            fingerprints = tuple(state.fingerprint for state in states)
+            query = TransitionQuery(window, ("firing",), fingerprints)
+            firing = [told for told in self._alerts.transitions(query, _MOST) if told.id in ids]
+        lately = Window(now - RESOLVED_FOR, max(now, self._clock.now()) + timedelta(seconds=1))
+        again = {told.fingerprint for told in firing}
+        ended = self._alerts.transitions(TransitionQuery(lately, ("resolved",)), _MOST)
+        ended = [told for told in ended if told.fingerprint not in again]
+        told_of = self._delivered([told.id for told in (*firing, *ended)])
+        messages = [[self._message_of(told) for told in part if told.id in told_of] for part in (firing, ended)]
+        if any(messages):
+            try:
+                self._notifier.refresh(*messages)
+            except NotifierRefused as error:
+                log.error("%s refused what fires: %s", self._name, error)
+        self._refreshed_at = self._clock.monotonic()
+        self._counts = replace(self._counts, refreshed=self._counts.refreshed + 1)
+
+    def _delivered(self, ids: Sequence[str]) -> frozenset[str]:
+        found = self._alerts.receipts(ids) if ids else ()
+        return frozenset(r.transition for r in found if r.receiver == self._name and r.outcome == "delivered")

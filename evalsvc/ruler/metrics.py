@@ -1,0 +1,53 @@
+"""What the ruler exports about itself, by name: a closed catalogue, shown in ``docs/reference/metrics.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "evalsvc_ruler_looks_total": ("Looks at a group of rules, recorded.", ("group",)),
+    "evalsvc_ruler_missed_looks_total": ("Looks that were due and skipped, as too much time had passed.", ("group",)),
+    "evalsvc_ruler_look_seconds_total": ("Time spent on looks.", ("group",)),
+    "evalsvc_ruler_errors_total": ("Looks at a rule that failed, or whose store did not answer.", ("alertname",)),
+    "evalsvc_ruler_unrecorded_total": ("Looks that the store did not take; they are made again.", ("group",)),
+    "evalsvc_ruler_transitions_total": ("Changes of an alert's phase.", ("alertname", "phase")),
+}
+GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "evalsvc_ruler_leads": ("Whether this ruler looks (1) or stands by for another (0).", ()),
+    "evalsvc_ruler_last_look_timestamp_seconds": ("Time of the last look that was recorded.", ("group",)),
+    "evalsvc_ruler_look_seconds": ("How long the last look took.", ("group",)),
+    "evalsvc_ruler_alerts": ("Alerts by phase.", ("phase",)),
+    "evalsvc_ruler_clock_jump_seconds": ("How far the clock has just jumped; looks wait until it is steady.", ()),
+}
+
+
+class RulerMetrics:
+    """The catalogue on one registry."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Register; a process has one ruler."""
+        import prometheus_client as prometheus
+
+        self.registry = registry or prometheus.CollectorRegistry()
+        self._metrics: dict[str, Any] = {
+            **{n: prometheus.Counter(n, h, labels, registry=self.registry) for n, (h, labels) in COUNTERS.items()},
+            **{n: prometheus.Gauge(n, h, labels, registry=self.registry) for n, (h, labels) in GAUGES.items()},
+        }
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add to a counter of the catalogue."""
+        (self._metrics[name].labels(**labels) if labels else self._metrics[name]).inc(amount)
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge of the catalogue."""
+        (self._metrics[name].labels(**labels) if labels else self._metrics[name]).set(value)
+
+    def render(self) -> bytes:
+        """Return the page that Prometheus reads."""
+        import prometheus_client
+
+        return prometheus_client.generate_latest(self.registry)
