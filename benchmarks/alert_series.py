@@ -5,7 +5,8 @@ Run ``python benchmarks/alert_series.py [--data ../shared/data/traffic]``: it pr
 series' first part, from which detectors may learn and in which no alarm counts, and clipped there.
 
 * *nab*: metrics with labelled windows of anomalies (Lavin & Ahmad 2015), up to 5,000 values; 15 % of them come first.
-* *vectara*: faithfulness scores of one model, then of its maker's next; and of one model only, as a quiet series.
+* *vectara*: faithfulness scores of one model, then of its maker's next; and of one model only, as a quiet series. The
+  first 960 or 3,000 come first.
 * *llmdrift*: answers of March 2023, then of June 2023, right or wrong (Chen, Zaharia & Zou 2023).
 * *tcpd*: series with change points of five annotators, by the F1 of van den Burg & Williams (2020), margin 5.
 
@@ -22,7 +23,7 @@ import bisect
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -219,7 +220,8 @@ def lines(name: str, series: Sequence[Series], width: int) -> Iterator[Line]:
 
 SETS: tuple[tuple[str, Callable[[Path], list[Series]], int], ...] = (
     ("nab", nab, 1),
-    ("vectara", vectara, WINDOW),
+    ("vectara, 16 h before", vectara, WINDOW),
+    ("vectara, 50 h before", partial(vectara, first=3_000, at=4_200, size=6_600), WINDOW),
     ("llmdrift", llmdrift, WINDOW),
 )
 
@@ -309,7 +311,7 @@ def run(quick: bool = False) -> list[Row]:
     if not DATA.exists():
         return []
     rows = []
-    for name, read, width in SETS[2:] if quick else SETS:
+    for name, read, width in SETS[-1:] if quick else SETS:
         series = read(DATA)[::2]
         ours, *others = ((peer.name, outcome(series, peer, peer.settings[0]).f1) for peer in detectors(width))
         for peer, theirs in others:
