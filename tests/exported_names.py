@@ -11,7 +11,12 @@ CATALOGUES = (worker, ruler, receivers, estimates)
 COUNTERS = {name: labels for catalogue in CATALOGUES for name, (_, labels) in catalogue.COUNTERS.items()}
 GAUGES = {name: labels for catalogue in CATALOGUES for name, (_, labels) in catalogue.GAUGES.items()}
 LABELS = {
-    **{name: ("consumer", *labels) for name, (_, labels) in (worker.COUNTERS | worker.GAUGES).items()},
-    **{name: labels for name, labels in (COUNTERS | GAUGES).items() if name not in worker.COUNTERS | worker.GAUGES},
+    **COUNTERS,
+    **GAUGES,
+    **{
+        name: ("consumer", *labels)
+        for catalogue in (worker.COUNTERS, worker.GAUGES)
+        for name, (_, labels) in catalogue.items()
+    },
 }
 """By name, the labels that a metric is exported with; ``…`` stands for those that the operator chooses."""

@@ -12,6 +12,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +33,7 @@ log = logging.getLogger("evalsvc.ruler.exported")
 CONFIDENCE = 0.95
 REFRESH_SECONDS = 60.0
 STANDBY_SECONDS = 1.0
+STOP_SECONDS = 10.0
 KEPT_SECONDS = 300.0
 """How long estimates are shown after they were read, in seconds."""
 _SIGNATURE_DIGITS = 8
@@ -97,6 +99,18 @@ class Exported:
                     self._failures += 1
                     log.exception("estimates_not_read")
             stop.wait(REFRESH_SECONDS if led else STANDBY_SECONDS)
+
+    @contextmanager
+    def running(self, leads: Callable[[], bool] = lambda: True) -> Iterator[None]:
+        """Keep fresh in a thread of its own while the block runs."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self.keep_fresh, args=(stop, leads), name="exported", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(STOP_SECONDS)
 
     def refresh(self, now: datetime) -> bool:
         """Read the estimates of the window that ended ``delay`` before ``now``; return whether the store answered.

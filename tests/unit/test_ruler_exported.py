@@ -224,6 +224,24 @@ def test_it_is_kept_fresh_by_the_leader_alone_and_outlives_a_mistake(store: Memo
     assert of(page(broken), "evalsvc_exported_failures_total") == [1.0]
 
 
+def test_it_runs_in_a_thread_that_ends_with_the_block(store: MemoryStore, clock: ManualClock) -> None:
+    read = threading.Event()
+
+    class Watched(Exported):
+        def refresh(self, now: datetime) -> bool:
+            try:
+                return super().refresh(now)
+            finally:
+                read.set()
+
+    exported = Watched(store, ExportedConfig(), clock)
+    with exported.running():
+        assert read.wait(30)
+        assert "exported" in [thread.name for thread in threading.enumerate()]
+    assert "exported" not in [thread.name for thread in threading.enumerate()]
+    assert of(page(exported), "evalsvc_exported_groups") == [2.0]
+
+
 def test_it_shows_the_catalogue_and_no_more(store: MemoryStore, clock: ManualClock) -> None:
     exported = Exported(store, ExportedConfig(), clock)
     exported.refresh(NOW)
