@@ -395,7 +395,9 @@ def _add_schema(add: _Adder) -> None:
     schema = add(
         "schema", "evalsvc._cli_schema:schema", "the JSON Schema of a kind of file, for editors that complete it"
     )
-    schema.add_argument("of", choices=("rules", "tests"), help="NAME.rules.yaml, or NAME.test.yaml")
+    schema.add_argument(
+        "of", choices=("rules", "tests", "routes"), help="NAME.rules.yaml, NAME.test.yaml, or routes.yaml"
+    )
 
 
 def _share(text: str) -> float:
