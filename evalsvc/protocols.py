@@ -16,6 +16,7 @@ from evalsvc.types import (
     Cell,
     DeadLetter,
     DeadReason,
+    Event,
     KnownEvent,
     LedgerEntry,
     LedgerOutcome,
@@ -361,6 +362,10 @@ class ScoreStore(Sink, Protocol):
 
     def known(self, event_ids: Sequence[str], consumer: str) -> Mapping[str, KnownEvent]:
         """Return what this consumer took under these ids, as long as scores are kept; absent ids have no entry."""
+        ...
+
+    def events(self, event_ids: Sequence[str]) -> Mapping[str, Event]:
+        """Return the masked events under these ids that are still kept, of whatever consumer; others have no entry."""
         ...
 
     def cells(self, query: CellQuery) -> Sequence[CellGroup]:

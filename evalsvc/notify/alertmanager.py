@@ -50,7 +50,7 @@ class AlertmanagerNotifier:
         annotations = {
             **told.annotations,
             "summary": message.summary or message.title,
-            "description": told.annotations.get("description", "") or message.text,
+            "description": "\n".join(part for part in (told.annotations.get("description", ""), message.text) if part),
             "runbook_url": told.runbook,
             "examples": _examples(message),
             "transition_id": message.id,

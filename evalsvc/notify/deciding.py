@@ -33,9 +33,13 @@ class Decider:
     both are closed as ``silenced`` where the firing still waits and a silence covered the end, or covers now.
     """
 
-    def __init__(self, log: AlertLog, routes: Routes, receiver: str, now: datetime) -> None:
+    def __init__(
+        self, log: AlertLog, routes: Routes, receiver: str, now: datetime, known: Mapping[str, Receipt] | None = None
+    ) -> None:
+        """Decide at ``now``; ``known`` receipts, by transition, count whether or not the log shows them already."""
         self._log, self._routes, self._receiver, self._now = log, routes, receiver, now
         self._silences: Sequence[Silence] = ()
+        self._known = known or {}
 
     def decide(self, pending: Sequence[Transition], *, whole: bool = True) -> list[tuple[Transition, Decision]]:
         """Return what becomes of each, in the order given; ``whole`` says that nothing else is to be told."""
@@ -49,6 +53,7 @@ class Decider:
         wanted = [firing_id(told) for told in pending if told.after == "resolved" and firing_id(told) not in firings]
         mine = (found for found in self._log.receipts(wanted) if found.receiver == self._receiver) if wanted else ()
         receipts = {receipt.transition: receipt for receipt in mine}
+        receipts |= {name: self._known[name] for name in wanted if name in self._known}
         return [(told, self._decision(told, firings, ends, receipts)) for told in pending]
 
     def _later_ends(self, firings: Sequence[Transition]) -> dict[str, Transition]:

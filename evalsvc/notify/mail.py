@@ -136,7 +136,7 @@ def mail_of(message: Message, config: EmailConfig) -> EmailMessage:
 
 def _plain(message: Message) -> str:
     parts = [message.summary, message.text]
-    parts += [f"{name}: {one_line(value)}" for name, value in _extra(message)]
+    parts += [f"{name}: {one_line(value)}" for name, value in message.notes]
     for e in message.examples:
         parts.append(f"Example {one_line(e.event_id)}, score {e.value:g}{f': {e.text}' if e.text else ''}")
     parts += [f"{name}: {address}" for name, address in _links(message)]
@@ -146,7 +146,7 @@ def _plain(message: Message) -> str:
 
 def _page(message: Message) -> str:
     shown = [f"<h2>{html.escape(message.title)}</h2>", f"<p>{html.escape(message.text)}</p>"]
-    shown += [f"<p><b>{html.escape(name)}</b>: {html.escape(value)}</p>" for name, value in _extra(message)]
+    shown += [f"<p><b>{html.escape(name)}</b>: {html.escape(value)}</p>" for name, value in message.notes]
     for e in message.examples:
         text = f"<blockquote>{html.escape(e.text)}</blockquote>" if e.text else ""
         shown.append(f"<p>Example <code>{html.escape(e.event_id)}</code>, score {e.value:g}</p>{text}")
@@ -159,10 +159,6 @@ def _page(message: Message) -> str:
         for name, value in sorted(message.transition.labels.items())
     )
     return f"<!doctype html><html><body>{''.join(shown)}<table>{''.join(rows)}</table></body></html>"
-
-
-def _extra(message: Message) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in message.transition.annotations.items() if value and name != "summary"]
 
 
 def _links(message: Message) -> list[tuple[str, str]]:

@@ -69,6 +69,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return one_line(self.transition.annotations.get("summary", ""))
 
     @property
+    def notes(self) -> tuple[tuple[str, str], ...]:
+        """The rule's other annotations, by name, without empty ones."""
+        return tuple(
+            (name, value) for name, value in self.transition.annotations.items() if value and name != "summary"
+        )
+
+    @property
     def title(self) -> str:
         """One line of at most :data:`MAX_TITLE` characters."""
         name = self.transition.labels.get("alertname", "") or self.transition.rule

@@ -30,6 +30,7 @@ RESOLVED_FOR = timedelta(minutes=15)
 MAX_UNEXPECTED = 5
 """After so many exceptions that no notifier should raise, a message is given up: a bug must not hold up all others."""
 _MOST = 100_000
+_REMEMBERED = 10_000
 
 
 class ReceiverQueue:
@@ -51,6 +52,8 @@ class ReceiverQueue:
         self._attempts: dict[str, int] = {}
         self._unexpected: dict[str, int] = {}
         self._unrecorded: list[Receipt] = []
+        # A replica of the store may show a receipt late: what was told by this process is not told again.
+        self._closed: dict[str, Receipt] = {}
         self._since: datetime | None = None
         self._held = 0
         self._refreshed_at: float | None = None
@@ -89,14 +92,15 @@ class ReceiverQueue:
         while not self._stopped.is_set():
             limit = min(_MOST, BATCH + self._held)
             pending = self._alerts.untold(self._name, self._since, limit)
-            decider = Decider(self._alerts, self._routes, self._name, now)
-            decided = decider.decide(pending, whole=len(pending) < limit)
+            decider = Decider(self._alerts, self._routes, self._name, now, self._closed)
+            fresh = [told for told in pending if told.id not in self._closed]
+            decided = decider.decide(fresh, whole=len(pending) < limit)
             self._held = sum(decision.fate == "wait" for _, decision in decided)
             self._look(decided)
             if only_look:
                 return
             self._act(decided)
-            if len(pending) < limit or self._held == len(pending) == _MOST:
+            if len(pending) < limit or self._held == len(fresh) == _MOST or not fresh:
                 return
 
     def _act(self, decided: Sequence[tuple[Transition, Decision]]) -> None:
@@ -163,6 +167,9 @@ class ReceiverQueue:
             written, self._unrecorded = self._unrecorded, []
             for receipt in written:
                 self._counted(receipt.outcome)
+                self._closed[receipt.transition] = receipt
+            for name in list(self._closed)[:-_REMEMBERED]:
+                del self._closed[name]
 
     def _counted(self, outcome: Told) -> None:
         field = "sent" if outcome == "delivered" else outcome

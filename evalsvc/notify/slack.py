@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from evalsvc.errors import NotifierUnavailable
 from evalsvc.notify import _http
-from evalsvc.notify.message import Message, cut
+from evalsvc.notify.message import Message, cut, one_line
 
 _WHAT = "Slack"
 MAX_SECTION = 3000
@@ -49,6 +49,8 @@ def body_of(message: Message) -> dict[str, Any]:
     for start in range(0, min(len(labels), 2 * _MAX_FIELDS), _MAX_FIELDS):
         fields = [_mrkdwn(cut_escaped(field, _MAX_FIELD)) for field in labels[start : start + _MAX_FIELDS]]
         parts.append({"type": "section", "fields": fields})
+    notes = [f"*{escaped(name, 200)}*: {escaped(one_line(value), 1000)}" for name, value in message.notes]
+    parts += [_section("\n".join(notes[:_MAX_FIELDS]))] if notes else []
     for e in message.examples:
         text = f"\n>{escaped(e.text, 2000)}" if e.text else ""
         parts.append(_section(f"Example {escaped(e.event_id, 400)}, score {e.value:g}{text}"))

@@ -19,6 +19,7 @@ from evalsvc.rules.history import TOLD, Look
 from evalsvc.rules.machine import AlertState, Example, Observation, Transition, step, transition
 from evalsvc.rules.templates import render, values_of
 from evalsvc.rules.values import Change, Rule, RuleGroup, Threshold
+from evalsvc.rules.wording import describe
 from evalsvc.types import Window
 
 log = logging.getLogger("evalsvc.ruler")
@@ -203,10 +204,12 @@ def _worded(store: ScoreStore, rule: Rule, told: Transition) -> Transition:
     """Return a transition with its texts; what is told to nobody needs none."""
     if told.after not in TOLD:
         return told
+    unit = next((spec.scale.unit for spec in store.metrics() if spec.metric == rule.metric), "")
     values = values_of(rule, told)
     annotations = {name: render(text, values) for name, text in rule.annotations.items()}
     examples = _worst(store, rule, told) if told.after == "firing" else ()
-    return replace(told, annotations=annotations, runbook=rule.runbook, examples=examples)
+    said = describe(rule, told, unit)
+    return replace(told, description=said, annotations=annotations, runbook=rule.runbook, examples=examples)
 
 
 def _worst(store: ScoreStore, rule: Rule, told: Transition) -> tuple[Example, ...]:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from evalsvc.clock import SystemClock
 from evalsvc.errors import EvalsvcError, StoreUnavailable
@@ -34,6 +34,18 @@ log = logging.getLogger("evalsvc.ruler")
 
 LEASE = "ruler"
 _PHASES: tuple[Phase, ...] = ("inactive", "pending", "firing", "resolved")
+
+
+class Teller(Protocol):
+    """What tells people of transitions, as :class:`evalsvc.notify.Delivery` does."""
+
+    def round(self, now: datetime) -> None:
+        """Begin to tell what is to be told; does not wait for receivers."""
+        ...
+
+    def close(self, seconds: float) -> bool:
+        """Begin nothing more and wait for what is under way; return whether it ended in time."""
+        ...
 
 
 class RulerStatus(NamedTuple):
@@ -74,12 +86,12 @@ class Ruler:
         *,
         clock: Clock | None = None,
         metrics: RulerMetrics | None = None,
-        tell: Callable[[datetime], None] | None = None,
+        teller: Teller | None = None,
         settings: RulerSettings = RulerSettings(),  # noqa: B008
     ) -> None:
-        """Build, and touch nothing yet. ``tell`` is called again and again while it leads, from a thread of its own."""
+        """Build, and touch nothing yet. ``teller`` has its rounds while it leads, in a thread of their own."""
         self._groups, self._store, self._alerts = tuple(groups), store, alerts
-        self._clock, self._settings, self._tell = clock or SystemClock(), settings, tell
+        self._clock, self._settings, self._teller = clock or SystemClock(), settings, teller
         self.metrics = metrics or RulerMetrics()
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._states: dict[str, AlertState] = {}
@@ -120,6 +132,8 @@ class Ruler:
         finally:
             self._stop.set()
             teller.join(30.0)
+            if self._teller is not None and not self._teller.close(30.0):
+                log.warning("telling_left some receivers did not answer in time; the next ruler tells them again")
             self._alive = False
             self._release()
         return self.status()
@@ -271,7 +285,7 @@ class Ruler:
         metrics = self.metrics
         metrics.count("evalsvc_ruler_looks_total", group=group)
         metrics.count("evalsvc_ruler_look_seconds_total", seconds, group=group)
-        metrics.gauge("evalsvc_ruler_look_seconds", seconds, group=group)
+        metrics.gauge("evalsvc_ruler_last_look_seconds", seconds, group=group)
         metrics.gauge("evalsvc_ruler_last_look_timestamp_seconds", at.timestamp(), group=group)
         for one in made:
             if one.transition is not None:
@@ -285,10 +299,10 @@ class Ruler:
 
     def _tell_on(self) -> None:
         while not self._stop.wait(self._settings.pause_seconds):
-            if self._tell is None or not self._leads():
+            if self._teller is None or not self._leads():
                 continue
             try:
-                self._tell(self._clock.now())
+                self._teller.round(self._clock.now())
             except StoreUnavailable as error:
                 log.warning("telling_waits error=%s", error)
             except Exception:

@@ -76,7 +76,7 @@ def _threshold(rule: Rule, seen: Observation, estimate: Estimate, unit: str, ove
     condition = rule.condition
     if not isinstance(condition, Threshold):
         return _generic(rule, seen, estimate, unit, over)
-    what = f"{_statistic(condition.statistic)} of {rule.metric} in {duration(rule.window_seconds)}"
+    what = f"{_statistic(condition.statistic)} of {rule.metric} over the last {duration(rule.window_seconds)}"
     if over:
         back = "not above" if condition.side == "above" else "not below"
         return f"the {what} is {_valued(estimate, unit)}, {back} {_united(condition.recovers_at, unit)}"
@@ -90,7 +90,7 @@ def _change(rule: Rule, seen: Observation, estimate: Estimate, unit: str, over: 
         return _generic(rule, seen, estimate, unit, over)
     what = f"the mean of {rule.metric}"
     before = f"{_valued(seen.baseline, unit)} in the {duration(condition.baseline_seconds)} before"
-    now = f"{_valued(estimate, unit)} in {duration(rule.window_seconds)}"
+    now = f"{_valued(estimate, unit)} over the last {duration(rule.window_seconds)}"
     if over:
         return f"{what} is {now}, back at what it was before: {_valued(seen.baseline, unit)}"
     return f"{what} {_VERBS[condition.direction]} from {before} to {now}"
@@ -100,8 +100,8 @@ def _generic(rule: Rule, seen: Observation, estimate: Estimate, unit: str, over:
     against = f", held against {_valued(seen.baseline, unit)}" if seen.baseline else ""
     reason = f": {seen.reason.rstrip('.')}" if seen.reason else ""
     state = "good again" if over else "out of bounds"
-    window = duration(rule.window_seconds)
-    return f"{rule.metric} is {state} at {_valued(estimate, unit)} in {window}{against}{reason}"
+    window = f"over the last {duration(rule.window_seconds)}"
+    return f"{rule.metric} is {state} at {_valued(estimate, unit)} {window}{against}{reason}"
 
 
 SAYINGS: Mapping[type, Saying] = {Threshold: _threshold, Change: _change}
@@ -133,7 +133,9 @@ def _sure(rule: Rule, told: Transition, over: bool) -> str:
     seen = told.observation
     if over or seen is None or seen.verdict != "bad" or seen.estimate is None or seen.estimate.low is None:
         return ""
-    return f"Intervals are at {_percent(seen.estimate.confidence)}: {_budget(rule.false_alarms)}."
+    at, before = _percent(seen.estimate.confidence), _percent(seen.baseline.confidence) if seen.baseline else ""
+    levels = f"{before} and {at}" if before not in ("", at) else at
+    return f"Intervals are at {levels}: {_budget(rule.false_alarms)}."
 
 
 def _budget(budget: Budget) -> str:
@@ -144,7 +146,7 @@ def _budget(budget: Budget) -> str:
 def _percent(share: float) -> str:
     """Return a share near 1 with no more nines than tell it from 1."""
     shown = (f"{100.0 * share:.{digits}f}" for digits in range(10))
-    return f"{next((text for text in shown if float(text) < 100.0), '100')} %"
+    return f"{next((text for text in shown if float(text) < 100.0), '100')}%"
 
 
 def _statistic(name: str) -> str:

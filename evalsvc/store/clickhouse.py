@@ -44,14 +44,14 @@ from evalsvc.store.columns import (
     scorer_table,
 )
 from evalsvc.store.connections import SETTINGS, Pool, portions
-from evalsvc.store.memory import design_conflict
-from evalsvc.store.ranks import clean, microseconds, moment
+from evalsvc.store.ranks import clean, design_conflict, microseconds, moment
 from evalsvc.store.rollups import Rollups
 from evalsvc.store.steps import SECOND, Grid, Nested, check_names, edge_hours, grid, nested, whole_hours
 from evalsvc.types import (
     Cell,
     DeadLetter,
     DeadReason,
+    Event,
     KnownEvent,
     LedgerCount,
     LedgerEntry,
@@ -226,6 +226,19 @@ class ClickHouseStore:
         for ids in portions(list(stored)):
             for name, place in self._rows(sql, {"consumer": clean(consumer), "ids": ids}):
                 found[stored[name]] = KnownEvent(*place)
+        return found
+
+    def events(self, event_ids: Sequence[str]) -> Mapping[str, Event]:
+        """Return the masked events under these ids that are still kept, of whatever consumer."""
+        sql = (
+            "SELECT event_id, argMax(event, rank) FROM events WHERE event_id IN {ids:Array(String)} "
+            "GROUP BY consumer, event_id ORDER BY consumer DESC"
+        )
+        stored = {clean(name): name for name in event_ids}
+        found = {}
+        for ids in portions(list(stored)):
+            for name, text in self._rows(sql, {"ids": ids}):
+                found[stored[name]] = msgspec.json.decode(text, type=Event)
         return found
 
     def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from evalsvc.errors import InputError
 from evalsvc.protocols import (
     CellColumns,
     CellGroup,
@@ -29,12 +28,13 @@ from evalsvc.protocols import (
     StatusQuery,
 )
 from evalsvc.stats.quantile import bin_of
-from evalsvc.store.ranks import event_rank, microseconds, score_rank
+from evalsvc.store.ranks import design_conflict, event_rank, microseconds, score_rank
 from evalsvc.store.steps import HOUR_SECONDS, SECOND, Grid, check_names, column_of, grid, nested, selects
 from evalsvc.types import (
     Cell,
     DeadLetter,
     DeadReason,
+    Event,
     KnownEvent,
     LedgerCount,
     LedgerEntry,
@@ -73,6 +73,7 @@ class MemoryStore:
         self._lock = threading.RLock()
         self._scores: dict[tuple[object, ...], tuple[int, Score]] = {}
         self._events: dict[tuple[str, str], tuple[int, KnownEvent]] = {}
+        self._masked: dict[tuple[str, str], tuple[int, Event]] = {}
         self._ledger: dict[_LedgerKey, LedgerEntry] = {}
         self._versions: Counter[tuple[str, datetime]] = Counter()
         self._specs: dict[tuple[str, int, str], ScorerSpec] = {}
@@ -86,7 +87,7 @@ class MemoryStore:
 
         with self._lock:
             self._alerts = self._alerts or MemoryAlertLog(self._clock)
-            return self._alerts
+        return self._alerts
 
     def write(self, batch: WriteBatch) -> None:
         """Keep a batch; of two versions of a row the same one stays, whatever their order."""
@@ -96,6 +97,7 @@ class MemoryStore:
                 rank = event_rank(sample.partition, sample.offset)
                 known = KnownEvent(kept.digest, sample.partition, sample.offset)
                 _keep(self._events, (sample.consumer, sample.event.event_id), rank, known)
+                _keep(self._masked, (sample.consumer, sample.event.event_id), rank, sample.event)
             for score in batch.scores:
                 place = (
                     score.subject.application,
@@ -159,6 +161,13 @@ class MemoryStore:
         with self._lock:
             found = ((name, self._events.get((consumer, name))) for name in event_ids)
             return {name: entry[1] for name, entry in found if entry is not None}
+
+    def events(self, event_ids: Sequence[str]) -> Mapping[str, Event]:
+        """Return the masked events under these ids, of whatever consumer."""
+        wanted = set(event_ids)
+        with self._lock:
+            found = [(key, event) for key, (_, event) in self._masked.items() if key[1] in wanted]
+        return {name: event for (_, name), event in sorted(found, key=lambda item: item[0], reverse=True)}
 
     def cells(self, query: CellQuery) -> Sequence[CellGroup]:
         """Return sufficient statistics by step, group and stratum, ordered by all of their keys."""
@@ -339,14 +348,6 @@ class MemoryStore:
 
     def close(self) -> None:
         """Release nothing. May be called twice."""
-
-
-def design_conflict(consumer: str, version: int) -> InputError:
-    """Return the error for a design version that is recorded with other content."""
-    return InputError(
-        f"Expected version {version} of consumer {consumer!r}'s sampling design to be the recorded one, "
-        "but it differs; a changed design needs a new version: stored π refers to the recorded one"
-    )
 
 
 def _keep(held: dict[K, tuple[int, V]], key: K, rank: int, value: V) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from evalsvc.errors import InputError
 from evalsvc.types import Score, Status
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -84,6 +85,14 @@ def event_rank(partition: str, offset: int) -> int:
     """Return a 64-bit rank: of two records under one event id the lower offset stays."""
     place = _LARGEST_OFFSET - min(max(offset, 0), _LARGEST_OFFSET)
     return place << 24 | zlib.crc32(partition.encode("utf-8", "replace")) & 0xFFFFFF
+
+
+def design_conflict(consumer: str, version: int) -> InputError:
+    """Return the error for a design version that is recorded with other content."""
+    return InputError(
+        f"Expected version {version} of consumer {consumer!r}'s sampling design to be the recorded one, "
+        "but it differs; a changed design needs a new version: stored π refers to the recorded one"
+    )
 
 
 def _bits(value: float) -> int:

@@ -8,6 +8,7 @@ Each check takes an empty log and raises ``AssertionError`` with what was promis
         check_alert_log(lambda: MyLog())
 
 Checks of leases also take what waits: ``time.sleep``, or the ``advance`` of the clock that the log was made with.
+Longer than a file should be, since who writes a log reads the whole contract.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import msgspec
 
 from evalsvc.errors import InputError
 from evalsvc.rules.history import (
+    TOLD,
     Acknowledgement,
     AlertLog,
     Lease,
@@ -74,7 +76,11 @@ def make_state(alert: str = "a", minute: float = 0.0, phase: Phase = "inactive",
 
 
 def make_look(alert: str = "a", minute: float = 0.0, after: Phase = "firing", **changes: object) -> Look:
-    """Return a look at an alert that changed its phase in that minute; ``changes`` are the transition's."""
+    """Return a look at an alert that changed its phase in that minute; ``changes`` are the transition's.
+
+    ``evaluated_at`` is the state's, else that minute.
+    """
+    evaluated_at = changes.pop("evaluated_at", moment(minute))
     facts: dict[str, object] = {
         "id": f"{alert}-{after}-{minute:g}",
         "fingerprint": f"print-{alert}",
@@ -90,7 +96,7 @@ def make_look(alert: str = "a", minute: float = 0.0, after: Phase = "firing", **
         "reason": "it fell",
     }
     transition = Transition(**{**facts, **changes})  # type: ignore[arg-type]
-    return Look(make_state(alert, minute, after), transition)
+    return Look(make_state(alert, minute, after, evaluated_at=evaluated_at), transition)
 
 
 def make_receipt(transition: str, receiver: str = "pager", outcome: Told = "delivered", **changes: object) -> Receipt:
@@ -414,6 +420,55 @@ def check_nothing_is_nothing(log: AlertLog) -> None:
     log.release("ruler", "nobody")
 
 
+def check_readers_and_writers(log: AlertLog) -> None:
+    """Several threads write and lose nothing; whoever reads meanwhile finds a state as new as every transition."""
+    rounds, phases = 8, TOLD
+
+    def write(alert: str) -> None:
+        for minute in range(rounds):
+            looks = [make_look(alert, minute, phases[minute % 2]), Look(make_state(f"{alert}-quiet", minute))]
+            log.record_looks(looks)
+            log.record_receipts([make_receipt(f"{alert}-{minute}")])
+
+    threads = [threading.Thread(target=write, args=(alert,)) for alert in "abc"]
+    for thread in threads:
+        thread.start()
+    try:
+        while any(thread.is_alive() for thread in threads):
+            told = log.transitions(TransitionQuery(ALWAYS), 1000)
+            looked = {state.fingerprint: state.evaluated_at for state in log.alert_states()}
+            behind = [each.id for each in told if (looked.get(each.fingerprint) or ALWAYS.start) < each.at]
+            _expect("transitions whose state is behind", [], behind)
+    finally:
+        for thread in threads:
+            thread.join()
+    last = [moment(rounds - 1)] * 6
+    _expect("the last looks", last, [state.evaluated_at for state in log.alert_states()])
+    _expect("how many transitions", 3 * rounds, len(log.transitions(TransitionQuery(ALWAYS), 1000)))
+    ids = [f"{alert}-{minute}" for alert in "abc" for minute in range(rounds)]
+    _expect("receipts", sorted(ids), [receipt.transition for receipt in log.receipts(ids)])
+
+
+def check_edges_of_time(log: AlertLog) -> None:
+    """The first and the last moment that are taken come back, and order as they should."""
+    first, last = datetime(1970, 1, 2, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC) - MICROSECOND
+    for at in (last, first):
+        log.record_looks([make_look("a", id=f"{at.year}", at=at, evaluated_at=at)])
+    _expect("the state of the last look", last, log.alert_states()[0].evaluated_at)
+    ever = Window(first, last + MICROSECOND)
+    _expect("transitions", [last, first], [each.at for each in log.transitions(TransitionQuery(ever), 10)])
+    _expect("the untold", [first, last], [each.at for each in log.untold("pager", first, 10)])
+    log.record_receipts([make_receipt("2099", at=last), make_receipt("1970", at=first)])
+    _expect("receipts", [first, last], [each.at for each in log.receipts(["2099", "1970"])])
+    _expect("since when a receiver is asked about", first, log.enrolled("pager", first))
+    log.record_silence(make_silence(starts_at=first, ends_at=last, recorded_at=last))
+    for now in (NOON, last - MICROSECOND):
+        _expect(f"the ends of silences in force at {now}", [last], [each.ends_at for each in log.silences(now)])
+    log.acknowledge(make_acknowledgement("a", first, at=last))
+    found = log.acknowledgements(["a"])["a"]
+    _expect("an acknowledgement", (first, last), (found.episode, found.at))
+
+
 def check_wrong_arguments_are_refused(log: AlertLog) -> None:
     """What no store can hold, and what cannot be meant, is refused, and nothing of the call is written."""
     naive = NOON.replace(tzinfo=None)
@@ -544,6 +599,8 @@ LOG_CHECKS: tuple[Callable[[AlertLog], None], ...] = (
     check_last_word_on_a_silence,
     check_acknowledgements,
     check_nothing_is_nothing,
+    check_readers_and_writers,
+    check_edges_of_time,
     check_wrong_arguments_are_refused,
 )
 """All but those of leases; each takes an empty log."""

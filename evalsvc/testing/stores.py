@@ -540,6 +540,18 @@ def check_known_events(store: ScoreStore) -> None:
     _expect("what is known of nothing", {}, dict(store.known([], "quality")))
 
 
+def check_events(store: ScoreStore) -> None:
+    """A kept event comes back whole by its id; of two under one id the earlier record's, and others not at all."""
+    _expect("events of an empty store", {}, store.events(["a"]))
+    store.write(WriteBatch(events=(_kept("a", 9), _kept("b", 3))))
+    first = _kept("a", 2)
+    event = msgspec.structs.replace(first.sample.event, response="the first\nanswer", segments={"tier": "a'"})
+    sample = msgspec.structs.replace(first.sample, event=event)
+    store.write(WriteBatch(events=(msgspec.structs.replace(first, sample=sample),)))
+    store.write(WriteBatch(events=(_kept("a", 9),)))
+    _expect("the events asked for", {"a": event}, dict(store.events(["a", "nobody"])))
+
+
 def check_designs(store: ScoreStore) -> None:
     """A design's version is recorded once and never changed."""
     later = MIDNIGHT + timedelta(hours=1)
@@ -628,6 +640,7 @@ STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_ledger_resumes,
     check_offered_is_exact,
     check_known_events,
+    check_events,
     check_designs,
     check_scorers,
     check_dead_letters_and_empty_batches,

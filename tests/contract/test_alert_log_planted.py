@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 
@@ -284,6 +287,34 @@ class FailsOnNothing(MemoryAlertLog):
         super().record_receipts(receipts or [contract.make_receipt("t")])
 
 
+class TransitionsFirst(MemoryAlertLog):
+    """Shows a transition some time before the state after it."""
+
+    def record_looks(self, looks):
+        for _, transition in looks:
+            if transition is not None:
+                self._transitions.setdefault(transition.id, transition)
+        time.sleep(0.002)
+        super().record_looks(looks)
+
+
+class WritesBackWhatItRead(MemoryAlertLog):
+    """Loses what another thread wrote meanwhile."""
+
+    def record_receipts(self, receipts):
+        held = {**self._receipts, **{(each.transition, each.receiver): each for each in receipts}}
+        time.sleep(0.002)
+        self._receipts = held
+
+
+class Until2038(MemoryAlertLog):
+    """Holds a silence's end in 31 bits of seconds."""
+
+    def record_silence(self, silence):
+        latest = datetime(2038, 1, 19, tzinfo=UTC)
+        super().record_silence(msgspec.structs.replace(silence, ends_at=min(silence.ends_at, latest)))
+
+
 class TakesAnything(MemoryAlertLog):
     """Refuses no receipt."""
 
@@ -382,6 +413,8 @@ PLANTED: dict[str, list[type[MemoryAlertLog]]] = {
     "last_word_on_a_silence": [FirstSilence, LastArrivedSilence, EverySilence],
     "acknowledgements": [OfTheLastEpisode, LastSaid, AcknowledgesAll],
     "nothing_is_nothing": [FailsOnNothing],
+    "readers_and_writers": [TransitionsFirst, WritesBackWhatItRead],
+    "edges_of_time": [Until2038],
     "wrong_arguments_are_refused": [TakesAnything, WritesBeforeItRefuses, NoLimit],
     "one_leads": [EverybodyLeads, OneLeaseForAll],
     "lease_is_as_long_as_asked": [Minutes],

@@ -190,6 +190,13 @@ class LedgerAdds(MemoryStore):
         ]
 
 
+class KeepsTheLast(MemoryStore):
+    def write(self, batch):
+        super().write(batch)
+        for kept in batch.events:
+            self._masked[kept.sample.consumer, kept.sample.event.event_id] = (0, kept.sample.event)
+
+
 class KnowsEverybody(MemoryStore):
     def known(self, event_ids, consumer):
         return super().known(event_ids, "quality")
@@ -245,6 +252,7 @@ PLANTED = {
     "ledger_resumes": LedgerOverwrites,
     "offered_is_exact": LedgerAdds,
     "known_events": KnowsEverybody,
+    "events": KeepsTheLast,
     "dead_letters_are_counted_by_place": CountsEveryPartition,
     "dead_letters_are_listed": ListsOldestFirst,
     "designs": ForgetsConflict,

@@ -275,7 +275,8 @@ def start():
     yield ruler
     for process in running:
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stdout.close()
 
 
 def lease_of(holder, line):

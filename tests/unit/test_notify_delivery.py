@@ -347,6 +347,21 @@ def test_a_receipt_that_the_store_did_not_take_is_written_before_anything_is_sen
     assert (scene.notifiers["a"].calls, list(scene.log.outcomes("a").values())) == (1, ["delivered"])
 
 
+def test_a_store_that_shows_receipts_late_makes_nobody_hear_twice() -> None:
+    scene = Scene("a")
+    scene.log.add(*(make_transition(number) for number in range(BATCH + 1)))
+    written, scene.log.written = scene.log.written, {}
+    scene.log.record_receipts = lambda receipts: written.update({(r.transition, "a"): r for r in receipts})
+    scene.later(1)
+    scene.later(1)
+    assert len(scene.notifiers["a"].sent) == len(set(scene.notifiers["a"].ids)) == len(written) == BATCH
+    first = scene.notifiers["a"].sent[0].transition
+    end = make_transition(first.rule.removeprefix("A"), "resolved", episode=first.episode)
+    scene.log.told = {first.id: first, end.id: end}
+    scene.later(1)
+    assert scene.notifiers["a"].ids[-1] == end.id
+
+
 def test_killed_between_the_answer_and_the_receipt_the_same_id_goes_again() -> None:
     scene = Scene("a")
     scene.log.add(make_transition(1), make_transition(2))

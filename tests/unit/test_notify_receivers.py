@@ -238,6 +238,7 @@ def test_slack_is_told_what_cannot_name_a_channel(server: FakeReceiver) -> None:
     assert "<@U1>" not in shown
     assert "&lt;!channel&gt; &amp; &lt;http://evil|safe&gt;" in shown
     assert body["text"] == "[page] A1: 31% refused in de"
+    assert "*impact*: many" in shown
     assert body["blocks"][-1]["elements"][0]["text"] == (
         "<https://evalsvc.example.com/alerts/f1|The alert's page> · <https://wiki/refusals|Runbook>"
     )
@@ -334,6 +335,12 @@ def test_alertmanager_is_told_times_and_texts(server: FakeReceiver) -> None:
     assert (notes["summary"], notes["description"]) == ("31% refused in de", "Alert 1 is firing.")
     assert notes["runbook_url"] == "https://wiki/refusals"
     assert notes["examples"].splitlines()[0] == "e1 (0.25): Call <name>"
+
+
+def test_alertmanagers_description_is_the_rules_and_what_moved(server: FakeReceiver) -> None:
+    notifier("alertmanager", server).send(message(annotations={"description": "Refusals cost sales."}))
+    ((fired,),) = (request.body for request in server.requests)
+    assert fired["annotations"]["description"] == "Refusals cost sales.\nAlert 1 is firing."
 
 
 def test_alertmanager_gets_a_token_and_refreshes_in_chunks(server: FakeReceiver) -> None:

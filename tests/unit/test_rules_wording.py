@@ -38,19 +38,19 @@ def observed(value: Estimate | None, verdict="bad", **options) -> Observation:
 
 def test_a_threshold_that_fires() -> None:
     assert describe(rule(), told(observed(estimate(0.31, 0.2512, 0.37)), minutes=10)) == (
-        "For consumer=quality, language=de: the mean of refusal in 1h is 0.31 (0.2512 … 0.37), its whole interval "
-        "above the limit of 0.2. It has been so since 2026-03-01 04:00 UTC, for 10m. That rests on 1,234 scored "
-        "events; 2.0% of the sampled ones have no score. Intervals are at 99.995 %: one false alarm in 30d is "
-        "allowed to this rule."
+        "For consumer=quality, language=de: the mean of refusal over the last 1h is 0.31 (0.2512 … 0.37), its "
+        "whole interval above the limit of 0.2. It has been so since 2026-03-01 04:00 UTC, for 10m. That rests "
+        "on 1,234 scored events; 2.0% of the sampled ones have no score. Intervals are at 99.995%: one false "
+        "alarm in 30d is allowed to this rule."
     )
 
 
 def test_a_threshold_that_is_over() -> None:
     found = describe(rule(), told(observed(estimate(0.12, 0.1, 0.15), "good"), "resolved", minutes=130))
     assert found == (
-        "Over for consumer=quality, language=de: the mean of refusal in 1h is 0.12 (0.1 … 0.15), not above 0.15. It "
-        "began 2026-03-01 04:00 UTC, ended 2026-03-01 06:10 UTC and lasted 2h10m. That rests on 1,234 scored events; "
-        "2.0% of the sampled ones have no score."
+        "Over for consumer=quality, language=de: the mean of refusal over the last 1h is 0.12 (0.1 … 0.15), not "
+        "above 0.15. It began 2026-03-01 04:00 UTC, ended 2026-03-01 06:10 UTC and lasted 2h10m. That rests on "
+        "1,234 scored events; 2.0% of the sampled ones have no score."
     )
 
 
@@ -58,16 +58,16 @@ def test_a_percentile_with_a_unit_of_everybody_without_missing_scores() -> None:
     slow = rule(Threshold("above", 900.0, 900.0, "p95"), false_alarms=Budget(2.0, 604_800.0))
     seen = observed(estimate(12_345.6, 1100.0, 15_000.0, missing_share=0.0, n=1, confidence=0.999))
     assert describe(slow, told(seen, labels={"alertname": "Slow"}), "ms") == (
-        "The 95th percentile of refusal in 1h is 12,350 ms (1,100 … 15,000), its whole interval above the limit of "
-        "900 ms. It has been so since 2026-03-01 04:00 UTC. That rests on 1 scored event. Intervals are at 99.9 %: 2 "
-        "false alarms in 7d are allowed to this rule."
+        "The 95th percentile of refusal over the last 1h is 12,350 ms (1,100 … 15,000), its whole interval above "
+        "the limit of 900 ms. It has been so since 2026-03-01 04:00 UTC. That rests on 1 scored event. Intervals "
+        "are at 99.9%: 2 false alarms in 7d are allowed to this rule."
     )
 
 
 def test_a_share_below_its_limit() -> None:
     assert describe(rule(BELOW), told(observed(estimate(0.7, 0.65, 0.75)))).startswith(
-        "For consumer=quality, language=de: the proportion of refusal in 1h is 0.7 (0.65 … 0.75), its whole interval "
-        "below the limit of 0.8. "
+        "For consumer=quality, language=de: the proportion of refusal over the last 1h is 0.7 (0.65 … 0.75), its "
+        "whole interval below the limit of 0.8. "
     )
     back = told(observed(estimate(0.9, 0.85, 0.95), "good"), "resolved")
     assert "is 0.9 (0.85 … 0.95), not below 0.85. " in describe(rule(BELOW), back)
@@ -81,25 +81,34 @@ def test_a_change_says_from_what_to_what_and_when_it_began(direction, verb) -> N
         since=START - timedelta(minutes=12),
     )
     assert describe(rule(Change(direction, 0.02, 604_800.0)), told(seen)).startswith(
-        f"For consumer=quality, language=de: the mean of refusal {verb} from 0.84 (0.83 … 0.85) in the 7d before to "
-        "0.79 (0.75 … 0.83) in 1h. It began about 2026-03-01 03:48 UTC and was noticed 2026-03-01 04:00 UTC. "
-        "That rests on"
+        f"For consumer=quality, language=de: the mean of refusal {verb} from 0.84 (0.83 … 0.85) in the 7d before "
+        "to 0.79 (0.75 … 0.83) over the last 1h. It began about 2026-03-01 03:48 UTC and was noticed 2026-03-01 "
+        "04:00 UTC. That rests on"
+    )
+
+
+def test_the_intervals_of_a_change_may_be_at_two_levels() -> None:
+    baseline = estimate(0.84, 0.83, 0.85, confidence=0.999)
+    seen = observed(estimate(0.79, 0.75, 0.83), baseline=baseline, since=START)
+    assert describe(rule(Change("fell", 0.02, 604_800.0)), told(seen)).endswith(
+        "Intervals are at 99.9% and 99.995%: one false alarm in 30d is allowed to this rule."
     )
 
 
 def test_a_change_that_is_over() -> None:
     seen = observed(estimate(0.84, 0.8, 0.88), "good", baseline=estimate(0.84, 0.83, 0.85))
     assert describe(rule(Change("fell", 0.02, 604_800.0)), told(seen, "resolved", 60)).startswith(
-        "Over for consumer=quality, language=de: the mean of refusal is 0.84 (0.8 … 0.88) in 1h, back at what it was "
-        "before: 0.84 (0.83 … 0.85). It began 2026-03-01 04:00 UTC, ended 2026-03-01 05:00 UTC and lasted 1h."
+        "Over for consumer=quality, language=de: the mean of refusal is 0.84 (0.8 … 0.88) over the last 1h, back "
+        "at what it was before: 0.84 (0.83 … 0.85). It began 2026-03-01 04:00 UTC, ended 2026-03-01 05:00 UTC "
+        "and lasted 1h."
     )
 
 
 @pytest.mark.parametrize("seen", [None, observed(None, "error"), observed(estimate(None, None, None, n=0), "no_data")])
 def test_trouble_is_said_to_be_trouble(seen) -> None:
     assert describe(rule(), told(seen, reason="the store does not answer")) == (
-        "For consumer=quality, language=de: refusal could not be judged: the store does not answer. It has been so "
-        "since 2026-03-01 04:00 UTC."
+        "For consumer=quality, language=de: refusal could not be judged: the store does not answer. It has been "
+        "so since 2026-03-01 04:00 UTC."
     )
 
 
@@ -111,12 +120,12 @@ def test_a_kind_without_sentences_says_what_was_seen() -> None:
     other = msgspec.structs.replace(rule(), condition=Other())
     seen = observed(estimate(0.79, 0.75, 0.83), baseline=estimate(0.84, 0.83, 0.85), reason="fr is 5 points behind de.")
     assert describe(other, told(seen)).startswith(
-        "For consumer=quality, language=de: refusal is out of bounds at 0.79 (0.75 … 0.83) in 1h, held against 0.84 "
-        "(0.83 … 0.85): fr is 5 points behind de. It has been so since 2026-03-01 04:00 UTC."
+        "For consumer=quality, language=de: refusal is out of bounds at 0.79 (0.75 … 0.83) over the last 1h, "
+        "held against 0.84 (0.83 … 0.85): fr is 5 points behind de. It has been so since 2026-03-01 04:00 UTC."
     )
     assert describe(other, told(observed(None, reason="no event for 20 minutes"))) == (
-        "For consumer=quality, language=de: refusal is out of bounds: no event for 20 minutes. It has been so since "
-        "2026-03-01 04:00 UTC."
+        "For consumer=quality, language=de: refusal is out of bounds: no event for 20 minutes. It has been so "
+        "since 2026-03-01 04:00 UTC."
     )
     assert "is good again: events come" in describe(
         other, told(observed(None, "good", reason="events come"), "resolved")
