@@ -105,9 +105,9 @@ def live_through(end: datetime, on_look: Callable[[datetime], None] = lambda now
     """
     from evalsvc import assemble, project
     from evalsvc._cli_backtest import report
+    from evalsvc.clock import ManualClock
     from evalsvc.ruler import RulerSettings, backtest
     from evalsvc.rules.history import TransitionQuery
-    from evalsvc.testing import ManualClock
     from evalsvc.types import Window
 
     found, routes = project.load_project(), project.load_routes()
