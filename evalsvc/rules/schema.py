@@ -171,7 +171,11 @@ def _series(metrics: Sequence[str]) -> Schema:
             "rate": described(
                 number(minimum=1e-6, maximum=1), "The probability with which they were sampled.", [0.1], 1
             ),
-            "spread": described(number(minimum=0), "Values lie evenly so far around the mean.", [100], 0),
+            "spread": described(
+                number(minimum=0),
+                "Values lie evenly so far around the mean; without it a tenth of the mean on an open scale, else 0.",
+                [100],
+            ),
         },
         ["metric", "values"],
     )
