@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -185,6 +186,8 @@ def test_every_mounted_file_parses_and_says_how_it_is_run(path):
         assert re.match(r"# run: .+", text)
     elif path.suffix == ".toml":
         assert tomllib.loads(text)
+    elif path.suffix == ".json":
+        assert json.loads(text)["description"].startswith("run: ")
 
 
 @pytest.mark.parametrize("name", COMPOSE["configs"])
