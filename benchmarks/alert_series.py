@@ -1,6 +1,6 @@
 """Alarms on real series: the change rule beside ADWIN, KSWIN, Page–Hinkley and a plain threshold.
 
-Run ``python benchmarks/alert_series.py [--data ../shared/data/traffic]``: it prints the tables of
+Run ``python benchmarks/alert_series.py [--data ../shared/data/traffic] [--only NAME]``: it prints the tables of
 ``docs/reference/alert-calibration.md``. Every value is one score of one minute, moved to [0, 1] by the range of the
 series' first part, from which detectors may learn and in which no alarm counts, and clipped there.
 
@@ -324,13 +324,16 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--only", default="", help="data whose name holds this text")
     options = parser.parse_args()
     print(f"{machine()}\n")
     print("| data | detector | setting | windows | found | alarms | precision | recall | F1 | median delay |")
     print("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     for name, read, width in SETS:
-        for line in lines(name, read(options.data), width):
+        for line in lines(name, read(options.data), width) if options.only in name else ():
             print(shown(line), flush=True)
+    if options.only not in "tcpd":
+        return
     print("\n| tcpd: detector | setting | precision | recall | F1 |\n|---|--:|--:|--:|--:|")
     for detector, setting, means in point_lines(tcpd(options.data)):
         cells = [detector, setting, *(f"{mean:.2f}" for mean in means)]

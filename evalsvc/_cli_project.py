@@ -71,6 +71,8 @@ def check(options: argparse.Namespace) -> int:
     names = [consumer.name for consumer in found.consumers]
     if count := sum(len(group.rules) for group in found.rules):
         names.append(f"{count} rule{'' if count == 1 else 's'}")
+    if count := sum(len(suite.tests) for suite in found.suites):
+        names.append(f"{count} test{'' if count == 1 else 's'} of rules")
     if found.routes and (count := len(found.routes.receivers)):
         names.append(f"{count} receiver{'' if count == 1 else 's'}")
     print(f"{files} checked, no problem: {', '.join(names) or 'settings'}")

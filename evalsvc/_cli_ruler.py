@@ -25,7 +25,8 @@ def ruler(options: argparse.Namespace) -> int:
         where = found.root / found.settings.alerts
         raise ConfigError(f"Expected rules in {where}, as in quality.rules.yaml, but there are none")
     with assemble.project_store(found, environment, getattr(options, "store", None)) as store:
-        made = assemble.build_ruler(found, routes, store, environment)
+        delivery = assemble.build_delivery(routes, store, environment) if routes else None
+        made = assemble.build_ruler(found, delivery, store)
         with (
             HealthServer(options.metrics_host, options.metrics_port, [made], made.metrics.render) as health,
             stopping(made.stop),

@@ -141,7 +141,8 @@ def build_ruler(
 
     routes = project.load_routes()
     print(f"evalsvc: ruler: {rules_summary(found, routes)}", file=sys.stderr)
-    return assemble.build_ruler(found, routes, store, environment, registry=registry)
+    delivery = assemble.build_delivery(routes, store, environment) if routes else None
+    return assemble.build_ruler(found, delivery, store, registry=registry)
 
 
 def http_sources(

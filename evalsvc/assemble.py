@@ -173,44 +173,35 @@ def build_worker(
 
 def build_ruler(
     project: Project,
-    routes: Routes | None,
+    delivery: Delivery | None,
     store: ClickHouseStore | MemoryStore,
-    environment: Environment,
     *,
     registry: CollectorRegistry | None = None,
     clock: Clock | None = None,
     settings: RulerSettings | None = None,
 ) -> Ruler:
-    """Return the ruler of a project's rules, which tells those that the routes name; without routes it tells nobody.
+    """Return the ruler of a project's rules, which has ``delivery`` tell people; without one nobody is told."""
+    from evalsvc.ruler import Ruler, RulerMetrics, RulerSettings
+
+    clock, metrics = clock or SystemClock(), RulerMetrics(registry)
+    if delivery is not None:
+        metrics.follow(delivery.counts, clock)
+    alerts, settings = store.alerts, settings or RulerSettings()
+    return Ruler(project.rules, store, alerts, clock=clock, metrics=metrics, teller=delivery, settings=settings)
+
+
+def build_delivery(
+    routes: Routes, store: ClickHouseStore | MemoryStore, environment: Environment, clock: Clock | None = None
+) -> Delivery:
+    """Return what tells the receivers that the routes name.
 
     Raises:
         ConfigError: when a variable that the routes name is not set.
     """
-    from evalsvc.ruler import Ruler, RulerMetrics, RulerSettings
-
     clock = clock or SystemClock()
-    delivery = None
-    if routes is not None:
-        delivery = Delivery(
-            store.alerts,
-            routes,
-            build_notifiers(routes, environment.variables, clock),
-            clock,
-            page=page_address(routes, environment.variables),
-            texts=partial(_texts, store),
-        )
-    metrics = RulerMetrics(registry)
-    if delivery is not None:
-        metrics.follow(delivery.counts, clock)
-    return Ruler(
-        project.rules,
-        store,
-        store.alerts,
-        clock=clock,
-        metrics=metrics,
-        teller=delivery,
-        settings=settings or RulerSettings(),
-    )
+    notifiers = build_notifiers(routes, environment.variables, clock)
+    page = page_address(routes, environment.variables)
+    return Delivery(store.alerts, routes, notifiers, clock, page=page, texts=partial(_texts, store))
 
 
 def _texts(store: ScoreStore, event_ids: Sequence[str]) -> dict[str, str]:

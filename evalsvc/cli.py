@@ -30,7 +30,8 @@ OK, FINDINGS, USAGE, UNAVAILABLE, INTERNAL, INTERRUPTED, CLOSED = 0, 1, 2, 3, 70
 
 EXIT_CODES: Mapping[int, str] = {
     OK: "it did what was asked",
-    FINDINGS: "it ran, and found something wrong: `check` found problems, or too many dead letters stopped a worker",
+    FINDINGS: "it ran, and found something wrong: `check` found problems, a `test` failed, or too many dead letters "
+    "stopped a worker",
     USAGE: "the command line, an operator's file or the environment is wrong, or a package is missing",
     UNAVAILABLE: "the store, the broker or a model does not answer; trying again may help",
     INTERNAL: "a bug in evalsvc",
@@ -87,6 +88,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_drift(add)
     _add_fairness(add)
     _add_backtest(add)
+    _add_test(add)
+    _add_schema(add)
     _add_anchors(add)
     _add_dead_letters(add)
     _add_scorers(add)
@@ -382,6 +385,26 @@ def _add_backtest(add: _Adder) -> None:
         help="a change to plant, as a share of the scale; repeat it for more (default: .02, .05 and .1)",
     )
     test.add_argument("--format", choices=("table", "json"), default="table", help="json: one object a line")
+
+
+def _add_test(add: _Adder) -> None:
+    test = add(
+        "test", "evalsvc._cli_ruletest:test", "tests of alert rules: made-up scores, virtual time, the ruler's looks"
+    )
+    test.add_argument(
+        "paths", nargs="*", metavar="PATH", help="files or folders (default: the project's alerts folder)"
+    )
+    test.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a test")
+    test.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML, as CI servers read it")
+
+
+def _add_schema(add: _Adder) -> None:
+    schema = add(
+        "schema", "evalsvc._cli_schema:schema", "the JSON Schema of a kind of file, for editors that complete it"
+    )
+    schema.add_argument(
+        "of", choices=("rules", "tests", "routes"), help="NAME.rules.yaml, NAME.test.yaml, or routes.yaml"
+    )
 
 
 def _share(text: str) -> float:

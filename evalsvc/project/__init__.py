@@ -21,9 +21,11 @@ from evalsvc.project.checking import (
     read_consumers,
     read_routes_file,
     read_rule_files,
+    read_test_files,
     root_of,
     rule_files,
     shown,
+    test_files,
 )
 from evalsvc.project.settings import Environment, find_root, host_and_port, read_settings
 from evalsvc.project.source import field_hint, is_event_field
@@ -71,7 +73,9 @@ __all__ = [
     "load_settings",
     "read_cases",
     "read_rule_files",
+    "read_test_files",
     "shown",
+    "test_files",
 ]
 
 

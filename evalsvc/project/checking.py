@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +18,26 @@ from evalsvc.project.consumer import read_consumer
 from evalsvc.project.settings import find_root, read_settings
 from evalsvc.project.values import ConsumerConfig, ScorerConfig
 from evalsvc.rules.reading import read_rules
+from evalsvc.rules.reading_tests import read_tests, rules_named, what_is_tested
+from evalsvc.rules.rule_tests import RuleTest
 from evalsvc.rules.values import RuleGroup
 from evalsvc.types import Scale
 
 YAML = (".yaml", ".yml")
 RULES = (".rules.yaml", ".rules.yml")
 ROUTES = ("routes.yaml", "routes.yml")
+TESTS = (".test.yaml", ".test.yml")
+
+Scales = Callable[[str], Scale | None]
+
+
+class Suite(NamedTuple):
+    """A file of tests, the groups of rules that it tests, and what tells a metric's scale, if it is known."""
+
+    path: Path
+    tests: tuple[RuleTest, ...]
+    groups: tuple[RuleGroup, ...]
+    scale_of: Scales
 
 
 class Checked(NamedTuple):
@@ -34,6 +48,7 @@ class Checked(NamedTuple):
     problems: tuple[Problem, ...]
     rules: tuple[RuleGroup, ...] = ()
     routes: Routes | None = None
+    suites: tuple[Suite, ...] = ()
 
 
 def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
@@ -53,13 +68,16 @@ def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
     consumers = [path for each in found for path in each.consumers]
     others = list(dict.fromkeys(path for each in found for path in each.others))
     rules = [path for path in others if path.name.endswith(RULES)]
+    tests = [path for path in others if path.name.endswith(TESTS)]
     read = read_consumers(dict.fromkeys(consumers), None, here=here)
-    ruled = read_rule_files(rules)
+    ruled, tested = read_rule_files(rules), read_test_files(tests)
     routed = [read_routes_file(path, here=here) for path in others if path.name.endswith(ROUTES)]
-    wrong = (problem for path in others if not path.name.endswith((*RULES, *ROUTES)) for problem in _check_other(path))
-    problems = {*read.problems, *ruled.problems, *wrong, *(problem for each in routed for problem in each.problems)}
+    own = (*RULES, *TESTS, *ROUTES)
+    wrong = (problem for path in others if not path.name.endswith(own) for problem in _check_other(path))
+    problems = {problem for each in (read, ruled, tested, *routed) for problem in each.problems} | {*wrong}
     routes = next((each.routes for each in routed), None)
-    return Checked((*others, *read.files), read.consumers, tuple(sorted(problems)), ruled.rules, routes)
+    files = (*others, *read.files)
+    return Checked(files, read.consumers, tuple(sorted(problems)), ruled.rules, routes, tested.suites)
 
 
 def read_routes_file(path: Path, *, here: bool = False) -> Checked:
@@ -69,24 +87,67 @@ def read_routes_file(path: Path, *, here: bool = False) -> Checked:
     return Checked((path,), (), document.finish(), routes=routes)
 
 
-def read_rule_files(files: Sequence[Path]) -> Checked:
-    """Read files of rules; each belongs to the project that it lies in, whose consumers say what is measured."""
+def read_rule_files(files: Sequence[Path], measured: dict[Path, dict[str, ScorerConfig]] | None = None) -> Checked:
+    """Read files of rules; each belongs to the project that it lies in, whose consumers say what is measured.
+
+    ``measured`` keeps that by the project's root, for several calls.
+    """
     groups: list[RuleGroup] = []
     problems: list[Problem] = []
-    measured: dict[Path, dict[str, ScorerConfig]] = {}
+    measured = {} if measured is None else measured
     taken: dict[Path, dict[str, str]] = defaultdict(dict)
     for path in files:
         root = root_of(path)
-        if root not in measured:
-            settings, _ = read_settings(root, "")
-            known = read_consumers(consumer_files(root / settings.consumers), root).consumers
-            measured[root] = {scorer.metric: scorer for consumer in known for scorer in consumer.scorers}
-        own = measured[root]
+        own = _measured(root, measured)
         document = Document.open(path, shown(path))
         metrics, scale_of = own.keys() or scorers.names(), partial(_scale_of, own)
         groups += read_rules(document, shown(path), metrics, scale_of, taken[root])
         problems += document.finish()
     return Checked(tuple(files), (), tuple(problems), tuple(groups))
+
+
+def read_test_files(files: Sequence[Path]) -> Checked:
+    """Read files of tests, and the files of rules that they name, whose problems count as well.
+
+    Rules that are not said are those of the same name, in the same folder.
+    """
+    problems: list[Problem] = []
+    suites: list[Suite] = []
+    measured: dict[Path, dict[str, ScorerConfig]] = {}
+    for path in files:
+        own = _measured(root_of(path), measured)
+        document = Document.open(path, shown(path))
+        rules = _rules_of(document, path)
+        ruled = read_rule_files([rules] if rules else [], measured)
+        groups = None if rules is None or ruled.problems else ruled.rules
+        scale_of = partial(_scale_of, own)
+        tests = read_tests(document, shown(path), what_is_tested(groups, own.keys() or scorers.names(), scale_of))
+        problems += [*ruled.problems, *document.finish()]
+        suites.append(Suite(path, tests, ruled.rules, scale_of))
+    return Checked(tuple(files), (), tuple(problems), suites=tuple(suites))
+
+
+def _rules_of(document: Document, path: Path) -> Path | None:
+    """Return the file of rules that is tested; report where it is not there."""
+    value = rules_named(document)
+    stem = path.name.removesuffix(path.suffix).removesuffix(".test")
+    name = value.text(what="a file of rules") if value else f"{stem}.rules{path.suffix}"
+    found = path.parent / name
+    if document.root is None or found.is_file():
+        return None if document.root is None else found
+    hint = "name it as in `rules: support.rules.yaml`, from this file's folder"
+    if name:
+        (value or document.root.value).problem(f"the rules to test, {shown(found)}, are not there", hint)
+    return None
+
+
+def _measured(root: Path, measured: dict[Path, dict[str, ScorerConfig]]) -> dict[str, ScorerConfig]:
+    """Return the scorers of a project by metric, and keep them."""
+    if root not in measured:
+        settings, _ = read_settings(root, "")
+        known = read_consumers(consumer_files(root / settings.consumers), root).consumers
+        measured[root] = {scorer.metric: scorer for consumer in known for scorer in consumer.scorers}
+    return measured[root]
 
 
 def _scale_of(configured: Mapping[str, ScorerConfig], metric: str) -> Scale | None:
@@ -123,6 +184,13 @@ def rule_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.name.endswith(RULES)) if folder.is_dir() else []
 
 
+def test_files(path: Path) -> list[Path]:
+    """Return a file of tests, or those in a folder, by name."""
+    if path.is_file():
+        return [path]
+    return sorted(each for each in path.rglob("*") if each.name.endswith(TESTS))
+
+
 def root_of(path: Path) -> Path:
     """Return the root of a file's project; without a pyproject.toml, what holds its ``consumers`` folder."""
     folder = path.resolve().parent
@@ -155,7 +223,7 @@ def _check_path(path: Path) -> _Found:
     settings, _ = read_settings(root, "")
     foreign = [root / settings.alerts, root / settings.dashboards]
     if path.is_file():
-        other = path.suffix in (".json", ".toml") or path.name.endswith((*RULES, *ROUTES))
+        other = path.suffix in (".json", ".toml") or path.name.endswith((*RULES, *TESTS, *ROUTES))
         other = other or any(path.is_relative_to(folder) for folder in foreign)
         return _Found([], [path]) if other else _Found([path], [])
     if any(path.is_relative_to(folder) for folder in foreign):

@@ -204,7 +204,8 @@ def _worded(store: ScoreStore, rule: Rule, told: Transition) -> Transition:
     """Return a transition with its texts; what is told to nobody needs none."""
     if told.after not in TOLD:
         return told
-    unit = next((spec.scale.unit for spec in store.metrics() if spec.metric == rule.metric), "")
+    units = {spec.scale.unit for spec in store.metrics() if spec.metric == rule.metric}
+    unit = next(iter(units - {"share", "score"}), "")
     values = values_of(rule, told)
     annotations = {name: render(text, values) for name, text in rule.annotations.items()}
     examples = _worst(store, rule, told) if told.after == "firing" else ()

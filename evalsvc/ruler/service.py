@@ -93,7 +93,7 @@ class Ruler:
         self._groups, self._store, self._alerts = tuple(groups), store, alerts
         self._clock, self._settings, self._teller = clock or SystemClock(), settings, teller
         self.metrics = metrics or RulerMetrics()
-        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._states: dict[str, AlertState] = {}
         self._kept: dict[str, Kept] = {name_of(group): Kept() for group in groups}
         self._last: dict[str, datetime] = {}
@@ -163,7 +163,7 @@ class Ruler:
         """Claim or renew the lease, and read what earlier rulers left where it was not held all along."""
         asked = self._clock.monotonic()
         try:
-            lease = self._alerts.claim(LEASE, self._holder, self._settings.lease_seconds)
+            lease = self._alerts.claim(LEASE, self.holder, self._settings.lease_seconds)
             before, self._lease = self._lease, lease
             if lease.held and (before is None or not before.held or before.since != lease.since):
                 self._restore(self._clock.now())
@@ -211,7 +211,7 @@ class Ruler:
 
     def _release(self) -> None:
         try:
-            self._alerts.release(LEASE, self._holder)
+            self._alerts.release(LEASE, self.holder)
         except EvalsvcError as error:
             log.warning("lease_not_released error=%s; it ends by itself", error)
 

@@ -21,7 +21,7 @@ from evalsvc.types import Scale
 
 ALERT = r"[A-Za-z][A-Za-z0-9_]{0,99}"
 LABEL = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
-_RESERVED = ("alertname", "severity", "metric", "consumer", "owner")
+RESERVED = ("alertname", "severity", "metric", "consumer", "owner")
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s+per\s+(\S+)")
 _LEAST_INTERVAL = 60.0
 
@@ -177,7 +177,7 @@ def _by(value: Value) -> tuple[str, ...]:
 def _labels(section: Section) -> dict[str, str]:
     found = {}
     for name, value in section:
-        if name in _RESERVED:
+        if name in RESERVED:
             section.key_problem(name, f"the label `{name}` is set by evalsvc", "choose another name")
         elif not re.fullmatch(LABEL, name):
             section.key_problem(name, f"expected a label's name of letters, digits and _, but got `{name}`")
