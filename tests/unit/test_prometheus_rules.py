@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from evalsvc import scorers
-from evalsvc.project import load_consumer
+from evalsvc.project import check, load_consumer
 from exported_names import COUNTERS, GAUGES, LABELS
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "alerts" / "prometheus"
-HEALTH, EXAMPLE, CASES = FOLDER / "evalsvc.yml", FOLDER / "quality.example.yml", FOLDER / "evalsvc.test.yml"
+HEALTH, EXAMPLE, CASES = FOLDER / "evalsvc.yml", FOLDER / "quality.example.yml", FOLDER / "evalsvc_tests.yml"
 BY = ("application", "model_version")
 
 needs_promtool = pytest.mark.skipif(
@@ -108,3 +108,9 @@ def test_metrics_of_the_example_are_measured_by_a_consumer() -> None:
     assert named
     assert named <= measured
     assert named <= set(scorers.names())
+
+
+def test_evalsvc_takes_no_file_of_prometheus_for_one_of_its_own() -> None:
+    checked = check([ROOT / "alerts", ROOT / "dashboards"], here=False)
+    assert {HEALTH, EXAMPLE, CASES} <= set(checked.files)
+    assert not [problem for problem in checked.problems if "prometheus" in problem.path or "dashboards" in problem.path]
