@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from evalsvc import scorers
-from evalsvc.project import load_consumer
+from evalsvc.project import check, load_consumer
 from exported_names import COUNTERS, GAUGES, LABELS
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "alerts" / "prometheus"
-HEALTH, EXAMPLE, CASES = FOLDER / "evalsvc.yml", FOLDER / "quality.example.yml", FOLDER / "evalsvc.test.yml"
+HEALTH, EXAMPLE, CASES = FOLDER / "evalsvc.yml", FOLDER / "quality.example.yml", FOLDER / "evalsvc_tests.yml"
 BY = ("application", "model_version")
 
 needs_promtool = pytest.mark.skipif(
@@ -60,6 +60,7 @@ def test_alerts_on_made_up_series_are_those_expected() -> None:
 def test_a_rule_that_fires_too_early_would_be_found(tmp_path: Path) -> None:
     hasty = HEALTH.read_text().replace("for: 3m", "for: 1m").replace("> 0.05 *", "> 0.0 *")
     (tmp_path / "evalsvc.yml").write_text(hasty)
+    (tmp_path / EXAMPLE.name).write_text(EXAMPLE.read_text())
     (tmp_path / CASES.name).write_text(CASES.read_text())
     code, said = promtool("test", "rules", tmp_path / CASES.name)
     assert code != 0
@@ -71,7 +72,7 @@ def test_every_rule_is_tested_to_fire_and_to_be_silent() -> None:
     cases = [case for test in yaml.safe_load(CASES.read_text())["tests"] for case in test["alert_rule_test"]]
     fires = {case["alertname"] for case in cases if case.get("exp_alerts")}
     silent = {case["alertname"] for case in cases if not case.get("exp_alerts")}
-    assert fires == silent == {rule["alert"] for rule in rules_of(HEALTH)}
+    assert fires == silent == {rule["alert"] for file in (HEALTH, EXAMPLE) for rule in rules_of(file)}
 
 
 @each_rule
@@ -87,7 +88,7 @@ def test_labels_of_a_rule_are_those_of_its_metrics(rule: dict) -> None:
         assert set(re.findall(r"(\w+)\s*[=!]", matchers)) <= {*LABELS[name]}
     named = [LABELS[name] for name in re.findall(r"\bevalsvc_\w+", rule["expr"])]
     known = {label for labels in named for label in labels} | {*BY} | set(re.findall(r'"(\w+)", "\$1"', rule["expr"]))
-    for grouped in re.findall(r"\bby \(([^)]*)\)", rule["expr"]):
+    for grouped in re.findall(r"\b(?:by|without) \(([^)]*)\)", rule["expr"]):
         assert set(re.findall(r"\w+", grouped)) <= known
     for text in rule["annotations"].values():
         assert set(re.findall(r"\$labels\.(\w+)", text)) <= known
@@ -107,3 +108,9 @@ def test_metrics_of_the_example_are_measured_by_a_consumer() -> None:
     assert named
     assert named <= measured
     assert named <= set(scorers.names())
+
+
+def test_evalsvc_takes_no_file_of_prometheus_for_one_of_its_own() -> None:
+    checked = check([ROOT / "alerts", ROOT / "dashboards"], here=False)
+    assert {HEALTH, EXAMPLE, CASES} <= set(checked.files)
+    assert not [problem for problem in checked.problems if "prometheus" in problem.path or "dashboards" in problem.path]

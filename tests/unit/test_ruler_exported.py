@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
+import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -12,10 +15,13 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from evalsvc._health import HealthServer
 from evalsvc.errors import StoreUnavailable
+from evalsvc.notify import ReceiverCounts
 from evalsvc.project import ExportedConfig
 from evalsvc.query import EstimateQuery, estimates
 from evalsvc.ruler.exported import COUNTERS, ESTIMATES, GAUGES, KEPT_SECONDS, Exported
+from evalsvc.ruler.metrics import RulerMetrics
 from evalsvc.store.memory import MemoryStore
 from evalsvc.testing import ManualClock
 from evalsvc.types import Scale, Score, ScorerSpec, Status, Subject, Window, WriteBatch
@@ -240,6 +246,26 @@ def test_it_runs_in_a_thread_that_ends_with_the_block(store: MemoryStore, clock:
         assert "exported" in [thread.name for thread in threading.enumerate()]
     assert "exported" not in [thread.name for thread in threading.enumerate()]
     assert of(page(exported), "evalsvc_exported_groups") == [2.0]
+
+
+def test_the_rulers_page_as_prometheus_scrapes_it(store: MemoryStore, clock: ManualClock) -> None:
+    metrics, exported = RulerMetrics(), Exported(store, ExportedConfig(by=BY), clock)
+    metrics.watch("g", 60.0, ["Fell"])
+    metrics.follow(lambda: {"oncall": ReceiverCounts(sent=3, last_success=NOW)}, clock)
+    metrics.registry.register(exported)
+    exported.refresh(NOW)
+    with (
+        HealthServer("127.0.0.1", 0, [], metrics.render) as server,
+        urllib.request.urlopen(f"{server.address}/metrics", timeout=10) as answer,
+    ):
+        text = answer.read().decode()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    assert {"evalsvc_estimate", "evalsvc_ruler_looks_total", "evalsvc_notifications_total"} <= {s.name for s in samples}
+    keys = [(sample.name, frozenset(sample.labels.items())) for sample in samples]
+    assert len(keys) == len(set(keys))
+    if shutil.which("promtool"):
+        done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_it_shows_the_catalogue_and_no_more(store: MemoryStore, clock: ManualClock) -> None:
