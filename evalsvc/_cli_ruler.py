@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 
 from evalsvc import project
 from evalsvc._cli_run import stopping
@@ -27,7 +28,9 @@ def ruler(options: argparse.Namespace) -> int:
     with assemble.project_store(found, environment, getattr(options, "store", None)) as store:
         delivery = assemble.build_delivery(routes, store, environment) if routes else None
         made = assemble.build_ruler(found, delivery, store)
+        exported = assemble.build_exported(found, store, made.metrics.registry)
         with (
+            exported.running(made.leads) if exported else nullcontext(),
             HealthServer(options.metrics_host, options.metrics_port, [made], made.metrics.render) as health,
             stopping(made.stop),
         ):

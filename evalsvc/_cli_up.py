@@ -49,6 +49,8 @@ def up(options: argparse.Namespace) -> int:
         served, own = http_sources(found.consumers, workers)
         routes = served.routes() if served else ()
         ruler = build_ruler(found, store, environment, registry) if found.rules else None
+        if exported := assemble.build_exported(found, store, registry):
+            stack.enter_context(exported.running())
         app = create_app(store, workers, routes, metrics=partial(generate_latest, registry), ruler=ruler)
         address = (options.host or host, port if options.port is None else options.port)
         consumers = Consumers(workers, ruler)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from evalsvc.ruler import Ruler, RulerSettings
+    from evalsvc.ruler.exported import Exported
     from evalsvc.store import ClickHouseStore
 
 
@@ -188,6 +189,19 @@ def build_ruler(
         metrics.follow(delivery.counts, clock)
     alerts, settings = store.alerts, settings or RulerSettings()
     return Ruler(project.rules, store, alerts, clock=clock, metrics=metrics, teller=delivery, settings=settings)
+
+
+def build_exported(
+    project: Project, store: ScoreStore, registry: CollectorRegistry, clock: Clock | None = None
+) -> Exported | None:
+    """Return what shows the estimates to Prometheus, on a registry; None where the project's settings want none."""
+    from evalsvc.ruler.exported import Exported
+
+    if project.settings.exported is None:
+        return None
+    exported = Exported(store, project.settings.exported, clock)
+    registry.register(exported)
+    return exported
 
 
 def build_delivery(

@@ -94,6 +94,8 @@ class Ruler:
         self._clock, self._settings, self._teller = clock or SystemClock(), settings, teller
         self.metrics = metrics or RulerMetrics()
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        for group in self._groups:
+            self.metrics.watch(name_of(group), group.interval_seconds, [rule.alert for rule in group.rules])
         self._states: dict[str, AlertState] = {}
         self._kept: dict[str, Kept] = {name_of(group): Kept() for group in groups}
         self._last: dict[str, datetime] = {}
@@ -113,9 +115,7 @@ class Ruler:
     def status(self) -> RulerStatus:
         """Return what it is doing."""
         known = self._lease is not None and not self._waiting_for
-        return RulerStatus(
-            self._alive, known, self._leads(), self._waiting_for, self._failed, self._looks, self._missed
-        )
+        return RulerStatus(self._alive, known, self.leads(), self._waiting_for, self._failed, self._looks, self._missed)
 
     def run(self) -> RulerStatus:
         """Look and tell until asked to stop; then give the lease back, so that the next ruler need not wait."""
@@ -155,7 +155,8 @@ class Ruler:
 
     # Who leads.
 
-    def _leads(self) -> bool:
+    def leads(self) -> bool:
+        """Return whether it holds the lease, as far as it knows."""
         held = self._lease is not None and self._lease.held
         return held and self._clock.monotonic() < self._leads_until
 
@@ -171,9 +172,9 @@ class Ruler:
             if not self._waiting_for:
                 log.warning("ruler_waits for=store error=%s", error)
             self._waiting_for = getattr(self._store, "address", "") or "store"
-            if not self._leads():
+            if not self.leads():
                 self._lease = None
-            return self._leads()
+            return self.leads()
         self._waiting_for = ""
         # Counted from before the question, so that it ends here before it ends in the store.
         self._leads_until = asked + self._settings.lease_seconds
@@ -266,7 +267,7 @@ class Ruler:
         """Make one look and record it; false where it could not be recorded, or another ruler may lead."""
         name, began = name_of(group), self._clock.monotonic()
         made = look(self._store, group, self._states, at, self._kept[name], on_error=self._note_error)
-        if not self._leads():
+        if not self.leads():
             return False
         try:
             self._alerts.record_looks(made)
@@ -299,7 +300,7 @@ class Ruler:
 
     def _tell_on(self) -> None:
         while not self._stop.wait(self._settings.pause_seconds):
-            if self._teller is None or not self._leads():
+            if self._teller is None or not self.leads():
                 continue
             try:
                 self._teller.round(self._clock.now())
