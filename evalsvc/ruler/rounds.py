@@ -63,7 +63,7 @@ def look(
             its own, ``EvalsvcRuleFailing``.
     """
     if kept is not None:
-        kept.forget(now)
+        kept.begin(now)
     reader = Reader(store, kept)
     own = {rule.alert: [state for state in states.values() if state.rule == rule.alert] for rule in group.rules}
     for rule in group.rules:

@@ -174,6 +174,7 @@ class Ruler:
             self._waiting_for = getattr(self._store, "address", "") or "store"
             if not self.leads():
                 self._lease = None
+            self.metrics.gauge("evalsvc_ruler_leads", float(self.leads()))
             return self.leads()
         self._waiting_for = ""
         # Counted from before the question, so that it ends here before it ends in the store.
