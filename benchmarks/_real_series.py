@@ -49,18 +49,19 @@ def scaled(values: Sequence[float], first: int) -> Floats:
 
 
 def nab(folder: Path) -> list[Series]:
-    """Return the series with windows of anomalies; the first part is of whole hours of minutes."""
+    """Return up to 5,000 values of each series, with windows of anomalies; whole hours of minutes come first."""
     made = []
     for row in rows_of(folder, "nab_anomalies"):
-        times = [datetime.fromisoformat(text) for text in row["timestamps"]]
-        first = 60 * max(2, int(0.15 * min(len(times), 5000)) // 60)
+        times = [datetime.fromisoformat(text) for text in row["timestamps"][:5000]]
+        first = 60 * max(2, int(0.15 * len(times)) // 60)
         spans = [tuple(datetime.fromisoformat(end) for end in window) for window in row["windows"]]
         windows = tuple((bisect.bisect_left(times, begin), bisect.bisect_right(times, end)) for begin, end in spans)
-        made.append(Series(row["file"], scaled(row["values"], first), first, windows))
+        windows = tuple((begin, end) for begin, end in windows if begin < len(times))
+        made.append(Series(row["file"], scaled(row["values"][:5000], first), first, windows))
     return sorted(made)
 
 
-def vectara(folder: Path, first: int = 960, at: int = 2_400, size: int = 4_800) -> list[Series]:
+def vectara(folder: Path, first: int = 960, at: int = 1_800, size: int = 3_600) -> list[Series]:
     """Return a model's scores followed by those of its maker's next one, where the mean moved by 2 points or more.
 
     Each model's own scores are a quiet series.

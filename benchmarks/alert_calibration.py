@@ -220,13 +220,14 @@ def _hour(
     """Step the runs that are free through minutes of one baseline; add the pages of those that alarm."""
     first, last = span
     fields = np.diff(watch.sums.fields[:, :, first : last + 1], axis=2)
-    factors = np.exp(np.minimum(growth(bench, watch.design, fields), 600.0))
+    # Far beyond every threshold, and within what a float holds.
+    factors = np.exp(np.minimum(growth(bench, watch.design, fields), 100.0))
     scored = fields[0].sum(axis=2) > 0
     bar = watch.rule.false_alarms.looks(60.0, 1) * np.maximum(1.0, bench.held.sum(axis=1))
     for place in range(last - first):
         before = bench.levels.copy()
         grown = (before + 1.0) * factors[:, place] * bench.held
-        bench.levels[:] = np.where(scored[:, place, None], grown, before)
+        bench.levels[:] = np.where(scored[:, place, None], np.minimum(grown, 1e200), before)
         for run in np.flatnonzero((bench.levels.sum(axis=1) >= bar) & (free <= first)).tolist():
             bench.levels[run] = before[run]
             held = _with(states[run], bench.saved(run, _detector(states[run])), first + place)

@@ -51,10 +51,11 @@ RUNS, DAYS = 200, 600
 MEAN, AFTERS = 0.90, (0.85, 0.80)
 LATE, LEAD, WAIT = 2, 180, DAY
 FELL_AT = WEEK + LEAD + 60
-DESIGNS = tuple(
-    Design(f"{kind}, {name}", MEAN, strata, scale)
-    for kind, scale in (("binary", Design._field_defaults["scale"]), ("graded", GRADED))
-    for name, strata in (("10/s", PLAIN), ("1/s", SLOW), ("10/min", SLOWEST))
+DESIGNS = (
+    Design("binary, 10/s", MEAN, PLAIN),
+    Design("binary, 1/s", MEAN, SLOW),
+    Design("binary, 10/min", MEAN, SLOWEST),
+    Design("graded, 10/s", MEAN, PLAIN, GRADED),
 )
 
 

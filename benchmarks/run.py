@@ -1,6 +1,6 @@
 """Run every benchmark and write ``docs/benchmarks.md``: ``python benchmarks/run.py [--quick] [NAME…]``.
 
-A full run takes about three quarters of an hour on two idle cores. Each script can also be run alone and prints its
+A full run takes about an hour on two idle cores. Each script can also be run alone and prints its
 own table.
 """
 

@@ -1,4 +1,4 @@
-"""The command ``schema``: JSON Schemas of operators' files."""
+"""The command ``schema``: JSON Schemas of operators' files about alerts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 from evalsvc import project, scorers
 from evalsvc.cli import OK
 from evalsvc.errors import EvalsvcError
+from evalsvc.notify.schema import of_routes
 from evalsvc.rules import schema as schemas
 
 SCHEMAS: Mapping[str, Callable[[Sequence[str]], dict[str, Any]]] = {
     "rules": schemas.of_rules,
     "tests": schemas.of_tests,
+    "routes": lambda metrics: of_routes(),
 }
 
 

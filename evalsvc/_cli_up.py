@@ -1,4 +1,4 @@
-"""The command ``up``: store, every consumer, HTTP API and page in one process, a thread each."""
+"""The command ``up``: store, every consumer, ruler, HTTP API and page in one process, a thread each."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from evalsvc import project
 from evalsvc._cli_run import stopping, summary
 from evalsvc.cli import OK, exit_code
 from evalsvc.errors import EvalsvcError
-from evalsvc.project import ConsumerConfig, Environment, HttpConfig, host_and_port
+from evalsvc.project import ConsumerConfig, Environment, HttpConfig, Project, host_and_port
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from evalsvc.pipeline import Worker
+    from evalsvc.ruler import Ruler
     from evalsvc.sources.http import HttpSource
     from evalsvc.store import ClickHouseStore, MemoryStore
 
@@ -29,6 +31,8 @@ log = logging.getLogger("evalsvc.up")
 
 def up(options: argparse.Namespace) -> int:
     """Serve until a signal comes. A consumer that fails is reported and shown; the others go on."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
     from evalsvc import assemble
     from evalsvc._serving import WebServer, endpoint
     from evalsvc.web.app import create_app
@@ -40,12 +44,16 @@ def up(options: argparse.Namespace) -> int:
         store = stack.enter_context(
             assemble.project_store(found, environment, getattr(options, "store", None), exclusive=True)
         )
-        workers = build_workers(found.consumers, store, environment)
+        registry = CollectorRegistry()
+        workers = build_workers(found.consumers, store, environment, registry)
         served, own = http_sources(found.consumers, workers)
         routes = served.routes() if served else ()
-        app = create_app(store, workers, routes, metrics=workers[0].metrics.render if workers else None)
+        ruler = build_ruler(found, store, environment, registry) if found.rules else None
+        if exported := assemble.build_exported(found, store, registry):
+            stack.enter_context(exported.running())
+        app = create_app(store, workers, routes, metrics=partial(generate_latest, registry), ruler=ruler)
         address = (options.host or host, port if options.port is None else options.port)
-        consumers = Consumers(workers)
+        consumers = Consumers(workers, ruler)
         asked = stack.enter_context(stopping(consumers.stop))
         server = stack.enter_context(WebServer(app, *address))
         for config, source in own:
@@ -62,13 +70,15 @@ def up(options: argparse.Namespace) -> int:
 
 
 class Consumers:
-    """The workers of one process, a thread each."""
+    """The workers of one process and its ruler, a thread each."""
 
-    def __init__(self, workers: Sequence[Worker]) -> None:
+    def __init__(self, workers: Sequence[Worker], ruler: Ruler | None = None) -> None:
         """Start nothing yet."""
-        self.workers = tuple(workers)
+        self.workers: tuple[Worker | Ruler, ...] = (*workers, *([ruler] if ruler else []))
         self.code = OK
-        self._threads = [threading.Thread(target=self._work, args=(w,), name=w.consumer, daemon=True) for w in workers]
+        self._threads = [
+            threading.Thread(target=self._work, args=(w,), name=w.consumer, daemon=True) for w in self.workers
+        ]
 
     def start(self) -> None:
         """Start every worker."""
@@ -96,7 +106,9 @@ class Consumers:
         for thread in self._threads:
             thread.join()
 
-    def _work(self, worker: Worker) -> None:
+    def _work(self, worker: Worker | Ruler) -> None:
+        from evalsvc.ruler import RulerStatus
+
         try:
             status = worker.run()
         except EvalsvcError as error:
@@ -106,19 +118,33 @@ class Consumers:
             self.code = max(self.code, exit_code(EvalsvcError()))
             log.exception("consumer_failed consumer=%s", worker.consumer)
         else:
-            log.info("consumer_finished %s", summary(worker.consumer, status))
+            said = f"{status.looks:,} looks" if isinstance(status, RulerStatus) else summary(worker.consumer, status)
+            log.info("consumer_finished consumer=%s: %s", worker.consumer, said)
 
 
 def build_workers(
-    consumers: Sequence[ConsumerConfig], store: ClickHouseStore | MemoryStore, environment: Environment
+    consumers: Sequence[ConsumerConfig],
+    store: ClickHouseStore | MemoryStore,
+    environment: Environment,
+    registry: CollectorRegistry,
 ) -> list[Worker]:
     """Return a worker for each consumer, all on one registry of metrics."""
-    from prometheus_client import CollectorRegistry
-
     from evalsvc import assemble
 
-    registry: CollectorRegistry = CollectorRegistry()
     return [assemble.build_worker(config, store, environment, registry=registry) for config in consumers]
+
+
+def build_ruler(
+    found: Project, store: ClickHouseStore | MemoryStore, environment: Environment, registry: CollectorRegistry
+) -> Ruler:
+    """Return the ruler of the project's rules, and say who is told."""
+    from evalsvc import assemble
+    from evalsvc._cli_ruler import summary as rules_summary
+
+    routes = project.load_routes()
+    print(f"evalsvc: ruler: {rules_summary(found, routes)}", file=sys.stderr)
+    delivery = assemble.build_delivery(routes, store, environment) if routes else None
+    return assemble.build_ruler(found, delivery, store, registry=registry)
 
 
 def http_sources(

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from evalsvc import scorers
+from evalsvc.clock import SystemClock
 from evalsvc.dead_letters import FolderDeadLetters, KafkaDeadLetters
 from evalsvc.errors import ConfigError, InputError, SchemaError, StoreBusy, StoreUnavailable
+from evalsvc.notify import Delivery, Routes, build_notifiers, page_address
 from evalsvc.pipeline import Anchors, DeadLetterSink, ScorerEntry, TimeLimits, Worker, WorkerSettings
 from evalsvc.privacy import Masker, key_from_environment
 from evalsvc.privacy.policy import KEY_VARIABLE
@@ -42,6 +45,8 @@ from evalsvc.types import DeadLetter, Status, WriteBatch
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from evalsvc.ruler import Ruler, RulerSettings
+    from evalsvc.ruler.exported import Exported
     from evalsvc.store import ClickHouseStore
 
 
@@ -165,6 +170,60 @@ def build_worker(
     if isinstance(source, HttpSource):
         source.awaited = lambda: worker.status().waiting_for
     return worker
+
+
+def build_ruler(
+    project: Project,
+    delivery: Delivery | None,
+    store: ClickHouseStore | MemoryStore,
+    *,
+    registry: CollectorRegistry | None = None,
+    clock: Clock | None = None,
+    settings: RulerSettings | None = None,
+) -> Ruler:
+    """Return the ruler of a project's rules, which has ``delivery`` tell people; without one nobody is told."""
+    from evalsvc.ruler import Ruler, RulerMetrics, RulerSettings
+
+    clock, metrics = clock or SystemClock(), RulerMetrics(registry)
+    if delivery is not None:
+        metrics.follow(delivery.counts, clock)
+    alerts, settings = store.alerts, settings or RulerSettings()
+    return Ruler(project.rules, store, alerts, clock=clock, metrics=metrics, teller=delivery, settings=settings)
+
+
+def build_exported(
+    project: Project, store: ScoreStore, registry: CollectorRegistry, clock: Clock | None = None
+) -> Exported | None:
+    """Return what shows the estimates to Prometheus, on a registry; None where the project's settings want none."""
+    from evalsvc.ruler.exported import Exported
+
+    if project.settings.exported is None:
+        return None
+    exported = Exported(store, project.settings.exported, clock)
+    registry.register(exported)
+    return exported
+
+
+def build_delivery(
+    routes: Routes, store: ClickHouseStore | MemoryStore, environment: Environment, clock: Clock | None = None
+) -> Delivery:
+    """Return what tells the receivers that the routes name.
+
+    Raises:
+        ConfigError: when a variable that the routes name is not set.
+    """
+    clock = clock or SystemClock()
+    notifiers = build_notifiers(routes, environment.variables, clock)
+    page = page_address(routes, environment.variables)
+    return Delivery(store.alerts, routes, notifiers, clock, page=page, texts=partial(_texts, store))
+
+
+def _texts(store: ScoreStore, event_ids: Sequence[str]) -> dict[str, str]:
+    """Return what an example's event says, as far as a message has room: the question cut, then the answer."""
+    found = store.events(event_ids)
+    return {
+        name: " → ".join(filter(None, [event.last_user_text[:120], event.response])) for name, event in found.items()
+    }
 
 
 def build_anchors(

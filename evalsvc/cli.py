@@ -154,7 +154,7 @@ def _add_running(add: _Adder) -> None:
     up = add(
         "up",
         "evalsvc._cli_up:up",
-        "run everything in one process: store, every consumer, HTTP API and page",
+        "run everything in one process: store, every consumer, ruler, HTTP API and page",
         chatty=True,
     )
     up.add_argument("--host", help="where to listen (default: the host of EVALSVC_API, 127.0.0.1)")
@@ -164,6 +164,13 @@ def _add_running(add: _Adder) -> None:
     run.add_argument("--metrics-host", default="127.0.0.1", metavar="HOST", help="for /metrics, /livez and /readyz")
     run.add_argument(
         "--metrics-port", type=_port, default=9464, metavar="PORT", help="0 for any free one (default: 9464)"
+    )
+    ruler = add(
+        "ruler", "evalsvc._cli_ruler:ruler", "look at the alert rules by the clock and tell people", chatty=True
+    )
+    ruler.add_argument("--metrics-host", default="127.0.0.1", metavar="HOST", help="for /metrics, /livez and /readyz")
+    ruler.add_argument(
+        "--metrics-port", type=_port, default=9465, metavar="PORT", help="0 for any free one (default: 9465)"
     )
     replay = add("replay", f"{RUN}:replay", "score events from files and end")
     replay.add_argument("files", nargs="+", metavar="FILE", help="JSONL, gzip, CSV, Parquet, or folders of them")
@@ -395,7 +402,9 @@ def _add_schema(add: _Adder) -> None:
     schema = add(
         "schema", "evalsvc._cli_schema:schema", "the JSON Schema of a kind of file, for editors that complete it"
     )
-    schema.add_argument("of", choices=("rules", "tests"), help="NAME.rules.yaml, or NAME.test.yaml")
+    schema.add_argument(
+        "of", choices=("rules", "tests", "routes"), help="NAME.rules.yaml, NAME.test.yaml, or routes.yaml"
+    )
 
 
 def _share(text: str) -> float:

@@ -30,7 +30,7 @@ def main(once: bool = False, folder: Path = FOLDER, events: int = EVENTS, port: 
         The exit code: 0, unless the service that is left up ends otherwise.
     """
     from evalsvc import cli
-    from evalsvc.demo import comparison, scene
+    from evalsvc.demo import comparison, incident, scene
 
     began = time.monotonic()
     here = scene.prepare(folder, datetime.now(UTC).replace(minute=0, second=0, microsecond=0), events)
@@ -40,7 +40,8 @@ def main(once: bool = False, folder: Path = FOLDER, events: int = EVENTS, port: 
     taken = f"{status.sampled:,} of {status.read:,} events sampled, {status.scores:,} scores"
     print(f"\n{taken}, in {time.monotonic() - began:.0f} s. All traffic is synthetic; nothing shown is hard-coded.")
     there, query = shlex.quote(str(here.folder)), "query refusal --by model_version --since 14d"
-    print(f"The project is in its own folder; in another terminal, try:\n  cd {there} && {_command()} {query}")
+    incident.live_through(here.end)
+    print(f"\nThe project is in its own folder; in another terminal, try:\n  cd {there} && {_command()} {query}")
     print(f"{PLANTED_DRIFT} To see whether they are found:\n  cd {there} && {_command()} drift --since 3d")
     sys.stdout.flush()
     return 0 if once else cli.main(["up", *([] if port is None else ["--port", str(port)])])

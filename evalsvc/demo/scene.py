@@ -14,6 +14,7 @@ from typing import NamedTuple, Never
 import msgspec
 from tqdm import tqdm
 
+from evalsvc.demo import incident
 from evalsvc.demo.traffic import DAYS, JUDGE_DAY, Truth, generate
 from evalsvc.errors import ConfigError
 from evalsvc.pipeline import Worker, WorkerStatus
@@ -102,6 +103,7 @@ def prepare(folder: Path, end: datetime, events: int) -> Scene:
     cases = [encode(event) for event, _ in islice(generate(end, 4 * ANCHORS, seed=11), ANCHORS)]
     (folder / "anchors" / "demo.jsonl").write_bytes(b"".join(case + b"\n" for case in cases))
     (folder / "consumers" / "live.yaml").write_text(LIVE)
+    incident.write(folder, end)
     print(f"Inventing {DAYS} days of a support assistant's traffic, about {events:,} events …", flush=True)
     return Scene(folder, end, _write_traffic(folder / "data", end, events))
 
@@ -123,7 +125,8 @@ def score(scene: Scene) -> WorkerStatus:
     """Run the consumer over the whole file, into the embedded store; show how far it is."""
     from evalsvc import assemble, project
 
-    found, consumer = project.load_consumer(Path("consumers/demo.yaml"))
+    found = project.load_project()
+    consumer = next(consumer for consumer in found.consumers if consumer.name == "demo")
     environment = project.Environment.read(os.environ)
     print("Sampling, masking and scoring them into an embedded ClickHouse …", flush=True)
     with assemble.project_store(found, environment, exclusive=True) as store:
@@ -131,6 +134,8 @@ def score(scene: Scene) -> WorkerStatus:
         with _progress(len(scene.truths)) as bar:
             status = _run(worker, bar)
         _score_anchors(scene, worker)
+        beta = next(consumer for consumer in found.consumers if consumer.name == "beta")
+        assemble.build_worker(beta, store, environment).run()
         return status
 
 

@@ -112,7 +112,7 @@ def _session(
         strike = moment >= begin + timedelta(days=STRIKE_DAY) and late.random() < STRIKE_SHARE
         slower = SLOWER if moment >= begin + timedelta(days=SLOW_DAY) else 1.0
         name = f"{number:06d}-{turn}"
-        event, truth = _turn(rng, name, moment, language, plan, version, tuple(history), "delivery" * strike, slower)
+        event, truth = turn_of(rng, name, moment, language, plan, version, tuple(history), "delivery" * strike, slower)
         event = msgspec.structs.replace(event, session_id=f"session-{number:06d}", turn=turn, user_id=user)
         made.append((event, truth))
         history = [*event.prompt, Message("assistant", event.response)]
@@ -120,7 +120,7 @@ def _session(
     return made
 
 
-def _turn(
+def turn_of(
     rng: random.Random,
     name: str,
     moment: datetime,
@@ -131,6 +131,7 @@ def _turn(
     asked: str,
     slower: float,
 ) -> tuple[Event, Truth]:
+    """Return one turn of a session, and what was planted in it."""
     rates, drawn = PLANTED[version], rng.choice(list(TOPICS[language]))
     topic = TOPICS[language][asked or drawn]
     figure = rng.choice(topic.numbers)

@@ -30,8 +30,8 @@ from evalsvc.rules.values import Severity
 
 NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,99}"
 _LABEL = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
-_ADDRESS = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
-_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\]"
+ADDRESS = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\]"
 _SECURITY = get_args(MailSecurity)
 _SEVERITIES = get_args(Severity)
 
@@ -140,10 +140,10 @@ class _Reader:
         if user and kind == "none":
             user.problem("a password would be sent in the clear", "use `security: starttls` or `tls`")
         return EmailConfig(
-            host=host.text(pattern=_HOST, what="a host's name") if host else "",
+            host=host.text(pattern=HOST, what="a host's name") if host else "",
             port=port.integer(usual, low=1, high=65535) if port else usual,
             security=cast("MailSecurity", kind),
-            sender=sender.text(pattern=_ADDRESS, what=what) if sender else "",
+            sender=sender.text(pattern=ADDRESS, what=what) if sender else "",
             to=_addresses(to, what) if to else (),
             user=user.text(what="a user's name") if user else "",
             password_env=self._secret(section, "password_env", needed=user is not None),
@@ -254,7 +254,7 @@ def _names(value: Value, receivers: Collection[str]) -> tuple[str, ...]:
 
 
 def _addresses(value: Value, what: str) -> tuple[str, ...]:
-    found = value.texts(pattern=_ADDRESS, what=what)
+    found = value.texts(pattern=ADDRESS, what=what)
     if value.is_list and not found:
         value.expected("one address or more")
     return found

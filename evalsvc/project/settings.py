@@ -14,6 +14,7 @@ from evalsvc import __version__
 from evalsvc._durations import parse_duration
 from evalsvc._hints import did_you_mean
 from evalsvc.errors import ConfigError, InputError, Problem
+from evalsvc.project.exported import read_exported
 from evalsvc.project.values import Settings
 from evalsvc.store.address import parse_address
 
@@ -101,7 +102,7 @@ class _Table:
         self.table: Mapping[str, Any] = table if isinstance(table, dict) else {}
 
     def settings(self) -> tuple[Settings, list[Problem]]:
-        known = (*FOLDERS, "store", "retention", "requires-evalsvc")
+        known = (*FOLDERS, "store", "retention", "requires-evalsvc", "exported")
         for key in self.table:
             if key not in known:
                 self.report(key, f"unknown key `{key}` in `tool.evalsvc`", did_you_mean(key, known))
@@ -110,6 +111,7 @@ class _Table:
             store=self.store(),
             retention=self.retention(),
             requires=self.text("requires-evalsvc", "", _is_specifier, "as in >=0.1,<0.2"),
+            exported=read_exported(self.table.get("exported", {}), self.report),
         )
         if settings.requires and not satisfies(__version__, settings.requires):
             self.report(

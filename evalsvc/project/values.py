@@ -130,8 +130,24 @@ class ConsumerConfig(msgspec.Struct, frozen=True, kw_only=True):
     anchors: AnchorsConfig | None = None
 
 
+class ExportedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Which estimates are shown to Prometheus.
+
+    They are of the ``window_seconds`` that ended ``delay_seconds`` ago, both whole minutes: one for each metric,
+    consumer, scorer and combination of the fields in ``by``; at most ``max_groups`` of them, each of up to six series.
+    """
+
+    window_seconds: float = 3600.0
+    delay_seconds: float = 120.0
+    by: tuple[str, ...] = ("application", "model_version")
+    max_groups: int = 1000
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """``[tool.evalsvc]`` of the operator's pyproject.toml. Retention is in days; the store has defaults."""
+    """``[tool.evalsvc]`` of the operator's pyproject.toml. Retention is in days; the store has defaults.
+
+    Where ``exported`` is None no estimate is shown to Prometheus.
+    """
 
     consumers: str = "consumers"
     suites: str = "suites"
@@ -140,6 +156,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: str = "embedded:.evalsvc/store"
     retention: Mapping[str, int] = {}
     requires: str = ""
+    exported: ExportedConfig | None = ExportedConfig()
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):

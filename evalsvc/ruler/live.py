@@ -40,15 +40,26 @@ class Kept:
     def __init__(self) -> None:
         """Hold nothing."""
         self.baselines: dict[tuple[str, Selection, Window], Lines] = {}
+        self._used: dict[tuple[str, Selection, Window], datetime] = {}
+        self._now = datetime.min.replace(tzinfo=UTC)
         self.hours: dict[tuple[str, Selection, datetime], tuple[int, Lines]] = {}
         self.sums: dict[tuple[str, Selection, Window], tuple[tuple[int, ...], Lines]] = {}
 
-    def forget(self, now: datetime) -> None:
-        """Drop what no look from ``now`` on will ask for."""
-        self.baselines = {asked: lines for asked, lines in self.baselines.items() if asked[2].end > now - 8 * HOUR}
+    def begin(self, now: datetime) -> None:
+        """Begin a look: drop what none has asked for in the last hour."""
+        self._now = now
+        self.baselines = {asked: lines for asked, lines in self.baselines.items() if self._used[asked] > now - HOUR}
+        self._used = {asked: self._used[asked] for asked in self.baselines}
         self.sums = {asked: held for asked, held in self.sums.items() if asked[2].end > now - 2 * HOUR}
         first = min((asked[2].start for asked in self.sums), default=now)
         self.hours = {asked: held for asked, held in self.hours.items() if asked[2] >= first}
+
+    def baseline(self, asked: tuple[str, Selection, Window], read: Callable[[], Lines]) -> Lines:
+        """Return a baseline, read only where it is not kept."""
+        if asked not in self.baselines:
+            self.baselines[asked] = read()
+        self._used[asked] = self._now
+        return self.baselines[asked]
 
 
 class Reader:
@@ -107,11 +118,9 @@ class Reader:
         """Return the timelines of each group in the time before, as one step; kept for later looks."""
         chosen = selection(rule)
         asked = (rule.metric, chosen, past)
-        if asked not in self._kept.baselines:
-            others = self._baselines.get((chosen, past), set())
-            metrics = {other for other in others if (other, chosen, past) not in self._kept.baselines} | {rule.metric}
-            self._kept.baselines[asked] = self._stepped(("baseline", *asked), metrics, int(past.seconds))
-        return self._kept.baselines[asked]
+        others = self._baselines.get((chosen, past), set())
+        metrics = {other for other in others if (other, chosen, past) not in self._kept.baselines} | {rule.metric}
+        return self._kept.baseline(asked, lambda: self._stepped(("baseline", *asked), metrics, int(past.seconds)))
 
     def _recent(self, rule: Rule, window: Window) -> Lines:
         chosen = selection(rule)

@@ -19,6 +19,7 @@ from evalsvc.rules.history import TOLD, Look
 from evalsvc.rules.machine import AlertState, Example, Observation, Transition, step, transition
 from evalsvc.rules.templates import render, values_of
 from evalsvc.rules.values import Change, Rule, RuleGroup, Threshold
+from evalsvc.rules.wording import describe
 from evalsvc.types import Window
 
 log = logging.getLogger("evalsvc.ruler")
@@ -62,7 +63,7 @@ def look(
             its own, ``EvalsvcRuleFailing``.
     """
     if kept is not None:
-        kept.forget(now)
+        kept.begin(now)
     reader = Reader(store, kept)
     own = {rule.alert: [state for state in states.values() if state.rule == rule.alert] for rule in group.rules}
     for rule in group.rules:
@@ -203,10 +204,13 @@ def _worded(store: ScoreStore, rule: Rule, told: Transition) -> Transition:
     """Return a transition with its texts; what is told to nobody needs none."""
     if told.after not in TOLD:
         return told
+    units = {spec.scale.unit for spec in store.metrics() if spec.metric == rule.metric}
+    unit = next(iter(units - {"share", "score"}), "")
     values = values_of(rule, told)
     annotations = {name: render(text, values) for name, text in rule.annotations.items()}
     examples = _worst(store, rule, told) if told.after == "firing" else ()
-    return replace(told, annotations=annotations, runbook=rule.runbook, examples=examples)
+    said = describe(rule, told, unit)
+    return replace(told, description=said, annotations=annotations, runbook=rule.runbook, examples=examples)
 
 
 def _worst(store: ScoreStore, rule: Rule, told: Transition) -> tuple[Example, ...]:

@@ -55,7 +55,7 @@ class SeriesStore(MemoryStore):
         specs = [ScorerSpec(name, 1, scales[name]) for name in sorted({each.metric for each in test.series})]
         self.record_scorers(specs)
         self._held = [
-            _Held(number, each, self._base, minutes_of(each, scales[each.metric].binary, before, length))
+            _Held(number, each, self._base, minutes_of(each, scales[each.metric], before, length))
             for number, each in enumerate(test.series)
         ]
 

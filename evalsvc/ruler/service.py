@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from evalsvc.clock import SystemClock
 from evalsvc.errors import EvalsvcError, StoreUnavailable
@@ -34,6 +34,18 @@ log = logging.getLogger("evalsvc.ruler")
 
 LEASE = "ruler"
 _PHASES: tuple[Phase, ...] = ("inactive", "pending", "firing", "resolved")
+
+
+class Teller(Protocol):
+    """What tells people of transitions, as :class:`evalsvc.notify.Delivery` does."""
+
+    def round(self, now: datetime) -> None:
+        """Begin to tell what is to be told; does not wait for receivers."""
+        ...
+
+    def close(self, seconds: float) -> bool:
+        """Begin nothing more and wait for what is under way; return whether it ended in time."""
+        ...
 
 
 class RulerStatus(NamedTuple):
@@ -74,14 +86,16 @@ class Ruler:
         *,
         clock: Clock | None = None,
         metrics: RulerMetrics | None = None,
-        tell: Callable[[datetime], None] | None = None,
+        teller: Teller | None = None,
         settings: RulerSettings = RulerSettings(),  # noqa: B008
     ) -> None:
-        """Build, and touch nothing yet. ``tell`` is called again and again while it leads, from a thread of its own."""
+        """Build, and touch nothing yet. ``teller`` has its rounds while it leads, in a thread of their own."""
         self._groups, self._store, self._alerts = tuple(groups), store, alerts
-        self._clock, self._settings, self._tell = clock or SystemClock(), settings, tell
+        self._clock, self._settings, self._teller = clock or SystemClock(), settings, teller
         self.metrics = metrics or RulerMetrics()
-        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        for group in self._groups:
+            self.metrics.watch(name_of(group), group.interval_seconds, [rule.alert for rule in group.rules])
         self._states: dict[str, AlertState] = {}
         self._kept: dict[str, Kept] = {name_of(group): Kept() for group in groups}
         self._last: dict[str, datetime] = {}
@@ -101,9 +115,7 @@ class Ruler:
     def status(self) -> RulerStatus:
         """Return what it is doing."""
         known = self._lease is not None and not self._waiting_for
-        return RulerStatus(
-            self._alive, known, self._leads(), self._waiting_for, self._failed, self._looks, self._missed
-        )
+        return RulerStatus(self._alive, known, self.leads(), self._waiting_for, self._failed, self._looks, self._missed)
 
     def run(self) -> RulerStatus:
         """Look and tell until asked to stop; then give the lease back, so that the next ruler need not wait."""
@@ -120,6 +132,8 @@ class Ruler:
         finally:
             self._stop.set()
             teller.join(30.0)
+            if self._teller is not None and not self._teller.close(30.0):
+                log.warning("telling_left some receivers did not answer in time; the next ruler tells them again")
             self._alive = False
             self._release()
         return self.status()
@@ -141,7 +155,8 @@ class Ruler:
 
     # Who leads.
 
-    def _leads(self) -> bool:
+    def leads(self) -> bool:
+        """Return whether it holds the lease, as far as it knows."""
         held = self._lease is not None and self._lease.held
         return held and self._clock.monotonic() < self._leads_until
 
@@ -149,7 +164,7 @@ class Ruler:
         """Claim or renew the lease, and read what earlier rulers left where it was not held all along."""
         asked = self._clock.monotonic()
         try:
-            lease = self._alerts.claim(LEASE, self._holder, self._settings.lease_seconds)
+            lease = self._alerts.claim(LEASE, self.holder, self._settings.lease_seconds)
             before, self._lease = self._lease, lease
             if lease.held and (before is None or not before.held or before.since != lease.since):
                 self._restore(self._clock.now())
@@ -157,9 +172,10 @@ class Ruler:
             if not self._waiting_for:
                 log.warning("ruler_waits for=store error=%s", error)
             self._waiting_for = getattr(self._store, "address", "") or "store"
-            if not self._leads():
+            if not self.leads():
                 self._lease = None
-            return self._leads()
+            self.metrics.gauge("evalsvc_ruler_leads", float(self.leads()))
+            return self.leads()
         self._waiting_for = ""
         # Counted from before the question, so that it ends here before it ends in the store.
         self._leads_until = asked + self._settings.lease_seconds
@@ -197,7 +213,7 @@ class Ruler:
 
     def _release(self) -> None:
         try:
-            self._alerts.release(LEASE, self._holder)
+            self._alerts.release(LEASE, self.holder)
         except EvalsvcError as error:
             log.warning("lease_not_released error=%s; it ends by itself", error)
 
@@ -252,7 +268,7 @@ class Ruler:
         """Make one look and record it; false where it could not be recorded, or another ruler may lead."""
         name, began = name_of(group), self._clock.monotonic()
         made = look(self._store, group, self._states, at, self._kept[name], on_error=self._note_error)
-        if not self._leads():
+        if not self.leads():
             return False
         try:
             self._alerts.record_looks(made)
@@ -271,7 +287,7 @@ class Ruler:
         metrics = self.metrics
         metrics.count("evalsvc_ruler_looks_total", group=group)
         metrics.count("evalsvc_ruler_look_seconds_total", seconds, group=group)
-        metrics.gauge("evalsvc_ruler_look_seconds", seconds, group=group)
+        metrics.gauge("evalsvc_ruler_last_look_seconds", seconds, group=group)
         metrics.gauge("evalsvc_ruler_last_look_timestamp_seconds", at.timestamp(), group=group)
         for one in made:
             if one.transition is not None:
@@ -285,10 +301,10 @@ class Ruler:
 
     def _tell_on(self) -> None:
         while not self._stop.wait(self._settings.pause_seconds):
-            if self._tell is None or not self._leads():
+            if self._teller is None or not self.leads():
                 continue
             try:
-                self._tell(self._clock.now())
+                self._teller.round(self._clock.now())
             except StoreUnavailable as error:
                 log.warning("telling_waits error=%s", error)
             except Exception:

@@ -88,7 +88,7 @@ def judge_change(
     if poor := too_little(rule, estimate):
         return replace(seen, reason=poor)
     # By the point of one side alone: on both, it would have to stay within the baseline's narrow interval.
-    good = not found.alarm or _back(condition, change.side(held.state), estimate, baseline)
+    good = not found.alarm or _back(condition, held.state.alarm_side, estimate, baseline)
     return replace(seen, verdict="good" if good else "bad")
 
 

@@ -24,6 +24,7 @@ FAILING = "EvalsvcRuleFailing"
 """The alert about a rule that cannot be looked at, which every group has; its label ``rule`` names the rule."""
 PHASES = ("inactive", "pending", "firing", "resolved")
 MOST_LOOKS = 50_000
+MOST_MINUTES = 2_000_000
 MOST_SCORES = 100_000.0
 FIELDS_HINT = "the events' fields, as in {application: support, segments.language: de}"
 
@@ -111,6 +112,11 @@ class _Reader:
                 f"expected at most {MOST_LOOKS:,} looks, but {length:g} s every {self._about.interval:g} s are more",
                 "put what is only needed as a baseline into the input's `before`",
             )
+        earliest = max((sum(one.minutes for one in each.before) for each in series), default=0)
+        if len(series) * (earliest + length / 60.0) > MOST_MINUTES:
+            section.value.problem(
+                f"expected at most {MOST_MINUTES:,} minutes of all series together", "shorten `before`"
+            )
         return RuleTest(
             name=name.text(what="a name") if name else "",
             place=self._place(section.value),
@@ -144,7 +150,7 @@ class _Reader:
             before=read_stretches(before, scale, around) if before else (),
             per_minute=per_minute,
             rate=rate.number(1.0, low=1e-6, high=1.0) if rate else 1.0,
-            spread=around,
+            spread=around if spread else None,
         )
 
     def _expectation(self, section: Section) -> Expectation:

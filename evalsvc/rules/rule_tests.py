@@ -43,8 +43,9 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     """One metric's scores of one kind of events.
 
     ``where`` has the events' fields, named as in a rule. ``per_minute`` scored events a minute, above 0, were sampled
-    with the probability ``rate`` in (0, 1]. Values lie evenly from the mean less ``spread`` to the mean and ``spread``.
-    ``before`` ends at the test's start, and ``values`` begin there.
+    with the probability ``rate`` in (0, 1]. Values lie evenly from the mean less ``spread`` to the mean and ``spread``;
+    where it is None that is a tenth of the mean for a metric whose scale is open, and nothing for others. ``before``
+    ends at the test's start, and ``values`` begin there.
     """
 
     metric: str
@@ -53,7 +54,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     before: tuple[Stretch, ...] = ()
     per_minute: float = 10.0
     rate: float = 1.0
-    spread: float = 0.0
+    spread: float | None = None
 
 
 class Outage(NamedTuple):

@@ -17,6 +17,7 @@ from evalsvc.rules.reading_series import STRETCHES
 from evalsvc.rules.reading_tests import MOST_SCORES
 from evalsvc.rules.schema_kinds import KINDS
 from evalsvc.rules.schema_values import (
+    DRAFT,
     DURATION,
     DURATION_OR_ZERO,
     FIELD,
@@ -33,8 +34,6 @@ from evalsvc.rules.schema_values import (
 )
 from evalsvc.rules.templates import NAMES
 from evalsvc.rules.values import OnTrouble, Severity
-
-DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def of_rules(metrics: Sequence[str] = ()) -> Schema:
@@ -172,7 +171,11 @@ def _series(metrics: Sequence[str]) -> Schema:
             "rate": described(
                 number(minimum=1e-6, maximum=1), "The probability with which they were sampled.", [0.1], 1
             ),
-            "spread": described(number(minimum=0), "Values lie evenly so far around the mean.", [100], 0),
+            "spread": described(
+                number(minimum=0),
+                "Values lie evenly so far around the mean; without it a tenth of the mean on an open scale, else 0.",
+                [100],
+            ),
         },
         ["metric", "values"],
     )

@@ -9,6 +9,8 @@ from evalsvc.rules.reading_values import FIELDS
 
 Schema = dict[str, Any]
 
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
 DURATION: Schema = {"type": "string", "pattern": r"^(?=.*[1-9])(?:\s*\d+\s*[smhdw])+\s*$"}
 """As in ``1h30m``, above 0."""
 DURATION_OR_ZERO: Schema = {"anyOf": [DURATION, {"enum": [0, "0", "0s", "0m"]}]}

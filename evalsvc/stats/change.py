@@ -59,7 +59,7 @@ class ChangeState(msgspec.Struct, frozen=True, gc=False):
     ``levels`` are log M of each bet in the chosen form, ``cusums`` in the CUSUM form, which tell since when.
     ``started`` is how many scores came before the present run of each bet, ``started_at`` the ``at`` of the batch with
     the first score of that run. ``peak`` is the largest log statistic so far; ``alarm_n`` the number of scores at the
-    first one beyond the threshold.
+    first one beyond the threshold, ``alarm_side`` to which side the mean had moved there.
     """
 
     form: Form
@@ -82,6 +82,7 @@ class ChangeState(msgspec.Struct, frozen=True, gc=False):
     alarm_n: int | None = None
     alarm_since: int | None = None
     alarm_since_at: float | None = None
+    alarm_side: Literal["fell", "rose"] | None = None
     reason: str = ""
 
 
@@ -271,7 +272,13 @@ def _grown(state: ChangeState, growth: Floats, counts: NDArray[np.int64], at: fl
     best = int(np.argmax(cusums[first]))
     run = int(runs[first, best])
     since = (state.started[best], state.started_at[best]) if run < 0 else (int(counts[run]), at)
-    return msgspec.structs.replace(moved, alarm_n=int(counts[first + 1]), alarm_since=since[0], alarm_since_at=since[1])
+    return msgspec.structs.replace(
+        moved,
+        alarm_n=int(counts[first + 1]),
+        alarm_since=since[0],
+        alarm_since_at=since[1],
+        alarm_side="fell" if state.bets[int(np.argmax(levels[first]))] > 0.0 else "rose",
+    )
 
 
 def rebase(state: ChangeState, baseline: Baseline, *, margin: float = 0.0) -> ChangeState:
@@ -316,18 +323,6 @@ def detect(state: ChangeState) -> Change:
     statistic = math.exp(log) if log < 700.0 else math.inf
     alarm = state.alarm_n is not None
     return Change(alarm, statistic, log, threshold, since_n, since, state.alarm_n, state.n, *rest)
-
-
-def side(state: ChangeState) -> Literal["fell", "rose"] | None:
-    """Return to which side the evidence for a move is strongest; ``None`` without any evidence.
-
-    >>> state = start(Scale(0.0, 1.0, "higher"), 0.5, run_length=1_000, direction="either")
-    >>> side(state), side(step(state, [0.9] * 5)), side(step(state, [0.1] * 5))
-    (None, 'rose', 'fell')
-    """
-    if not state.cusums or state.current is None:
-        return None
-    return "fell" if state.bets[int(np.argmax(state.cusums))] > 0.0 else "rose"
 
 
 def _check(direction: str, run_length: float, margin: float, pi_min: float | None, form: str) -> None:

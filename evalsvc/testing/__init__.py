@@ -8,8 +8,8 @@ Each check raises ``AssertionError`` with what was promised and what came. They 
         check_scorer(MyScorer())
 """
 
+from evalsvc.clock import ManualClock
 from evalsvc.testing.alert_logs import check_alert_log
-from evalsvc.testing.clock import ManualClock
 from evalsvc.testing.samples import make_event, make_sample
 from evalsvc.testing.scorers import check_scorer
 from evalsvc.testing.sources import MemoryLog, MemorySource, check_source

@@ -131,7 +131,7 @@ def make_full_state() -> AlertState:
     floats = (0.1, -0.0, 5e-324, 1.7976931348623157e308, 1 / 3, -math.inf)
     change = ChangeState(
         "cusum", "either", 0.1, 1 / 3, math.log(1e5), None, floats[:5], floats[:5], floats, floats,
-        (0, 1 << 40), (None, 1.5), 7, 1, 2, None, math.inf, 3, 4, 1e-9, AWKWARD,
+        (0, 1 << 40), (None, 1.5), 7, 1, 2, None, math.inf, 3, 4, 1e-9, "fell", AWKWARD,
     )  # fmt: skip
     late = NOON + 123456 * MICROSECOND
     elsewhere = late.astimezone(timezone(timedelta(hours=5, minutes=45)))

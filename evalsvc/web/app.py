@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
+    from evalsvc.ruler import RulerStatus
+
 STEPS: Mapping[str, str] = {"24h": "1h", "7d": "6h", "14d": "1d", "30d": "1d"}
 _REPEATED = frozenset({"metric", "by", "where"})
 _WORST = frozenset({"worst_case", "threshold"})
@@ -48,6 +50,16 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+class RulerReporter(Protocol):
+    """A ruler, as far as the web application is concerned."""
+
+    consumer: str
+
+    def status(self) -> RulerStatus:
+        """Return what it is doing."""
+        ...
 
 
 class Reporter(Protocol):
@@ -66,6 +78,7 @@ def create_app(
     routes: Sequence[BaseRoute] = (),
     metrics: Callable[[], bytes] | None = None,
     clock: Clock | None = None,
+    ruler: RulerReporter | None = None,
 ) -> Starlette:
     """Return the ASGI application.
 
@@ -75,6 +88,7 @@ def create_app(
         routes: more routes, as ``HttpSource.routes()`` gives them.
         metrics: what ``/metrics`` answers.
         clock: what "now" is.
+        ruler: that of this process, for ``/readyz`` and the page's foot.
 
     Raises:
         MissingExtra: without Starlette.
@@ -85,7 +99,7 @@ def create_app(
         from starlette.routing import Route
     except ImportError as error:
         raise MissingExtra("starlette", "web") from error
-    pages = _Pages(store, tuple(workers), metrics, clock or SystemClock())
+    pages = _Pages(store, tuple(workers), metrics, clock or SystemClock(), ruler)
     own = [
         Route("/", pages.overview),
         Route("/v1/estimates", pages.estimates),
@@ -107,8 +121,13 @@ class _Pages:
         workers: tuple[Reporter, ...],
         metrics: Callable[[], bytes] | None,
         clock: Clock,
+        ruler: RulerReporter | None,
     ) -> None:
-        self.store, self.workers, self.metrics, self.clock = store, workers, metrics, clock
+        self.store, self.workers, self.metrics, self.clock, self.ruler = store, workers, metrics, clock, ruler
+
+    @property
+    def _own(self) -> Sequence[Reporter | RulerReporter]:
+        return (*self.workers, *([self.ruler] if self.ruler else []))
 
     def overview(self, request: Request) -> Response:
         from starlette.responses import HTMLResponse
@@ -155,7 +174,8 @@ class _Pages:
         return _json({"metrics": self.store.metrics()})
 
     def status(self, request: Request) -> Response:
-        return _json({"workers": {worker.consumer: worker.status() for worker in self.workers}})
+        ruler = {"ruler": self.ruler.status()._asdict()} if self.ruler else {}
+        return _json({"workers": {worker.consumer: worker.status() for worker in self.workers}, **ruler})
 
     def prometheus(self, request: Request) -> Response:
         from starlette.responses import Response
@@ -165,17 +185,27 @@ class _Pages:
     def alive(self, request: Request) -> Response:
         from starlette.responses import PlainTextResponse
 
-        code, text = liveness(self.workers)
+        code, text = liveness(self._own)
         return PlainTextResponse(text, code)
 
     def ready(self, request: Request) -> Response:
         from starlette.responses import PlainTextResponse
 
-        code, text = readiness(self.workers)
+        code, text = readiness(self._own)
         return PlainTextResponse(text, code)
 
     def _states(self) -> list[tuple[str, str]]:
-        return [(worker.consumer, describe(worker.status())) for worker in self.workers]
+        states = [(worker.consumer, describe(worker.status())) for worker in self.workers]
+        return states if self.ruler is None else [*states, ("ruler", _looking(self.ruler.status()))]
+
+
+def _looking(status: RulerStatus) -> str:
+    """Return a ruler's state as half a sentence."""
+    if status.failed or status.waiting_for or not status.alive:
+        return state(status)
+    looks = f"{count(status.looks, 'look')} at the alert rules"
+    missed = f", {status.missed:,} missed" if status.missed else ""
+    return f"{looks}{missed}" if status.leads else "stands by for the ruler that leads"
 
 
 def describe(status: WorkerStatus) -> str:

@@ -27,7 +27,7 @@ from evalsvc.sampling import Design
 from evalsvc.scorers import create
 from evalsvc.sources.decode import encode
 from evalsvc.store import open_store
-from evalsvc.testing.clock import ManualClock
+from evalsvc.testing import ManualClock
 from evalsvc.testing.sources import MemoryLog, MemorySource
 from evalsvc.web.app import create_app
 

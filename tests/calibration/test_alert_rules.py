@@ -70,3 +70,67 @@ def test_the_change_s_pages_are_those_of_the_ruler_at_every_minute(number) -> No
     count = quiet.change_pages(rule, design, sums)
     assert count.pages == pages_of_the_ruler(rule, design, sums, traffic.WEEK + 11)
     assert count.judged < 1_300
+
+
+def together(counts):
+    total = traffic.Count(0, 0.0, 0)
+    for count in counts:
+        total = total.plus(count)
+    return total
+
+
+def test_quiet_days_page_within_the_budget_where_plain_limits_page_hundreds_of_times() -> None:
+    """Two standard errors of the pages that the budget lets through are let pass."""
+    designs = quiet.threshold_designs()
+    held = together(quiet.quiet(designs[n][0], traffic.threshold_rule(designs[n][1]), 60, 5) for n in (0, 4, 6, 8, 10))
+    due = held.days / 30
+    assert due > 9
+    assert 0 < held.pages <= due + 2 * due**0.5
+    for z in (0.0, 1.96):
+        assert quiet.naive(designs[0][0], 0.90, 10, z).rate[1] > 100
+
+
+def test_a_change_rule_keeps_its_budget_over_quiet_days() -> None:
+    designs = [quiet.change_designs()[n] for n in (5, 12)]
+    held = together(quiet.quiet(design, traffic.change_rule(0.0, side), 45, 7) for design, side in designs)
+    due = held.days / 30
+    assert due > 2.9
+    assert held.pages <= due + 2 * due**0.5
+
+
+def test_ten_points_page_within_five_minutes_and_later_by_a_threshold_in_a_long_window_or_with_for() -> None:
+    delay = load_benchmark("alert_delay")
+    fallen = delay.fall(delay.DESIGNS[0], 0.80, 24, 9)
+    change = delay.our_delays(traffic.change_rule(), fallen)
+    assert change.minutes.size >= 22
+    assert change.within(5.0) >= 0.95
+    assert delay.our_delays(traffic.threshold_rule(0.875), fallen).quantile(0.5) > 5.0
+    assert delay.our_delays(traffic.threshold_rule(0.875, 5), fallen, 1).within(5.0) >= 0.95
+    lasting = delay.OTHERS[-1]
+    # The quiet mean is .90: a lower limit would come later still.
+    assert delay.tuned_delays(lasting.statistic(delay.DESIGNS[0], fallen.sums), 0.895, fallen).quantile(0.5) > 10.0
+
+
+def test_bad_looks_within_ten_minutes_are_one_page() -> None:
+    bad = np.zeros((2, 40), dtype=bool)
+    bad[0, [3, 5, 20]] = bad[1, [0, 10, 21]] = True
+    assert traffic.episodes(bad) == 2 + 2
+
+
+def test_the_series_peers_are_river_s_and_points_are_matched_once() -> None:
+    river = pytest.importorskip("river.drift")
+    series = load_benchmark("alert_series")
+    rng = np.random.default_rng(2)
+    y = np.concatenate([rng.beta(8, 2, 150), rng.beta(3, 3, 150), np.round(rng.random(120), 1)])
+    one = series.Series("s", y, 60, ())
+    detector, found = river.KSWIN(alpha=0.001, seed=1), []
+    for at, value in enumerate(y.tolist()):
+        detector.update(value)
+        if detector.drift_detected:
+            found.append(at)
+    assert found
+    assert series.kswin_alarms(one, 0.001) == found
+    assert series.matched([0, 10, 14], [12, 40]) == 1
+    # Of {0, 50} both are found, of annotators with {0, 50} and {0} the mean is 1; one of three is nobody's.
+    points = series.Annotated("s", y, 10, ((50,), ()))
+    assert series.f1_of(points, [54, 90]) == pytest.approx((2 / 3, 1.0, 0.8))

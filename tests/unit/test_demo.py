@@ -58,7 +58,7 @@ def test_its_project_is_valid(tmp_path: Path) -> None:
     scene.prepare(tmp_path / "demo", END, 100)
     checked = project.check([tmp_path / "demo" / "consumers"])
     assert list(checked.problems) == []
-    assert sorted(consumer.name for consumer in checked.consumers) == ["demo", "live"]
+    assert sorted(consumer.name for consumer in checked.consumers) == ["beta", "demo", "live"]
 
 
 def test_a_folder_that_is_not_a_demos_is_left_alone(tmp_path: Path) -> None:
@@ -76,6 +76,9 @@ def test_the_whole_demo_shows_estimates_beside_the_truth(tmp_path: Path) -> None
     lines = [line for line in done.stdout.splitlines() if " inside " in line or " OUT " in line]
     assert len(lines) == len(comparison.questions())
     assert sum(" inside " in line for line in lines) >= len(lines) * 2 // 3
+    assert "RefusalsRose: 1 page in 14 days" in done.stdout
+    assert " firing: For consumer=beta: " in done.stdout
+    assert " resolved: Over for consumer=beta: " in done.stdout
     truths = (tmp_path / ".evalsvc" / "demo" / "data" / "truth.jsonl.gz").stat().st_size
     assert truths > 1000
     query = [sys.executable, "-m", "evalsvc", "query", "refusal", "--since", "14d", "--format", "json"]

@@ -1,4 +1,4 @@
-"""The page about the metrics names every one, and the worker exports no other."""
+"""The page about the metrics names every one with its labels, and nothing else is exported."""
 
 from __future__ import annotations
 
@@ -8,17 +8,47 @@ from pathlib import Path
 import pytest
 
 from evalsvc.judges import Spend
-from evalsvc.pipeline.metrics import COUNTERS, GAUGES, WorkerMetrics
+from evalsvc.pipeline.metrics import WorkerMetrics
+from evalsvc.ruler.metrics import COUNTERS as RULER_COUNTERS
+from evalsvc.ruler.metrics import RulerMetrics
 from evalsvc.scorers.judge import Judge
 from evalsvc.types import Abstained, Scale, Scored, ScorerSpec
+from exported_names import CATALOGUES, COUNTERS, GAUGES
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 
 
 @pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not part of the installed package")
-def test_page_lists_the_catalogue() -> None:
-    listed = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", PAGE.read_text(), re.MULTILINE))
-    assert listed == {**dict.fromkeys(COUNTERS, "counter"), **dict.fromkeys(GAUGES, "gauge")}
+def test_page_lists_the_catalogues() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \|", PAGE.read_text(), re.MULTILINE)
+    kinds = {name: kind for name, kind, _ in rows}
+    assert len(kinds) == len(rows)
+    assert kinds == {**dict.fromkeys(COUNTERS, "counter"), **dict.fromkeys(GAUGES, "gauge")}
+    listed = {name: tuple(re.findall(r"`(\w+)`", labels)) for name, _, labels in rows}
+    assert listed == {
+        name: (*(label for label in labels if label != "…"), *(("by",) if "…" in labels else ()))
+        for name, labels in (COUNTERS | GAUGES).items()
+    }
+
+
+def test_no_two_catalogues_share_a_name() -> None:
+    assert len(COUNTERS | GAUGES) == sum(len(one.COUNTERS) + len(one.GAUGES) for one in CATALOGUES)
+    assert all(name.endswith("_total") for name in COUNTERS)
+    assert not any(name.endswith("_total") for name in GAUGES)
+
+
+def test_a_ruler_begins_with_zeros_for_what_it_watches() -> None:
+    metrics = RulerMetrics()
+    metrics.watch("a.rules.yaml:support", 300.0, ["Fell"])
+    page = metrics.render().decode()
+    assert 'evalsvc_ruler_interval_seconds{group="a.rules.yaml:support"} 300.0' in page
+    for name, labels in RULER_COUNTERS.items():
+        if labels[1] == ("group",):
+            assert f'{name}{{group="a.rules.yaml:support"}} 0.0' in page
+    assert 'evalsvc_ruler_errors_total{alertname="Fell"} 0.0' in page
+    metrics.count("evalsvc_ruler_errors_total", alertname="Fell")
+    metrics.watch("a.rules.yaml:support", 300.0, ["Fell"])
+    assert 'evalsvc_ruler_errors_total{alertname="Fell"} 1.0' in metrics.render().decode()
 
 
 def test_two_consumers_share_a_registry() -> None:

@@ -15,6 +15,7 @@ from evalsvc.project import (
     ConsumerConfig,
     DeadLetterConfig,
     Environment,
+    ExportedConfig,
     FilesConfig,
     HttpConfig,
     KafkaConfig,
@@ -293,6 +294,24 @@ def test_settings(root: Path) -> None:
     settings = project.load_settings(root / "consumers").settings
     assert settings.store == "embedded:here"
     assert settings.retention == {"events": 7, "scores": 56}
+    assert settings.exported == ExportedConfig(
+        window_seconds=3600.0, delay_seconds=120.0, by=("application", "model_version"), max_groups=1000
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("exported = false", None),
+        ("exported = {}", ExportedConfig()),
+        ('exported = {window = "15m", delay = "1m"}', ExportedConfig(window_seconds=900.0, delay_seconds=60.0)),
+        ('[tool.evalsvc.exported]\nby = ["segments.plan", "model"]', ExportedConfig(by=("segments.plan", "model"))),
+        ("exported = {by = [], max_groups = 5}", ExportedConfig(by=(), max_groups=5)),
+    ],
+)
+def test_what_is_exported(root: Path, line: str, expected: ExportedConfig | None) -> None:
+    (root / "pyproject.toml").write_text(f"[tool.evalsvc]\n{line}\n")
+    assert project.load_settings(root / "consumers").settings.exported == expected
 
 
 @pytest.mark.parametrize(
@@ -306,6 +325,21 @@ def test_settings(root: Path) -> None:
         ('retention = {events = "soon"}', "2:14: Expected a duration"),
         ('retention = {event = "1d"}', "2:14: unknown key `event` in `tool.evalsvc.retention`"),
         ("retention = 30", "2:1: expected `retention` to be a table"),
+        ("exported = true", "2:1: expected `exported` to be a table or false (as in {window"),
+        ('exported = {windw = "1h"}', "2:13: unknown key `windw` in `tool.evalsvc.exported` (did you mean `window`?)"),
+        ('exported = {window = "soon"}', "2:13: Expected a duration"),
+        ('exported = {delay = "90s"}', "2:13: expected `delay` to be whole minutes, but got '90s'"),
+        ('exported = {by = "application"}', "2:13: expected `by` to be a list of fields, but got 'application'"),
+        ('exported = {by = ["applicaton"]}', "2:13: expected application, model"),
+        ('exported = {by = ["consumer"]}', "2:13: the label `consumer` of `consumer` has another meaning"),
+        ('exported = {by = ["segments.job"]}', "2:13: the label `job` of `segments.job` has another meaning"),
+        ('exported = {by = ["model", "model"]}', "2:13: `model` is there twice (leave one out)"),
+        (
+            'exported = {by = ["model", "segments.model"]}',
+            "2:13: `segments.model` has the same label, `model`, as `model`",
+        ),
+        ("exported = {max_groups = 0}", "2:13: expected `max_groups` to be a number from 1 to 100,000, but got 0"),
+        ("exported = {max_groups = true}", "2:13: expected `max_groups` to be a number from 1 to 100,000"),
         ('requires-evalsvc = ">=9"', "2:1: expected evalsvc >=9, but this is"),
         ('requires-evalsvc = "new"', "2:1: expected `requires-evalsvc` to be"),
         ("store = ", "2:9: is not TOML"),

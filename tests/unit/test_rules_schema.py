@@ -21,6 +21,7 @@ from evalsvc import scorers
 from evalsvc._cli_schema import SCHEMAS, written
 from evalsvc._yaml import Document
 from evalsvc.cli import main
+from evalsvc.notify import read_routes
 from evalsvc.rules import RuleGroup
 from evalsvc.rules.reading import read_rules
 from evalsvc.rules.reading_tests import read_tests, rules_named, what_is_tested
@@ -61,6 +62,8 @@ def read(kind: str, text: str) -> Document:
     document = Document("a", text.encode())
     if kind == "rules":
         read_rules(document, "a", METRICS, lambda metric: SHARE)
+    elif kind == "routes":
+        read_routes(document)
     else:
         rules = rules_named(document)
         if rules:
@@ -103,8 +106,12 @@ def test_a_project_adds_its_own_metrics(capsys, tmp_path, monkeypatch) -> None:
 def samples(kind: str) -> dict[str, str]:
     """Return right files: those of alerts/, those in the pages, and those that other tests read."""
     found = {}
-    pages = [ROOT / "docs" / "reference" / "alert-rules.md", ROOT / "docs" / "how-to" / "test-rules.md"]
-    suffix, first = {"rules": (".rules.yaml", "groups:"), "tests": (".test.yaml", "tests:")}[kind]
+    pages = [*(ROOT / "docs" / "reference").glob("*.md"), *(ROOT / "docs" / "how-to").glob("*.md")]
+    suffix, first = {
+        "rules": (".rules.yaml", "groups:"),
+        "tests": (".test.yaml", "tests:"),
+        "routes": ("routes.yaml", "receivers:"),
+    }[kind]
     for page in pages:
         blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL) if page.is_file() else []
         found.update({f"{page.name}:{n}": text for n, text in enumerate(blocks) if re.search(rf"(?m)^{first}", text)})
@@ -130,12 +137,14 @@ def test_right_files_pass(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [*sorted((HERE / "bad_rules").glob("*.bad.rules.yaml")), *sorted((HERE / "bad_ruletests").glob("*.bad.test.yaml"))],
+    sorted(
+        path for kind in ("bad_rules", "bad_ruletests", "bad_routes") for path in (HERE / kind).glob("*.bad.*.yaml")
+    ),
     ids=lambda path: path.name,
 )
 def test_wrong_files_are_refused(path: Path) -> None:
     """Each of these has a mistake of shape at least, whatever else is wrong in it."""
-    kind = "rules" if path.name.endswith(".rules.yaml") else "tests"
+    kind = {"rules": "rules", "test": "tests", "routes": "routes"}[path.name.split(".")[-2]]
     assert refusals(kind, parsed(path.read_text(encoding="utf-8")))
 
 
@@ -190,6 +199,29 @@ tests:
     never: [B]
     pages: 1
 """
+ROUTES = """
+page: https://evalsvc.example.com/
+page_env: EVALSVC_PAGE
+receivers:
+  am: {kind: alertmanager, url: "http://localhost:9093", url_env: AM, token_env: TOKEN, expires: 12h, timeout: 5s}
+  pd: {kind: pagerduty, key_env: PD_KEY, url: "https://events.example.com/v2?a=b", timeout: 5s}
+  chat: {kind: slack, url_env: SLACK, timeout: 5s}
+  mail:
+    kind: email
+    host: mail.example.com
+    port: 465
+    security: tls
+    from: evalsvc@example.com
+    to: [a@example.com, b@example.com]
+    user: evalsvc
+    password_env: MAIL_PASSWORD
+    timeout: 30s
+  hook: {kind: webhook, url: "https://example.com/hook", url_env: HOOK, key_env: HOOK_KEY, timeout: 5s}
+default: [am, chat]
+routes:
+  - {match: {severity: [page, ticket], team: ml, language: /de|fr/}, to: [pd, mail], continue: true}
+  - {match: {severity: info}, to: hook}
+"""
 
 
 def rules_of(*rules: str) -> str:
@@ -197,13 +229,14 @@ def rules_of(*rules: str) -> str:
     return json.dumps({"groups": [{"name": "g", "interval": "1m", "delay": "0s", "catch_up": "2h", "rules": made}]})
 
 
-WHOLE = {"rules": rules_of(*KINDS), "tests": json.dumps(parsed(TEST))}
+WHOLE = {"rules": rules_of(*KINDS), "tests": json.dumps(parsed(TEST)), "routes": json.dumps(parsed(ROUTES))}
 # The same in parts, each with what only it has: a part is read hundreds of times.
 LEAST = [{"alert": "A", "metric": "refusal", **parsed(kind)} for kind in KINDS[1:]]
 PARTS = [
     ("rules", rules_of(KINDS[0])),
     *(("rules", json.dumps({"groups": [{"name": "g", "rules": [rule]}]})) for rule in LEAST),
     ("tests", WHOLE["tests"]),
+    ("routes", WHOLE["routes"]),
 ]
 
 
@@ -220,10 +253,13 @@ def mappings(schema: Mapping[str, Any], value: object, name: str = "") -> Iterat
             yield from mappings(schema["items"], item, f"{name}[{number}]")
     if not isinstance(value, dict):
         return
-    if "properties" in schema and "patternProperties" not in schema:
-        yield name, set(schema["properties"])
-        for key, inner in value.items():
-            yield from mappings(schema["properties"][key], inner, f"{name}.{key}" if name else key)
+    one = [each for each in schema.get("oneOf", ()) if each.get("title", 0) == value.get("kind")]
+    schema = one[0] if one else schema
+    properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
+    if rest is False and "patternProperties" not in schema:
+        yield name, set(properties)
+    for key, inner in value.items():
+        yield from mappings(properties.get(key, rest or {}), inner, f"{name}.{key}" if name else key)
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
@@ -260,6 +296,10 @@ def changed(value: object, at: tuple[object, ...], new: object) -> object:
     return made
 
 
+# What a reader knows of the rest of the file, and of the project.
+BEYOND_SHAPE = re.compile("no consumer here measures|there is no receiver|no route leads to|no alert ever comes")
+
+
 @pytest.mark.parametrize(("kind", "text"), PARTS)
 def test_a_value_of_another_shape_is_right_or_wrong_to_both(kind: str, text: str) -> None:
     """Every value of a whole file in turn becomes a mapping, a list, nothing, a text, or has one key more."""
@@ -276,9 +316,8 @@ def test_a_value_of_another_shape_is_right_or_wrong_to_both(kind: str, text: str
             said = [str(one) for one in read(kind, text).finish()]
             right = VALIDATORS[kind].is_valid(parsed(text))
             where = ".".join(map(str, at))
-            # Of metrics only the reader knows all.
             if said and right:
-                assert all("no consumer here measures" in one for one in said), f"{where} = {new}: {said}"
+                assert all(BEYOND_SHAPE.search(one) for one in said), f"{where} = {new}: {said}"
             assert said or right, f"{where} = {new}: {refusals(kind, parsed(text))}"
             tried += bool(said)
     assert tried >= 20

@@ -66,7 +66,6 @@ tests:
         where: {application: support, segments.language: en}
         values: 5h of 0.05
       - metric: latency_ms
-        spread: 100
         values: [5h of 900]
     expect:
       - {at: 2h, alert: RefusalsRose, labels: {language: de}, phase: inactive}
@@ -136,11 +135,11 @@ def test_a_failure_says_what_was_when_and_why(tmp_path, monkeypatch, capsys) -> 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("FAIL  alerts/support.test.yaml: ")
     assert lines[1:] == [
-        "      alerts/support.test.yaml:18:9: at 2h: expected RefusalsRose{language=de} to be firing, "
+        "      alerts/support.test.yaml:17:9: at 2h: expected RefusalsRose{language=de} to be firing, "
         "but it was inactive",
         "        looked at 2h: good, window 58m … 1h58m, 0.05 (interval 0.02753 … 0.08181, 1,200 scores)",
         "        it was firing from 2h47m to 3h54m",
-        "      alerts/support.test.yaml:19:9: at 3h: expected RefusalsRose{language=de} with other texts",
+        "      alerts/support.test.yaml:18:9: at 3h: expected RefusalsRose{language=de} with other texts",
         "        annotation summary: expected 'in fr' in '0.3125 of answers in de are refusals'",
         "      alerts/support.test.yaml:4:5: expected 0 to fire, but 1 did",
         "        2h47m RefusalsRose{consumer=test, language=de}",
@@ -161,7 +160,7 @@ def test_results_for_programs(tmp_path, monkeypatch, capsys) -> None:
     assert page["at"] == f"2026-01-05T02:{int(page['after_seconds']) // 60 - 120}:00Z"
     assert bad["failures"] == [
         {
-            "line": 28,
+            "line": 27,
             "column": 38,
             "message": "Slow was never looked at: no input is of its events, so that it could not fire",
         }
@@ -265,6 +264,20 @@ expect:
         f"at 30m: expected RefusalsRose to be inactive, but 2 alerts are so, say which by `labels`; seen: {among}",
         f"at 30m: expected RefusalsRose{{language=it}} to be inactive, but no alert is so; seen: {among}",
         "at 30m: expected Slow to be firing, but no alert is so; seen: no alert at all",
+    ]
+
+
+def test_before_the_first_look_nothing_is_known(tmp_path) -> None:
+    body = """
+start: 2026-01-05T00:01Z
+input: [{metric: latency_ms, values: [1h of 100]}]
+expect:
+  - {at: 3m, alert: Slow, phase: inactive}
+  - {at: 3m, alert: Slow, phase: firing}
+"""
+    assert failures(tmp_path, body) == [
+        "at 3m: expected Slow to be firing, but it was inactive\nnothing had been looked at before\n"
+        "it never was; it was inactive from 4m"
     ]
 
 
@@ -387,7 +400,7 @@ def test_the_command_refuses_what_it_cannot_run(tmp_path, monkeypatch, capsys) -
     write(tmp_path, GOOD.replace("pages: 1", "pages: -1"))
     assert main(["test"]) == 2
     assert capsys.readouterr().err == (
-        "evalsvc: 1 problem in 1 file:\nalerts/support.test.yaml:27:12: expected `tests[0].pages` to be a whole number "
+        "evalsvc: 1 problem in 1 file:\nalerts/support.test.yaml:26:12: expected `tests[0].pages` to be a whole number "
         "of 0 or more, but got -1\n"
     )
     write(tmp_path, GOOD, RULES.replace("severity: ticket", "severity: loud"))

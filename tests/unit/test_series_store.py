@@ -180,7 +180,7 @@ def test_it_is_away_where_the_test_says_so_and_has_no_texts(made) -> None:
 
 def test_yes_and_no_are_spread_evenly_and_have_exactly_the_share() -> None:
     series = Series(metric="refusal", where={}, values=(Stretch(20, 0.05, 0.05), Stretch(4, 0.5, 0.5)), per_minute=10.0)
-    made = minutes_of(series, True, 0, 26)
+    made = minutes_of(series, SCALES["refusal"], 0, 26)
     # One in twenty of 10 a minute: every other minute has one.
     assert made.columns[3].tolist() == [1.0, 0.0] * 10 + [5.0] * 4 + [0.0] * 2
     assert made.columns[0].tolist() == [10.0] * 24 + [0.0] * 2
@@ -190,7 +190,7 @@ def test_yes_and_no_are_spread_evenly_and_have_exactly_the_share() -> None:
 
 def test_events_below_one_a_minute_and_rates_are_kept_over_time() -> None:
     series = Series(metric="refusal", where={}, values=(Stretch(1000, 0.3, 0.3),), per_minute=0.1, rate=0.4)
-    made = minutes_of(series, True, 0, 1000)
+    made = minutes_of(series, SCALES["refusal"], 0, 1000)
     offered, sampled = made.events
     assert (offered.sum(), sampled.sum(), made.columns[3].sum()) == (250.0, 100.0, 30.0)
     assert (offered >= sampled).all()
@@ -199,11 +199,19 @@ def test_events_below_one_a_minute_and_rates_are_kept_over_time() -> None:
 
 def test_numbers_lie_evenly_around_a_mean_that_moves_in_equal_steps() -> None:
     series = Series(metric="latency_ms", where={}, values=(Stretch(3, 100.0, 300.0),), per_minute=4.0, spread=40.0)
-    made = minutes_of(series, False, 0, 3)
+    made = minutes_of(series, SCALES["latency_ms"], 0, 3)
     assert made.values(0, 1) == [70.0, 90.0, 110.0, 130.0]
     assert made.columns[3].tolist() == [400.0, 800.0, 1200.0]
     assert made.columns[4, 0] == pytest.approx(70**2 + 90**2 + 110**2 + 130**2)
     assert made.ends(0, 2) == (70.0, 230.0)
+
+
+def test_numbers_on_an_open_scale_differ_unless_the_series_says_otherwise() -> None:
+    series = Series(metric="latency_ms", where={}, values=(Stretch(1, 100.0, 100.0),), per_minute=2.0)
+    assert minutes_of(series, SCALES["latency_ms"], 0, 1).values(0, 1) == [95.0, 105.0]
+    assert minutes_of(series, Scale(0.0, 1000.0, "lower"), 0, 1).values(0, 1) == [100.0, 100.0]
+    equal = Series(metric="latency_ms", where={}, values=series.values, per_minute=2.0, spread=0.0)
+    assert minutes_of(equal, SCALES["latency_ms"], 0, 1).values(0, 1) == [100.0, 100.0]
 
 
 def test_what_has_no_value_is_counted() -> None:
@@ -214,7 +222,7 @@ def test_what_has_no_value_is_counted() -> None:
         Stretch(10, offered=False),
         Stretch(10, failed=1.0),
     )
-    made = minutes_of(Series(metric="refusal", where={}, values=stretches, per_minute=2.0), True, 0, 50)
+    made = minutes_of(Series(metric="refusal", where={}, values=stretches, per_minute=2.0), SCALES["refusal"], 0, 50)
     by_stretch = made.columns[:4].reshape(4, 5, 10).sum(axis=2).T.tolist()
     assert by_stretch == [[16, 0, 4, 8], [0, 20, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 20, 0]]
     assert made.events[0].reshape(5, 10).sum(axis=1).tolist() == [20, 20, 20, 0, 20]

@@ -17,7 +17,7 @@ from evalsvc.query import EstimateQuery, estimates, to_json
 from evalsvc.query_ratio import ratio_estimates
 from evalsvc.sampling import Design
 from evalsvc.store import MemoryStore
-from evalsvc.testing.clock import ManualClock
+from evalsvc.testing import ManualClock
 from evalsvc.types import (
     LedgerCount,
     LedgerEntry,

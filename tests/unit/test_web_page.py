@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from evalsvc.query import EstimateQuery, estimates
 from evalsvc.sampling import Design
 from evalsvc.store import MemoryStore
-from evalsvc.testing.clock import ManualClock
+from evalsvc.testing import ManualClock
 from evalsvc.types import (
     Estimate,
     Scale,
