@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evalsvc.alerts_view import matcher_text, parse_matcher
 from evalsvc.rules.history import Matcher
 
-LABELS = st.from_regex(r"\w+", fullmatch=True).filter(str.isascii)
+LABELS = st.sampled_from(["alertname", "language", "_", "A1", "7"])
 VALUES = st.text() | st.sampled_from(["", "~", '"', '"a"', "=", "=~x", "\\", "a b", "\u202e", "\ud800"])
 
 
