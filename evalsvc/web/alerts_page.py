@@ -161,11 +161,12 @@ def _estimates(row: AlertRow) -> str:
     figures = wording.figures(_ANY, every)
     ends = [end for one in every for end in (one.low, one.high, one.value) if end is not None]
     axis = charts.axis(every, _ANY.scale, figures) if ends and all(map(math.isfinite, ends)) else None
+    reach = f"From {axis.marks[0][1]} to {axis.marks[-1][1]}" if axis else ""
     body = "".join(
         f"<tr role=row><th role=rowheader scope=row class=version>{name}<small>{_window(one)}</small></th>"
         + _cell("Estimate", f"<span class=value>{_number(one)}</span>", "n")
         + _cell("Interval", _interval(one), "n")
-        + _cell("", charts.whisker(one, axis, figures) if axis else "", "wide chart")
+        + _cell(reach, charts.whisker(one, axis, figures) if axis else "", "wide chart")
         + _cell("Scored", f"{one.n:,}", "n half")
         + _cell("Not scored", f"{100 * one.missing_share:.1f}\u00a0%", "n half")
         + "</tr>"
@@ -205,7 +206,7 @@ def _examples(examples: Sequence[Example], texts: Mapping[str, Event]) -> str:
     if not examples:
         return ""
     body = "".join(
-        f"<tr role=row><th role=rowheader scope=row class=version><code>{_text(one.event_id)}</code></th>"
+        f'<tr role=row><th role=rowheader scope=row class="version event"><code>{_text(one.event_id)}</code></th>'
         + _cell("Score", number(one.value), "n")
         + _cell("Masked texts", _said_there(texts.get(one.event_id)), "wide")
         + "</tr>"
@@ -268,9 +269,9 @@ def _silences(title: str, silences: Sequence[Silence]) -> str:
         return ""
     body = "".join(
         f"<tr role=row><th role=rowheader scope=row class=version><code>{_text(one.id)}</code></th>"
-        + _cell("Alerts with", f"<code>{_text(silence_text(one))}</code>")
-        + _cell("Until", f"{said_time(one.ends_at)} UTC")
-        + _cell("By", _text(one.author, _MOST_LABEL))
+        + _cell("Alerts with", f"<code>{_text(silence_text(one))}</code>", "wide")
+        + _cell("Until", f"{said_time(one.ends_at)} UTC", "half")
+        + _cell("By", _text(one.author, _MOST_LABEL), "half")
         + _cell("Why", _text(one.reason), "wide")
         + "</tr>"
         for one in silences
