@@ -25,7 +25,7 @@ from evalsvc.project import Environment
 from evalsvc.rules.history import Acknowledgement, AlertLog, Receipt, Silence
 from evalsvc.rules.machine import AlertState, Phase
 from evalsvc.rules.templates import duration, interval, number
-from evalsvc.rules.values import Rule
+from evalsvc.rules.values import RuleGroup
 from evalsvc.rules.wording import concerned, moment
 from evalsvc.windows import parse_duration, parse_span
 
@@ -40,13 +40,12 @@ def list_alerts(options: argparse.Namespace) -> int:
     wanted = phases_of(options.phase) if options.phase else alerts_view.PHASES if options.all else alerts_view.OPEN
     where = [alerts_view.parse_matcher(text) for text in options.where]
     with _log(options) as log:
-        found = alerts_view.board(log, datetime.now(UTC))
+        found = alerts_view.board(log, datetime.now(UTC), _rules())
     rows = alerts_view.covers(found.of(*wanted), where)
     if options.format == "json":
         _print_json(alerts_view.to_json(row) for row in rows)
         return OK
-    rules = _rules()
-    lines = [_line(row, rules.get(row.state.rule)) for row in rows]
+    lines = [_line(row) for row in rows]
     if options.format == "csv":
         print_csv(list(lines[0] if lines else _line_names()), lines)
     elif lines:
@@ -63,7 +62,7 @@ def show(options: argparse.Namespace) -> int:
     if options.format == "csv":
         raise InputError("Expected --format table or json of one alert, but got 'csv'")
     with _log(options) as log:
-        found = alerts_view.board(log, datetime.now(UTC))
+        found = alerts_view.board(log, datetime.now(UTC), _rules())
         row = alerts_view.find(found, options.fingerprint)
         moves = alerts_view.history_of(log, row, found.now)
     if options.format == "json":
@@ -71,7 +70,7 @@ def show(options: argparse.Namespace) -> int:
         silences = [alerts_view.silence_json(silence) for silence in row.silences]
         _print_json([{**alerts_view.to_json(row), "silences": silences, "history": told}])
         return OK
-    print("\n".join(_about(row, found.now, _rules().get(row.state.rule))))
+    print("\n".join(_about(row, found.now)))
     last = alerts_view.last_told(moves)
     if last is not None and (said := last.description or last.reason):
         print(f"\n{one_line(said)}")
@@ -80,6 +79,8 @@ def show(options: argparse.Namespace) -> int:
     if moves:
         print("\nHistory, newest first:")
         print(aligned([_moved(told, receiver) for told in moves for receiver in told.receipts or (None,)]))
+    if len(moves) == alerts_view.MOST_HISTORY:
+        print(f"the last {len(moves)} changes; there may be more")
     return OK
 
 
@@ -227,16 +228,15 @@ def _log(options: argparse.Namespace) -> Iterator[AlertLog]:
         yield store.alerts
 
 
-def _rules() -> Mapping[str, Rule]:
-    """Return the project's rules by alert, for their limits; alerts are listed without where a file is wrong."""
+def _rules() -> Sequence[RuleGroup]:
+    """Return the project's rules, for their limits; alerts are listed without where a file is wrong."""
     try:
-        groups = project.load_project().rules
+        return project.load_project().rules
     except ConfigError:
-        return {}
-    return {rule.alert: rule for group in groups for rule in group.rules}
+        return ()
 
 
-def _line(row: AlertRow, rule: Rule | None) -> dict[str, str]:
+def _line(row: AlertRow) -> dict[str, str]:
     state, estimate = row.state, row.seen.estimate if row.seen else None
     acknowledged = row.acknowledged
     return {
@@ -247,7 +247,7 @@ def _line(row: AlertRow, rule: Rule | None) -> dict[str, str]:
         "labels": _short(concerned(state.labels)),
         "value": number(estimate.value) if estimate else "-",
         "interval": interval(estimate) if estimate else "-",
-        "against": alerts_view.held_against(row.seen, rule) or "-",
+        "against": row.against or "-",
         "acknowledged": _short(f"{acknowledged.author} {acknowledged.note}") if acknowledged else "",
         "silenced until": moment(row.silenced_until) if row.silenced_until else "",
         "trouble": _short(state.trouble),
@@ -256,17 +256,16 @@ def _line(row: AlertRow, rule: Rule | None) -> dict[str, str]:
 
 
 def _line_names() -> Iterable[str]:
-    return _line(AlertRow(AlertState(fingerprint="", labels={})), None)
+    return _line(AlertRow(AlertState(fingerprint="", labels={})))
 
 
-def _about(row: AlertRow, now: datetime, rule: Rule | None) -> list[str]:
+def _about(row: AlertRow, now: datetime) -> list[str]:
     state, estimate = row.state, row.seen.estimate if row.seen else None
     since = f" since {moment(state.since)} ({alerts_view.ago(state.since, now)})" if state.since else ""
     lines = [f"{one_line(row.name)} is {state.phase}{since}", f"Severity: {one_line(row.severity)}"]
     lines.append(f"Labels: {one_line(alerts_view.labels_text(state.labels))}")
     if estimate is not None and row.seen is not None:
-        against = alerts_view.held_against(row.seen, rule)
-        held = f", held against {against}" if against else ""
+        held = f", held against {row.against}" if row.against else ""
         window = f"{moment(row.seen.window.start)} to {moment(row.seen.window.end)}"
         lines.append(f"Last estimate: {number(estimate.value)} ({interval(estimate)}){held}, of {window}")
     if state.evaluated_at is not None:

@@ -18,7 +18,7 @@ from evalsvc.notify.routing import matches
 from evalsvc.rules.history import Acknowledgement, AlertLog, Matcher, Receipt, Silence, TransitionQuery
 from evalsvc.rules.machine import AlertState, Observation, Phase, Transition
 from evalsvc.rules.templates import interval, number
-from evalsvc.rules.values import Rule, limit_of
+from evalsvc.rules.values import Rule, RuleGroup, limit_of
 from evalsvc.types import Window
 
 PHASES: tuple[Phase, ...] = ("firing", "pending", "resolved", "inactive")
@@ -41,11 +41,15 @@ class UnknownAlert(InputError):
 
 
 class AlertRow(NamedTuple):
-    """An alert now. ``acknowledged`` is of the present episode; ``silences`` cover it now, the last to end first."""
+    """An alert now. ``acknowledged`` is of the present episode; ``silences`` cover it now, the last to end first.
+
+    ``rule`` is the one that watches it, where it is known here.
+    """
 
     state: AlertState
     acknowledged: Acknowledgement | None = None
     silences: tuple[Silence, ...] = ()
+    rule: Rule | None = None
 
     @property
     def name(self) -> str:
@@ -61,6 +65,18 @@ class AlertRow(NamedTuple):
     def seen(self) -> Observation | None:
         """The last look with data."""
         return self.state.evidence
+
+    @property
+    def limit(self) -> float | None:
+        """The number that the rule holds its estimates against; ``None`` where that is another estimate, or unknown."""
+        return limit_of(self.rule.condition) if self.rule is not None else None
+
+    @property
+    def against(self) -> str:
+        """What the last look was held against: an estimate with its interval, or the limit; empty where unknown."""
+        if self.seen is not None and self.seen.baseline is not None:
+            return f"{number(self.seen.baseline.value)} ({interval(self.seen.baseline)})"
+        return "" if self.limit is None else number(self.limit)
 
     @property
     def silenced_until(self) -> datetime | None:
@@ -101,8 +117,10 @@ class Board(NamedTuple):
         return self.last_look is None or self.now - self.last_look > LATE
 
 
-def board(log: AlertLog, now: datetime) -> Board:
+def board(log: AlertLog, now: datetime, rules: Sequence[RuleGroup] = ()) -> Board:
     """Return all alerts: firing, pending, resolved and inactive ones; in each the most severe and newest first.
+
+    ``rules`` are the project's, for the limits that they hold estimates against.
 
     Raises:
         StoreUnavailable: the log does not answer.
@@ -111,7 +129,8 @@ def board(log: AlertLog, now: datetime) -> Board:
     silences = log.silences(active_at=now)
     under_way = [state.fingerprint for state in states if state.phase in OPEN]
     known = log.acknowledgements(under_way) if under_way else {}
-    rows = [_row(state, known.get(state.fingerprint), silences) for state in states]
+    by_name = {rule.alert: rule for group in rules for rule in group.rules}
+    rows = [_row(state, known.get(state.fingerprint), silences, by_name.get(state.rule)) for state in states]
     looks = [state.evaluated_at for state in states if state.evaluated_at is not None]
     return Board(sorted(rows, key=_place), silences, max(looks, default=None), now)
 
@@ -158,14 +177,6 @@ def last_told(moves: Sequence[Told]) -> Transition | None:
     """Return the last transition that says in sentences what moved, else the last one."""
     described = (told.transition for told in moves if told.transition.description)
     return next(described, moves[0].transition if moves else None)
-
-
-def held_against(seen: Observation | None, rule: Rule | None = None) -> str:
-    """Return what a look was held against: an estimate with its interval, or the rule's limit; empty: unknown."""
-    if seen is not None and seen.baseline is not None:
-        return f"{number(seen.baseline.value)} ({interval(seen.baseline)})"
-    limit = limit_of(rule.condition) if rule is not None else None
-    return number(limit) if limit is not None else ""
 
 
 def ago(moment: datetime, now: datetime) -> str:
@@ -258,6 +269,7 @@ def to_json(row: AlertRow) -> dict[str, Any]:
         "verdict": seen.verdict if seen else None,
         "estimate": msgspec.to_builtins(seen.estimate) if seen and seen.estimate else None,
         "baseline": msgspec.to_builtins(seen.baseline) if seen and seen.baseline else None,
+        "limit": row.limit,
         "reason": seen.reason if seen else "",
         "trouble": state.trouble,
         "acknowledged": msgspec.to_builtins(row.acknowledged) if row.acknowledged else None,
@@ -283,10 +295,10 @@ def labels_text(labels: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={labels[name]}" for name in sorted(labels))
 
 
-def _row(state: AlertState, known: Acknowledgement | None, silences: Sequence[Silence]) -> AlertRow:
+def _row(state: AlertState, known: Acknowledgement | None, silences: Sequence[Silence], rule: Rule | None) -> AlertRow:
     mine = known is not None and known.episode == state.pending_at
     covering = tuple(silence for silence in silences if matches(state.labels, silence.matchers))
-    return AlertRow(state, known if mine else None, covering)
+    return AlertRow(state, known if mine else None, covering, rule)
 
 
 def _place(row: AlertRow) -> tuple[int, int, float, str]:

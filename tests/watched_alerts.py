@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from evalsvc.rules.history import AlertLog, Look, Receipt
-from evalsvc.rules.machine import AlertState, Example, Observation, Transition, transition_id
+from evalsvc.rules.history import AlertLog, Look, Receipt, Told
+from evalsvc.rules.machine import AlertState, Example, Observation, Phase, Transition, transition_id
 from evalsvc.rules.values import fingerprint
 from evalsvc.types import Estimate, Window
+
+NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
 
 def estimate(value: float, low: float | None, high: float | None, end: datetime) -> Estimate:
@@ -21,7 +23,7 @@ def labels_of(alert: str, severity: str = "page", **more: str) -> dict[str, str]
 
 
 def alert(
-    now: datetime, phase: str, labels: dict[str, str], minutes: float = 30.0, **changes: object
+    now: datetime, phase: Phase, labels: dict[str, str], minutes: float = 30.0, **changes: object
 ) -> tuple[AlertState, list[Look]]:
     """An alert's last state, in a phase since `minutes` ago, and the looks that led there."""
     since = now - timedelta(minutes=minutes)
@@ -46,8 +48,8 @@ def alert(
         "fired_on": fired if phase in ("firing", "resolved") else None,
     }
     state = AlertState(**{**facts, **changes})  # type: ignore[arg-type]
-    path = {"pending": ["pending"], "firing": ["pending", "firing"], "resolved": ["pending", "firing", "resolved"]}
-    moves = path.get(phase, [])
+    path: tuple[Phase, ...] = ("pending", "firing", "resolved")
+    moves = path[: path.index(phase) + 1] if phase in path else ()
     looks = []
     for place, after in enumerate(moves):
         at = began + (since - began) * (place / max(1, len(moves) - 1))
@@ -86,6 +88,10 @@ def fill(log: AlertLog, now: datetime) -> dict[str, AlertState]:
     for _, looks in made:
         log.record_looks(looks)
     rose = made[0][0]
+    told: list[tuple[str, Told, int, str]] = [
+        ("pager", "delivered", 1, "202 Accepted"),
+        ("mail", "refused", 3, "550 no such user"),
+    ]
     log.record_receipts(
         [
             Receipt(
@@ -96,13 +102,7 @@ def fill(log: AlertLog, now: datetime) -> dict[str, AlertState]:
                 attempts=attempts,
                 detail=detail,
             )
-            for receiver, outcome, attempts, detail in (
-                ("pager", "delivered", 1, "202 Accepted"),
-                ("mail", "refused", 3, "550 no such user"),
-            )
+            for receiver, outcome, attempts, detail in told
         ]
     )
     return {state.rule: state for state, _ in made}
-
-
-NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from evalsvc import alerts_view
@@ -13,6 +12,7 @@ from evalsvc.errors import EvalsvcError, InputError, StoreError
 from evalsvc.protocols import Clock, ScoreStore
 from evalsvc.rules.history import AlertLog
 from evalsvc.rules.machine import Phase
+from evalsvc.rules.values import RuleGroup
 from evalsvc.types import Event
 from evalsvc.web import alerts_page
 from evalsvc.web.answers import HEADERS, code_of, json_answer
@@ -36,17 +36,12 @@ class Remembering(Protocol):
         ...
 
 
-def board_of(store: ScoreStore, now: datetime) -> Board | None:
-    """Return the alerts that a store remembers; ``None`` from a store that remembers none."""
-    return alerts_view.board(store.alerts, now) if isinstance(store, Remembering) else None
-
-
 class AlertPages:
     """The endpoints. They are plain functions: Starlette runs them in threads, where the store may block."""
 
-    def __init__(self, store: ScoreStore, clock: Clock) -> None:
-        """Read alerts, and the texts of their examples, from this store."""
-        self._store, self._clock = store, clock
+    def __init__(self, store: ScoreStore, clock: Clock, rules: Sequence[RuleGroup] = ()) -> None:
+        """Read alerts, and the texts of their examples, from this store; ``rules`` give the limits."""
+        self._store, self._clock, self._rules = store, clock, rules
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -58,6 +53,10 @@ class AlertPages:
             Route("/v1/alerts", self.listed),
             Route("/v1/alerts/{fingerprint}", self.one),
         ]
+
+    def board(self) -> Board | None:
+        """Return the alerts now; ``None`` from a store that remembers none."""
+        return self._board() if isinstance(self._store, Remembering) else None
 
     def page(self, request: Request) -> Response:
         """Answer the list as a page."""
@@ -123,7 +122,7 @@ class AlertPages:
         return self._store.alerts
 
     def _board(self) -> Board:
-        return alerts_view.board(self._log(), self._clock.now())
+        return alerts_view.board(self._log(), self._clock.now(), self._rules)
 
     def _texts(self, event_ids: list[str]) -> Mapping[str, Event]:
         """Return the examples' events; without them the page is shown all the same."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import quote, urlsplit
 
-from evalsvc.alerts_view import AlertRow, Board, Told, ago, held_against, last_told, silence_text
+from evalsvc.alerts_view import MOST_HISTORY, AlertRow, Board, Told, ago, last_told, silence_text
 from evalsvc.notify.message import cut, one_line
 from evalsvc.rules.history import Receipt, Silence
 from evalsvc.rules.machine import Example, Observation
@@ -112,7 +112,7 @@ def _row(row: AlertRow, found: Board) -> str:
         + _cell("Since", since)
         + _cell("Estimate", value, "n")
         + _cell("Interval", _interval(estimate), "n")
-        + _cell("Held against", escape(held_against(row.seen)) or wording.MISSING, "n half")
+        + _cell("Held against", escape(row.against) or wording.MISSING, "n half")
         + _cell("What is known", _known(row) or wording.MISSING, "half")
         + "</tr>"
     )
@@ -155,6 +155,7 @@ def _estimates(row: AlertRow) -> str:
             named.append((name, seen.estimate))
     held = state.evidence.baseline if state.evidence else None
     named += [("Held against", held)] if held is not None else []
+    limit = f" · held against {number(row.limit)}" if held is None and row.limit is not None else ""
     if not named:
         return ""
     every = [estimate for _, estimate in named]
@@ -173,7 +174,7 @@ def _estimates(row: AlertRow) -> str:
         for name, one in named
     )
     metric = state.labels.get("metric", "")
-    said = f"<p class=soft>Metric <code>{_text(metric)}</code></p>" if metric else ""
+    said = f"<p class=soft>Metric <code>{_text(metric)}</code>{limit}</p>" if metric else ""
     columns = ("", "Estimate", "Interval", charts.scale_line(axis, "") if axis else "", "Scored", "Not scored")
     return f"<section><h2>Estimate</h2>{said}{_table('Estimate', columns, body, right=(1, 2, 4, 5))}</section>"
 
@@ -240,7 +241,9 @@ def _timeline(moves: Sequence[Told]) -> str:
         + "</tr>"
         for told in moves
     )
-    return f"<section><h2>History</h2>{_table('History', ('Change', 'When', 'Who was told', 'Why'), body)}</section>"
+    more = f"<p class=soft>the last {len(moves)} changes; there may be more</p>" if len(moves) == MOST_HISTORY else ""
+    table = _table("History", ("Change", "When", "Who was told", "Why"), body)
+    return f"<section><h2>History</h2>{table}{more}</section>"
 
 
 def _receipts(told: Told) -> str:
@@ -268,7 +271,7 @@ def _silences(title: str, silences: Sequence[Silence]) -> str:
     if not silences:
         return ""
     body = "".join(
-        f"<tr role=row><th role=rowheader scope=row class=version><code>{_text(one.id)}</code></th>"
+        f"<tr role=row><th role=rowheader scope=row class='version event'><code>{_text(one.id)}</code></th>"
         + _cell("Alerts with", f"<code>{_text(silence_text(one))}</code>", "wide")
         + _cell("Until", f"{said_time(one.ends_at)} UTC", "half")
         + _cell("By", _text(one.author, _MOST_LABEL), "half")

@@ -24,10 +24,11 @@ from evalsvc.query import (
     with_worst_case,
 )
 from evalsvc.query_gaps import with_gaps
+from evalsvc.rules.values import RuleGroup
 from evalsvc.scorer_notes import noted, scorer_notes
 from evalsvc.types import Window, WorkerStatus
 from evalsvc.web import overview
-from evalsvc.web.alerts import AlertPages, board_of
+from evalsvc.web.alerts import AlertPages
 from evalsvc.web.answers import HEADERS, code_of, json_answer
 from evalsvc.web.page import SPANS, View, lines, render, render_error
 from evalsvc.web.wording import count
@@ -61,6 +62,7 @@ def create_app(
     routes: Sequence[BaseRoute] = (),
     metrics: Callable[[], bytes] | None = None,
     clock: Clock | None = None,
+    rules: Sequence[RuleGroup] = (),
 ) -> Starlette:
     """Return the ASGI application.
 
@@ -70,6 +72,7 @@ def create_app(
         routes: more routes, as ``HttpSource.routes()`` gives them.
         metrics: what ``/metrics`` answers.
         clock: what "now" is.
+        rules: the project's, for the limits that the pages of alerts show.
 
     Raises:
         MissingExtra: without Starlette.
@@ -80,7 +83,8 @@ def create_app(
         from starlette.routing import Route
     except ImportError as error:
         raise MissingExtra("starlette", "web") from error
-    pages = _Pages(store, tuple(workers), metrics, clock or SystemClock())
+    alerts = AlertPages(store, clock or SystemClock(), rules)
+    pages = _Pages(store, tuple(workers), metrics, clock or SystemClock(), alerts)
     own = [
         Route("/", pages.overview),
         Route("/v1/estimates", pages.estimates),
@@ -90,7 +94,7 @@ def create_app(
         Route("/livez", pages.alive),
         Route("/readyz", pages.ready),
     ]
-    own += AlertPages(store, pages.clock).routes()
+    own += alerts.routes()
     return Starlette(routes=[*own, *routes], exception_handlers={EvalsvcError: _refuse, HTTPException: _no_such})
 
 
@@ -103,8 +107,9 @@ class _Pages:
         workers: tuple[Reporter, ...],
         metrics: Callable[[], bytes] | None,
         clock: Clock,
+        alerts: AlertPages,
     ) -> None:
-        self.store, self.workers, self.metrics, self.clock = store, workers, metrics, clock
+        self.store, self.workers, self.metrics, self.clock, self.alerts = store, workers, metrics, clock, alerts
 
     def overview(self, request: Request) -> Response:
         from starlette.responses import HTMLResponse
@@ -123,7 +128,7 @@ class _Pages:
         span = Window(parse_since(since, now), now)
         rows = overview.rows(self.store, span, int(parse_duration(STEPS[since]).total_seconds()))
         states = lines(self._states())
-        return render(View(rows, span, since, STEPS[since], states, board_of(self.store, now)))
+        return render(View(rows, span, since, STEPS[since], states, self.alerts.board()))
 
     def estimates(self, request: Request) -> Response:
         from starlette.responses import JSONResponse, PlainTextResponse

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from evalsvc.errors import StoreUnavailable
 from evalsvc.rules.history import Acknowledgement, Look, Matcher, Receipt, Silence
 from evalsvc.rules.machine import AlertState, Example
+from evalsvc.rules.values import Rule, RuleGroup, Threshold
 from evalsvc.store import MemoryStore
 from evalsvc.testing import ManualClock, make_sample
 from evalsvc.types import Event, KeptEvent, WriteBatch
@@ -290,3 +291,25 @@ def test_nothing_can_be_changed(store: MemoryStore, alerts: dict[str, AlertState
     for path in ("/alerts", f"/alerts/{alerts['Quiet'].fingerprint}", "/v1/alerts"):
         for method in ("POST", "PUT", "DELETE", "PATCH"):
             assert client.request(method, path).status_code == 405
+
+
+def test_a_rules_limit_is_what_a_value_is_held_against(store: MemoryStore) -> None:
+    state, looks = alert(NOON, "firing", labels_of("Held"))
+    assert state.evidence is not None
+    bare = replace(state, evidence=replace(state.evidence, baseline=None))
+    store.alerts.record_looks([looks[-1]._replace(state=bare)])
+    rule = Rule(alert="Held", metric="refusal", condition=Threshold("above", 0.1234, 0.1), window_seconds=3600.0)
+    group = RuleGroup(
+        name="own", path="", interval_seconds=60.0, delay_seconds=0.0, catch_up_seconds=0.0, rules=(rule,)
+    )
+    client = TestClient(create_app(store, clock=ManualClock(NOON), rules=[group]))
+    [row] = [row for row in Outline(client.get("/alerts").text).rows if "Held" in row[0] and row[1] != "Since"]
+    assert row[4] == "0.1234"
+    assert "held against 0.1234" in client.get(f"/alerts/{state.fingerprint}").text
+    assert client.get("/v1/alerts").json()["alerts"][0]["limit"] == 0.1234
+    assert got(store, "/v1/alerts")["alerts"][0]["limit"] is None
+
+
+def test_a_store_without_alerts_says_so() -> None:
+    assert "This store remembers no alerts" in ask(object(), "/alerts", 500)
+    assert "This store remembers no alerts" in ask(object(), "/v1/alerts", 500)
