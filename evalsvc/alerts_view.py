@@ -28,7 +28,7 @@ SEVERITIES = ("page", "ticket", "info")
 RECENT = timedelta(days=7)
 """How long a resolved alert is listed on the page."""
 LATE = timedelta(minutes=15)
-"""A last look longer ago is pointed to: the ruler may be down."""
+"""A last look longer ago is pointed to, unless the project's rules are looked at less often: the ruler may be down."""
 LEAST_DIGITS = 6
 MOST_HISTORY = 200
 _PRINT = re.compile(r"[0-9a-f]{6,16}")
@@ -94,13 +94,15 @@ class Told(NamedTuple):
 class Board(NamedTuple):
     """All alerts of a log as they are now, in the order in which people look at them, and the silences in force.
 
-    ``last_look`` is when any rule was last looked at, ``None`` before the first look.
+    ``last_look`` is when any rule was last looked at, ``None`` before the first look; one longer than ``patience`` ago
+    is late.
     """
 
     rows: Sequence[AlertRow]
     silences: Sequence[Silence]
     last_look: datetime | None
     now: datetime
+    patience: timedelta = LATE
 
     def of(self, *phases: Phase) -> list[AlertRow]:
         """Return those in these phases."""
@@ -114,13 +116,13 @@ class Board(NamedTuple):
     @property
     def late(self) -> bool:
         """Whether the last look is so long ago that the ruler may be down."""
-        return self.last_look is None or self.now - self.last_look > LATE
+        return self.last_look is None or self.now - self.last_look > self.patience
 
 
 def board(log: AlertLog, now: datetime, rules: Sequence[RuleGroup] = ()) -> Board:
     """Return all alerts: firing, pending, resolved and inactive ones; in each the most severe and newest first.
 
-    ``rules`` are the project's, for the limits that they hold estimates against.
+    ``rules`` are the project's, for the limits that they hold estimates against, and how often they are looked at.
 
     Raises:
         StoreUnavailable: the log does not answer.
@@ -132,7 +134,8 @@ def board(log: AlertLog, now: datetime, rules: Sequence[RuleGroup] = ()) -> Boar
     by_name = {rule.alert: rule for group in rules for rule in group.rules}
     rows = [_row(state, known.get(state.fingerprint), silences, by_name.get(state.rule)) for state in states]
     looks = [state.evaluated_at for state in states if state.evaluated_at is not None]
-    return Board(sorted(rows, key=_place), silences, max(looks, default=None), now)
+    pace = timedelta(seconds=min((group.interval_seconds for group in rules), default=0.0))
+    return Board(sorted(rows, key=_place), silences, max(looks, default=None), now, max(LATE, 2 * pace))
 
 
 def find(found: Board, given: str) -> AlertRow:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from evalsvc.errors import StoreUnavailable
 from evalsvc.rules.history import Acknowledgement, Look, Matcher, Receipt, Silence
 from evalsvc.rules.machine import AlertState, Example
 from evalsvc.rules.values import Rule, RuleGroup, Threshold
-from evalsvc.store import MemoryStore
+from evalsvc.store import MemoryStore, open_store
 from evalsvc.testing import ManualClock, make_sample
 from evalsvc.types import Event, KeptEvent, WriteBatch
 from evalsvc.web.app import create_app
@@ -97,6 +99,14 @@ def test_a_dead_ruler_shows(store: MemoryStore, alerts: dict[str, AlertState]) -
     for path in ("/", "/alerts"):
         assert "is the ruler running?" not in ask(store, path, later=timedelta(minutes=14))
         assert "▲ last look 16m ago: is the ruler running?" in ask(store, path, later=timedelta(minutes=15, seconds=1))
+
+
+def test_rules_that_are_looked_at_rarely_are_waited_for(store: MemoryStore, alerts: dict[str, AlertState]) -> None:
+    hourly = RuleGroup(name="h", path="", interval_seconds=3600.0, delay_seconds=0.0, catch_up_seconds=0.0, rules=())
+    for minutes, late in ((119, False), (120, True)):
+        clock = ManualClock(NOON + timedelta(minutes=minutes))
+        html = TestClient(create_app(store, clock=clock, rules=[hourly])).get("/alerts").text
+        assert ("is the ruler running?" in html) == late
 
 
 def test_the_overview_says_how_many_fire_with_the_link(store: MemoryStore, alerts: dict[str, AlertState]) -> None:
@@ -313,3 +323,17 @@ def test_a_rules_limit_is_what_a_value_is_held_against(store: MemoryStore) -> No
 def test_a_store_without_alerts_says_so() -> None:
     assert "This store remembers no alerts" in ask(object(), "/alerts", 500)
     assert "This store remembers no alerts" in ask(object(), "/v1/alerts", 500)
+
+
+def test_the_embedded_store_gives_the_same_pages(
+    store: MemoryStore, alerts: dict[str, AlertState], tmp_path: Path
+) -> None:
+    sample = make_sample("event-1", prompt="Cancel my order?", response="I can't help with that.")
+    with closing(open_store(f"embedded:{tmp_path / 'store'}", create=True)) as embedded:
+        fill(embedded.alerts, NOON)
+        for one in (store, embedded):
+            one.alerts.record_silence(silence(Matcher("alertname", "Judge.*", True)))
+            one.write(WriteBatch(events=(KeptEvent(sample, "digest"),)))
+        for path in ("/alerts", *(f"/alerts/{state.fingerprint}" for state in alerts.values())):
+            assert ask(embedded, path) == ask(store, path)
+            assert got(embedded, f"/v1{path}") == got(store, f"/v1{path}")
