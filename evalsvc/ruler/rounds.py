@@ -65,7 +65,10 @@ def look(
     if kept is not None:
         kept.begin(now)
     reader = Reader(store, kept)
-    own = {rule.alert: [state for state in states.values() if state.rule == rule.alert] for rule in group.rules}
+    own: dict[str, list[AlertState]] = {rule.alert: [] for rule in group.rules}
+    for state in states.values():
+        if state.rule in own:
+            own[state.rule].append(state)
     for rule in group.rules:
         _want(reader, rule, group, own[rule.alert], now)
     made: list[Look] = []
