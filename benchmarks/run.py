@@ -37,6 +37,7 @@ NAMES = (
     "alert_calibration",
     "alert_delay",
     "alert_series",
+    "alert_starter",
     "attribution",
     "drift",
     "drift_power",
