@@ -102,7 +102,7 @@ class Ruler:
         self._busy: set[str] = set()
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._lease: Lease | None = None
-        self._leads_until = 0.0
+        self._leads_until = self._claim_after = 0.0
         self._expected: tuple[datetime, float] | None = None
         self._waits_until = 0.0
         self._waiting_for, self._failed = "", ""
@@ -163,6 +163,8 @@ class Ruler:
     def _claim(self) -> bool:
         """Claim or renew the lease, and read what earlier rulers left where it was not held all along."""
         asked = self._clock.monotonic()
+        if asked < self._claim_after:
+            return self.leads()
         try:
             lease = self._alerts.claim(LEASE, self.holder, self._settings.lease_seconds)
             before, self._lease = self._lease, lease
@@ -177,6 +179,8 @@ class Ruler:
             self.metrics.gauge("evalsvc_ruler_leads", float(self.leads()))
             return self.leads()
         self._waiting_for = ""
+        # To renew is a write, and a third of the time is soon enough; to see whether another still leads is none.
+        self._claim_after = asked + (self._settings.lease_seconds / 3.0 if lease.held else 2.0)
         # Counted from before the question, so that it ends here before it ends in the store.
         self._leads_until = asked + self._settings.lease_seconds
         self.metrics.gauge("evalsvc_ruler_leads", float(lease.held))
