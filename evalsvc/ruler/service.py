@@ -24,7 +24,7 @@ from evalsvc.protocols import Clock, ScoreStore
 from evalsvc.ruler.live import Kept
 from evalsvc.ruler.looks import look_times, start_of
 from evalsvc.ruler.metrics import RulerMetrics
-from evalsvc.ruler.rounds import HEALTH, closed, look
+from evalsvc.ruler.rounds import HEALTH, closed, look, remembered
 from evalsvc.rules.history import AlertLog, Lease, Look
 from evalsvc.rules.machine import AlertState, Phase
 from evalsvc.rules.values import Rule, RuleGroup
@@ -281,7 +281,8 @@ class Ruler:
             self.metrics.count("evalsvc_ruler_unrecorded_total", group=name)
             return False
         with self._lock:
-            self._states = {**self._states, **{one.state.fingerprint: one.state for one in made}}
+            held = {name: state for name, state in self._states.items() if remembered(state, at)}
+            self._states = {**held, **{one.state.fingerprint: one.state for one in made}}
             self._last[name] = at
             self._looks += 1
         self._note(name, at, made, self._clock.monotonic() - began)
