@@ -34,6 +34,7 @@ NAMES = (
     "correlation",
     "sequential",
     "change_detection",
+    "ruler",
     "alert_calibration",
     "alert_delay",
     "alert_series",

@@ -51,7 +51,9 @@ def up(options: argparse.Namespace) -> int:
         ruler = build_ruler(found, store, environment, registry) if found.rules else None
         if exported := assemble.build_exported(found, store, registry):
             stack.enter_context(exported.running())
-        app = create_app(store, workers, routes, metrics=partial(generate_latest, registry), ruler=ruler)
+        app = create_app(
+            store, workers, routes, metrics=partial(generate_latest, registry), ruler=ruler, rules=found.rules
+        )
         address = (options.host or host, port if options.port is None else options.port)
         consumers = Consumers(workers, ruler)
         asked = stack.enter_context(stopping(consumers.stop))

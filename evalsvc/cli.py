@@ -90,6 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_backtest(add)
     _add_test(add)
     _add_schema(add)
+    _add_alerts(add)
     _add_anchors(add)
     _add_dead_letters(add)
     _add_scorers(add)
@@ -405,6 +406,56 @@ def _add_schema(add: _Adder) -> None:
     schema.add_argument(
         "of", choices=("rules", "tests", "routes"), help="NAME.rules.yaml, NAME.test.yaml, or routes.yaml"
     )
+
+
+def _add_alerts(add: _Adder) -> None:
+    module, formats = "evalsvc._cli_alerts", ("table", "json", "csv")
+    alerts = add("alerts", f"{module}:list_alerts", "what fires and is pending; show, acknowledge and silence alerts")
+    alerts.set_defaults(phase="", all=False, where=[], format="table")
+    sub = _Adder(alerts.add_subparsers(title="actions", metavar="ACTION"), add.common)
+    listed = sub("list", f"{module}:list_alerts", "what fires and is pending (as without an action)")
+    for command in (alerts, listed):
+        # Left out, each stays as it was given before the action, else at the default above.
+        absent = argparse.SUPPRESS
+        command.add_argument(
+            "--phase",
+            default=absent,
+            metavar="PHASE,…",
+            help="firing, pending, resolved, inactive (default: the first two)",
+        )
+        command.add_argument("--all", action="store_true", default=absent, help="in every phase")
+        command.add_argument(
+            "--where",
+            action="append",
+            default=absent,
+            metavar="LABEL=VALUE",
+            help="only these, also LABEL=~REGEX; may repeat",
+        )
+    show = sub("show", f"{module}:show", "one alert: what moved, its history, who was told")
+    ack = sub("ack", f"{module}:acknowledge", "say that you look after an alert; it goes on, and its end is told")
+    for command in (show, ack):
+        command.add_argument("fingerprint", metavar="FINGERPRINT", help="16 digits, or at least the first 6")
+    ack.add_argument("--note", default="", metavar="TEXT", help="for those who look next")
+    silence = sub("silence", f"{module}:silence", "tell nobody of some alerts for a while")
+    silence.add_argument("matchers", nargs="+", metavar="LABEL=VALUE", help="all have to match; also LABEL=~REGEX")
+    silence.add_argument("--for", dest="lasts", required=True, metavar="DURATION", help="as in 2h; at most 30d")
+    silence.add_argument("--reason", required=True, metavar="TEXT", help="why")
+    silence.add_argument("--all", dest="everything", action="store_true", help="even where that is every alert")
+    for command in (ack, silence):
+        command.add_argument(
+            "--author", metavar="NAME", help="who you are (default: EVALSVC_USER, else the login name)"
+        )
+    silences = sub("silences", f"{module}:silences", "the silences in force")
+    silences.add_argument("--all", dest="everything", action="store_true", help="those that are over, too")
+    unsilence = sub("unsilence", f"{module}:unsilence", "end a silence now")
+    unsilence.add_argument("id", metavar="ID", help="as `silences` lists it")
+    history = sub("history", f"{module}:history", "changes of phase, and who was told of them")
+    _add_span(history, default="7d")
+    history.add_argument("--limit", type=_count, default=100, metavar="N", help="at most, newest first (default: 100)")
+    for command in (alerts, listed, show, silences, history):
+        command.add_argument(
+            "--format", choices=formats, default=argparse.SUPPRESS, help="json: one object a line (default: table)"
+        )
 
 
 def _share(text: str) -> float:

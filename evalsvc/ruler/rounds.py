@@ -65,7 +65,10 @@ def look(
     if kept is not None:
         kept.begin(now)
     reader = Reader(store, kept)
-    own = {rule.alert: [state for state in states.values() if state.rule == rule.alert] for rule in group.rules}
+    own: dict[str, list[AlertState]] = {rule.alert: [] for rule in group.rules}
+    for state in states.values():
+        if state.rule in own:
+            own[state.rule].append(state)
     for rule in group.rules:
         _want(reader, rule, group, own[rule.alert], now)
     made: list[Look] = []
@@ -91,7 +94,7 @@ def _look(
 ) -> tuple[list[Look], str]:
     """Return the looks at a rule's alerts, and why they failed where they did."""
     why = ""
-    known = {state.fingerprint: state for state in held if _remembered(state, now)}
+    known = {state.fingerprint: state for state in held if remembered(state, now)}
     try:
         pairs = _observations(reader, rule, group, known, now)
     except EvalsvcError as error:
@@ -194,8 +197,8 @@ def _start(rule: Rule, group: Group) -> AlertState:
     return start_of(rule, consumer, dict(key))
 
 
-def _remembered(state: AlertState, now: datetime) -> bool:
-    """Return whether an alert is still looked at: it is under way, or had data not long ago."""
+def remembered(state: AlertState, now: datetime) -> bool:
+    """Return whether an alert is still looked at: it is under way, or had data in the last :data:`REMEMBERED`."""
     seen = state.evidence.window.end if state.evidence else state.evaluated_at
     return state.phase in ("pending", "firing") or (seen is not None and seen > now - REMEMBERED)
 

@@ -24,7 +24,7 @@ from evalsvc.protocols import Clock, ScoreStore
 from evalsvc.ruler.live import Kept
 from evalsvc.ruler.looks import look_times, start_of
 from evalsvc.ruler.metrics import RulerMetrics
-from evalsvc.ruler.rounds import HEALTH, closed, look
+from evalsvc.ruler.rounds import HEALTH, closed, look, remembered
 from evalsvc.rules.history import AlertLog, Lease, Look
 from evalsvc.rules.machine import AlertState, Phase
 from evalsvc.rules.values import Rule, RuleGroup
@@ -102,7 +102,7 @@ class Ruler:
         self._busy: set[str] = set()
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._lease: Lease | None = None
-        self._leads_until = 0.0
+        self._leads_until = self._claim_after = 0.0
         self._expected: tuple[datetime, float] | None = None
         self._waits_until = 0.0
         self._waiting_for, self._failed = "", ""
@@ -163,6 +163,8 @@ class Ruler:
     def _claim(self) -> bool:
         """Claim or renew the lease, and read what earlier rulers left where it was not held all along."""
         asked = self._clock.monotonic()
+        if asked < self._claim_after:
+            return self.leads()
         try:
             lease = self._alerts.claim(LEASE, self.holder, self._settings.lease_seconds)
             before, self._lease = self._lease, lease
@@ -177,6 +179,8 @@ class Ruler:
             self.metrics.gauge("evalsvc_ruler_leads", float(self.leads()))
             return self.leads()
         self._waiting_for = ""
+        # To renew is a write, and a third of the time is soon enough; to see whether another still leads is none.
+        self._claim_after = asked + (self._settings.lease_seconds / 3.0 if lease.held else 2.0)
         # Counted from before the question, so that it ends here before it ends in the store.
         self._leads_until = asked + self._settings.lease_seconds
         self.metrics.gauge("evalsvc_ruler_leads", float(lease.held))
@@ -277,7 +281,8 @@ class Ruler:
             self.metrics.count("evalsvc_ruler_unrecorded_total", group=name)
             return False
         with self._lock:
-            self._states = {**self._states, **{one.state.fingerprint: one.state for one in made}}
+            held = {name: state for name, state in self._states.items() if remembered(state, at)}
+            self._states = {**held, **{one.state.fingerprint: one.state for one in made}}
             self._last[name] = at
             self._looks += 1
         self._note(name, at, made, self._clock.monotonic() - began)

@@ -133,7 +133,7 @@ def _sure(rule: Rule, told: Transition, over: bool) -> str:
     seen = told.observation
     if over or seen is None or seen.verdict != "bad" or seen.estimate is None or seen.estimate.low is None:
         return ""
-    at, before = _percent(seen.estimate.confidence), _percent(seen.baseline.confidence) if seen.baseline else ""
+    at, before = percent(seen.estimate.confidence), percent(seen.baseline.confidence) if seen.baseline else ""
     levels = f"{before} and {at}" if before not in ("", at) else at
     return f"Intervals are at {levels}: {_budget(rule.false_alarms)}."
 
@@ -143,8 +143,12 @@ def _budget(budget: Budget) -> str:
     return f"{alarms} in {duration(budget.seconds)} {'is' if budget.count == 1.0 else 'are'} allowed to this rule"
 
 
-def _percent(share: float) -> str:
-    """Return a share near 1 with no more nines than tell it from 1."""
+def percent(share: float) -> str:
+    """Return a share near 1 with no more nines than tell it from 1.
+
+    >>> percent(0.95), percent(0.99997685)
+    ('95%', '99.998%')
+    """
     shown = (f"{100.0 * share:.{digits}f}" for digits in range(10))
     return f"{next((text for text in shown if float(text) < 100.0), '100')}%"
 

@@ -1,4 +1,4 @@
-"""The web application: the overview page, estimates as JSON or CSV, the workers' health, ``POST /v1/events``.
+"""The web application: the overview page, alerts, estimates as JSON or CSV, the workers' health, ``POST /v1/events``.
 
 Reading is open to whoever reaches the address; it is meant for loopback or a private network. Sending events
 can be given a token (:class:`evalsvc.sources.http.HttpSource`).
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from evalsvc._health import liveness, readiness, state
 from evalsvc.clock import SystemClock
-from evalsvc.errors import EvalsvcError, InputError, MissingExtra, StoreUnavailable
+from evalsvc.errors import EvalsvcError, InputError, MissingExtra
 from evalsvc.protocols import Clock, ScoreStore
 from evalsvc.query import (
     EstimateQuery,
@@ -24,9 +24,12 @@ from evalsvc.query import (
     with_worst_case,
 )
 from evalsvc.query_gaps import with_gaps
+from evalsvc.rules.values import RuleGroup
 from evalsvc.scorer_notes import noted, scorer_notes
 from evalsvc.types import Window, WorkerStatus
 from evalsvc.web import overview
+from evalsvc.web.alerts import AlertPages
+from evalsvc.web.answers import HEADERS, code_of, json_answer
 from evalsvc.web.page import SPANS, View, lines, render, render_error
 from evalsvc.web.wording import count
 from evalsvc.windows import parse_duration, parse_since, parse_span
@@ -43,13 +46,6 @@ STEPS: Mapping[str, str] = {"24h": "1h", "7d": "6h", "14d": "1d", "30d": "1d"}
 _REPEATED = frozenset({"metric", "by", "where"})
 _WORST = frozenset({"worst_case", "threshold"})
 _PARAMETERS = _REPEATED | _WORST | {"since", "until", "window", "statistic", "per", "confidence", "format"}
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": _POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 class RulerReporter(Protocol):
@@ -79,6 +75,7 @@ def create_app(
     metrics: Callable[[], bytes] | None = None,
     clock: Clock | None = None,
     ruler: RulerReporter | None = None,
+    rules: Sequence[RuleGroup] = (),
 ) -> Starlette:
     """Return the ASGI application.
 
@@ -89,6 +86,7 @@ def create_app(
         metrics: what ``/metrics`` answers.
         clock: what "now" is.
         ruler: that of this process, for ``/readyz`` and the page's foot.
+        rules: the project's, for the limits that the pages of alerts show.
 
     Raises:
         MissingExtra: without Starlette.
@@ -99,7 +97,8 @@ def create_app(
         from starlette.routing import Route
     except ImportError as error:
         raise MissingExtra("starlette", "web") from error
-    pages = _Pages(store, tuple(workers), metrics, clock or SystemClock(), ruler)
+    alerts = AlertPages(store, clock or SystemClock(), rules)
+    pages = _Pages(store, tuple(workers), metrics, clock or SystemClock(), alerts, ruler)
     own = [
         Route("/", pages.overview),
         Route("/v1/estimates", pages.estimates),
@@ -109,6 +108,7 @@ def create_app(
         Route("/livez", pages.alive),
         Route("/readyz", pages.ready),
     ]
+    own += alerts.routes()
     return Starlette(routes=[*own, *routes], exception_handlers={EvalsvcError: _refuse, HTTPException: _no_such})
 
 
@@ -121,9 +121,11 @@ class _Pages:
         workers: tuple[Reporter, ...],
         metrics: Callable[[], bytes] | None,
         clock: Clock,
+        alerts: AlertPages,
         ruler: RulerReporter | None,
     ) -> None:
-        self.store, self.workers, self.metrics, self.clock, self.ruler = store, workers, metrics, clock, ruler
+        self.store, self.workers, self.metrics, self.clock = store, workers, metrics, clock
+        self.alerts, self.ruler = alerts, ruler
 
     @property
     def _own(self) -> Sequence[Reporter | RulerReporter]:
@@ -133,9 +135,9 @@ class _Pages:
         from starlette.responses import HTMLResponse
 
         try:
-            return HTMLResponse(self._page(request.query_params.get("since", "14d")), headers=_HEADERS)
+            return HTMLResponse(self._page(request.query_params.get("since", "14d")), headers=HEADERS)
         except EvalsvcError as error:
-            return HTMLResponse(render_error(str(error)), _code(error), headers=_HEADERS)
+            return HTMLResponse(render_error(str(error)), code_of(error), headers=HEADERS)
 
     def _page(self, since: str) -> str:
         if since not in SPANS:
@@ -145,7 +147,8 @@ class _Pages:
         now = self.clock.now()
         span = Window(parse_since(since, now), now)
         rows = overview.rows(self.store, span, int(parse_duration(STEPS[since]).total_seconds()))
-        return render(View(rows, span, since, STEPS[since], lines(self._states())))
+        states = lines(self._states())
+        return render(View(rows, span, since, STEPS[since], states, self.alerts.board()))
 
     def estimates(self, request: Request) -> Response:
         from starlette.responses import JSONResponse, PlainTextResponse
@@ -167,15 +170,15 @@ class _Pages:
             found = noted(with_gaps(found, queries[0]), scorer_notes(store, (row.metric for row in found), queries[0]))
         if form == "csv":
             by = queries[0].by if queries else ()
-            return PlainTextResponse(_csv(found, by, worst=worst), media_type="text/csv", headers=_HEADERS)
-        return JSONResponse({"estimates": [to_json(row) for row in found]}, headers=_HEADERS)
+            return PlainTextResponse(_csv(found, by, worst=worst), media_type="text/csv", headers=HEADERS)
+        return JSONResponse({"estimates": [to_json(row) for row in found]}, headers=HEADERS)
 
     def metrics_known(self, request: Request) -> Response:
-        return _json({"metrics": self.store.metrics()})
+        return json_answer({"metrics": self.store.metrics()})
 
     def status(self, request: Request) -> Response:
         ruler = {"ruler": self.ruler.status()._asdict()} if self.ruler else {}
-        return _json({"workers": {worker.consumer: worker.status() for worker in self.workers}, **ruler})
+        return json_answer({"workers": {worker.consumer: worker.status() for worker in self.workers}, **ruler})
 
     def prometheus(self, request: Request) -> Response:
         from starlette.responses import Response
@@ -300,21 +303,10 @@ def _csv(found: Sequence[LabelledEstimate], by: Sequence[str], *, worst: bool) -
     return out.getvalue()
 
 
-def _json(value: object) -> Response:
-    import msgspec
-    from starlette.responses import Response
-
-    return Response(msgspec.json.encode(value), media_type="application/json", headers=_HEADERS)
-
-
-def _code(error: Exception) -> int:
-    return 400 if isinstance(error, InputError) else 503 if isinstance(error, StoreUnavailable) else 500
-
-
 async def _refuse(request: Request, error: Exception) -> Response:
     from starlette.responses import JSONResponse
 
-    return JSONResponse({"error": str(error)}, _code(error), headers=_HEADERS)
+    return JSONResponse({"error": str(error)}, code_of(error), headers=HEADERS)
 
 
 async def _no_such(request: Request, error: Exception) -> Response:
@@ -327,4 +319,4 @@ async def _no_such(request: Request, error: Exception) -> Response:
     if request.url.path == "/v1/events" and code == 404:
         said += "; no consumer of this process has an `http` source"
     message = said if code in (404, 405) else str(getattr(error, "detail", error))
-    return JSONResponse({"error": message}, code, headers={**_HEADERS, **headers})
+    return JSONResponse({"error": message}, code, headers={**HEADERS, **headers})

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from evalsvc.alerts_view import Board, ago
 from evalsvc.types import Estimate, Window
 from evalsvc.web import charts, wording
 from evalsvc.web.overview import Row
@@ -17,6 +18,7 @@ from evalsvc.web.wording import Figures
 
 SPANS = {"24h": "24 hours", "7d": "7 days", "14d": "14 days", "30d": "30 days"}
 _STEPS = {"1h": "hourly", "6h": "every 6 hours", "1d": "daily, days in UTC"}
+HEADING = "Model quality in production"
 MUCH_MISSING = 0.05
 """The share of events without a score above which the page points to it."""
 
@@ -32,13 +34,17 @@ _HOW = (
 
 
 class View(NamedTuple):
-    """What the page is about: the rows, the span, the step of its trends, and the state of the workers."""
+    """What the page is about: the rows, the span, the step of its trends, the state of the workers, and the alerts.
+
+    ``board`` is ``None`` where the store remembers no alerts.
+    """
 
     rows: Sequence[Row]
     span: Window
     since: str
     step: str
     states: Sequence[str]
+    board: Board | None = None
 
 
 def render(view: View) -> str:
@@ -46,9 +52,13 @@ def render(view: View) -> str:
     groups = groupby(view.rows, key=lambda row: row.application)
     sections = "".join(_section(application, list(rows), view) for application, rows in groups)
     states = "".join(f"<li>{escape(state)}</li>" for state in view.states) or "<li>none in this process</li>"
+    alerts = "" if view.board is None else f'<p>{alert_line(view.board)} · <a href="/alerts">All alerts</a></p>'
     same = urlencode({"by": "application,model_version", "since": view.since}, safe=",")
-    return _document(
-        f"<p class=soft>{_time(view.span.start)} to {_time(view.span.end)} UTC</p>{_spans(view.since)}{_HOW}",
+    return document(
+        "overview",
+        HEADING,
+        f"<p class=soft>{said_time(view.span.start)} to {said_time(view.span.end)} UTC</p>"
+        f"{alerts}{_spans(view.since)}{_HOW}",
         sections or _nothing(view),
         f"<h2>Workers</h2><ul>{states}</ul><h2>The same numbers</h2><p>"
         f'<a href="/v1/estimates?{escape(same)}">as JSON</a> · '
@@ -58,9 +68,11 @@ def render(view: View) -> str:
     )
 
 
-def render_error(message: str) -> str:
-    """Return a page that says what went wrong, with the way back."""
-    return _document(_spans(""), f"<h2>This page can't be shown now</h2><p>{escape(message)}</p>", "")
+def render_error(message: str, back: str = "") -> str:
+    """Return a page that says what went wrong, with the way back: the links of ``back``, else the overview's spans."""
+    return document(
+        "overview", HEADING, back or _spans(""), f"<h2>This page can't be shown now</h2><p>{escape(message)}</p>"
+    )
 
 
 def lines(states: Iterable[tuple[str, str]]) -> list[str]:
@@ -68,13 +80,29 @@ def lines(states: Iterable[tuple[str, str]]) -> list[str]:
     return [f"{name}: {state}" for name, state in states]
 
 
-def _document(head: str, main: str, foot: str) -> str:
+def document(title: str, heading: str, head: str, main: str, foot: str = "") -> str:
+    """Return a whole page; all but ``title`` is HTML."""
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>evalsvc: overview</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>evalsvc: {escape(title)}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<style>{STYLE}</style></head><body><header>"
-        f"<h1>Model quality in production</h1>{head}</header>"
+        f"<h1>{heading}</h1>{head}</header>"
         f"<main>{main}</main><footer>{foot}<p class=soft>evalsvc</p></footer></body></html>"
+    )
+
+
+def alert_line(board: Board) -> str:
+    """Return how many alerts fire and how old that is, as HTML."""
+    firing, looked = len(board.of("firing")), board.last_look
+    said = (
+        f"{wording.count(firing, 'alert')} {'is' if firing == 1 else 'are'} firing" if firing else "No alert is firing"
+    )
+    if looked is None:
+        return said if firing else "No alert rule was looked at yet"
+    age = f"last look {ago(looked, board.now)}"
+    return " · ".join(
+        f"<span class=warn>▲ {text}</span>" if warns else text
+        for text, warns in ((said, bool(firing)), (f"{age}: is the ruler running?" if board.late else age, board.late))
     )
 
 
@@ -195,5 +223,6 @@ def _missing(estimate: Estimate) -> str:
     return share + (number if estimate.n_missing else "")
 
 
-def _time(moment: datetime) -> str:
+def said_time(moment: datetime) -> str:
+    """Return a time as the pages say it, without its zone: UTC."""
     return f"{moment.day} {moment:%B %Y, %H:%M}"

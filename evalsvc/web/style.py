@@ -22,7 +22,8 @@ thead th{color:var(--soft);font-size:.85rem;vertical-align:bottom;padding-bottom
 tbody{border-top:1px solid var(--line)}tbody tr:last-child>*{padding-bottom:1rem}
 .metric>*{padding-top:.9rem;vertical-align:bottom}.metric strong{font-size:1.02rem}
 td.n,thead th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td small{display:block;line-height:1.25}.version{font-weight:600;overflow-wrap:anywhere;max-width:16rem}
+td small,th small{display:block;line-height:1.25;font-weight:400}.said{display:block}.event{min-width:10rem}
+.version{font-weight:600;overflow-wrap:anywhere;max-width:16rem}
 .value{font-size:1.15rem;font-weight:600}
 .warn{display:inline-block;padding:0 .4rem;border-radius:.25rem;background:var(--warnback);color:var(--warn)}
 details{font-size:.85rem;color:var(--soft)}summary{cursor:pointer;width:max-content}
