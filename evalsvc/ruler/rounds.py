@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from evalsvc.errors import EvalsvcError, InputError
+from evalsvc.errors import EvalsvcError, InputError, UnknownMetric
 from evalsvc.protocols import CellQuery, ScoreStore
 from evalsvc.ruler.kinds import unseen, watch_of
 from evalsvc.ruler.live import Group, Kept, Live, Reader, newest
@@ -97,6 +97,10 @@ def _look(
     known = {state.fingerprint: state for state in held if remembered(state, now)}
     try:
         pairs = _observations(reader, rule, group, known, now)
+    except UnknownMetric as error:
+        # Nothing of it was ever scored, as where no worker has run yet: absence rules are there to tell.
+        nothing = Observation(verdict="no_data", window=window_at(rule, group, now), reason=str(error))
+        pairs = [(state, nothing) for state in known.values()]
     except EvalsvcError as error:
         why = str(error)
     except Exception as error:

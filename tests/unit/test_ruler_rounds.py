@@ -11,7 +11,7 @@ from evalsvc.ruler.live import Kept
 from evalsvc.ruler.looks import look_times
 from evalsvc.ruler.replay import alerts_of
 from evalsvc.ruler.rounds import MOST_ALERTS, closed, look
-from evalsvc.rules import Budget, Change, Rule, RuleGroup, Threshold
+from evalsvc.rules import Budget, BurnRate, Change, Rule, RuleGroup, Threshold
 from evalsvc.rules.machine import transition
 from evalsvc.store.memory import MemoryStore
 from evalsvc.types import Scale, Score, ScorerSpec, Subject, Window, WriteBatch
@@ -208,6 +208,16 @@ def test_too_many_groups_are_an_error_of_the_rule(monkeypatch) -> None:
         "`where`"
     }
     assert MOST_ALERTS == 5000
+
+
+@pytest.mark.parametrize(
+    "condition", [BELOW, Threshold("above", 0.1, 0.1, "p95"), BurnRate(0.95, 2.0, 600.0, "higher")]
+)
+def test_a_metric_that_nobody_scored_yet_is_no_failure_of_its_rule(condition) -> None:
+    failed = []
+    group = group_of(rule_of(condition))
+    assert look(MemoryStore(), group, {}, SPAN.start, on_error=lambda *error: failed.append(error)) == []
+    assert failed == []
 
 
 def test_what_no_rule_has_any_more_ends_and_says_why(store) -> None:
