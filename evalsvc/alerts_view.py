@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from evalsvc.errors import InputError
-from evalsvc.notify.routing import matches
+from evalsvc.notify.routing import matches, pattern_problem
 from evalsvc.rules.history import Acknowledgement, AlertLog, Matcher, Receipt, Silence, TransitionQuery
 from evalsvc.rules.machine import AlertState, Observation, Phase, Transition
 from evalsvc.rules.templates import interval, number
@@ -220,11 +220,8 @@ def parse_matcher(text: str) -> Matcher:
             raise InputError(
                 f'Expected a value in double quotes to end in one, as in a="~b", but got {text!r}'
             ) from None
-    if read[2]:
-        try:
-            re.compile(value, re.DOTALL)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise InputError(f"Expected a regular expression after {label}=~, but got {value!r}: {error}") from None
+    if read[2] and (problem := pattern_problem(value)):
+        raise InputError(f"Expected a regular expression after {label}=~, but got {value!r}: {problem}")
     return Matcher(label, value, bool(read[2]))
 
 

@@ -107,6 +107,7 @@ def live_through(end: datetime, on_look: Callable[[datetime], None] = lambda now
     from evalsvc._cli_backtest import report
     from evalsvc.clock import ManualClock
     from evalsvc.ruler import RulerSettings, backtest
+    from evalsvc.ruler.service import LEASE
     from evalsvc.rules.history import TransitionQuery
     from evalsvc.types import Window
 
@@ -130,7 +131,7 @@ def live_through(end: datetime, on_look: Callable[[datetime], None] = lambda now
                 delivery.wait(10.0)
             on_look(clock.now())
         told = store.alerts.transitions(TransitionQuery(span, ("firing", "resolved")), 10)
-        store.alerts.release("ruler", ruler.holder)
+        store.alerts.release(LEASE, ruler.holder)
     where = os.environ.get("EVALSVC_ALERTMANAGER") or "nobody, as EVALSVC_ALERTMANAGER names no Alertmanager"
     print(
         f"\nThe ruler lived through the last {LIVED.seconds // 3600} hours, a look every five minutes. It told {where}:"

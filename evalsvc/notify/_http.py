@@ -11,7 +11,8 @@ from email.utils import parsedate_to_datetime
 from evalsvc import _wire
 from evalsvc.errors import NotifierRefused, NotifierUnavailable
 
-_LATER = frozenset({408, 425, 429})
+_OF_THE_MESSAGE = frozenset({400, 413, 414, 422})
+"""The statuses that refuse a message for good; all other failures may pass."""
 _CODE = re.compile(r"[a-z][a-z0-9_]{2,60}")
 
 
@@ -27,7 +28,8 @@ def post(what: str, url: str, body: bytes, headers: Mapping[str, str], timeout_s
 
     Raises:
         NotifierUnavailable: no answer in time, 408, 425, 429, 5xx, or a redirect, which is not followed.
-        NotifierRefused: another 4xx.
+        NotifierRefused: 400, 413, 414 or 422, which speak of the message. Other 4xx speak of the connection (a key that
+            was changed, a path behind a proxy), and the message is taken once that is mended.
     """
     sent = {"Content-Type": "application/json", "User-Agent": "evalsvc", **headers}
     reply = _wire.post(url, body, sent, timeout_seconds)
@@ -36,7 +38,7 @@ def post(what: str, url: str, body: bytes, headers: Mapping[str, str], timeout_s
     if 200 <= reply.status < 300:
         return reply
     told = f"{what}: HTTP {reply.status}{_code(reply.body)}"
-    if reply.status in _LATER or reply.status >= 500:
+    if reply.status >= 400 and reply.status not in _OF_THE_MESSAGE:
         raise NotifierUnavailable(told, retry_after(reply.retry_after, datetime.now(UTC)))
     if reply.status < 400:
         raise NotifierUnavailable(f"{told}, and redirects are not followed")
@@ -64,10 +66,10 @@ def retry_after(header: str, now: datetime) -> float | None:
         return float(header[:9])
     try:
         moment = parsedate_to_datetime(header)
-    except ValueError:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - now).total_seconds())
+    except (ValueError, OverflowError, TypeError):
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
 
 
 def _code(body: bytes) -> str:

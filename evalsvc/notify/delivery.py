@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -61,15 +61,18 @@ class Delivery:
         }
         self._threads: dict[str, threading.Thread] = {}
 
-    def round(self, now: datetime) -> None:
+    def round(self, now: datetime, leads: Callable[[], bool] = lambda: True) -> None:
         """Start a turn of each receiver that is not still at one, each in a thread of its own; returns at once.
 
-        ``now`` is what silences are held against, and when a receiver that was never asked about begins.
+        A turn ends before a message for which ``leads`` is false: another process tells it. ``now`` is what silences
+        are held against, and an hour before it a receiver begins that was never asked about.
         """
         for name, queue in self._queues.items():
             running = self._threads.get(name)
             if running is None or not running.is_alive():
-                thread = threading.Thread(target=queue.turn, args=(now,), name=f"evalsvc-notify-{name}", daemon=True)
+                thread = threading.Thread(
+                    target=queue.turn, args=(now, leads), name=f"evalsvc-notify-{name}", daemon=True
+                )
                 self._threads[name] = thread
                 thread.start()
 

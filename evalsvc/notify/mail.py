@@ -69,7 +69,7 @@ class _Exchange:
             self.result.put(_refusal(min(code for code, _ in error.recipients.values()), "of every address"))
         except smtplib.SMTPResponseException as error:
             # Before there is a message to refuse, or in no SMTP at all, nothing is refused for good.
-            early = type(error) in (smtplib.SMTPResponseException, smtplib.SMTPConnectError, smtplib.SMTPHeloError)
+            early = not isinstance(error, (smtplib.SMTPDataError, smtplib.SMTPSenderRefused))
             self.result.put(_refusal(error.smtp_code, type(error).__name__, final=not early))
         except Exception as error:
             self.result.put(NotifierUnavailable(f"{_WHAT}: connection failed ({type(error).__name__})"))

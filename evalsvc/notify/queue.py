@@ -29,6 +29,8 @@ RESOLVED_FOR = timedelta(minutes=15)
 """How long a resolution is told again to receivers that may have missed it, as Prometheus does."""
 MAX_UNEXPECTED = 5
 """After so many exceptions that no notifier should raise, a message is given up: a bug must not hold up all others."""
+ENROLLED_BEFORE = timedelta(hours=1)
+"""A receiver is told of what happened so long before it was first asked about: looks are made up for, too."""
 _MOST = 100_000
 _REMEMBERED = 10_000
 
@@ -58,6 +60,7 @@ class ReceiverQueue:
         self._held = 0
         self._refreshed_at: float | None = None
         self._stopped = threading.Event()
+        self._leads: Callable[[], bool] = lambda: True
         self._counts = ReceiverCounts()
 
     @property
@@ -69,8 +72,9 @@ class ReceiverQueue:
         """Begin nothing more: a message under way is finished, with its receipt."""
         self._stopped.set()
 
-    def turn(self, now: datetime) -> None:
+    def turn(self, now: datetime, leads: Callable[[], bool] = lambda: True) -> None:
         """Tell what is to be told until nothing is left, the receiver fails, or it is stopped. Raises nothing."""
+        self._leads = leads
         try:
             self._record([])
             left_alone = self._backoff.waits(self._clock.monotonic())
@@ -88,8 +92,9 @@ class ReceiverQueue:
 
     def _tell_all(self, now: datetime, *, only_look: bool) -> None:
         if self._since is None:
-            self._since = self._alerts.enrolled(self._name, now)
-        while not self._stopped.is_set():
+            self._since = self._alerts.enrolled(self._name, now - ENROLLED_BEFORE)
+        while not self._stopped.is_set() and self._leads():
+            now = max(now, self._clock.now())
             limit = min(_MOST, BATCH + self._held)
             pending = self._alerts.untold(self._name, self._since, limit)
             decider = Decider(self._alerts, self._routes, self._name, now, self._closed)
@@ -116,7 +121,7 @@ class ReceiverQueue:
                 if firing_id(told) in refused:
                     closed.append(self._receipt(told.id, "refused", AS_REFUSED, attempts=0))
                     continue
-                if self._stopped.is_set():
+                if self._stopped.is_set() or not self._leads():
                     return
                 before, closed = closed, []
                 self._record(before)

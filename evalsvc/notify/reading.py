@@ -11,6 +11,7 @@ from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Document, Section, Value, read_env_name
 from evalsvc.errors import InputError
 from evalsvc.notify.building import is_url
+from evalsvc.notify.routing import pattern_problem
 from evalsvc.notify.values import (
     NOBODY,
     AlertmanagerConfig,
@@ -219,7 +220,7 @@ def _matchers(section: Section) -> tuple[Matcher, ...]:
         else:
             text = value.text(what="a label's value, a list of them, or /a pattern/")
             pattern = len(text) > 1 and text[0] == text[-1] == "/"
-            if pattern and (wrong := _pattern_problem(text[1:-1])):
+            if pattern and (wrong := pattern_problem(text[1:-1])):
                 value.problem(f"`{text}` is no regular expression: {wrong}")
             elif pattern:
                 found.append(Matcher(label, text[1:-1], True))
@@ -232,14 +233,6 @@ def _matchers(section: Section) -> tuple[Matcher, ...]:
 def _severity(value: Value, label: str, text: str) -> None:
     if label == "severity" and text and text not in _SEVERITIES:
         value.problem(f"no alert has the severity `{text}`", did_you_mean(text, _SEVERITIES))
-
-
-def _pattern_problem(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        return str(error)
-    return ""
 
 
 def _names(value: Value, receivers: Collection[str]) -> tuple[str, ...]:

@@ -9,6 +9,11 @@ from functools import lru_cache
 from evalsvc.notify.values import NOBODY, Routes
 from evalsvc.rules.history import Matcher
 
+MOST_MATCHED = 256
+"""So many characters of a label's value are held against a pattern."""
+_ESCAPED, _CLASS = re.compile(r"\\.", re.DOTALL), re.compile(r"\[[^\]]*\]")
+_NESTED = re.compile(r"\([^()]*[*+}][^()]*\)+[*+{]")
+
 
 def receivers_of(routes: Routes, labels: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names of those who are told of an alert with these labels, each once; empty for nobody."""
@@ -33,10 +38,26 @@ def matches(labels: Mapping[str, str], matchers: Sequence[Matcher]) -> bool:
     return all(_fits(labels.get(matcher.label, ""), matcher) for matcher in matchers)
 
 
+def pattern_problem(pattern: str) -> str:
+    """Return why a text is no regular expression that may be matched against labels; empty where it is one.
+
+    A repetition of what repeats itself can take longer than anybody lives on a value of some dozen characters.
+
+    >>> pattern_problem("de|fr"), pattern_problem("(a+)+b")
+    ('', 'a repetition within a repetition, which may take for ever')
+    """
+    try:
+        re.compile(pattern, re.DOTALL)
+    except (re.error, RecursionError, OverflowError) as error:
+        return str(error)
+    nested = _NESTED.search(_CLASS.sub("c", _ESCAPED.sub("e", pattern)))
+    return "a repetition within a repetition, which may take for ever" if nested else ""
+
+
 def _fits(value: str, matcher: Matcher) -> bool:
     if not matcher.pattern:
         return value == matcher.value
-    return _compiled(matcher.value).fullmatch(value) is not None
+    return _compiled(matcher.value).fullmatch(value[:MOST_MATCHED]) is not None
 
 
 @lru_cache(maxsize=1024)

@@ -84,16 +84,26 @@ def backtest(
     every = max(1, len(times) // PLANTS)
     told = _Told()
     kept: list[tuple[int, AlertState]] = []
+    fired: list[tuple[int, datetime]] = []
     for place, alert in enumerate(alerts):
         state = alert.start
         for number, now in enumerate(times):
             after = alert.look(state, now)
             told.take(state, after)
+            if after.phase == "firing" != state.phase:
+                fired.append((place, now))
             state = after
             if number % every == 0 and number and after.phase not in ("pending", "firing"):
                 kept.append((place, after))
+    # Where history itself pages soon after, what was planted would be found without being looked for.
+    kept = [(place, state) for place, state in kept if not _soon(state, [at for who, at in fired if who == place])]
     plants = tuple(_planted(rule, group, lines, kept, span, size) for size in drops)
     return told.result(rule, span, len(alerts), plants)
+
+
+def _soon(state: AlertState, fired: Sequence[datetime]) -> bool:
+    began = state.evaluated_at
+    return began is None or any(began < at <= began + WAIT for at in fired)
 
 
 def _watched(store: ScoreStore, group: RuleGroup, rule: Rule, span: Window, watch: Watch) -> Backtest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from evalsvc.errors import StoreUnavailable
@@ -75,7 +76,6 @@ class Reader:
         self._baselines: dict[tuple[Selection, Window], set[str]] = defaultdict(set)
         self._read: dict[tuple[object, ...], Lines] = {}
         self._versions: tuple[Window, Mapping[tuple[str, datetime], int]] | None = None
-        self._away: StoreUnavailable | None = None
 
     def want(self, rule: Rule, window: Window) -> None:
         """Say that a rule's window will be asked for."""
@@ -131,7 +131,7 @@ class Reader:
             ordered = sorted(starts)
             query = self._query(chosen, Window(ordered[0], window.end), 60)
             there = self._there(metrics)
-            found = self._asking(lambda: group_cells_since(self.store, there, query, ordered)) if there else {}
+            found = group_cells_since(self.store, there, query, ordered) if there else {}
             for metric in metrics:
                 for start in ordered:
                     own = [one for one in found.get(metric, ()) if one.group.window.start == start]
@@ -144,7 +144,7 @@ class Reader:
             what, _, chosen, span = asked
             query = self._query(chosen, span, step_seconds)
             there = self._there(metrics)
-            found = self._asking(lambda: timelines_of(self.store, there, query)) if there else {}
+            found = timelines_of(self.store, there, query) if there else {}
             for metric in metrics:
                 self._read[what, metric, chosen, span] = _grouped(found.get(metric, ()))
         return self._read[asked]
@@ -178,7 +178,7 @@ class Reader:
         moments = [hour for _, hour in stale]
         query = self._query(chosen, Window(min(moments), max(moments) + HOUR), 3600)
         asked = sorted({metric for metric, _ in stale})
-        found = self._asking(lambda: timelines_of(self.store, asked, query))
+        found = timelines_of(self.store, asked, query)
         for (metric, hour), version in stale.items():
             lines = [_only(line, hour) for line in found[metric] if hour in line.pools]
             self._kept.hours[metric, chosen, hour] = version, _grouped(lines)
@@ -189,56 +189,69 @@ class Reader:
             ends = [span.end, *(hour for _, hour in self._long)]
             starts = [span.start, *(start for _, found in self._long.values() for start in found)]
             whole = Window(min(starts), max(ends))
-            self._versions = whole, self._asking(lambda: self.store.versions(self._there(None), whole))
+            self._versions = whole, self._written(whole)
         held = self._versions[1]
         hours = sorted(hour for name, hour in held if name == metric and hour in span)
         return {hour: held[metric, hour] for hour in hours}
+
+    def _written(self, whole: Window) -> dict[tuple[str, datetime], int]:
+        """Return what changes when scores of an hour are written, or what says how many events it was offered."""
+        offered: dict[datetime, list[Offered]] = defaultdict(list)
+        for row in self.store.offered(whole, 3600):
+            offered[row.window.start].append(row)
+        counted = {hour: tuple((*row[1:],) for row in rows) for hour, rows in offered.items()}
+        versions = self.store.versions(self._there(None), whole)
+        return {key: hash((version, counted.get(key[1]))) for key, version in versions.items()}
 
     def _query(self, chosen: Selection, window: Window, step_seconds: int) -> EstimateQuery:
         return EstimateQuery("", window, step_seconds, chosen.by, dict(chosen.where), target="process")
 
     def _there(self, metrics: Iterable[str] | None) -> list[str]:
         """Return those of the metrics (None: all) that were ever scored, in order."""
-        known = {spec.metric for spec in self._asking(self.store.metrics)}
+        known = {spec.metric for spec in self.store.metrics()}
         return sorted(known if metrics is None else known.intersection(metrics))
-
-    def _asking(self, ask: Callable[[], T]) -> T:
-        """Ask the store, unless it was away at this look: one time-out is enough."""
-        if self._away is not None:
-            raise self._away
-        try:
-            return ask()
-        except StoreUnavailable as error:
-            self._away = error
-            raise
 
 
 class _Once:
-    """A store whose answers about scorers, designs and offered events are remembered for one look."""
+    """A store whose answers about scorers, designs and offered events are remembered for one look.
+
+    So is that it was away: one time-out is enough.
+    """
 
     def __init__(self, store: ScoreStore) -> None:
         self._store = store
         self._specs: Sequence[ScorerSpec] | None = None
         self._designs: dict[str, Sequence[tuple[int, datetime, str]]] = {}
         self._offered: dict[tuple[object, ...], Sequence[Offered]] = {}
+        self._away: StoreUnavailable | None = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - it is the store's own
-        return getattr(self._store, name)
+        found = getattr(self._store, name)
+        return partial(self._asked, found) if callable(found) else found
+
+    def _asked(self, ask: Callable[..., T], *arguments: object, **named: object) -> T:
+        if self._away is not None:
+            raise self._away
+        try:
+            return ask(*arguments, **named)
+        except StoreUnavailable as error:
+            self._away = error
+            raise
 
     def metrics(self) -> Sequence[ScorerSpec]:
         if self._specs is None:
-            self._specs = self._store.metrics()
+            self._specs = self._asked(self._store.metrics)
         return self._specs
 
     def designs(self, consumer: str) -> Sequence[tuple[int, datetime, str]]:
         if consumer not in self._designs:
-            self._designs[consumer] = self._store.designs(consumer)
+            self._designs[consumer] = self._asked(self._store.designs, consumer)
         return self._designs[consumer]
 
     def offered(self, window: Window, step_seconds: int, consumer: str | None = None) -> Sequence[Offered]:
         asked = (window, step_seconds, consumer)
         if asked not in self._offered:
-            self._offered[asked] = self._store.offered(window, step_seconds, consumer)
+            self._offered[asked] = self._asked(self._store.offered, window, step_seconds, consumer)
         return self._offered[asked]
 
 

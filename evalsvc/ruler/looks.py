@@ -91,7 +91,9 @@ def observe(rule: Rule, group: RuleGroup, sight: Sight, state: AlertState, now: 
         return judge_threshold(rule, condition, estimate)
     if not isinstance(condition, Change):
         raise InputError(f"Expected a threshold or a change, but {rule.alert} is another kind of rule")
-    baseline = sight.baseline(baseline_at(condition, window), BASELINE_CONFIDENCE)
+    # An episode is held against what was before it: a baseline that went on would take the fall for the usual.
+    held = state.evidence.baseline if state.evidence and state.phase in ("pending", "firing") else None
+    baseline = held or sight.baseline(baseline_at(condition, window), BASELINE_CONFIDENCE)
     # Each minute is a step of the detector, however often is looked.
     looks = rule.false_alarms.looks(60.0, alerts)
     minutes = sight.minutes(begin_of(state, sight.scorer, window), window.end)

@@ -17,8 +17,9 @@ from evalsvc.ruler.looks import MOST_MINUTES, baseline_at, observe, start_of, wi
 from evalsvc.ruler.seen import Watch
 from evalsvc.rules.history import TOLD, Look
 from evalsvc.rules.machine import AlertState, Example, Observation, Transition, step, transition
+from evalsvc.rules.reading import HEALTH_ALERT
 from evalsvc.rules.templates import render, values_of
-from evalsvc.rules.values import Change, Rule, RuleGroup, Threshold
+from evalsvc.rules.values import Absence, Change, Rule, RuleGroup, Threshold, Versions
 from evalsvc.rules.wording import describe
 from evalsvc.types import Window
 
@@ -32,7 +33,7 @@ _EXAMPLES = 3
 _SEARCHED = 2_000
 
 HEALTH = Rule(
-    alert="EvalsvcRuleFailing",
+    alert=HEALTH_ALERT,
     metric="evalsvc",
     condition=Threshold("above", 0.0, 0.0),
     window_seconds=60.0,
@@ -113,7 +114,7 @@ def _look(
     for state, observation in pairs:
         after = step(rule, state, observation, now)
         told = transition(state, after)
-        made.append(Look(after, _worded(reader.store, rule, told) if told else None))
+        made.append(Look(after, worded(reader.store, rule, told) if told else None))
     return made, why
 
 
@@ -192,7 +193,8 @@ def _want(reader: Reader, rule: Rule, group: RuleGroup, held: Collection[AlertSt
 def _since(rule: Rule, group: RuleGroup, held: Collection[AlertState], now: datetime) -> datetime:
     """Return from when on detectors have minutes to see; after a pause of more than a day they see the last."""
     window = window_at(rule, group, now)
-    seen = [state.detector.until for state in held if state.detector]
+    # One that had no data at its last look would have all others read what only it has missed.
+    seen = [state.detector.until for state in held if state.detector and not state.trouble]
     return max(min(seen, default=window.start), window.end - MOST_MINUTES)
 
 
@@ -207,10 +209,18 @@ def remembered(state: AlertState, now: datetime) -> bool:
     return state.phase in ("pending", "firing") or (seen is not None and seen > now - REMEMBERED)
 
 
-def _worded(store: ScoreStore, rule: Rule, told: Transition) -> Transition:
-    """Return a transition with its texts; what is told to nobody needs none."""
+def worded(store: ScoreStore, rule: Rule, told: Transition) -> Transition:
+    """Return a transition with its texts; what is told to nobody needs none. It goes out even where that fails."""
     if told.after not in TOLD:
         return told
+    try:
+        return _worded(store, rule, told)
+    except Exception:
+        log.exception("alert_not_worded alert=%s", rule.alert)
+        return replace(told, description=told.reason or f"{rule.alert} is {told.after}", runbook=rule.runbook)
+
+
+def _worded(store: ScoreStore, rule: Rule, told: Transition) -> Transition:
     units = {spec.scale.unit for spec in store.metrics() if spec.metric == rule.metric}
     unit = next(iter(units - {"share", "score"}), "")
     values = values_of(rule, told)
@@ -223,9 +233,11 @@ def _worded(store: ScoreStore, rule: Rule, told: Transition) -> Transition:
 def _worst(store: ScoreStore, rule: Rule, told: Transition) -> tuple[Example, ...]:
     """Return the worst scored events of a window on the side that a rule watches; an alert goes out without, too."""
     seen = told.observation
-    if seen is None or (worst := _side(store, rule)) is None:
+    if seen is None or isinstance(rule.condition, Absence) or (worst := _side(store, rule)) is None:
         return ()
-    where = {**rule.where, **{name: (value,) for name, value in told.key.items()}, "consumer": (told.consumer,)}
+    canary = rule.condition.canary if isinstance(rule.condition, Versions) else {}
+    own = {name: (value,) for name, value in told.key.items()}
+    where = {**rule.where, **canary, **own, "consumer": (told.consumer,)}
     query = CellQuery(rule.metric, seen.window, int(seen.window.seconds), where=where)
     try:
         scores = store.scores(query, _SEARCHED)

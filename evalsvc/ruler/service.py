@@ -18,15 +18,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from evalsvc.clock import SystemClock
-from evalsvc.errors import EvalsvcError, StoreUnavailable
+from evalsvc.errors import EvalsvcError, StoreError
 from evalsvc.protocols import Clock, ScoreStore
 from evalsvc.ruler.live import Kept
 from evalsvc.ruler.looks import look_times, start_of
 from evalsvc.ruler.metrics import RulerMetrics
-from evalsvc.ruler.rounds import HEALTH, closed, look, remembered
+from evalsvc.ruler.rounds import HEALTH, closed, look, remembered, worded
 from evalsvc.rules.history import AlertLog, Lease, Look
-from evalsvc.rules.machine import AlertState, Phase
+from evalsvc.rules.machine import AlertState, Phase, transition
 from evalsvc.rules.values import Rule, RuleGroup
 from evalsvc.types import Window
 
@@ -39,8 +41,8 @@ _PHASES: tuple[Phase, ...] = ("inactive", "pending", "firing", "resolved")
 class Teller(Protocol):
     """What tells people of transitions, as :class:`evalsvc.notify.Delivery` does."""
 
-    def round(self, now: datetime) -> None:
-        """Begin to tell what is to be told; does not wait for receivers."""
+    def round(self, now: datetime, leads: Callable[[], bool]) -> None:
+        """Begin to tell what is to be told, for as long as ``leads`` says so; does not wait for receivers."""
         ...
 
     def close(self, seconds: float) -> bool:
@@ -102,6 +104,8 @@ class Ruler:
         self._busy: set[str] = set()
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._lease: Lease | None = None
+        self._restored: datetime | None = None
+        self._counted: dict[str, datetime] = {}
         self._leads_until = self._claim_after = 0.0
         self._expected: tuple[datetime, float] | None = None
         self._waits_until = 0.0
@@ -141,7 +145,9 @@ class Ruler:
     def turn(self, submit: Callable[[RuleGroup, datetime], object] | None = None) -> None:
         """Claim the lease and begin the looks that are due; without ``submit`` they are made before it returns."""
         now = self._clock.now()
-        if not self._steady(now) or not self._claim():
+        # A lease goes on while the time of day is in doubt: the store's clock times it.
+        led = self._claim()
+        if not self._steady(now) or not led:
             return
         for group in self._groups:
             with self._lock:
@@ -167,14 +173,15 @@ class Ruler:
             return self.leads()
         try:
             lease = self._alerts.claim(LEASE, self.holder, self._settings.lease_seconds)
-            before, self._lease = self._lease, lease
-            if lease.held and (before is None or not before.held or before.since != lease.since):
+            self._lease = lease
+            if lease.held and self._restored != lease.since:
                 self._restore(self._clock.now())
-        except StoreUnavailable as error:
+                self._restored = lease.since
+        except StoreError as error:
             if not self._waiting_for:
                 log.warning("ruler_waits for=store error=%s", error)
             self._waiting_for = getattr(self._store, "address", "") or "store"
-            if not self.leads():
+            if not self.leads() or (self._lease and self._restored != self._lease.since):
                 self._lease = None
             self.metrics.gauge("evalsvc_ruler_leads", float(self.leads()))
             return self.leads()
@@ -188,7 +195,7 @@ class Ruler:
 
     def _restore(self, now: datetime) -> None:
         """Go on from what was written; end what no rule has any more."""
-        states = {state.fingerprint: state for state in self._alerts.alert_states()}
+        states = {state.fingerprint: state for state in self._alerts.alert_states() if remembered(state, now)}
         ends = self._orphans(states, now)
         if ends:
             self._alerts.record_looks(ends)
@@ -199,11 +206,15 @@ class Ruler:
             for group in self._groups:
                 names = {rule.alert for rule in group.rules}
                 seen = [one.evaluated_at for one in states.values() if one.evaluated_at and one.rule in names]
-                if seen:
-                    self._last[name_of(group)] = max(seen)
+                # Of a look that was written in part, the rest is made again; what was written ignores it.
+                step = timedelta(seconds=group.interval_seconds)
+                last = [at for at in seen if at >= max(seen) - step]
+                if last:
+                    self._last[name_of(group)] = min(last)
         log.info("ruler_leads alerts=%d groups=%d", len(states), len(self._groups))
 
     def _orphans(self, states: dict[str, AlertState], now: datetime) -> list[Look]:
+        """Return the ends of alerts that no rule makes any more; one whose labels were changed goes on under those."""
         rules = {rule.alert: rule for group in self._groups for rule in group.rules}
         if not rules:
             return []
@@ -213,7 +224,17 @@ class Ruler:
             if why and (end := closed(state, now, why)):
                 log.warning("alert_ended alert=%s fingerprint=%s: %s", state.rule, state.fingerprint, why)
                 ends.append(end)
+                rule = rules.get(state.rule)
+                if rule is not None and set(rule.by) == set(state.key):
+                    ends.append(self._relabelled(rule, state, now))
         return ends
+
+    def _relabelled(self, rule: Rule, state: AlertState, now: datetime) -> Look:
+        """Return the same alert under its new labels: who is routed by them is told that it fires."""
+        fresh = start_of(rule, state.consumer, state.key)
+        after = replace(state, fingerprint=fresh.fingerprint, labels=fresh.labels, since=now, evaluated_at=now)
+        told = transition(replace(after, phase="inactive"), after)
+        return Look(after, worded(self._store, rule, told) if told else None)
 
     def _release(self) -> None:
         try:
@@ -255,6 +276,9 @@ class Ruler:
         name = name_of(group)
         step = timedelta(seconds=group.interval_seconds)
         last = self._last.get(name)
+        if last is not None and last > now + timedelta(seconds=self._settings.jump_seconds):
+            self._set_back(group, now)
+            last = None
         if last is None:
             return look_times(Window(now - step, now), group.interval_seconds)[-1:]
         if last + timedelta(microseconds=1) >= now:
@@ -262,26 +286,40 @@ class Ruler:
         times = look_times(Window(last + timedelta(microseconds=1), now), group.interval_seconds)
         oldest = now - max(step, timedelta(seconds=group.catch_up_seconds))
         kept = [at for at in times if at >= oldest]
-        if skipped := len(times) - len(kept):
+        if skipped := sum(at < oldest and at > self._counted.get(name, last) for at in times):
+            self._counted[name] = max(at for at in times if at < oldest)
             self._missed += skipped
             self.metrics.count("evalsvc_ruler_missed_looks_total", skipped, group=name)
             log.warning("looks_missed group=%s looks=%d", name, skipped)
         return kept
 
+    def _set_back(self, group: RuleGroup, now: datetime) -> None:
+        """Take looks in the future for just made: the clock was ahead, and until then nothing would be seen."""
+        log.error("clock_was_ahead group=%s; its looks go on from the time of day", name_of(group))
+        names = {rule.alert for rule in group.rules}
+        with self._lock:
+            for name, state in list(self._states.items()):
+                ahead = state.evaluated_at is not None and state.evaluated_at > now
+                if ahead and (state.rule in names or state.key.get("rule") in names):
+                    self._states[name] = replace(state, evaluated_at=now - timedelta(seconds=group.interval_seconds))
+
     def _look_at(self, group: RuleGroup, at: datetime) -> bool:
         """Make one look and record it; false where it could not be recorded, or another ruler may lead."""
-        name, began = name_of(group), self._clock.monotonic()
+        name, began, lease = name_of(group), self._clock.monotonic(), self._restored
         made = look(self._store, group, self._states, at, self._kept[name], on_error=self._note_error)
-        if not self.leads():
+        # What was read under an earlier lease is not written under this one: another ruler may have led in between.
+        if not self.leads() or self._restored != lease:
             return False
         try:
             self._alerts.record_looks(made)
-        except StoreUnavailable as error:
+        except StoreError as error:
             log.warning("look_not_recorded group=%s error=%s", name, error)
             self.metrics.count("evalsvc_ruler_unrecorded_total", group=name)
             return False
         with self._lock:
-            held = {name: state for name, state in self._states.items() if remembered(state, at)}
+            if self._restored != lease:
+                return False
+            held = {key: state for key, state in self._states.items() if remembered(state, at)}
             self._states = {**held, **{one.state.fingerprint: one.state for one in made}}
             self._last[name] = at
             self._looks += 1
@@ -309,8 +347,8 @@ class Ruler:
             if self._teller is None or not self.leads():
                 continue
             try:
-                self._teller.round(self._clock.now())
-            except StoreUnavailable as error:
+                self._teller.round(self._clock.now(), self.leads)
+            except StoreError as error:
                 log.warning("telling_waits error=%s", error)
             except Exception:
                 log.exception("telling_failed")
@@ -329,6 +367,8 @@ def _orphaned(rules: dict[str, Rule], state: AlertState) -> str:
     rule = rules.get(state.rule)
     if rule is None:
         return f"the rule {state.rule} is not there any more"
+    if set(rule.by) != set(state.key):
+        return f"{state.rule} splits by other fields; alerts of those take its place"
     if start_of(rule, state.consumer, state.key).fingerprint != state.fingerprint:
         return f"the labels of {state.rule} are others; an alert with those takes its place"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -70,6 +71,9 @@ def judge_change(
         looks: the average number of minutes to a false alarm that this alert has to keep.
     """
     seen = Observation(verdict="no_data", window=estimate.window, estimate=estimate, baseline=baseline)
+    if state.phase in ("pending", "firing") and state.detector and state.detector.scorer != minutes.scorer:
+        now = f"{minutes.scorer} scores now, whose numbers do not tell whether what {state.detector.scorer} saw is over"
+        return replace(seen, reason=now)
     held = _detector(condition, state, minutes, baseline, looks)
     if held.state.reason:
         return replace(seen, reason=held.state.reason)
@@ -107,7 +111,10 @@ def _detector(condition: Change, state: AlertState, minutes: Minutes, baseline: 
     if held is not None and state.phase in ("pending", "firing"):
         return held
     old = None if held is None or held.state.alarm_n is not None or held.state.reason else held.state
-    if held is not None and old is not None and old.pi_min == minutes.pi_min:
+    same = old is not None and old.pi_min == minutes.pi_min and old.direction == condition.direction
+    if held is not None and old is not None and same:
+        # The budget may be another than at the last look: rules are edited, and alerts come and go.
+        old = replace(old, log_threshold=math.log(looks))
         return replace(held, state=change.rebase(old, baseline, margin=condition.margin))
     n = sum(cell.n for _, cells in minutes.cells for cell in cells)
     fresh = change.start(

@@ -16,9 +16,20 @@ from evalsvc.rules.reading_kinds import About, read_condition
 from evalsvc.rules.reading_values import not_a_field, seconds
 from evalsvc.rules.reading_values import where as read_where
 from evalsvc.rules.templates import NAMES, unknown_names
-from evalsvc.rules.values import Absence, Budget, Condition, OnTrouble, Rule, RuleGroup, Severity, alert_labels
+from evalsvc.rules.values import (
+    Absence,
+    Budget,
+    Condition,
+    OnTrouble,
+    Rule,
+    RuleGroup,
+    Severity,
+    alert_labels,
+    label_of,
+)
 from evalsvc.types import Scale
 
+HEALTH_ALERT = "EvalsvcRuleFailing"
 ALERT = r"[A-Za-z][A-Za-z0-9_]{0,99}"
 LABEL = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
 RESERVED = ("alertname", "severity", "metric", "consumer", "owner")
@@ -63,6 +74,8 @@ def _group(section: Section, path: str, metrics: Collection[str], scale_of: Scal
     value = section.need("rules", "a list of rules, each with `alert` and `metric`")
     for item in value.items() if value else []:
         rule = _Reader(item.section(), interval, metrics, scale_of).rule()
+        if rule.alert == HEALTH_ALERT:
+            item.problem(f"`{HEALTH_ALERT}` is evalsvc's own alert about a rule that fails", "choose another name")
         if other := taken.get(rule.alert):
             where = "is there twice" if other == path else f"is in {other} as well"
             item.problem(f"the alert `{rule.alert}` {where}", "its alerts would have the same fingerprints")
@@ -162,16 +175,28 @@ def _budget(value: Value | None) -> Budget:
 
 
 def _by(value: Value) -> tuple[str, ...]:
-    names = []
+    names: list[str] = []
     for item in value.items() if value.is_list else [value]:
         name = item.text(what="a field, as in `segments.language`")
         if name and (problem := not_a_field(name)):
             item.problem(*problem)
         elif name in names:
             item.problem(f"`{name}` is there twice")
+        elif name and (why := _no_label(name, [label_of(other) for other in names])):
+            item.problem(why, "give the segment another name")
         elif name:
             names.append(name)
     return tuple(names)
+
+
+def _no_label(field: str, others: Collection[str]) -> str:
+    """Return why a field's value cannot be told by a label of its own; empty where it can."""
+    label = label_of(field)
+    if label in RESERVED and field != "consumer":
+        return f"the label `{label}` is set by evalsvc, and would hide the value of `{field}`"
+    if label in others:
+        return f"two fields would have the label `{label}`"
+    return "" if re.fullmatch(LABEL, label) else f"`{label}` cannot be a label's name"
 
 
 def _labels(section: Section) -> dict[str, str]:

@@ -188,12 +188,21 @@ class RuleGroup(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[Rule, ...]
 
 
+def label_of(field: str) -> str:
+    """Return the name of the label that says a field's value.
+
+    >>> label_of("segments.customer-plan"), label_of("model_version")
+    ('customer_plan', 'model_version')
+    """
+    return re.sub(r"\W", "_", field.removeprefix("segments."), flags=re.ASCII)
+
+
 def alert_labels(rule: Rule, key: Mapping[str, str], consumer: str) -> dict[str, str]:
     """Return the labels of one of a rule's alerts: its own, and what ``by`` and the consumer say of the group.
 
     ``segments.language`` becomes ``language``; what a label's name cannot hold becomes ``_``.
     """
-    of_group = {re.sub(r"\W", "_", name.removeprefix("segments."), flags=re.ASCII): key[name] for name in key}
+    of_group = {label_of(name): key[name] for name in key}
     fixed = {"alertname": rule.alert, "severity": rule.severity, "metric": rule.metric, "owner": rule.owner}
     told = {name: value for name, value in fixed.items() if value}
     return {**rule.labels, "consumer": consumer, **of_group, **told}

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from evalsvc.rules.machine import Observation, Transition
 from evalsvc.rules.templates import duration, interval, number
-from evalsvc.rules.values import Budget, Change, Rule, Threshold
+from evalsvc.rules.values import Absence, Budget, Change, Rule, Threshold
 from evalsvc.types import Estimate
 
 Saying = Callable[[Rule, Observation, Estimate, str, bool], str]
@@ -59,7 +59,7 @@ def _moved(rule: Rule, told: Transition, unit: str, over: bool) -> str:
         f"{start}: {_said(rule, told, seen, unit, over)}." if start else f"{_said(rule, told, seen, unit, over)}."
     )
     # A metric's name is written as it is.
-    return sentence if sentence.startswith(rule.metric) else sentence[0].upper() + sentence[1:]
+    return sentence if rule.metric and sentence.startswith(rule.metric) else sentence[0].upper() + sentence[1:]
 
 
 def _said(rule: Rule, told: Transition, seen: Observation | None, unit: str, over: bool) -> str:
@@ -104,7 +104,11 @@ def _generic(rule: Rule, seen: Observation, estimate: Estimate, unit: str, over:
     return f"{rule.metric} is {state} at {_valued(estimate, unit)} {window}{against}{reason}"
 
 
-SAYINGS: Mapping[type, Saying] = {Threshold: _threshold, Change: _change}
+def _absence(rule: Rule, seen: Observation, estimate: Estimate, unit: str, over: bool) -> str:
+    return seen.reason.rstrip(".") or ("what was missing is there again" if over else "something is missing")
+
+
+SAYINGS: Mapping[type, Saying] = {Threshold: _threshold, Change: _change, Absence: _absence}
 """What moved, by the type of the rule's condition."""
 
 
@@ -131,7 +135,14 @@ def _basis(told: Transition) -> str:
 
 def _sure(rule: Rule, told: Transition, over: bool) -> str:
     seen = told.observation
-    if over or seen is None or seen.verdict != "bad" or seen.estimate is None or seen.estimate.low is None:
+    if (
+        over
+        or isinstance(rule.condition, Absence)
+        or seen is None
+        or seen.verdict != "bad"
+        or seen.estimate is None
+        or seen.estimate.low is None
+    ):
         return ""
     at, before = percent(seen.estimate.confidence), percent(seen.baseline.confidence) if seen.baseline else ""
     levels = f"{before} and {at}" if before not in ("", at) else at

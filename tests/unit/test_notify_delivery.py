@@ -105,9 +105,10 @@ def test_what_is_untold_is_told_once_to_each_in_order_with_its_receipt() -> None
 
 def test_what_happened_before_a_receiver_was_there_is_not_its_own() -> None:
     scene = Scene("a")
-    scene.log.add(make_transition(1, episode=START - HOUR), make_transition(2, episode=START - timedelta(minutes=5)))
+    before = START - HOUR - timedelta(minutes=5)
+    scene.log.add(make_transition(1, episode=START - 2 * HOUR), make_transition(2, episode=before))
     # Its firing was before, its end is after.
-    scene.log.add(make_transition(2, "resolved", episode=START - timedelta(minutes=5)))
+    scene.log.add(make_transition(2, "resolved", episode=before))
     scene.later(10)
     assert scene.notifiers["a"].sent == []
     assert set(scene.log.outcomes("a").values()) == {"not_routed"}

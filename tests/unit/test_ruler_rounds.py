@@ -226,3 +226,25 @@ def test_what_no_rule_has_any_more_ends_and_says_why(store) -> None:
     (ended,) = [end for end in ends if end]
     assert ended.state.phase == ended.transition.after == "resolved"
     assert ended.transition.description == "the rule was removed"
+
+
+def test_an_episode_is_held_against_what_was_before_it(store) -> None:
+    # An hour into the fall the hour before is part of it.
+    rule = rule_of(Change("fell", 0.02, 3600.0), window_seconds=1200.0)
+    _, told = run(store, group_of(rule))
+    fired, resolved = [one for one in told if one.after in ("firing", "resolved") and one.labels["language"] == "de"]
+    assert FELL_AT < fired.at <= FELL_AT + timedelta(hours=1)
+    assert BACK_AT < resolved.at <= BACK_AT + timedelta(hours=2)
+    assert resolved.observation.baseline.value == fired.observation.baseline.value > 0.8
+
+
+def test_a_transition_that_cannot_be_worded_goes_out_and_holds_up_no_other(store, monkeypatch) -> None:
+    def broken(rule, told, unit=""):
+        raise ValueError("a bug in a sentence")
+
+    monkeypatch.setattr("evalsvc.ruler.rounds.describe", broken)
+    _, told = run(store, group_of(rule_of()))
+    assert [(one.after, one.description) for one in told] == [
+        ("firing", "Fell is firing"),
+        ("resolved", "Fell is resolved"),
+    ]

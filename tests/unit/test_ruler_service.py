@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from evalsvc.errors import StoreUnavailable
 from evalsvc.notify import Delivery
@@ -302,3 +303,68 @@ def test_a_rule_that_is_gone_ends_its_alerts_and_rules_that_are_all_gone_do_not(
     told = world.store.alerts.transitions(TransitionQuery(SPAN), 10)
     (ended, _) = [one for one in told if one.rule == "Fell"]
     assert (ended.after, ended.description) == ("resolved", "the rule Fell is not there any more")
+
+
+def changed(**changes):
+    """Return the group with its rule changed."""
+    rule = replace(RULE, **changes)
+    return replace(GROUP, rules=(rule,))
+
+
+def test_an_alert_whose_labels_were_changed_goes_on_under_the_new_ones():
+    world = World()
+    for _ in range(5):
+        world.clock.advance(600.0)
+        world.step()
+    world.clock.advance(60.0)
+    world.ruler = world.begin(group=changed(owner="night"))
+    world.step()
+    told = [
+        (one.after, one.labels.get("owner", "")) for one in world.store.alerts.transitions(TransitionQuery(SPAN), 9)
+    ]
+    assert sorted(told) == [("firing", ""), ("firing", "night"), ("resolved", "")]
+    assert sorted(phase for _, phase in world.phone.told) == ["firing", "firing", "resolved"]
+    for _ in range(6):
+        world.clock.advance(600.0)
+        world.step()
+    assert world.phone.told[-1][1] == "resolved"
+    assert {state.phase for state in world.store.alerts.alert_states()} == {"resolved"}
+
+
+def test_a_rule_that_splits_otherwise_ends_the_alerts_that_it_had():
+    world = World()
+    for _ in range(5):
+        world.clock.advance(600.0)
+        world.step()
+    world.clock.advance(60.0)
+    world.ruler = world.begin(group=changed(by=("application",)))
+    world.step()
+    (ended,) = [one for one in world.store.alerts.transitions(TransitionQuery(SPAN), 9) if one.after == "resolved"]
+    assert ended.description == "Fell splits by other fields; alerts of those take its place"
+
+
+def test_a_clock_that_was_ahead_is_not_waited_for():
+    world = World(lease_seconds=80_000.0)
+    world.clock = Jumping(START)
+    world.ruler = world.begin()
+    world.clock.advance(600.0)
+    world.step()
+    for jump in (timedelta(days=1), timedelta(0)):
+        world.clock.jump = jump
+        for seconds in (5.0, 70.0):
+            world.clock.advance(seconds)
+            world.step()
+    (state,) = world.store.alerts.alert_states()
+    assert state.evaluated_at > START + timedelta(days=1)
+    for _ in range(12):
+        world.clock.advance(600.0)
+        world.step()
+    assert [phase for _, phase in world.phone.told] == ["firing", "resolved"]
+
+
+def test_what_fires_at_the_first_look_is_told_though_its_time_is_before_the_receiver_was_there():
+    world = World()
+    world.clock.advance(50 * 60.0 + 45.0)
+    world.step()
+    assert world.transitions() == [("firing", minute(50))]
+    assert [phase for _, phase in world.phone.told] == ["firing"]

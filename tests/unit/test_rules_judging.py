@@ -184,3 +184,25 @@ def test_texts_have_the_numbers_in() -> None:
     assert render(text, values_of(given, told)) == (
         "0.7123 (0.65 … 0.7712) against 0.8, n 1,234, 10m, ml, 2026-03-02 00:12 UTC"
     )
+
+
+def test_another_version_of_the_scorer_never_ends_what_the_first_one_saw() -> None:
+    traffic = Traffic(FELL, keep_firing_seconds=0.0)
+    traffic.go(50, 0.8)
+    assert "f" in traffic.go(20, 0.5)
+    assert set(traffic.go(60, 0.9, scorer="v2")) == {"f"}
+    assert traffic.state.trouble.startswith("v2 scores now, whose numbers do not tell whether what v1 saw is over")
+    assert "r" in traffic.go(60, 0.8)
+
+
+def test_an_edited_direction_and_budget_are_followed_from_the_next_look_on() -> None:
+    traffic = Traffic(FELL)
+    traffic.go(50, 0.8)
+    held = traffic.state.detector
+    assert held is not None
+    fewer = judge_change(traffic.rule, FELL, traffic.state, Minutes(BINARY, "v1", 1.0, []), traffic.baseline,
+                         traffic.baseline, 1e9)  # fmt: skip
+    assert fewer.detector is not None
+    assert fewer.detector.state.log_threshold == pytest.approx(np.log(1e9))
+    traffic.condition = msgspec.structs.replace(FELL, direction="rose")
+    assert "f" in traffic.go(20, 0.95)
