@@ -13,7 +13,7 @@ FOLDER = Path(".evalsvc") / "demo"
 EVENTS = 60_000
 PLANTED_DRIFT = (
     "In the last three days half of all questions are about late parcels, answers take half as long again,\n"
-    "and the judge is stricter."
+    "and the judge is stricter; the second assistant's incident is of the last day."
 )
 
 

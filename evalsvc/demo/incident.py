@@ -116,7 +116,9 @@ def live_through(end: datetime, on_look: Callable[[datetime], None] = lambda now
     (group,) = found.rules
     span, began = Window(end - timedelta(days=DAYS), end), end - LIVED
     print(f"\nA second assistant, {APPLICATION}, has an alert rule. Would it have cried wolf? (evalsvc backtest)\n")
+    beta = next(consumer for consumer in found.consumers if consumer.name == "beta")
     with assemble.project_store(found, environment, exclusive=True) as store:
+        assemble.build_worker(beta, store, environment).run()
         print(report(backtest(store, group, group.rules[0], span), group))
         clock = ManualClock(began)
         delivery = assemble.build_delivery(routes, store, environment, clock) if routes else None

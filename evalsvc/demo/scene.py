@@ -134,8 +134,6 @@ def score(scene: Scene) -> WorkerStatus:
         with _progress(len(scene.truths)) as bar:
             status = _run(worker, bar)
         _score_anchors(scene, worker)
-        beta = next(consumer for consumer in found.consumers if consumer.name == "beta")
-        assemble.build_worker(beta, store, environment).run()
         return status
 
 

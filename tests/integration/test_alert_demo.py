@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evalsvc import assemble, project
+from evalsvc import project
 from evalsvc.demo import incident
 from evalsvc.demo.scene import SETTINGS
 from servers.alertmanager import Alertmanager
@@ -38,10 +38,6 @@ def test_the_incident_pages_and_its_end_resolves(
         (tmp_path / name).mkdir()
     incident.write(tmp_path, end)
     assert list(project.check([tmp_path]).problems) == []
-    found, environment = project.load_project(), project.Environment.read({})
-    with assemble.project_store(found, environment, exclusive=True) as store:
-        assemble.build_worker(found.consumers[0], store, environment).run()
-
     seen: list[list[dict[str, object]]] = []
 
     def look(now: datetime) -> None:

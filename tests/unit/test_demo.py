@@ -82,6 +82,7 @@ def test_the_whole_demo_shows_estimates_beside_the_truth(tmp_path: Path) -> None
     truths = (tmp_path / ".evalsvc" / "demo" / "data" / "truth.jsonl.gz").stat().st_size
     assert truths > 1000
     query = [sys.executable, "-m", "evalsvc", "query", "refusal", "--since", "14d", "--format", "json"]
+    query += ["--where", "consumer=demo"]
     asked = subprocess.run(query, cwd=tmp_path / ".evalsvc" / "demo", capture_output=True, text=True, timeout=120)
     row = json.loads(asked.stdout)
     assert row["low"] <= row["value"] <= row["high"]
