@@ -570,7 +570,7 @@ def check_one_of_many_leads(log: AlertLog, wait: Wait) -> None:
 
     def claim(holder: str) -> None:
         gate.wait()
-        found.append(log.claim("ruler", holder, 2 * LEASE_SECONDS))
+        found.append(log.claim("ruler", holder, 10 * LEASE_SECONDS))
 
     threads = [threading.Thread(target=claim, args=(f"ruler-{number}",)) for number in range(4)]
     for thread in threads:
@@ -580,7 +580,7 @@ def check_one_of_many_leads(log: AlertLog, wait: Wait) -> None:
     _expect("how many have it", 1, sum(lease.held for lease in found))
     leaders = {lease.holder for lease in found if lease.held}
     # While they claim, one may hear of another whose claim came to nothing.
-    heard = {log.claim("ruler", f"ruler-{number}", 2 * LEASE_SECONDS).holder for number in range(4)}
+    heard = {log.claim("ruler", f"ruler-{number}", 10 * LEASE_SECONDS).holder for number in range(4)}
     _expect("of whom they hear then", leaders, heard)
 
 
