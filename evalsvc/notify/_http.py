@@ -27,7 +27,7 @@ def post(what: str, url: str, body: bytes, headers: Mapping[str, str], timeout_s
     ``what`` names the receiver's kind in errors, which show neither the address nor a header nor what was sent.
 
     Raises:
-        NotifierUnavailable: no answer in time, 408, 425, 429, 5xx, or a redirect, which is not followed.
+        NotifierUnavailable: no answer in time, a redirect, which is not followed, or a status that may pass.
         NotifierRefused: 400, 413, 414 or 422, which speak of the message. Other 4xx speak of the connection (a key that
             was changed, a path behind a proxy), and the message is taken once that is mended.
     """

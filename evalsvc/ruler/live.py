@@ -16,9 +16,9 @@ from evalsvc.errors import StoreUnavailable
 from evalsvc.protocols import Offered, ScoreStore
 from evalsvc.query import EstimateQuery, group_cells_since
 from evalsvc.ruler.looks import HOUR, LONG
-from evalsvc.ruler.timeline import Pool, Timeline, lines_of, pooled, timelines_of
+from evalsvc.ruler.timeline import OfLine, Pool, Timeline, lines_of, pooled, timelines_of
 from evalsvc.rules.values import Rule
-from evalsvc.types import Cell, Estimate, Scale, ScorerSpec, Window
+from evalsvc.types import Cell, Estimate, ScorerSpec, Window
 from evalsvc.windows import floored
 
 T = TypeVar("T")
@@ -255,36 +255,22 @@ class _Once:
         return self._offered[asked]
 
 
-class Live:
+class Live(OfLine):
     """A :class:`~evalsvc.ruler.looks.Sight` of one group by one version of the scorer, over a reader."""
 
     def __init__(self, reader: Reader, rule: Rule, line: Timeline, since: datetime) -> None:
         """Take the group's timeline of the look's window; ``since`` is from where the reader was asked for minutes."""
-        self._reader, self._rule, self._line, self._since = reader, rule, line, since
-
-    @property
-    def scorer(self) -> str:
-        """The scorer's version and signature."""
-        return self._line.scorer
-
-    @property
-    def scale(self) -> Scale:
-        """The metric's."""
-        return self._line.scale
-
-    @property
-    def pi_min(self) -> float:
-        """The smallest π with which any of its strata is sampled."""
-        return self._line.pi_min
+        super().__init__(line)
+        self._reader, self._rule, self._since = reader, rule, since
 
     def mean(self, window: Window, confidence: float) -> Estimate:
         """Return the mean of the look's window."""
-        return self._line.mean(self._line.pools.values(), window, confidence)
+        return self.line.mean(self.line.pools.values(), window, confidence)
 
     def baseline(self, past: Window, confidence: float) -> Estimate:
         """Return the mean of the time before, sessions of the whole of it kept together."""
         found = self._same(self._reader.baseline(self._rule, past))
-        return self._line.mean(() if found is None else found.pools.values(), past, confidence)
+        return self.line.mean(() if found is None else found.pools.values(), past, confidence)
 
     def minutes(self, begin: datetime, end: datetime) -> Sequence[tuple[datetime, Sequence[Cell]]]:
         """Return the cells of each minute in ``[begin, end)``, none left out."""
@@ -296,7 +282,7 @@ class Live:
         return [(at, tuple(pools[at].cells) if at in pools else ()) for at in times]
 
     def _same(self, lines: Lines) -> Timeline | None:
-        return next((line for line in lines.get(group_of(self._line), ()) if line.scorer == self.scorer), None)
+        return next((line for line in lines.get(group_of(self.line), ()) if line.scorer == self.scorer), None)
 
 
 def newest(reader: Reader, rule: Rule, lines: Sequence[Timeline], window: Window) -> Timeline:

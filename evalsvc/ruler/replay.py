@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from evalsvc.ruler.looks import HOUR, observe, start_of, window_at
-from evalsvc.ruler.timeline import Pool, Timeline, pooled
+from evalsvc.ruler.timeline import OfLine, Pool, Timeline, pooled
 from evalsvc.rules.machine import AlertState, Observation, step
 from evalsvc.rules.values import Rule, RuleGroup
-from evalsvc.types import Cell, Estimate, Scale, Window
+from evalsvc.types import Cell, Estimate, Window
 
 
 class Alert:
@@ -40,48 +40,36 @@ def alerts_of(rule: Rule, group: RuleGroup, lines: list[Timeline]) -> list[Alert
     return [Alert(rule, group, own, len(held)) for own in held.values()]
 
 
-class _Replayed:
+class _Replayed(OfLine):
     """A :class:`~evalsvc.ruler.looks.Sight` of one timeline by the minute. Keeps sums by hour, and baselines."""
 
     def __init__(self, line: Timeline) -> None:
-        self._line = line
+        super().__init__(line)
         self._hours: dict[datetime, Pool] = {}
         self._baselines: dict[Window, Estimate] = {}
 
-    @property
-    def scorer(self) -> str:
-        return self._line.scorer
-
-    @property
-    def scale(self) -> Scale:
-        return self._line.scale
-
-    @property
-    def pi_min(self) -> float:
-        return self._line.pi_min
-
     def latest(self, window: Window) -> datetime:
         """Return the last minute of the window with a score."""
-        within = [at for at in _minutes(window.start, window.end) if at in self._line.pools]
+        within = [at for at in _minutes(window.start, window.end) if at in self.line.pools]
         return max(within, default=datetime.min.replace(tzinfo=UTC))
 
     def mean(self, window: Window, confidence: float) -> Estimate:
-        return self._line.mean(self._line.between(window.start, window.end), window, confidence)
+        return self.line.mean(self.line.between(window.start, window.end), window, confidence)
 
     def baseline(self, past: Window, confidence: float) -> Estimate:
         if past not in self._baselines:
-            self._baselines[past] = self._line.mean(self._whole_hours(past), past, confidence)
+            self._baselines[past] = self.line.mean(self._whole_hours(past), past, confidence)
         return self._baselines[past]
 
     def minutes(self, begin: datetime, end: datetime) -> Sequence[tuple[datetime, Sequence[Cell]]]:
-        pools = self._line.pools
+        pools = self.line.pools
         return [(at, tuple(pools[at].cells) if at in pools else ()) for at in _minutes(begin, end)]
 
     def _whole_hours(self, span: Window) -> Iterator[Pool]:
         at = span.start
         while at < span.end:
             if at not in self._hours:
-                self._hours[at] = pooled(self._line.between(at, at + HOUR))
+                self._hours[at] = pooled(self.line.between(at, at + HOUR))
             if self._hours[at].cells:
                 yield self._hours[at]
             at += HOUR

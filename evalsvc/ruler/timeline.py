@@ -70,6 +70,29 @@ class Timeline(NamedTuple):
         )
 
 
+class OfLine:
+    """What a :class:`~evalsvc.ruler.looks.Sight` of one timeline says of itself."""
+
+    def __init__(self, line: Timeline) -> None:
+        """Take the timeline."""
+        self.line = line
+
+    @property
+    def scorer(self) -> str:
+        """The scorer's version and signature."""
+        return self.line.scorer
+
+    @property
+    def scale(self) -> Scale:
+        """The metric's."""
+        return self.line.scale
+
+    @property
+    def pi_min(self) -> float:
+        """The smallest π with which any of its strata is sampled."""
+        return self.line.pi_min
+
+
 def timelines(store: ScoreStore, rule: Rule, span: Window, step_seconds: int) -> list[Timeline]:
     """Return what a rule looks at in ``span``, as :func:`timelines_of`.
 

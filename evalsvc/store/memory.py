@@ -1,6 +1,7 @@
 """The reference store: plain Python, in memory, the same contract. For tests, notebooks and dry runs.
 
 Every other store must answer as this one does (``evalsvc.testing.check_store``); it is written to be read.
+A little longer than other files: every method of the contract is here.
 """
 
 from __future__ import annotations

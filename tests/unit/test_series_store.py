@@ -43,16 +43,13 @@ SERIES = (
 END = START + timedelta(hours=2)
 
 
-def test_of(*series: Series) -> RuleTest:
+def planned(*series: Series) -> RuleTest:
     return RuleTest(name="t", place=Place("t", 1, 1), start=START, seconds=7200.0, series=series)
-
-
-test_of.__test__ = False
 
 
 @pytest.fixture(scope="module")
 def made() -> SeriesStore:
-    store = SeriesStore(test_of(*SERIES), SCALES)
+    store = SeriesStore(planned(*SERIES), SCALES)
     store.now = END
     return store
 
@@ -132,7 +129,7 @@ def test_hours_with_scores_are_the_same_and_change_with_each_minute_that_has_som
 
 
 def test_an_hours_version_says_when_more_of_it_is_seen() -> None:
-    store = SeriesStore(test_of(SERIES[3]), SCALES)
+    store = SeriesStore(planned(SERIES[3]), SCALES)
     window = Window(START, END)
     seen = []
     for minutes in (0, 1, 1, 29, 30, 31, 90):
@@ -153,7 +150,7 @@ def test_estimates_from_both_are_the_same(made, written, target, statistic) -> N
 
 def test_only_minutes_that_have_ended_are_seen(made) -> None:
     query = CellQuery("refusal", Window(START, END), 7200)
-    late = SeriesStore(test_of(*SERIES), SCALES)
+    late = SeriesStore(planned(*SERIES), SCALES)
     late.now = START + timedelta(minutes=20, seconds=59)
     seen = CellQuery("refusal", Window(START, START + timedelta(minutes=20)), 7200)
     assert plain([group.cells for group in late.cells(query)]) == plain([group.cells for group in made.cells(seen)])
@@ -166,7 +163,7 @@ def test_only_minutes_that_have_ended_are_seen(made) -> None:
 
 
 def test_it_is_away_where_the_test_says_so_and_has_no_texts(made) -> None:
-    away = SeriesStore(test_of(*SERIES), SCALES)
+    away = SeriesStore(planned(*SERIES), SCALES)
     away.away = True
     query = CellQuery("refusal", Window(START, END), 7200)
     for ask in (away.metrics, lambda: away.cells(query), lambda: away.offered(query.window, 7200)):
