@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from evalsvc.errors import StoreUnavailable
-from evalsvc.rules.history import Acknowledgement, Lease, Look, Receipt, Silence, TransitionQuery
-from evalsvc.rules.machine import AlertState, Transition, transition_id
+from evalsvc.rules.history import Acknowledgement, Enrolment, Lease, Look, Receipt, Silence, TransitionQuery
+from evalsvc.rules.machine import AlertState, Phase, Transition, transition_id
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -42,7 +42,9 @@ class MemoryLog:
         self.written: dict[tuple[str, str], Receipt] = {}
         self.states: dict[str, AlertState] = {}
         self.kept: dict[str, Silence] = {}
-        self.began: dict[str, datetime] = {}
+        self.began: dict[str, Enrolment] = {}
+        self.there: set[str] = set()
+        self.asked: list[str] = []
         self.broken: set[str] = set()
         self._lock = threading.RLock()
 
@@ -58,6 +60,7 @@ class MemoryLog:
         return {name: receipt.outcome for (name, who), receipt in self.written.items() if who == receiver}
 
     def _answer(self, method: str) -> None:
+        self.asked.append(method)
         if method in self.broken:
             raise StoreUnavailable("planted")
 
@@ -69,10 +72,11 @@ class MemoryLog:
                     self.told.setdefault(told.id, told)
                 self.states[state.fingerprint] = state
 
-    def alert_states(self, rules: Sequence[str] = ()) -> Sequence[AlertState]:
+    def alert_states(self, rules: Sequence[str] = (), phases: Sequence[Phase] = ()) -> Sequence[AlertState]:
         with self._lock:
             self._answer("alert_states")
-            return [self.states[name] for name in sorted(self.states)]
+            held = [self.states[name] for name in sorted(self.states)]
+            return [state for state in held if not phases or state.phase in phases]
 
     def transitions(self, query: TransitionQuery, limit: int) -> Sequence[Transition]:
         with self._lock:
@@ -108,10 +112,14 @@ class MemoryLog:
             self._answer("receipts")
             return [self.written[key] for key in sorted(self.written) if key[0] in set(transitions)]
 
-    def enrolled(self, receiver: str, now: datetime) -> datetime:
+    def enrol(self, receivers: Sequence[str], now: datetime) -> Mapping[str, Enrolment]:
         with self._lock:
-            self._answer("enrolled")
-            return self.began.setdefault(receiver, now)
+            self._answer("enrol")
+            for name in set(receivers) - self.there:
+                first = self.began[name].first if name in self.began else now
+                self.began[name] = Enrolment(first, now)
+            self.there = set(receivers)
+            return {name: self.began[name] for name in receivers}
 
     def record_silence(self, silence: Silence) -> None:
         with self._lock:

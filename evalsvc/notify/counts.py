@@ -10,11 +10,11 @@ import msgspec
 class ReceiverCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Of one receiver: counters since the process began, and what the last turn saw.
 
-    ``sent``, ``refused``, ``silenced`` and ``not_routed`` count messages, ``failed`` attempts that came to nothing and
-    are made again. ``waiting`` is how many messages are to be told, silenced ones that may still be told among them;
-    ``oldest_at`` is when the oldest of those that no silence holds back happened, ``last_success`` when the receiver
-    took something. ``trouble`` is the last failure, empty when it answered since; ``turns_failed`` counts turns that
-    ended early, since the store did not answer.
+    ``sent``, ``refused``, ``silenced``, ``not_routed`` and ``missed`` count messages, ``failed`` attempts that came to
+    nothing and are made again. ``waiting`` is how many messages are to be told, silenced ones that may still be told
+    among them; ``oldest_at`` is when the oldest of those that no silence holds back happened, ``last_success`` when the
+    receiver took something. ``trouble`` is the last failure, empty when it answered since; ``turns_failed`` counts
+    turns that ended early, since the store did not answer.
     """
 
     sent: int = 0
@@ -22,6 +22,7 @@ class ReceiverCounts(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     silenced: int = 0
     not_routed: int = 0
+    missed: int = 0
     refreshed: int = 0
     turns_failed: int = 0
     waiting: int = 0

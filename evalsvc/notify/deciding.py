@@ -14,8 +14,9 @@ from evalsvc.types import Window
 
 _MOST = 100_000
 AS_REFUSED = "as its firing: refused"
+OVER_BEFORE = "it was over before this receiver was there"
 
-Fate = Literal["tell", "wait", "silenced", "not_routed", "refused"]
+Fate = Literal["tell", "wait", "silenced", "not_routed", "refused", "missed"]
 
 
 class Decision(NamedTuple):
@@ -31,13 +32,23 @@ class Decider:
     A firing alert that a silence covers waits: it is told where it still fires when the silence ends. A resolution
     follows its firing: it is told where that was told, silence or not, so that what on-call has seen begin also ends;
     both are closed as ``silenced`` where the firing still waits and a silence covered the end, or covers now.
+    What began before the receiver was there is told where it still fires; what is over is closed as ``missed``.
     """
 
     def __init__(
-        self, log: AlertLog, routes: Routes, receiver: str, now: datetime, known: Mapping[str, Receipt] | None = None
+        self,
+        log: AlertLog,
+        routes: Routes,
+        receiver: str,
+        now: datetime,
+        since: datetime,
+        known: Mapping[str, Receipt] | None = None,
     ) -> None:
-        """Decide at ``now``; ``known`` receipts, by transition, count whether or not the log shows them already."""
-        self._log, self._routes, self._receiver, self._now = log, routes, receiver, now
+        """Decide at ``now`` for a receiver that is there ``since`` then.
+
+        ``known`` receipts, by transition, count whether or not the log shows them already.
+        """
+        self._log, self._routes, self._receiver, self._now, self._since = log, routes, receiver, now, since
         self._silences: Sequence[Silence] = ()
         self._known = known or {}
 
@@ -77,6 +88,8 @@ class Decider:
         if self._receiver not in receivers_of(self._routes, told.labels):
             return Decision("not_routed")
         end = told if told.after == "resolved" else ends.get(told.id)
+        if end is not None and firings.get(firing_id(told), told).at < self._since:
+            return Decision("missed", OVER_BEFORE)
         silence = self._covering(told, end)
         if silence is None:
             return Decision("tell")

@@ -6,6 +6,7 @@ answer. A process that ends between the two sends the same message again, with t
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,14 +14,17 @@ from datetime import datetime
 from functools import partial
 
 from evalsvc.clock import SystemClock
-from evalsvc.errors import InputError
+from evalsvc.errors import InputError, StoreError
 from evalsvc.notify.counts import ReceiverCounts
-from evalsvc.notify.message import Texts, message_of
+from evalsvc.notify.enrolling import Enrolments
+from evalsvc.notify.message import Texts, messages_of
 from evalsvc.notify.notifier import Notifier
 from evalsvc.notify.queue import ReceiverQueue
 from evalsvc.notify.values import Routes
 from evalsvc.protocols import Clock
 from evalsvc.rules.history import AlertLog
+
+log = logging.getLogger("evalsvc.notify")
 
 
 class Delivery:
@@ -52,10 +56,11 @@ class Delivery:
     ) -> None:
         if lacking := [receiver.name for receiver in routes.receivers if receiver.name not in notifiers]:
             raise InputError(f"Expected a notifier for every receiver, but {', '.join(lacking)} has none")
-        clock, message = clock or SystemClock(), partial(message_of, page=page, texts=texts)
+        clock, messages = clock or SystemClock(), partial(messages_of, page=page, texts=texts)
+        self._enrolments = Enrolments(alerts, [receiver.name for receiver in routes.receivers], clock)
         self._queues = {
             receiver.name: ReceiverQueue(
-                receiver.name, notifiers[receiver.name], routes, alerts, clock, message, seed=seed
+                receiver.name, notifiers[receiver.name], routes, alerts, clock, messages, self._enrolments, seed
             )
             for receiver in routes.receivers
         }
@@ -65,16 +70,22 @@ class Delivery:
         """Start a turn of each receiver that is not still at one, each in a thread of its own; returns at once.
 
         A turn ends before a message for which ``leads`` is false: another process tells it. ``now`` is what silences
-        are held against, and an hour before it a receiver begins that was never asked about.
+        are held against, and an hour before it a receiver begins that was not in the routes. Where no receiver is, that
+        is remembered, too.
         """
-        for name, queue in self._queues.items():
+        turns = {name: partial(queue.turn, now, leads) for name, queue in self._queues.items()}
+        for name, turn in (turns or {"": partial(self._leave_all_out, now)}).items():
             running = self._threads.get(name)
             if running is None or not running.is_alive():
-                thread = threading.Thread(
-                    target=queue.turn, args=(now, leads), name=f"evalsvc-notify-{name}", daemon=True
-                )
+                thread = threading.Thread(target=turn, name=f"evalsvc-notify-{name}", daemon=True)
                 self._threads[name] = thread
                 thread.start()
+
+    def _leave_all_out(self, now: datetime) -> None:
+        try:
+            self._enrolments.now(now)
+        except StoreError as error:
+            log.warning("that nobody is told waits for the store: %s", error)
 
     def wait(self, seconds: float) -> bool:
         """Wait until all turns are over, at most so long in real time; return whether they are."""

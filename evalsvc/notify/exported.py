@@ -61,6 +61,7 @@ class NotificationMetrics:
             told.add_metric((receiver, "refused"), counts.refused)
             told.add_metric((receiver, "silenced"), counts.silenced)
             told.add_metric((receiver, "not_routed"), counts.not_routed)
+            told.add_metric((receiver, "missed"), counts.missed)
             counters["evalsvc_notifications_failed_attempts_total"].add_metric((receiver,), counts.failed)
             counters["evalsvc_notifications_failed_turns_total"].add_metric((receiver,), counts.turns_failed)
             counters["evalsvc_notifications_refreshes_total"].add_metric((receiver,), counts.refreshed)

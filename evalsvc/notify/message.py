@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from evalsvc.rules.machine import Transition, transition_id
+from evalsvc.rules.machine import Example, Transition, transition_id
 from evalsvc.rules.wording import concerned
 
 log = logging.getLogger("evalsvc.notify")
@@ -96,24 +96,40 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def message_of(told: Transition, page: str = "", texts: Texts | None = None) -> Message:
-    """Return the message of a transition. Where texts cannot be had, it goes without them.
+    """Return the message of a transition, as :func:`messages_of` does."""
+    return messages_of([told], page, texts)[0]
+
+
+def messages_of(told: Sequence[Transition], page: str = "", texts: Texts | None = None) -> list[Message]:
+    """Return the messages of transitions. Where texts cannot be had, they go without them.
 
     Args:
-        told: the transition.
+        told: the transitions.
         page: the address of the page, as people open it; empty for no link.
-        texts: gives examples' masked texts.
+        texts: gives examples' masked texts; asked once for all of them. None is kept: what is erased is told no more.
     """
-    link = f"{page.rstrip('/')}/alerts/{quote(told.fingerprint, safe='')}" if page else ""
-    examples = told.examples[:MAX_EXAMPLES] if told.after != "resolved" else ()
+    wanted = dict.fromkeys(example.event_id for one in told for example in _examples_of(one))
     found: Mapping[str, str] = {}
-    if texts is not None and examples:
+    if texts is not None and wanted:
         try:
-            found = texts([example.event_id for example in examples])
+            found = texts(list(wanted))
         # Whatever goes wrong with a text, on-call is told; the exception's message may quote one.
         except Exception as error:
-            log.warning("examples of %s go without their texts (%s)", told.id, type(error).__name__)
-    shown = (ShownExample(e.event_id, e.value, cut(one_line(found.get(e.event_id, "")), MAX_TEXT)) for e in examples)
+            log.warning("examples of %s go without their texts (%s)", told[0].id, type(error).__name__)
+    return [_message(one, page, found) for one in told]
+
+
+def _message(told: Transition, page: str, texts: Mapping[str, str]) -> Message:
+    link = f"{page.rstrip('/')}/alerts/{quote(told.fingerprint, safe='')}" if page else ""
+    shown = (
+        ShownExample(e.event_id, e.value, cut(one_line(texts.get(e.event_id, "")), MAX_TEXT))
+        for e in _examples_of(told)
+    )
     return Message(transition=told, link=link, examples=tuple(shown))
+
+
+def _examples_of(told: Transition) -> Sequence[Example]:
+    return told.examples[:MAX_EXAMPLES] if told.after != "resolved" else ()
 
 
 def one_line(text: str) -> str:

@@ -13,24 +13,25 @@ from evalsvc.errors import EvalsvcError, NotifierRefused, NotifierUnavailable, S
 from evalsvc.notify.backoff import Backoff
 from evalsvc.notify.counts import ReceiverCounts
 from evalsvc.notify.deciding import AS_REFUSED, Decider, Decision, firing_id
+from evalsvc.notify.enrolling import Enrolments
 from evalsvc.notify.message import Message
 from evalsvc.notify.notifier import Notifier, Refreshing
+from evalsvc.notify.refreshing import firings, to_refresh
 from evalsvc.notify.values import Routes
 from evalsvc.protocols import Clock
-from evalsvc.rules.history import AlertLog, Receipt, Told, TransitionQuery
-from evalsvc.rules.machine import Transition, transition_id
-from evalsvc.types import Window
+from evalsvc.rules.history import AlertLog, Enrolment, Receipt, Told
+from evalsvc.rules.machine import Transition
 
 log = logging.getLogger("evalsvc.notify")
 
 BATCH = 100
 REFRESH_SECONDS = 60.0
-RESOLVED_FOR = timedelta(minutes=15)
-"""How long a resolution is told again to receivers that may have missed it, as Prometheus does."""
 MAX_UNEXPECTED = 5
 """After so many exceptions that no notifier should raise, a message is given up: a bug must not hold up all others."""
-ENROLLED_BEFORE = timedelta(hours=1)
-"""A receiver is told of what happened so long before it was first asked about: looks are made up for, too."""
+LATE = timedelta(days=1)
+"""What is written so long after it happened (a look made up for, a clock that is behind, a replica) is told at once."""
+SWEEP_SECONDS = 3600.0
+"""So often all is asked for that a receiver was not told of since it was there, however late it was written."""
 _MOST = 100_000
 _REMEMBERED = 10_000
 
@@ -45,19 +46,25 @@ class ReceiverQueue:
         routes: Routes,
         alerts: AlertLog,
         clock: Clock,
-        message_of: Callable[[Transition], Message],
+        messages_of: Callable[[Sequence[Transition]], Sequence[Message]],
+        enrolments: Enrolments,
         seed: int | None = None,
     ) -> None:
         self._name, self._notifier, self._routes = name, notifier, routes
-        self._alerts, self._clock, self._message_of = alerts, clock, message_of
+        self._alerts, self._clock, self._messages_of = alerts, clock, messages_of
+        self._enrolments = enrolments
         self._backoff = Backoff(seed)
         self._attempts: dict[str, int] = {}
         self._unexpected: dict[str, int] = {}
         self._unrecorded: list[Receipt] = []
         # A replica of the store may show a receipt late: what was told by this process is not told again.
         self._closed: dict[str, Receipt] = {}
-        self._since: datetime | None = None
+        # What fires since before the receiver was first there, and all that happened before `_low` is told.
+        self._older: Sequence[Transition] | None = None
+        self._low: datetime | None = None
+        self._swept_at = 0.0
         self._held = 0
+        self._failing_since: float | None = None
         self._refreshed_at: float | None = None
         self._stopped = threading.Event()
         self._leads: Callable[[], bool] = lambda: True
@@ -91,14 +98,14 @@ class ReceiverQueue:
             log.error("telling %s ended early (%s)", self._name, type(error).__name__)
 
     def _tell_all(self, now: datetime, *, only_look: bool) -> None:
-        if self._since is None:
-            self._since = self._alerts.enrolled(self._name, now - ENROLLED_BEFORE)
         while not self._stopped.is_set() and self._leads():
             now = max(now, self._clock.now())
+            enrolment = self._enrolments.now(now)[self._name]
             limit = min(_MOST, BATCH + self._held)
-            pending = self._alerts.untold(self._name, self._since, limit)
-            decider = Decider(self._alerts, self._routes, self._name, now, self._closed)
-            fresh = [told for told in pending if told.id not in self._closed]
+            pending = self._untold(enrolment, now, limit)
+            decider = Decider(self._alerts, self._routes, self._name, now, enrolment.since, self._closed)
+            self._older = [told for told in self._older_of(enrolment, now) if told.id not in self._closed]
+            fresh = [*self._older, *(told for told in pending if told.id not in self._closed)]
             decided = decider.decide(fresh, whole=len(pending) < limit)
             self._held = sum(decision.fate == "wait" for _, decision in decided)
             self._look(decided)
@@ -107,6 +114,28 @@ class ReceiverQueue:
             self._act(decided)
             if len(pending) < limit or self._held == len(fresh) == _MOST or not fresh:
                 return
+
+    def _untold(self, enrolment: Enrolment, now: datetime, limit: int) -> Sequence[Transition]:
+        """Return the first that are to be told, asking for no more of the past than may have changed."""
+        since, passed = min(enrolment), self._clock.monotonic()
+        sweep = self._low is None or passed - self._swept_at >= SWEEP_SECONDS
+        if self._low is not None and not sweep:
+            # `_low` may lie ahead, where the clock was.
+            since = max(since, min(self._low, now - LATE))
+        found = self._alerts.untold(self._name, since, limit)
+        self._low = found[0].at if found else now
+        self._swept_at = passed if sweep else self._swept_at
+        return found
+
+    def _older_of(self, enrolment: Enrolment, now: datetime) -> Sequence[Transition]:
+        """Return what fires since before the receiver was first there, and it has not been told of."""
+        if self._older is not None:
+            return self._older
+        states = self._alerts.alert_states(phases=("firing",))
+        older = firings(self._alerts, [state for state in states if state.since and state.since < min(enrolment)], now)
+        found = self._alerts.receipts([told.id for told in older]) if older else ()
+        closed = {receipt.transition for receipt in found if receipt.receiver == self._name}
+        return [told for told in reversed(older) if told.id not in closed]
 
     def _act(self, decided: Sequence[tuple[Transition, Decision]]) -> None:
         closed: list[Receipt] = []
@@ -135,7 +164,7 @@ class ReceiverQueue:
         """Tell of one transition and write what came of it; return whether the receiver took it."""
         self._attempts[told.id] = self._attempts.get(told.id, 0) + 1
         try:
-            detail, outcome = self._notifier.send(self._message_of(told)), "delivered"
+            detail, outcome = self._notifier.send(self._messages_of([told])[0]), "delivered"
         except NotifierRefused as error:
             detail, outcome = str(error), "refused"
             log.error("%s refused %s for good: %s", self._name, told.id, error)
@@ -146,9 +175,7 @@ class ReceiverQueue:
         attempts = self._attempts.pop(told.id)
         self._unexpected.pop(told.id, None)
         self._record([self._receipt(told.id, "delivered" if outcome == "delivered" else "refused", detail, attempts)])
-        self._backoff.succeeded()
-        if outcome == "delivered":
-            self._counts = replace(self._counts, last_success=self._clock.now(), trouble="")
+        self._answered(took=outcome == "delivered")
         return outcome == "delivered"
 
     def _unexpectedly(self, told: Transition, error: Exception) -> str:
@@ -190,8 +217,22 @@ class ReceiverQueue:
             detail=detail[:300],
         )
 
+    def _answered(self, *, took: bool) -> None:
+        """Note that the receiver answers, and say so where it did not before."""
+        if self._failing_since is not None:
+            minutes = (self._clock.monotonic() - self._failing_since) / 60.0
+            waited = self._counts.waiting - self._held
+            plural = "" if waited == 1 else "s"
+            log.info("%s answers again after %.0f min, %d message%s waited", self._name, minutes, waited, plural)
+        self._failing_since = None
+        self._backoff.succeeded()
+        if took:
+            self._counts = replace(self._counts, last_success=self._clock.now(), trouble="")
+
     def _failed(self, error: NotifierUnavailable) -> None:
-        pause = self._backoff.failed(self._clock.monotonic(), error.retry_after)
+        passed = self._clock.monotonic()
+        pause = self._backoff.failed(passed, error.retry_after)
+        self._failing_since = passed if self._failing_since is None else self._failing_since
         self._counts = replace(self._counts, failed=self._counts.failed + 1, trouble=str(error))
         log.warning("%s could not be told, next try in %.0f s: %s", self._name, pause, error)
 
@@ -210,29 +251,13 @@ class ReceiverQueue:
         due = self._refreshed_at is None or self._clock.monotonic() - self._refreshed_at >= REFRESH_SECONDS
         if not isinstance(self._notifier, Refreshing) or not due or self._stopped.is_set():
             return
-        states = [state for state in self._alerts.alert_states() if state.phase == "firing" and state.since]
-        ids = {transition_id(s.fingerprint, s.pending_at or s.since or now, "firing") for s in states}
-        firing: list[Transition] = []
-        if states:
-            first = min(state.since or now for state in states)
-            window = Window(first, max(now, self._clock.now()) + timedelta(seconds=1))
-            fingerprints = tuple(state.fingerprint for state in states)
-            query = TransitionQuery(window, ("firing",), fingerprints)
-            firing = [told for told in self._alerts.transitions(query, _MOST) if told.id in ids]
-        lately = Window(now - RESOLVED_FOR, max(now, self._clock.now()) + timedelta(seconds=1))
-        again = {told.fingerprint for told in firing}
-        ended = self._alerts.transitions(TransitionQuery(lately, ("resolved",)), _MOST)
-        ended = [told for told in ended if told.fingerprint not in again]
-        told_of = self._delivered([told.id for told in (*firing, *ended)])
-        messages = [[self._message_of(told) for told in part if told.id in told_of] for part in (firing, ended)]
-        if any(messages):
+        firing, ended = to_refresh(self._alerts, self._name, max(now, self._clock.now()))
+        messages = self._messages_of([*firing, *ended]) if firing or ended else ()
+        if messages:
             try:
-                self._notifier.refresh(*messages)
+                self._notifier.refresh(messages[: len(firing)], messages[len(firing) :])
+                self._answered(took=True)
             except NotifierRefused as error:
                 log.error("%s refused what fires: %s", self._name, error)
         self._refreshed_at = self._clock.monotonic()
         self._counts = replace(self._counts, refreshed=self._counts.refreshed + 1)
-
-    def _delivered(self, ids: Sequence[str]) -> frozenset[str]:
-        found = self._alerts.receipts(ids) if ids else ()
-        return frozenset(r.transition for r in found if r.receiver == self._name and r.outcome == "delivered")

@@ -27,7 +27,7 @@ from evalsvc.ruler.live import Kept
 from evalsvc.ruler.looks import look_times, start_of
 from evalsvc.ruler.metrics import RulerMetrics
 from evalsvc.ruler.rounds import HEALTH, closed, look, remembered, worded
-from evalsvc.rules.history import AlertLog, Lease, Look
+from evalsvc.rules.history import LAST_ERA, AlertLog, Lease, Look
 from evalsvc.rules.machine import AlertState, Phase, transition
 from evalsvc.rules.values import Rule, RuleGroup
 from evalsvc.types import Window
@@ -301,7 +301,9 @@ class Ruler:
             for name, state in list(self._states.items()):
                 ahead = state.evaluated_at is not None and state.evaluated_at > now
                 if ahead and (state.rule in names or state.key.get("rule") in names):
-                    self._states[name] = replace(state, evaluated_at=now - timedelta(seconds=group.interval_seconds))
+                    before = now - timedelta(seconds=group.interval_seconds)
+                    # Of another era, or a restart would go on from what was written while the clock was ahead.
+                    self._states[name] = replace(state, evaluated_at=before, era=min(state.era + 1, LAST_ERA))
 
     def _look_at(self, group: RuleGroup, at: datetime) -> bool:
         """Make one look and record it; false where it could not be recorded, or another ruler may lead."""

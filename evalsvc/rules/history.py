@@ -15,9 +15,11 @@ import msgspec
 from evalsvc.rules.machine import AlertState, Phase, Transition
 from evalsvc.types import Window
 
-Told = Literal["delivered", "refused", "silenced", "not_routed"]
+Told = Literal["delivered", "refused", "silenced", "not_routed", "missed"]
 TOLD: tuple[Phase, ...] = ("firing", "resolved")
 """The phases that somebody is told of."""
+LAST_ERA = (1 << 11) - 1
+"""The last era that a state can be of: so many fit into a rank beside microseconds up to the year 2100."""
 
 
 class Look(NamedTuple):
@@ -38,7 +40,8 @@ class TransitionQuery(NamedTuple):
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What became of telling one receiver of one transition. ``refused`` is final: the receiver takes no such message.
 
-    ``attempts`` counts calls, and ``detail`` is the receiver's answer, for people.
+    ``missed`` was over before the receiver was there to be told. ``attempts`` counts calls, and ``detail`` is the
+    receiver's answer, for people.
     """
 
     transition: str
@@ -47,6 +50,13 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     attempts: int = 1
     detail: str = ""
+
+
+class Enrolment(NamedTuple):
+    """Since when a receiver is told: ``first`` of all, and ``since`` it last came back after it was left out."""
+
+    first: datetime
+    since: datetime
 
 
 class Matcher(msgspec.Struct, frozen=True):
@@ -110,17 +120,18 @@ class AlertLog(Protocol):
         """Make looks durable before returning.
 
         A transition and the state after it appear together or not at all, and no later than the states that have none.
-        Of two states of an alert the one with the later ``evaluated_at`` counts (``None`` is before all), of two of one
-        time that with a transition, and of two alike the last recorded. A transition that was recorded before (the same
-        ``id``) stays as it was. An alert has one rule for ever; its labels name it.
+        Of two states of an alert the one of the later ``era`` counts, of one era that with the later ``evaluated_at``
+        (``None`` is before all), of two of one time that with a transition, and of two alike the last recorded. A
+        transition that was recorded before (the same ``id``) stays as it was. An alert has one rule for ever; its
+        labels name it.
 
         Raises:
-            InputError: a transition is of another alert than the state beside it.
+            InputError: a transition is of another alert than the state beside it, or an era is not in [0, LAST_ERA].
         """
         ...
 
-    def alert_states(self, rules: Sequence[str] = ()) -> Sequence[AlertState]:
-        """Return the last state of every alert, or of those of some rules, by fingerprint."""
+    def alert_states(self, rules: Sequence[str] = (), phases: Sequence[Phase] = ()) -> Sequence[AlertState]:
+        """Return the last state of every alert, by fingerprint: of those of some rules, of those in some phases."""
         ...
 
     def transitions(self, query: TransitionQuery, limit: int) -> Sequence[Transition]:
@@ -142,10 +153,12 @@ class AlertLog(Protocol):
         """Return the receipts of these transitions, by transition and receiver."""
         ...
 
-    def enrolled(self, receiver: str, now: datetime) -> datetime:
-        """Return the ``now`` with which a receiver was first asked about: alerts before it are not its own.
+    def enrol(self, receivers: Sequence[str], now: datetime) -> Mapping[str, Enrolment]:
+        """Say that these receivers are told from ``now`` on, and no others; return since when each of them is.
 
-        Who ask at once, for the first time, may get different answers; later ones are all the earliest of these.
+        Who is there already keeps its times, however long ago that was last said; who was left out by a call since
+        comes back ``now``. Of those who say the same at once each may get its own ``now``; later answers are all the
+        earliest of these.
         """
         ...
 

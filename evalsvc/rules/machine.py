@@ -60,7 +60,8 @@ class AlertState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ``rule`` is the rule's ``alert``, which names it in the project; ``consumer`` and ``key`` are whose data it watches.
     ``since`` is when the phase began. ``pending_at`` is when the present episode was first bad, and names it.
     ``good_since`` begins the streak that may resolve it. ``evidence`` is the last observation with data, ``fired_on``
-    the one that fired; ``trouble`` says what is wrong with the last look, where it had no data.
+    the one that fired; ``trouble`` says what is wrong with the last look, where it had no data. ``era`` counts how
+    often the clock was found to have been ahead: of two states that of the later era is the later one.
     """
 
     fingerprint: str
@@ -77,6 +78,7 @@ class AlertState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fired_on: Observation | None = None
     trouble: str = ""
     detector: Detector | None = None
+    era: int = 0
 
 
 class Example(NamedTuple):

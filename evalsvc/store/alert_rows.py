@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +13,7 @@ from evalsvc.rules.history import Acknowledgement, Receipt, Silence
 from evalsvc.rules.machine import AlertState, Transition
 from evalsvc.store.alert_values import ranked, to_json
 from evalsvc.store.columns import strings, times
+from evalsvc.store.ranks import microseconds
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +30,7 @@ class LookRow(NamedTuple):
     text: str
 
     @property
-    def rank(self) -> tuple[datetime, bool]:
+    def rank(self) -> tuple[int, datetime, bool]:
         """What decides between two states of an alert: the greater counts."""
         return ranked(self.state, self.transition is not None)
 
@@ -40,9 +41,10 @@ def state_table(rows: Sequence[LookRow]) -> pa.Table:
 
     columns = _texts([row.state for row in rows], _STATE_TEXTS)
     ranks = [row.rank for row in rows]
-    columns["evaluated_at"] = times([at for at, _ in ranks], bounded=False)
-    columns["moved"] = pa.array([moved for _, moved in ranks]).cast(pa.uint8())
+    columns["evaluated_at"] = times([at for _, at, _ in ranks], bounded=False)
+    columns["moved"] = pa.array([moved for _, _, moved in ranks]).cast(pa.uint8())
     columns["state"] = strings([row.text for row in rows])
+    columns["rank"] = pa.array([era << 53 | microseconds(at) << 1 | moved for era, at, moved in ranks], pa.uint64())
     return pa.table(columns)
 
 
@@ -54,7 +56,8 @@ def transition_table(rows: Sequence[LookRow]) -> pa.Table:
     columns = _texts(transitions, _TRANSITION_TEXTS)
     columns["at"] = times([transition.at for transition in transitions], bounded=False)
     columns["transition"] = strings(list(map(to_json, transitions)))
-    columns["evaluated_at"] = times([row.rank[0] for row in rows], bounded=False)
+    columns["evaluated_at"] = times([row.rank[1] for row in rows], bounded=False)
+    columns["era"] = pa.array([row.state.era for row in rows if row.transition is not None], pa.uint16())
     columns["state"] = strings([row.text for row in rows])
     return pa.table(columns)
 
@@ -69,11 +72,14 @@ def receipt_table(receipts: Sequence[Receipt]) -> pa.Table:
     return pa.table(columns)
 
 
-def receiver_table(receiver: str, enrolled_at: datetime) -> pa.Table:
-    """Return a receiver's enrolment as a table of one row."""
+def enrolment_table(numbers: Mapping[str, int], at: datetime) -> pa.Table:
+    """Return receivers' comings and goings at a time as a table; ``numbers`` count those of each, by its name."""
     import pyarrow as pa
 
-    return pa.table({"receiver": strings([receiver]), "enrolled_at": times([enrolled_at], bounded=False)})
+    columns: dict[str, pa.Array[Any]] = {"receiver": strings(list(numbers))}
+    columns["number"] = pa.array(list(numbers.values()), pa.uint32())
+    columns["at"] = times([at] * len(numbers), bounded=False)
+    return pa.table(columns)
 
 
 def silence_table(silence: Silence) -> pa.Table:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from evalsvc.errors import InputError, StoreError
-from evalsvc.rules.history import Look, Receipt, Silence
+from evalsvc.rules.history import LAST_ERA, Look, Receipt, Silence
 from evalsvc.rules.machine import AlertState
 from evalsvc.store.ranks import EPOCH, clean
 from evalsvc.store.steps import EARLIEST
@@ -35,6 +35,8 @@ def check_looks(looks: Sequence[Look]) -> None:
         InputError: naming the field.
     """
     for state, transition in looks:
+        if not 0 <= state.era <= LAST_ERA:
+            raise InputError(f"Expected `era` in [0, {LAST_ERA}], but got {state.era}")
         if state.evaluated_at is not None:
             check_time("evaluated_at", state.evaluated_at)
         if transition is None:
@@ -109,9 +111,9 @@ def check_seconds(seconds: float, least: float = 0.0) -> float:
     return seconds
 
 
-def ranked(state: AlertState, moved: bool) -> tuple[datetime, bool]:
+def ranked(state: AlertState, moved: bool) -> tuple[int, datetime, bool]:
     """Return what decides between two states of an alert: the greater counts."""
-    return (EPOCH if state.evaluated_at is None else utc(state.evaluated_at), moved)
+    return (state.era, EPOCH if state.evaluated_at is None else utc(state.evaluated_at), moved)
 
 
 def to_json(value: object) -> str:

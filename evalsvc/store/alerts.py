@@ -12,8 +12,18 @@ from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from evalsvc.rules.history import TOLD, Acknowledgement, Lease, Look, Matcher, Receipt, Silence, TransitionQuery
-from evalsvc.rules.machine import AlertState, Transition
+from evalsvc.rules.history import (
+    TOLD,
+    Acknowledgement,
+    Enrolment,
+    Lease,
+    Look,
+    Matcher,
+    Receipt,
+    Silence,
+    TransitionQuery,
+)
+from evalsvc.rules.machine import AlertState, Phase, Transition
 from evalsvc.store import alert_rows
 from evalsvc.store.alert_values import (
     LATEST,
@@ -66,25 +76,36 @@ class ClickHouseAlertLog:
         if last:
             self._insert("alert_states", alert_rows.state_table(list(last.values())))
 
-    def alert_states(self, rules: Sequence[str] = ()) -> Sequence[AlertState]:
-        """Return the last state of every alert, or of those of some rules, by fingerprint."""
+    def alert_states(self, rules: Sequence[str] = (), phases: Sequence[Phase] = ()) -> Sequence[AlertState]:
+        """Return the last state of every alert, by fingerprint: of those of some rules, of those in some phases."""
         wanted: list[list[str] | None] = [*portions(sorted(set(map(clean, rules))))] if rules else [None]
         found: dict[str, str] = {}
         for names in wanted:
             where = "" if names is None else " WHERE rule IN {names:Array(String)}"
-            parameters = {} if names is None else {"names": names}
-            sql = f"SELECT fingerprint, rank, state FROM alert_states FINAL{where}"  # noqa: S608
-            states = {name: (rank, text) for name, rank, text in self._rows(sql, parameters)}
-            newer = [id for name, rank, id in self._last_moves(where, parameters) if rank > states.get(name, (-1,))[0]]
-            found |= {name: text for name, (_, text) in states.items()}
-            found |= dict(self._by_ids("SELECT fingerprint, state FROM alert_transitions FINAL WHERE id", newer))
-        return [from_json(text, AlertState) for _, text in sorted(found.items())]
+            found |= self._states(where, {} if names is None else {"names": names}, phases)
+        states = [from_json(text, AlertState) for _, text in sorted(found.items())]
+        return [state for state in states if not phases or state.phase in phases]
+
+    def _states(self, where: str, parameters: Mapping[str, object], phases: Sequence[Phase]) -> dict[str, str]:
+        """Return states as JSON by fingerprint; asked for some phases, those alone are read whole."""
+        whole = "'' AS state" if phases else "state"
+        sql = f"SELECT fingerprint, rank, phase, {whole} FROM alert_states FINAL{where}"  # noqa: S608
+        rows = {name: (rank, phase, text) for name, rank, phase, text in self._rows(sql, parameters)}
+        newer = {name: id for name, rank, id in self._last_moves(where, parameters) if rank > rows.get(name, (-1,))[0]}
+        found = {name: text for name, (_, _, text) in rows.items()}
+        if phases:
+            some = [name for name, (_, phase, _) in rows.items() if phase in phases and name not in newer]
+            found = dict(self._by_ids("SELECT fingerprint, state FROM alert_states FINAL WHERE fingerprint", some))
+        moved = self._by_ids("SELECT fingerprint, state FROM alert_transitions FINAL WHERE id", list(newer.values()))
+        return found | dict(moved)
 
     def _last_moves(self, where: str, parameters: Mapping[str, object]) -> list[Any]:
         """Return fingerprint, the rank of the state after the last transition, and that transition's id."""
-        rank = "bitOr(bitShiftLeft(toUInt64(toUnixTimestamp64Micro(evaluated_at)), 1), 1)"
+        # As the ranks of states are made, of those with a transition.
+        micros = "bitShiftLeft(toUInt64(toUnixTimestamp64Micro(evaluated_at)), 1)"
+        rank = f"bitOr(bitOr(bitShiftLeft(toUInt64(era), 53), {micros}), 1)"
         sql = (
-            f"SELECT fingerprint, max({rank}), argMax(id, (evaluated_at, id)) "  # noqa: S608
+            f"SELECT fingerprint, max({rank}), argMax(id, (era, evaluated_at, id)) "  # noqa: S608
             f"FROM alert_transitions FINAL{where} GROUP BY fingerprint"
         )
         return self._rows(sql, parameters)
@@ -108,9 +129,13 @@ class ClickHouseAlertLog:
 
     def untold(self, receiver: str, since: datetime, limit: int) -> Sequence[Transition]:
         """Return at most ``limit`` transitions to tell, since then, without a receipt: the oldest first."""
+        # Rows of the time are found by narrow columns and without FINAL, a superset; what is asked of all versions of a
+        # row, and of receipts, is then asked of these alone: the log is of years, and what is to be told of minutes.
+        late = f"at >= {_moment(since)} AND after IN {{phases:Array(String)}}"
+        these = f"SELECT id FROM alert_transitions WHERE {late}"  # noqa: S608
         where = (
-            f"at >= {_moment(since)} AND after IN {{phases:Array(String)}} AND id NOT IN "  # noqa: S608
-            "(SELECT transition FROM alert_receipts WHERE receiver = {receiver:String})"
+            f"id IN ({these}) AND {late} AND id NOT IN (SELECT transition FROM alert_receipts "  # noqa: S608
+            f"WHERE receiver = {{receiver:String}} AND transition IN ({these}))"
         )
         parameters = {"phases": list(TOLD), "receiver": clean(receiver), "limit": check_limit(limit)}
         return self._told(where, "at, id", parameters)
@@ -142,19 +167,36 @@ class ClickHouseAlertLog:
         ]
         return sorted(found, key=lambda receipt: (receipt.transition, receipt.receiver))
 
-    def enrolled(self, receiver: str, now: datetime) -> datetime:
-        """Return when a receiver was first asked about here, or ``now``. Of two at once the earlier counts."""
-        now = check_time("now", now)
-        held = self._enrolled(receiver)
-        if held is None:
-            self._insert("alert_receivers", alert_rows.receiver_table(receiver, now))
-            held = self._enrolled(receiver)
-        return held or now
+    def enrol(self, receivers: Sequence[str], now: datetime) -> Mapping[str, Enrolment]:
+        """Say that these receivers are told from ``now`` on, and no others; return since when each of them is.
 
-    def _enrolled(self, receiver: str) -> datetime | None:
-        sql = "SELECT toUnixTimestamp64Micro(min(enrolled_at)) FROM alert_receivers WHERE receiver = {receiver:String}"
-        rows = self._rows(f"{sql} HAVING count() > 0", {"receiver": clean(receiver)})
-        return moment(rows[0][0]) if rows else None
+        Comings and goings are numbered: who is there has an odd number. Two who write the same number at once mean the
+        same, and of these the earlier time counts.
+        """
+        now, names = check_time("now", now), {clean(name): name for name in receivers}
+        held = self._enrolments()
+        changed = {
+            name: len(held.get(name, ())) + 1
+            for name in sorted({*names, *held})
+            if (name in names) != bool(len(held.get(name, ())) % 2)
+        }
+        if changed:
+            self._insert("alert_enrolments", alert_rows.enrolment_table(changed, now))
+            held = self._enrolments()
+        # A replica may show late what was just written.
+        times = {name: held.get(stored) or [now] for stored, name in names.items()}
+        return {name: Enrolment(found[0], found[-1] if len(found) % 2 else now) for name, found in times.items()}
+
+    def _enrolments(self) -> dict[str, list[datetime]]:
+        """Return when each receiver came, went, came back, and so on."""
+        sql = (
+            "SELECT receiver, toUnixTimestamp64Micro(min(at)) FROM alert_enrolments "
+            "GROUP BY receiver, number ORDER BY receiver, number"
+        )
+        found: dict[str, list[datetime]] = {}
+        for receiver, at in self._rows(sql):
+            found.setdefault(receiver, []).append(moment(at))
+        return found
 
     # People.
 

@@ -13,13 +13,14 @@ from evalsvc.protocols import Clock
 from evalsvc.rules.history import (
     TOLD,
     Acknowledgement,
+    Enrolment,
     Lease,
     Look,
     Receipt,
     Silence,
     TransitionQuery,
 )
-from evalsvc.rules.machine import AlertState, Transition
+from evalsvc.rules.machine import AlertState, Phase, Transition
 from evalsvc.store.alert_values import (
     check_limit,
     check_looks,
@@ -43,10 +44,11 @@ class MemoryAlertLog:
         """Begin empty; ``clock`` times leases."""
         self._clock = clock or SystemClock()
         self._lock = threading.RLock()
-        self._states: dict[str, tuple[tuple[datetime, bool], AlertState]] = {}
+        self._states: dict[str, tuple[tuple[int, datetime, bool], AlertState]] = {}
         self._transitions: dict[str, Transition] = {}
         self._receipts: dict[tuple[str, str], Receipt] = {}
-        self._receivers: dict[str, datetime] = {}
+        # When each receiver came, went, came back, and so on.
+        self._receivers: dict[str, list[datetime]] = {}
         self._silences: dict[str, Silence] = {}
         self._acknowledgements: dict[str, Acknowledgement] = {}
         self._leases: dict[str, Lease] = {}
@@ -63,11 +65,12 @@ class MemoryAlertLog:
                 if held is None or rank >= held[0]:
                     self._states[state.fingerprint] = (rank, state)
 
-    def alert_states(self, rules: Sequence[str] = ()) -> Sequence[AlertState]:
-        """Return the last state of every alert, or of those of some rules, by fingerprint."""
+    def alert_states(self, rules: Sequence[str] = (), phases: Sequence[Phase] = ()) -> Sequence[AlertState]:
+        """Return the last state of every alert, by fingerprint: of those of some rules, of those in some phases."""
         with self._lock:
             states = [state for _, (_, state) in sorted(self._states.items(), key=lambda item: item[0])]
-        return [state for state in states if not rules or state.rule in rules]
+        states = [state for state in states if not rules or state.rule in rules]
+        return [state for state in states if not phases or state.phase in phases]
 
     def transitions(self, query: TransitionQuery, limit: int) -> Sequence[Transition]:
         """Return at most ``limit`` transitions, each once, the newest first; of one time by id."""
@@ -111,10 +114,15 @@ class MemoryAlertLog:
             held = sorted(self._receipts.items(), key=lambda item: item[0])
         return [receipt for (transition, _), receipt in held if transition in wanted]
 
-    def enrolled(self, receiver: str, now: datetime) -> datetime:
-        """Return when a receiver was first asked about here, or ``now``."""
+    def enrol(self, receivers: Sequence[str], now: datetime) -> Mapping[str, Enrolment]:
+        """Say that these receivers are told from ``now`` on, and no others; return since when each of them is."""
+        now = check_time("now", now)
         with self._lock:
-            return self._receivers.setdefault(receiver, check_time("now", now))
+            for name in {*receivers, *self._receivers}:
+                changes = self._receivers.setdefault(name, [])
+                if (name in receivers) != bool(len(changes) % 2):
+                    changes.append(now)
+            return {name: Enrolment(self._receivers[name][0], self._receivers[name][-1]) for name in receivers}
 
     def record_silence(self, silence: Silence) -> None:
         """Remember a silence, or its new end."""

@@ -181,6 +181,7 @@ TABLES: dict[str, Table] = {
             "after": TEXT,
             "transition": "String",
             "evaluated_at": MOMENT,
+            "era": "UInt16",
             "state": "String",
             "written_at": MOMENT,
             "rank": "UInt64",
@@ -200,7 +201,9 @@ TABLES: dict[str, Table] = {
         },
         "receiver, transition",
     ),
-    "alert_receivers": Table({"receiver": "String", "enrolled_at": MOMENT, "rank": "UInt64"}, "receiver"),
+    "alert_enrolments": Table(
+        {"receiver": "String", "number": "UInt32", "at": MOMENT, "rank": "UInt64"}, "receiver, number"
+    ),
     "alert_silences": Table(
         {
             **{name: "String" for name in ("id", "matchers", "author", "reason")},

@@ -26,6 +26,7 @@ from evalsvc.rules.history import (
     TOLD,
     Acknowledgement,
     AlertLog,
+    Enrolment,
     Lease,
     Look,
     Matcher,
@@ -78,9 +79,9 @@ def make_state(alert: str = "a", minute: float = 0.0, phase: Phase = "inactive",
 def make_look(alert: str = "a", minute: float = 0.0, after: Phase = "firing", **changes: object) -> Look:
     """Return a look at an alert that changed its phase in that minute; ``changes`` are the transition's.
 
-    ``evaluated_at`` is the state's, else that minute.
+    ``evaluated_at`` and ``era`` are the state's, else that minute and 0.
     """
-    evaluated_at = changes.pop("evaluated_at", moment(minute))
+    evaluated_at, era = changes.pop("evaluated_at", moment(minute)), changes.pop("era", 0)
     facts: dict[str, object] = {
         "id": f"{alert}-{after}-{minute:g}",
         "fingerprint": f"print-{alert}",
@@ -96,7 +97,7 @@ def make_look(alert: str = "a", minute: float = 0.0, after: Phase = "firing", **
         "reason": "it fell",
     }
     transition = Transition(**{**facts, **changes})  # type: ignore[arg-type]
-    return Look(make_state(alert, minute, after, evaluated_at=evaluated_at), transition)
+    return Look(make_state(alert, minute, after, evaluated_at=evaluated_at, era=era), transition)
 
 
 def make_receipt(transition: str, receiver: str = "pager", outcome: Told = "delivered", **changes: object) -> Receipt:
@@ -161,6 +162,7 @@ def make_full_state() -> AlertState:
         fired_on=seen,
         trouble=AWKWARD,
         detector=seen.detector,
+        era=3,
     )
 
 
@@ -197,12 +199,41 @@ def check_transition_goes_before_none(log: AlertLog) -> None:
     _expect("of two alike", ["last", "last"], [state.trouble for state in log.alert_states()][1:])
 
 
+def check_eras_go_before_times(log: AlertLog) -> None:
+    """A state of a later era counts, with a transition or without, though an earlier era's look has a later time."""
+    ahead = [make_look("a", 500), Look(make_state("b", 500)), make_look("c", 1), Look(make_state("d", 500, era=2046))]
+    back = [
+        Look(make_state("a", 3, era=1)),
+        make_look("b", 3, era=1),
+        Look(make_state("c", 0, "resolved", era=1)),
+        Look(make_state("d", 0, era=2047)),
+    ]
+    log.record_looks(ahead)
+    log.record_looks(back)
+    log.record_looks([*ahead, Look(make_state("a", 2, era=1))])
+    _expect("the states of the later eras", [look.state for look in back], list(log.alert_states()))
+    later = make_look("b", 4, "resolved", era=1)
+    log.record_looks([later])
+    _expect("the later one of an era", [later.state], list(log.alert_states(["rule-b"])))
+
+
 def check_states_by_rule(log: AlertLog) -> None:
     """Asked for some rules, states of these alone come, those with a transition and without."""
     log.record_looks([make_look("a"), make_look("b"), Look(make_state("c")), Look(make_state("d", rule=AWKWARD))])
     found = [state.rule for state in log.alert_states(["rule-a", "rule-c", "unknown", AWKWARD])]
     _expect("states of three rules", [AWKWARD, "rule-a", "rule-c"], sorted(found))
     _expect("states of an unknown rule", [], list(log.alert_states(["unknown"])))
+
+
+def check_states_by_phase(log: AlertLog) -> None:
+    """Asked for some phases, the states whose last phase is one of these come, and not those that were in one."""
+    log.record_looks([make_look("a", 1), make_look("b", 1), make_look("c", 1, "pending"), Look(make_state("d", 1))])
+    log.record_looks([make_look("b", 2, "resolved"), Look(make_state("a", 3, "firing"))])
+    found = {phase: [state.rule for state in log.alert_states(phases=(phase,))] for phase in ("firing", "resolved")}
+    _expect("firing and resolved ones", {"firing": ["rule-a"], "resolved": ["rule-b"]}, found)
+    two = [state.rule for state in log.alert_states(["rule-a", "rule-b", "rule-c"], ("firing", "pending"))]
+    _expect("firing and pending ones of three rules", ["rule-a", "rule-c"], two)
+    _expect("the state itself", [make_state("a", 3, "firing")], list(log.alert_states(phases=("firing",))))
 
 
 def check_states_come_back_whole(log: AlertLog) -> None:
@@ -230,7 +261,7 @@ def check_texts_that_utf8_cannot_hold(log: AlertLog) -> None:
     _among("a reason", {odd, like}, told.reason)
     log.record_receipts([make_receipt(told.id, odd, detail=odd)])
     _expect("the untold of that receiver", [], list(log.untold(odd, ALWAYS.start, 10)))
-    _expect("since when it is asked about", NOON, log.enrolled(odd, NOON))
+    _expect("since when it is there", {odd: Enrolment(NOON, NOON)}, dict(log.enrol([odd], NOON)))
     log.record_silence(make_silence(odd, reason=odd, matchers=(Matcher(odd, odd),)))
     _among("a silence's matcher", {odd, like}, log.silences()[0].matchers[0].value)
     log.acknowledge(make_acknowledgement(odd, NOON, odd, odd, NOON))
@@ -341,12 +372,28 @@ def check_first_receipt_counts(log: AlertLog) -> None:
 
 
 def check_enrolled_once(log: AlertLog) -> None:
-    """A receiver's first question is remembered; others have their own."""
+    """Since when a receiver is there is remembered as long as nobody leaves it out; others have their own times."""
     start = NOON + MICROSECOND
     for now in (start, moment(5), moment(-5)):
-        _expect("the first time", start, log.enrolled("pager", now))
-    _expect("another's first time", moment(5), log.enrolled("mail", moment(5)))
-    _expect("the first time still", start, log.enrolled("pager", moment(9)))
+        _expect("the first time", {"pager": Enrolment(start, start)}, dict(log.enrol(["pager"], now)))
+    both = {"pager": Enrolment(start, start), "mail": Enrolment(moment(6), moment(6))}
+    for now in (moment(6), moment(9)):
+        _expect("the times of both", both, dict(log.enrol(["mail", "pager", "mail"], now)))
+
+
+def check_left_out_and_back(log: AlertLog) -> None:
+    """A receiver that was left out, by others or by nobody, comes back anew, and remembers when it was first there."""
+    start = moment(1)
+    for minute, receivers in ((1, ["pager"]), (2, ["mail"]), (3, ["mail"])):
+        log.enrol(receivers, moment(minute))
+    back = {"pager": Enrolment(start, moment(4)), "mail": Enrolment(moment(2), moment(2))}
+    for minute in (4, 5):
+        _expect("the times after it came back", back, dict(log.enrol(["pager", "mail"], moment(minute))))
+    _expect("those of nobody", {}, dict(log.enrol([], moment(6))))
+    # A clock that was set back: what is said last counts.
+    again = {"pager": Enrolment(start, moment(3))}
+    for minute in (3, 8):
+        _expect("the times after all were left out", again, dict(log.enrol(["pager"], moment(minute))))
 
 
 # People.
@@ -460,7 +507,7 @@ def check_edges_of_time(log: AlertLog) -> None:
     _expect("the untold", [first, last], [each.at for each in log.untold("pager", first, 10)])
     log.record_receipts([make_receipt("2099", at=last), make_receipt("1970", at=first)])
     _expect("receipts", [first, last], [each.at for each in log.receipts(["2099", "1970"])])
-    _expect("since when a receiver is asked about", first, log.enrolled("pager", first))
+    _expect("since when a receiver is there", first, log.enrol(["pager"], first)["pager"].since)
     log.record_silence(make_silence(starts_at=first, ends_at=last, recorded_at=last))
     for now in (NOON, last - MICROSECOND):
         _expect(f"the ends of silences in force at {now}", [last], [each.ends_at for each in log.silences(now)])
@@ -475,6 +522,8 @@ def check_wrong_arguments_are_refused(log: AlertLog) -> None:
     strange = make_look("b", fingerprint="print-other")
     for what, look in (
         ("a naive look", Look(make_state(evaluated_at=naive))),
+        ("an era below 0", Look(make_state(era=-1))),
+        ("an era that no rank can hold", Look(make_state(era=2048))),
         ("a look in 1950", Look(make_state(evaluated_at=NOON.replace(year=1950)))),
         ("a transition in 2100", make_look(at=NOON.replace(year=2100))),
         ("another alert's transition", strange),
@@ -486,7 +535,7 @@ def check_wrong_arguments_are_refused(log: AlertLog) -> None:
         ("a silence that ends first", lambda: log.record_silence(make_silence(ends=-1))),
         ("a silence for ever", lambda: log.record_silence(make_silence(ends_at=datetime.max.replace(tzinfo=UTC)))),
         ("a naive acknowledgement", lambda: log.acknowledge(make_acknowledgement("a", NOON, "ada", "", naive))),
-        ("a naive enrolment", lambda: log.enrolled("pager", naive)),
+        ("a naive enrolment", lambda: log.enrol(["pager"], naive)),
         ("a limit below 0", lambda: log.transitions(TransitionQuery(ALWAYS), -1)),
         ("a limit of untold below 0", lambda: log.untold("pager", NOON, -1)),
         ("a naive since", lambda: log.untold("pager", naive, 1)),
@@ -588,7 +637,9 @@ LOG_CHECKS: tuple[Callable[[AlertLog], None], ...] = (
     check_last_state_stays,
     check_microseconds_decide,
     check_transition_goes_before_none,
+    check_eras_go_before_times,
     check_states_by_rule,
+    check_states_by_phase,
     check_states_come_back_whole,
     check_texts_that_utf8_cannot_hold,
     check_transition_stays_as_it_was,
@@ -598,6 +649,7 @@ LOG_CHECKS: tuple[Callable[[AlertLog], None], ...] = (
     check_untold,
     check_first_receipt_counts,
     check_enrolled_once,
+    check_left_out_and_back,
     check_silences,
     check_last_word_on_a_silence,
     check_acknowledgements,

@@ -12,7 +12,7 @@ from evalsvc.rules.history import AlertLog, Look
 from evalsvc.store.alerts_memory import MemoryAlertLog, in_force
 from evalsvc.testing import ManualClock, check_alert_log
 from evalsvc.testing import alert_logs as contract
-from evalsvc.testing.alert_logs import LEASE_CHECKS, LOG_CHECKS
+from evalsvc.testing.alert_logs import LEASE_CHECKS, LOG_CHECKS, NOON
 
 
 class LastWritten(MemoryAlertLog):
@@ -47,19 +47,59 @@ class ForgetsMoves(MemoryAlertLog):
         super().record_looks([Look(state) for state, _ in looks])
 
 
+class TimesOnly(MemoryAlertLog):
+    """Lets times decide between eras."""
+
+    def record_looks(self, looks):
+        for look in looks:
+            held = self._states.get(look.state.fingerprint)
+            if held is None or (held[1].evaluated_at or NOON) <= (look.state.evaluated_at or NOON):
+                self._states.pop(look.state.fingerprint, None)
+                super().record_looks([look])
+
+
+class OneMoreEra(MemoryAlertLog):
+    """Knows the first era from all others."""
+
+    def record_looks(self, looks):
+        for look in looks:
+            held = self._states.get(look.state.fingerprint)
+            if held is None or held[1].era == 0 or look.state.era == 0:
+                super().record_looks([look])
+
+
 class FirstOfTwoAlike(MemoryAlertLog):
     """Keeps the first of two states of one time."""
 
     def record_looks(self, looks):
         for look in looks:
             held = self._states.get(look.state.fingerprint)
-            if held is None or (look.state.evaluated_at, look.transition is not None) != held[0]:
+            if held is None or (0, look.state.evaluated_at, look.transition is not None) != held[0]:
                 super().record_looks([look])
 
 
 class EveryRule(MemoryAlertLog):
-    def alert_states(self, rules=()):
-        return super().alert_states()
+    def alert_states(self, rules=(), phases=()):
+        return super().alert_states((), phases)
+
+
+class EveryPhase(MemoryAlertLog):
+    def alert_states(self, rules=(), phases=()):
+        return super().alert_states(rules)
+
+
+class EverInPhase(MemoryAlertLog):
+    """Returns the last state that was in a phase, though another came after it."""
+
+    def record_looks(self, looks):
+        super().record_looks(looks)
+        was = self.__dict__.setdefault("was", {})
+        was.update({(state.fingerprint, state.phase): state for state, _ in looks})
+
+    def alert_states(self, rules=(), phases=()):
+        if not phases:
+            return super().alert_states(rules)
+        return [state for (_, phase), state in sorted(self.was.items(), key=lambda each: each[0]) if phase in phases]
 
 
 class JsonOnly(MemoryAlertLog):
@@ -211,14 +251,52 @@ class ReceiptsOfAll(MemoryAlertLog):
 class EnrolsAgain(MemoryAlertLog):
     """Takes the earliest time that anybody named."""
 
-    def enrolled(self, receiver, now):
-        self._receivers[receiver] = min(now, super().enrolled(receiver, now))
-        return self._receivers[receiver]
+    def enrol(self, receivers, now):
+        super().enrol(receivers, now)
+        for name in receivers:
+            self._receivers[name][0] = min(now, self._receivers[name][0])
+        return super().enrol(receivers, now)
 
 
 class EnrolsAllAtOnce(MemoryAlertLog):
-    def enrolled(self, receiver, now):
-        return super().enrolled("all", now)
+    def enrol(self, receivers, now):
+        return dict.fromkeys(receivers, super().enrol(["all"], now)["all"])
+
+
+class EnrolsTwice(MemoryAlertLog):
+    """Takes a receiver that is named twice for two."""
+
+    def enrol(self, receivers, now):
+        found = {}
+        for name in receivers:
+            found |= super().enrol([name], now)
+        return found
+
+
+class LeavesNobodyOut(MemoryAlertLog):
+    def enrol(self, receivers, now):
+        there = [name for name, changes in self._receivers.items() if len(changes) % 2]
+        found = super().enrol([*receivers, *there], now)
+        return {name: found[name] for name in receivers}
+
+
+class LeavesOutByOthersOnly(MemoryAlertLog):
+    """Takes an empty list for no word."""
+
+    def enrol(self, receivers, now):
+        return super().enrol(receivers, now) if receivers else {}
+
+
+class ForgetsTheFirst(MemoryAlertLog):
+    def enrol(self, receivers, now):
+        return {name: held._replace(first=held.since) for name, held in super().enrol(receivers, now).items()}
+
+
+class LatestTimeCounts(MemoryAlertLog):
+    """Lets times decide what was said last."""
+
+    def enrol(self, receivers, now):
+        return super().enrol(receivers, max([now, *(changes[-1] for changes in self._receivers.values())]))
 
 
 class SilentToTheEnd(MemoryAlertLog):
@@ -399,7 +477,9 @@ PLANTED: dict[str, list[type[MemoryAlertLog]]] = {
     "last_state_stays": [LastWritten],
     "microseconds_decide": [WholeSeconds],
     "transition_goes_before_none": [ForgetsMoves, FirstOfTwoAlike],
+    "eras_go_before_times": [TimesOnly, OneMoreEra],
     "states_by_rule": [EveryRule],
+    "states_by_phase": [EveryPhase, EverInPhase],
     "states_come_back_whole": [JsonOnly, EscapesTexts],
     "texts_that_utf8_cannot_hold": [StrictUtf8, LosesSurrogates],
     "transition_stays_as_it_was": [Overwrites, DropsRepeats],
@@ -408,7 +488,8 @@ PLANTED: dict[str, list[type[MemoryAlertLog]]] = {
     "many_at_once": [ByLimitOfPortions],
     "untold": [TellsEverything, OneReceiptForAll, RefusedIsUntold, AfterSince, NewestToTell],
     "first_receipt_counts": [LastReceipt, EarliestReceipt, ReceiptsOfAll],
-    "enrolled_once": [EnrolsAgain, EnrolsAllAtOnce],
+    "enrolled_once": [EnrolsAgain, EnrolsAllAtOnce, EnrolsTwice],
+    "left_out_and_back": [LeavesNobodyOut, LeavesOutByOthersOnly, ForgetsTheFirst, LatestTimeCounts],
     "silences": [SilentToTheEnd, FirstToEndFirst, ForgetsMatchers],
     "last_word_on_a_silence": [FirstSilence, LastArrivedSilence, EverySilence],
     "acknowledgements": [OfTheLastEpisode, LastSaid, AcknowledgesAll],

@@ -27,7 +27,7 @@ class Scene:
     def __init__(self, alertmanager: Alertmanager) -> None:
         self.episode = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
         self.clock, self.log = ManualClock(datetime.now(UTC)), MemoryLog()
-        self.log.enrolled("am", self.episode)
+        self.log.enrol(["am"], self.episode)
         notifiers = build_notifiers(ROUTES, {"AM": alertmanager.url}, self.clock)
         self.delivery = Delivery(self.log, ROUTES, notifiers, self.clock, page=ROUTES.page)
 

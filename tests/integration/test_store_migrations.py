@@ -73,7 +73,14 @@ def test_migrating_again_does_nothing_and_dry_run_only_says(address, store):
     with other.connection() as client:
         for table in TABLES:
             client.command(f"DROP TABLE {table}")
-    names = ["0001_initial", "0002_known", "0003_statistics", "0004_feature_sums", "0005_alerts"]
+    names = [
+        "0001_initial",
+        "0002_known",
+        "0003_statistics",
+        "0004_feature_sums",
+        "0005_alerts",
+        "0006_enrolments_eras",
+    ]
     assert other.migrate(dry_run=True) == names
     with pytest.raises(SchemaError, match="evalsvc migrate"):
         other.check_schema()
@@ -90,7 +97,7 @@ def test_edited_migration_is_refused(store, monkeypatch):
 def test_newer_schema_is_refused_with_the_way_out(store, address):
     with store.connection() as client:
         client.command("INSERT INTO migrations (version, name, checksum, release) VALUES (99, 'later', 'x', '9.9.0')")
-    with pytest.raises(SchemaError, match=r"at 99.*knows up to 5.*install that release"):
+    with pytest.raises(SchemaError, match=r"at 99.*knows up to 6.*install that release"):
         open_store(address)
     with pytest.raises(SchemaError, match=r"evalsvc 9\.9\.0"):
         store.check_schema()
@@ -119,6 +126,7 @@ def test_concurrent_migrators_agree(folder):
         (3, 1),
         (4, 1),
         (5, 1),
+        (6, 1),
     ]
     store.close()
 

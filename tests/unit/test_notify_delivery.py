@@ -3,85 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from alert_memory import START, MemoryLog, make_transition
+from alert_scene import HOUR, Recorder, Refreshed, Scene, routes, silence
 from evalsvc.errors import InputError, NotifierRefused, NotifierUnavailable
-from evalsvc.notify import NOBODY, Delivery, Message, Receiver, Route, Routes, SlackConfig
+from evalsvc.notify import NOBODY, Delivery, Message, Route
 from evalsvc.notify.backoff import FIRST_SECONDS, MOST_ASKED_SECONDS, MOST_SECONDS, Backoff
 from evalsvc.notify.queue import BATCH, MAX_UNEXPECTED
-from evalsvc.rules.history import AlertLog, Matcher, Silence
+from evalsvc.rules.history import AlertLog, Matcher
 from evalsvc.rules.machine import Example
-from evalsvc.testing import ManualClock
-
-HOUR = timedelta(hours=1)
-
-
-class Recorder:
-    """A notifier that remembers what it was sent, and fails as `trouble` says."""
-
-    def __init__(self) -> None:
-        self.sent: list[Message] = []
-        self.trouble: Callable[[Message], Exception | None] = lambda message: None
-        self.calls = 0
-
-    def send(self, message: Message) -> str:
-        self.calls += 1
-        if error := self.trouble(message):
-            raise error
-        self.sent.append(message)
-        return "taken"
-
-    @property
-    def ids(self) -> list[str]:
-        return [message.id for message in self.sent]
-
-
-class Refreshed(Recorder):
-    """One that has to hear again of what fires."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refreshes: list[tuple[list[str], list[str]]] = []
-
-    def refresh(self, firing, resolved) -> None:
-        self.refreshes.append(([m.id for m in firing], [m.id for m in resolved]))
-
-
-def routes(*names: str, **options) -> Routes:
-    receivers = tuple(Receiver(name, SlackConfig(url_env="X")) for name in names)
-    return Routes(receivers=receivers, default=options.pop("default", names), **options)
-
-
-class Scene:
-    """A log, receivers and a delivery on one clock."""
-
-    def __init__(self, *names: str, given: Routes | None = None, notifier: Callable[[], Recorder] = Recorder) -> None:
-        self.clock, self.log = ManualClock(START), MemoryLog()
-        self.routes = given or routes(*names)
-        self.notifiers = {receiver.name: notifier() for receiver in self.routes.receivers}
-        self.delivery = self.started()
-        self.round()
-
-    def started(self) -> Delivery:
-        return Delivery(self.log, self.routes, self.notifiers, self.clock, seed=1)
-
-    def round(self) -> None:
-        self.delivery.round(self.clock.now())
-        assert self.delivery.wait(10.0)
-
-    def later(self, minutes: float) -> None:
-        self.clock.advance(60.0 * minutes)
-        self.round()
-
-
-def silence(**options) -> Silence:
-    known = {"id": "s", "matchers": (Matcher("language", "de"),), "author": "me", "reason": "deploy"}
-    times = {"starts_at": START, "ends_at": START + HOUR, "recorded_at": START}
-    return Silence(**{**known, **times, **options})
 
 
 def test_the_memory_is_a_log() -> None:
@@ -376,7 +309,7 @@ def test_killed_between_the_answer_and_the_receipt_the_same_id_goes_again() -> N
     assert scene.notifiers["a"].ids[0] == scene.notifiers["a"].ids[1]
 
 
-@pytest.mark.parametrize("method", ["enrolled", "untold", "silences", "receipts", "record_receipts"])
+@pytest.mark.parametrize("method", ["enrol", "untold", "silences", "receipts", "record_receipts"])
 def test_a_store_that_does_not_answer_costs_a_turn_and_no_message(method: str) -> None:
     scene = Scene("a")
     scene.log.add(make_transition(1))

@@ -1,0 +1,39 @@
+"""Since when receivers are there: said to the log by who tells them, so that one that was left out begins anew."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from evalsvc.protocols import Clock
+from evalsvc.rules.history import AlertLog, Enrolment
+
+ENROL_SECONDS = 60.0
+"""How often it is said. Another ruler, with other routes, may have led in between."""
+ENROLLED_BEFORE = timedelta(hours=1)
+"""A receiver is told of what happened so long before it was there: looks are made up for, too."""
+
+
+class Enrolments:
+    """The receivers of one delivery. May be asked from any thread; only who leads should ask."""
+
+    def __init__(self, log: AlertLog, receivers: Sequence[str], clock: Clock) -> None:
+        """Say nothing yet."""
+        self._log, self._receivers, self._clock = log, tuple(receivers), clock
+        self._lock = threading.Lock()
+        self._held: Mapping[str, Enrolment] = {}
+        self._said_at: float | None = None
+
+    def now(self, now: datetime) -> Mapping[str, Enrolment]:
+        """Return since when each receiver is there, in the log's words of at most a minute ago.
+
+        Raises:
+            StoreUnavailable: the log does not answer.
+        """
+        with self._lock:
+            passed = self._clock.monotonic()
+            if self._said_at is None or passed - self._said_at >= ENROL_SECONDS:
+                self._held = self._log.enrol(self._receivers, now - ENROLLED_BEFORE)
+                self._said_at = passed
+            return self._held

@@ -1,0 +1,15 @@
+-- When receivers came and went: number 1 came, 2 was left out of the routes, 3 came back. Of one number the earliest time counts.
+CREATE TABLE IF NOT EXISTS alert_enrolments
+(
+    receiver String,
+    number UInt32,
+    at DateTime64(6, 'UTC'),
+    rank UInt64 DEFAULT bitNot(toUInt64(toUnixTimestamp64Micro(at)))
+)
+ENGINE = ReplacingMergeTree(rank)
+ORDER BY (receiver, number);
+
+DROP TABLE IF EXISTS alert_receivers;
+
+-- How often the clock had been found ahead before the state after it: of two states the later era counts, and then the later time.
+ALTER TABLE alert_transitions ADD COLUMN IF NOT EXISTS era UInt16 DEFAULT 0 AFTER evaluated_at;
