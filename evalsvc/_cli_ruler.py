@@ -26,7 +26,7 @@ def ruler(options: argparse.Namespace) -> int:
         where = found.root / found.settings.alerts
         raise ConfigError(f"Expected rules in {where}, as in quality.rules.yaml, but there are none")
     with assemble.project_store(found, environment, getattr(options, "store", None)) as store:
-        delivery = assemble.build_delivery(routes, store, environment) if routes else None
+        delivery = assemble.build_delivery(routes, store, environment)
         made = assemble.build_ruler(found, delivery, store)
         exported = assemble.build_exported(found, store, made.metrics.registry)
         with (

@@ -145,7 +145,7 @@ def build_ruler(
 
     routes = project.load_routes()
     print(f"evalsvc: ruler: {rules_summary(found, routes)}", file=sys.stderr)
-    delivery = assemble.build_delivery(routes, store, environment) if routes else None
+    delivery = assemble.build_delivery(routes, store, environment)
     return assemble.build_ruler(found, delivery, store, registry=registry)
 
 

@@ -205,14 +205,14 @@ def build_exported(
 
 
 def build_delivery(
-    routes: Routes, store: ClickHouseStore | MemoryStore, environment: Environment, clock: Clock | None = None
+    routes: Routes | None, store: ClickHouseStore | MemoryStore, environment: Environment, clock: Clock | None = None
 ) -> Delivery:
-    """Return what tells the receivers that the routes name.
+    """Return what tells the receivers that the routes name; without routes nobody, which is remembered as well.
 
     Raises:
         ConfigError: when a variable that the routes name is not set.
     """
-    clock = clock or SystemClock()
+    clock, routes = clock or SystemClock(), routes or Routes(receivers=(), default=())
     notifiers = build_notifiers(routes, environment.variables, clock)
     page = page_address(routes, environment.variables)
     return Delivery(store.alerts, routes, notifiers, clock, page=page, texts=partial(_texts, store))

@@ -121,16 +121,15 @@ def live_through(end: datetime, on_look: Callable[[datetime], None] = lambda now
         assemble.build_worker(beta, store, environment).run()
         print(report(backtest(store, group, group.rules[0], span), group))
         clock = ManualClock(began)
-        delivery = assemble.build_delivery(routes, store, environment, clock) if routes else None
+        delivery = assemble.build_delivery(routes, store, environment, clock)
         # A look's five minutes pass at once: that is no jump of this clock.
         settings = RulerSettings(lease_seconds=3600.0)
         ruler = assemble.build_ruler(found, delivery, store, clock=clock, settings=settings)
         while clock.now() < end:
             clock.advance(group.interval_seconds)
             ruler.turn()
-            if delivery is not None:
-                delivery.round(clock.now())
-                delivery.wait(10.0)
+            delivery.round(clock.now())
+            delivery.wait(10.0)
             on_look(clock.now())
         told = store.alerts.transitions(TransitionQuery(span, ("firing", "resolved")), 10)
         store.alerts.release(LEASE, ruler.holder)
