@@ -1,4 +1,4 @@
-"""The command ``alerts``: what fires, one alert with its history, acknowledging and silencing."""
+"""The command ``alerts``: what fires, one alert with its history, acknowledging, closing and silencing."""
 
 from __future__ import annotations
 
@@ -101,6 +101,27 @@ def acknowledge(options: argparse.Namespace) -> int:
         )
     took = f"; it was {one_line(before.author)}'s" if before and before.author != author else ""
     print(f"{one_line(row.name)} ({state.fingerprint}) is looked after by {author}{took}")
+    return OK
+
+
+def close(options: argparse.Namespace) -> int:
+    """End an alert that will not end by itself, and have its receivers told."""
+    from evalsvc.ruler.rounds import closed
+
+    reason, author, now = _text("--reason", options.reason), _author(options.author), datetime.now(UTC)
+    with _log(options) as log:
+        row = alerts_view.find(alerts_view.board(log, now), options.fingerprint)
+        state = row.state
+        # Later than the last look, also where that was by a clock that is ahead: the later state counts.
+        at = max(now, state.evaluated_at + timedelta(microseconds=1)) if state.evaluated_at else now
+        end = closed(state, at, f"closed by {author}: {reason}")
+        if end is None:
+            since = f" since {moment(state.since)}" if state.since else ""
+            raise InputError(f"{row.name} is {state.phase}{since}: there is nothing to close")
+        log.record_looks([end])
+    told = "whoever was told of it is told that it is over" if state.phase == "firing" else "nobody was told of it"
+    print(f"{one_line(row.name)} ({state.fingerprint}) is {end.state.phase}: {told}")
+    print("Where its numbers are still bad it fires anew; a silence, or the rule, keeps it quiet.")
     return OK
 
 

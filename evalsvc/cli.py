@@ -433,7 +433,8 @@ def _add_alerts(add: _Adder) -> None:
         )
     show = sub("show", f"{module}:show", "one alert: what moved, its history, who was told")
     ack = sub("ack", f"{module}:acknowledge", "say that you look after an alert; it goes on, and its end is told")
-    for command in (show, ack):
+    close = sub("close", f"{module}:close", "end an alert that gets no data any more; it is told to be over")
+    for command in (show, ack, close):
         command.add_argument("fingerprint", metavar="FINGERPRINT", help="16 digits, or at least the first 6")
     ack.add_argument("--note", default="", metavar="TEXT", help="for those who look next")
     silence = sub("silence", f"{module}:silence", "tell nobody of some alerts for a while")
@@ -441,7 +442,8 @@ def _add_alerts(add: _Adder) -> None:
     silence.add_argument("--for", dest="lasts", required=True, metavar="DURATION", help="as in 2h; at most 30d")
     silence.add_argument("--reason", required=True, metavar="TEXT", help="why")
     silence.add_argument("--all", dest="everything", action="store_true", help="even where that is every alert")
-    for command in (ack, silence):
+    close.add_argument("--reason", required=True, metavar="TEXT", help="why; receivers are told, too")
+    for command in (ack, close, silence):
         command.add_argument(
             "--author", metavar="NAME", help="who you are (default: EVALSVC_USER, else the login name)"
         )

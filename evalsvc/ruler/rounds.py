@@ -15,8 +15,8 @@ from evalsvc.ruler.kinds import unseen, watch_of
 from evalsvc.ruler.live import Group, Kept, Live, Reader, newest
 from evalsvc.ruler.looks import MOST_MINUTES, baseline_at, observe, start_of, window_at
 from evalsvc.ruler.seen import Watch
-from evalsvc.rules.history import TOLD, Look
-from evalsvc.rules.machine import AlertState, Example, Observation, Transition, step, transition
+from evalsvc.rules.history import TOLD, AlertLog, Look, TransitionQuery
+from evalsvc.rules.machine import AlertState, Example, Observation, Phase, Transition, step, transition, transition_id
 from evalsvc.rules.reading import HEALTH_ALERT
 from evalsvc.rules.templates import render, values_of
 from evalsvc.rules.values import Absence, Change, Rule, RuleGroup, Threshold, Versions
@@ -29,6 +29,8 @@ MOST_ALERTS = 5_000
 """So many alerts a rule may have; one that splits by more is an error of the rule, and its alerts stay as they are."""
 REMEMBERED = timedelta(days=30)
 """So long a group without data still counts among a rule's alerts, and is looked at."""
+_ENDS: Mapping[Phase, Phase] = {"firing": "resolved", "pending": "inactive"}
+_MOST_ENDS = 100_000
 _EXAMPLES = 3
 _SEARCHED = 2_000
 
@@ -82,12 +84,40 @@ def look(
 
 
 def closed(state: AlertState, now: datetime, why: str) -> Look | None:
-    """Return the end of an alert that no rule has any more; None where nobody was told of it."""
-    if state.phase not in ("pending", "firing"):
+    """Return the end of an alert that is under way, by a person or since no rule has it any more; None of any other."""
+    if state.phase not in _ENDS:
         return None
-    after = replace(state, phase="resolved" if state.phase == "firing" else "inactive", since=now, evaluated_at=now)
+    after = replace(state, phase=_ENDS[state.phase], since=now, good_since=None, evaluated_at=now)
     told = transition(state, after)
     return Look(after, replace(told, reason=why, description=why) if told else None)
+
+
+def written_ends(log: AlertLog, states: Sequence[AlertState], at: datetime) -> list[tuple[AlertState, AlertState]]:
+    """Return those of these alerts that are over by the log, each with its state after that.
+
+    Asks nothing where none is under way. No look before the end counts any more.
+
+    Raises:
+        StoreUnavailable: the log does not answer.
+    """
+    ends: dict[str, tuple[AlertState, datetime]] = {}
+    for state in states:
+        if state.phase in _ENDS and state.since is not None:
+            episode = state.pending_at or state.since
+            ends[transition_id(state.fingerprint, episode, _ENDS[state.phase])] = (state, state.since)
+    if not ends:
+        return []
+    first = min(since for _, since in ends.values())
+    names = tuple(state.fingerprint for state, _ in ends.values())
+    query = TransitionQuery(Window(first, max(first, at) + timedelta(days=1)), tuple(_ENDS.values()), names)
+    over = []
+    for told in log.transitions(query, _MOST_ENDS):
+        if told.id in ends:
+            state, _ = ends[told.id]
+            looked = max(told.at, state.evaluated_at or told.at)
+            after = replace(state, phase=told.after, since=told.at, good_since=None, evaluated_at=looked)
+            over.append((state, after))
+    return over
 
 
 def _look(

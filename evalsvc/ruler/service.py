@@ -26,7 +26,7 @@ from evalsvc.protocols import Clock, ScoreStore
 from evalsvc.ruler.live import Kept
 from evalsvc.ruler.looks import look_times, start_of
 from evalsvc.ruler.metrics import RulerMetrics
-from evalsvc.ruler.rounds import HEALTH, closed, look, remembered, worded
+from evalsvc.ruler.rounds import HEALTH, closed, look, remembered, worded, written_ends
 from evalsvc.rules.history import LAST_ERA, AlertLog, Lease, Look
 from evalsvc.rules.machine import AlertState, Phase, transition
 from evalsvc.rules.values import Rule, RuleGroup
@@ -308,6 +308,12 @@ class Ruler:
     def _look_at(self, group: RuleGroup, at: datetime) -> bool:
         """Make one look and record it; false where it could not be recorded, or another ruler may lead."""
         name, began, lease = name_of(group), self._clock.monotonic(), self._restored
+        try:
+            self._take_up_ends(group, at)
+        except StoreError as error:
+            log.warning("look_waits group=%s error=%s", name, error)
+            self.metrics.count("evalsvc_ruler_unrecorded_total", group=name)
+            return False
         made = look(self._store, group, self._states, at, self._kept[name], on_error=self._note_error)
         # What was read under an earlier lease is not written under this one: another ruler may have led in between.
         if not self.leads() or self._restored != lease:
@@ -327,6 +333,17 @@ class Ruler:
             self._looks += 1
         self._note(name, at, made, self._clock.monotonic() - began)
         return True
+
+    def _take_up_ends(self, group: RuleGroup, at: datetime) -> None:
+        """Take up which episodes are over by the log, though they go on here: a person may have closed them."""
+        names = {rule.alert for rule in group.rules}
+        with self._lock:
+            held = [state for state in self._states.values() if state.rule in names or state.key.get("rule") in names]
+        for state, over in written_ends(self._alerts, held, at):
+            log.info("alert_closed alert=%s fingerprint=%s", state.rule, state.fingerprint)
+            with self._lock:
+                if self._states.get(state.fingerprint) is state:
+                    self._states = {**self._states, state.fingerprint: over}
 
     def _note(self, group: str, at: datetime, made: Sequence[Look], seconds: float) -> None:
         metrics = self.metrics

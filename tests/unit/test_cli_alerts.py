@@ -166,6 +166,40 @@ def test_a_silence_covers_is_listed_and_ends(
     assert "there is nothing to end" in ask("unsilence", kept.id, code=2)
 
 
+@BOTH
+def test_an_alert_that_is_closed_is_over_and_is_to_be_told(
+    ask: Ask, alerts: dict[str, AlertState], store: assemble.ClickHouseStore | MemoryStore
+) -> None:
+    state = alerts["RefusalsRose"]
+    said = ask("close", state.fingerprint[:8], "--reason", "v2 is\ngone", "--author", "ada")
+    assert f"RefusalsRose ({state.fingerprint}) is resolved: whoever was told of it is told that it is over" in said
+    assert "Where its numbers are still bad it fires anew" in said
+    [told] = [one for one in store.alerts.untold("pager", datetime.now(UTC) - timedelta(minutes=5), 99) if one.reason]
+    assert (told.after, told.fingerprint, told.reason) == ("resolved", state.fingerprint, "closed by ada: v2 is gone")
+    assert told.episode == state.pending_at
+    assert "RefusalsRose is resolved since " in (shown := ask("show", state.fingerprint))
+    assert "closed by ada: v2 is gone" in shown
+    assert "there is nothing to close" in ask("close", state.fingerprint, "--reason", "again", code=2)
+    assert "nobody was told of it" in ask("close", alerts["LatencyRose"].fingerprint, "--reason", "x")
+    assert [row.split()[0] for row in ask().splitlines()[1:-1]] == ["firing"]
+
+
+def test_an_alert_is_closed_though_its_last_look_was_by_a_clock_that_is_ahead(ask: Ask, store: MemoryStore) -> None:
+    ahead, looks = alert(datetime.now(UTC) + timedelta(hours=1), "firing", labels_of("A"), 5)
+    store.alerts.record_looks(looks)
+    ask("close", ahead.fingerprint, "--reason", "why")
+    assert [state.phase for state in store.alerts.alert_states()] == ["resolved"]
+
+
+@pytest.mark.parametrize("name", ["CostRose", "Quiet"])
+def test_what_is_not_under_way_is_not_closed(ask: Ask, alerts: dict[str, AlertState], name: str) -> None:
+    assert f"{name} is {alerts[name].phase}" in ask("close", alerts[name].fingerprint, "--reason", "x", code=2)
+
+
+def test_who_closes_has_to_say_why(ask: Ask, alerts: dict[str, AlertState]) -> None:
+    assert "--reason" in ask("close", alerts["RefusalsRose"].fingerprint, "--reason", " ", code=2)
+
+
 def test_a_silence_ends_though_another_clock_is_ahead(ask: Ask, store: assemble.ClickHouseStore | MemoryStore) -> None:
     now = datetime.now(UTC)
     matcher = (alerts_view.parse_matcher("a=b"),)
