@@ -451,6 +451,12 @@ def _add_alerts(add: _Adder) -> None:
     silences.add_argument("--all", dest="everything", action="store_true", help="those that are over, too")
     unsilence = sub("unsilence", f"{module}:unsilence", "end a silence now")
     unsilence.add_argument("id", metavar="ID", help="as `silences` lists it")
+    trial = sub(
+        "trial",
+        "evalsvc._cli_alerts_trial:send",
+        "send receivers a made-up alert and its end; exits with 1 where one fails",
+    )
+    trial.add_argument("receiver", nargs="?", metavar="RECEIVER", help="a name of routes.yaml (default: every one)")
     history = sub("history", f"{module}:history", "changes of phase, and who was told of them")
     _add_span(history, default="7d")
     history.add_argument("--limit", type=_count, default=100, metavar="N", help="at most, newest first (default: 100)")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from evalsvc._yaml import Document
+from evalsvc.cli import main
 from evalsvc.errors import InputError
 from evalsvc.notify import Routes, read_routes, sign, trial, verify
 from evalsvc.notify._http import encode
@@ -56,8 +57,9 @@ def test_the_guides_trial_is_sent(
     monkeypatch.chdir(tmp_path)
     with FakeReceiver() as server:
         monkeypatch.setenv("EVALSVC_ALERTMANAGER", server.url)
-        exec(blocks(PAGES[0], "python")[0], {})  # noqa: S102 - our own page
-    assert capsys.readouterr().out == "alertmanager HTTP 200\nalertmanager HTTP 200\n"
+        asked, *answer = blocks(PAGES[0], "console")[0].splitlines()
+        assert main(asked.removeprefix("$ evalsvc ").split()) == 0
+    assert capsys.readouterr().out.splitlines() == answer
     ((fired,), (over,)) = (request.body for request in server.requests)
     assert (
         fired["labels"]
@@ -74,7 +76,7 @@ def test_the_guides_trial_is_sent(
 def test_the_guides_handler_takes_an_event_once_and_no_forged_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOK_KEY", KEY)
     space: dict = {}
-    exec(blocks(PAGES[0], "python")[1], space)  # noqa: S102 - our own page
+    exec(blocks(PAGES[0], "python")[0], space)  # noqa: S102 - our own page
     now = datetime.now(UTC)
     body = encode(event_of(trial(now)))
     stamp = int(now.timestamp())
