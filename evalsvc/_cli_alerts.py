@@ -24,7 +24,7 @@ from evalsvc.notify.message import cut, one_line
 from evalsvc.project import Environment
 from evalsvc.rules.history import Acknowledgement, AlertLog, Receipt, Silence
 from evalsvc.rules.machine import AlertState, Phase
-from evalsvc.rules.templates import duration, interval, number
+from evalsvc.rules.templates import duration, number
 from evalsvc.rules.values import RuleGroup
 from evalsvc.rules.wording import concerned, moment
 from evalsvc.windows import parse_duration, parse_span
@@ -258,8 +258,7 @@ def _rules() -> Sequence[RuleGroup]:
 
 
 def _line(row: AlertRow) -> dict[str, str]:
-    state, estimate = row.state, row.seen.estimate if row.seen else None
-    acknowledged = row.acknowledged
+    state, estimate, acknowledged = row.state, row.measured, row.acknowledged
     return {
         "phase": state.phase,
         "since": moment(state.since) if state.since else "-",
@@ -267,11 +266,11 @@ def _line(row: AlertRow) -> dict[str, str]:
         "alert": one_line(row.name),
         "labels": _short(concerned(state.labels)),
         "value": number(estimate.value) if estimate else "-",
-        "interval": interval(estimate) if estimate else "-",
+        "interval": row.interval or "-",
         "against": row.against or "-",
         "acknowledged": _short(f"{acknowledged.author} {acknowledged.note}") if acknowledged else "",
         "silenced until": moment(row.silenced_until) if row.silenced_until else "",
-        "trouble": _short(state.trouble),
+        "trouble": f"{row.lacking}: {_short(state.trouble)}" if state.trouble else "",
         "fingerprint": state.fingerprint,
     }
 
@@ -281,17 +280,17 @@ def _line_names() -> Iterable[str]:
 
 
 def _about(row: AlertRow, now: datetime) -> list[str]:
-    state, estimate = row.state, row.seen.estimate if row.seen else None
+    state, estimate = row.state, row.measured
     since = f" since {moment(state.since)} ({alerts_view.ago(state.since, now)})" if state.since else ""
     lines = [f"{one_line(row.name)} is {state.phase}{since}", f"Severity: {one_line(row.severity)}"]
     lines.append(f"Labels: {one_line(alerts_view.labels_text(state.labels))}")
     if estimate is not None and row.seen is not None:
         held = f", held against {row.against}" if row.against else ""
         window = f"{moment(row.seen.window.start)} to {moment(row.seen.window.end)}"
-        lines.append(f"Last estimate: {number(estimate.value)} ({interval(estimate)}){held}, of {window}")
+        lines.append(f"Last estimate: {number(estimate.value)} ({row.interval or 'no interval'}){held}, of {window}")
     if state.evaluated_at is not None:
         lines.append(f"Last look: {moment(state.evaluated_at)} ({alerts_view.ago(state.evaluated_at, now)})")
-    lines += [f"Trouble of the last look: {one_line(state.trouble)}"] if state.trouble else []
+    lines += [f"Trouble of the last look: {one_line(state.trouble)} ({row.lacking})"] if state.trouble else []
     if (by := row.acknowledged) is not None:
         note = f": {one_line(by.note)}" if by.note else ""
         lines.append(f"Acknowledged by {one_line(by.author)} {moment(by.at)}{note}")

@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from evalsvc.errors import InputError
+from evalsvc.notify.message import one_line
 from evalsvc.notify.routing import matches, pattern_problem
 from evalsvc.rules.history import Acknowledgement, AlertLog, Matcher, Receipt, Silence, TransitionQuery
 from evalsvc.rules.machine import AlertState, Observation, Phase, Transition
 from evalsvc.rules.templates import interval, number
 from evalsvc.rules.values import Rule, RuleGroup, limit_of
-from evalsvc.types import Window
+from evalsvc.rules.wording import moment
+from evalsvc.types import Estimate, Window
 
 PHASES: tuple[Phase, ...] = ("firing", "pending", "resolved", "inactive")
 """As they are listed."""
@@ -29,9 +31,10 @@ RECENT = timedelta(days=7)
 """How long a resolved alert is listed on the page."""
 LATE = timedelta(minutes=15)
 """A last look longer ago is pointed to, unless the project's rules are looked at less often: the ruler may be down."""
-LEAST_DIGITS = 6
+LEAST_DIGITS = 4
 MOST_HISTORY = 200
-_PRINT = re.compile(r"[0-9a-f]{6,16}")
+MOST_NAMED = 5
+_PRINT = re.compile(r"[0-9a-f]{1,16}")
 _MATCHER = re.compile(r"(\w+)=(~?)(.*)", re.ASCII | re.DOTALL)
 _EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 
@@ -65,6 +68,28 @@ class AlertRow(NamedTuple):
     def seen(self) -> Observation | None:
         """The last look with data."""
         return self.state.evidence
+
+    @property
+    def measured(self) -> Estimate | None:
+        """The last look's estimate that had data; ``None`` where nothing was measured, as when an absence fires."""
+        estimate = self.seen.estimate if self.seen is not None else None
+        return estimate if estimate is not None and estimate.n else None
+
+    @property
+    def interval(self) -> str:
+        """The interval of what was measured, in words where it is a count, which has none; empty where unknown."""
+        estimate = self.measured
+        if estimate is None or (estimate.low is None and estimate.high is None):
+            return ""
+        return "counted" if estimate.method == "counted" else interval(estimate)
+
+    @property
+    def lacking(self) -> str:
+        """Since when an alert goes on without data, where its last look had none; empty where it had some."""
+        if not self.state.trouble:
+            return ""
+        since = f"no data since {moment(self.seen.window.end)}" if self.seen is not None else "no data yet"
+        return f"still {self.state.phase}, {since}" if self.state.phase in OPEN else since
 
     @property
     def limit(self) -> float | None:
@@ -148,17 +173,24 @@ def find(found: Board, given: str) -> AlertRow:
     exact = [row for row in found.rows if row.state.fingerprint == given]
     if exact:
         return exact[0]
-    if not _PRINT.fullmatch(given):
+    if not _PRINT.fullmatch(given) or len(given) < LEAST_DIGITS:
         raise InputError(
             f"Expected a fingerprint of 16 digits 0-9 and a-f, or its first {LEAST_DIGITS} or more, but got {given!r}; "
             "`evalsvc alerts --all` lists them"
         )
     begun = [row for row in found.rows if row.state.fingerprint.startswith(given)]
     if not begun:
-        raise UnknownAlert(f"No alert has the fingerprint {given}; `evalsvc alerts --all` lists those that there are")
+        whole = "is" if len(given) == 16 else "begins with"
+        raise UnknownAlert(
+            f"No alert's fingerprint {whole} {given}: it may be of a trial, of another store, or of labels that were "
+            "changed since; `evalsvc alerts --all` lists those that there are"
+        )
     if len(begun) > 1:
-        names = ", ".join(f"{row.state.fingerprint} ({row.name})" for row in begun[:5])
-        raise InputError(f"Expected the digits of one alert, but {len(begun)} begin with {given}: {names}")
+        names = ", ".join(f"{row.state.fingerprint} ({one_line(row.name)})" for row in begun[:MOST_NAMED])
+        more = f" and {len(begun) - MOST_NAMED} more" if len(begun) > MOST_NAMED else ""
+        raise InputError(
+            f"Expected the digits of one alert, but {len(begun)} begin with {given}: {names}{more}; give more digits"
+        )
     return begun[0]
 
 

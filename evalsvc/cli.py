@@ -435,7 +435,7 @@ def _add_alerts(add: _Adder) -> None:
     ack = sub("ack", f"{module}:acknowledge", "say that you look after an alert; it goes on, and its end is told")
     close = sub("close", f"{module}:close", "end an alert that gets no data any more; it is told to be over")
     for command in (show, ack, close):
-        command.add_argument("fingerprint", metavar="FINGERPRINT", help="16 digits, or at least the first 6")
+        command.add_argument("fingerprint", metavar="FINGERPRINT", help="16 digits, or at least the first 4")
     ack.add_argument("--note", default="", metavar="TEXT", help="for those who look next")
     silence = sub("silence", f"{module}:silence", "tell nobody of some alerts for a while")
     silence.add_argument("matchers", nargs="+", metavar="LABEL=VALUE", help="all have to match; also LABEL=~REGEX")

@@ -101,7 +101,7 @@ def _cell(label: str, html: str, kind: str = "") -> str:
 
 
 def _row(row: AlertRow, found: Board) -> str:
-    state, estimate = row.state, row.seen.estimate if row.seen else None
+    state, estimate = row.state, row.measured
     link = f'<a href="/alerts/{quote(state.fingerprint, safe="")}">{_text(row.name, _MOST_LABEL)}</a>'
     whom = concerned(state.labels)
     since = f"{said_time(state.since)}<small>{ago(state.since, found.now)}</small>" if state.since else wording.MISSING
@@ -132,7 +132,7 @@ def _known(row: AlertRow, apart: str = "span") -> str:
     if row.silenced_until is not None:
         said.append(f"Silenced until {said_time(row.silenced_until)} UTC")
     if row.state.trouble:
-        said.append(f"Last look: {_text(row.state.trouble, _MOST_LABEL)}")
+        said.append(f"{row.lacking[:1].upper()}{row.lacking[1:]}. Last look: {_text(row.state.trouble, _MOST_LABEL)}")
     return "".join(f"<{apart} class=said>{text}</{apart}>" for text in said)
 
 
@@ -143,6 +143,8 @@ def _number(estimate: Estimate | None) -> str:
 def _interval(estimate: Estimate | None) -> str:
     if estimate is None or (estimate.low is None and estimate.high is None):
         return wording.MISSING
+    if estimate.method == "counted":
+        return "counted"
     return f"{interval(estimate)}<small>at {percent(estimate.confidence)}</small>"
 
 
@@ -151,7 +153,7 @@ def _estimates(row: AlertRow) -> str:
     state = row.state
     named: list[tuple[str, Estimate]] = []
     for name, seen in (("Last look with data", state.evidence), ("When it fired", _fired(row))):
-        if seen is not None and seen.estimate is not None:
+        if seen is not None and seen.estimate is not None and seen.estimate.n:
             named.append((name, seen.estimate))
     held = state.evidence.baseline if state.evidence else None
     named += [("Held against", held)] if held is not None else []
@@ -253,7 +255,9 @@ def _receipts(told: Told) -> str:
 
 
 def _receipt(receipt: Receipt) -> str:
-    outcome = {"not_routed": "not for this receiver"}.get(receipt.outcome, receipt.outcome)
+    outcome = {"not_routed": "not for this receiver", "missed": "over before it was there"}.get(
+        receipt.outcome, receipt.outcome
+    )
     said = f"{_text(receipt.receiver)}: {outcome} {said_time(receipt.at)} UTC"
     said += f", {receipt.attempts} attempts" if receipt.attempts > 1 else ""
     detail = f"<small>{_text(receipt.detail)}</small>" if receipt.detail else ""

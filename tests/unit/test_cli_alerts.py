@@ -17,8 +17,12 @@ from evalsvc import alerts_view, assemble, project
 from evalsvc.cli import main
 from evalsvc.project import Environment
 from evalsvc.rules.history import Silence
+from evalsvc.rules.judging_kinds import Counted, judge_absence
 from evalsvc.rules.machine import AlertState
+from evalsvc.rules.values import Absence
+from evalsvc.rules.wording import moment
 from evalsvc.store import MemoryStore
+from evalsvc.types import Window
 from tests.watched_alerts import alert, fill, labels_of
 
 Ask = Callable[..., str]
@@ -245,10 +249,10 @@ def test_the_history_lists_changes_with_who_was_told(ask: Ask, alerts: dict[str,
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["show", "abcd"], "Expected a fingerprint of 16 digits"),
+        (["show", "abc"], "or its first 4 or more, but got 'abc'"),
         (["show", "ABCDEF"], "Expected a fingerprint of 16 digits"),
-        (["show", "0123456789abcdef"], "No alert has the fingerprint"),
-        (["ack", "000000", "--author", "ada"], "No alert has the fingerprint"),
+        (["show", "0123456789abcdef"], "No alert's fingerprint is 0123456789abcdef: it may be of a trial"),
+        (["ack", "000000", "--author", "ada"], "No alert's fingerprint begins with 000000"),
         (["ack", "000000", "--author", " "], "Expected --author to say something"),
         (["ack", "000000", "--author", "a", "--note", "n" * 1001], "Expected --note of at most 1,000 characters"),
         (["--phase", "fring"], "but got 'fring' (did you mean"),
@@ -276,12 +280,42 @@ def test_each_mistake_has_its_message(
     assert said in ask(*arguments, code=2)
 
 
+def test_what_has_no_data_says_so_and_since_when(ask: Ask, alerts: dict[str, AlertState], store: MemoryStore) -> None:
+    judge = alerts["JudgeSlow"]
+    said = ask()
+    assert judge.evidence is not None
+    since = moment(judge.evidence.window.end)
+    assert f"still firing, no data since {since}: the store does not answer" in said
+    assert f"the store does not answer (still firing, no data since {since})" in ask("show", judge.fingerprint)
+    _, looks = alert(datetime.now(UTC), "pending", labels_of("Never"), trouble="no score", evidence=None)
+    store.alerts.record_looks(looks)
+    assert "still pending, no data yet: no score" in ask()
+    assert "still" not in ask("--phase", "resolved,inactive")
+
+
+def test_where_nothing_was_measured_no_number_is_shown(ask: Ask, store: MemoryStore) -> None:
+    now = datetime.now(UTC)
+    for name, counted in (("Gone", 0), ("Few", 12)):
+        window = Window(now - timedelta(hours=1), now)
+        seen = judge_absence(Absence("events"), window, Counted(counted, 900, counted))
+        store.alerts.record_looks(alert(now, "firing", labels_of(name), evidence=seen, fired_on=seen)[1])
+    table = csv.DictReader(io.StringIO(ask("--format", "csv").partition("last look")[0]))
+    shown = {row["alert"]: (row["value"], row["interval"]) for row in table}
+    assert shown == {"Gone": ("-", "-"), "Few": ("12", "counted")}
+    gone, few = (next(s for s in store.alerts.alert_states() if s.rule == name) for name in ("Gone", "Few"))
+    assert "Last estimate" not in ask("show", gone.fingerprint)
+    assert "Last estimate: 12 (counted)" in ask("show", few.fingerprint)
+
+
 def test_digits_of_two_alerts_are_not_enough(ask: Ask, store: assemble.ClickHouseStore | MemoryStore) -> None:
     now = datetime.now(UTC)
     for last in "ab":
         _, looks = alert(now, "inactive", labels_of(f"A{last}"), fingerprint=f"abcdef012345678{last}")
         store.alerts.record_looks(looks)
-    assert "2 begin with abcdef: abcdef012345678a (Aa), abcdef012345678b (Ab)" in ask("show", "abcdef", code=2)
+    assert "2 begin with abcdef: abcdef012345678a (Aa), abcdef012345678b (Ab); give more digits" in ask(
+        "show", "abcdef", code=2
+    )
+    assert "2 begin with abcd:" in ask("show", "abcd", code=2)
     assert "Ab is inactive" in ask("show", "abcdef012345678b")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
@@ -14,11 +15,12 @@ from starlette.testclient import TestClient
 
 from evalsvc.errors import StoreUnavailable
 from evalsvc.rules.history import Acknowledgement, Look, Matcher, Receipt, Silence
+from evalsvc.rules.judging_kinds import Counted, judge_absence
 from evalsvc.rules.machine import AlertState, Example
-from evalsvc.rules.values import Rule, RuleGroup, Threshold
+from evalsvc.rules.values import Absence, Rule, RuleGroup, Threshold
 from evalsvc.store import MemoryStore, open_store
 from evalsvc.testing import ManualClock, make_sample
-from evalsvc.types import Event, KeptEvent, WriteBatch
+from evalsvc.types import Event, KeptEvent, Window, WriteBatch
 from evalsvc.web.app import create_app
 from tests.unit.test_web_page import Outline
 from tests.watched_alerts import NOON, alert, fill, labels_of
@@ -149,6 +151,40 @@ def test_every_phase_has_a_page(store: MemoryStore, alerts: dict[str, AlertState
     assert phase in "".join(Outline(html).text)
 
 
+def test_digits_of_two_alerts_ask_for_more(store: MemoryStore) -> None:
+    for last in "ab":
+        store.alerts.record_looks([Look(AlertState(fingerprint=f"dbb801234567890{last}", labels={"alertname": "A"}))])
+    html = ask(store, "/alerts/dbb8", 400)
+    assert "2 begin with dbb8: dbb801234567890a (A), dbb801234567890b (A); give more digits" in html
+
+
+def test_where_nothing_was_measured_no_number_is_shown(store: MemoryStore) -> None:
+    window = Window(NOON - timedelta(hours=1), NOON)
+    for name, counted in (("Gone", 0), ("Few", 12)):
+        seen = judge_absence(Absence("events"), window, Counted(counted, 900, counted))
+        store.alerts.record_looks(alert(NOON, "firing", labels_of(name), evidence=seen, fired_on=seen)[1])
+    cells = {
+        name: re.findall(r'data-label="(?:Estimate|Interval)">(.*?)</td>', row)
+        for row in ask(store, "/alerts").split("<tr")
+        for name in ("Gone", "Few")
+        if name in row
+    }
+    assert cells == {
+        "Gone": ["<span class=value>–</span>", "–"],
+        "Few": ["<span class=value>12</span>", "counted"],
+    }
+    (gone,) = (state for state in store.alerts.alert_states() if state.rule == "Gone")
+    assert "<h2>Estimate</h2>" not in ask(store, f"/alerts/{gone.fingerprint}")
+
+
+def test_an_alert_that_goes_on_without_data_says_since_when(store: MemoryStore) -> None:
+    state, looks = alert(NOON, "firing", labels_of("A"), trouble="no score in the window")
+    store.alerts.record_looks(looks)
+    for path in ("/alerts", f"/alerts/{state.fingerprint}"):
+        said = "".join(Outline(ask(store, path)).text)
+        assert "Still firing, no data since 2026-03-15 11:30 UTC. Last look: no score in the window" in said
+
+
 def test_an_alert_of_which_nothing_was_seen_has_a_page(store: MemoryStore) -> None:
     store.alerts.record_looks([Look(AlertState(fingerprint="0" * 16, labels={}, trouble="no data"))])
     assert "Last look: no data" in ask(store, f"/alerts/{'0' * 16}").replace("<bdi>", "").replace("</bdi>", "")
@@ -247,9 +283,10 @@ def test_what_was_resolved_long_ago_is_not_listed(store: MemoryStore) -> None:
 @pytest.mark.parametrize(
     ("path", "code", "said"),
     [
-        ("/alerts/0123456789abcdef", 404, "No alert has the fingerprint 0123456789abcdef"),
-        ("/v1/alerts/0123456789abcdef", 404, "No alert has the fingerprint 0123456789abcdef"),
+        ("/alerts/0123456789abcdef", 404, "fingerprint is 0123456789abcdef: it may be of a trial"),
+        ("/v1/alerts/0123456789abcdef", 404, "fingerprint is 0123456789abcdef: it may be of a trial"),
         ("/alerts/abc", 400, "Expected a fingerprint of 16 digits"),
+        ("/alerts/dbb8", 404, "fingerprint begins with dbb8"),
         ("/v1/alerts/%3Cscript%3E", 400, "Expected a fingerprint of 16 digits"),
         ("/v1/alerts?phase=fring", 400, "Expected `phase` to be one of firing, pending, resolved, inactive"),
         ("/v1/alerts?severity=page", 400, "Expected no parameter but `phase`, but got severity"),
