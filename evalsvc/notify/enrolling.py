@@ -34,6 +34,15 @@ class Enrolments:
         with self._lock:
             passed = self._clock.monotonic()
             if self._said_at is None or passed - self._said_at >= ENROL_SECONDS:
-                self._held = self._log.enrol(self._receivers, now - ENROLLED_BEFORE)
+                latest = now - ENROLLED_BEFORE
+                said = self._log.enrol(self._receivers, latest)
+                self._held = {name: self._believed(name, each, latest) for name, each in said.items()}
                 self._said_at = passed
             return self._held
+
+    def _believed(self, name: str, said: Enrolment, latest: datetime) -> Enrolment:
+        """Return an enrolment; where a clock that was ahead said it, as if it were of now: pages do not wait for it."""
+        if max(said) <= latest:
+            return said
+        limit = min(latest, *self._held.get(name, (latest,)))
+        return Enrolment(min(said.first, limit), min(said.since, limit))

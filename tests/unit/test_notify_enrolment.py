@@ -203,6 +203,24 @@ def test_a_clock_that_was_ahead_hides_nothing_that_happens_after_it_was_set_back
     assert scene.notifiers["a"].ids == [told.id]
 
 
+def test_a_receiver_that_was_added_by_a_clock_that_was_ahead_is_told_of_what_happens() -> None:
+    scene = Scene("a")
+    scene.log.enrol(["a", "b"], START + 1000 * HOUR)
+    reroute(scene, "a", "b")
+    for number in range(3):
+        told = [make_transition(number, after, at(90 * number)) for after in ("firing", "resolved")]
+        scene.log.add(*told)
+        scene.later(90)
+        assert scene.notifiers["b"].ids[2 * number :] == [one.id for one in told]
+    # What waits for hours is not forgotten, either.
+    scene.log.record_silence(silence(ends_at=scene.clock.now() + 5 * HOUR))
+    held = make_transition(7, episode=scene.clock.now())
+    scene.log.add(held)
+    for _ in range(4):
+        scene.later(90)
+    assert scene.notifiers["b"].ids[-1] == held.id
+
+
 @pytest.mark.parametrize("alerts", [1, 50])
 def test_a_refresh_asks_the_log_as_often_for_many_alerts_as_for_one(alerts: int) -> None:
     scene = Scene("a", notifier=Refreshed)
