@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -32,6 +32,7 @@ from evalsvc.sources.files import FileSource
 from evalsvc.sources.http import HttpSource
 from evalsvc.sources.kafka import KafkaSource
 from evalsvc.store import MemoryStore, Retention
+from evalsvc.testing import ManualClock
 from evalsvc.types import DeadLetter
 
 EMPTY = Environment()
@@ -169,3 +170,14 @@ def test_a_place_that_cannot_be_opened_is_worth_waiting_for(tmp_path: Path) -> N
     sink = assemble.LazyDeadLetters(lambda: FolderDeadLetters(blocked / "dead", "quality"))
     with pytest.raises(StoreUnavailable, match="no place"):
         sink.write([LETTER])
+
+
+def test_without_routes_nobody_is_told_and_it_is_remembered_that_none_is_there() -> None:
+    store, clock = MemoryStore(), ManualClock(datetime(2026, 3, 1, tzinfo=UTC))
+    store.alerts.enrol(["pager"], clock.now())
+    delivery = assemble.build_delivery(None, store, Environment(variables={}), clock)
+    delivery.round(clock.now())
+    assert delivery.wait(10.0)
+    assert delivery.counts() == {}
+    later = clock.now() + timedelta(days=30)
+    assert store.alerts.enrol(["pager"], later)["pager"].since == later
