@@ -104,15 +104,14 @@ class ReceiverQueue:
             limit = min(_MOST, BATCH + self._held)
             pending = self._untold(enrolment, now, limit)
             decider = Decider(self._alerts, self._routes, self._name, now, enrolment.since, self._closed)
-            self._older = [told for told in self._older_of(enrolment, now) if told.id not in self._closed]
-            fresh = [*self._older, *(told for told in pending if told.id not in self._closed)]
-            decided = decider.decide(fresh, whole=len(pending) < limit)
+            fresh = [told for told in pending if told.id not in self._closed]
+            decided = decider.decide([*self._older_of(enrolment, now), *fresh], whole=len(pending) < limit)
             self._held = sum(decision.fate == "wait" for _, decision in decided)
             self._look(decided)
             if only_look:
                 return
             self._act(decided)
-            if len(pending) < limit or self._held == len(fresh) == _MOST or not fresh:
+            if len(pending) < limit or self._held >= _MOST or not fresh:
                 return
 
     def _untold(self, enrolment: Enrolment, now: datetime, limit: int) -> Sequence[Transition]:
@@ -128,14 +127,17 @@ class ReceiverQueue:
         return found
 
     def _older_of(self, enrolment: Enrolment, now: datetime) -> Sequence[Transition]:
-        """Return what fires since before the receiver was first there, and it has not been told of."""
-        if self._older is not None:
-            return self._older
-        states = self._alerts.alert_states(phases=("firing",))
-        older = firings(self._alerts, [state for state in states if state.since and state.since < min(enrolment)], now)
-        found = self._alerts.receipts([told.id for told in older]) if older else ()
-        closed = {receipt.transition for receipt in found if receipt.receiver == self._name}
-        return [told for told in reversed(older) if told.id not in closed]
+        """Return what fires since before the receiver was first there, the oldest first, without its receipt."""
+        if self._older is None:
+            states = self._alerts.alert_states(phases=("firing",))
+            states = [state for state in states if state.since and state.since < min(enrolment)]
+            self._older = firings(self._alerts, states, now)[::-1]
+        if self._older:
+            # Another ruler may have led, and told of some.
+            found = self._alerts.receipts([told.id for told in self._older])
+            closed = {receipt.transition for receipt in found if receipt.receiver == self._name} | self._closed.keys()
+            self._older = [told for told in self._older if told.id not in closed]
+        return self._older
 
     def _act(self, decided: Sequence[tuple[Transition, Decision]]) -> None:
         closed: list[Receipt] = []

@@ -11,7 +11,8 @@ from alert_memory import START, make_transition
 from alert_scene import HOUR, Recorder, Refreshed, Scene, routes, silence
 from evalsvc.errors import NotifierUnavailable
 from evalsvc.notify import Delivery
-from evalsvc.notify.queue import LATE, SWEEP_SECONDS
+from evalsvc.notify.queue import BATCH, LATE, SWEEP_SECONDS
+from evalsvc.rules.history import Matcher
 from evalsvc.rules.machine import Example
 
 DAY = 24 * 60.0
@@ -99,6 +100,34 @@ def test_what_fires_already_waits_for_a_silence_and_is_closed_with_it_where_it_e
     scene.later(31)
     assert scene.notifiers["b"].ids == [make_transition(2).id]
     assert scene.log.outcomes("b")[make_transition(1).id] == "missed"
+
+
+def test_what_another_ruler_has_told_is_not_told_again() -> None:
+    scene = Scene("a")
+    scene.log.add(make_transition(1))
+    scene.later(MONTH)
+    scene.log.record_silence(silence(ends_at=scene.clock.now() + HOUR))
+    reroute(scene, "a", "b")
+    first = scene.delivery
+    scene.delivery = scene.started()
+    scene.later(61)
+    first.round(scene.clock.now())
+    assert first.wait(10.0)
+    assert scene.notifiers["b"].ids == [make_transition(1).id]
+
+
+def test_a_store_that_shows_receipts_late_ends_a_turn_though_an_older_alert_waits() -> None:
+    scene = Scene("a")
+    scene.log.add(make_transition("old"))
+    scene.later(MONTH)
+    matcher = Matcher("alertname", "Aold")
+    scene.log.record_silence(silence(matchers=(matcher,), ends_at=scene.clock.now() + HOUR))
+    reroute(scene, "a", "b")
+    scene.log.add(*(make_transition(number, episode=scene.clock.now()) for number in range(2 * BATCH)))
+    scene.log.record_receipts = lambda receipts: None
+    scene.later(2)
+    told = scene.notifiers["b"].ids
+    assert 0 < len(told) == len(set(told))
 
 
 @pytest.mark.parametrize("minutes", [10.0, 3 * DAY])
