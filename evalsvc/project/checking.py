@@ -13,7 +13,7 @@ from typing import NamedTuple
 from evalsvc import scorers
 from evalsvc._yaml import Document
 from evalsvc.errors import ConfigError, EvalsvcError, Problem
-from evalsvc.notify import Routes, read_routes
+from evalsvc.notify import Labels, Routes, labels_of_rules, read_routes
 from evalsvc.project.consumer import read_consumer
 from evalsvc.project.settings import find_root, read_settings
 from evalsvc.project.values import ConsumerConfig, ScorerConfig
@@ -71,7 +71,11 @@ def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
     tests = [path for path in others if path.name.endswith(TESTS)]
     read = read_consumers(dict.fromkeys(consumers), None, here=here)
     ruled, tested = read_rule_files(rules), read_test_files(tests)
-    routed = [read_routes_file(path, here=here) for path in others if path.name.endswith(ROUTES)]
+    routed = [
+        read_routes_file(path, here=here, rules=_labels_beside(path, rules, ruled))
+        for path in others
+        if path.name.endswith(ROUTES)
+    ]
     own = (*RULES, *TESTS, *ROUTES)
     wrong = (problem for path in others if not path.name.endswith(own) for problem in _check_other(path))
     problems = {problem for each in (read, ruled, tested, *routed) for problem in each.problems} | {*wrong}
@@ -80,11 +84,22 @@ def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
     return Checked(files, read.consumers, tuple(sorted(problems)), ruled.rules, routes, tested.suites)
 
 
-def read_routes_file(path: Path, *, here: bool = False) -> Checked:
-    """Read a file of routes. With ``here`` it is wrong, too, that a variable which it names is not set."""
+def read_routes_file(path: Path, *, here: bool = False, rules: Sequence[Labels] | None = None) -> Checked:
+    """Read a file of routes. With ``here`` it is wrong, too, that a variable which it names is not set.
+
+    With ``rules``, the labels of each rule's alerts, so is a route that none of them can come to.
+    """
     document = Document.open(path, shown(path))
-    routes = read_routes(document, os.environ if here else None)
+    routes = read_routes(document, os.environ if here else None, rules)
     return Checked((path,), (), document.finish(), routes=routes)
+
+
+def _labels_beside(routes: Path, files: Sequence[Path], ruled: Checked) -> Sequence[Labels] | None:
+    """Return the labels of the rules of the project that routes lie in; None where they are not read, or not right."""
+    own = {shown(path) for path in files if root_of(path) == root_of(routes)}
+    if not own or any(problem.path in own for problem in ruled.problems):
+        return None
+    return labels_of_rules([group for group in ruled.rules if group.path in own])
 
 
 def read_rule_files(files: Sequence[Path], measured: dict[Path, dict[str, ScorerConfig]] | None = None) -> Checked:
