@@ -6,10 +6,11 @@ What an alert is about (``{{ labels.language }}``) is a label; what moved is a n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from evalsvc._hints import did_you_mean, nearest
 from evalsvc.rules.machine import Transition
-from evalsvc.rules.values import Change, Rule, limit_of
+from evalsvc.rules.values import Change, Rule, label_of, limit_of
 from evalsvc.types import Estimate
 
 _PLACE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
@@ -37,6 +38,28 @@ def unknown_names(text: str, labels: frozenset[str]) -> list[str]:
     """
     known = NAMES.keys() | {f"labels.{label}" for label in labels}
     return [name for name in _PLACE.findall(text) if name not in known]
+
+
+def hint_for(name: str, labels: Collection[str]) -> str:
+    """Return what may have been meant by a name without a value, where an alert has these labels.
+
+    >>> hint_for("labels.segments.language", {"language"}), hint_for("language", {"language"})
+    ('write `{{ labels.language }}`', 'write `{{ labels.language }}`')
+    >>> hint_for("labels.langauge", {"language", "consumer"}), hint_for("labels.value", {"consumer"})
+    ('did you mean `labels.language`?', 'write `{{ value }}`')
+    >>> hint_for("labels.plan", {"language", "consumer"})
+    "the rule's alerts have the labels consumer, language: what it splits `by` becomes one"
+    """
+    of_label = name.startswith("labels.")
+    label = label_of(name.removeprefix("labels."))
+    if label in labels:
+        return f"write `{{{{ labels.{label} }}}}`"
+    if not of_label:
+        return did_you_mean(name, [*NAMES, *(f"labels.{each}" for each in labels)])
+    if label in NAMES:
+        return f"write `{{{{ {label} }}}}`"
+    near = nearest(label, labels).replace("`", "`labels.", 1)
+    return near or f"the rule's alerts have the labels {', '.join(sorted(labels))}: what it splits `by` becomes one"
 
 
 def render(text: str, values: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from evalsvc.cli import main
 from evalsvc.errors import InputError
 from evalsvc.ruler import backtest, timelines
 from evalsvc.ruler.replay import alerts_of
@@ -168,7 +169,6 @@ RULES = """groups:
 
 def run(store, tmp_path, monkeypatch, *arguments) -> int:
     from evalsvc import assemble
-    from evalsvc.cli import main
 
     (tmp_path / "q.rules.yaml").write_text(RULES, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -216,3 +216,9 @@ def test_the_command_says_it_to_a_program(store, tmp_path, monkeypatch, capsys) 
 def test_an_unknown_alert_is_named_with_the_nearest(store, tmp_path, monkeypatch, capsys) -> None:
     assert run(store, tmp_path, monkeypatch, "FaithfulFel") == 2
     assert "got 'FaithfulFel' (did you mean `FaithfulFell`?)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("drop", "hint"), [("20%", "; write 0.2"), ("12.5 %", "; write 0.125"), ("2", ""), ("a%", "")])
+def test_a_drop_is_a_share(capsys, drop: str, hint: str) -> None:
+    assert main(["backtest", "q.rules.yaml", "--drop", drop]) == 2
+    assert f"expected a share above 0 and up to 1, but got {drop!r}{hint}\n" in capsys.readouterr().err
