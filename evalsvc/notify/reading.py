@@ -49,7 +49,7 @@ def read_routes(
     if document.root is None:
         return None
     root, reader = document.root, _Reader(variables)
-    named = root.need("receivers", "as in `receivers: {oncall: {kind: pagerduty, key_env: PAGERDUTY_KEY}}`")
+    named = root.get("receivers")
     section = named.section() if named else None
     receivers = reader.receivers(section) if section else {}
     default = root.need("default", f"who is told of what no route matches; `default: {NOBODY}` for nobody")

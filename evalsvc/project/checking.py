@@ -163,12 +163,19 @@ def _measured(root: Path, measured: dict[Path, Measured]) -> Measured:
     if root not in measured:
         settings, _ = read_settings(root, "")
         known: dict[str, list[ScorerConfig]] = defaultdict(list)
-        for consumer in read_consumers(consumer_files(root / settings.consumers), root).consumers:
+        read = read_consumers(consumer_files(root / settings.consumers), root)
+        for consumer in read.consumers:
             for scorer in consumer.scorers:
                 known[scorer.metric].append(scorer)
-        metrics = tuple(known) or scorers.names()
+        # What a wrong file was to measure is not known: its mistake is not told again for each rule.
+        metrics = tuple(known) if known and not read.problems else tuple({*known, *scorers.names()})
         measured[root] = Measured(metrics, partial(_scale_of, known), partial(_paid_of, known))
     return measured[root]
+
+
+def measured_in(root: Path) -> tuple[str, ...]:
+    """Return the metrics that rules of a project can be about; without consumers, all that there are."""
+    return tuple(_measured(root.resolve(), {}).metrics)
 
 
 def _built(configured: Configured, metric: str) -> list[Scorer]:

@@ -134,7 +134,7 @@ def test_a_project_that_measures_something_knows_no_other_metric(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "consumers").mkdir()
-    consumer = "consumer: q\nsource: {files: [a.jsonl]}\nscorers: [refusal]\n"
+    consumer = "consumer: q\nsource: {files: {paths: [a.jsonl]}}\nscorers: [refusal]\n"
     (tmp_path / "consumers" / "q.yaml").write_text(consumer, encoding="utf-8")
     (tmp_path / "pyproject.toml").write_text("[tool.evalsvc]\n", encoding="utf-8")
     path = write(tmp_path, "groups: [{name: a, rules: [{alert: A, metric: bleu, above: 0.5}]}]\n")
