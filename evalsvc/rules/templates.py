@@ -24,7 +24,7 @@ NAMES: Mapping[str, str] = {
     "effective_n": "Kish's effective n",
     "missing": "share of the sampled events without a score",
     "since": "when it began, as far as is known",
-    "window": "how long the window is",
+    "window": "how long the window is: one of more than 2h begins on the hour before",
     "confidence": "of the interval",
     "reason": "what was noted beside the estimate",
 }
@@ -88,7 +88,7 @@ def values_of(rule: Rule, told: Transition) -> dict[str, str]:
         "effective_n": f"{estimate.n_effective:,.0f}" if estimate else "0",
         "missing": f"{estimate.missing_share:.1%}" if estimate else "unknown",
         "since": since.strftime("%Y-%m-%d %H:%M UTC"),
-        "window": duration(rule.window_seconds),
+        "window": duration(seen.window.seconds if seen else rule.window_seconds),
         "confidence": f"{estimate.confidence:.6g}" if estimate else "unknown",
         "reason": told.reason,
         **{f"labels.{name}": value for name, value in told.labels.items()},
@@ -108,10 +108,13 @@ def number(value: float | None) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """Return an estimate's interval for a message."""
-    if estimate.low is None or estimate.high is None:
+    """Return an estimate's interval for a message; one that is open on a side has an end on the other."""
+    low, high = estimate.low, estimate.high
+    if low is None and high is None:
         return "unknown"
-    return f"{number(estimate.low)} … {number(estimate.high)}"
+    if low is None or high is None:
+        return f"at most {number(high)}" if low is None else f"at least {number(low)}"
+    return f"{number(low)} … {number(high)}"
 
 
 def duration(seconds: float) -> str:
