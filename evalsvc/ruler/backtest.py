@@ -117,9 +117,7 @@ def backtest(
                 kept.append((place, after))
         if not goes_on(number + 1, len(times)) and number + 1 < len(times):
             return told.result(rule, _until(span, now), len(alerts), (), whole=False)
-    # Where history itself pages soon after, what was planted would be found without being looked for.
-    kept = [(place, state) for place, state in kept if not _soon(state, [at for who, at in fired if who == place])]
-    kept = [(place, state) for place, state in kept if state.evaluated_at and state.evaluated_at + WAIT <= span.end]
+    kept = _quiet(kept, fired, span)
     plants: list[Plant] = []
     numbers, of = count(len(times) + 1), len(times) + len(drops) * len(kept)
     for size in drops:
@@ -135,9 +133,20 @@ def _until(span: Window, now: datetime) -> Window:
     return Window(span.start, max(now, span.start + timedelta(minutes=1)))
 
 
-def _soon(state: AlertState, fired: Sequence[datetime]) -> bool:
-    began = state.evaluated_at
-    return began is None or any(began < at <= began + WAIT for at in fired)
+def _quiet(
+    kept: Sequence[tuple[int, AlertState]], fired: Sequence[tuple[int, datetime]], span: Window
+) -> list[tuple[int, AlertState]]:
+    """Return the moments, by the place of their alert, after which there is a day in which history does not page.
+
+    Where it does, what was planted would be found without being looked for.
+    """
+    found = []
+    for place, state in kept:
+        began = state.evaluated_at
+        soon = began is None or any(who == place and began < at <= began + WAIT for who, at in fired)
+        if began is not None and not soon and began + WAIT <= span.end:
+            found.append((place, state))
+    return found
 
 
 def _watched(store: ScoreStore, group: RuleGroup, rule: Rule, span: Window, watch: Watch, goes_on: GoesOn) -> Backtest:
