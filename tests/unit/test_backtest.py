@@ -249,7 +249,7 @@ def test_an_alert_that_too_little_traffic_holds_up_is_said_to_be_on_and_why(stor
 
 
 def test_a_replay_that_is_ended_is_the_part_up_to_there(store) -> None:
-    rule = rule_of(FELL)
+    rule = rule_of(BELOW)
     group = group_of(rule)
     part = backtest(store, group, rule, SPAN, drops=(0.2,), goes_on=lambda done, of: done < 150)
     assert not part.whole
@@ -262,7 +262,7 @@ def test_a_replay_that_is_ended_is_the_part_up_to_there(store) -> None:
 
 
 def test_a_replay_that_is_ended_while_changes_are_planted_has_all_looks(store) -> None:
-    rule = rule_of(FELL)
+    rule = rule_of(BELOW)
     asked = []
 
     def goes_on(done: int, of: int) -> bool:
