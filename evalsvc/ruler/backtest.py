@@ -15,8 +15,7 @@ from msgspec.structs import replace
 
 from evalsvc.protocols import ScoreStore
 from evalsvc.ruler.kinds import unseen, watch_of
-from evalsvc.ruler.kinds.reading import window_before
-from evalsvc.ruler.looks import look_times, start_of
+from evalsvc.ruler.looks import look_times, start_of, window_before
 from evalsvc.ruler.replay import Alert, alerts_of
 from evalsvc.ruler.seen import Seen, Watch
 from evalsvc.ruler.timeline import Timeline, timelines
