@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
-from contextlib import closing
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalsvc import project
-from evalsvc._cli_output import aligned
+from evalsvc._cli_output import Progress, aligned
 from evalsvc._hints import did_you_mean
 from evalsvc._yaml import raise_problems
-from evalsvc.cli import OK
+from evalsvc.cli import INTERRUPTED, OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.project import Environment
 from evalsvc.rules.templates import duration, interval, number
-from evalsvc.rules.values import Absence, Budget, Rule, RuleGroup, Versions
+from evalsvc.rules.values import Absence, Budget, Change, Rule, RuleGroup, Versions
 from evalsvc.types import Window
 from evalsvc.windows import parse_span, whole_minutes
 
@@ -31,21 +36,80 @@ MONTH = 30 * 86_400.0
 def backtest(options: argparse.Namespace) -> int:
     """Print what each rule would have done."""
     from evalsvc import assemble
+    from evalsvc.ruler import DROPS
     from evalsvc.ruler import backtest as replayed
 
     span = whole_minutes(parse_span(options.since, options.until, datetime.now(UTC)))
     chosen = _chosen(Path(options.file), options.alert)
-    drops = tuple(options.drop) or None
+    drops = tuple(options.drop) or DROPS
     found = project.load_settings()
     address = getattr(options, "store", None)
     with closing(assemble.open_project_store(found, Environment.read(os.environ), address)) as store:
         for number_, (group, rule) in enumerate(chosen):
-            made = replayed(store, group, rule, span, **({"drops": drops} if drops else {}))
+            run = _Run()
+            with run.interruptible(), Progress(rule.alert, "looks", run.measure, run.left):
+                made = replayed(store, group, rule, span, drops=drops, goes_on=run.goes_on)
             if options.format == "json":
                 print(json.dumps(to_json(made), ensure_ascii=False, allow_nan=False))
             else:
-                print(("\n\n" if number_ else "") + report(made, group))
+                print(("\n\n" if number_ else "") + _part(made, span) + report(made, group))
+            if not made.whole:
+                return INTERRUPTED
     return OK
+
+
+class _Run:
+    """How far a replay is, and whether somebody wants it to end: the first Ctrl-C ends it with what was found."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic, self._began = monotonic, monotonic()
+        self._done = self._of = 0
+        self._stopped = False
+
+    def goes_on(self, done: int, of: int) -> bool:
+        """Take note of how far it is; whether to go on."""
+        self._done, self._of = done, of
+        return not self._stopped
+
+    def measure(self) -> tuple[int, int]:
+        """Return how far it is, and of how much."""
+        return self._done, self._of
+
+    def left(self) -> str:
+        """Say about how long it will take, once a few looks tell."""
+        if self._stopped:
+            return "ending after this look"
+        if self._done < 3:
+            return ""
+        seconds = (self._monotonic() - self._began) * (self._of - self._done) / self._done
+        return f"about {duration(60.0 * math.ceil(seconds / 60.0)) if seconds >= 60.0 else duration(seconds)} left"
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let the first Ctrl-C end the replay after its look, and the second one at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        if self._stopped:
+            raise KeyboardInterrupt
+        self._stopped = True
+
+
+def _part(made: Backtest, asked: Window) -> str:
+    """Say of a replay that was ended what it is about; nothing of a whole one."""
+    if made.whole:
+        return ""
+    if made.span.end < asked.end:
+        until = f"{made.span.end:%Y-%m-%d %H:%M} UTC, of the time until {asked.end:%Y-%m-%d %H:%M} UTC"
+        return f"ONLY A PART, ended by Ctrl-C: what follows is about the time until {until}.\n"
+    return "ONLY A PART, ended by Ctrl-C: all looks were made, and not all changes planted.\n"
 
 
 def _chosen(path: Path, alert: str | None) -> list[tuple[RuleGroup, Rule]]:
@@ -86,22 +150,36 @@ def report(made: Backtest, group: RuleGroup) -> str:
         f"{due}"
     )
     parts = [head]
-    if made.no_data:
-        parts.append(f"{made.no_data / made.looks:.1%} of the looks had too few scores to decide.")
+    parts += _lacking(made)
     if made.pages:
-        parts.append(aligned([_line(page, rule) for page in made.pages], right={"value"}))
+        parts.append(aligned([_line(page, made) for page in made.pages], right={"value"}))
         why = [f"{page.fired.at:%Y-%m-%d %H:%M}  {page.fired.reason}" for page in made.pages if page.fired.reason]
         parts += ["\n".join(why)] if why else []
     parts.append(_plants(made))
     return "\n\n".join(parts)
 
 
-def _line(page: Page, rule: Rule) -> dict[str, str]:
-    fired, seen = page.fired, page.fired.observation
+def _lacking(made: Backtest) -> Iterator[str]:
+    """Say how many looks had too little, and what that does to an alert that fires."""
+    rule = made.rule
+    if made.no_data:
+        few = f"{made.no_data:,} of {made.looks:,} looks ({made.no_data / made.looks:.1%}) had too few scores to decide"
+        ends = isinstance(rule.condition, Change)
+        yield f"{few}: at these no alert can end by itself." if ends and not made.held else f"{few}."
+    if made.held:
+        share = f"{made.held:,} of {made.firing:,} looks at alerts that fired ({made.held / made.firing:.1%})"
+        yield (
+            f"{share} had too few to say whether they were over, and left them on: "
+            f"lengthen `window`, lower `min_effective_n` ({rule.min_effective_n:g}), or sample more."
+        )
+
+
+def _line(page: Page, made: Backtest) -> dict[str, str]:
+    rule, fired, seen = made.rule, page.fired, page.fired.observation
     estimate, baseline = (seen.estimate, seen.baseline) if seen else (None, None)
     shown = {name: value for name, value in fired.labels.items() if name not in _FIXED}
-    ended = page.resolved.at if page.resolved else None
-    lasted = duration((ended - fired.at).total_seconds()) if ended else "-"
+    lasted = duration(((page.resolved.at if page.resolved else made.span.end) - fired.at).total_seconds())
+    lasted = lasted if page.resolved else f"{lasted}, still firing"
     line = {"fired": f"{fired.at:%Y-%m-%d %H:%M}", "lasted": lasted} | shown
     line |= {"value": number(estimate.value) if estimate else "-", "interval": interval(estimate) if estimate else "-"}
     if baseline is not None:
@@ -152,6 +230,9 @@ def to_json(made: Backtest) -> dict[str, Any]:
         "alerts": made.alerts,
         "looks": made.looks,
         "looks_without_data": made.no_data,
+        "looks_while_firing": made.firing,
+        "looks_while_firing_without_data": made.held,
+        "whole": made.whole,
         "pages": [_page(page) for page in made.pages],
         "pages_in_30_days": dict(zip(("value", "low", "high"), made.rate, strict=True)),
         "false_alarms_in_30_days": made.rule.false_alarms.count * MONTH / made.rule.false_alarms.seconds,

@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -16,24 +16,24 @@ from evalsvc import project
 from evalsvc.cli import FINDINGS, OK
 from evalsvc.errors import ConfigError
 
+RULES, TESTS, ROUTES = "alerts/quality.rules.yaml", "alerts/quality.test.yaml", "alerts/routes.yaml"
+
 _AGO = re.compile(r'"@(\d+)m"')
 
 
 def init(options: argparse.Namespace) -> int:
     """Write the starter project; what is there already stays as it is."""
     folder = Path(options.folder)
-    written, kept = [], []
-    now = datetime.now(UTC)
+    written: list[str] = []
+    kept: list[str] = []
+    ruled = bool(project.rule_files(folder / "alerts"))
     try:
-        for name, text in _starter(now):
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with target.open("x", encoding="utf-8") as file:
-                    file.write(text)
-                written.append(name)
-            except FileExistsError:
-                kept.append(name)
+        for name, text in _starter(datetime.now(UTC)):
+            if name != ROUTES or not (folder / "alerts" / "routes.yml").exists():
+                (written if _put(folder / name, text) else kept).append(name)
+        # A project that has rules knows better which it needs.
+        for name, text in () if ruled else _rules(project.measured_in(folder)):
+            (written if _put(folder / name, text) else kept).append(name)
     except OSError as error:
         raise ConfigError(f"Cannot write the starter project into {folder}: {error.strerror or error}") from error
     print(
@@ -68,6 +68,8 @@ def check(options: argparse.Namespace) -> int:
                 f"evalsvc: {consumer.name} masks with `hash` and will not start before {variable} is set",
                 file=sys.stderr,
             )
+    if found.rules and found.routes is not None and not found.routes.receivers:
+        print("evalsvc: nobody is told of alerts before alerts/routes.yaml names a receiver", file=sys.stderr)
     names = [consumer.name for consumer in found.consumers]
     if count := sum(len(group.rules) for group in found.rules):
         names.append(f"{count} rule{'' if count == 1 else 's'}")
@@ -79,13 +81,37 @@ def check(options: argparse.Namespace) -> int:
     return OK
 
 
+def _put(target: Path, text: str) -> bool:
+    """Write a file, and return whether it was not there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
 def _starter(now: datetime) -> Iterator[tuple[str, str]]:
-    """Yield (path, text); the example's times are set to the last hour."""
-    for name, file in _walk(resources.files("evalsvc").joinpath("_scaffold"), ""):
+    """Yield (path, text), without the rules; the example's times are set to the last hour."""
+    for name, file in _walk(_scaffold(), ""):
+        if name in (RULES, TESTS):
+            continue
         text = file.read_text(encoding="utf-8")
         if name.endswith(".jsonl"):
             text = _AGO.sub(lambda ago: f'"{now - timedelta(minutes=int(ago[1])):%Y-%m-%dT%H:%M:%SZ}"', text)
         yield ".gitignore" if name == "gitignore" else name, text
+
+
+def _rules(measured: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the paths and texts of the rules on what is measured, and of their tests."""
+    rules = project.fitted_rules(_scaffold().joinpath(RULES).read_text(encoding="utf-8"), measured)
+    tests = project.fitted_tests(_scaffold().joinpath(TESTS).read_text(encoding="utf-8"), measured, rules.alerts)
+    yield from ((name, text) for name, text in ((RULES, rules.text), (TESTS, tests)) if text)
+
+
+def _scaffold() -> Traversable:
+    return resources.files("evalsvc").joinpath("_scaffold")
 
 
 def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
@@ -113,6 +139,7 @@ def _next_steps(folder: Path, table_missing: bool) -> str:
         "  evalsvc check                        every mistake in these files, with its line",
         "  evalsvc replay data/example.jsonl    score eight made-up events",
         "  evalsvc query latency_ms             an estimate with its interval",
+        "  evalsvc test                         the rules in alerts/, on made-up scores",
         "  evalsvc up                           the service and its page; POST /v1/events sends it more",
     ]
     return "\n".join(lines)

@@ -44,5 +44,5 @@ def summary(found: Project, routes: Routes | None) -> str:
     """Return how many rules are looked at, and who is told."""
     rules = sum(len(group.rules) for group in found.rules)
     names = [receiver.name for receiver in routes.receivers] if routes else []
-    told = ", ".join(names) or "nobody, as there is no routes.yaml"
+    told = ", ".join(names) or f"nobody, as {'routes.yaml names no receiver' if routes else 'there is no routes.yaml'}"
     return f"{rules:,} rule{'' if rules == 1 else 's'}, told to {told}"

@@ -24,12 +24,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean `{found[0]}`?" if found else ""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a hint: the nearest known word, or else all of them, or the first :data:`SHOWN`.
+def did_you_mean(word: str, known: Iterable[str], *, most: int = SHOWN) -> str:
+    """Return a hint: the nearest known word, or else all of them, or the first ``most``.
 
     >>> did_you_mean("x", ["sampling", "source"])
     'known: sampling, source'
     """
     words = sorted(known)
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return nearest(word, words) or (f"known: {', '.join(words[:SHOWN])}{more}" if words else "")
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return nearest(word, words) or (f"known: {', '.join(words[:most])}{more}" if words else "")

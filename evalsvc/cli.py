@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
@@ -472,7 +473,9 @@ def _share(text: str) -> float:
     except ValueError:
         share = 0.0
     if not 0.0 < share <= 1.0:
-        raise argparse.ArgumentTypeError(f"expected a share above 0 and up to 1, but got {text!r}")
+        percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
+        hint = f"; write {float(percent[1]) / 100:.12g}" if percent else ""
+        raise argparse.ArgumentTypeError(f"expected a share above 0 and up to 1, but got {text!r}{hint}")
     return share
 
 

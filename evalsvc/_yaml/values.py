@@ -64,6 +64,11 @@ class Value:
         return isinstance(self.node, yaml.SequenceNode)
 
     @property
+    def is_scalar(self) -> bool:
+        """Whether it is neither a mapping nor a list."""
+        return isinstance(self.node, yaml.ScalarNode)
+
+    @property
     def _quoted(self) -> bool:
         return isinstance(self.node, yaml.ScalarNode) and self.node.style in ("'", '"')
 
@@ -100,10 +105,16 @@ class Value:
         """Return a finite number greater than ``above``, at least ``low`` and at most ``high``."""
         value = self._parsed(float)
         if value is None or not math.isfinite(value) or not (above < value and low <= value <= high):
-            hint = "remove the quotes" if self._quoted else ""
-            self.expected(_range_text("a number", above, low, high), hint)
+            self.expected(_range_text("a number", above, low, high), self._number_hint)
             return default
         return value
+
+    @property
+    def _number_hint(self) -> str:
+        percent = re.fullmatch(r"([+-]?\d+(?:\.\d+)?)\s*%", str(self.node.value)) if self.is_scalar else None
+        if percent:
+            return f"write {float(percent[1]) / 100:.12g}"
+        return "remove the quotes" if self._quoted else ""
 
     def integer(self, default: int = 0, *, low: float = -math.inf, high: float = math.inf) -> int:
         """Return a whole number in [low, high]."""
@@ -228,7 +239,9 @@ class Section:
         """Report the keys that nobody asked for."""
         for key in self._values:
             if key not in self._asked:
-                hint = "merge keys are not read; write the keys out" if key == "<<" else did_you_mean(key, self._asked)
+                # All of them: which key was meant is the question, and a section has no more than some dozens.
+                known = did_you_mean(key, self._asked, most=len(self._asked))
+                hint = "merge keys are not read; write the keys out" if key == "<<" else known
                 self.key_problem(key, f"unknown key `{key}`{self._within}", hint)
 
     @property

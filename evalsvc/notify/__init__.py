@@ -5,6 +5,7 @@ from evalsvc.notify.counts import ReceiverCounts
 from evalsvc.notify.delivery import Delivery
 from evalsvc.notify.message import Message, ShownExample, message_of
 from evalsvc.notify.notifier import Notifier, Refreshing
+from evalsvc.notify.reach import Labels, labels_of_rules
 from evalsvc.notify.reading import read_routes
 from evalsvc.notify.routing import matches, receivers_of
 from evalsvc.notify.trial import trial
@@ -26,6 +27,7 @@ __all__ = [
     "AlertmanagerConfig",
     "Delivery",
     "EmailConfig",
+    "Labels",
     "Message",
     "Notifier",
     "PagerDutyConfig",
@@ -38,6 +40,7 @@ __all__ = [
     "SlackConfig",
     "WebhookConfig",
     "build_notifiers",
+    "labels_of_rules",
     "matches",
     "message_of",
     "page_address",

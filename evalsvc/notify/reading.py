@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import cast, get_args
 
 from evalsvc._durations import parse_duration
@@ -11,6 +11,7 @@ from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Document, Section, Value, read_env_name
 from evalsvc.errors import InputError
 from evalsvc.notify.building import is_url
+from evalsvc.notify.reach import Labels, report_unreached
 from evalsvc.notify.routing import pattern_problem
 from evalsvc.notify.values import (
     NOBODY,
@@ -37,20 +38,23 @@ _SECURITY = get_args(MailSecurity)
 _SEVERITIES = get_args(Severity)
 
 
-def read_routes(document: Document, variables: Mapping[str, str] | None = None) -> Routes | None:
+def read_routes(
+    document: Document, variables: Mapping[str, str] | None = None, rules: Sequence[Labels] | None = None
+) -> Routes | None:
     """Read the file; what is wrong is reported to ``document``, and then the result is not to be used.
 
-    With ``variables`` it is wrong, too, that one which the file names is not set there.
+    With ``variables`` it is wrong, too, that one which the file names is not set there. With ``rules``, the labels of
+    each rule's alerts, so is a route that none of them can come to.
     """
     if document.root is None:
         return None
     root, reader = document.root, _Reader(variables)
-    named = root.need("receivers", "as in `receivers: {oncall: {kind: pagerduty, key_env: PAGERDUTY_KEY}}`")
+    named = root.get("receivers")
     section = named.section() if named else None
     receivers = reader.receivers(section) if section else {}
     default = root.need("default", f"who is told of what no route matches; `default: {NOBODY}` for nobody")
     told = _names(default, receivers) if default else ()
-    routes = _routes(root.get("routes"), receivers)
+    routes = _routes(root.get("routes"), receivers, rules)
     used = {*told, *(name for route in routes for name in route.to)}
     for name in receivers:
         if name not in (*used, NOBODY) and section and default:
@@ -180,7 +184,7 @@ class _Reader:
         return name
 
 
-def _routes(value: Value | None, receivers: Collection[str]) -> tuple[Route, ...]:
+def _routes(value: Value | None, receivers: Collection[str], rules: Sequence[Labels] | None) -> tuple[Route, ...]:
     found: list[Route] = []
     ending: list[tuple[int, Route]] = []
     for item in value.items() if value else []:
@@ -192,6 +196,8 @@ def _routes(value: Value | None, receivers: Collection[str]) -> tuple[Route, ...
             to=_names(to, receivers) if to else (),
             go_on=go_on.flag() if go_on else False,
         )
+        if wanted and rules is not None:
+            report_unreached(wanted, route.matchers, rules)
         for number, earlier in ending:
             if set(earlier.matchers) <= set(route.matchers):
                 taken = "all that this matches" if earlier.matchers else "every alert"

@@ -46,7 +46,7 @@ def of_routes() -> Schema:
         "page": described(_URL, "Where people open evalsvc's page.", ["https://evalsvc.example.com"]),
         "page_env": _variable("Its value replaces `page`, where it is set.", "EVALSVC_PAGE"),
     }
-    return {"$schema": DRAFT, "title": "Routes of evalsvc's alerts", **mapping(keys, ["receivers", "default"])}
+    return {"$schema": DRAFT, "title": "Routes of evalsvc's alerts", **mapping(keys, ["default"])}
 
 
 _EXAMPLE = {"kind": "pagerduty", "key_env": "PAGERDUTY_KEY"}

@@ -18,6 +18,7 @@ from evalsvc.project.checking import (
     Checked,
     check,
     consumer_files,
+    measured_in,
     read_consumers,
     read_routes_file,
     read_rule_files,
@@ -29,6 +30,7 @@ from evalsvc.project.checking import (
 )
 from evalsvc.project.settings import Environment, find_root, host_and_port, read_settings
 from evalsvc.project.source import field_hint, is_event_field
+from evalsvc.project.starter import fitted_rules, fitted_tests
 from evalsvc.project.values import (
     AnchorsConfig,
     ConsumerConfig,
@@ -64,6 +66,8 @@ __all__ = [
     "check",
     "field_hint",
     "find_root",
+    "fitted_rules",
+    "fitted_tests",
     "host_and_port",
     "is_event_field",
     "load_consumer",
@@ -71,9 +75,11 @@ __all__ = [
     "load_project",
     "load_routes",
     "load_settings",
+    "measured_in",
     "read_cases",
     "read_rule_files",
     "read_test_files",
+    "rule_files",
     "shown",
     "test_files",
 ]

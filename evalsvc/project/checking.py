@@ -6,6 +6,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +14,14 @@ from typing import NamedTuple
 from evalsvc import scorers
 from evalsvc._yaml import Document
 from evalsvc.errors import ConfigError, EvalsvcError, Problem
-from evalsvc.notify import Routes, read_routes
+from evalsvc.notify import Labels, Routes, labels_of_rules, read_routes
 from evalsvc.project.consumer import read_consumer
 from evalsvc.project.settings import find_root, read_settings
 from evalsvc.project.values import ConsumerConfig, ScorerConfig
+from evalsvc.protocols import Scorer
 from evalsvc.rules.reading import read_rules
 from evalsvc.rules.reading_tests import read_tests, rules_named, what_is_tested
+from evalsvc.rules.reading_values import Measured, Paid
 from evalsvc.rules.rule_tests import RuleTest
 from evalsvc.rules.values import RuleGroup
 from evalsvc.types import Scale
@@ -29,6 +32,8 @@ ROUTES = ("routes.yaml", "routes.yml")
 TESTS = (".test.yaml", ".test.yml")
 
 Scales = Callable[[str], Scale | None]
+Configured = Mapping[str, Sequence[ScorerConfig]]
+"""A project's scorers by what they measure, in all of its consumers."""
 
 
 class Suite(NamedTuple):
@@ -71,7 +76,11 @@ def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
     tests = [path for path in others if path.name.endswith(TESTS)]
     read = read_consumers(dict.fromkeys(consumers), None, here=here)
     ruled, tested = read_rule_files(rules), read_test_files(tests)
-    routed = [read_routes_file(path, here=here) for path in others if path.name.endswith(ROUTES)]
+    routed = [
+        read_routes_file(path, here=here, rules=_labels_beside(path, rules, ruled))
+        for path in others
+        if path.name.endswith(ROUTES)
+    ]
     own = (*RULES, *TESTS, *ROUTES)
     wrong = (problem for path in others if not path.name.endswith(own) for problem in _check_other(path))
     problems = {problem for each in (read, ruled, tested, *routed) for problem in each.problems} | {*wrong}
@@ -80,14 +89,25 @@ def check(paths: Sequence[Path] = (), *, here: bool = True) -> Checked:
     return Checked(files, read.consumers, tuple(sorted(problems)), ruled.rules, routes, tested.suites)
 
 
-def read_routes_file(path: Path, *, here: bool = False) -> Checked:
-    """Read a file of routes. With ``here`` it is wrong, too, that a variable which it names is not set."""
+def read_routes_file(path: Path, *, here: bool = False, rules: Sequence[Labels] | None = None) -> Checked:
+    """Read a file of routes. With ``here`` it is wrong, too, that a variable which it names is not set.
+
+    With ``rules``, the labels of each rule's alerts, so is a route that none of them can come to.
+    """
     document = Document.open(path, shown(path))
-    routes = read_routes(document, os.environ if here else None)
+    routes = read_routes(document, os.environ if here else None, rules)
     return Checked((path,), (), document.finish(), routes=routes)
 
 
-def read_rule_files(files: Sequence[Path], measured: dict[Path, dict[str, ScorerConfig]] | None = None) -> Checked:
+def _labels_beside(routes: Path, files: Sequence[Path], ruled: Checked) -> Sequence[Labels] | None:
+    """Return the labels of the rules of the project that routes lie in; None where they are not read, or not right."""
+    own = {shown(path) for path in files if root_of(path) == root_of(routes)}
+    if not own or any(problem.path in own for problem in ruled.problems):
+        return None
+    return labels_of_rules([group for group in ruled.rules if group.path in own])
+
+
+def read_rule_files(files: Sequence[Path], measured: dict[Path, Measured] | None = None) -> Checked:
     """Read files of rules; each belongs to the project that it lies in, whose consumers say what is measured.
 
     ``measured`` keeps that by the project's root, for several calls.
@@ -98,10 +118,8 @@ def read_rule_files(files: Sequence[Path], measured: dict[Path, dict[str, Scorer
     taken: dict[Path, dict[str, str]] = defaultdict(dict)
     for path in files:
         root = root_of(path)
-        own = _measured(root, measured)
         document = Document.open(path, shown(path))
-        metrics, scale_of = own.keys() or scorers.names(), partial(_scale_of, own)
-        groups += read_rules(document, shown(path), metrics, scale_of, taken[root])
+        groups += read_rules(document, shown(path), _measured(root, measured), taken[root])
         problems += document.finish()
     return Checked(tuple(files), (), tuple(problems), tuple(groups))
 
@@ -113,17 +131,16 @@ def read_test_files(files: Sequence[Path]) -> Checked:
     """
     problems: list[Problem] = []
     suites: list[Suite] = []
-    measured: dict[Path, dict[str, ScorerConfig]] = {}
+    measured: dict[Path, Measured] = {}
     for path in files:
         own = _measured(root_of(path), measured)
         document = Document.open(path, shown(path))
         rules = _rules_of(document, path)
         ruled = read_rule_files([rules] if rules else [], measured)
-        groups = None if rules is None or ruled.problems else ruled.rules
-        scale_of = partial(_scale_of, own)
-        tests = read_tests(document, shown(path), what_is_tested(groups, own.keys() or scorers.names(), scale_of))
+        groups = None if rules is None else ruled.rules
+        tests = read_tests(document, shown(path), what_is_tested(groups, own, right=not ruled.problems))
         problems += [*ruled.problems, *document.finish()]
-        suites.append(Suite(path, tests, ruled.rules, scale_of))
+        suites.append(Suite(path, tests, ruled.rules, own.scale_of))
     return Checked(tuple(files), (), tuple(problems), suites=tuple(suites))
 
 
@@ -141,22 +158,52 @@ def _rules_of(document: Document, path: Path) -> Path | None:
     return None
 
 
-def _measured(root: Path, measured: dict[Path, dict[str, ScorerConfig]]) -> dict[str, ScorerConfig]:
-    """Return the scorers of a project by metric, and keep them."""
+def _measured(root: Path, measured: dict[Path, Measured]) -> Measured:
+    """Return what a project measures, and keep it. One without consumers may measure whatever scorers there are."""
     if root not in measured:
         settings, _ = read_settings(root, "")
-        known = read_consumers(consumer_files(root / settings.consumers), root).consumers
-        measured[root] = {scorer.metric: scorer for consumer in known for scorer in consumer.scorers}
+        known: dict[str, list[ScorerConfig]] = defaultdict(list)
+        read = read_consumers(consumer_files(root / settings.consumers), root)
+        for consumer in read.consumers:
+            for scorer in consumer.scorers:
+                known[scorer.metric].append(scorer)
+        # What a wrong file was to measure is not known: its mistake is not told again for each rule.
+        metrics = tuple(known) if known and not read.problems else tuple({*known, *scorers.names()})
+        measured[root] = Measured(metrics, partial(_scale_of, known), partial(_paid_of, known))
     return measured[root]
 
 
-def _scale_of(configured: Mapping[str, ScorerConfig], metric: str) -> Scale | None:
+def measured_in(root: Path) -> tuple[str, ...]:
+    """Return the metrics that rules of a project can be about; without consumers, all that there are."""
+    return tuple(_measured(root.resolve(), {}).metrics)
+
+
+def _built(configured: Configured, metric: str) -> list[Scorer]:
+    """Return a metric's scorers, those of them that can be built here."""
+    found = []
+    for one in configured.get(metric) or [ScorerConfig(name=metric)]:
+        with suppress(EvalsvcError):
+            found.append(scorers.create(one.name, one.options))
+    return found
+
+
+def _scale_of(configured: Configured, metric: str) -> Scale | None:
     """Return a metric's scale, None where its scorer cannot be built here."""
-    scorer = configured.get(metric) or ScorerConfig(name=metric)
-    try:
-        return scorers.create(scorer.name, scorer.options).spec.scale
-    except EvalsvcError:
+    return next((scorer.spec.scale for scorer in _built(configured, metric)), None)
+
+
+def _paid_of(configured: Configured, metric: str) -> Paid | None:
+    """Return what a metric's scores say of money; None where a scorer of somebody else's may say it, too."""
+    found: set[Paid | None] = set()
+    for scorer in _built(configured, metric):
+        priced = getattr(scorer, "priced", None)
+        if isinstance(priced, bool):
+            found.add("known" if priced else "unpriced")
+        else:
+            found.add("no judge" if type(scorer).__module__.startswith("evalsvc.") else None)
+    if not found or None in found:
         return None
+    return "known" if "known" in found else "unpriced" if "unpriced" in found else "no judge"
 
 
 def read_consumers(files: Iterable[Path], root: Path | None, *, here: bool = False) -> Checked:

@@ -6,21 +6,23 @@ replayed is what decides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import count
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from evalsvc.protocols import ScoreStore
 from evalsvc.ruler.kinds import unseen, watch_of
-from evalsvc.ruler.looks import look_times, start_of
+from evalsvc.ruler.looks import look_times, start_of, window_before
 from evalsvc.ruler.replay import Alert, alerts_of
-from evalsvc.ruler.seen import Watch
+from evalsvc.ruler.seen import Seen, Watch
 from evalsvc.ruler.timeline import Timeline, timelines
 from evalsvc.rules.machine import AlertState, Transition, step, transition
-from evalsvc.rules.values import Change, Rule, RuleGroup, Threshold
+from evalsvc.rules.values import Change, Drift, Rule, RuleGroup, Threshold
 from evalsvc.types import Cell, Scale, Window
+from evalsvc.windows import floored
 
 DROPS = (0.02, 0.05, 0.10)
 """Planted changes, as shares of the scale; of an open scale, of the mean."""
@@ -49,7 +51,9 @@ class Plant(NamedTuple):
 class Backtest(NamedTuple):
     """What a rule would have done in ``span``. ``rate`` is pages in 30 days, with its Poisson interval.
 
-    ``plants`` is None for rules that read for themselves at each look: in what they read nothing can be planted.
+    ``no_data`` of the ``looks`` had too few scores to decide; ``held`` of the ``firing`` looks at an alert that fired
+    had, and could not end it. ``plants`` is None for rules that read for themselves at each look: in what they read
+    nothing can be planted. ``whole`` is False where it was ended before: ``span`` and ``plants`` say what was done.
     """
 
     rule: Rule
@@ -57,75 +61,125 @@ class Backtest(NamedTuple):
     alerts: int
     looks: int
     no_data: int
+    firing: int
+    held: int
     pages: tuple[Page, ...]
     rate: tuple[float, float, float]
     plants: tuple[Plant, ...] | None
+    whole: bool = True
+
+
+GoesOn = Callable[[int, int], bool]
+"""``(done, of) -> whether to go on``: asked after each moment that was looked at, and each change that was planted.
+
+``of`` grows when it is known how many changes will be planted.
+"""
 
 
 def backtest(
-    store: ScoreStore, group: RuleGroup, rule: Rule, span: Window, *, drops: Sequence[float] = DROPS
+    store: ScoreStore,
+    group: RuleGroup,
+    rule: Rule,
+    span: Window,
+    *,
+    drops: Sequence[float] = DROPS,
+    goes_on: GoesOn = lambda done, of: True,
 ) -> Backtest:
     """Return what a rule of a group would have done in a span, and its delays on planted changes.
 
     A change is planted for the worse of the rule: a fall for ``below`` and ``fell``, else a rise. Every score from a
-    moment on is moved by it, and held on the scale.
+    moment on is moved by it, and held on the scale. Where ``goes_on`` says no, what was found so far is returned.
 
     Raises:
         UnknownMetric: when nothing in the store has the rule's metric.
     """
     watch = watch_of(rule)
     if watch is not None:
-        return _watched(store, group, rule, span, watch)
+        return _watched(store, group, rule, span, watch, goes_on)
     back = rule.condition.baseline_seconds if isinstance(rule.condition, Change) else 0.0
     read = Window(span.start - timedelta(seconds=back + rule.window_seconds + 7200.0), span.end)
     lines = timelines(store, rule, read, 60)
     alerts = alerts_of(rule, group, lines)
     times = look_times(span, group.interval_seconds)
     every = max(1, len(times) // PLANTS)
-    told = _Told()
+    told, states = _Told(), [alert.start for alert in alerts]
     kept: list[tuple[int, AlertState]] = []
     fired: list[tuple[int, datetime]] = []
-    for place, alert in enumerate(alerts):
-        state = alert.start
-        for number, now in enumerate(times):
-            after = alert.look(state, now)
-            told.take(state, after)
-            if after.phase == "firing" != state.phase:
+    for number, now in enumerate(times):
+        for place, alert in enumerate(alerts):
+            before, after = states[place], alert.look(states[place], now)
+            told.take(before, after)
+            if after.phase == "firing" != before.phase:
                 fired.append((place, now))
-            state = after
+            states[place] = after
             if number % every == 0 and number and after.phase not in ("pending", "firing"):
                 kept.append((place, after))
-    # Where history itself pages soon after, what was planted would be found without being looked for.
-    kept = [(place, state) for place, state in kept if not _soon(state, [at for who, at in fired if who == place])]
-    plants = tuple(_planted(rule, group, lines, kept, span, size) for size in drops)
-    return told.result(rule, span, len(alerts), plants)
+        if not goes_on(number + 1, len(times)) and number + 1 < len(times):
+            return told.result(rule, _until(span, now), len(alerts), (), whole=False)
+    kept = _quiet(kept, fired, span)
+    plants: list[Plant] = []
+    numbers, of = count(len(times) + 1), len(times) + len(drops) * len(kept)
+    for size in drops:
+        planted = _planted(rule, group, lines, kept, size, lambda: goes_on(next(numbers), of))
+        if planted is None:
+            return told.result(rule, span, len(alerts), tuple(plants), whole=False)
+        plants.append(planted)
+    return told.result(rule, span, len(alerts), tuple(plants))
 
 
-def _soon(state: AlertState, fired: Sequence[datetime]) -> bool:
-    began = state.evaluated_at
-    return began is None or any(began < at <= began + WAIT for at in fired)
+def _until(span: Window, now: datetime) -> Window:
+    """Return the part of a span that was replayed up to a look."""
+    return Window(span.start, max(now, span.start + timedelta(minutes=1)))
 
 
-def _watched(store: ScoreStore, group: RuleGroup, rule: Rule, span: Window, watch: Watch) -> Backtest:
+def _quiet(
+    kept: Sequence[tuple[int, AlertState]], fired: Sequence[tuple[int, datetime]], span: Window
+) -> list[tuple[int, AlertState]]:
+    """Return the moments, by the place of their alert, after which there is a day in which history does not page.
+
+    Where it does, what was planted would be found without being looked for.
+    """
+    found = []
+    for place, state in kept:
+        began = state.evaluated_at
+        soon = began is None or any(who == place and began < at <= began + WAIT for who, at in fired)
+        if began is not None and not soon and began + WAIT <= span.end:
+            found.append((place, state))
+    return found
+
+
+def _watched(store: ScoreStore, group: RuleGroup, rule: Rule, span: Window, watch: Watch, goes_on: GoesOn) -> Backtest:
     """Replay a rule that reads the store at each look. Nothing can be planted in what it reads."""
     states: dict[str, AlertState] = {}
     told = _Told()
-    for now in look_times(span, group.interval_seconds):
-        found = watch(store, rule, group, now)
+    times = look_times(span, group.interval_seconds)
+    found: Sequence[Seen] = ()
+    looked: datetime | None = None
+    for number, now in enumerate(times):
+        if looked is None or _window_end(rule, group, now) != _window_end(rule, group, looked):
+            found, looked = watch(store, rule, group, now), now
         for seen in [*found, *unseen(rule, group, now, found, states.values())]:
             start = start_of(rule, seen.consumer, seen.key)
             before = states.get(start.fingerprint, start)
             after = step(rule, before, seen.observation, now)
             told.take(before, after)
             states[after.fingerprint] = after
+        if not goes_on(number + 1, len(times)) and number + 1 < len(times):
+            return told.result(rule, _until(span, now), len(states), None, whole=False)
     return told.result(rule, span, len(states), None)
+
+
+def _window_end(rule: Rule, group: RuleGroup, now: datetime) -> datetime:
+    """Return when a look's window ends. Those of drift stand on multiples of their length, for many looks the same."""
+    end = window_before(group, now, rule.window_seconds).end
+    return floored(end, timedelta(seconds=rule.window_seconds)) if isinstance(rule.condition, Drift) else end
 
 
 class _Told:
     """What looks came to: how many there were, how many without data, and the pages in between."""
 
     def __init__(self) -> None:
-        self.looks = self.no_data = 0
+        self.looks = self.no_data = self.firing = self.held = 0
         self._pages: list[Page] = []
         self._open: dict[str, Transition] = {}
 
@@ -133,18 +187,23 @@ class _Told:
         """Count a look, and its page where it fired or resolved."""
         self.looks += 1
         self.no_data += bool(after.trouble)
+        self.firing += before.phase == "firing"
+        self.held += before.phase == "firing" and bool(after.trouble)
         one = transition(before, after)
         if one and one.after == "firing":
             self._open[one.fingerprint] = one
         elif one and one.after == "resolved" and one.fingerprint in self._open:
             self._pages.append(Page(self._open.pop(one.fingerprint), one))
 
-    def result(self, rule: Rule, span: Window, alerts: int, plants: tuple[Plant, ...] | None) -> Backtest:
+    def result(
+        self, rule: Rule, span: Window, alerts: int, plants: tuple[Plant, ...] | None, *, whole: bool = True
+    ) -> Backtest:
         """Return all of it, with the pages that are still open, the first fired first."""
         pages = [*self._pages, *(Page(fired, None) for fired in self._open.values())]
         pages.sort(key=lambda page: page.fired.at)
         rate = _rate(len(pages), span)
-        return Backtest(rule, span, alerts, self.looks, self.no_data, tuple(pages), rate, plants)
+        counts = self.looks, self.no_data, self.firing, self.held
+        return Backtest(rule, span, alerts, *counts, tuple(pages), rate, plants, whole)
 
 
 def _rate(pages: int, span: Window) -> tuple[float, float, float]:
@@ -159,25 +218,25 @@ def _rate(pages: int, span: Window) -> tuple[float, float, float]:
 def _planted(
     rule: Rule,
     group: RuleGroup,
-    lines: Sequence[Timeline],
+    lines: list[Timeline],
     kept: Sequence[tuple[int, AlertState]],
-    span: Window,
     size: float,
-) -> Plant:
+    goes_on: Callable[[], bool],
+) -> Plant | None:
+    """Plant a change of one size at each of these moments; None where it was ended before all were."""
     delays: list[timedelta] = []
-    tried = 0
     for place, state in kept:
-        began = state.evaluated_at
-        if began is None or began + WAIT > span.end:
+        if (began := state.evaluated_at) is None:
             continue
-        tried += 1
         moved = [_moved(line, rule, began, size) for line in lines]
         alert = alerts_of(rule, group, moved)[place]
         if (at := _first_alarm(alert, state, began, group.interval_seconds)) is not None:
             delays.append(at - began)
+        if not goes_on():
+            return None
     # Those that were not found came later than any that were.
-    middle = sorted(delays)[tried // 2] if tried and tried // 2 < len(delays) else None
-    return Plant(size, tried, len(delays), middle)
+    middle = sorted(delays)[len(kept) // 2] if len(kept) // 2 < len(delays) else None
+    return Plant(size, len(kept), len(delays), middle)
 
 
 def _first_alarm(alert: Alert, state: AlertState, began: datetime, interval: float) -> datetime | None:

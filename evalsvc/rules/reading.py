@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from msgspec.structs import replace
@@ -13,9 +13,9 @@ from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Document, Section, Value
 from evalsvc.errors import InputError
 from evalsvc.rules.reading_kinds import About, read_condition
-from evalsvc.rules.reading_values import not_a_field, seconds
+from evalsvc.rules.reading_values import Measured, not_a_field, seconds
 from evalsvc.rules.reading_values import where as read_where
-from evalsvc.rules.templates import NAMES, unknown_names
+from evalsvc.rules.templates import hint_for, unknown_names
 from evalsvc.rules.values import (
     Absence,
     Budget,
@@ -27,7 +27,6 @@ from evalsvc.rules.values import (
     alert_labels,
     label_of,
 )
-from evalsvc.types import Scale
 
 HEALTH_ALERT = "EvalsvcRuleFailing"
 ALERT = r"[A-Za-z][A-Za-z0-9_]{0,99}"
@@ -37,20 +36,13 @@ _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s+per\s+(\S+)")
 _LEAST_INTERVAL = 60.0
 
 
-Scales = Callable[[str], Scale | None]
-
-
 def read_rules(
-    document: Document,
-    path: str,
-    metrics: Collection[str],
-    scale_of: Scales,
-    taken: dict[str, str] | None = None,
+    document: Document, path: str, measured: Measured, taken: dict[str, str] | None = None
 ) -> tuple[RuleGroup, ...]:
     """Read a file's groups; what is wrong is reported to ``document``, and then the result is not to be used.
 
-    ``metrics`` are those that can be asked for; ``scale_of`` gives the scale of one, None where it is not known.
-    ``taken`` has the alerts of the project's other files, by name, and where they are; this file's are added.
+    ``taken`` has the alerts of the project's other files, by name, and where they are; this file's are added. A rule
+    whose name cannot be read has an empty one.
     """
     if document.root is None:
         return ()
@@ -58,8 +50,8 @@ def read_rules(
     taken = {} if taken is None else taken
     value = document.root.need("groups", "a list of groups, each with `name` and `rules`")
     for item in value.items() if value else []:
-        group = _group(item.section(), path, metrics, scale_of, taken)
-        if any(other.name == group.name for other in groups):
+        group = _group(item.section(), path, measured, taken)
+        if group.name and any(other.name == group.name for other in groups):
             item.problem(f"the group `{group.name}` is there twice", "give each group a name of its own")
         groups.append(group)
     if value and value.is_list and not groups:
@@ -67,19 +59,20 @@ def read_rules(
     return tuple(groups)
 
 
-def _group(section: Section, path: str, metrics: Collection[str], scale_of: Scales, taken: dict[str, str]) -> RuleGroup:
+def _group(section: Section, path: str, measured: Measured, taken: dict[str, str]) -> RuleGroup:
     name, every = section.need("name"), section.get("interval")
     interval = seconds(every, 60.0, least=_LEAST_INTERVAL, whole_minutes=True)
     rules: list[Rule] = []
     value = section.need("rules", "a list of rules, each with `alert` and `metric`")
     for item in value.items() if value else []:
-        rule = _Reader(item.section(), interval, metrics, scale_of).rule()
+        rule = _Reader(item.section(), interval, measured).rule()
         if rule.alert == HEALTH_ALERT:
             item.problem(f"`{HEALTH_ALERT}` is evalsvc's own alert about a rule that fails", "choose another name")
         if other := taken.get(rule.alert):
             where = "is there twice" if other == path else f"is in {other} as well"
             item.problem(f"the alert `{rule.alert}` {where}", "its alerts would have the same fingerprints")
-        taken[rule.alert] = path
+        if rule.alert:
+            taken[rule.alert] = path
         rules.append(rule)
     return RuleGroup(
         name=name.text(what="a name") if name else "",
@@ -94,8 +87,8 @@ def _group(section: Section, path: str, metrics: Collection[str], scale_of: Scal
 class _Reader:
     """Reads one rule: the keys that every kind has, then those of its kind."""
 
-    def __init__(self, section: Section, interval: float, metrics: Collection[str], scale_of: Scales) -> None:
-        self._section, self._interval, self._metrics, self._scale_of = section, interval, metrics, scale_of
+    def __init__(self, section: Section, interval: float, measured: Measured) -> None:
+        self._section, self._interval, self._measured = section, interval, measured
 
     def rule(self) -> Rule:
         """Read it."""
@@ -107,11 +100,12 @@ class _Reader:
         labels, texts = section.get("labels"), section.get("annotations")
         least = section.get("min_effective_n")
         window = seconds(section.get("window"), 600.0, least=60.0, whole_minutes=True)
-        scale = self._scale_of(name) if name in self._metrics else None
-        condition = read_condition(section, About(scale, window, narrowed, split))
+        known = name in self._measured.metrics
+        scale, paid = (self._measured.scale_of(name), self._measured.paid_of(name)) if known else (None, None)
+        condition = read_condition(section, About(scale, window, narrowed, split, name, paid))
         self._metric(metric, condition)
         rule = Rule(
-            alert=alert.text("Alert", pattern=ALERT, what="a name of letters, digits and _") if alert else "Alert",
+            alert=alert.text(pattern=ALERT, what="a name of letters, digits and _") if alert else "",
             metric=name,
             condition=condition,
             window_seconds=window,
@@ -130,8 +124,7 @@ class _Reader:
         )
         if not texts:
             return rule
-        known = frozenset(alert_labels(rule, dict.fromkeys(rule.by, ""), ""))
-        return replace(rule, annotations=_annotations(texts.section(), known))
+        return replace(rule, annotations=_annotations(texts.section(), rule))
 
     def _metric(self, metric: Value | None, condition: Condition) -> None:
         """Report a metric that is unknown or not there; or that is there though events are counted without one."""
@@ -141,8 +134,8 @@ class _Reader:
             return
         named = self._section.need("metric")
         name = named.text(what="a metric") if named else ""
-        if named and name and name not in self._metrics:
-            named.problem(f"no consumer here measures `{name}`", did_you_mean(name, self._metrics))
+        if named and name and name not in self._measured.metrics:
+            named.problem(f"no consumer here measures `{name}`", did_you_mean(name, self._measured.metrics))
 
     def _for(self, value: Value | None) -> float:
         length = seconds(value, 0.0, least=0.0)
@@ -210,19 +203,16 @@ def _labels(section: Section) -> dict[str, str]:
     return found
 
 
-def _annotations(section: Section, labels: frozenset[str]) -> dict[str, str]:
+def _annotations(section: Section, rule: Rule) -> dict[str, str]:
     found = {}
+    labels = frozenset(alert_labels(rule, dict.fromkeys(rule.by, ""), ""))
     for name, value in section:
         if not re.fullmatch(LABEL, name):
             section.key_problem(name, f"expected an annotation's name of letters, digits and _, but got `{name}`")
         found[name] = value.text(what="text")
         for missing in unknown_names(found[name], labels):
-            value.problem(f"`{{{{ {missing} }}}}` has no value", _template_hint(missing, labels))
+            value.problem(f"`{{{{ {missing} }}}}` has no value", hint_for(missing, labels))
     return found
-
-
-def _template_hint(name: str, labels: Sequence[str] | frozenset[str]) -> str:
-    return did_you_mean(name, [*NAMES, *(f"labels.{label}" for label in labels)])
 
 
 def _text(value: Value | None, what: str) -> str:

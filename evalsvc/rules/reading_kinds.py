@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, cast
 
 from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Section, Value
-from evalsvc.rules.reading_values import not_a_field, on_scale, seconds, where
+from evalsvc.rules.reading_values import Paid, not_a_field, on_scale, seconds, where
 from evalsvc.rules.values import (
     DAY,
     Absence,
@@ -31,18 +31,34 @@ _STATISTIC = r"mean|proportion|p(?!0+(?:\.0*)?$)\d{1,2}(?:\.\d+)?"
 
 
 class About(NamedTuple):
-    """What the rule around a condition says. ``scale`` is the metric's, None where it is not known."""
+    """What the rule around a condition says. ``scale`` and ``paid`` are the metric's, None where they are not known."""
 
     scale: Scale | None
     window: float
     where: Mapping[str, tuple[str, ...]]
     by: tuple[str, ...]
+    metric: str
+    paid: Paid | None
 
 
 def read_condition(section: Section, about: About) -> Condition:
     """Read the one condition that a rule has; what is wrong is reported, and then it is not to be used."""
     kind = section.exactly_one(tuple(KINDS), "as in `below: 0.9`, or `change: {direction: fell, by: 0.05}`")
+    _misplaced(section, kind)
     return KINDS[kind](section, about) if kind else Threshold("below", 0.0, 0.0)
+
+
+def _misplaced(section: Section, kind: str | None) -> None:
+    """Report keys that are right elsewhere: a threshold's beside another kind, and those of a kind outside it."""
+    for key in THRESHOLD_KEYS:
+        if section.get(key) and kind and kind not in ("above", "below"):
+            section.key_problem(key, f"`{key}` belongs to a threshold, and this rule has `{kind}`", "leave it out")
+    for key, kinds in INNER_KEYS.items():
+        if key in section:
+            section.get(key)
+            meant = (kind,) if kind in kinds else kinds
+            named = " or ".join(f"`{each}`" for each in meant)
+            section.key_problem(key, f"`{key}` stands inside {named}", f"as in `{meant[0]}: {{{key}: …}}`")
 
 
 def _threshold(side: Side, rule: Section, about: About) -> Threshold:
@@ -99,10 +115,10 @@ def _burn_rate(rule: Section, about: About) -> BurnRate:
             "expected a metric with both ends for `burn_rate`, but this one has an open scale", "use `above` or `below`"
         )
     end = better.text(choices=("higher", "lower")) if better else scale.better if scale else "higher"
-    if scale and scale.bounded and end == "neither":
+    if scale and scale.bounded and end == "neither" and section.value.is_mapping:
         section.value.problem(
-            "expected the key `better`, as neither end of this metric's scale is",
-            "say `better: lower` or `better: higher`",
+            f"expected the key `better`, as {about.metric} does not say by itself which end of its scale is good",
+            f"`better: lower` where {scale.low:g} is good, `better: higher` where {scale.high:g} is",
         )
     twelfth = max(60.0, math.ceil(about.window / 12 / 60.0) * 60.0)
     length = seconds(short, twelfth, least=60.0, whole_minutes=True)
@@ -194,6 +210,13 @@ def _cost(rule: Section, about: About) -> Cost:
             "expected a metric of amounts from 0 on, but this one can be negative", "name such a metric"
         )
     limit = above.number(1.0, above=0.0) if above else 1.0
+    if of == "judge" and what and about.paid == "no judge":
+        what.problem(
+            f"no judge scores {about.metric}, so that nobody is paid for it", "leave `of` out, or name a judge's"
+        )
+    elif of == "judge" and what and about.paid == "unpriced":
+        hint = "give it `prices` in its `options`, in the consumer's file"
+        what.problem(f"what the judge of {about.metric} is paid is not known, as it has no prices", hint)
     return Cost(cast("Literal['metric', 'judge']", of), limit)
 
 
@@ -217,6 +240,25 @@ def _drift(rule: Section, about: About) -> Drift:
         minima[name] = value.number(0.1, above=0.0)
     return Drift(length, minima)
 
+
+THRESHOLD_KEYS = ("recovers_at", "statistic")
+"""Keys that stand beside ``above`` and ``below`` alone."""
+INNER_KEYS: Mapping[str, tuple[str, ...]] = {
+    "baseline": ("change", "drift"),
+    "better": ("burn_rate",),
+    "between": ("fairness_gap",),
+    "beyond": ("fairness_gap", "absence"),
+    "canary": ("versions",),
+    "direction": ("change", "versions"),
+    "factor": ("burn_rate",),
+    "look_back": ("absence",),
+    "matters": ("drift",),
+    "objective": ("burn_rate",),
+    "of": ("absence", "cost"),
+    "short": ("burn_rate",),
+    "stable": ("versions",),
+}
+"""Keys of kinds, by which of them have it; ``by`` is a rule's own as well."""
 
 DETECTORS = ("chi_square", "mmd", "vocabulary", "wasserstein")
 """The detectors of drift that decide: of shares, topics, words and values."""

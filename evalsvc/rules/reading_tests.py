@@ -13,7 +13,7 @@ from evalsvc._yaml import Document, Section, Value
 from evalsvc.errors import InputError
 from evalsvc.rules.machine import Phase
 from evalsvc.rules.reading_series import read_stretches
-from evalsvc.rules.reading_values import not_a_field, seconds
+from evalsvc.rules.reading_values import Measured, not_a_field, seconds
 from evalsvc.rules.rule_tests import Expectation, Never, Outage, Place, RuleTest, Series
 from evalsvc.rules.values import Rule, RuleGroup, alert_labels
 from evalsvc.types import Scale
@@ -32,10 +32,11 @@ FIELDS_HINT = "the events' fields, as in {application: support, segments.languag
 class Tested(NamedTuple):
     """What the tested rules say: the labels and annotations of each alert, the metrics, and a metric's scale.
 
-    ``labels`` and ``metrics`` are None where the rules cannot be read, so that every name may be right.
+    ``labels`` and ``metrics`` are None where the rules cannot be read, so that every name may be right; so are the
+    labels of an alert whose rule has a mistake, which then has no ``annotations`` here either.
     """
 
-    labels: Mapping[str, frozenset[str]] | None
+    labels: Mapping[str, frozenset[str] | None] | None
     annotations: Mapping[str, frozenset[str]]
     metrics: Collection[str] | None
     scale_of: Callable[[str], Scale | None]
@@ -43,24 +44,26 @@ class Tested(NamedTuple):
     """The shortest of the groups', in seconds."""
 
 
-def what_is_tested(
-    groups: Sequence[RuleGroup] | None, measured: Collection[str], scale_of: Callable[[str], Scale | None]
-) -> Tested:
-    """Return what there is to test in groups, None where they cannot be read. ``measured`` are the project's metrics.
+def what_is_tested(groups: Sequence[RuleGroup] | None, measured: Measured, *, right: bool = True) -> Tested:
+    """Return what there is to test in groups, None where they cannot be read.
 
-    A rule that names no metric is about whatever events there are.
+    A rule that names no metric is about whatever events there are. Where the rules are not ``right``, names of theirs
+    that could be read are known, and any measured metric may have been meant.
     """
-    if groups is None:
-        return Tested(None, {}, None, scale_of, 60.0)
-    rules = [rule for group in groups for rule in group.rules]
+    rules = [rule for group in groups or () for rule in group.rules]
+    unread = not right and not (
+        rules and all(group.rules for group in groups or ()) and all(one.alert for one in rules)
+    )
+    if groups is None or unread:
+        return Tested(None, {}, None, measured.scale_of, 60.0)
     metrics = {rule.metric for rule in rules}
-    labels = {rule.alert: _label_names(rule) for rule in rules}
-    annotations = {rule.alert: frozenset(rule.annotations) for rule in rules}
+    labels = {rule.alert: _label_names(rule) if right else None for rule in rules}
+    annotations = {rule.alert: frozenset(rule.annotations) for rule in rules if right}
     return Tested(
         labels | {FAILING: frozenset({"alertname", "severity", "metric", "consumer", "rule"})},
         annotations | {FAILING: frozenset({"summary"})},
-        frozenset(measured) | metrics if "" in metrics else metrics,
-        scale_of,
+        (metrics | {*measured.metrics}) - {""} if "" in metrics or not right else metrics,
+        measured.scale_of,
         min((group.interval_seconds for group in groups), default=60.0),
     )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from typing import Literal, NamedTuple
+
 from evalsvc._durations import parse_duration
 from evalsvc._hints import nearest
 from evalsvc._yaml import Section, Value
@@ -9,6 +12,17 @@ from evalsvc.errors import InputError
 from evalsvc.types import Scale
 
 FIELDS = ("application", "model", "model_version", "consumer")
+
+Paid = Literal["known", "unpriced", "no judge"]
+"""What scores of a metric say of money: what a judge was paid, nothing as it has no prices, or no judge makes them."""
+
+
+class Measured(NamedTuple):
+    """What a project measures: the metrics that can be asked for, and what is known of one; None where nothing is."""
+
+    metrics: Collection[str]
+    scale_of: Callable[[str], Scale | None]
+    paid_of: Callable[[str], Paid | None] = lambda _: None
 
 
 def seconds(value: Value | None, default: float, *, least: float, whole_minutes: bool = False) -> float:

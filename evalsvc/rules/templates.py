@@ -6,10 +6,11 @@ What an alert is about (``{{ labels.language }}``) is a label; what moved is a n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from evalsvc._hints import did_you_mean, nearest
 from evalsvc.rules.machine import Transition
-from evalsvc.rules.values import Change, Rule, limit_of
+from evalsvc.rules.values import Change, Rule, label_of, limit_of
 from evalsvc.types import Estimate
 
 _PLACE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
@@ -23,7 +24,7 @@ NAMES: Mapping[str, str] = {
     "effective_n": "Kish's effective n",
     "missing": "share of the sampled events without a score",
     "since": "when it began, as far as is known",
-    "window": "how long the window is",
+    "window": "how long the window is: one of more than 2h begins on the hour before",
     "confidence": "of the interval",
     "reason": "what was noted beside the estimate",
 }
@@ -37,6 +38,28 @@ def unknown_names(text: str, labels: frozenset[str]) -> list[str]:
     """
     known = NAMES.keys() | {f"labels.{label}" for label in labels}
     return [name for name in _PLACE.findall(text) if name not in known]
+
+
+def hint_for(name: str, labels: Collection[str]) -> str:
+    """Return what may have been meant by a name without a value, where an alert has these labels.
+
+    >>> hint_for("labels.segments.language", {"language"}), hint_for("language", {"language"})
+    ('write `{{ labels.language }}`', 'write `{{ labels.language }}`')
+    >>> hint_for("labels.langauge", {"language", "consumer"}), hint_for("labels.value", {"consumer"})
+    ('did you mean `labels.language`?', 'write `{{ value }}`')
+    >>> hint_for("labels.plan", {"language", "consumer"})
+    "the rule's alerts have the labels consumer, language: what it splits `by` becomes one"
+    """
+    of_label = name.startswith("labels.")
+    label = label_of(name.removeprefix("labels."))
+    if label in labels:
+        return f"write `{{{{ labels.{label} }}}}`"
+    if not of_label:
+        return did_you_mean(name, [*NAMES, *(f"labels.{each}" for each in labels)])
+    if label in NAMES:
+        return f"write `{{{{ {label} }}}}`"
+    near = nearest(label, labels).replace("`", "`labels.", 1)
+    return near or f"the rule's alerts have the labels {', '.join(sorted(labels))}: what it splits `by` becomes one"
 
 
 def render(text: str, values: Mapping[str, str]) -> str:
@@ -65,7 +88,7 @@ def values_of(rule: Rule, told: Transition) -> dict[str, str]:
         "effective_n": f"{estimate.n_effective:,.0f}" if estimate else "0",
         "missing": f"{estimate.missing_share:.1%}" if estimate else "unknown",
         "since": since.strftime("%Y-%m-%d %H:%M UTC"),
-        "window": duration(rule.window_seconds),
+        "window": duration(seen.window.seconds if seen else rule.window_seconds),
         "confidence": f"{estimate.confidence:.6g}" if estimate else "unknown",
         "reason": told.reason,
         **{f"labels.{name}": value for name, value in told.labels.items()},
@@ -85,10 +108,13 @@ def number(value: float | None) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """Return an estimate's interval for a message."""
-    if estimate.low is None or estimate.high is None:
+    """Return an estimate's interval for a message; one that is open on a side has an end on the other."""
+    low, high = estimate.low, estimate.high
+    if low is None and high is None:
         return "unknown"
-    return f"{number(estimate.low)} … {number(estimate.high)}"
+    if low is None or high is None:
+        return f"at most {number(high)}" if low is None else f"at least {number(low)}"
+    return f"{number(low)} … {number(high)}"
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from evalsvc.rules.machine import Observation, Transition
 from evalsvc.rules.templates import duration, interval, number
-from evalsvc.rules.values import Absence, Budget, Change, Rule, Threshold
+from evalsvc.rules.values import Absence, Budget, Change, Drift, Rule, Threshold
 from evalsvc.types import Estimate
 
 Saying = Callable[[Rule, Observation, Estimate, str, bool], str]
@@ -76,7 +76,7 @@ def _threshold(rule: Rule, seen: Observation, estimate: Estimate, unit: str, ove
     condition = rule.condition
     if not isinstance(condition, Threshold):
         return _generic(rule, seen, estimate, unit, over)
-    what = f"{_statistic(condition.statistic)} of {rule.metric} over the last {duration(rule.window_seconds)}"
+    what = f"{_statistic(condition.statistic)} of {rule.metric} {_time(rule, seen)}"
     if over:
         back = "not above" if condition.side == "above" else "not below"
         return f"the {what} is {_valued(estimate, unit)}, {back} {_united(condition.recovers_at, unit)}"
@@ -90,7 +90,7 @@ def _change(rule: Rule, seen: Observation, estimate: Estimate, unit: str, over: 
         return _generic(rule, seen, estimate, unit, over)
     what = f"the mean of {rule.metric}"
     before = f"{_valued(seen.baseline, unit)} in the {duration(condition.baseline_seconds)} before"
-    now = f"{_valued(estimate, unit)} over the last {duration(rule.window_seconds)}"
+    now = f"{_valued(estimate, unit)} {_time(rule, seen)}"
     if over:
         return f"{what} is {now}, back at what it was before: {_valued(seen.baseline, unit)}"
     return f"{what} {_VERBS[condition.direction]} from {before} to {now}"
@@ -100,8 +100,15 @@ def _generic(rule: Rule, seen: Observation, estimate: Estimate, unit: str, over:
     against = f", held against {_valued(seen.baseline, unit)}" if seen.baseline else ""
     reason = f": {seen.reason.rstrip('.')}" if seen.reason else ""
     state = "good again" if over else "out of bounds"
-    window = f"over the last {duration(rule.window_seconds)}"
-    return f"{rule.metric} is {state} at {_valued(estimate, unit)} {window}{against}{reason}"
+    return f"{rule.metric} is {state} at {_valued(estimate, unit)} {_time(rule, seen)}{against}{reason}"
+
+
+def _time(rule: Rule, seen: Observation) -> str:
+    """Say what the window was: longer than the rule's where it begins on the hour, and of drift one before."""
+    length = duration(seen.window.seconds)
+    if isinstance(rule.condition, Drift):
+        return f"over the {length} to {moment(seen.window.end)}"
+    return f"over the last {length}"
 
 
 def _absence(rule: Rule, seen: Observation, estimate: Estimate, unit: str, over: bool) -> str:
@@ -141,7 +148,7 @@ def _sure(rule: Rule, told: Transition, over: bool) -> str:
         or seen is None
         or seen.verdict != "bad"
         or seen.estimate is None
-        or seen.estimate.low is None
+        or (seen.estimate.low is None and seen.estimate.high is None)
     ):
         return ""
     at, before = percent(seen.estimate.confidence), percent(seen.baseline.confidence) if seen.baseline else ""
@@ -178,7 +185,7 @@ def _statistic(name: str) -> str:
 
 
 def _valued(estimate: Estimate, unit: str) -> str:
-    if estimate.low is None or estimate.high is None:
+    if estimate.low is None and estimate.high is None:
         return _united(estimate.value, unit)
     return f"{_united(estimate.value, unit)} ({interval(estimate)})"
 

@@ -52,6 +52,11 @@ class JudgedScorer(ABC):
         return 1
 
     @property
+    def priced(self) -> bool:
+        """Whether it has prices, so that the detail of its scores says what they cost."""
+        return self.client.settings.prices is not None
+
+    @property
     def spend(self) -> Spend:
         """What its calls have cost since the process began, those without a score included."""
         return self.client.budget.total

@@ -1,16 +1,21 @@
 """Rules on history: a planted fall pages once and for the right group, quiet days do not, and delays are told."""
 
 import json
+import signal
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
+from evalsvc import _cli_backtest
+from evalsvc._cli_backtest import report, to_json
+from evalsvc.cli import main
 from evalsvc.errors import InputError
 from evalsvc.ruler import backtest, timelines
 from evalsvc.ruler.replay import alerts_of
 from evalsvc.rules import Change, Rule, RuleGroup, Threshold
 from evalsvc.rules.machine import transition
+from evalsvc.rules.templates import duration
 from evalsvc.stats import estimate_mean
 from evalsvc.store.memory import MemoryStore
 from evalsvc.types import Scale, Score, ScorerSpec, Subject, Window, WriteBatch
@@ -168,7 +173,6 @@ RULES = """groups:
 
 def run(store, tmp_path, monkeypatch, *arguments) -> int:
     from evalsvc import assemble
-    from evalsvc.cli import main
 
     (tmp_path / "q.rules.yaml").write_text(RULES, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -216,3 +220,103 @@ def test_the_command_says_it_to_a_program(store, tmp_path, monkeypatch, capsys) 
 def test_an_unknown_alert_is_named_with_the_nearest(store, tmp_path, monkeypatch, capsys) -> None:
     assert run(store, tmp_path, monkeypatch, "FaithfulFel") == 2
     assert "got 'FaithfulFel' (did you mean `FaithfulFell`?)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("drop", "hint"), [("20%", "; write 0.2"), ("12.5 %", "; write 0.125"), ("2", ""), ("a%", "")])
+def test_a_drop_is_a_share(capsys, drop: str, hint: str) -> None:
+    assert main(["backtest", "q.rules.yaml", "--drop", drop]) == 2
+    assert f"expected a share above 0 and up to 1, but got {drop!r}{hint}\n" in capsys.readouterr().err
+
+
+def test_an_alert_that_too_little_traffic_holds_up_is_said_to_be_on_and_why(store) -> None:
+    rule = rule_of(FELL, min_effective_n=100_000.0)
+    group = group_of(rule)
+    found = backtest(store, group, rule, SPAN, drops=())
+    (page,) = found.pages
+    assert page.resolved is None
+    assert 0 < found.held < found.firing
+    shown = " ".join(report(found, group).split())
+    assert f"{found.held:,} of {found.firing:,} looks at alerts that fired (" in shown
+    assert "left them on: lengthen `window`, lower `min_effective_n` (100000), or sample more." in shown
+    lasted = duration((SPAN.end - page.fired.at).total_seconds())
+    assert f" {lasted}, still firing " in report(found, group)
+    assert to_json(found)["looks_while_firing_without_data"] == found.held
+    quiet = rule_of(FELL, min_effective_n=100_000.0, where={"segments.language": ("en",)})
+    made = backtest(store, group, quiet, SPAN, drops=())
+    assert (made.pages, made.held, made.firing) == ((), 0, 0)
+    few = f"{made.no_data:,} of {made.looks:,} looks (100.0%) had too few scores to decide"
+    assert f"{few}: at these no alert can end by itself." in " ".join(report(made, group).split())
+
+
+def test_a_replay_that_is_ended_is_the_part_up_to_there(store) -> None:
+    rule = rule_of(BELOW)
+    group = group_of(rule)
+    part = backtest(store, group, rule, SPAN, drops=(0.2,), goes_on=lambda done, of: done < 150)
+    assert not part.whole
+    assert part.plants == ()
+    assert part.span == Window(SPAN.start, SPAN.start + timedelta(minutes=15 * 149))
+    same = backtest(store, group, rule, part.span, drops=())
+    assert part == same._replace(whole=False)
+    first = backtest(store, group, rule, SPAN, goes_on=lambda done, of: False)
+    assert (first.looks, first.whole, first.rate[0]) == (2, False, 0.0)
+
+
+def test_a_replay_that_is_ended_while_changes_are_planted_has_all_looks(store) -> None:
+    rule = rule_of(BELOW)
+    asked = []
+
+    def goes_on(done: int, of: int) -> bool:
+        asked.append((done, of))
+        return done < 195
+
+    made = backtest(store, group_of(rule), rule, SPAN, drops=(0.2, 0.5), goes_on=goes_on)
+    assert (made.whole, made.span, made.looks, made.plants) == (False, SPAN, 2 * 193, ())
+    assert asked[:193] == [(number, 193) for number in range(1, 194)]
+    total = asked[-1][1]
+    assert asked[193:] == [(194, total), (195, total)]
+    assert (total - 193) % 2 == 0
+
+
+def test_ctrl_c_prints_what_was_found_and_says_that_it_is_a_part(store, tmp_path, monkeypatch, capsys) -> None:
+    goes_on = _cli_backtest._Run.goes_on
+
+    def interrupted(run, done: int, of: int) -> bool:
+        if done == 150:
+            signal.raise_signal(signal.SIGINT)
+        return goes_on(run, done, of)
+
+    monkeypatch.setattr(_cli_backtest._Run, "goes_on", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    assert run(store, tmp_path, monkeypatch) == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    shown = capsys.readouterr().out
+    assert shown.startswith(
+        "ONLY A PART, ended by Ctrl-C: what follows is about the time until 2026-03-04 13:15 UTC, of the time until "
+        "2026-03-05 00:00 UTC.\nFaithfulFell: "
+    )
+    assert "FaithfulLow" not in shown
+    assert run(store, tmp_path, monkeypatch, "--format", "json") == 130
+    (line,) = capsys.readouterr().out.splitlines()
+    assert (json.loads(line)["whole"], json.loads(line)["end"]) == (False, "2026-03-04T13:15:00Z")
+
+
+def test_a_second_ctrl_c_ends_at_once() -> None:
+    run = _cli_backtest._Run()
+    with run.interruptible():
+        signal.raise_signal(signal.SIGINT)
+        assert not run.goes_on(1, 2)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_what_is_left_is_told_after_the_first_looks() -> None:
+    now = [0.0]
+    run = _cli_backtest._Run(lambda: now[0])
+    assert run.left() == ""
+    now[0] = 3.0
+    assert run.goes_on(2, 100)
+    assert run.left() == ""
+    assert run.goes_on(10, 100)
+    assert (run.measure(), run.left()) == ((10, 100), "about 27s left")
+    now[0] = 70.0
+    assert run.left() == "about 11m left"

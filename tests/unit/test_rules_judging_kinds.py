@@ -210,7 +210,7 @@ def test_a_gap_names_its_groups_and_without_two_there_is_none() -> None:
         ),
         (estimate(12.0, 10.5, 14.0), "bad", "12 (10.5 … 14) USD in 1h, 288 a day at that rate, held against 10"),
         (estimate(12.0, 9.5, 14.0), "unclear", "12 (9.5 … 14) USD in 1h, 288 a day at that rate, held against 10"),
-        (estimate(12.0, 11.0, None), "bad", "12 (unknown) USD in 1h, 288 a day at that rate, held against 10"),
+        (estimate(12.0, 11.0, None), "bad", "12 (at least 11) USD in 1h, 288 a day at that rate, held against 10"),
         (estimate(12.0, 11.0, 13.0, n=9, effective=9.0), "no_data", "effective n is 9, and the rule needs 30"),
         (estimate(None, None, None, n=0, effective=0.0), "no_data", "no score in the window"),
     ],

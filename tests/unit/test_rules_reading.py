@@ -134,11 +134,56 @@ def test_a_project_that_measures_something_knows_no_other_metric(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "consumers").mkdir()
-    consumer = "consumer: q\nsource: {files: [a.jsonl]}\nscorers: [refusal]\n"
+    consumer = "consumer: q\nsource: {files: {paths: [a.jsonl]}}\nscorers: [refusal]\n"
     (tmp_path / "consumers" / "q.yaml").write_text(consumer, encoding="utf-8")
     (tmp_path / "pyproject.toml").write_text("[tool.evalsvc]\n", encoding="utf-8")
     path = write(tmp_path, "groups: [{name: a, rules: [{alert: A, metric: bleu, above: 0.5}]}]\n")
     assert problems(path) == ["alerts/support.rules.yaml:1:47: no consumer here measures `bleu` (known: refusal)"]
+
+
+JUDGES = """
+consumer: q
+source: {files: {paths: [a.jsonl]}}
+scorers:
+  - refusal
+  - {name: judge, options: {model: m, base_url: "http://localhost:1/v1", criteria: c, name: free}}
+  - name: judge
+    options:
+      {model: m, base_url: "http://localhost:1/v1", criteria: c, name: paid,
+       prices: {input_usd_per_million: 1, output_usd_per_million: 2}}
+  - {name: "own_scorers:Own"}
+"""
+OWN = """
+from evalsvc.types import Scale, Scored, ScorerSpec
+class Own:
+    spec = ScorerSpec("own", "1", Scale(0.0, 1.0, "higher"))
+    def load(self): pass
+    def cost(self, sample): return 1
+    def score(self, batch): return [Scored(1.0) for _ in batch]
+"""
+
+
+def test_a_judge_without_prices_has_no_cost_and_an_own_scorer_may_have_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_scorers.py").write_text(OWN, encoding="utf-8")
+    (tmp_path / "consumers").mkdir()
+    (tmp_path / "consumers" / "q.yaml").write_text(JUDGES, encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text("[tool.evalsvc]\n", encoding="utf-8")
+    rules = "".join(
+        f"      - {{alert: {metric}, metric: {metric}, cost: {{of: judge, above: 5}}}}\n"
+        for metric in ("refusal", "judge_free", "judge_paid", "own")
+    )
+    path = write(tmp_path, f"groups:\n  - name: a\n    rules:\n{rules}")
+    assert check([tmp_path / "consumers"], here=False).problems == ()
+    assert problems(path) == [
+        "alerts/support.rules.yaml:4:54: no judge scores refusal, so that nobody is paid for it "
+        "(leave `of` out, or name a judge's)",
+        "alerts/support.rules.yaml:5:60: what the judge of judge_free is paid is not known, as it has no prices "
+        "(give it `prices` in its `options`, in the consumer's file)",
+    ]
 
 
 def test_checking_a_project_checks_its_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

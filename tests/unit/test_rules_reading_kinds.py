@@ -16,6 +16,7 @@ from evalsvc.ruler.kinds import WATCHES
 from evalsvc.rules import Absence, BurnRate, Cost, Drift, FairnessGap, Rule, Versions
 from evalsvc.rules.reading import read_rules
 from evalsvc.rules.reading_kinds import DETECTORS
+from evalsvc.rules.reading_values import Measured
 from evalsvc.types import Scale
 
 DAY = 86_400.0
@@ -61,7 +62,7 @@ def read(folder: Path, rule: str) -> Rule:
             FairnessGap("segments.a", 0.0),
         ),
         ("metric: cost_usd, window: 1h, cost: {above: 20}", Cost("metric", 20.0)),
-        ("metric: refusal, window: 1d, cost: {of: judge, above: 0.5}", Cost("judge", 0.5)),
+        ("metric: judge, window: 1d, cost: {of: judge, above: 0.5}", Cost("judge", 0.5)),
         ("metric: relevance, window: 1d, drift: {}", Drift(7 * DAY)),
         (
             "metric: relevance, window: 6h, drift: {baseline: 1d, matters: {wasserstein: 0.3}}",
@@ -76,7 +77,7 @@ def test_a_right_rule_says_what_is_in_it(tmp_path, monkeypatch, rule, condition)
 
 def test_amounts_are_from_0_on() -> None:
     document = Document("a.rules.yaml", FILE.format(rule="metric: margin, cost: {above: 1}").encode())
-    read_rules(document, "a.rules.yaml", ["margin"], lambda _: Scale(None, None, "higher", "USD"))
+    read_rules(document, "a.rules.yaml", Measured(["margin"], lambda _: Scale(None, None, "higher", "USD")))
     assert [problem.message for problem in document.finish()] == [
         "expected a metric of amounts from 0 on, but this one can be negative"
     ]
@@ -93,7 +94,7 @@ def test_the_examples_of_the_reference_are_right() -> None:
     kinds = set()
     for example in examples:
         document = Document("docs.yaml", f"groups:\n- name: a\n  rules:\n{indent(example, '  ')}".encode())
-        groups = read_rules(document, "docs.yaml", scorers.names(), lambda _: None)
+        groups = read_rules(document, "docs.yaml", Measured(scorers.names(), lambda _: None))
         assert [str(problem) for problem in document.finish()] == []
         kinds |= {type(rule.condition) for rule in groups[0].rules}
     assert kinds == set(WATCHES)

@@ -25,6 +25,7 @@ from evalsvc.notify import read_routes
 from evalsvc.rules import RuleGroup
 from evalsvc.rules.reading import read_rules
 from evalsvc.rules.reading_tests import read_tests, rules_named, what_is_tested
+from evalsvc.rules.reading_values import Measured
 from evalsvc.types import Scale
 
 HERE = Path(__file__).parent
@@ -61,14 +62,14 @@ def read(kind: str, text: str) -> Document:
     """Read a document with the reader of its kind; of tests' rules nothing is known, as if they were not there."""
     document = Document("a", text.encode())
     if kind == "rules":
-        read_rules(document, "a", METRICS, lambda metric: SHARE)
+        read_rules(document, "a", Measured(METRICS, lambda metric: SHARE))
     elif kind == "routes":
         read_routes(document)
     else:
         rules = rules_named(document)
         if rules:
             rules.text()
-        read_tests(document, "a", what_is_tested(None, METRICS, lambda metric: None))
+        read_tests(document, "a", what_is_tested(None, Measured(METRICS, lambda metric: None)))
     return document
 
 
@@ -383,7 +384,7 @@ def test_a_mistake_of_a_test_is_one_to_both(mistake: dict[str, object]) -> None:
 
 def test_readers_take_groups_as_they_are() -> None:
     document = Document("a", WHOLE["rules"].encode())
-    (group,) = read_rules(document, "a", METRICS, lambda metric: SHARE)
+    (group,) = read_rules(document, "a", Measured(METRICS, lambda metric: SHARE))
     assert isinstance(group, RuleGroup)
     assert len(group.rules) == len(KINDS)
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from evalsvc.rules import Budget, Change, Observation, Rule, Threshold, Transition
+from evalsvc.rules import Budget, Change, Drift, Observation, Rule, Threshold, Transition
+from evalsvc.rules.templates import values_of
 from evalsvc.rules.wording import SAYINGS, describe
 from evalsvc.types import Estimate, Window
 
@@ -22,7 +23,7 @@ def estimate(value: float | None, low: float | None, high: float | None, **optio
 
 
 def rule(condition=Threshold("above", 0.2, 0.15), **options) -> Rule:  # noqa: B008 - a frozen value
-    return Rule(alert="RefusalsRose", metric="refusal", condition=condition, window_seconds=3600.0, **options)
+    return Rule(alert="RefusalsRose", metric="refusal", condition=condition, **{"window_seconds": 3600.0, **options})
 
 
 def told(seen: Observation | None, after="firing", minutes: int = 0, **options) -> Transition:
@@ -145,3 +146,32 @@ def test_a_metrics_name_stays_as_it_is_written() -> None:
 
 def test_every_saying_is_of_a_kind_of_condition() -> None:
     assert {Threshold, Change} <= set(SAYINGS)
+
+
+@pytest.mark.parametrize(
+    ("side", "low", "high", "said"),
+    [
+        ("above", 3.2, None, "is 3.9 s (at least 3.2), its whole interval above the limit of 3 s."),
+        ("below", None, 2.5, "is 3.9 s (at most 2.5), its whole interval below the limit of 3 s."),
+    ],
+)
+def test_an_interval_that_is_open_on_a_side_says_the_other(side, low, high, said) -> None:
+    slow = rule(Threshold(side, 3.0, 3.0, "p99"))
+    transition = told(observed(estimate(3.9, low, high)))
+    shown = describe(slow, transition, "s")
+    assert said in shown
+    assert "Intervals are at 99.995%" in shown
+    assert values_of(slow, transition)["interval"] == said.partition("(")[2].partition(")")[0]
+    assert "is 3.9 s, its whole interval" in describe(slow, told(observed(estimate(3.9, None, None))), "s")
+
+
+def test_a_long_window_is_as_long_as_it_was_and_drifts_is_an_earlier_one() -> None:
+    long = Window(START - timedelta(hours=6, minutes=35), START)
+    seen = Observation(verdict="bad", window=long, estimate=estimate(0.31, 0.25, 0.37))
+    made = rule(window_seconds=21_600.0)
+    assert "the mean of refusal over the last 6h35m is 0.31" in describe(made, told(seen))
+    assert values_of(made, told(seen))["window"] == "6h35m"
+    assert values_of(made, told(None))["window"] == "6h"
+    day = Window(START - timedelta(hours=28), START - timedelta(hours=4))
+    moved = Observation(verdict="bad", window=day, estimate=estimate(0.31, 0.25, 0.37))
+    assert "at 0.31 (0.25 … 0.37) over the 1d to 2026-03-01 00:00 UTC" in describe(rule(Drift(86_400.0)), told(moved))

@@ -438,3 +438,53 @@ if __name__ == "__main__":
     os.chdir(BAD)
     for file in FILES:
         file.with_suffix(".txt").write_text("".join(f"{line}\n" for line in problems(file)), encoding="utf-8")
+
+
+def test_what_is_wrong_in_a_test_is_told_at_once_with_what_is_wrong_in_its_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rules = """
+groups:
+  - name: a
+    rules:
+      - {alert: RefusalsRose, metric: refusall, above: 0.2, by: segment.language}
+      - {alert: Slow, metric: latency_ms, above: 900}
+"""
+    tests = """
+tests:
+  - name: a
+    input:
+      - {metric: refusal, values: 1h of 0.05}
+      - {metric: latnecy_ms, values: 1h of 5}
+    expect:
+      - {at: 1h, alert: RefusalRose, phase: firing}
+      - {at: 1h, alert: RefusalsRose, labels: {language: de}, phase: firing, annotations: {summary: a}}
+    never: [Slw]
+"""
+    (tmp_path / "a.rules.yaml").write_text(rules, encoding="utf-8")
+    (tmp_path / "a.test.yaml").write_text(tests, encoding="utf-8")
+    found = [
+        str(problem).partition(" (")[0]
+        for problem in project.check([tmp_path / "a.rules.yaml", tmp_path / "a.test.yaml"]).problems
+    ]
+    assert found[0].startswith("a.rules.yaml:5:39: no consumer here measures `refusall`")
+    assert found[1].startswith("a.rules.yaml:5:65: expected application, model")
+    assert found[2:] == [
+        "a.test.yaml:6:18: no rule here is about `latnecy_ms`",
+        "a.test.yaml:8:25: no rule here is called `RefusalRose`",
+        "a.test.yaml:10:13: no rule here is called `Slw`",
+    ]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    ["group: []", "groups: [{name: a, rule: []}]", "groups: [{name: a, rules: [{alret: B}]}]", "groups: [{name: [}]"],
+)
+def test_where_a_rules_name_cannot_be_read_any_may_be_right(tmp_path: Path, rules: str) -> None:
+    (tmp_path / "a.rules.yaml").write_text(rules, encoding="utf-8")
+    tests = "tests: [{name: a, input: [{metric: whatever, values: 1h of 0.05}], never: [Whoever]}]"
+    (tmp_path / "a.test.yaml").write_text(tests, encoding="utf-8")
+    found = project.check([tmp_path / "a.rules.yaml", tmp_path / "a.test.yaml"]).problems
+    assert found
+    assert not [problem for problem in found if problem.path.endswith("test.yaml")]

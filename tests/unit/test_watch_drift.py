@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from evalsvc.drift_query import DriftQuery, drifts
-from evalsvc.ruler import backtest
+from evalsvc.ruler import backtest, kinds
+from evalsvc.ruler.kinds import drift
 from evalsvc.rules import Drift, Rule
 from evalsvc.store.memory import MemoryStore
 from evalsvc.types import Scale, ScorerSpec, Window
@@ -104,3 +107,16 @@ def test_without_a_baseline_or_with_too_little_there_is_no_data(store) -> None:
     seen = one(store, rule_of(min_effective_n=1000.0, where={"consumer": ("other",)}), at(50)).observation
     assert (seen.verdict, seen.reason) == ("no_data", "too few scores in one of the windows")
     assert look(store, rule_of(), at(90)) == []
+
+
+def test_a_backtest_looks_once_at_each_window_and_finds_what_every_look_finds(store, monkeypatch) -> None:
+    rule, span = rule_of(), Window(at(31), at(50))
+    once = backtest(store, group_of(rule, 1800.0), rule, span)
+    looked = []
+    watch = drift.watch
+    monkeypatch.setitem(kinds.WATCHES, Drift, lambda *asked: looked.append(asked) or watch(*asked))
+    assert backtest(store, group_of(rule, 1800.0), rule, span) == once
+    windows, looks = len(looked), once.looks
+    monkeypatch.setattr(sys.modules[backtest.__module__], "_window_end", lambda rule, group, now: now)
+    assert backtest(store, group_of(rule, 1800.0), rule, span) == once
+    assert windows < len(looked) - windows <= looks
