@@ -274,7 +274,7 @@ def test_a_refresh_asks_the_log_as_often_for_many_alerts_as_for_one(alerts: int)
 
 
 def test_a_receiver_that_answers_again_is_said_to(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="evalsvc.notify")
     scene = Scene("a")
     scene.notifiers["a"].trouble = lambda _: NotifierUnavailable("down")
     scene.log.add(make_transition(1), make_transition(2), make_transition(3))
