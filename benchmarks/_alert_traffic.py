@@ -230,10 +230,12 @@ def minute_of(moment: datetime) -> int:
     return round((moment - START) / MINUTE)
 
 
-def look(rule: Rule, sight: Sight, end: int, state: AlertState, group: RuleGroup | None = None) -> AlertState:
-    """Return an alert's state after a look at minute ``end``, by the ruler's code."""
+def look(
+    rule: Rule, sight: Sight, end: int, state: AlertState, group: RuleGroup | None = None, alerts: int = 1
+) -> AlertState:
+    """Return an alert's state after a look at minute ``end``, by the ruler's code; ``alerts`` share the budget."""
     now = START + end * MINUTE
-    return step(rule, state, observe(rule, group or group_of(rule), sight, state, now, 1), now)
+    return step(rule, state, observe(rule, group or group_of(rule), sight, state, now, alerts), now)
 
 
 def limit_of(rule: Rule) -> float:

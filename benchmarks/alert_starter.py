@@ -40,8 +40,8 @@ from _alert_traffic import (
     points,
     summed,
 )
+from _change_watch import Watch, page_minutes
 from _harness import Aim, Row, machine
-from alert_calibration import Watch, page_minutes
 from evalsvc.project import check
 from evalsvc.rules.judging import confidence_of
 from evalsvc.rules.judging_kinds import judge_burn_rate
@@ -106,7 +106,7 @@ def alarms(group: RuleGroup, rule: Rule, quiet: Quiet, days: int, seed: int = 1)
         minutes = lead + span * DAY + int(rule.window_seconds // 60)
         sums = summed(draw(rng, quiet.design, _mean(quiet, minutes), runs, minutes))
         if isinstance(rule.condition, Change):
-            watch = Daily(rule, quiet.design, sums)
+            watch = Watch(rule, quiet.design, sums)
             pages = sum(map(len, page_minutes(watch)))
             found = Count(pages, runs * (minutes - watch.begin) / DAY, watch.judged)
         else:
@@ -119,14 +119,6 @@ def _mean(quiet: Quiet, minutes: int) -> Floats | float:
     if not quiet.rhythm:
         return quiet.design.mean
     return quiet.design.mean + quiet.rhythm * np.sin(np.arange(minutes) * 2.0 * np.pi / DAY)
-
-
-class Daily(Watch):
-    """A change rule whose baseline of a week is renewed every six hours, as the ruler does."""
-
-    def next_hour(self, minute: int) -> int:
-        """Return the first minute after this one whose look has another baseline."""
-        return 360 * ((minute + 1 - self.width) // 360 + 1) + self.width - 1
 
 
 def _looked(group: RuleGroup, rule: Rule, design: Design, sums: Sums) -> Count:
