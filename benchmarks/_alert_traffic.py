@@ -26,6 +26,8 @@ MINUTE = timedelta(minutes=1)
 BINARY, GRADED = Scale(0.0, 1.0, "higher", binary=True), Scale(0.0, 1.0, "higher")
 # A judge's five marks on [0, 1]; what a mean below 1 takes away from "all is well" falls on the others in these shares.
 MARKS, LOST = np.array([0.0, 0.25, 0.5, 0.75, 1.0]), np.array([0.35, 0.1, 0.2, 0.35])
+# Of the logarithm of an amount on an open scale: its standard deviation is then 1.3 times its mean.
+SCATTER = 1.0
 FIELDS = ("n", "missing", "total", "squares", "clusters", "n2", "ny", "y2")
 
 
@@ -135,6 +137,8 @@ def _alike(rng: np.random.Generator, design: Design, units: Floats, share: Float
     if design.scale.binary:
         total = rng.binomial(held, share).astype(np.float64)
         squares = total
+    elif design.scale.high is None:
+        total, squares = _amounts(rng, held, share)
     else:
         total, squares = _marks(rng, held, share)
     k, grouped = float(turns), float(design.session > 1)
@@ -155,6 +159,16 @@ def _marks(rng: np.random.Generator, held: NDArray[np.int64], share: Floats) -> 
         left, rest = left - taken, rest - part
         total += mark * taken
         squares += mark * mark * taken
+    return total, squares
+
+
+def _amounts(rng: np.random.Generator, held: NDArray[np.int64], mean: Floats) -> tuple[Floats, Floats]:
+    """Return Σy and Σy² of so many lognormal amounts of this mean, whose logarithms scatter by :data:`SCATTER`."""
+    amounts = rng.lognormal(-SCATTER * SCATTER / 2.0, SCATTER, int(held.sum()))
+    owner = np.repeat(np.arange(held.size), held.ravel())
+    total, squares = (
+        np.bincount(owner, amounts**power, minlength=held.size).reshape(held.shape) * mean**power for power in (1, 2)
+    )
     return total, squares
 
 
@@ -254,16 +268,21 @@ def change_of(rule: Rule) -> Change:
 
 def points(design: Design, sums: Sums, minutes: int) -> tuple[Floats, Floats]:
     """Return the window's mean at each look of each run, and its standard error; looks are from minute ``minutes``."""
-    n, _, total, squares, clusters, n2, ny, y2 = sums.fields[:, :, minutes:] - sums.fields[:, :, :-minutes]
     offered = sums.offered[:, minutes:] - sums.offered[:, :-minutes]
     share = offered / offered.sum(axis=2, keepdims=True)
+    mean, error = parts(sums, minutes)
+    whole: Floats = (share * mean).sum(axis=2)
+    return whole, np.sqrt(((share * error) ** 2).sum(axis=2))
+
+
+def parts(sums: Sums, minutes: int) -> tuple[Floats, Floats]:
+    """Return what :func:`points` does for each stratum by itself, ``[run, look, stratum]``."""
+    n, _, total, squares, clusters, n2, ny, y2 = sums.fields[:, :, minutes:] - sums.fields[:, :, :-minutes]
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / n
+        mean: Floats = total / n
         spread = np.where(clusters > 0, y2 - 2 * mean * ny + mean**2 * n2, squares - n * mean**2)
-        error = np.sqrt(np.maximum(0.0, spread)) / n
-        whole: Floats = (share * mean).sum(axis=2)
-        error = np.sqrt(((share * error) ** 2).sum(axis=2))
-    return whole, error
+        error: Floats = np.sqrt(np.maximum(0.0, spread)) / n
+    return mean, error
 
 
 def episodes(bad: NDArray[np.bool_], apart: int = 10) -> int:
