@@ -5,6 +5,7 @@ Shared by ``alert_calibration.py`` (quiet days) and ``alert_delay.py`` (how soon
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from evalsvc.stats import change, estimate_mean
 from evalsvc.types import Cell, Estimate, Scale, Window
 
 Floats = NDArray[np.float64]
-MONTH = 30
+MONTH, YEAR = 30, 360
 DAY, WEEK = 1_440, 10_080
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -102,6 +103,21 @@ class Count(NamedTuple):
     def plus(self, other: Count) -> Count:
         """Return both together."""
         return Count(self.pages + other.pages, self.days + other.days, self.judged + other.judged)
+
+
+def drawn_at_once(days: float, rule: Rule) -> Iterator[tuple[int, int]]:
+    """Yield how many runs of how many days are drawn at once, until there are so many days.
+
+    A run is a month. Of a change rule it is a year: its detector begins anew with each run, and remembers for long, so
+    that it alarms less often at first than later.
+    """
+    length, most = (YEAR, 2) if isinstance(rule.condition, Change) else (MONTH, 10)
+    left = days
+    while left > 0.5:
+        span = max(1, round(min(length, left)))
+        runs = max(1, min(most, round(left / span)))
+        yield runs, span
+        left -= runs * span
 
 
 def draw(rng: np.random.Generator, design: Design, mean: Floats | float, runs: int, minutes: int) -> Floats:

@@ -1,6 +1,6 @@
 """False pages of alert rules on simulated quiet days, beside the budget that the rules state.
 
-Run ``python benchmarks/alert_calibration.py [--days 1000] [--kind threshold|change]``: it prints the table of
+Run ``python benchmarks/alert_calibration.py [--days 10000] [--kind threshold|change|segments]``: it prints the table of
 ``docs/reference/alert-calibration.md``. A rule looks once a minute at the sums of the minutes that a store would hold,
 which are drawn from their laws without drawing single events. Looks are the ruler's (``evalsvc.ruler.looks.observe``).
 
@@ -24,7 +24,6 @@ from _alert_traffic import (
     DAY,
     GRADED,
     MIXED,
-    MONTH,
     PLAIN,
     SLOW,
     SLOWEST,
@@ -37,6 +36,7 @@ from _alert_traffic import (
     Sums,
     change_rule,
     draw,
+    drawn_at_once,
     episodes,
     limit_of,
     look,
@@ -51,8 +51,10 @@ from evalsvc.rules.values import Change, Rule
 from evalsvc.stats import change
 from evalsvc.stats.distributions import normal_quantile
 
-DAYS = 1_000
+DAYS = 10_000
 NEAR = 0.6
+SEGMENTS, MOST_SEGMENT_DAYS = 200, 200
+KINDS = ("threshold", "change", "segments")
 
 
 def threshold_pages(rule: Rule, design: Design, sums: Sums, alerts: int = 1) -> Count:
@@ -133,16 +135,13 @@ def change_designs() -> list[tuple[Design, change.Direction]]:
 
 
 def quiet(design: Design, rule: Rule, days: int, seed: int = 1, alerts: int = 1) -> Count:
-    """Return the pages of a rule on so many quiet days of a design's traffic, in runs of a month or less.
+    """Return the pages of a rule on so many quiet days of a design's traffic.
 
     With ``alerts`` each day is one of all of them, independent of each other, and pages are those of the whole rule.
     """
-    rng = np.random.default_rng(seed)
+    rng, total = np.random.default_rng(seed), Count(0, 0.0, 0)
     history = WEEK if isinstance(rule.condition, Change) else 0
-    total = Count(0, 0.0, 0)
-    while total.days < days * alerts - 0.5:
-        span = min(MONTH, days)
-        runs = max(1, min(10, round((days * alerts - total.days) / span)))
+    for runs, span in drawn_at_once(days * alerts, rule):
         sums = summed(draw(rng, design, design.mean, runs, history + span * DAY + int(rule.window_seconds // 60)))
         total = total.plus((change_pages if history else threshold_pages)(rule, design, sums, alerts))
     return total._replace(days=total.days / alerts)
@@ -164,7 +163,12 @@ def naive(design: Design, limit: float, days: int, z: float, minutes: int = 10, 
 
 
 def lines(kind: str, days: int) -> Iterator[tuple[str, str, Count, bool]]:
-    """Yield (rule, traffic, count, whether a budget is stated) of a kind of rule."""
+    """Yield (rule, traffic, count, whether a budget is stated) of a kind of rule; of segments, of both kinds."""
+    if kind == "segments":
+        design = Design(f"binary .90, 10/min in each of {SEGMENTS} segments", 0.90, SLOWEST)
+        for name, rule in (("threshold, on the limit", threshold_rule(0.90)), ("change, fell", change_rule())):
+            yield name, design.name, quiet(design, rule, min(days, MOST_SEGMENT_DAYS), alerts=SEGMENTS), True
+        return
     if kind == "change":
         for design, direction in change_designs():
             yield f"change, {direction}", design.name, quiet(design, change_rule(0.0, direction), days), True
@@ -201,17 +205,18 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--days", type=int, default=DAYS, help="quiet days of each design")
-    parser.add_argument("--kind", choices=("threshold", "change"), help="one kind only")
+    parser.add_argument("--kind", choices=KINDS, help="one kind only")
     options = parser.parse_args()
     print(f"{machine()}; {options.days:,} days of each design\n")
     print("| rule | traffic | days | pages | in 30 days | 95 % interval | budget | judged looks |")
     print("|---|---|--:|--:|--:|--:|--:|--:|")
-    for kind in (options.kind,) if options.kind else ("threshold", "change"):
-        held = []
+    for kind in (options.kind,) if options.kind else KINDS:
+        held: list[Count] = []
         for rule, name, count, stated in lines(kind, options.days):
             print(shown(rule, name, count, stated), flush=True)
             held += [count] if stated else []
-        print(shown(f"**{kind}**", "all of these", _together(held), True), flush=True)
+        if kind != "segments":
+            print(shown(f"**{kind}**", "all of these", _together(held), True), flush=True)
 
 
 def shown(rule: str, name: str, count: Count, stated: bool) -> str:

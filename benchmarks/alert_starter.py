@@ -40,6 +40,7 @@ from _alert_traffic import (
     Stratum,
     Sums,
     draw,
+    drawn_at_once,
     look,
     parts,
     points,
@@ -58,7 +59,6 @@ from evalsvc.types import Scale
 FILE = Path(__file__).resolve().parents[1] / "alerts" / "quality.rules.yaml"
 # Below so many of the normal quantile at the rule's level no look is bad; of gaps, whose limits hold for all pairs.
 NEAR, NEAR_GAP = 0.5, 0.75
-RUNS = 10
 WHOLE = (Stratum(0.01, 3.2), Stratum(0.2, 2.0))
 HALF = (Stratum(0.005, 1.6), Stratum(0.1, 1.0))
 # Of the 20,000 events an hour 3 % are enterprise's, 67 % of the largest plan.
@@ -130,14 +130,12 @@ def shipped() -> dict[str, tuple[RuleGroup, Rule]]:
 
 
 def alarms(group: RuleGroup, rule: Rule, quiet: Quiet, days: int, seed: int = 1) -> Count:
-    """Return the false alarms of a rule on so many quiet days, in runs of a month or less."""
+    """Return the false alarms of a rule on so many quiet days."""
     rng, total = np.random.default_rng(seed), Count(0, 0.0, 0)
     if isinstance(rule.condition, Drift):
         return _drifted(group, rule, quiet.design, days, rng)
     lead = WEEK if isinstance(rule.condition, Change) else 0
-    span = min(MONTH, days)
-    while total.days < days - 0.5:
-        runs = max(1, min(RUNS, round((days - total.days) / span)))
+    for runs, span in drawn_at_once(days, rule):
         minutes = lead + span * DAY + int(rule.window_seconds // 60)
         sums = summed(draw(rng, quiet.design, _mean(quiet, minutes), runs, minutes))
         if isinstance(rule.condition, Change):
