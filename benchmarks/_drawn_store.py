@@ -49,6 +49,8 @@ class DrawnStore(MemoryStore):
         for cell in self.sight.sums.cells(self.sight.design, self.sight.run, *span):
             name = self._names[int(cell.stratum)]
             known = {**_FIELDS, "segments.plan": name}
+            if any(known[field] not in wanted for field, wanted in query.where.items()):
+                continue
             made = replace(cell, stratum=_stratum(name), n_abstained=0, n_failed=cell.n_abstained)
             if query.clusters and not cell.clusters:
                 made = replace(

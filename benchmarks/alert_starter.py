@@ -47,11 +47,22 @@ from _alert_traffic import (
     summed,
 )
 from _change_watch import Watch, page_minutes
-from _drawn_store import DrawnDays, DrawnStore, watched
+from _drawn_store import DrawnDays, DrawnStore, plan, watched
 from _harness import Aim, Row, machine
 from evalsvc.project import check
 from evalsvc.rules.machine import AlertState
-from evalsvc.rules.values import Absence, BurnRate, Change, Cost, Drift, FairnessGap, Rule, RuleGroup, Threshold
+from evalsvc.rules.values import (
+    Absence,
+    BurnRate,
+    Change,
+    Cost,
+    Drift,
+    FairnessGap,
+    Rule,
+    RuleGroup,
+    Threshold,
+    Versions,
+)
 from evalsvc.stats.distributions import normal_quantile
 from evalsvc.stats.quantile import bin_of
 from evalsvc.types import Scale
@@ -63,8 +74,12 @@ WHOLE = (Stratum(0.01, 3.2), Stratum(0.2, 2.0))
 HALF = (Stratum(0.005, 1.6), Stratum(0.1, 1.0))
 # Of the 20,000 events an hour 3 % are enterprise's, 67 % of the largest plan.
 PLANS = (Stratum(0.2, 2.0), Stratum(0.01, 2.23), Stratum(0.01, 1.0))
+# Of a version under trial, by an encoder's scorer: a tenth of the traffic.
+TRIAL = (Stratum(0.005, 1.5), Stratum(0.005, 0.15))
+WORSE = (TRIAL[0], TRIAL[1]._replace(shift=-0.01))
 ONE_APART = (PLANS[0], PLANS[1], PLANS[2]._replace(shift=0.05))
 ALL_APART = (PLANS[0]._replace(shift=0.025), PLANS[1], PLANS[2]._replace(shift=0.05))
+CANARY = Versions({"segments.plan": (plan(1),)}, {"segments.plan": (plan(0),)}, "fell", 0.01)
 LOWER = Scale(0.0, 1.0, "lower", binary=True)
 USD, TOKENS = Scale(0.0, None, "lower", "USD"), Scale(0.0, None, "neither", "tokens")
 # Of 20,000 events an hour, so that a day's are expected to cost what the rule allows.
@@ -112,13 +127,18 @@ TRAFFIC = (
     Quiet("PlansGetUnequalAnswers", "0.05 in all of 3 plans", Design("", 0.05, PLANS, BINARY)),
     Quiet("PlansGetUnequalAnswers", "0.03, 0.03 and 0.08, on the limit", Design("", 0.03, ONE_APART, BINARY)),
     Quiet("PlansGetUnequalAnswers", "0.03, 0.055 and 0.08, on the limit", Design("", 0.03, ALL_APART, BINARY)),
+    Quiet("CanaryWorse", "0.90 of both", Design("", 0.90, TRIAL, GRADED)),
+    Quiet("CanaryWorse", "0.89 and 0.90, on the limit", Design("", 0.90, WORSE, GRADED)),
     Quiet("AnswersDrifted", "7,500 scores a day", Design("", 0.0, WHOLE, TOKENS)),
     Quiet("AnswersDrifted", "75 scores a day", Design("", 0.0, (Stratum(0.01, 0.032), Stratum(0.2, 0.02)), TOKENS)),
 )
 
 
 def shipped() -> dict[str, tuple[RuleGroup, Rule]]:
-    """Return the rules of the file with their groups; a percentile's limit is that of a share."""
+    """Return the rules of the file with their groups; a percentile's limit is that of a share.
+
+    The one on versions, which the file has as a comment, has a plan in place of each version.
+    """
     found = {}
     for group in check([FILE], here=False).rules:
         for rule in group.rules:
@@ -126,6 +146,11 @@ def shipped() -> dict[str, tuple[RuleGroup, Rule]]:
             if isinstance(rule.condition, Threshold) and rule.condition.statistic == "p95":
                 held = replace(rule, condition=Threshold("above", 0.05, 0.05))
             found[rule.alert] = (group, held)
+    days = found["CostPerDay"][0]
+    found["CanaryWorse"] = (
+        days,
+        replace(found["AnswersFellShortOfContext"][1], condition=CANARY, window_seconds=86_400.0),
+    )
     return found
 
 
@@ -189,6 +214,9 @@ def _far(rule: Rule, design: Design, sums: Sums, width: int) -> Floats:
             return np.where(_lacking(condition, sums, width), np.inf, -np.inf)
         if isinstance(condition, FairnessGap):
             far = _apart(sums, width, condition.limit)
+        elif isinstance(condition, Versions):
+            mean, error = parts(sums, width)
+            far = (mean[..., 0] - mean[..., 1] - condition.margin) / np.hypot(error[..., 0], error[..., 1])
         elif isinstance(condition, Threshold | BurnRate | Cost):
             offered = (sums.offered[:, width:] - sums.offered[:, :-width]).sum(axis=2)
             events = offered if isinstance(condition, Cost) else np.ones_like(offered)

@@ -20,7 +20,6 @@ from evalsvc.types import Cell, LedgerCount, LedgerEntry, Score, ScorerSpec, Sub
 pytestmark = pytest.mark.slow
 starter = load_benchmark("alert_starter")
 traffic = load_benchmark("_alert_traffic")
-drawn = load_benchmark("_drawn_store")
 NOISY = Budget(1.0, 7200.0)
 """So many false alarms that a short run has some: 1 in 2 hours."""
 
@@ -54,6 +53,7 @@ def traffic_of(alert: str, name: str):
         ("LatencyP95", "on the limit", 3),
         ("RefusalObjective", "on the limit", 20),
         ("CostPerDay", "on the limit", 80),
+        ("CanaryWorse", "on the limit", 20),
         ("PlansGetUnequalAnswers", "0.03, 0.03", 10),
     ],
 )
@@ -97,7 +97,7 @@ def written_out(metric: str, sight) -> MemoryStore:
         offered = np.diff(sight.sums.offered[0, minute : minute + 2], axis=0)[0]
         cells = {cell.stratum: cell for cell in sight.sums.cells(sight.design, 0, minute, minute + 1)}
         for place, stratum in enumerate(sight.design.strata):
-            name, values = drawn.plan(place), values_of(cells.get(str(place)))
+            name, values = starter.plan(place), values_of(cells.get(str(place)))
             label = stratum_label(("application", "segments.plan"), ("support", name))
             at = int(moment.timestamp()) // 60
             counts.append(LedgerCount(at, label, 1, "sampled", len(values)))
