@@ -1,5 +1,7 @@
 """How fast a thousand rules are looked at over ten million scores: run ``python benchmarks/ruler.py``.
 
+And how soon a rule is refused that splits by 100,000 segments.
+
 The scores are those of ``benchmarks/store.py``: 20 metrics, two weeks, sessions of four events. Fifty selections of
 each metric, thresholds and changes, make 1,000 rules with 3,200 alerts, looked at each minute as the ruler does: the
 first look reads baselines of a week, the later ones are the steady state.
@@ -13,14 +15,16 @@ import resource
 import statistics
 import tempfile
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from _harness import Aim, Row, machine, table
 from evalsvc.ruler.live import Kept
 from evalsvc.ruler.rounds import look
 from evalsvc.rules import Change, Rule, RuleGroup, Threshold
 from evalsvc.rules.machine import AlertState
+from evalsvc.rules.reading import HEALTH_ALERT
 from evalsvc.store import ClickHouseStore, open_store
+from evalsvc.types import Scale, Score, ScorerSpec, Subject, WriteBatch
 from store import WEEKS, generate, names, offer
 
 WINDOWS = (600.0, 1800.0, 3600.0, 6 * 3600.0, 86_400.0)
@@ -38,6 +42,7 @@ SELECTIONS: tuple[tuple[tuple[str, ...], dict[str, tuple[str, ...]]], ...] = (
     (("application",), {}),
 )
 MINUTES = 5
+CROWD = 100_000
 
 
 def rules() -> tuple[Rule, ...]:
@@ -72,20 +77,61 @@ def run(quick: bool) -> list[Row]:
             generate(store, size)
             offer(store)
             store.settle()
-            return _rounds(store, size)
+            rows = _rounds(store, size)
         finally:
             store.close()
+    return [*rows, *_crowd()]
+
+
+def _crowd() -> list[Row]:
+    """Measure a look at a rule that has far too many alerts."""
+    at = WEEKS.start + timedelta(hours=1)
+    spec = ScorerSpec("refusal", 1, Scale(0.0, 1.0, "lower", binary=True))
+    group = _group(_by_user())
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(f"embedded:{folder}", migrate=True)
+        try:
+            store.record_scorers([spec])
+            for first in range(0, CROWD, 10_000):
+                store.write(WriteBatch(scores=tuple(_of_user(first + n, at) for n in range(10_000))))
+            before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+            made = look(store, group, {}, at, Kept())
+            seconds = time.perf_counter() - start
+            peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        finally:
+            store.close()
+    if [one.state.labels["alertname"] for one in made] != [HEALTH_ALERT]:
+        raise RuntimeError("Expected that the rule is refused")
+    return [
+        Row("ruler", f"refusing a rule with {CROWD:,} segments in its window", seconds, "s"),
+        Row("ruler", f"peak memory of refusing a rule with {CROWD:,} segments", peak, "MiB"),
+    ]
+
+
+def _group(*rules: Rule) -> RuleGroup:
+    return RuleGroup(
+        name="all", path="benchmark", interval_seconds=60.0, delay_seconds=120.0, catch_up_seconds=3600.0, rules=rules
+    )
+
+
+def _by_user() -> Rule:
+    return Rule(
+        alert="Crowd",
+        metric="refusal",
+        condition=Threshold("above", 0.3, 0.3),
+        window_seconds=600.0,
+        by=("segments.user",),
+    )
+
+
+def _of_user(number: int, at: datetime) -> Score:
+    before = timedelta(seconds=130 + number % 500)
+    subject = Subject(f"e{number}", at - before, "quality", "app", "m", "1", {"user": f"u{number}"}, "", "all", 1)
+    return Score(subject, "refusal", 1, "", 1.0, "ok", 0.0)
 
 
 def _rounds(store: ClickHouseStore, size: int) -> list[Row]:
-    group = RuleGroup(
-        name="all",
-        path="benchmark",
-        interval_seconds=60.0,
-        delay_seconds=120.0,
-        catch_up_seconds=3600.0,
-        rules=rules(),
-    )
+    group = _group(*rules())
     states: dict[str, AlertState] = {}
     kept = Kept()
     seconds: list[float] = []

@@ -386,6 +386,13 @@ class ScoreStore(Sink, Protocol):
         """
         ...
 
+    def group_counts(self, metrics: Sequence[str], query: CellQuery) -> Mapping[str, int]:
+        """Return how many consumers and keys of ``by`` each metric has scores of in the window, whatever their scorers.
+
+        To be asked before thousands of groups are read. Every metric has an entry; the query's step is not looked at.
+        """
+        ...
+
     def versions(self, metrics: Sequence[str], window: Window) -> Mapping[tuple[str, datetime], int]:
         """Return a number for each metric and hour with scores that changes whenever any of them is written.
 

@@ -45,6 +45,8 @@ class Kept:
         self._now = datetime.min.replace(tzinfo=UTC)
         self.hours: dict[tuple[str, Selection, datetime], tuple[int, Lines]] = {}
         self.sums: dict[tuple[str, Selection, Window], tuple[tuple[int, ...], Lines]] = {}
+        self.crowded: set[str] = set()
+        """The alerts of rules that split by too many values at their last look."""
 
     def begin(self, now: datetime) -> None:
         """Begin a look: drop what none has asked for in the last hour."""
@@ -69,13 +71,13 @@ class Reader:
     def __init__(self, store: ScoreStore, kept: Kept | None = None) -> None:
         """Read nothing yet."""
         self.store: ScoreStore = _Once(store)
-        self._kept = kept or Kept()
+        self.kept = kept or Kept()
         self._wanted: dict[tuple[Selection, datetime], tuple[set[str], set[datetime]]] = {}
         self._minutes: dict[tuple[Selection, Window], set[str]] = defaultdict(set)
         self._long: dict[tuple[Selection, datetime], tuple[set[str], set[datetime]]] = {}
         self._baselines: dict[tuple[Selection, Window], set[str]] = defaultdict(set)
         self._read: dict[tuple[object, ...], Lines] = {}
-        self._versions: tuple[Window, Mapping[tuple[str, datetime], int]] | None = None
+        self._versions: tuple[Window, Mapping[str, Mapping[datetime, int]]] | None = None
 
     def want(self, rule: Rule, window: Window) -> None:
         """Say that a rule's window will be asked for."""
@@ -119,8 +121,8 @@ class Reader:
         chosen = selection(rule)
         asked = (rule.metric, chosen, past)
         others = self._baselines.get((chosen, past), set())
-        metrics = {other for other in others if (other, chosen, past) not in self._kept.baselines} | {rule.metric}
-        return self._kept.baseline(asked, lambda: self._stepped(("baseline", *asked), metrics, int(past.seconds)))
+        metrics = {other for other in others if (other, chosen, past) not in self.kept.baselines} | {rule.metric}
+        return self.kept.baseline(asked, lambda: self._stepped(("baseline", *asked), metrics, int(past.seconds)))
 
     def _recent(self, rule: Rule, window: Window) -> Lines:
         chosen = selection(rule)
@@ -158,11 +160,11 @@ class Reader:
         self._fill(chosen, {metric}, span)
         versions = self._versions_of(metric, span)
         seen = tuple(versions.values())
-        held = self._kept.sums.get((metric, chosen, span))
+        held = self.kept.sums.get((metric, chosen, span))
         if held is not None and held[0] == seen:
             return held[1]
-        lines = _joined(*(self._kept.hours[metric, chosen, hour][1] for hour in versions))
-        self._kept.sums[metric, chosen, span] = seen, lines
+        lines = _joined(*(self.kept.hours[metric, chosen, hour][1] for hour in versions))
+        self.kept.sums[metric, chosen, span] = seen, lines
         return lines
 
     def _fill(self, chosen: Selection, metrics: set[str], span: Window) -> None:
@@ -171,7 +173,7 @@ class Reader:
             (metric, hour): version
             for metric in self._there(metrics)
             for hour, version in self._versions_of(metric, span).items()
-            if self._kept.hours.get((metric, chosen, hour), (None,))[0] != version
+            if self.kept.hours.get((metric, chosen, hour), (None,))[0] != version
         }
         if not stale:
             return
@@ -181,7 +183,7 @@ class Reader:
         found = timelines_of(self.store, asked, query)
         for (metric, hour), version in stale.items():
             lines = [_only(line, hour) for line in found[metric] if hour in line.pools]
-            self._kept.hours[metric, chosen, hour] = version, _grouped(lines)
+            self.kept.hours[metric, chosen, hour] = version, _grouped(lines)
 
     def _versions_of(self, metric: str, span: Window) -> dict[datetime, int]:
         """Return the hours of a span with scores and their versions, in order; asked once for all that is wanted."""
@@ -190,18 +192,22 @@ class Reader:
             starts = [span.start, *(start for _, found in self._long.values() for start in found)]
             whole = Window(min(starts), max(ends))
             self._versions = whole, self._written(whole)
-        held = self._versions[1]
-        hours = sorted(hour for name, hour in held if name == metric and hour in span)
-        return {hour: held[metric, hour] for hour in hours}
+        return {hour: version for hour, version in self._versions[1].get(metric, {}).items() if hour in span}
 
-    def _written(self, whole: Window) -> dict[tuple[str, datetime], int]:
-        """Return what changes when scores of an hour are written, or what says how many events it was offered."""
+    def _written(self, whole: Window) -> dict[str, dict[datetime, int]]:
+        """Return what changes when scores of an hour are written, or what says how many events it was offered.
+
+        By metric and by hour, in order.
+        """
         offered: dict[datetime, list[Offered]] = defaultdict(list)
         for row in self.store.offered(whole, 3600):
             offered[row.window.start].append(row)
         counted = {hour: tuple((*row[1:],) for row in rows) for hour, rows in offered.items()}
         versions = self.store.versions(self._there(None), whole)
-        return {key: hash((version, counted.get(key[1]))) for key, version in versions.items()}
+        found: dict[str, dict[datetime, int]] = defaultdict(dict)
+        for (metric, hour), version in sorted(versions.items()):
+            found[metric][hour] = hash((version, counted.get(hour)))
+        return found
 
     def _query(self, chosen: Selection, window: Window, step_seconds: int) -> EstimateQuery:
         return EstimateQuery("", window, step_seconds, chosen.by, dict(chosen.where), target="process")

@@ -56,14 +56,19 @@ def start_of(rule: Rule, consumer: str, key: Mapping[str, str]) -> AlertState:
     return AlertState(fingerprint=fingerprint(labels), labels=labels, rule=rule.alert, consumer=consumer, key=dict(key))
 
 
+def window_before(group: RuleGroup, now: datetime, seconds: float) -> Window:
+    """Return a window of so many seconds before a look at ``now``: it ends ``delay`` ago, on a whole minute."""
+    end = floored(now - timedelta(seconds=group.delay_seconds), timedelta(minutes=1))
+    return Window(end - timedelta(seconds=seconds), end)
+
+
 def window_at(rule: Rule, group: RuleGroup, now: datetime) -> Window:
-    """Return the window of a look at ``now``: it ends ``delay`` before, on a whole minute.
+    """Return the window of a look at ``now`` of a rule whose looks share what they read.
 
     One that is longer than :data:`LONG` begins on the hour before, so that looks share its whole hours.
     """
-    end = floored(now - timedelta(seconds=group.delay_seconds), timedelta(minutes=1))
-    start = end - timedelta(seconds=rule.window_seconds)
-    return Window(floored(start, HOUR) if end - start > LONG else start, end)
+    exact = window_before(group, now, rule.window_seconds)
+    return Window(floored(exact.start, HOUR), exact.end) if exact.end - exact.start > LONG else exact
 
 
 def baseline_at(condition: Change, window: Window) -> Window:

@@ -16,9 +16,9 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "evalsvc_ruler_looks_total": ("Looks at a group of rules, recorded.", ("group",)),
     "evalsvc_ruler_missed_looks_total": ("Looks that were due and skipped, as too much time had passed.", ("group",)),
     "evalsvc_ruler_look_seconds_total": ("Time spent on looks.", ("group",)),
-    "evalsvc_ruler_errors_total": ("Looks at a rule that failed, or whose store did not answer.", ("alertname",)),
+    "evalsvc_ruler_errors_total": ("Looks at a rule that failed, or whose store did not answer.", ("rule",)),
     "evalsvc_ruler_unrecorded_total": ("Looks that the store did not take; they are made again.", ("group",)),
-    "evalsvc_ruler_transitions_total": ("Changes of an alert's phase.", ("alertname", "phase")),
+    "evalsvc_ruler_transitions_total": ("Changes of an alert's phase.", ("rule", "phase")),
 }
 GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "evalsvc_ruler_leads": ("Whether this ruler looks (1) or stands by for another (0).", ()),
@@ -50,7 +50,7 @@ class RulerMetrics:
             if labels == ("group",):
                 self.count(name, 0, group=group)
         for alert in alerts:
-            self.count("evalsvc_ruler_errors_total", 0, alertname=alert)
+            self.count("evalsvc_ruler_errors_total", 0, rule=alert)
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter of the catalogue."""

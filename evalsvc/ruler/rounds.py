@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from evalsvc.errors import EvalsvcError, InputError, UnknownMetric
 from evalsvc.protocols import CellQuery, ScoreStore
+from evalsvc.ruler.crowds import crowds, said_of
 from evalsvc.ruler.kinds import unseen, watch_of
 from evalsvc.ruler.live import Group, Kept, Live, Reader, newest
 from evalsvc.ruler.looks import MOST_MINUTES, baseline_at, observe, start_of, window_at
@@ -25,8 +26,6 @@ from evalsvc.types import Window
 
 log = logging.getLogger("evalsvc.ruler")
 
-MOST_ALERTS = 5_000
-"""So many alerts a rule may have; one that splits by more is an error of the rule, and its alerts stay as they are."""
 REMEMBERED = timedelta(days=30)
 """So long a group without data still counts among a rule's alerts, and is looked at."""
 _EXAMPLES = 3
@@ -70,11 +69,13 @@ def look(
     for state in states.values():
         if state.rule in own:
             own[state.rule].append(state)
+    counts = crowds(reader, group, {alert: len(held) for alert, held in own.items()}, now)
     for rule in group.rules:
-        _want(reader, rule, group, own[rule.alert], now)
+        if not said_of(rule, counts.get(rule.alert, 0)):
+            _want(reader, rule, group, own[rule.alert], now)
     made: list[Look] = []
     for rule in group.rules:
-        looks, why = _look(reader, rule, group, own[rule.alert], now)
+        looks, why = _look(reader, rule, group, own[rule.alert], now, counts.get(rule.alert))
         if why and on_error:
             on_error(rule.alert, why)
         made += [*looks, *_health(rule, group, states, now, why)]
@@ -91,12 +92,14 @@ def closed(state: AlertState, now: datetime, why: str) -> Look | None:
 
 
 def _look(
-    reader: Reader, rule: Rule, group: RuleGroup, held: Sequence[AlertState], now: datetime
+    reader: Reader, rule: Rule, group: RuleGroup, held: Sequence[AlertState], now: datetime, alerts: int | None
 ) -> tuple[list[Look], str]:
-    """Return the looks at a rule's alerts, and why they failed where they did."""
+    """Return the looks at a rule's alerts, and why they failed where they did; ``alerts`` are those counted before."""
     why = ""
     known = {state.fingerprint: state for state in held if remembered(state, now)}
     try:
+        if alerts is not None:
+            _check_count(reader, rule, alerts)
         pairs = _observations(reader, rule, group, known, now)
     except UnknownMetric as error:
         # Nothing of it was ever scored, as where no worker has run yet: absence rules are there to tell.
@@ -140,12 +143,12 @@ def _observations(
     """Return each alert's state and what was seen of it, those without data included."""
     watch = watch_of(rule)
     if watch is not None:
-        return _watched(watch, reader.store, rule, group, known, now)
+        return _watched(watch, reader, rule, group, known, now)
     window, since = window_at(rule, group, now), _since(rule, group, known.values(), now)
     lines = reader.window(rule, window)
     there = {start.fingerprint: (start, group) for group in lines for start in [_start(rule, group)]}
     fingerprints = sorted(there.keys() | known.keys())
-    _check_count(rule, len(fingerprints))
+    _check_count(reader, rule, len(fingerprints))
     pairs = []
     for fingerprint in fingerprints:
         if fingerprint not in there:
@@ -160,11 +163,11 @@ def _observations(
 
 
 def _watched(
-    watch: Watch, store: ScoreStore, rule: Rule, group: RuleGroup, known: Mapping[str, AlertState], now: datetime
+    watch: Watch, reader: Reader, rule: Rule, group: RuleGroup, known: Mapping[str, AlertState], now: datetime
 ) -> list[tuple[AlertState, Observation]]:
     """Return what a kind that reads for itself saw, and no data for the alerts that it did not see."""
-    found = watch(store, rule, group, now)
-    _check_count(rule, len(found))
+    found = watch(reader.store, rule, group, now)
+    _check_count(reader, rule, len(found))
     pairs = []
     for seen in [*found, *unseen(rule, group, now, found, known.values())]:
         start = start_of(rule, seen.consumer, seen.key)
@@ -172,10 +175,12 @@ def _watched(
     return pairs
 
 
-def _check_count(rule: Rule, alerts: int) -> None:
-    if alerts > MOST_ALERTS:
-        said = f"Expected at most {MOST_ALERTS:,} alerts of {rule.alert}, but its `by` makes {alerts:,}"
-        raise InputError(f"{said}; split by a field with fewer values, or narrow it by `where`")
+def _check_count(reader: Reader, rule: Rule, alerts: int) -> None:
+    said = said_of(rule, alerts)
+    if said:
+        reader.kept.crowded.add(rule.alert)
+        raise InputError(said)
+    reader.kept.crowded.discard(rule.alert)
 
 
 def _want(reader: Reader, rule: Rule, group: RuleGroup, held: Collection[AlertState], now: datetime) -> None:

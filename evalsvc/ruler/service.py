@@ -335,11 +335,11 @@ class Ruler:
         for one in made:
             if one.transition is not None:
                 told = one.transition
-                metrics.count("evalsvc_ruler_transitions_total", alertname=told.rule, phase=told.after)
+                metrics.count("evalsvc_ruler_transitions_total", rule=told.rule, phase=told.after)
                 log.info("alert_%s alert=%s fingerprint=%s at=%s", told.after, told.rule, told.fingerprint, told.at)
 
     def _note_error(self, alert: str, why: str) -> None:
-        self.metrics.count("evalsvc_ruler_errors_total", alertname=alert)
+        self.metrics.count("evalsvc_ruler_errors_total", rule=alert)
         log.warning("rule_failed alert=%s error=%s", alert, why)
 
     def _tell_on(self) -> None:

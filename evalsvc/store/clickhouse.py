@@ -297,6 +297,13 @@ class ClickHouseStore:
         check_names(query)
         return self._cells(metrics, query, queries.Plan(nested(query.window, starts), None, frozenset()))[0]
 
+    def group_counts(self, metrics: Sequence[str], query: CellQuery) -> Mapping[str, int]:
+        """Return how many consumers and keys of ``by`` each metric has scores of."""
+        check_names(query)
+        steps = grid(query.window, max(1, math.ceil(query.window.seconds)))
+        found = self._rows(*queries.group_counts_statement(metrics, query, self._plan(metrics, steps, raw=False)))
+        return dict.fromkeys(metrics, 0) | dict(found)
+
     def versions(self, metrics: Sequence[str], window: Window) -> Mapping[tuple[str, datetime], int]:
         """Return when each metric's hours were last written to, in microseconds of the store's clock."""
         hours = (math.ceil(window.start.timestamp()), math.ceil(window.end.timestamp()))

@@ -202,6 +202,12 @@ class MemoryStore:
                 found[metric] += groups
         return found
 
+    def group_counts(self, metrics: Sequence[str], query: CellQuery) -> Mapping[str, int]:
+        """Return how many consumers and keys of ``by`` each metric has scores of."""
+        whole = query._replace(step_seconds=max(1, math.ceil(query.window.seconds)))
+        found = self.cells_by_metric(metrics, whole)
+        return {metric: len({(one.consumer, *one.key.values()) for one in groups}) for metric, groups in found.items()}
+
     def versions(self, metrics: Sequence[str], window: Window) -> Mapping[tuple[str, datetime], int]:
         """Return how often each metric's hours were written to."""
         with self._lock:

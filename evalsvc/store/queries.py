@@ -236,6 +236,14 @@ def count_statement(metrics: Sequence[str], hours: Hours) -> Statement:
     return Statement(sql, {"metrics": list(metrics)})
 
 
+def group_counts_statement(metrics: Sequence[str], query: CellQuery, plan: Plan) -> Statement:
+    """Return (metric, groups): how many consumers and keys have scores."""
+    scope = _Scope(metrics, query)
+    groups = ", ".join(["consumer", *(f"key_{place}" for place in range(len(query.by)))])
+    sql = f"SELECT metric, uniqExact({groups}) FROM ({_source(query, plan, scope, CELLS)}) GROUP BY metric"  # noqa: S608
+    return Statement(sql, scope.parameters)
+
+
 def histograms_statement(query: CellQuery, plan: Plan) -> Statement:
     """Return the histograms of a query's groups, without those that have no value.
 

@@ -13,6 +13,7 @@ Longer than a file should be, since who writes a store reads the whole contract.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -276,6 +277,23 @@ def check_cells_since(store: ScoreStore) -> None:
 
 def _compared(group: CellGroup) -> tuple[object, ...]:
     return *group[:5], [_summed(cell) for cell in group.cells]
+
+
+def check_group_counts(store: ScoreStore) -> None:
+    """Groups are counted once, whatever their scorers, strata and steps; metrics without a score have none."""
+    scores = [make_score(index, None if index % 7 == 0 else index / 50) for index in range(40)]
+    _write(store, [*scores, *(msgspec.structs.replace(score, scorer_version=9) for score in scores[:5])])
+    halves = Window(DAY.start + timedelta(minutes=30), DAY.start + timedelta(hours=2, minutes=5))
+    for window, by, where in (
+        (DAY, (), {}),
+        (DAY, ("segments.language",), {}),
+        (DAY, ("segments.language", "model_version"), {"segments.language": ("de", "fr")}),
+        (halves, ("segments.language",), {}),
+    ):
+        query = CellQuery("", window, 3600, by, where)
+        one = store.cells(query._replace(metric="quality", step_seconds=math.ceil(window.seconds)))
+        expected = {"quality": len({(group.consumer, *group.key.values()) for group in one}), "never": 0}
+        _expect(f"groups by {by}", expected, dict(store.group_counts(["quality", "never"], query)))
 
 
 def check_versions(store: ScoreStore) -> None:
@@ -628,6 +646,7 @@ STORE_CHECKS: tuple[Callable[[ScoreStore], None], ...] = (
     check_versions_are_not_pooled,
     check_cluster_moments,
     check_cells_since,
+    check_group_counts,
     check_versions,
     check_histograms,
     check_statistics,

@@ -114,6 +114,12 @@ class OneVersion(MemoryStore):
         return dict.fromkeys(super().versions(metrics, window), 1)
 
 
+class CountsEveryScorer(MemoryStore):
+    def group_counts(self, metrics, query):
+        steps = int(query.window.seconds) + 1
+        return {m: len(self.cells(query._replace(metric=m, step_seconds=steps))) for m in metrics}
+
+
 class DropsNegativeBins(MemoryStore):
     def histograms(self, query):
         return [
@@ -240,6 +246,7 @@ PLANTED = {
     "versions_are_not_pooled": PoolsVersions,
     "cluster_moments": NoClusters,
     "cells_since": CutsSessions,
+    "group_counts": CountsEveryScorer,
     "versions": OneVersion,
     "histograms": DropsNegativeBins,
     "statistics": SumsEveryEventAlone,

@@ -62,7 +62,7 @@ def scraped() -> Iterator[Scraped]:
         metrics.gauge("evalsvc_ruler_last_look_seconds", 59.0, group=group)
         metrics.gauge("evalsvc_ruler_last_look_timestamp_seconds", NOW.timestamp(), group=group)
     for alert in ("Fell", "Rose", "Late"):
-        metrics.count("evalsvc_ruler_errors_total", alertname=alert)
+        metrics.count("evalsvc_ruler_errors_total", rule=alert)
     metrics.gauge("evalsvc_ruler_leads", 1.0)
     metrics.gauge("evalsvc_ruler_clock_jump_seconds", -90.0)
     counts = ReceiverCounts(refused=1, failed=2, waiting=1, oldest_at=NOW - timedelta(hours=1), trouble="503")

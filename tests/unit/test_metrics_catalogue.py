@@ -45,10 +45,10 @@ def test_a_ruler_begins_with_zeros_for_what_it_watches() -> None:
     for name, labels in RULER_COUNTERS.items():
         if labels[1] == ("group",):
             assert f'{name}{{group="a.rules.yaml:support"}} 0.0' in page
-    assert 'evalsvc_ruler_errors_total{alertname="Fell"} 0.0' in page
-    metrics.count("evalsvc_ruler_errors_total", alertname="Fell")
+    assert 'evalsvc_ruler_errors_total{rule="Fell"} 0.0' in page
+    metrics.count("evalsvc_ruler_errors_total", rule="Fell")
     metrics.watch("a.rules.yaml:support", 300.0, ["Fell"])
-    assert 'evalsvc_ruler_errors_total{alertname="Fell"} 1.0' in metrics.render().decode()
+    assert 'evalsvc_ruler_errors_total{rule="Fell"} 1.0' in metrics.render().decode()
 
 
 def test_two_consumers_share_a_registry() -> None:

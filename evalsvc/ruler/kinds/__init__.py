@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from evalsvc.ruler.kinds import absence, burn_rate, cost, drift, fairness_gap, percentile, versions
-from evalsvc.ruler.kinds.reading import NOTHING, window_before
+from evalsvc.ruler.kinds.reading import NOTHING
+from evalsvc.ruler.looks import window_before
 from evalsvc.ruler.seen import Seen, Watch
 from evalsvc.rules.machine import AlertState, Observation
 from evalsvc.rules.values import Absence, BurnRate, Cost, Drift, FairnessGap, Rule, RuleGroup, Threshold, Versions

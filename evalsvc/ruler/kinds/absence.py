@@ -10,7 +10,8 @@ from itertools import product
 from evalsvc.errors import UnknownMetric
 from evalsvc.protocols import ScoreStore
 from evalsvc.query import asked_cells
-from evalsvc.ruler.kinds.reading import Place, newest, place_of, question, window_before
+from evalsvc.ruler.kinds.reading import Place, newest, place_of, question
+from evalsvc.ruler.looks import window_before
 from evalsvc.ruler.seen import Seen
 from evalsvc.rules.judging_kinds import Counted, judge_absence, judge_share
 from evalsvc.rules.values import Absence, Rule, RuleGroup

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from evalsvc.protocols import ScoreStore
-from evalsvc.ruler.kinds.reading import by_scorer, mean_of, newest, question, scorer_of, window_before
+from evalsvc.ruler.kinds.reading import by_scorer, mean_of, newest, question, scorer_of
+from evalsvc.ruler.looks import window_before
 from evalsvc.ruler.seen import Seen
 from evalsvc.rules.judging import confidence_of
 from evalsvc.rules.judging_kinds import judge_burn_rate

@@ -11,7 +11,8 @@ import msgspec
 
 from evalsvc.protocols import ScoreStore
 from evalsvc.query import asked_cells
-from evalsvc.ruler.kinds.reading import Place, newest, question, window_before
+from evalsvc.ruler.kinds.reading import Place, newest, question
+from evalsvc.ruler.looks import window_before
 from evalsvc.ruler.seen import Seen
 from evalsvc.rules.judging import confidence_of
 from evalsvc.rules.judging_kinds import judge_cost

@@ -15,7 +15,8 @@ from evalsvc.drift import MINIMA, DriftTest
 from evalsvc.drift_query import Drift as Row
 from evalsvc.drift_query import DriftQuery, drifts
 from evalsvc.protocols import ScoreStore
-from evalsvc.ruler.kinds.reading import newest, question, window_before
+from evalsvc.ruler.kinds.reading import newest, question
+from evalsvc.ruler.looks import window_before
 from evalsvc.ruler.seen import Seen
 from evalsvc.rules.judging_kinds import Part, judge_drift
 from evalsvc.rules.values import Drift, Rule, RuleGroup

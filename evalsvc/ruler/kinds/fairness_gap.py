@@ -13,7 +13,8 @@ from evalsvc.fairness import Gap, Group, gap, group_of_cells
 from evalsvc.fairness.disaggregation import shown, suppressed
 from evalsvc.protocols import ScoreStore
 from evalsvc.query import GroupCells
-from evalsvc.ruler.kinds.reading import Place, by_scorer, mean_of, newest, place_of, question, scorer_of, window_before
+from evalsvc.ruler.kinds.reading import Place, by_scorer, mean_of, newest, place_of, question, scorer_of
+from evalsvc.ruler.looks import window_before
 from evalsvc.ruler.seen import Seen
 from evalsvc.rules.judging_kinds import Extremes, judge_fairness_gap
 from evalsvc.rules.machine import Observation

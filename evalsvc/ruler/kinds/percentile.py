@@ -7,7 +7,8 @@ from datetime import datetime
 
 from evalsvc.protocols import ScoreStore
 from evalsvc.query import estimates
-from evalsvc.ruler.kinds.reading import newest, place_of, question, scorer_of, window_before
+from evalsvc.ruler.kinds.reading import newest, place_of, question, scorer_of
+from evalsvc.ruler.looks import window_before
 from evalsvc.ruler.seen import Seen
 from evalsvc.rules.judging import confidence_of, judge_threshold
 from evalsvc.rules.values import Rule, RuleGroup, Threshold

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from evalsvc.protocols import CellGroup, ScoreStore
 from evalsvc.query import EstimateQuery, GroupCells, LabelledEstimate, asked_cells, group_cells, with_unasked
-from evalsvc.rules.values import Rule, RuleGroup
+from evalsvc.rules.values import Rule
 from evalsvc.stats import estimate_mean
 from evalsvc.types import Estimate, Window
-from evalsvc.windows import MINUTE, floored
+from evalsvc.windows import MINUTE
 
 NOTHING = "no score in the window"
 
@@ -27,12 +27,6 @@ class Place(NamedTuple):
     def key(self) -> Mapping[str, str]:
         """The values by the fields' names."""
         return dict(self.values)
-
-
-def window_before(group: RuleGroup, now: datetime, seconds: float) -> Window:
-    """Return the window that a look at ``now`` is about: it ends ``delay`` ago, on a whole minute."""
-    end = floored(now - timedelta(seconds=group.delay_seconds), timedelta(minutes=1))
-    return Window(end - timedelta(seconds=seconds), end)
 
 
 def question(rule: Rule, window: Window, where: Mapping[str, tuple[str, ...]] | None = None) -> EstimateQuery:

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from evalsvc.protocols import ScoreStore
 from evalsvc.query import GroupCells
-from evalsvc.ruler.kinds.reading import by_scorer, mean_of, newest, question, scorer_of, window_before
+from evalsvc.ruler.kinds.reading import by_scorer, mean_of, newest, question, scorer_of
+from evalsvc.ruler.looks import window_before
 from evalsvc.ruler.seen import Seen
 from evalsvc.rules.judging_kinds import judge_versions, versions_level
 from evalsvc.rules.machine import Observation
