@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from _alert_traffic import START, Sight, minute_of
 from evalsvc.protocols import CellGroup, CellQuery, HistogramGroup, Offered
 from evalsvc.ruler.kinds import watch_of
-from evalsvc.ruler.kinds.reading import window_before
+from evalsvc.ruler.looks import window_before
 from evalsvc.rules.machine import AlertState, Observation, step
 from evalsvc.rules.values import Rule, RuleGroup
 from evalsvc.sampling import stratum_label
