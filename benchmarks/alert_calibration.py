@@ -1,6 +1,6 @@
 """False pages of alert rules on simulated quiet days, beside the budget that the rules state.
 
-Run ``python benchmarks/alert_calibration.py [--days 1080] [--kind threshold|change|segments]``: it prints the table of
+Run ``python benchmarks/alert_calibration.py [--days 1440] [--kind threshold|change|segments]``: it prints the table of
 ``docs/reference/alert-calibration.md``. A rule looks once a minute at the sums of the minutes that a store would hold,
 which are drawn from their laws without drawing single events. Looks are the ruler's (``evalsvc.ruler.looks.observe``).
 
@@ -51,7 +51,7 @@ from evalsvc.rules.values import Change, Rule
 from evalsvc.stats import change
 from evalsvc.stats.distributions import normal_quantile
 
-DAYS = 1_080
+DAYS = 1_440
 NEAR = 0.6
 SEGMENTS, MOST_SEGMENT_DAYS = 200, 90
 KINDS = ("threshold", "change", "segments")
