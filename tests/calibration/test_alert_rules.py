@@ -97,6 +97,21 @@ def test_the_change_s_pages_are_those_of_the_ruler_at_every_minute(number, direc
     assert both.judged < traffic.DAY
 
 
+def test_alerts_that_share_a_budget_page_as_the_ruler_s_do() -> None:
+    design, limit = quiet.threshold_designs()[1]
+    sums, rule = made(design, 1.0), noisy(traffic.threshold_rule(limit))
+    counts = [quiet.threshold_pages(rule, design, sums, alerts).pages for alerts in (1, 3)]
+    assert counts[1] == len(pages_of_the_ruler(rule, design, sums, 10, 3))
+    assert counts[0] > counts[1] >= 1
+    mean = np.full(traffic.WEEK + traffic.DAY, design.mean)
+    mean[traffic.WEEK :] -= 0.03
+    fallen = traffic.summed(traffic.draw(np.random.default_rng(5), design, mean, 1, len(mean)))
+    watch = watching.Watch(noisy(traffic.change_rule()), design, fallen, 3)
+    pages = watching.page_minutes(watch)[0]
+    assert pages == pages_of_the_ruler(watch.rule, design, fallen, watch.begin + 1, 3)
+    assert pages
+
+
 def together(counts):
     total = traffic.Count(0, 0.0, 0)
     for count in counts:
