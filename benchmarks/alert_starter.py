@@ -68,6 +68,8 @@ from evalsvc.stats.quantile import bin_of
 from evalsvc.types import Scale
 
 FILE = Path(__file__).resolve().parents[1] / "alerts" / "quality.rules.yaml"
+# Minutes before the first look: the delay, and what is left of an hour.
+BEFORE = 62
 # Below so many of the normal quantile at the rule's level no look is bad; of gaps, whose limits hold for all pairs.
 NEAR, NEAR_GAP = 0.5, 0.75
 WHOLE = (Stratum(0.01, 3.2), Stratum(0.2, 2.0))
@@ -161,7 +163,7 @@ def alarms(group: RuleGroup, rule: Rule, quiet: Quiet, days: int, seed: int = 1)
         return _drifted(group, rule, quiet.design, days, rng)
     lead = WEEK if isinstance(rule.condition, Change) else 0
     for runs, span in drawn_at_once(days, rule):
-        minutes = lead + span * DAY + int(rule.window_seconds // 60)
+        minutes = lead + span * DAY + int(rule.window_seconds // 60) + (0 if lead else BEFORE)
         sums = summed(draw(rng, quiet.design, _mean(quiet, minutes), runs, minutes))
         if isinstance(rule.condition, Change):
             watch = Watch(rule, quiet.design, sums)
@@ -184,7 +186,7 @@ def _looked(group: RuleGroup, rule: Rule, design: Design, sums: Sums) -> Count:
     width, every = int(rule.window_seconds // 60), int(group.interval_seconds // 60)
     delay, last = int(group.delay_seconds // 60), sums.offered.shape[1] - 1
     far = _far(rule, design, sums, width)
-    first = -(-(width + 60 + delay) // every) * every
+    first = -(-(width + delay) // every) * every
     ends = np.arange(first, last + 1, every)
     near = NEAR_GAP if isinstance(rule.condition, FairnessGap) else NEAR
     sieve = near * normal_quantile(1.0 - rule.false_alarms.per_look(group.interval_seconds, 1))

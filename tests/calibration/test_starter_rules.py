@@ -31,7 +31,7 @@ def every_look(group, rule, design, sums) -> int:
     )
     store = starter.DrawnStore(rule.metric, traffic.Sight(design, sums, 0))
     state, pages = AlertState(fingerprint="", labels={}), 0
-    first = -(-(width + 60 + delay) // every) * every
+    first = -(-(width + delay) // every) * every
     for end in range(first, sums.offered.shape[1], every):
         after = starter.looked(group, rule, store, end, state)
         pages += after.phase == "firing" and state.phase != "firing"
