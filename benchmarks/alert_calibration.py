@@ -53,7 +53,7 @@ from evalsvc.stats.distributions import normal_quantile
 
 DAYS = 1_440
 NEAR = 0.6
-SEGMENTS, MOST_SEGMENT_DAYS = 200, 90
+SEGMENTS, MOST_SEGMENT_DAYS = 200, 180
 KINDS = ("threshold", "change", "segments")
 
 
