@@ -5,6 +5,7 @@ Shared by ``alert_calibration.py`` (quiet days) and ``alert_delay.py`` (how soon
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -19,13 +20,15 @@ from evalsvc.stats import change, estimate_mean
 from evalsvc.types import Cell, Estimate, Scale, Window
 
 Floats = NDArray[np.float64]
-MONTH = 30
+MONTH, YEAR = 30, 360
 DAY, WEEK = 1_440, 10_080
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 BINARY, GRADED = Scale(0.0, 1.0, "higher", binary=True), Scale(0.0, 1.0, "higher")
 # A judge's five marks on [0, 1]; what a mean below 1 takes away from "all is well" falls on the others in these shares.
 MARKS, LOST = np.array([0.0, 0.25, 0.5, 0.75, 1.0]), np.array([0.35, 0.1, 0.2, 0.35])
+# Of the logarithm of an amount on an open scale: its standard deviation is then 1.3 times its mean.
+SCATTER = 1.0
 FIELDS = ("n", "missing", "total", "squares", "clusters", "n2", "ny", "y2")
 
 
@@ -102,6 +105,21 @@ class Count(NamedTuple):
         return Count(self.pages + other.pages, self.days + other.days, self.judged + other.judged)
 
 
+def drawn_at_once(days: float, rule: Rule) -> Iterator[tuple[int, int]]:
+    """Yield how many runs of how many days are drawn at once, until there are so many days.
+
+    A run is a month. Of a change rule it is a year: its detector begins anew with each run, and remembers for long, so
+    that it alarms less often at first than later.
+    """
+    length, most = (YEAR, 2) if isinstance(rule.condition, Change) else (MONTH, 10)
+    left = days
+    while left > 0.5:
+        span = max(1, round(min(length, left)))
+        runs = max(1, min(most, round(left / span)))
+        yield runs, span
+        left -= runs * span
+
+
 def draw(rng: np.random.Generator, design: Design, mean: Floats | float, runs: int, minutes: int) -> Floats:
     """Return ``[offered and fields, run, minute, stratum]`` of minutes with a traffic's mean, one or one a minute."""
     made = np.zeros((1 + len(FIELDS), runs, minutes, len(design.strata)))
@@ -135,6 +153,8 @@ def _alike(rng: np.random.Generator, design: Design, units: Floats, share: Float
     if design.scale.binary:
         total = rng.binomial(held, share).astype(np.float64)
         squares = total
+    elif design.scale.high is None:
+        total, squares = _amounts(rng, held, share)
     else:
         total, squares = _marks(rng, held, share)
     k, grouped = float(turns), float(design.session > 1)
@@ -155,6 +175,16 @@ def _marks(rng: np.random.Generator, held: NDArray[np.int64], share: Floats) -> 
         left, rest = left - taken, rest - part
         total += mark * taken
         squares += mark * mark * taken
+    return total, squares
+
+
+def _amounts(rng: np.random.Generator, held: NDArray[np.int64], mean: Floats) -> tuple[Floats, Floats]:
+    """Return Σy and Σy² of so many lognormal amounts of this mean, whose logarithms scatter by :data:`SCATTER`."""
+    amounts = rng.lognormal(-SCATTER * SCATTER / 2.0, SCATTER, int(held.sum()))
+    owner = np.repeat(np.arange(held.size), held.ravel())
+    total, squares = (
+        np.bincount(owner, amounts**power, minlength=held.size).reshape(held.shape) * mean**power for power in (1, 2)
+    )
     return total, squares
 
 
@@ -230,10 +260,12 @@ def minute_of(moment: datetime) -> int:
     return round((moment - START) / MINUTE)
 
 
-def look(rule: Rule, sight: Sight, end: int, state: AlertState, group: RuleGroup | None = None) -> AlertState:
-    """Return an alert's state after a look at minute ``end``, by the ruler's code."""
+def look(
+    rule: Rule, sight: Sight, end: int, state: AlertState, group: RuleGroup | None = None, alerts: int = 1
+) -> AlertState:
+    """Return an alert's state after a look at minute ``end``, by the ruler's code; ``alerts`` share the budget."""
     now = START + end * MINUTE
-    return step(rule, state, observe(rule, group or group_of(rule), sight, state, now, 1), now)
+    return step(rule, state, observe(rule, group or group_of(rule), sight, state, now, alerts), now)
 
 
 def limit_of(rule: Rule) -> float:
@@ -252,16 +284,21 @@ def change_of(rule: Rule) -> Change:
 
 def points(design: Design, sums: Sums, minutes: int) -> tuple[Floats, Floats]:
     """Return the window's mean at each look of each run, and its standard error; looks are from minute ``minutes``."""
-    n, _, total, squares, clusters, n2, ny, y2 = sums.fields[:, :, minutes:] - sums.fields[:, :, :-minutes]
     offered = sums.offered[:, minutes:] - sums.offered[:, :-minutes]
     share = offered / offered.sum(axis=2, keepdims=True)
+    mean, error = parts(sums, minutes)
+    whole: Floats = (share * mean).sum(axis=2)
+    return whole, np.sqrt(((share * error) ** 2).sum(axis=2))
+
+
+def parts(sums: Sums, minutes: int) -> tuple[Floats, Floats]:
+    """Return what :func:`points` does for each stratum by itself, ``[run, look, stratum]``."""
+    n, _, total, squares, clusters, n2, ny, y2 = sums.fields[:, :, minutes:] - sums.fields[:, :, :-minutes]
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / n
+        mean: Floats = total / n
         spread = np.where(clusters > 0, y2 - 2 * mean * ny + mean**2 * n2, squares - n * mean**2)
-        error = np.sqrt(np.maximum(0.0, spread)) / n
-        whole: Floats = (share * mean).sum(axis=2)
-        error = np.sqrt(((share * error) ** 2).sum(axis=2))
-    return whole, error
+        error: Floats = np.sqrt(np.maximum(0.0, spread)) / n
+    return mean, error
 
 
 def episodes(bad: NDArray[np.bool_], apart: int = 10) -> int:

@@ -31,9 +31,9 @@ import msgspec
 import numpy as np
 
 from _alert_traffic import GRADED, MINUTE, START, Design, Stratum, Sums, change_of, change_rule
+from _change_watch import Watch, page_minutes
 from _harness import Row, machine
 from _real_series import Annotated, Series, llmdrift, nab, tcpd, vectara
-from alert_calibration import Watch, page_minutes
 from evalsvc.rules.judging import BASELINE_CONFIDENCE
 from evalsvc.stats import change, estimate_mean
 from evalsvc.types import Cell, Window

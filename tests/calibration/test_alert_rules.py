@@ -15,6 +15,7 @@ from evalsvc.rules.values import Budget
 pytestmark = pytest.mark.slow
 quiet = load_benchmark("alert_calibration")
 traffic = load_benchmark("_alert_traffic")
+watching = load_benchmark("_change_watch")
 NOISY = Budget(1.0, 7200.0)
 """So many false alarms that a short run has some: 1 in 2 hours."""
 
@@ -38,14 +39,18 @@ def timeline(design, sums) -> Timeline:
     return Timeline("support", {}, "v1", design.scale, timedelta(minutes=1), pools, sight.pi_min)
 
 
-def pages_of_the_ruler(rule, design, sums, first, *, delay=0) -> int:
-    """Look at every minute from the one that ends at ``first``, as a replay of a store's history does."""
-    alert = Alert(rule, traffic.group_of(rule, delay), [timeline(design, sums)], 1)
-    state, pages = alert.start, 0
+def pages_of_the_ruler(rule, design, sums, first, alerts=1) -> list[int]:
+    """Look at every minute from the one that ends at ``first``, as a replay of a store's history does.
+
+    The minutes that made it page are numbered from the first one on.
+    """
+    alert = Alert(rule, traffic.group_of(rule), [timeline(design, sums)], alerts)
+    state, pages = alert.start, []
     for minute in range(first, sums.fields.shape[2]):
         after = alert.look(state, traffic.START + minute * traffic.MINUTE)
         told, state = transition(state, after), after
-        pages += told is not None and told.after == "firing"
+        if told is not None and told.after == "firing":
+            pages.append(minute - 1)
     return pages
 
 
@@ -58,18 +63,53 @@ def test_the_threshold_s_pages_are_those_of_the_ruler_at_every_minute(number) ->
     design, limit = quiet.threshold_designs()[number]
     sums, rule = made(design, 1.0), noisy(traffic.threshold_rule(limit))
     count = quiet.threshold_pages(rule, design, sums)
-    assert count.pages == pages_of_the_ruler(rule, design, sums, 10)
+    assert count.pages == len(pages_of_the_ruler(rule, design, sums, 10))
     assert count.pages >= 1
     assert count.judged < 700
 
 
-@pytest.mark.parametrize("number", [5, 9, 10, 12, 13])
-def test_the_change_s_pages_are_those_of_the_ruler_at_every_minute(number) -> None:
-    design, direction = quiet.change_designs()[number]
-    sums, rule = made(design, 1.0, history=traffic.WEEK), noisy(traffic.change_rule(0.0, direction))
-    count = quiet.change_pages(rule, design, sums)
-    assert count.pages == pages_of_the_ruler(rule, design, sums, traffic.WEEK + 11)
-    assert count.judged < 1_300
+@pytest.mark.parametrize(
+    ("number", "direction", "below", "window"),
+    [
+        (5, "fell", 0.005, 10),
+        (9, "fell", 0.005, 10),
+        (10, "rose", -0.01, 10),
+        (12, "fell", 0.005, 180),
+        (13, "either", 0.01, 10),
+    ],
+)
+def test_the_change_s_pages_are_those_of_the_ruler_at_every_minute(number, direction, below, window) -> None:
+    """The mean lies a little below that of the history, so that detectors alarm, over and over."""
+    design = quiet.change_designs()[number][0]
+    rng = np.random.default_rng(3)
+    mean = np.full(traffic.WEEK + traffic.DAY // 2 + window, design.mean)
+    mean[traffic.WEEK :] -= below
+    sums = traffic.summed(traffic.draw(rng, design, mean, 2, len(mean)))
+    rule = noisy(traffic.change_rule(0.0, direction, window))
+    for run in range(2):
+        alone = traffic.Sums(sums.offered[run : run + 1], sums.fields[:, run : run + 1])
+        held = watching.Watch(rule, design, alone)
+        assert watching.page_minutes(held)[0] == pages_of_the_ruler(rule, design, alone, held.begin + 1)
+    both = watching.Watch(rule, design, sums)
+    pages = watching.page_minutes(both)
+    assert pages[1] == watching.page_minutes(held)[0]
+    assert sum(map(len, pages)) >= 1
+    assert both.judged < traffic.DAY
+
+
+def test_alerts_that_share_a_budget_page_as_the_ruler_s_do() -> None:
+    design, limit = quiet.threshold_designs()[1]
+    sums, rule = made(design, 1.0), noisy(traffic.threshold_rule(limit))
+    counts = [quiet.threshold_pages(rule, design, sums, alerts).pages for alerts in (1, 3)]
+    assert counts[1] == len(pages_of_the_ruler(rule, design, sums, 10, 3))
+    assert counts[0] > counts[1] >= 1
+    mean = np.full(traffic.WEEK + traffic.DAY, design.mean)
+    mean[traffic.WEEK :] -= 0.03
+    fallen = traffic.summed(traffic.draw(np.random.default_rng(5), design, mean, 1, len(mean)))
+    watch = watching.Watch(noisy(traffic.change_rule()), design, fallen, 3)
+    pages = watching.page_minutes(watch)[0]
+    assert pages == pages_of_the_ruler(watch.rule, design, fallen, watch.begin + 1, 3)
+    assert pages
 
 
 def together(counts):
