@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from _alert_traffic import MINUTE, START, Design, Floats, Sight, Sums, change_of, group_of, look
 from evalsvc.ruler.looks import baseline_at, window_at
-from evalsvc.rules.judging import BASELINE_CONFIDENCE
+from evalsvc.rules.judging import baseline_confidence_of
 from evalsvc.rules.machine import AlertState, transition
 from evalsvc.rules.values import Rule
 from evalsvc.stats import change
@@ -115,7 +115,7 @@ class Watch:
 
     def rebased(self, run: int, minute: int, state: AlertState) -> AlertState:
         """Return the state on the baseline that holds from a minute on."""
-        baseline = self.sights[run].baseline(self._past(minute), BASELINE_CONFIDENCE)
+        baseline = self.sights[run].baseline(self._past(minute), baseline_confidence_of(self.alerts))
         held = change.rebase(_detector(state), baseline, margin=change_of(self.rule).margin)
         return _seen(state, held, minute)
 

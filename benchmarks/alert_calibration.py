@@ -53,7 +53,7 @@ from evalsvc.stats.distributions import normal_quantile
 
 DAYS = 1_440
 NEAR = 0.6
-SEGMENTS, MOST_SEGMENT_DAYS = 200, 180
+SEGMENTS, MOST_SEGMENT_DAYS = 200, 720
 KINDS = ("threshold", "change", "segments")
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from evalsvc.errors import InputError
-from evalsvc.rules.judging import BASELINE_CONFIDENCE, Minutes, confidence_of, judge_change, judge_threshold
+from evalsvc.rules.judging import Minutes, baseline_confidence_of, confidence_of, judge_change, judge_threshold
 from evalsvc.rules.machine import AlertState, Observation
 from evalsvc.rules.values import Change, Rule, RuleGroup, Threshold, alert_labels, fingerprint
 from evalsvc.types import Cell, Estimate, Scale, Window
@@ -98,7 +98,7 @@ def observe(rule: Rule, group: RuleGroup, sight: Sight, state: AlertState, now: 
         raise InputError(f"Expected a threshold or a change, but {rule.alert} is another kind of rule")
     # An episode is held against what was before it: a baseline that went on would take the fall for the usual.
     held = state.evidence.baseline if state.evidence and state.phase in ("pending", "firing") else None
-    baseline = held or sight.baseline(baseline_at(condition, window), BASELINE_CONFIDENCE)
+    baseline = held or sight.baseline(baseline_at(condition, window), baseline_confidence_of(alerts))
     # Each minute is a step of the detector, however often is looked.
     looks = rule.false_alarms.looks(60.0, alerts)
     minutes = sight.minutes(begin_of(state, sight.scorer, window), window.end)

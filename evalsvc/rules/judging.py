@@ -14,13 +14,18 @@ from evalsvc.rules.values import Change, Rule, Threshold
 from evalsvc.stats import change
 from evalsvc.types import Cell, Estimate, Scale
 
-# Of the baseline's interval: a detector's run length is kept with this confidence in its baseline.
 BASELINE_CONFIDENCE = 0.999
+"""That the baselines' intervals of all of a rule's alerts hold: with it their detectors' run lengths are kept."""
 
 
 def confidence_of(rule: Rule, interval_seconds: float, alerts: int) -> float:
     """Return the two-sided confidence at which a look at one of so many alerts spends its part of the budget."""
     return 1.0 - 2.0 * rule.false_alarms.per_look(interval_seconds, alerts)
+
+
+def baseline_confidence_of(alerts: int) -> float:
+    """Return the confidence of one of so many baselines: all then hold at :data:`BASELINE_CONFIDENCE` (Bonferroni)."""
+    return 1.0 - (1.0 - BASELINE_CONFIDENCE) / max(1, alerts)
 
 
 def judge_threshold(rule: Rule, condition: Threshold, estimate: Estimate) -> Observation:
@@ -67,7 +72,7 @@ def judge_change(
         state: the alert's before this look; its detector goes on where it saw the same scorer, and else starts anew.
         minutes: what came since the last look, oldest first; earlier ones are left out.
         estimate: of the process behind the rule's window.
-        baseline: of the process behind the time before, at :data:`BASELINE_CONFIDENCE`.
+        baseline: of the process behind the time before, at :func:`baseline_confidence_of`.
         looks: the average number of minutes to a false alarm that this alert has to keep.
     """
     seen = Observation(verdict="no_data", window=estimate.window, estimate=estimate, baseline=baseline)
