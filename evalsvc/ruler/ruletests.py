@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from evalsvc.errors import InputError
 from evalsvc.ruler.live import Kept
 from evalsvc.ruler.looks import look_times
@@ -20,7 +22,7 @@ from evalsvc.ruler.series_store import SeriesStore
 from evalsvc.rules.machine import AlertState, Phase, Transition
 from evalsvc.rules.rule_tests import Expectation, Never, Place, RuleTest
 from evalsvc.rules.templates import duration, interval, number
-from evalsvc.rules.values import RuleGroup
+from evalsvc.rules.values import Absence, RuleGroup
 from evalsvc.types import Scale, Window
 
 _FIXED = ("alertname", "severity", "metric", "owner")
@@ -50,7 +52,7 @@ def run_test(test: RuleTest, groups: Sequence[RuleGroup], scale_of: Callable[[st
     """
     store = SeriesStore(test, _scales(test, scale_of))
     seen = _Seen(test.start)
-    looks = sum(_look_all(test, group, store, seen) for group in groups)
+    looks = sum(_look_all(test, _concerned(test, group), store, seen) for group in groups)
     failures = [
         *(failure for one in test.expect if (failure := _unmet(one, seen))),
         *(failure for one in test.never if (failure := _fired(one, seen))),
@@ -91,6 +93,16 @@ def _scales(test: RuleTest, scale_of: Callable[[str], Scale | None]) -> dict[str
             )
         scales[metric] = scale
     return scales
+
+
+def _concerned(test: RuleTest, group: RuleGroup) -> RuleGroup:
+    """Return the group with those of its rules that can have an alert: the others' metrics are never scored.
+
+    Absence may be of what never was, and where the store does not answer, every rule has the alert that says so.
+    """
+    metrics = {each.metric for each in test.series}
+    rules = [rule for rule in group.rules if rule.metric in metrics or isinstance(rule.condition, Absence)]
+    return group if test.outages else replace(group, rules=tuple(rules))
 
 
 def _look_all(test: RuleTest, group: RuleGroup, store: SeriesStore, seen: _Seen) -> int:
