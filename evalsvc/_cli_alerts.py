@@ -89,40 +89,49 @@ def acknowledge(options: argparse.Namespace) -> int:
     author, note, now = _author(options.author), _text("--note", options.note, empty=True), datetime.now(UTC)
     with _log(options) as log:
         row = alerts_view.find(alerts_view.board(log, now), options.fingerprint)
-        state = row.state
-        if state.phase not in alerts_view.OPEN or state.pending_at is None:
-            since = f" since {moment(state.since)}" if state.since else ""
-            raise InputError(f"{row.name} is {state.phase}{since}: there is nothing to acknowledge")
-        before = row.acknowledged
-        # The later one counts, also where the other was written by a clock that is ahead.
-        at = max(now, before.at + timedelta(microseconds=1)) if before else now
-        log.acknowledge(
-            Acknowledgement(fingerprint=state.fingerprint, episode=state.pending_at, author=author, note=note, at=at)
-        )
+        before = _remember(log, row, author, note, now)
     took = f"; it was {one_line(before.author)}'s" if before and before.author != author else ""
-    print(f"{one_line(row.name)} ({state.fingerprint}) is looked after by {author}{took}")
+    print(f"{one_line(row.name)} ({row.state.fingerprint}) is looked after by {author}{took}")
     return OK
 
 
 def close(options: argparse.Namespace) -> int:
-    """End an alert that will not end by itself, and have its receivers told."""
-    from evalsvc.ruler.rounds import closed
-
+    """Say that an alert's present episode is over, so that the ruler ends it at its next look."""
     reason, author, now = _text("--reason", options.reason), _author(options.author), datetime.now(UTC)
     with _log(options) as log:
-        row = alerts_view.find(alerts_view.board(log, now), options.fingerprint)
-        state = row.state
-        # Later than the last look, also where that was by a clock that is ahead: the later state counts.
-        at = max(now, state.evaluated_at + timedelta(microseconds=1)) if state.evaluated_at else now
-        end = closed(state, at, f"closed by {author}: {reason}")
-        if end is None:
-            since = f" since {moment(state.since)}" if state.since else ""
-            raise InputError(f"{row.name} is {state.phase}{since}: there is nothing to close")
-        log.record_looks([end])
-    told = "whoever was told of it is told that it is over" if state.phase == "firing" else "nobody was told of it"
-    print(f"{one_line(row.name)} ({state.fingerprint}) is {end.state.phase}: {told}")
+        board = alerts_view.board(log, now)
+        row = alerts_view.find(board, options.fingerprint)
+        before = _remember(log, row, author, reason, now, closes=True)
+    if before and before.closes:
+        print(f"{one_line(before.author)} had closed it before: {one_line(before.note)}")
+    told = "and who was told of it is told so" if row.state.phase == "firing" else "and nobody was told of it"
+    print(f"{one_line(row.name)} ({row.state.fingerprint}) is over at the ruler's next look, {told}.")
+    if board.late:
+        last = f"the last look was {alerts_view.ago(board.last_look, now)}" if board.last_look else "none was made yet"
+        print(f"No ruler seems to look now ({last}): `evalsvc ruler` starts one.")
     print("Where its numbers are still bad it fires anew; a silence, or the rule, keeps it quiet.")
     return OK
+
+
+def _remember(
+    log: AlertLog, row: AlertRow, author: str, note: str, now: datetime, *, closes: bool = False
+) -> Acknowledgement | None:
+    """Record what a person says of an alert's present episode; return what was said before."""
+    state, before = row.state, row.acknowledged
+    what = "close" if closes else "acknowledge"
+    if state.phase not in alerts_view.OPEN or state.pending_at is None:
+        since = f" since {moment(state.since)}" if state.since else ""
+        raise InputError(f"{row.name} is {state.phase}{since}: there is nothing to {what}")
+    if before and before.closes and not closes:
+        raise InputError(f"{row.name} was closed by {one_line(before.author)}: it is over at the ruler's next look")
+    # The later one counts, also where the other was written by a clock that is ahead.
+    at = max(now, before.at + timedelta(microseconds=1)) if before else now
+    log.acknowledge(
+        Acknowledgement(
+            fingerprint=state.fingerprint, episode=state.pending_at, author=author, note=note, at=at, closes=closes
+        )
+    )
+    return before
 
 
 def silence(options: argparse.Namespace) -> int:
@@ -268,7 +277,7 @@ def _line(row: AlertRow) -> dict[str, str]:
         "value": number(estimate.value) if estimate else "-",
         "interval": row.interval or "-",
         "against": row.against or "-",
-        "acknowledged": _short(f"{acknowledged.author} {acknowledged.note}") if acknowledged else "",
+        "acknowledged": _short(_said(acknowledged)) if acknowledged else "",
         "silenced until": moment(row.silenced_until) if row.silenced_until else "",
         "trouble": f"{row.lacking}: {_short(state.trouble)}" if state.trouble else "",
         "fingerprint": state.fingerprint,
@@ -293,7 +302,8 @@ def _about(row: AlertRow, now: datetime) -> list[str]:
     lines += [f"Trouble of the last look: {one_line(state.trouble)} ({row.lacking})"] if state.trouble else []
     if (by := row.acknowledged) is not None:
         note = f": {one_line(by.note)}" if by.note else ""
-        lines.append(f"Acknowledged by {one_line(by.author)} {moment(by.at)}{note}")
+        said = "Closed" if by.closes else "Acknowledged"
+        lines.append(f"{said} by {one_line(by.author)} {moment(by.at)}{note}")
     for item in row.silences:
         until = f"until {moment(item.ends_at)} by {one_line(item.author)}: {one_line(item.reason)}"
         lines.append(f"Silence {item.id} of {alerts_view.silence_text(item)} {until}")
@@ -372,6 +382,10 @@ def _text(option: str, given: str, *, empty: bool = False) -> str:
 
 def _name(labels: Mapping[str, str], rule: str) -> str:
     return one_line(labels.get("alertname", "") or rule)
+
+
+def _said(by: Acknowledgement) -> str:
+    return f"{by.author} closed it: {by.note}" if by.closes else f"{by.author} {by.note}"
 
 
 def _short(text: str) -> str:

@@ -131,4 +131,8 @@ def _syntax_hint(message: str) -> str:
         return "YAML indents with spaces, not tabs"
     if "mapping values are not allowed" in message:
         return "a text that holds `: ` needs quotes"
+    if "while parsing a flow mapping" in message and "<scalar>" in message:
+        return "a text that begins with `{{` needs quotes"
+    if "that cannot start any token" in message:
+        return "a text that begins so needs quotes"
     return ""

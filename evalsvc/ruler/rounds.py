@@ -16,8 +16,8 @@ from evalsvc.ruler.kinds import unseen, watch_of
 from evalsvc.ruler.live import Group, Kept, Live, Reader, newest
 from evalsvc.ruler.looks import MOST_MINUTES, baseline_at, observe, start_of, window_at
 from evalsvc.ruler.seen import Watch
-from evalsvc.rules.history import TOLD, AlertLog, Look, TransitionQuery
-from evalsvc.rules.machine import AlertState, Example, Observation, Phase, Transition, step, transition, transition_id
+from evalsvc.rules.history import TOLD, Look
+from evalsvc.rules.machine import AlertState, Example, Observation, Phase, Transition, step, transition
 from evalsvc.rules.reading import HEALTH_ALERT
 from evalsvc.rules.templates import render, values_of
 from evalsvc.rules.values import Absence, Change, Rule, RuleGroup, Threshold, Versions
@@ -29,7 +29,8 @@ log = logging.getLogger("evalsvc.ruler")
 REMEMBERED = timedelta(days=30)
 """So long a group without data still counts among a rule's alerts, and is looked at."""
 _ENDS: Mapping[Phase, Phase] = {"firing": "resolved", "pending": "inactive"}
-_MOST_ENDS = 100_000
+UNDER_WAY = frozenset(_ENDS)
+"""The phases of an alert that is not over."""
 _EXAMPLES = 3
 _SEARCHED = 2_000
 
@@ -93,32 +94,14 @@ def closed(state: AlertState, now: datetime, why: str) -> Look | None:
     return Look(after, replace(told, reason=why, description=why) if told else None)
 
 
-def written_ends(log: AlertLog, states: Sequence[AlertState], at: datetime) -> list[tuple[AlertState, AlertState]]:
-    """Return those of these alerts that are over by the log, each with its state after that.
+def ended(made: Sequence[Look], states: Mapping[str, AlertState], whys: Mapping[str, str], now: datetime) -> list[Look]:
+    """Return the looks with the ends of alerts that a person closed in the place of what was seen of them.
 
-    Asks nothing where none is under way. No look before the end counts any more.
-
-    Raises:
-        StoreUnavailable: the log does not answer.
+    ``whys`` are the reasons by fingerprint, ``states`` those before the look. What is still bad begins anew at
+    the next.
     """
-    ends: dict[str, tuple[AlertState, datetime]] = {}
-    for state in states:
-        if state.phase in _ENDS and state.since is not None:
-            episode = state.pending_at or state.since
-            ends[transition_id(state.fingerprint, episode, _ENDS[state.phase])] = (state, state.since)
-    if not ends:
-        return []
-    first = min(since for _, since in ends.values())
-    names = tuple(state.fingerprint for state, _ in ends.values())
-    query = TransitionQuery(Window(first, max(first, at) + timedelta(days=1)), tuple(_ENDS.values()), names)
-    over = []
-    for told in log.transitions(query, _MOST_ENDS):
-        if told.id in ends:
-            state, _ = ends[told.id]
-            looked = max(told.at, state.evaluated_at or told.at)
-            after = replace(state, phase=told.after, since=told.at, good_since=None, evaluated_at=looked)
-            over.append((state, after))
-    return over
+    ends = {name: end for name, why in whys.items() if (end := closed(states[name], now, why))}
+    return [*(one for one in made if one.state.fingerprint not in ends), *ends.values()]
 
 
 def _look(

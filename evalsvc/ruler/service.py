@@ -13,7 +13,7 @@ import socket
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -26,10 +26,10 @@ from evalsvc.protocols import Clock, ScoreStore
 from evalsvc.ruler.live import Kept
 from evalsvc.ruler.looks import look_times, start_of
 from evalsvc.ruler.metrics import RulerMetrics
-from evalsvc.ruler.rounds import HEALTH, closed, look, remembered, worded, written_ends
+from evalsvc.ruler.rounds import HEALTH, UNDER_WAY, closed, ended, look, remembered, worded
 from evalsvc.rules.history import LAST_ERA, AlertLog, Lease, Look
 from evalsvc.rules.machine import AlertState, Phase, transition
-from evalsvc.rules.values import Rule, RuleGroup
+from evalsvc.rules.values import Absence, Rule, RuleGroup
 from evalsvc.types import Window
 
 log = logging.getLogger("evalsvc.ruler")
@@ -196,7 +196,8 @@ class Ruler:
     def _restore(self, now: datetime) -> None:
         """Go on from what was written; end what no rule has any more."""
         states = {state.fingerprint: state for state in self._alerts.alert_states() if remembered(state, now)}
-        ends = self._orphans(states, now)
+        rules = {rule.alert: rule for group in self._groups for rule in group.rules}
+        ends = self._orphans(rules, states, now)
         if ends:
             self._alerts.record_looks(ends)
             states.update({end.state.fingerprint: end.state for end in ends})
@@ -205,7 +206,12 @@ class Ruler:
             self._last = {}
             for group in self._groups:
                 names = {rule.alert for rule in group.rules}
-                seen = [one.evaluated_at for one in states.values() if one.evaluated_at and one.rule in names]
+                # Those that were ended here were not looked at when they were.
+                seen = [
+                    one.evaluated_at
+                    for one in states.values()
+                    if one.evaluated_at and one.rule in names and not _orphaned(rules, one)
+                ]
                 # Of a look that was written in part, the rest is made again; what was written ignores it.
                 step = timedelta(seconds=group.interval_seconds)
                 last = [at for at in seen if at >= max(seen) - step]
@@ -213,9 +219,8 @@ class Ruler:
                     self._last[name_of(group)] = min(last)
         log.info("ruler_leads alerts=%d groups=%d", len(states), len(self._groups))
 
-    def _orphans(self, states: dict[str, AlertState], now: datetime) -> list[Look]:
+    def _orphans(self, rules: Mapping[str, Rule], states: Mapping[str, AlertState], now: datetime) -> list[Look]:
         """Return the ends of alerts that no rule makes any more; one whose labels were changed goes on under those."""
-        rules = {rule.alert: rule for group in self._groups for rule in group.rules}
         if not rules:
             return []
         ends = []
@@ -226,13 +231,20 @@ class Ruler:
                 ends.append(end)
                 rule = rules.get(state.rule)
                 if rule is not None and set(rule.by) == set(state.key):
-                    ends.append(self._relabelled(rule, state, now))
+                    ends.append(self._relabelled(rule, state, states, now))
         return ends
 
-    def _relabelled(self, rule: Rule, state: AlertState, now: datetime) -> Look:
-        """Return the same alert under its new labels: who is routed by them is told that it fires."""
+    def _relabelled(self, rule: Rule, state: AlertState, states: Mapping[str, AlertState], now: datetime) -> Look:
+        """Return the same alert under its new labels: who is routed by them is told that it fires.
+
+        It was last looked at when it was under its old ones, so that the looks since then are made up for.
+        """
         fresh = start_of(rule, state.consumer, state.key)
-        after = replace(state, fingerprint=fresh.fingerprint, labels=fresh.labels, since=now, evaluated_at=now)
+        looked = state.evaluated_at or now
+        if (earlier := states.get(fresh.fingerprint)) is not None and earlier.evaluated_at:
+            # Later than what it left when it had these labels once before.
+            looked = max(looked, earlier.evaluated_at + timedelta(microseconds=1))
+        after = replace(state, fingerprint=fresh.fingerprint, labels=fresh.labels, since=looked, evaluated_at=looked)
         told = transition(replace(after, phase="inactive"), after)
         return Look(after, worded(self._store, rule, told) if told else None)
 
@@ -309,12 +321,15 @@ class Ruler:
         """Make one look and record it; false where it could not be recorded, or another ruler may lead."""
         name, began, lease = name_of(group), self._clock.monotonic(), self._restored
         try:
-            self._take_up_ends(group, at)
+            whys = self._closed(group)
         except StoreError as error:
             log.warning("look_waits group=%s error=%s", name, error)
             self.metrics.count("evalsvc_ruler_unrecorded_total", group=name)
             return False
-        made = look(self._store, group, self._states, at, self._kept[name], on_error=self._note_error)
+        states = self._states
+        if (self._clock.now() - at).total_seconds() > max(group.interval_seconds, self._settings.jump_seconds):
+            group = _without_absence(group)
+        made = ended(look(self._store, group, states, at, self._kept[name], self._note_error), states, whys, at)
         # What was read under an earlier lease is not written under this one: another ruler may have led in between.
         if not self.leads() or self._restored != lease:
             return False
@@ -334,16 +349,24 @@ class Ruler:
         self._note(name, at, made, self._clock.monotonic() - began)
         return True
 
-    def _take_up_ends(self, group: RuleGroup, at: datetime) -> None:
-        """Take up which episodes are over by the log, though they go on here: a person may have closed them."""
+    def _closed(self, group: RuleGroup) -> dict[str, str]:
+        """Return why people say that alerts under way are over, by fingerprint; asks nothing where none is.
+
+        Raises:
+            StoreUnavailable: the log does not answer.
+        """
         names = {rule.alert for rule in group.rules}
-        with self._lock:
-            held = [state for state in self._states.values() if state.rule in names or state.key.get("rule") in names]
-        for state, over in written_ends(self._alerts, held, at):
-            log.info("alert_closed alert=%s fingerprint=%s", state.rule, state.fingerprint)
-            with self._lock:
-                if self._states.get(state.fingerprint) is state:
-                    self._states = {**self._states, state.fingerprint: over}
+        held = {
+            state.fingerprint: state.pending_at
+            for state in list(self._states.values())
+            if state.phase in UNDER_WAY and (state.rule in names or state.key.get("rule") in names)
+        }
+        found = self._alerts.acknowledgements(list(held)) if held else {}
+        return {
+            name: f"closed by {one.author}: {one.note}"
+            for name, one in found.items()
+            if one.closes and one.episode == held[name]
+        }
 
     def _note(self, group: str, at: datetime, made: Sequence[Look], seconds: float) -> None:
         metrics = self.metrics
@@ -378,7 +401,12 @@ def name_of(group: RuleGroup) -> str:
     return f"{group.path}:{group.name}"
 
 
-def _orphaned(rules: dict[str, Rule], state: AlertState) -> str:
+def _without_absence(group: RuleGroup) -> RuleGroup:
+    """Return a group as looks see it that are made up for: what came while nobody read may not have been read yet."""
+    return replace(group, rules=tuple(rule for rule in group.rules if not isinstance(rule.condition, Absence)))
+
+
+def _orphaned(rules: Mapping[str, Rule], state: AlertState) -> str:
     """Return why an alert has no rule any more; empty where it has one."""
     if state.rule == HEALTH.alert:
         watched = state.key.get("rule", "")

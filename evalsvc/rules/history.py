@@ -84,13 +84,17 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody looks after an episode of an alert. The last ``at`` counts, and of two of one time the last recorded."""
+    """Somebody looks after an episode of an alert. The last ``at`` counts, and of two of one time the last recorded.
+
+    Who ``closes`` it says that it is over, and in ``note`` why: the ruler ends it at its next look.
+    """
 
     fingerprint: str
     episode: datetime
     author: str
     note: str
     at: datetime
+    closes: bool = False
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):

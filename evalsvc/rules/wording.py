@@ -11,7 +11,7 @@ from datetime import datetime
 
 from evalsvc.rules.machine import Observation, Transition
 from evalsvc.rules.templates import duration, interval, number
-from evalsvc.rules.values import Absence, Budget, Change, Drift, Rule, Threshold
+from evalsvc.rules.values import Absence, Budget, Change, Drift, Rule, Threshold, label_of
 from evalsvc.types import Estimate
 
 Saying = Callable[[Rule, Observation, Estimate, str, bool], str]
@@ -53,13 +53,19 @@ def concerned(labels: Mapping[str, str]) -> str:
 
 
 def _moved(rule: Rule, told: Transition, unit: str, over: bool) -> str:
-    whom, seen = concerned(told.labels), told.observation
+    whom, seen = concerned(_whose(rule, told)), told.observation
     start = " ".join(part for part in ("over" if over else "", f"for {whom}" if whom else "") if part)
     sentence = (
         f"{start}: {_said(rule, told, seen, unit, over)}." if start else f"{_said(rule, told, seen, unit, over)}."
     )
     # A metric's name is written as it is.
     return sentence if rule.metric and sentence.startswith(rule.metric) else sentence[0].upper() + sentence[1:]
+
+
+def _whose(rule: Rule, told: Transition) -> dict[str, str]:
+    """Return whose data an alert is about: what its rule is narrowed to, and its labels but those it adds itself."""
+    narrowed = {label_of(field): " or ".join(values) for field, values in rule.where.items()}
+    return {**narrowed, **{name: value for name, value in told.labels.items() if name not in rule.labels}}
 
 
 def _said(rule: Rule, told: Transition, seen: Observation | None, unit: str, over: bool) -> str:

@@ -98,6 +98,7 @@ def acknowledgement_table(acknowledgement: Acknowledgement) -> pa.Table:
 
     columns = _texts([acknowledgement], ("fingerprint", "author", "note"))
     columns |= {name: times([getattr(acknowledgement, name)], False) for name in ("episode", "at")}
+    columns["closes"] = pa.array([acknowledgement.closes]).cast(pa.uint8())
     return pa.table(columns)
 
 

@@ -234,7 +234,7 @@ class ClickHouseAlertLog:
     def acknowledgements(self, fingerprints: Sequence[str]) -> Mapping[str, Acknowledgement]:
         """Return the last acknowledgement of each of these alerts that has any."""
         stored = {clean(name): name for name in fingerprints}
-        columns = "fingerprint, toUnixTimestamp64Micro(episode), author, note, toUnixTimestamp64Micro(at)"
+        columns = "fingerprint, toUnixTimestamp64Micro(episode), author, note, toUnixTimestamp64Micro(at), closes"
         rows = self._by_ids(
             f"SELECT {columns} FROM alert_acknowledgements FINAL WHERE fingerprint",  # noqa: S608
             list(stored),
@@ -242,9 +242,9 @@ class ClickHouseAlertLog:
         )
         return {
             stored[name]: Acknowledgement(
-                fingerprint=name, episode=moment(episode), author=author, note=note, at=moment(at)
+                fingerprint=name, episode=moment(episode), author=author, note=note, at=moment(at), closes=bool(closes)
             )
-            for name, episode, author, note, at in rows
+            for name, episode, author, note, at, closes in rows
         }
 
     # Leases.

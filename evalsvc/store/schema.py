@@ -218,6 +218,7 @@ TABLES: dict[str, Table] = {
             "episode": MOMENT,
             "author": "String",
             "note": "String",
+            "closes": "UInt8",
             "at": MOMENT,
             "written_at": SECONDS,
         },

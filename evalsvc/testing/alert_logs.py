@@ -121,10 +121,15 @@ def make_silence(id: str = "s", starts: float = 0.0, ends: float = 60.0, **chang
 
 
 def make_acknowledgement(
-    alert: str = "a", episode: datetime = NOON, author: str = "ada", note: str = "", at: datetime = NOON
+    alert: str = "a",
+    episode: datetime = NOON,
+    author: str = "ada",
+    note: str = "",
+    at: datetime = NOON,
+    closes: bool = False,
 ) -> Acknowledgement:
     """Return an acknowledgement of an episode of an alert, by its fingerprint."""
-    return Acknowledgement(fingerprint=alert, episode=episode, author=author, note=note, at=at)
+    return Acknowledgement(fingerprint=alert, episode=episode, author=author, note=note, at=at, closes=closes)
 
 
 def make_full_state() -> AlertState:
@@ -439,7 +444,7 @@ def check_acknowledgements(log: AlertLog) -> None:
     other = make_acknowledgement("b", NOON, "bob", "", moment(1))
     log.acknowledge(other)
     _expect("the last of each", {"a": last, "b": other}, dict(log.acknowledgements(["b", "a", "c"])))
-    later = make_acknowledgement("a", NOON, "carol", "took over", moment(13))
+    later = make_acknowledgement("a", NOON, "carol", "took over", moment(13), closes=True)
     log.acknowledge(later)
     _expect("a later one of an older episode", {"a": later}, dict(log.acknowledgements(["a"])))
     again = msgspec.structs.replace(later, note="of one time the last")

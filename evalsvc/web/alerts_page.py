@@ -128,7 +128,8 @@ def _known(row: AlertRow, apart: str = "span") -> str:
     said = []
     if (by := row.acknowledged) is not None:
         note = f": {_text(by.note, _MOST_LABEL)}" if by.note else ""
-        said.append(f"Acknowledged by {_text(by.author, _MOST_LABEL)}{note}")
+        what = "Closed" if by.closes else "Acknowledged"
+        said.append(f"{what} by {_text(by.author, _MOST_LABEL)}{note}")
     if row.silenced_until is not None:
         said.append(f"Silenced until {said_time(row.silenced_until)} UTC")
     if row.state.trouble:

@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from evalsvc.rules.history import TransitionQuery
 from evalsvc.testing import ManualClock
-from tests.unit.test_ruler_service import START, World
+from tests.unit.test_ruler_closing import close
+from tests.unit.test_ruler_service import SPAN, START, World
 
 HOUR = timedelta(hours=1)
 
@@ -90,4 +92,27 @@ def test_a_page_after_the_clock_was_set_back_is_no_other_page_after_a_restart() 
     for _ in range(6):
         world.clock.advance(600.0)
         world.step()
+    assert phases(world) == ["firing", "resolved"]
+
+
+def test_what_fired_while_the_clock_was_ahead_can_be_closed() -> None:
+    world = world_on_a_jumping_clock()
+    world.clock.advance(10 * 60.0)
+    world.step()
+    jump(world, HOUR)
+    assert phases(world) == ["firing"]
+    # Set back; the next look would find it good for long enough, but a person is quicker.
+    world.clock.jump = timedelta(0)
+    world.clock.advance(5.0)
+    world.step()
+    close(world)
+    world.clock.advance(70.0)
+    world.step()
+    assert phases(world) == ["firing", "resolved"]
+    told = world.store.alerts.transitions(TransitionQuery(SPAN, ("resolved",)), 9)
+    assert [one.reason for one in told] == ["closed by ada: its version is gone"]
+    restart(world)
+    world.clock.advance(600.0)
+    world.step()
+    assert [state.phase for state in world.store.alerts.alert_states()] == ["resolved"]
     assert phases(world) == ["firing", "resolved"]

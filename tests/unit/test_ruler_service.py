@@ -11,7 +11,7 @@ from evalsvc.errors import StoreUnavailable
 from evalsvc.notify import Delivery
 from evalsvc.notify.values import Receiver, Routes, WebhookConfig
 from evalsvc.ruler import Ruler, RulerSettings
-from evalsvc.rules import Rule, RuleGroup, Threshold
+from evalsvc.rules import Absence, Rule, RuleGroup, Threshold
 from evalsvc.rules.history import TransitionQuery
 from evalsvc.store.memory import MemoryStore
 from evalsvc.testing import ManualClock
@@ -33,11 +33,11 @@ ROUTES = Routes(receivers=(Receiver("hook", WebhookConfig(url="http://127.0.0.1:
 SPAN = Window(START - timedelta(days=1), START + timedelta(days=2))
 
 
-def fill(store, minutes=120, fallen=(40, 70)):
-    """Write ten scores a minute: nine of ten are good, but for half an hour, when two are."""
+def fill(store, minutes=120, fallen=(40, 70), silent=range(0)):
+    """Write ten scores a minute, but for the silent ones: nine of ten are good, but for half an hour, when two are."""
     store.record_scorers([FAITHFUL])
     scores = []
-    for minute in range(minutes):
+    for minute in (each for each in range(minutes) if each not in silent):
         good = 2 if fallen[0] <= minute < fallen[1] else 9
         for number in range(10):
             at = START + timedelta(minutes=minute)
@@ -368,3 +368,26 @@ def test_what_fires_at_the_first_look_is_told_though_its_time_is_before_the_rece
     world.step()
     assert world.transitions() == [("firing", minute(50))]
     assert [phase for _, phase in world.phone.told] == ["firing"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_look_that_is_made_up_for_finds_no_absence(late):
+    world = World(lease_seconds=80_000.0)
+    absent = Rule(
+        alert="NoScores",
+        metric="faithful",
+        condition=Absence("scores"),
+        window_seconds=600.0,
+        keep_firing_seconds=600.0,
+    )
+    world.store = fill(MemoryStore(clock=world.clock), silent=range(25, 40))
+    world.ruler = world.begin(group=replace(GROUP, rules=(absent,)))
+    for _ in range(3):
+        world.clock.advance(600.0)
+        world.ruler.turn()
+    # The look of 0:40 sees ten minutes without a score. Made at 0:55, it might see what had not been read yet.
+    world.clock.advance(1500.0 if late else 600.0)
+    world.ruler.turn()
+    told = [one.after for one in world.store.alerts.transitions(TransitionQuery(SPAN), 9)]
+    assert told == ([] if late else ["firing"])
+    assert world.ruler.status().looks == (5 if late else 4)

@@ -175,3 +175,12 @@ def test_a_long_window_is_as_long_as_it_was_and_drifts_is_an_earlier_one() -> No
     day = Window(START - timedelta(hours=28), START - timedelta(hours=4))
     moved = Observation(verdict="bad", window=day, estimate=estimate(0.31, 0.25, 0.37))
     assert "at 0.31 (0.25 … 0.37) over the 1d to 2026-03-01 00:00 UTC" in describe(rule(Drift(86_400.0)), told(moved))
+
+
+def test_it_says_what_the_rule_is_narrowed_to_and_not_what_it_labels_itself() -> None:
+    one = msgspec.structs.replace(
+        rule(), where={"application": ("shop", "help"), "segments.language": ("de",)}, labels={"team": "search"}
+    )
+    said = describe(one, told(None, labels={"team": "search", "consumer": "quality", "language": "de"}, reason="down"))
+    assert said.startswith("For application=shop or help, consumer=quality, language=de: ")
+    assert "search" not in said

@@ -13,3 +13,6 @@ DROP TABLE IF EXISTS alert_receivers;
 
 -- How often the clock had been found ahead before the state after it: of two states the later era counts, and then the later time.
 ALTER TABLE alert_transitions ADD COLUMN IF NOT EXISTS era UInt16 DEFAULT 0 AFTER evaluated_at;
+
+-- Whether who acknowledged an episode says that it is over: the ruler then ends it.
+ALTER TABLE alert_acknowledgements ADD COLUMN IF NOT EXISTS closes UInt8 DEFAULT 0 AFTER note;
