@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -291,7 +292,7 @@ def _check_other(path: Path) -> Sequence[Problem]:
     if path.suffix == ".toml":
         return read_settings(path.parent, shown(path))[1]
     if path.suffix in YAML:
-        return Document.open(path, shown(path), syntax_only=True).finish()
+        return [*Document.open(path, shown(path), syntax_only=True).finish(), *_misnamed(path)]
     try:
         json.loads(path.read_bytes())
     except json.JSONDecodeError as error:
@@ -301,6 +302,19 @@ def _check_other(path: Path) -> Sequence[Problem]:
     except (OSError, RecursionError) as error:
         return [Problem(shown(path), 1, 1, f"cannot be read: {error}")]
     return ()
+
+
+def _misnamed(path: Path) -> Sequence[Problem]:
+    """Return that a file holds rules which nobody reads; Prometheus' have an `expr` where ours have a `metric`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ()
+    keys = set(re.findall(r"^ *(?:- +)?(groups|alert|metric|expr):", text, re.MULTILINE))
+    if keys != {"groups", "alert", "metric"}:
+        return ()
+    name = f"{path.stem.removesuffix('.rule')}{RULES[0]}"
+    return [Problem(shown(path), 1, 1, "holds alert rules, and is not read as such", f"name it {name}")]
 
 
 def _check_unique(document: Document, consumer: ConsumerConfig, others: Sequence[ConsumerConfig]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evalsvc.project import check
+from evalsvc.project import check, shown
 from evalsvc.rules import Budget, Change, Rule, RuleGroup, Threshold
 from evalsvc.rules.values import alert_labels, fingerprint
 
@@ -127,6 +127,28 @@ def test_labels_are_the_rules_and_the_groups_and_make_the_fingerprint() -> None:
     }
     assert fingerprint(labels) == fingerprint(dict(reversed(labels.items())))
     assert fingerprint(labels) != fingerprint({**labels, "plan_name": "free"})
+
+
+@pytest.mark.parametrize(("key", "wrong"), [("metric: nonsense, above: 0.5", True), ("expr: up == 0", False)])
+def test_rules_in_a_file_of_another_name_are_not_passed_over(tmp_path: Path, key: str, wrong: bool) -> None:
+    lines = ["groups:", "  - name: a", "    rules:", "      - alert: A", *(f"        {one}" for one in key.split(", "))]
+    path = write(tmp_path, "\n".join(lines), "shop.yaml")
+    found = [str(problem) for problem in check([path.parent]).problems]
+    assert found == (
+        [f"{shown(path)}:1:1: holds alert rules, and is not read as such (name it shop.rules.yaml)"] * wrong
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: {summary: {{ value }} is high}", "a text that begins with `{{` needs quotes"),
+        ("summary: % is high", "a text that begins so needs quotes"),
+    ],
+)
+def test_what_yaml_takes_for_something_else_is_told_to_need_quotes(tmp_path: Path, text: str, said: str) -> None:
+    (problem,) = problems(write(tmp_path, f"groups: []\n{text}\n"))
+    assert said in problem
 
 
 def test_a_project_that_measures_something_knows_no_other_metric(
