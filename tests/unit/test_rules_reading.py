@@ -132,8 +132,9 @@ def test_labels_are_the_rules_and_the_groups_and_make_the_fingerprint() -> None:
 @pytest.mark.parametrize(("key", "wrong"), [("metric: nonsense, above: 0.5", True), ("expr: up == 0", False)])
 def test_rules_in_a_file_of_another_name_are_not_passed_over(tmp_path: Path, key: str, wrong: bool) -> None:
     lines = ["groups:", "  - name: a", "    rules:", "      - alert: A", *(f"        {one}" for one in key.split(", "))]
+    (tmp_path / "pyproject.toml").write_text("[tool.evalsvc]\n", encoding="utf-8")
     path = write(tmp_path, "\n".join(lines), "shop.yaml")
-    found = [str(problem) for problem in check([path.parent]).problems]
+    found = [str(problem) for problem in check([tmp_path]).problems]
     assert found == (
         [f"{shown(path)}:1:1: holds alert rules, and is not read as such (name it shop.rules.yaml)"] * wrong
     )
