@@ -45,8 +45,8 @@ class Kept:
         self._now = datetime.min.replace(tzinfo=UTC)
         self.hours: dict[tuple[str, Selection, datetime], tuple[int, Lines]] = {}
         self.sums: dict[tuple[str, Selection, Window], tuple[tuple[int, ...], Lines]] = {}
-        self.crowded: set[str] = set()
-        """The alerts of rules that split by too many values at their last look."""
+        self.read: dict[str, datetime] = {}
+        """By alert: the last look at which the groups of its rule were read, and were not too many."""
 
     def begin(self, now: datetime) -> None:
         """Begin a look: drop what none has asked for in the last hour."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from evalsvc.errors import InputError, StoreUnavailable
+from evalsvc.errors import InputError, StoreError, StoreUnavailable
 from evalsvc.ruler import timelines
 from evalsvc.ruler.crowds import MOST_ALERTS
 from evalsvc.ruler.live import Kept
@@ -242,38 +242,136 @@ def test_too_many_groups_are_counted_before_they_are_read(condition) -> None:
     assert (store.read, store.counted) == (0, 1)
 
 
-def test_groups_that_become_too_many_are_read_once_more_only() -> None:
-    store, kept, group = CountsReads(), Kept(), group_of(rule_of(min_effective_n=1.0, window_seconds=600.0))
-    store.record_scorers([FAITHFUL])
-    at = START + timedelta(hours=1)
-    store.write(WriteBatch(scores=(score("faithful", at - timedelta(minutes=3), 1, 1.0),)))
-    states = {made.state.fingerprint: made.state for made in look(store, group, {}, at, kept)}
-    assert (len(states), store.read, store.counted) == (1, 1, 1)
-    crowd = [score("faithful", at - timedelta(minutes=3), 1, 1.0, f"l{n}") for n in range(MOST_ALERTS)]
-    store.write(WriteBatch(scores=tuple(crowd)))
-    reads = []
-    for minute in range(1, 4):
-        before = store.read
-        for made in look(store, group, states, at + timedelta(minutes=minute), kept):
-            states[made.state.fingerprint] = made.state
-        reads.append(store.read - before)
-    assert reads == [MOST_ALERTS + 1, 0, 0]
-    assert store.counted == 3
+def put(store: MemoryStore, at: datetime, languages: range) -> None:
+    """Write a score of each of so many languages."""
+    store.write(WriteBatch(scores=tuple(score("faithful", at, 1, 1.0, f"l{n}") for n in languages)))
+
+
+class Looks:
+    """Looks at a rule with at most five alerts, by minutes after an hour; counts what each look reads and counts."""
+
+    def __init__(self, monkeypatch, **options) -> None:
+        monkeypatch.setattr("evalsvc.ruler.crowds.MOST_ALERTS", 5)
+        self.store, self.kept, self.states = CountsReads(), Kept(), {}
+        self.store.record_scorers([FAITHFUL])
+        self.group = group_of(rule_of(min_effective_n=1.0, **options))
+
+    def put(self, minute: int, languages: range) -> None:
+        put(self.store, START + timedelta(hours=1, minutes=minute), languages)
+
+    def at(self, minute: int) -> tuple[int, int, str]:
+        """Return how many groups are read, how often they are counted, and what is wrong."""
+        read, counted, why = self.store.read, self.store.counted, [""]
+        now = START + timedelta(hours=1, minutes=minute)
+        for made in look(self.store, self.group, self.states, now, self.kept, lambda _, error: why.append(error)):
+            self.states[made.state.fingerprint] = made.state
+        return self.store.read - read, self.store.counted - counted, why[-1][:45]
+
+
+CROWDED = "Expected at most 5 alerts of Fell, but its `b"
+
+
+def test_a_surge_of_groups_is_counted_before_it_is_read(monkeypatch) -> None:
+    looks = Looks(monkeypatch, window_seconds=600.0)
+    looks.put(-3, range(1))
+    assert looks.at(0) == (1, 1, "")
+    # What is there and what came of late are counted apart: few of each are no reason to count all.
+    assert looks.at(1) == (1, 1, "")
+    looks.put(-1, range(1, 9))
+    assert looks.at(2) == (0, 2, CROWDED)
+    assert looks.at(9) == (0, 2, CROWDED)
     # And it is looked at again as soon as there are few.
-    made = look(store, group, states, at + timedelta(minutes=10), kept)
-    assert {one.state.evaluated_at for one in made} == {at + timedelta(minutes=10)}
-    assert not any(one.state.trouble.startswith("Expected") for one in made)
+    assert looks.at(12) == (0, 1, "")
+    assert {state.evaluated_at for state in looks.states.values()} == {START + timedelta(hours=1, minutes=12)}
 
 
-def test_a_store_that_cannot_count_is_the_rule_s_error_as_ever() -> None:
-    class Away(MemoryStore):
-        def group_counts(self, metrics, query):
-            raise StoreUnavailable("The store does not answer: it is down")
+def test_known_groups_and_those_of_late_may_be_too_many_together(monkeypatch) -> None:
+    looks = Looks(monkeypatch, window_seconds=3600.0)
+    looks.put(-40, range(4))
+    assert looks.at(0) == (4, 1, "")
+    looks.put(-1, range(4, 6))
+    assert looks.at(2) == (0, 2, CROWDED)
 
-    store, why = Away(), []
+
+def test_groups_of_the_last_minutes_that_were_known_are_read(monkeypatch) -> None:
+    looks = Looks(monkeypatch, window_seconds=3600.0)
+    looks.put(-4, range(4))
+    assert looks.at(0) == (4, 1, "")
+    # The same four twice might be eight.
+    assert looks.at(1) == (4, 2, "")
+
+
+def test_scores_that_come_very_late_are_read_once_and_counted_then(monkeypatch) -> None:
+    looks = Looks(monkeypatch, window_seconds=3600.0)
+    looks.put(-40, range(1))
+    assert looks.at(0) == (1, 1, "")
+    looks.put(-30, range(1, 9))
+    assert looks.at(1) == (9, 1, CROWDED)
+    assert [looks.at(minute) for minute in (2, 3, 20)] == [(0, 1, CROWDED)] * 3
+
+
+def test_after_a_pause_groups_are_counted_whole(monkeypatch) -> None:
+    looks = Looks(monkeypatch, window_seconds=3600.0)
+    looks.put(-40, range(1))
+    assert looks.at(0) == (1, 1, "")
+    looks.put(-30, range(1, 9))
+    assert looks.at(11) == (0, 1, CROWDED)
+    # Whoever leads next knows of no read, and of few alerts.
+    looks.kept = Kept()
+    assert looks.at(12) == (0, 1, CROWDED)
+
+
+class CountsNot(CountsReads):
+    """Cannot count what is asked of one field."""
+
+    def __init__(self, field: str, error: Exception) -> None:
+        super().__init__()
+        self.field, self.error = field, error
+
+    def group_counts(self, metrics, query):
+        found = super().group_counts(metrics, query)
+        if self.field in query.by:
+            raise self.error
+        return found
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (
+            StoreError("The store refused a statement: too much memory"),
+            "The store refused a statement: too much memory",
+        ),
+        (ValueError("a store that answers wrongly"), "ValueError: a store that answers wrongly"),
+        (StoreUnavailable("The store does not answer"), "The store does not answer"),
+    ],
+)
+def test_groups_that_cannot_be_counted_are_the_errors_of_their_own_rules(error, why) -> None:
+    store, failed, kept, at = CountsNot("segments.language", error), [], Kept(), START + timedelta(hours=1)
     store.record_scorers([FAITHFUL])
-    look(store, group_of(rule_of()), {}, START + timedelta(hours=1), on_error=lambda *error: why.append(error))
-    assert why == [("Fell", "The store does not answer: it is down")]
+    put(store, at - timedelta(minutes=9), range(2))
+    # The question that fails comes first.
+    group = group_of(rule_of(), rule_of(alert="Split", by=("model_version",)), rule_of(alert="Whole", by=()))
+    made = look(store, group, {}, at, kept, on_error=lambda *error: failed.append(error))
+    seen = [one.state.rule for one in made if one.state.rule != "EvalsvcRuleFailing"]
+    if isinstance(error, StoreUnavailable):
+        assert (failed, seen, store.counted) == ([(name, why) for name in ("Fell", "Split", "Whole")], [], 1)
+        return
+    assert (failed, seen, store.counted) == ([("Fell", why)], ["Split", "Whole"], 2)
+    # One group of each of the two other rules, and none of the first's.
+    assert store.read == 2
+
+
+def test_an_alert_whose_groups_cannot_be_counted_stays_as_it_is(store) -> None:
+    group = group_of(rule_of())
+    states, _ = run(store, group, Window(SPAN.start, START + timedelta(hours=20)))
+    (firing,) = [state for state in states.values() if state.phase == "firing"]
+    now = START + timedelta(hours=20, minutes=15)
+    store = Broken(store, "none", StoreError("no"))
+    store.group_counts = lambda metrics, query: {}
+    after = {made.state.fingerprint: made.state for made in look(store, group, states, now, Kept())}
+    assert after[firing.fingerprint].phase == "firing"
+    assert {state.trouble for state in after.values() if state.rule == "Fell"} == {"KeyError: 'faithful'"}
 
 
 @pytest.mark.parametrize(
