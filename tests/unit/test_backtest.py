@@ -14,13 +14,12 @@ from evalsvc.cli import main
 from evalsvc.errors import InputError
 from evalsvc.ruler import backtest, timelines
 from evalsvc.ruler.replay import alerts_of
-from evalsvc.rules import BurnRate, Change, Rule, RuleGroup, Threshold
+from evalsvc.rules import Change, Rule, RuleGroup, Threshold
 from evalsvc.rules.machine import transition
 from evalsvc.rules.templates import duration
 from evalsvc.stats import estimate_mean
 from evalsvc.store.memory import MemoryStore
 from evalsvc.types import Scale, Score, ScorerSpec, Subject, Window, WriteBatch
-from tests.watched import told
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 FELL_AT = START + timedelta(hours=60)
@@ -143,18 +142,6 @@ def test_to_plant_a_change_moves_the_timelines_of_its_own_alert_only(store, monk
     found = backtest(store, group_of(rule, interval_seconds=7200.0), rule, SPAN, drops=(0.2,))
     assert len(found.plants) == 1
     assert len(moved) == found.plants[0].times > 10
-
-
-def test_a_rule_that_reads_for_itself_is_replayed_look_by_look(store) -> None:
-    # Each look has a window of its own: to see one window twice would put pages off.
-    rule = rule_of(BurnRate(0.95, 2.0, 3600.0, "higher"), window_seconds=21_600.0)
-    span = Window(FELL_AT - timedelta(hours=2), BACK_AT + timedelta(hours=2))
-    expected = told(store, rule, span.start, span.end, 1800.0)
-    pages = backtest(store, group_of(rule, interval_seconds=1800.0), rule, span).pages
-    assert [one.after for one in expected] == ["firing", "resolved"]
-    assert [(page.fired.id, page.fired.at, page.resolved.at) for page in pages] == [
-        (expected[0].id, expected[0].at, expected[1].at)
-    ]
 
 
 def test_a_rise_is_planted_for_rules_about_rises(store) -> None:
