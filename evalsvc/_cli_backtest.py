@@ -53,7 +53,7 @@ def backtest(options: argparse.Namespace) -> int:
                 print(json.dumps(to_json(made), ensure_ascii=False, allow_nan=False))
             else:
                 print(("\n\n" if number_ else "") + _part(made, span) + report(made, group))
-            if not made.whole:
+            if run.stopped:
                 return INTERRUPTED
     return OK
 
@@ -64,12 +64,12 @@ class _Run:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic, self._began = monotonic, monotonic()
         self._done = self._of = 0
-        self._stopped = False
+        self.stopped = False
 
     def goes_on(self, done: int, of: int) -> bool:
         """Take note of how far it is; whether to go on."""
         self._done, self._of = done, of
-        return not self._stopped
+        return not self.stopped
 
     def measure(self) -> tuple[int, int]:
         """Return how far it is, and of how much."""
@@ -77,7 +77,7 @@ class _Run:
 
     def left(self) -> str:
         """Say about how long it will take, once a few looks tell."""
-        if self._stopped:
+        if self.stopped:
             return "ending after this look"
         if self._done < 3:
             return ""
@@ -97,9 +97,9 @@ class _Run:
             signal.signal(signal.SIGINT, before)
 
     def _interrupt(self, number: int, frame: object) -> None:
-        if self._stopped:
+        if self.stopped:
             raise KeyboardInterrupt
-        self._stopped = True
+        self.stopped = True
 
 
 def _part(made: Backtest, asked: Window) -> str:
@@ -199,6 +199,8 @@ def _plants(made: Backtest) -> str:
             "Changes are planted for changes and for thresholds of means only: other rules read the store at each look."
         )
     tried = [plant for plant in made.plants if plant.times]
+    if not tried and not made.whole:
+        return "No change was planted: the replay was ended before."
     if not tried:
         return "No change could be planted: the alerts were firing, or the time is shorter than two days."
     lines = [

@@ -6,8 +6,10 @@ replayed is what decides.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import NamedTuple
 
@@ -98,8 +100,7 @@ def backtest(
         return _watched(store, group, rule, span, watch, goes_on)
     back = rule.condition.baseline_seconds if isinstance(rule.condition, Change) else 0.0
     read = Window(span.start - timedelta(seconds=back + rule.window_seconds + 7200.0), span.end)
-    lines = timelines(store, rule, read, 60)
-    alerts = alerts_of(rule, group, lines)
+    alerts = alerts_of(rule, group, timelines(store, rule, read, 60))
     times = look_times(span, group.interval_seconds)
     every = max(1, len(times) // PLANTS)
     told, states = _Told(), [alert.start for alert in alerts]
@@ -120,7 +121,7 @@ def backtest(
     plants: list[Plant] = []
     numbers, of = count(len(times) + 1), len(times) + len(drops) * len(kept)
     for size in drops:
-        planted = _planted(rule, group, lines, kept, size, lambda: goes_on(next(numbers), of))
+        planted = _planted(alerts, kept, size, group.interval_seconds, lambda: goes_on(next(numbers), of))
         if planted is None:
             return told.result(rule, span, len(alerts), tuple(plants), whole=False)
         plants.append(planted)
@@ -139,10 +140,13 @@ def _quiet(
 
     Where it does, what was planted would be found without being looked for.
     """
+    times: dict[int, list[datetime]] = defaultdict(list)
+    for place, at in fired:
+        times[place].append(at)
     found = []
     for place, state in kept:
         began = state.evaluated_at
-        soon = began is None or any(who == place and began < at <= began + WAIT for who, at in fired)
+        soon = began is None or any(began < at <= began + WAIT for at in times[place])
         if began is not None and not soon and began + WAIT <= span.end:
             found.append((place, state))
     return found
@@ -216,11 +220,10 @@ def _rate(pages: int, span: Window) -> tuple[float, float, float]:
 
 
 def _planted(
-    rule: Rule,
-    group: RuleGroup,
-    lines: list[Timeline],
+    alerts: Sequence[Alert],
     kept: Sequence[tuple[int, AlertState]],
     size: float,
+    interval: float,
     goes_on: Callable[[], bool],
 ) -> Plant | None:
     """Plant a change of one size at each of these moments; None where it was ended before all were."""
@@ -228,9 +231,8 @@ def _planted(
     for place, state in kept:
         if (began := state.evaluated_at) is None:
             continue
-        moved = [_moved(line, rule, began, size) for line in lines]
-        alert = alerts_of(rule, group, moved)[place]
-        if (at := _first_alarm(alert, state, began, group.interval_seconds)) is not None:
+        moved = alerts[place].moved(partial(_moved, began=began, size=size))
+        if (at := _first_alarm(moved, state, began, interval)) is not None:
             delays.append(at - began)
         if not goes_on():
             return None
@@ -248,7 +250,7 @@ def _first_alarm(alert: Alert, state: AlertState, began: datetime, interval: flo
     return None
 
 
-def _moved(line: Timeline, rule: Rule, began: datetime, size: float) -> Timeline:
+def _moved(rule: Rule, line: Timeline, began: datetime, size: float) -> Timeline:
     """Return a timeline whose scores from ``began`` on are worse by a share of the scale, or of the mean.
 
     On a scale with an end they all move the same share of their way to it, so that none leaves it: of yes and no, so

@@ -45,8 +45,8 @@ class Kept:
         self._now = datetime.min.replace(tzinfo=UTC)
         self.hours: dict[tuple[str, Selection, datetime], tuple[int, Lines]] = {}
         self.sums: dict[tuple[str, Selection, Window], tuple[tuple[int, ...], Lines]] = {}
-        self.crowded: set[str] = set()
-        """The alerts of rules that split by too many values at their last look."""
+        self.read: dict[str, datetime] = {}
+        """By alert: the last look at which the groups of its rule were read, and were not too many."""
 
     def begin(self, now: datetime) -> None:
         """Begin a look: drop what none has asked for in the last hour."""
@@ -109,6 +109,23 @@ class Reader:
         hour = floored(window.end, HOUR)
         whole = self._whole(rule, Window(window.start, hour))
         return whole if hour == window.end else _joined(whole, self._recent(rule, Window(hour, window.end)))
+
+    def last(self, rule: Rule, window: Window, group: Group) -> tuple[Window, Sequence[Timeline]]:
+        """Return the last part of a window that was read in which a group has scores, and its timelines there.
+
+        Of a long window that is an hour at most; of another, all of it. It is the window itself where there are none.
+        """
+        if window.end - window.start <= LONG:
+            return window, self._recent(rule, window).get(group, ())
+        chosen, end = selection(rule), floored(window.end, HOUR)
+        if end < window.end:
+            rest = Window(end, window.end)
+            if lines := self._recent(rule, rest).get(group, ()):
+                return rest, lines
+        for hour in reversed(self._versions_of(rule.metric, Window(window.start, end))):
+            if lines := self.kept.hours[rule.metric, chosen, hour][1].get(group, ()):
+                return Window(hour, hour + HOUR), lines
+        return window, ()
 
     def minutes(self, rule: Rule, span: Window) -> Lines:
         """Return the timelines of each group by the minute."""
@@ -296,7 +313,9 @@ def newest(reader: Reader, rule: Rule, lines: Sequence[Timeline], window: Window
     if len(lines) == 1:
         return lines[0]
     never = datetime.min.replace(tzinfo=UTC)
-    by_minute = reader.minutes(rule, window).get(group_of(lines[0]), ())
+    group = group_of(lines[0])
+    span, last = reader.last(rule, window, group)
+    by_minute = reader.minutes(rule, span).get(group, ()) if len(last) > 1 else last
     latest = {line.scorer: max(line.pools, default=never) for line in by_minute}
     return max(lines, key=lambda line: (latest.get(line.scorer, never), line.scorer))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from evalsvc.ruler.looks import HOUR, observe, start_of, window_at
@@ -17,9 +17,14 @@ class Alert:
 
     def __init__(self, rule: Rule, group: RuleGroup, lines: list[Timeline], alerts: int) -> None:
         """Take one group's timelines, of all versions of the scorer; ``alerts`` share the rule's budget."""
-        self._rule, self._group, self._alerts = rule, group, alerts
+        self._rule, self._group, self._alerts, self._lines = rule, group, alerts, lines
         self._seen = [_Replayed(line) for line in lines]
         self.start = start_of(rule, lines[0].consumer, lines[0].key)
+
+    def moved(self, move: Callable[[Rule, Timeline], Timeline]) -> Alert:
+        """Return the alert as it would be if its own timelines were others."""
+        lines = [move(self._rule, line) for line in self._lines]
+        return Alert(self._rule, self._group, lines, self._alerts)
 
     def look(self, state: AlertState, now: datetime) -> AlertState:
         """Return the state after a look at ``now``, at what had come ``delay`` before."""

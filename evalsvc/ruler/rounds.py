@@ -72,13 +72,13 @@ def look(
     for state in states.values():
         if state.rule in own:
             own[state.rule].append(state)
-    counts = crowds(reader, group, {alert: len(held) for alert, held in own.items()}, now)
+    crowded = crowds(reader, group, {alert: len(held) for alert, held in own.items()}, now)
     for rule in group.rules:
-        if not said_of(rule, counts.get(rule.alert, 0)):
+        if rule.alert not in crowded:
             _want(reader, rule, group, own[rule.alert], now)
     made: list[Look] = []
     for rule in group.rules:
-        looks, why = _look(reader, rule, group, own[rule.alert], now, counts.get(rule.alert))
+        looks, why = _look(reader, rule, group, own[rule.alert], now, crowded.get(rule.alert, ""))
         if why and on_error:
             on_error(rule.alert, why)
         made += [*looks, *_health(rule, group, states, now, why)]
@@ -105,15 +105,12 @@ def ended(made: Sequence[Look], states: Mapping[str, AlertState], whys: Mapping[
 
 
 def _look(
-    reader: Reader, rule: Rule, group: RuleGroup, held: Sequence[AlertState], now: datetime, alerts: int | None
+    reader: Reader, rule: Rule, group: RuleGroup, held: Sequence[AlertState], now: datetime, why: str
 ) -> tuple[list[Look], str]:
-    """Return the looks at a rule's alerts, and why they failed where they did; ``alerts`` are those counted before."""
-    why = ""
+    """Return the looks at a rule's alerts, and why they failed; where ``why`` says so before, nothing is read."""
     known = {state.fingerprint: state for state in held if remembered(state, now)}
     try:
-        if alerts is not None:
-            _check_count(reader, rule, alerts)
-        pairs = _observations(reader, rule, group, known, now)
+        pairs = [] if why else _observations(reader, rule, group, known, now)
     except UnknownMetric as error:
         # Nothing of it was ever scored, as where no worker has run yet: absence rules are there to tell.
         nothing = Observation(verdict="no_data", window=window_at(rule, group, now), reason=str(error))
@@ -161,7 +158,7 @@ def _observations(
     lines = reader.window(rule, window)
     there = {start.fingerprint: (start, group) for group in lines for start in [_start(rule, group)]}
     fingerprints = sorted(there.keys() | known.keys())
-    _check_count(reader, rule, len(fingerprints))
+    _check_count(reader, rule, len(fingerprints), now)
     pairs = []
     for fingerprint in fingerprints:
         if fingerprint not in there:
@@ -180,7 +177,7 @@ def _watched(
 ) -> list[tuple[AlertState, Observation]]:
     """Return what a kind that reads for itself saw, and no data for the alerts that it did not see."""
     found = watch(reader.store, rule, group, now)
-    _check_count(reader, rule, len(found))
+    _check_count(reader, rule, len(found), now)
     pairs = []
     for seen in [*found, *unseen(rule, group, now, found, known.values())]:
         start = start_of(rule, seen.consumer, seen.key)
@@ -188,12 +185,12 @@ def _watched(
     return pairs
 
 
-def _check_count(reader: Reader, rule: Rule, alerts: int) -> None:
-    said = said_of(rule, alerts)
-    if said:
-        reader.kept.crowded.add(rule.alert)
+def _check_count(reader: Reader, rule: Rule, alerts: int, now: datetime) -> None:
+    """Take note that the alerts that there are were read; too many are counted first from then on."""
+    if said := said_of(rule, alerts):
+        reader.kept.read.pop(rule.alert, None)
         raise InputError(said)
-    reader.kept.crowded.discard(rule.alert)
+    reader.kept.read[rule.alert] = now
 
 
 def _want(reader: Reader, rule: Rule, group: RuleGroup, held: Collection[AlertState], now: datetime) -> None:

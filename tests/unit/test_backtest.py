@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -94,6 +95,53 @@ def test_quiet_days_do_not_page_and_planted_changes_are_found_the_sooner_the_lar
     assert large.median is not None
     assert large.median <= timedelta(minutes=30)
     assert small.median is None or small.median >= large.median
+
+
+def test_an_alert_that_fires_leaves_the_quiet_hours_of_the_others(store) -> None:
+    def planted(language: str) -> int:
+        rule = rule_of(BELOW, where={"segments.language": (language,)}, by=())
+        return backtest(store, group_of(rule, interval_seconds=3600.0), rule, SPAN, drops=(0.2,)).plants[0].times
+
+    rule = rule_of(BELOW)
+    both = backtest(store, group_of(rule, interval_seconds=3600.0), rule, SPAN, drops=(0.2,)).plants[0].times
+    german, english = planted("de"), planted("en")
+    # Only German fell, so that it has fewer hours with a quiet day after them.
+    assert 0 < german < english
+    assert both == german + english
+
+
+def test_what_most_planted_changes_do_not_show_has_no_median_delay() -> None:
+    scores = []
+    for minute in range(3 * 1440):
+        # A score each minute of one language; of the other two far too few to decide anything.
+        for language in ("de", "en", "fr") if minute % 60 == 0 else ("de",):
+            name = f"{language}{minute}"
+            at = START + timedelta(minutes=minute)
+            subject = Subject(name, at, "quality", "support", "m", "1", {"language": language}, "", "all", 1)
+            scores.append(Score(subject, "faithful", 1, "", 1.0, "ok", float(minute % 10 != 0)))
+    store = MemoryStore()
+    store.record_scorers([FAITHFUL])
+    store.write(WriteBatch(scores=tuple(scores)))
+    rule = rule_of(BELOW)
+    found = backtest(store, group_of(rule, interval_seconds=3600.0), rule, SPAN, drops=(0.9,))
+    (plant,) = found.plants
+    assert 0 < plant.found == plant.times / 3
+    assert plant.median is None
+
+
+def test_to_plant_a_change_moves_the_timelines_of_its_own_alert_only(store, monkeypatch) -> None:
+    module = sys.modules[backtest.__module__]
+    moved, move = [], module._moved
+
+    def counted(*asked, **options):
+        moved.append(asked)
+        return move(*asked, **options)
+
+    monkeypatch.setattr(module, "_moved", counted)
+    rule = rule_of(BELOW)
+    found = backtest(store, group_of(rule, interval_seconds=7200.0), rule, SPAN, drops=(0.2,))
+    assert len(found.plants) == 1
+    assert len(moved) == found.plants[0].times > 10
 
 
 def test_a_rise_is_planted_for_rules_about_rises(store) -> None:
@@ -298,6 +346,34 @@ def test_ctrl_c_prints_what_was_found_and_says_that_it_is_a_part(store, tmp_path
     assert run(store, tmp_path, monkeypatch, "--format", "json") == 130
     (line,) = capsys.readouterr().out.splitlines()
     assert (json.loads(line)["whole"], json.loads(line)["end"]) == (False, "2026-03-04T13:15:00Z")
+
+
+def test_ctrl_c_in_the_last_look_of_a_rule_begins_no_other(store, tmp_path, monkeypatch, capsys) -> None:
+    goes_on = _cli_backtest._Run.goes_on
+
+    def interrupted(run, done: int, of: int) -> bool:
+        if done == of:
+            signal.raise_signal(signal.SIGINT)
+        return goes_on(run, done, of)
+
+    # What fires all along has no quiet hour in which a change could be planted.
+    rules = RULES.replace("below: 0.2", "below: 0.99").replace("FaithfulLow", "First").replace("FaithfulFell", "Second")
+    first, second = rules.index("      - alert"), rules.index("      - {alert")
+    monkeypatch.setattr(sys.modules[__name__], "RULES", rules[:first] + rules[second:] + rules[first:second])
+    monkeypatch.setattr(_cli_backtest._Run, "goes_on", interrupted)
+    assert run(store, tmp_path, monkeypatch) == 130
+    shown = capsys.readouterr().out
+    # All of the first was done, and none of the second.
+    assert shown.startswith("First: ")
+    assert "No change could be planted: the alerts were firing" in shown
+    assert "Second" not in shown
+
+
+def test_a_replay_that_is_ended_says_that_nothing_was_planted_yet(store) -> None:
+    rule = rule_of(BELOW)
+    group = group_of(rule)
+    made = backtest(store, group, rule, SPAN, goes_on=lambda done, of: done < 20)
+    assert report(made, group).endswith("No change was planted: the replay was ended before.")
 
 
 def test_a_second_ctrl_c_ends_at_once() -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from evalsvc.errors import InputError, StoreUnavailable
 from evalsvc.ruler import timelines
-from evalsvc.ruler.crowds import MOST_ALERTS
 from evalsvc.ruler.live import Kept
 from evalsvc.ruler.looks import look_times
 from evalsvc.ruler.replay import alerts_of
@@ -185,95 +184,6 @@ def test_the_newest_version_of_a_scorer_is_looked_at(store) -> None:
     (made,) = look(both, group, {}, at)
     # The latest scores count, whatever the number of the version: it was taken back.
     assert made.state.evidence.estimate.value == 0.0
-
-
-def test_too_many_groups_are_an_error_of_the_rule(monkeypatch) -> None:
-    monkeypatch.setattr("evalsvc.ruler.crowds.MOST_ALERTS", 3)
-    store = MemoryStore()
-    store.record_scorers([FAITHFUL])
-    at = START + timedelta(hours=1)
-    group = group_of(rule_of(min_effective_n=1.0))
-    store.write(
-        WriteBatch(scores=tuple(score("faithful", at - timedelta(minutes=9), n, 1.0, f"l{n}") for n in range(3)))
-    )
-    states = {made.state.fingerprint: made.state for made in look(store, group, {}, at)}
-    assert len(states) == 3
-    store.write(WriteBatch(scores=(score("faithful", at, 9, 1.0, "l9"),)))
-    why = []
-    *after, health = look(store, group, states, at + timedelta(minutes=15), on_error=lambda *error: why.append(error))
-    assert len(after) == 3
-    assert health.state.labels["rule"] == "Fell"
-    assert {("Fell", made.state.trouble) for made in after} == set(why)
-    assert {made.state.trouble for made in after} == {
-        "Expected at most 3 alerts of Fell, but its `by` makes 4; split by a field with fewer values, or narrow it by "
-        "`where`"
-    }
-    assert MOST_ALERTS == 5000
-
-
-class CountsReads(MemoryStore):
-    """Counts how many groups were read, and how often they were only counted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read = self.counted = 0
-
-    def cells_since(self, metrics, query, starts):
-        found = super().cells_since(metrics, query, starts)
-        self.read += sum(map(len, found.values()))
-        return found
-
-    def group_counts(self, metrics, query):
-        self.counted += 1
-        return super().group_counts(metrics, query)
-
-
-@pytest.mark.parametrize("condition", [BELOW, BurnRate(0.95, 2.0, 600.0, "higher")])
-def test_too_many_groups_are_counted_before_they_are_read(condition) -> None:
-    store = CountsReads()
-    store.record_scorers([FAITHFUL])
-    at = START + timedelta(hours=1)
-    crowd = [score("faithful", at - timedelta(minutes=9), 1, 1.0, f"l{n}") for n in range(MOST_ALERTS + 1)]
-    store.write(WriteBatch(scores=tuple(crowd)))
-    group, why = group_of(rule_of(condition)), []
-    (health,) = look(store, group, {}, at, on_error=lambda *error: why.append(error))
-    assert health.state.labels["rule"] == "Fell"
-    assert f"its `by` makes {MOST_ALERTS + 1:,}" in why[0][1]
-    assert (store.read, store.counted) == (0, 1)
-
-
-def test_groups_that_become_too_many_are_read_once_more_only() -> None:
-    store, kept, group = CountsReads(), Kept(), group_of(rule_of(min_effective_n=1.0, window_seconds=600.0))
-    store.record_scorers([FAITHFUL])
-    at = START + timedelta(hours=1)
-    store.write(WriteBatch(scores=(score("faithful", at - timedelta(minutes=3), 1, 1.0),)))
-    states = {made.state.fingerprint: made.state for made in look(store, group, {}, at, kept)}
-    assert (len(states), store.read, store.counted) == (1, 1, 1)
-    crowd = [score("faithful", at - timedelta(minutes=3), 1, 1.0, f"l{n}") for n in range(MOST_ALERTS)]
-    store.write(WriteBatch(scores=tuple(crowd)))
-    reads = []
-    for minute in range(1, 4):
-        before = store.read
-        for made in look(store, group, states, at + timedelta(minutes=minute), kept):
-            states[made.state.fingerprint] = made.state
-        reads.append(store.read - before)
-    assert reads == [MOST_ALERTS + 1, 0, 0]
-    assert store.counted == 3
-    # And it is looked at again as soon as there are few.
-    made = look(store, group, states, at + timedelta(minutes=10), kept)
-    assert {one.state.evaluated_at for one in made} == {at + timedelta(minutes=10)}
-    assert not any(one.state.trouble.startswith("Expected") for one in made)
-
-
-def test_a_store_that_cannot_count_is_the_rule_s_error_as_ever() -> None:
-    class Away(MemoryStore):
-        def group_counts(self, metrics, query):
-            raise StoreUnavailable("The store does not answer: it is down")
-
-    store, why = Away(), []
-    store.record_scorers([FAITHFUL])
-    look(store, group_of(rule_of()), {}, START + timedelta(hours=1), on_error=lambda *error: why.append(error))
-    assert why == [("Fell", "The store does not answer: it is down")]
 
 
 @pytest.mark.parametrize(
