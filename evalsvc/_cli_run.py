@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from evalsvc import project
 from evalsvc._hints import did_you_mean
+from evalsvc._standstill import watched
 from evalsvc.cli import FINDINGS, INTERRUPTED, OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.project import ConsumerConfig, Environment, FilesConfig, HttpConfig, Project, ScorerConfig
@@ -182,8 +183,8 @@ def listening(consumer: ConsumerConfig, worker: Worker) -> Iterator[None]:
 def stopping(*stops: Callable[[], None]) -> Iterator[threading.Event]:
     """Call these on SIGTERM and SIGINT, so that work ends cleanly; a second SIGINT interrupts at once.
 
-    Yields an event that is set by then. Outside the main thread, where Python handles no signals, it changes
-    nothing.
+    Yields an event that is set by then. Meanwhile a process that stands still says where. Outside the main thread,
+    where Python handles no signals, it changes nothing.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -201,7 +202,8 @@ def stopping(*stops: Callable[[], None]) -> Iterator[threading.Event]:
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield asked
+        with watched():
+            yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
