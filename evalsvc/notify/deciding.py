@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from evalsvc.notify.routing import matches, receivers_of
 from evalsvc.notify.values import Routes
-from evalsvc.rules.history import AlertLog, Receipt, Silence, TransitionQuery
+from evalsvc.rules.history import AlertLog, Enrolment, Receipt, Silence, TransitionQuery
 from evalsvc.rules.machine import Transition, transition_id
 from evalsvc.types import Window
 
@@ -41,26 +41,30 @@ class Decider:
         routes: Routes,
         receiver: str,
         now: datetime,
-        since: datetime,
+        enrolment: Enrolment,
         known: Mapping[str, Receipt] | None = None,
     ) -> None:
-        """Decide at ``now`` for a receiver that is there ``since`` then.
+        """Decide at ``now`` for a receiver that is there since its ``enrolment``.
 
         ``known`` receipts, by transition, count whether or not the log shows them already.
         """
-        self._log, self._routes, self._receiver, self._now, self._since = log, routes, receiver, now, since
+        self._log, self._routes, self._receiver, self._now = log, routes, receiver, now
+        self._first, self._since = min(enrolment), enrolment.since
         self._silences: Sequence[Silence] = ()
         self._known = known or {}
 
     def decide(self, pending: Sequence[Transition], *, whole: bool = True) -> list[tuple[Transition, Decision]]:
-        """Return what becomes of each, in the order given; ``whole`` says that nothing else is to be told."""
+        """Return what becomes of each, in the order given.
+
+        ``whole`` says that nothing else is to be told of what happened since the receiver was first there.
+        """
         if not pending:
             return []
         self._silences = self._log.silences()
         firings = {told.id: told for told in pending if told.after == "firing"}
         ends = {firing_id(told): told for told in pending if told.after == "resolved"}
-        if not whole:
-            ends = {**self._later_ends([told for told in firings.values() if told.id not in ends]), **ends}
+        alone = [told for told in firings.values() if told.id not in ends and (not whole or told.at < self._first)]
+        ends = {**self._later_ends(alone), **ends}
         wanted = [firing_id(told) for told in pending if told.after == "resolved" and firing_id(told) not in firings]
         mine = (found for found in self._log.receipts(wanted) if found.receiver == self._receiver) if wanted else ()
         receipts = {receipt.transition: receipt for receipt in mine}
@@ -73,7 +77,7 @@ class Decider:
             return {}
         last = max(self._now, *(told.at for told in firings)) + timedelta(days=1)
         fingerprints = tuple(dict.fromkeys(told.fingerprint for told in firings))
-        query = TransitionQuery(Window(firings[0].at, last), ("resolved",), fingerprints)
+        query = TransitionQuery(Window(min(told.at for told in firings), last), ("resolved",), fingerprints)
         return {firing_id(told): told for told in self._log.transitions(query, _MOST)}
 
     def _decision(

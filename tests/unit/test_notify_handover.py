@@ -1,0 +1,101 @@
+"""Rulers that lead by turns, and a store that shows late what was written: nothing is lost, and nothing told twice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from alert_memory import START, make_transition
+from alert_scene import HOUR, Refreshed, Scene, reroute, silence
+from evalsvc.notify import Delivery
+
+DAY = 24 * 60.0
+MONTH = 30 * DAY
+
+
+def turn(scene: Scene, delivery: Delivery, *, leads: bool = True) -> None:
+    delivery.round(scene.clock.now(), lambda: leads)
+    assert delivery.wait(10.0)
+
+
+@pytest.mark.parametrize("minutes", [5.0, 180.0])
+def test_a_ruler_that_leads_again_tells_nothing_that_ended_meanwhile(minutes: float) -> None:
+    scene = Scene("a")
+    begun = make_transition(1)
+    scene.log.add(begun)
+    scene.later(MONTH)
+    scene.log.record_silence(silence(ends_at=scene.clock.now() + 4 * timedelta(minutes=1)))
+    reroute(scene, "a", "b")
+    first = scene.delivery
+    assert first.counts()["b"].waiting == 1
+    scene.clock.advance(60.0)
+    scene.log.add(make_transition(1, "resolved", at=scene.clock.now()))
+    turn(scene, scene.started())
+    scene.clock.advance(60.0 * minutes)
+    for _ in range(3):
+        scene.clock.advance(120.0)
+        turn(scene, first)
+    assert scene.notifiers["b"].ids == []
+    assert first.counts()["b"].waiting == 0
+
+
+def test_what_fires_for_longer_than_a_receiver_is_there_is_told_though_it_is_written_after_its_first_turn() -> None:
+    scene = Scene("a")
+    scene.later(MONTH)
+    reroute(scene, "a", "b")
+    late = make_transition(1, episode=scene.clock.now() - 3 * HOUR)
+    scene.log.add(late)
+    for _ in range(61):
+        scene.later(1)
+    assert scene.notifiers["b"].ids == [late.id]
+
+
+def test_what_was_written_late_while_another_led_is_told_as_soon_as_a_ruler_leads_again() -> None:
+    scene = Scene("a")
+    scene.later(MONTH)
+    reroute(scene, "a", "b")
+    scene.later(1)
+    turn(scene, scene.delivery, leads=False)
+    fires = make_transition(1, episode=scene.clock.now() - 3 * HOUR)
+    late = make_transition(2, episode=scene.clock.now() - timedelta(days=3))
+    scene.log.add(fires, late, make_transition(2, "resolved", episode=late.episode))
+    scene.later(1)
+    assert scene.notifiers["b"].ids == [fires.id]
+    assert set(scene.notifiers["a"].ids) == {told.id for told in scene.log.told.values()}
+
+
+def test_an_older_alert_is_told_once_though_the_store_shows_its_receipt_late() -> None:
+    scene = Scene("a")
+    scene.log.add(make_transition(1), make_transition(2))
+    scene.later(MONTH)
+    scene.log.record_receipts = lambda receipts: None
+    reroute(scene, "a", "b")
+    for _ in range(3):
+        scene.later(61)
+    assert sorted(scene.notifiers["b"].ids) == sorted(scene.log.told)
+
+
+def test_what_began_exactly_when_a_receiver_was_there_is_told_though_it_is_over() -> None:
+    scene = Scene("a")
+    episode = START + timedelta(days=30) - HOUR - timedelta(minutes=1)
+    told = [make_transition(1, after, episode) for after in ("firing", "resolved")]
+    scene.log.add(*told)
+    scene.later(MONTH)
+    reroute(scene, "a", "b")
+    assert told[0].at == scene.clock.now() - HOUR
+    assert scene.notifiers["b"].ids == [one.id for one in told]
+
+
+def test_who_does_not_lead_tells_and_refreshes_nothing() -> None:
+    scene = Scene("a", notifier=Refreshed)
+    scene.log.add(make_transition(1))
+    scene.later(1)
+    scene.log.add(make_transition(2))
+    done = len(scene.notifiers["a"].refreshes)
+    scene.clock.advance(120.0)
+    scene.log.asked.clear()
+    turn(scene, scene.delivery, leads=False)
+    assert scene.notifiers["a"].ids == [make_transition(1).id]
+    assert len(scene.notifiers["a"].refreshes) == done
+    assert scene.log.asked == []
