@@ -99,3 +99,49 @@ def test_who_does_not_lead_tells_and_refreshes_nothing() -> None:
     assert scene.notifiers["a"].ids == [make_transition(1).id]
     assert len(scene.notifiers["a"].refreshes) == done
     assert scene.log.asked == []
+
+
+@pytest.mark.parametrize("minutes", [5.0, 90.0])
+def test_an_end_waits_for_the_receipt_of_its_beginning_however_late_a_replica_shows_it(minutes: float) -> None:
+    scene = Scene("a")
+    begun = make_transition(1)
+    scene.log.add(begun)
+    scene.later(1)
+    scene.delivery = scene.started()
+    asked, scene.log.receipts = scene.log.receipts, lambda ids: []
+    end = make_transition(1, "resolved", at=scene.clock.now())
+    scene.log.add(end)
+    scene.later(1)
+    scene.later(minutes)
+    assert (scene.notifiers["a"].ids, scene.delivery.counts()["a"].waiting) == ([begun.id], 1)
+    scene.log.receipts = asked
+    scene.later(1)
+    assert scene.notifiers["a"].ids == [begun.id, end.id]
+
+
+def test_the_end_of_what_fired_before_a_receiver_was_there_waits_for_an_hour_at_most() -> None:
+    scene = Scene("a")
+    fires, over = (make_transition(n, episode=START - 3 * HOUR) for n in (1, 2))
+    scene.log.add(fires)
+    scene.later(MONTH)
+    reroute(scene, "a", "b")
+    scene.delivery = scene.started()
+    asked, scene.log.receipts = scene.log.receipts, lambda ids: []
+    ends = [make_transition(n, "resolved", episode=fires.episode, at=scene.clock.now()) for n in (1, 2)]
+    scene.log.add(over, *ends)
+    scene.later(59)
+    assert set(scene.log.outcomes("b")) == {fires.id}
+    scene.log.receipts = asked
+    scene.later(2)
+    assert scene.notifiers["b"].ids == [fires.id, ends[0].id]
+    assert scene.log.outcomes("b")[ends[1].id] == "not_routed"
+    assert scene.delivery.counts()["b"].waiting == 0
+
+
+def test_an_end_whose_beginning_nobody_remembers_is_not_waited_for_for_ever() -> None:
+    scene = Scene("a")
+    end = make_transition(1, "resolved", episode=START)
+    scene.log.add(end)
+    scene.later(61)
+    scene.later(61)
+    assert scene.log.outcomes("a") == {end.id: "not_routed"}
