@@ -145,3 +145,30 @@ def test_an_end_whose_beginning_nobody_remembers_is_not_waited_for_for_ever() ->
     scene.later(61)
     scene.later(61)
     assert scene.log.outcomes("a") == {end.id: "not_routed"}
+
+
+@pytest.mark.parametrize("ended", [timedelta(minutes=3), timedelta(minutes=-90), timedelta(hours=5)])
+def test_a_refresh_says_no_more_that_an_alert_fires_whose_end_is_in_the_log(ended: timedelta) -> None:
+    """A person closed it while a look was made, whose state came last; or one of the clocks was wrong."""
+    scene = Scene("a", notifier=Refreshed)
+    scene.log.add(make_transition(1), make_transition(2))
+    scene.later(2)
+    held = scene.log.alert_states()
+    end = make_transition(1, "resolved", at=scene.clock.now() + ended)
+    scene.log.add(end)
+    scene.log.alert_states = lambda rules=(), phases=(): held
+    for _ in range(3):
+        scene.later(2)
+    assert [firing for firing, _ in refreshes(scene)[-3:]] == [[make_transition(2).id]] * 3
+
+
+def test_an_alert_that_fires_again_is_refreshed_though_an_earlier_episode_ended() -> None:
+    scene = Scene("a", notifier=Refreshed)
+    again = make_transition(1, episode=START + timedelta(minutes=1))
+    scene.log.add(make_transition(1), make_transition(1, "resolved", at=START + timedelta(minutes=1)), again)
+    scene.later(3)
+    assert refreshes(scene)[-1][0] == [again.id]
+
+
+def refreshes(scene: Scene) -> list[tuple[list[str], list[str]]]:
+    return scene.notifiers["a"].refreshes
