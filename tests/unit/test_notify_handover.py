@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from alert_memory import START, make_transition
-from alert_scene import HOUR, Refreshed, Scene, reroute, silence
+from alert_scene import HOUR, Refreshed, Scene, reroute, routes, silence
 from evalsvc.notify import Delivery
 
 DAY = 24 * 60.0
@@ -172,3 +172,27 @@ def test_an_alert_that_fires_again_is_refreshed_though_an_earlier_episode_ended(
 
 def refreshes(scene: Scene) -> list[tuple[list[str], list[str]]]:
     return scene.notifiers["a"].refreshes
+
+
+def test_a_receipt_that_the_store_did_not_take_is_written_by_a_ruler_that_does_not_lead_any_more() -> None:
+    scene = Scene("a")
+    first = scene.delivery
+    scene.log.add(make_transition(1))
+    scene.log.broken.add("record_receipts")
+    scene.later(1)
+    turn(scene, first, leads=False)
+    assert first.counts()["a"].turns_failed == 2
+    scene.log.broken.clear()
+    turn(scene, first, leads=False)
+    assert list(scene.log.outcomes("a").values()) == ["delivered"]
+    turn(scene, scene.started())
+    assert scene.notifiers["a"].ids == [make_transition(1).id]
+
+
+def test_who_does_not_lead_and_tells_nobody_leaves_nobody_out() -> None:
+    scene = Scene("a")
+    other = Delivery(scene.log, routes(), {}, scene.clock)
+    turn(scene, other, leads=False)
+    assert scene.log.there == {"a"}
+    turn(scene, other)
+    assert scene.log.there == set()
