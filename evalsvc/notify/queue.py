@@ -65,6 +65,8 @@ class ReceiverQueue:
         self._low: datetime | None = None
         self._swept_at: float | None = None
         self._held = 0
+        # How many the store still returns that are closed.
+        self._late = 0
         self._failing_since: float | None = None
         self._refreshed_at: float | None = None
         self._stopped = threading.Event()
@@ -112,11 +114,12 @@ class ReceiverQueue:
             enrolment = self._enrolments.now(now)[self._name]
             if self._swept_at is None or self._clock.monotonic() - self._swept_at >= SWEEP_SECONDS:
                 self._forget()
-            limit = min(_MOST, BATCH + self._held)
+            limit = min(_MOST, BATCH + self._held + self._late)
             pending = self._untold(enrolment, now, limit)
             older = self._older_of(enrolment, now)
             known = self._closed.keys() | {told.id for told in older}
             fresh = [told for told in pending if told.id not in known]
+            self._late = len(pending) - len(fresh)
             decider = Decider(self._alerts, self._routes, self._name, now, enrolment, self._closed)
             decided = decider.decide([*older, *fresh], whole=len(pending) < limit)
             self._held = sum(decision.fate == "wait" for _, decision in decided)
@@ -124,7 +127,7 @@ class ReceiverQueue:
             if only_look:
                 return
             self._act(decided)
-            if len(pending) < limit or self._held >= _MOST or not fresh:
+            if len(pending) < limit or limit >= _MOST:
                 return
 
     def _untold(self, enrolment: Enrolment, now: datetime, limit: int) -> Sequence[Transition]:

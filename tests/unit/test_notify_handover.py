@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
 
 from alert_memory import START, make_transition
 from alert_scene import HOUR, Refreshed, Scene, reroute, routes, silence
+from evalsvc.errors import NotifierUnavailable, StoreUnavailable
 from evalsvc.notify import Delivery
+from evalsvc.notify.queue import BATCH
+from evalsvc.rules.history import Matcher
 
 DAY = 24 * 60.0
 MONTH = 30 * DAY
@@ -196,3 +200,55 @@ def test_who_does_not_lead_and_tells_nobody_leaves_nobody_out() -> None:
     assert scene.log.there == {"a"}
     turn(scene, other)
     assert scene.log.there == set()
+
+
+def test_receipts_that_show_late_hold_up_no_message_however_many_there_are() -> None:
+    scene = Scene("a")
+    scene.log.record_silence(silence(matchers=(Matcher("alertname", "A1"),)))
+    scene.log.add(*(make_transition(n) for n in range(1, 3 * BATCH)))
+    scene.log.record_receipts = lambda receipts: None
+    scene.later(1)
+    assert len(set(scene.notifiers["a"].ids)) == 3 * BATCH - 2
+    scene.log.add(make_transition(0, episode=scene.clock.now()))
+    scene.later(2)
+    assert scene.notifiers["a"].ids[-1] == make_transition(0, episode=START + timedelta(minutes=1)).id
+    assert len(scene.notifiers["a"].ids) == 3 * BATCH - 1
+    assert scene.delivery.counts()["a"].waiting == 1
+
+
+def test_a_receiver_that_a_clock_that_was_ahead_added_forgets_nothing_when_the_ruler_begins_anew() -> None:
+    scene = Scene("a")
+    scene.log.enrol(["a", "b"], START + 1000 * HOUR)
+    reroute(scene, "a", "b")
+    scene.notifiers["b"].trouble = lambda _: NotifierUnavailable("down")
+    told = [make_transition(1, after, START + timedelta(minutes=10)) for after in ("firing", "resolved")]
+    scene.log.add(*told)
+    scene.later(15)
+    scene.clock.advance(3 * 3600.0)
+    scene.notifiers["b"].trouble = lambda _: None
+    reroute(scene, "a", "b")
+    assert scene.notifiers["b"].ids == scene.notifiers["a"].ids == [one.id for one in told]
+    # Whoever was there before stays, and what the log says of both does not change again.
+    assert scene.log.enrol(["a", "b"], START)["a"].since == START - HOUR
+    assert scene.log.enrol(["a", "b"], START)["b"].since == START - HOUR
+
+
+def test_receivers_do_not_wait_one_by_one_for_a_store_that_does_not_answer() -> None:
+    scene = Scene(*"abcdef")
+    asked = []
+
+    def slow(receivers, now):
+        asked.append(now)
+        time.sleep(0.2)
+        raise StoreUnavailable("timed out")
+
+    said, scene.log.enrol = scene.log.enrol, slow
+    scene.log.add(make_transition(1))
+    scene.delivery = scene.started()
+    scene.round()
+    assert len(asked) == 1
+    assert {counts.turns_failed for counts in scene.delivery.counts().values()} == {1}
+    scene.log.enrol = said
+    scene.clock.advance(1.0)
+    scene.round()
+    assert all(len(notifier.ids) == 1 for notifier in scene.notifiers.values())
