@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -106,7 +107,9 @@ class ReceiverQueue:
             log.warning("telling %s waits for the store: %s", self._name, error)
         except Exception as error:
             self._counts = replace(self._counts, turns_failed=self._counts.turns_failed + 1)
-            log.error("telling %s ended early (%s)", self._name, type(error).__name__)
+            # Where it was, but not what it says: that may quote a text.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("telling %s ended early (%s)\n%s", self._name, type(error).__name__, where.rstrip())
 
     def _tell_all(self, now: datetime, *, only_look: bool) -> None:
         while not self._stopped.is_set() and self._leads():
