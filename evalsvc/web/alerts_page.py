@@ -25,10 +25,10 @@ NAVIGATION = '<nav aria-label="Pages"><a href="/">Overview</a><a href="/alerts">
 _HOW = (
     "<p class=how>An alert is <strong>pending</strong> while it is bad and nobody is told, and <strong>firing</strong> "
     "from when its rule's <code>for</code> is over. It is over after its numbers were good again for a while, when "
-    "somebody closes it, or when its rule is gone; a gap in the data ends nothing. This page only shows, since it knows "
-    "no login. To say that you look after an alert, to silence some, or to close one, type <code>evalsvc alerts ack "
-    "FINGERPRINT</code>, <code>evalsvc alerts silence LABEL=VALUE --for 2h --reason TEXT</code> or <code>evalsvc alerts "
-    "close FINGERPRINT --reason TEXT</code> on a machine of the project.</p>"
+    "somebody closes it, or when its rule is gone; a gap in the data ends nothing. This page only shows, since it "
+    "knows no login. To say that you look after an alert, to silence some, or to close one, type <code>evalsvc alerts "
+    "ack FINGERPRINT</code>, <code>evalsvc alerts silence LABEL=VALUE --for 2h --reason TEXT</code> or <code>evalsvc "
+    "alerts close FINGERPRINT --reason TEXT</code> on a machine of the project.</p>"
 )
 _COLUMNS = ("Alert", "Since", "Estimate", "Interval", "Held against", "What is known")
 
