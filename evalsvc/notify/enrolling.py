@@ -51,6 +51,7 @@ class Enrolments:
             return self._held
 
     def _say(self, now: datetime) -> Mapping[str, Enrolment]:
+        """Say who is there, and correct what a clock that was ahead said."""
         latest = now - ENROLLED_BEFORE
         said = self._log.enrol(self._receivers, latest)
         believed = {name: self._believed(name, each, latest) for name, each in said.items()}
