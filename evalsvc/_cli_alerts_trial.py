@@ -27,6 +27,11 @@ def send(options: argparse.Namespace) -> int:
     if routes is None:
         raise ConfigError("Expected alerts/routes.yaml, which says who is told, but there is none")
     receivers = {receiver.name: receiver for receiver in routes.receivers}
+    if not receivers:
+        raise ConfigError(
+            "Expected a receiver to try, but alerts/routes.yaml names no receiver: add one under `receivers`, "
+            "and name it in `default` or in a route"
+        )
     if options.receiver and options.receiver not in receivers:
         hint = did_you_mean(options.receiver, list(receivers))
         raise InputError(f"Expected a receiver of alerts/routes.yaml, but got {options.receiver!r} ({hint})")

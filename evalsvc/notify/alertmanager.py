@@ -46,7 +46,9 @@ class AlertmanagerNotifier:
     def _alert(self, message: Message) -> dict[str, Any]:
         told = message.transition
         # Set for what fires, too: otherwise Alertmanager resolves it after its own resolve_timeout of five minutes.
-        ends = told.at if message.resolved else self._clock.now() + self._expires
+        # An end by a clock that was ahead is over now: what ends later still fires there.
+        now = self._clock.now()
+        ends = min(told.at, now) if message.resolved else now + self._expires
         annotations = {
             **told.annotations,
             "summary": message.summary or message.title,
@@ -58,7 +60,7 @@ class AlertmanagerNotifier:
         return {
             "labels": {name: value for name, value in told.labels.items() if value},
             "annotations": {name: value for name, value in annotations.items() if value},
-            "startsAt": rfc3339(message.began),
+            "startsAt": rfc3339(min(message.began, ends)),
             "endsAt": rfc3339(ends),
             **({"generatorURL": message.link} if message.link else {}),
         }

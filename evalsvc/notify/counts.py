@@ -14,7 +14,7 @@ class ReceiverCounts(msgspec.Struct, frozen=True, kw_only=True):
     nothing and are made again. ``waiting`` is how many messages are to be told, silenced ones that may still be told
     among them; ``oldest_at`` is when the oldest of those that no silence holds back happened, ``last_success`` when the
     receiver took something. ``trouble`` is the last failure, empty when it answered since; ``turns_failed`` counts
-    turns that ended early, since the store did not answer.
+    turns that ended early, since the store did not answer or by an error of telling itself, which the log shows.
     """
 
     sent: int = 0

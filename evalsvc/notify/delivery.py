@@ -28,7 +28,7 @@ log = logging.getLogger("evalsvc.notify")
 
 
 class Delivery:
-    """Tells everyone. Only one process at a time should run it: the leader's.
+    """Tells everyone, while its process leads: only one at a time should.
 
     Args:
         alerts: where transitions, silences and receipts are.
@@ -69,21 +69,23 @@ class Delivery:
     def round(self, now: datetime, leads: Callable[[], bool] = lambda: True) -> None:
         """Start a turn of each receiver that is not still at one, each in a thread of its own; returns at once.
 
-        A turn ends before a message for which ``leads`` is false: another process tells it. ``now`` is what silences
-        are held against, and an hour before it a receiver begins that was not in the routes. Where no receiver is, that
-        is remembered, too.
+        A turn ends before a message for which ``leads`` is false: another process tells it. Who does not lead should
+        have rounds all the same: receipts that the store did not take are written in them, so that who leads does not
+        tell again. ``now`` is what silences are held against, and an hour before it a receiver begins that was not in
+        the routes. Where no receiver is, that is remembered, too.
         """
         turns = {name: partial(queue.turn, now, leads) for name, queue in self._queues.items()}
-        for name, turn in (turns or {"": partial(self._leave_all_out, now)}).items():
+        for name, turn in (turns or {"": partial(self._leave_all_out, now, leads)}).items():
             running = self._threads.get(name)
             if running is None or not running.is_alive():
                 thread = threading.Thread(target=turn, name=f"evalsvc-notify-{name}", daemon=True)
                 self._threads[name] = thread
                 thread.start()
 
-    def _leave_all_out(self, now: datetime) -> None:
+    def _leave_all_out(self, now: datetime, leads: Callable[[], bool]) -> None:
         try:
-            self._enrolments.now(now)
+            if leads():
+                self._enrolments.now(now)
         except StoreError as error:
             log.warning("that nobody is told waits for the store: %s", error)
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from evalsvc.errors import StoreUnavailable
 from evalsvc.protocols import Clock
 from evalsvc.rules.history import AlertLog, Enrolment
 
@@ -13,6 +14,10 @@ ENROL_SECONDS = 60.0
 """How often it is said. Another ruler, with other routes, may have led in between."""
 ENROLLED_BEFORE = timedelta(hours=1)
 """A receiver is told of what happened so long before it was there: looks are made up for, too."""
+
+
+AGAIN_SECONDS = 1.0
+"""So long a failure is remembered: receivers that ask meanwhile need not wait for the same time-out one by one."""
 
 
 class Enrolments:
@@ -24,6 +29,7 @@ class Enrolments:
         self._lock = threading.Lock()
         self._held: Mapping[str, Enrolment] = {}
         self._said_at: float | None = None
+        self._failed: tuple[float, str] | None = None
 
     def now(self, now: datetime) -> Mapping[str, Enrolment]:
         """Return since when each receiver is there, in the log's words of at most a minute ago.
@@ -34,15 +40,29 @@ class Enrolments:
         with self._lock:
             passed = self._clock.monotonic()
             if self._said_at is None or passed - self._said_at >= ENROL_SECONDS:
-                latest = now - ENROLLED_BEFORE
-                said = self._log.enrol(self._receivers, latest)
-                self._held = {name: self._believed(name, each, latest) for name, each in said.items()}
-                self._said_at = passed
+                if self._failed is not None and passed - self._failed[0] < AGAIN_SECONDS:
+                    raise StoreUnavailable(self._failed[1])
+                try:
+                    self._held = self._say(now)
+                except StoreUnavailable as error:
+                    self._failed = (self._clock.monotonic(), str(error))
+                    raise
+                self._said_at, self._failed = passed, None
             return self._held
+
+    def _say(self, now: datetime) -> Mapping[str, Enrolment]:
+        """Say who is there, and correct what a clock that was ahead said."""
+        latest = now - ENROLLED_BEFORE
+        said = self._log.enrol(self._receivers, latest)
+        believed = {name: self._believed(name, each, latest) for name, each in said.items()}
+        if ahead := [name for name, each in said.items() if each.since > now]:
+            # Left out and back, so that a ruler that begins anew does not take a later time for it.
+            self._log.enrol([name for name in self._receivers if name not in ahead], latest)
+            self._log.enrol(self._receivers, latest)
+        return believed
 
     def _believed(self, name: str, said: Enrolment, latest: datetime) -> Enrolment:
         """Return an enrolment; where a clock that was ahead said it, as if it were of now: pages do not wait for it."""
-        if max(said) <= latest:
-            return said
         limit = min(latest, *self._held.get(name, (latest,)))
-        return Enrolment(min(said.first, limit), min(said.since, limit))
+        since = said.since if said.since <= latest else limit
+        return Enrolment(min(said.first, since), since)

@@ -19,7 +19,7 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("receiver",),
     ),
     "evalsvc_notifications_failed_turns_total": (
-        "Turns of a receiver that ended early, as the store did not answer.",
+        "Turns of a receiver that ended early: the store did not answer, or telling itself failed, as the log says.",
         ("receiver",),
     ),
     "evalsvc_notifications_refreshes_total": ("Times that a receiver was told again what fires.", ("receiver",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -31,7 +32,8 @@ MAX_UNEXPECTED = 5
 LATE = timedelta(days=1)
 """What is written so long after it happened (a look made up for, a clock that is behind, a replica) is told at once."""
 SWEEP_SECONDS = 3600.0
-"""So often all is asked for that a receiver was not told of since it was there, however late it was written."""
+"""So often all is asked for that a receiver was not told of, and what fires for longer than it is there: either may be
+written late."""
 _MOST = 100_000
 _REMEMBERED = 10_000
 
@@ -62,8 +64,10 @@ class ReceiverQueue:
         # What fires since before the receiver was first there, and all that happened before `_low` is told.
         self._older: Sequence[Transition] | None = None
         self._low: datetime | None = None
-        self._swept_at = 0.0
+        self._swept_at: float | None = None
         self._held = 0
+        # How many the store still returns that are closed.
+        self._late = 0
         self._failing_since: float | None = None
         self._refreshed_at: float | None = None
         self._stopped = threading.Event()
@@ -80,10 +84,18 @@ class ReceiverQueue:
         self._stopped.set()
 
     def turn(self, now: datetime, leads: Callable[[], bool] = lambda: True) -> None:
-        """Tell what is to be told until nothing is left, the receiver fails, or it is stopped. Raises nothing."""
-        self._leads = leads
+        """Tell what is to be told until nothing is left, the receiver fails, or it is stopped. Raises nothing.
+
+        Who does not lead only writes the receipts that the store did not take before: the one who leads then knows
+        what is told.
+        """
+        self._leads, leading = leads, leads()
+        if not leading:
+            self._forget()
         try:
             self._record([])
+            if not leading:
+                return
             left_alone = self._backoff.waits(self._clock.monotonic())
             self._tell_all(now, only_look=left_alone)
             if not left_alone:
@@ -95,36 +107,47 @@ class ReceiverQueue:
             log.warning("telling %s waits for the store: %s", self._name, error)
         except Exception as error:
             self._counts = replace(self._counts, turns_failed=self._counts.turns_failed + 1)
-            log.error("telling %s ended early (%s)", self._name, type(error).__name__)
+            # Where it was, but not what it says: that may quote a text.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("telling %s ended early (%s)\n%s", self._name, type(error).__name__, where.rstrip())
 
     def _tell_all(self, now: datetime, *, only_look: bool) -> None:
         while not self._stopped.is_set() and self._leads():
             now = max(now, self._clock.now())
             enrolment = self._enrolments.now(now)[self._name]
-            limit = min(_MOST, BATCH + self._held)
+            if self._swept_at is None or self._clock.monotonic() - self._swept_at >= SWEEP_SECONDS:
+                self._forget()
+            limit = min(_MOST, BATCH + self._held + self._late)
             pending = self._untold(enrolment, now, limit)
-            decider = Decider(self._alerts, self._routes, self._name, now, enrolment.since, self._closed)
-            fresh = [told for told in pending if told.id not in self._closed]
-            decided = decider.decide([*self._older_of(enrolment, now), *fresh], whole=len(pending) < limit)
+            older = self._older_of(enrolment, now)
+            known = self._closed.keys() | {told.id for told in older}
+            fresh = [told for told in pending if told.id not in known]
+            self._late = len(pending) - len(fresh)
+            decider = Decider(self._alerts, self._routes, self._name, now, enrolment, self._closed)
+            decided = decider.decide([*older, *fresh], whole=len(pending) < limit)
             self._held = sum(decision.fate == "wait" for _, decision in decided)
             self._look(decided)
             if only_look:
                 return
             self._act(decided)
-            if len(pending) < limit or self._held >= _MOST or not fresh:
+            if len(pending) < limit or limit >= _MOST:
                 return
 
     def _untold(self, enrolment: Enrolment, now: datetime, limit: int) -> Sequence[Transition]:
         """Return the first that are to be told, asking for no more of the past than may have changed."""
         since, passed = min(enrolment), self._clock.monotonic()
-        sweep = self._low is None or passed - self._swept_at >= SWEEP_SECONDS
-        if self._low is not None and not sweep:
+        if self._low is None:
+            self._swept_at = passed
+        else:
             # `_low` may lie ahead, where the clock was.
             since = max(since, min(self._low, now - LATE))
         found = self._alerts.untold(self._name, since, limit)
         self._low = found[0].at if found else now
-        self._swept_at = passed if sweep else self._swept_at
         return found
+
+    def _forget(self) -> None:
+        """Ask anew for all that may be to be told: some may be written late, or told by another who led since."""
+        self._low, self._older = None, None
 
     def _older_of(self, enrolment: Enrolment, now: datetime) -> Sequence[Transition]:
         """Return what fires since before the receiver was first there, the oldest first, without its receipt."""
@@ -251,7 +274,7 @@ class ReceiverQueue:
     def _refresh(self, now: datetime) -> None:
         """Tell again what fires, where the receiver needs that."""
         due = self._refreshed_at is None or self._clock.monotonic() - self._refreshed_at >= REFRESH_SECONDS
-        if not isinstance(self._notifier, Refreshing) or not due or self._stopped.is_set():
+        if not isinstance(self._notifier, Refreshing) or not due or self._stopped.is_set() or not self._leads():
             return
         firing, ended = to_refresh(self._alerts, self._name, max(now, self._clock.now()))
         messages = self._messages_of([*firing, *ended]) if firing or ended else ()

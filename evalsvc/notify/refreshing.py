@@ -13,6 +13,8 @@ RESOLVED_FOR = timedelta(minutes=15)
 """How long a resolution is told again to receivers that may have missed it, as Prometheus does."""
 _MOST = 100_000
 _SOON = timedelta(seconds=1)
+_APART = timedelta(days=30)
+"""How far before its beginning, and after now, an end is looked for: either may be by a clock that was ahead."""
 
 
 def to_refresh(log: AlertLog, receiver: str, now: datetime) -> tuple[list[Transition], list[Transition]]:
@@ -36,13 +38,18 @@ def to_refresh(log: AlertLog, receiver: str, now: datetime) -> tuple[list[Transi
 def firings(log: AlertLog, states: Sequence[AlertState], now: datetime) -> list[Transition]:
     """Return the transitions by which alerts fire, the newest first, by their states.
 
+    An alert whose end is in the log is over, though a state of a look that was made meanwhile says that it fires.
+
     Raises:
         StoreUnavailable: the log does not answer.
     """
     began = {state.fingerprint: state.since for state in states if state.phase == "firing" and state.since}
     if not began:
         return []
-    window = Window(min(began.values()), max(now, *began.values()) + _SOON)
-    ids = {transition_id(s.fingerprint, s.pending_at or s.since or now, "firing") for s in states}
-    found = log.transitions(TransitionQuery(window, ("firing",), tuple(began)), _MOST)
+    window = Window(min(now, *began.values()) - _APART, max(now, *began.values()) + _APART)
+    episodes = {state.fingerprint: state.pending_at or state.since or now for state in states}
+    found = log.transitions(TransitionQuery(window, ("firing", "resolved"), tuple(began)), _MOST)
+    known = {told.id for told in found}
+    over = {name for name, episode in episodes.items() if transition_id(name, episode, "resolved") in known}
+    ids = {transition_id(name, episode, "firing") for name, episode in episodes.items() if name not in over}
     return [told for told in found if told.id in ids]

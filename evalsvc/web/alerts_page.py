@@ -24,10 +24,11 @@ _ANY = ScorerSpec("", 1, Scale(None, None, "neither"))
 NAVIGATION = '<nav aria-label="Pages"><a href="/">Overview</a><a href="/alerts">Alerts</a></nav>'
 _HOW = (
     "<p class=how>An alert is <strong>pending</strong> while it is bad and nobody is told, and <strong>firing</strong> "
-    "from when its rule's <code>for</code> is over. It is over only after its numbers were good again for a while; a "
-    "gap in the data ends nothing. This page only shows, since it knows no login. To say that you look after an alert, "
-    "or to silence some, type <code>evalsvc alerts ack FINGERPRINT</code> or <code>evalsvc alerts silence LABEL=VALUE "
-    "--for 2h --reason TEXT</code> on a machine of the project.</p>"
+    "from when its rule's <code>for</code> is over. It is over after its numbers were good again for a while, when "
+    "somebody closes it, or when its rule is gone; a gap in the data ends nothing. This page only shows, since it "
+    "knows no login. To say that you look after an alert, to silence some, or to close one, type <code>evalsvc alerts "
+    "ack FINGERPRINT</code>, <code>evalsvc alerts silence LABEL=VALUE --for 2h --reason TEXT</code> or <code>evalsvc "
+    "alerts close FINGERPRINT --reason TEXT</code> on a machine of the project.</p>"
 )
 _COLUMNS = ("Alert", "Since", "Estimate", "Interval", "Held against", "What is known")
 
@@ -293,6 +294,7 @@ def _commands(fingerprint: str) -> str:
         "<section><h2>To handle it</h2><p>This page only shows, since it knows no login. On a machine of the "
         "project:</p>"
         f"<ul><li><code>evalsvc alerts ack {name}</code> says that you look after it; its end is told all the same</li>"
-        "<li><code>evalsvc alerts silence LABEL=VALUE --for 2h --reason TEXT</code> tells nobody for a while</li></ul>"
+        "<li><code>evalsvc alerts silence LABEL=VALUE --for 2h --reason TEXT</code> tells nobody for a while</li>"
+        f"<li><code>evalsvc alerts close {name} --reason TEXT</code> ends it, where it gets no data any more</li></ul>"
         "</section>"
     )

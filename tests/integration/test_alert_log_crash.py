@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
 
+import msgspec
 import pytest
 
 from evalsvc.errors import SchemaError, StoreError
 from evalsvc.rules import Observation, Rule, Threshold, step, transition
-from evalsvc.rules.history import Look, TransitionQuery
+from evalsvc.rules.history import Enrolment, Look, TransitionQuery
 from evalsvc.rules.machine import AlertState
 from evalsvc.store import open_store
 from evalsvc.store.alerts import ClickHouseAlertLog
 from evalsvc.store.alerts_memory import MemoryAlertLog
-from evalsvc.testing.alert_logs import ALWAYS, NOON, make_receipt, moment
+from evalsvc.testing.alert_logs import ALWAYS, NOON, make_look, make_receipt, moment
 from evalsvc.types import Window
 
 RULE = Rule(
@@ -179,6 +180,48 @@ def test_killed_while_telling(store, whole):
     tell(store.alerts)
     assert list(store.alerts.untold("pager", NOON, 100)) == []
     assert sorted(receipt.transition for receipt in store.alerts.receipts(ids)) == sorted(ids)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_killed_before_the_states_the_last_era_still_counts(store, first):
+    """A clock that was ahead wrote a later time in an earlier era; the states of both were never written."""
+    looks = [
+        make_look("a", 90, "firing", id="ahead", at=moment(90)),
+        make_look("a", 5, "resolved", id="after", at=moment(5)),
+    ]
+    looks[1] = Look(msgspec.structs.replace(looks[1].state, era=1), looks[1].transition)
+    for one in (looks[first], looks[1 - first]):
+        with pytest.raises(Killed):
+            ClickHouseAlertLog(Mortal(store._pool, 1, written=True)).record_looks([one])
+    memory = MemoryAlertLog()
+    memory.record_looks(looks)
+    assert memory.alert_states() == [looks[1].state]
+    assert store.alerts.alert_states() == [looks[1].state]
+    assert store.alerts.alert_states(phases=("firing",)) == []
+
+
+class Lagging(ClickHouseAlertLog):
+    """Reads from a replica that shows only the enrolments that it held before."""
+
+    def __init__(self, pool, held):
+        super().__init__(pool)
+        self.held = held
+
+    def _enrolments(self):
+        return self.held
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ({}, Enrolment(moment(9), moment(9))),
+        ({"pager": [moment(1), moment(2)]}, Enrolment(moment(1), moment(9))),
+        ({"pager": [moment(1)]}, Enrolment(moment(1), moment(1))),
+    ],
+    ids=["new", "back", "there"],
+)
+def test_a_replica_that_shows_an_enrolment_late_is_answered_for(store, held, expected):
+    assert Lagging(store._pool, held).enrol(["pager"], moment(9)) == {"pager": expected}
 
 
 def test_rows_of_another_release_are_refused_by_name(store):

@@ -90,3 +90,12 @@ def test_an_unknown_receiver_and_a_project_without_routes_are_refused(
     (tmp_path / "alerts" / "routes.yaml").unlink()
     assert "Expected alerts/routes.yaml" in ask(capsys, code=2)[0]
     assert servers["hook"].requests == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("oncall",)])
+def test_routes_that_name_no_receiver_are_refused_with_what_to_do(
+    servers: dict[str, FakeReceiver], capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "alerts" / "routes.yaml").write_text("receivers: {}\ndefault: nobody\n", encoding="utf-8")
+    (line,) = ask(capsys, *arguments, code=2)
+    assert "alerts/routes.yaml names no receiver: add one under `receivers`" in line

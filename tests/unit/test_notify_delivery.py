@@ -288,7 +288,7 @@ def test_a_store_that_shows_receipts_late_makes_nobody_hear_twice() -> None:
     scene.log.record_receipts = lambda receipts: written.update({(r.transition, "a"): r for r in receipts})
     scene.later(1)
     scene.later(1)
-    assert len(scene.notifiers["a"].sent) == len(set(scene.notifiers["a"].ids)) == len(written) == BATCH
+    assert len(scene.notifiers["a"].sent) == len(set(scene.notifiers["a"].ids)) == len(written) == BATCH + 1
     first = scene.notifiers["a"].sent[0].transition
     end = make_transition(first.rule.removeprefix("A"), "resolved", episode=first.episode)
     scene.log.told = {first.id: first, end.id: end}
@@ -380,3 +380,20 @@ def test_messages_link_to_the_page_and_carry_texts() -> None:
     scene.round()
     (message,) = scene.notifiers["a"].sent
     assert (message.link, message.examples[0].text) == ("http://page/alerts/f1", "masked")
+
+
+def test_an_error_of_telling_itself_is_logged_with_where_it_was_and_without_what_it_says(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scene, text = Scene("a"), "what someone wrote"
+
+    def bug(active_at=None):
+        raise KeyError(text)
+
+    scene.log.silences = bug
+    scene.log.add(make_transition(1))
+    scene.later(1)
+    assert scene.delivery.counts()["a"].turns_failed == 1
+    assert "telling a ended early (KeyError)" in caplog.text
+    assert "in bug" in caplog.text
+    assert text not in caplog.text

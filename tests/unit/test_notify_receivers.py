@@ -53,7 +53,7 @@ BUILD: dict[str, Callable[[str, float], Notifier]] = {
     "slack": lambda url, seconds: SlackNotifier(url, timeout_seconds=seconds),
     "webhook": lambda url, seconds: WebhookNotifier(url, HOOK_KEY, ManualClock(START), timeout_seconds=seconds),
     "alertmanager": lambda url, seconds: AlertmanagerNotifier(
-        url, ManualClock(START), expires_seconds=86_400.0, timeout_seconds=seconds
+        url, ManualClock(START + timedelta(hours=1)), expires_seconds=86_400.0, timeout_seconds=seconds
     ),
 }
 
@@ -322,6 +322,18 @@ def test_a_key_that_is_none_is_not_shown(key: str) -> None:
     assert sign("whsec_" + base64.b64encode(b"k" * 24).decode(), "a", 1, b"").startswith("v1,")
 
 
+def test_an_end_by_a_clock_that_was_ahead_ends_an_alert_in_alertmanager_at_once(server: FakeReceiver) -> None:
+    clock = ManualClock(START + timedelta(minutes=5))
+    told = AlertmanagerNotifier(server.url, clock, expires_seconds=3600.0, timeout_seconds=5.0)
+    for episode in (START, START + timedelta(hours=4)):
+        end = make_transition(1, "resolved", episode=episode, at=START + timedelta(hours=5))
+        told.send(message_of(end))
+    bodies = [request.body[0] for request in server.requests]
+    assert [body["endsAt"] for body in bodies] == ["2026-01-01T00:05:00.000Z"] * 2
+    # Alertmanager refuses what ends before it starts.
+    assert [body["startsAt"] for body in bodies] == ["2026-01-01T00:00:00.000Z", "2026-01-01T00:05:00.000Z"]
+
+
 def test_alertmanager_is_told_times_and_texts(server: FakeReceiver) -> None:
     told = notifier("alertmanager", server)
     assert isinstance(told, Refreshing)
@@ -330,7 +342,7 @@ def test_alertmanager_is_told_times_and_texts(server: FakeReceiver) -> None:
     ((fired,), (over,)) = (request.body for request in server.requests)
     assert server.requests[0].path == "/hook/api/v2/alerts"
     assert fired["labels"] == over["labels"] == make_transition(1).labels
-    assert (fired["startsAt"], fired["endsAt"]) == ("2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z")
+    assert (fired["startsAt"], fired["endsAt"]) == ("2026-01-01T00:00:00.000Z", "2026-01-02T01:00:00.000Z")
     assert (over["startsAt"], over["endsAt"]) == ("2026-01-01T00:00:00.000Z", "2026-01-01T00:10:00.000Z")
     assert fired["generatorURL"] == "https://evalsvc.example.com/alerts/f1"
     notes = fired["annotations"]

@@ -136,6 +136,7 @@ def test_one_alert_has_its_words_numbers_history_and_examples(
     assert rows["Held against14 March 2026, 10:18 to 11:18 UTC"][:2] == ["0.08", "0.07 … 0.09at 99.998%"]
     assert "language=de" in text
     assert f"evalsvc alerts ack {alerts['RefusalsRose'].fingerprint}" in text
+    assert f"evalsvc alerts close {alerts['RefusalsRose'].fingerprint} --reason TEXT" in text
     assert links(html) == [
         "/",
         "/alerts",

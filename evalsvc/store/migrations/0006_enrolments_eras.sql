@@ -9,6 +9,14 @@ CREATE TABLE IF NOT EXISTS alert_enrolments
 ENGINE = ReplacingMergeTree(rank)
 ORDER BY (receiver, number);
 
+-- Who was there stays, since it first was. The other table may be dropped already, by another migrator or before a crash:
+-- read through merge() it is then without rows and its column, and no error.
+INSERT INTO alert_enrolments (receiver, number, at)
+SELECT receiver, 1, min(greatest(COLUMNS('^(enrolled_)?at$')))
+FROM merge(currentDatabase(), '^alert_(receivers|enrolments)$')
+WHERE _table = 'alert_receivers'
+GROUP BY receiver;
+
 DROP TABLE IF EXISTS alert_receivers;
 
 -- How often the clock had been found ahead before the state after it: of two states the later era counts, and then the later time.
