@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from evalsvc.notify.message import Message, message_of
 from evalsvc.rules.machine import Phase, Transition, transition_id
 from evalsvc.rules.values import Severity, fingerprint
@@ -16,7 +18,7 @@ def trial(now: datetime, *, resolved: bool = False, severity: Severity = "info",
         now: when it began; its end comes a second later.
         resolved: whether to say that it is over.
         severity: of the alert.
-        page: the page's address, for the link.
+        page: the page's address; the link is to its list of alerts.
     """
     labels = {"alertname": "EvalsvcTrial", "severity": severity, "consumer": "evalsvc"}
     name = fingerprint(labels)
@@ -37,4 +39,5 @@ def trial(now: datetime, *, resolved: bool = False, severity: Severity = "info",
         description=f"This is a trial: nothing is wrong. Whoever reads this is told of alerts ({after}).",
         annotations={"summary": "a trial, nothing is wrong"},
     )
-    return message_of(told, page)
+    # No alert has a page of its own that none was.
+    return replace(message_of(told), link=f"{page.rstrip('/')}/alerts" if page else "")

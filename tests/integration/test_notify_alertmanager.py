@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alert_memory import MemoryLog, make_transition
+from evalsvc.clock import SystemClock
 from evalsvc.errors import NotifierRefused
-from evalsvc.notify import AlertmanagerConfig, Delivery, Receiver, Routes, build_notifiers, message_of
+from evalsvc.notify import AlertmanagerConfig, Delivery, Receiver, Routes, build_notifiers, message_of, trial
 from evalsvc.notify.alertmanager import AlertmanagerNotifier
 from evalsvc.testing import ManualClock
 from servers.alertmanager import Alertmanager
@@ -49,6 +50,17 @@ def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 def names(alertmanager: Alertmanager) -> list[str]:
     return sorted(alert["labels"]["alertname"] for alert in alertmanager.alerts())
+
+
+def test_a_trial_is_over_at_once(alertmanager: Alertmanager) -> None:
+    now = datetime.now(UTC)
+    notifier = build_notifiers(ROUTES, {"AM": alertmanager.url}, SystemClock())["am"]
+    notifier.send(trial(now, page=ROUTES.page))
+    (shown,) = alertmanager.alerts()
+    assert shown["labels"]["alertname"] == "EvalsvcTrial"
+    assert shown["generatorURL"] == "https://evalsvc.example.com/alerts"
+    notifier.send(trial(now, resolved=True, page=ROUTES.page))
+    until(lambda: names(alertmanager) == [])
 
 
 def test_what_fires_shows_up_with_its_labels_and_what_is_over_goes(

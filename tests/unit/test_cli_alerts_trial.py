@@ -50,7 +50,7 @@ def test_every_receiver_gets_a_trial_and_its_end(
     ]
     events = [request.body for request in servers["hook"].requests]
     assert [event["data"]["state"] for event in events] == ["firing", "resolved"]
-    assert events[0]["data"]["link"].startswith("https://evalsvc.example.com/alerts/")
+    assert events[0]["data"]["link"] == "https://evalsvc.example.com/alerts"
     assert "This is a trial: nothing is wrong." in events[0]["data"]["text"]
 
 
