@@ -36,8 +36,8 @@ class Decider:
     follows its firing: it is told where that was told, silence or not, so that what on-call has seen begin also ends;
     both are closed as ``silenced`` where the firing still waits and a silence covered the end, or covers now.
     What began before the receiver was there is told where it still fires; what is over is closed as ``missed``.
-    An end whose beginning has no receipt waits for it; it is closed as ``not_routed`` after a while, and only where the
-    log says that it began before the receiver was first there, or knows of no beginning.
+    An end whose beginning has no receipt waits for it: both are ``missed`` only after a while, and an end alone is
+    ``not_routed`` only where the log says that it began before the receiver was first there, or knows of no beginning.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Decider:
             return Decision("not_routed")
         end = told if told.after == "resolved" else ends.get(told.id)
         if end is not None and firings.get(firing_id(told), told).at < self._since:
-            return Decision("missed", OVER_BEFORE)
+            return Decision("missed", OVER_BEFORE) if self._settled(end) else Decision("wait")
         silence = self._covering(told, end)
         if silence is None:
             return Decision("tell")

@@ -41,6 +41,10 @@ def test_a_ruler_that_leads_again_tells_nothing_that_ended_meanwhile(minutes: fl
         scene.clock.advance(120.0)
         turn(scene, first)
     assert scene.notifiers["b"].ids == []
+    # A receipt of its beginning may still show up; an hour after its end there is none.
+    scene.clock.advance(3600.0)
+    turn(scene, first)
+    assert scene.notifiers["b"].ids == []
     assert first.counts()["b"].waiting == 0
 
 
@@ -252,3 +256,24 @@ def test_receivers_do_not_wait_one_by_one_for_a_store_that_does_not_answer() -> 
     scene.clock.advance(1.0)
     scene.round()
     assert all(len(notifier.ids) == 1 for notifier in scene.notifiers.values())
+
+
+def test_the_end_of_what_another_ruler_told_of_is_told_though_this_one_saw_no_receipt() -> None:
+    scene = Scene("a")
+    begun = make_transition(1)
+    scene.log.add(begun)
+    scene.later(MONTH)
+    reroute(scene, "a", "b")
+    assert scene.notifiers["b"].ids == [begun.id]
+    scene.delivery = scene.started()
+    scene.notifiers["b"].trouble = lambda _: NotifierUnavailable("down")
+    asked, scene.log.receipts = scene.log.receipts, lambda ids: []
+    scene.later(1)
+    end = make_transition(1, "resolved", at=scene.clock.now())
+    scene.log.add(end)
+    scene.notifiers["b"].trouble = lambda _: None
+    scene.later(2)
+    scene.log.receipts = asked
+    scene.later(1)
+    assert scene.notifiers["b"].ids == [begun.id, end.id]
+    assert scene.log.outcomes("b") == {begun.id: "delivered", end.id: "delivered"}
