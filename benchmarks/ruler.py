@@ -77,10 +77,19 @@ def run(quick: bool) -> list[Row]:
             generate(store, size)
             offer(store)
             store.settle()
+            _calm(store)
             rows = _rounds(store, size)
         finally:
             store.close()
     return [*rows, *_crowd()]
+
+
+def _calm(store: ClickHouseStore, seconds: float = 300.0) -> None:
+    """Wait until the engine has merged what was just written, which a store of two weeks did long ago."""
+    end = time.monotonic() + seconds
+    with store.connection() as client:
+        while client.query("SELECT count() FROM system.merges").result_rows[0][0] and time.monotonic() < end:
+            time.sleep(1.0)
 
 
 def _crowd() -> list[Row]:

@@ -3,6 +3,8 @@
 One ruler leads, by a lease in the store; others stand by and go on from what was written. All that a look decides is
 durable before anyone is told, so a ruler may end at any point: the next one makes the same look again, or reads what
 came of it.
+
+Somewhat longer than other files: lease, clock and looks share the states that they guard.
 """
 
 from __future__ import annotations
@@ -42,7 +44,10 @@ class Teller(Protocol):
     """What tells people of transitions, as :class:`evalsvc.notify.Delivery` does."""
 
     def round(self, now: datetime, leads: Callable[[], bool]) -> None:
-        """Begin to tell what is to be told, for as long as ``leads`` says so; does not wait for receivers."""
+        """Begin to tell what is to be told, for as long as ``leads`` says so; does not wait for receivers.
+
+        Called by who does not lead, too: what it told while it did may have a receipt that is not written yet.
+        """
         ...
 
     def close(self, seconds: float) -> bool:
@@ -386,7 +391,7 @@ class Ruler:
 
     def _tell_on(self) -> None:
         while not self._stop.wait(self._settings.pause_seconds):
-            if self._teller is None or not self.leads():
+            if self._teller is None:
                 continue
             try:
                 self._teller.round(self._clock.now(), self.leads)
