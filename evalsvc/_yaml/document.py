@@ -73,7 +73,9 @@ class Document:
             mark = (error.context_mark if opened else None) or error.problem_mark or error.context_mark
             message = " ".join(part for part in (error.context, error.problem) if part)
             place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            self.report_at(*place, f"is not YAML: {message}", _syntax_hint(message))
+            lines = text.decode("utf-8-sig").splitlines()
+            there = lines[mark.line] if mark and mark.line < len(lines) else ""
+            self.report_at(*place, f"is not YAML: {message}", _syntax_hint(message, there))
         except yaml.reader.ReaderError as error:
             before = text.decode("utf-8-sig")[: error.position]
             self.report_at(before.count("\n") + 1, error.position - before.rfind("\n"), "holds a control character")
@@ -126,12 +128,12 @@ def raise_problems(problems: Sequence[Problem]) -> None:
         raise ConfigError(f"{count} in {'1 file' if files == 1 else f'{files} files'}:", ordered)
 
 
-def _syntax_hint(message: str) -> str:
+def _syntax_hint(message: str, line: str) -> str:
     if "\\t" in message:
         return "YAML indents with spaces, not tabs"
     if "mapping values are not allowed" in message:
         return "a text that holds `: ` needs quotes"
-    if "while parsing a flow mapping" in message and "<scalar>" in message:
+    if "while parsing a flow mapping" in message and "{{" in line:
         return "a text that begins with `{{` needs quotes"
     if "that cannot start any token" in message:
         return "a text that begins so needs quotes"

@@ -37,7 +37,6 @@ def of_routes() -> Schema:
         "type": "object",
         "propertyNames": {"pattern": anchored(NAME), "not": {"const": NOBODY}},
         "additionalProperties": {"oneOf": [make() for make in (_alertmanager, _pagerduty, _slack, _email, _webhook)]},
-        "minProperties": 1,
     }
     keys = {
         "receivers": described(receivers, "Who can be told, by name.", [{"oncall": _EXAMPLE}]),
