@@ -78,7 +78,7 @@ def test_the_whole_demo_shows_estimates_beside_the_truth(tmp_path: Path) -> None
     assert sum(" inside " in line for line in lines) >= len(lines) * 2 // 3
     assert "RefusalsRose: 1 page in 14 days" in done.stdout
     assert " firing: For application=beta-assistant, consumer=beta: " in done.stdout
-    assert " resolved: Over for consumer=beta: " in done.stdout
+    assert " resolved: Over for application=beta-assistant, consumer=beta: " in done.stdout
     truths = (tmp_path / ".evalsvc" / "demo" / "data" / "truth.jsonl.gz").stat().st_size
     assert truths > 1000
     query = [sys.executable, "-m", "evalsvc", "query", "refusal", "--since", "14d", "--format", "json"]
