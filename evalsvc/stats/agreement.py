@@ -19,6 +19,8 @@ of a share (Wilson and Jeffreys) seen in the *effective number of items* that ha
 they are divided by D_e. The variance counts for as many items as there are, times the chance that two ratings drawn
 from all of them differ: one that rests on two rare ratings says little. So raters who agreed on all of 20 items are not
 reported as certain.
+
+Longer than other files: the coefficients share their sums and their interval.
 """
 
 from __future__ import annotations

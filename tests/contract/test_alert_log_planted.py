@@ -1,4 +1,7 @@
-"""Each check of the alert log's contract fails on a log with the mistake that it is there for."""
+"""Each check of the alert log's contract fails on a log with the mistake that it is there for.
+
+Longer than other files: a mistake for every check, in one list.
+"""
 
 from __future__ import annotations
 
