@@ -1,0 +1,5 @@
+"""Cases of suites: values, reading and writing them."""
+
+from evalsvc.cases.values import Case, CaseChanges, CaseSet, ToolCall, changes, digest_of
+
+__all__ = ["Case", "CaseChanges", "CaseSet", "ToolCall", "changes", "digest_of"]

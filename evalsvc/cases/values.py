@@ -1,0 +1,163 @@
+"""What a suite asks: cases with their references, frozen and known by their content.
+
+A case's ``digest`` is a hash of all that a model is given and a scorer reads. Two cases of one digest are the same
+case, whatever they are called; a case whose text changed is another one, and its old answers and scores are not its
+own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import msgspec
+
+from evalsvc.errors import InputError
+from evalsvc.types import Message
+
+DIGEST_LENGTH = 32
+"""Hexadecimal digits: 128 bits, so that a hundred million cases do not collide by chance."""
+
+
+class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A call of a tool that a model makes, or that a case expects: its name and JSON arguments."""
+
+    name: str
+    arguments: Mapping[str, Any] = {}
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One question of a suite. Field names are the names in a file of cases (``docs/reference/suites.md``).
+
+    Attributes:
+        case_id: the operator's name for it, one a set.
+        prompt: a text, or the messages of a chat.
+        contexts: what the model may use, in its order.
+        reference: a good answer.
+        expected_tools: the calls that a good answer makes, in their order.
+        segments: what it is compared by, as in ``{"language": "de"}``.
+        tags: what it is chosen by.
+        weight: how much it counts, finite and > 0; drawn from production, 1/π.
+        group: cases of one group (one source, one conversation) may depend on each other; empty: of none.
+        critical: whether a critical gate looks at it.
+        variant_of: the digest of the case that this one is a changed copy of; empty: of none.
+        variant: how it was changed.
+    """
+
+    case_id: str
+    prompt: str | tuple[Message, ...] = ""
+    contexts: tuple[str, ...] = ()
+    reference: str | None = None
+    expected_tools: tuple[ToolCall, ...] = ()
+    segments: Mapping[str, str] = {}
+    tags: tuple[str, ...] = ()
+    weight: float = 1.0
+    group: str = ""
+    critical: bool = False
+    variant_of: str = ""
+    variant: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a case without a name or a prompt, and a weight that no mean can use."""
+        if not self.case_id:
+            raise InputError("Expected `case_id` to be a name, but it is empty")
+        if not self.prompt:
+            raise InputError(f"Expected case {self.case_id!r} to have a `prompt`, but it is empty")
+        if not (math.isfinite(self.weight) and self.weight > 0.0):
+            raise InputError(f"Expected `weight` of case {self.case_id!r} above 0, but got {self.weight!r}")
+
+    def __repr__(self) -> str:
+        """Name the case without its texts, which may be personal data."""
+        return f"Case({self.case_id!r})"
+
+    @property
+    def digest(self) -> str:
+        """A hash of prompt, contexts, reference and expected calls: what decides about answers and scores.
+
+        >>> Case(case_id="a", prompt="Hi").digest == Case(case_id="b", prompt="Hi", tags=("x",)).digest
+        True
+        """
+        content = (self.prompt, self.contexts, self.reference, self.expected_tools)
+        return digest_of(content)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The prompt as a chat: a text is one message of the user."""
+        return (Message("user", self.prompt),) if isinstance(self.prompt, str) else self.prompt
+
+
+class CaseSet(msgspec.Struct, frozen=True, dict=True):
+    """Cases with unique names and contents, in a fixed order; ``name`` says where they came from."""
+
+    name: str
+    cases: tuple[Case, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse an empty set and two cases of one name or one content."""
+        if not self.cases:
+            raise InputError(f"Expected {self.name} to hold at least one case, but it is empty")
+        for kind, keys in (("case_id", [case.case_id for case in self.cases]), ("content", list(self.digests))):
+            seen: dict[str, int] = {}
+            for place, key in enumerate(keys):
+                if key in seen:
+                    first, second = self.cases[seen[key]].case_id, self.cases[place].case_id
+                    raise InputError(
+                        f"Expected every case of {self.name} to have a {kind} of its own, but cases {seen[key] + 1} "
+                        f"({first!r}) and {place + 1} ({second!r}) share one; drop one, or give it a higher `weight`"
+                    )
+                seen[key] = place
+
+    def __len__(self) -> int:
+        """How many cases there are."""
+        return len(self.cases)
+
+    def __iter__(self) -> Iterator[Case]:
+        """Go through the cases in their order."""
+        return iter(self.cases)
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """The digest of each case, in their order; made once."""
+        return tuple(case.digest for case in self.cases)
+
+    @cached_property
+    def digest(self) -> str:
+        """The version of the set: a hash of every field of every case, whatever their order."""
+        return digest_of(sorted(digest_of(msgspec.to_builtins(case)) for case in self.cases))
+
+
+class CaseChanges(NamedTuple):
+    """What became of the cases between two versions of a set, by name.
+
+    ``changed`` kept their name and changed in prompt, contexts, reference or expected calls, so that no old score
+    is theirs; ``relabelled`` changed only in segments, tags, weight, group or whether they are critical.
+    """
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+    relabelled: tuple[str, ...]
+
+
+def changes(old: Sequence[Case], new: Sequence[Case]) -> CaseChanges:
+    """Return what changed between two versions of a set; cases are matched by name."""
+    before, after = ({case.case_id: case for case in cases} for cases in (old, new))
+    both = [name for name in after if name in before]
+    changed = tuple(name for name in both if before[name].digest != after[name].digest)
+    relabelled = tuple(name for name in both if name not in changed and before[name] != after[name])
+    return CaseChanges(
+        tuple(name for name in after if name not in before),
+        tuple(name for name in before if name not in after),
+        changed,
+        relabelled,
+    )
+
+
+def digest_of(content: object, length: int = DIGEST_LENGTH) -> str:
+    """Return the first hexadecimal digits of the SHA-256 of a value's JSON, with sorted keys."""
+    return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:length]
+
+
