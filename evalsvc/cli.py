@@ -90,6 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_fairness(add)
     _add_backtest(add)
     _add_test(add)
+    _add_gate(add)
+    _add_baseline(add)
     _add_schema(add)
     _add_alerts(add)
     _add_anchors(add)
@@ -398,6 +400,51 @@ def _add_test(add: _Adder) -> None:
     )
     test.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a test")
     test.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML, as CI servers read it")
+
+
+def _add_gate(add: _Adder) -> None:
+    gate = add(
+        "gate",
+        "evalsvc._cli_gate:gate",
+        "may this version ship? Runs suites; ends with 0 pass, 1 fail, 2 error, 3 inconclusive",
+    )
+    gate.add_argument("paths", nargs="*", metavar="PATH", help="suites (*.suite.yaml) or folders (default: suites/)")
+    gate.add_argument(
+        "--answers", metavar="FILE", help="the candidate's recorded answers, in place of the suite's model"
+    )
+    gate.add_argument("--power", action="store_true", help="ask nothing: say what the suite can detect")
+    gate.add_argument("--budget", type=float, metavar="USD", help="stop asking at this cost; before the suite's own")
+    gate.add_argument("--no-cache", action="store_true", help="ask and score everything anew, and keep nothing")
+    gate.add_argument(
+        "--inconclusive",
+        choices=("code", "fail", "pass"),
+        default="code",
+        help="what an inconclusive verdict ends with: 3, 1 or 0 (default: code, which is 3)",
+    )
+    gate.add_argument("--format", choices=("table", "markdown", "json"), default="table", help="json: a line a suite")
+    gate.add_argument("--markdown", metavar="FILE", help="write the summary for a pull request")
+    gate.add_argument("--junit", metavar="FILE", help="write JUnit XML")
+    gate.add_argument("--html", metavar="FILE", help="write the report; of several suites, one file each")
+    gate.add_argument("--again", metavar="VERDICT", help="decide a kept verdict again from its records, and compare")
+
+
+def _add_baseline(add: _Adder) -> None:
+    module = "evalsvc._cli_baseline"
+    parent = add("baseline", f"{module}:show", "what suites compare with: show, promote, score again")
+    parent.set_defaults(paths=[])
+    sub = _Adder(parent.add_subparsers(title="actions", metavar="ACTION"), add.common)
+    listed = sub("list", f"{module}:show", "the baselines of suites (as without an action)")
+    listed.add_argument("paths", nargs="*", metavar="PATH", help="suites or folders (default: suites/)")
+    promote = sub("promote", f"{module}:promote", "make a run's candidate the baseline of its suite")
+    rescore = sub("rescore", f"{module}:rescore", "score a baseline's answers by the suite's scorers of today")
+    for command in (promote, rescore):
+        command.add_argument("suite", metavar="SUITE", help="its file")
+        command.add_argument("--name", help="of the baseline (default: the one that the suite names)")
+        command.add_argument("--by", help="who says so (default: you, as git or the system knows you)")
+    promote.add_argument("--because", required=True, metavar="TEXT", help="why; it is kept with the baseline")
+    promote.add_argument("--run", metavar="VERDICT", help="whose candidate (default: the last run, or a first one)")
+    promote.add_argument("--answers", metavar="FILE", help="recorded answers of the version, in place of a run")
+    promote.add_argument("--despite", action="store_true", help="even though its verdict is not PASS")
 
 
 def _add_schema(add: _Adder) -> None:

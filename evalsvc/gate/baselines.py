@@ -39,11 +39,12 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Baseline(NamedTuple):
-    """A baseline as it was read and checked."""
+    """A baseline as it was read and checked; ``content`` are the lines of its record."""
 
     pointer: Pointer
     header: Header
     evaluated: Evaluated
+    content: bytes
 
 
 def pointer_path(folder: Path, name: str) -> Path:
@@ -79,7 +80,7 @@ def read_baseline(folder: Path, name: str, suite_path: str) -> Baseline:
             f"another ({found[:12]}…): it was changed afterwards; restore it from git, or promote a run again"
         )
     record = decode_record(content, str(path.with_name(pointer.file)), name)
-    return Baseline(pointer, record.header, record.evaluated)
+    return Baseline(pointer, record.header, record.evaluated, content)
 
 
 def read_pointer(path: Path) -> Pointer:

@@ -49,7 +49,10 @@ def decide(
     Raises:
         InputError: on a comparison without a baseline, a metric without scores, or a field with too many segments.
     """
-    leaves = [leaf for gate in gates for leaf in _leaves(gate, candidate)]
+    for gate in gates:
+        if gate.metric not in candidate.scores:
+            raise InputError(f"Expected scores of {gate.metric!r} for the gate {gate.name!r}, but there are none")
+    leaves = [leaf for gate in gates for leaf in leaves_of(gate, candidate)]
     found = [_evidence(leaf, candidate, baseline, level, seed) for leaf in leaves]
     adjusted = _holm(leaves, found)
     counted = sum(
@@ -83,9 +86,12 @@ def overall(results: Sequence[GateResult]) -> Decision:
     return worst_of(result.decision for result in results if not result.advisory)
 
 
-def _leaves(gate: Gate, candidate: Evaluated) -> list[Leaf]:
-    if gate.metric not in candidate.scores:
-        raise InputError(f"Expected scores of {gate.metric!r} for the gate {gate.name!r}, but there are none")
+def leaves_of(gate: Gate, candidate: Evaluated) -> list[Leaf]:
+    """Return what a gate looks at: all of its cases, or each segment of them.
+
+    Raises:
+        InputError: when there are too many segments.
+    """
     rows = rows_where(candidate.cases, gate.where)
     if not gate.by:
         return [Leaf(gate, "", rows)]
