@@ -15,7 +15,7 @@ from evalsvc.fairness.gaps import Limits
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows, field_of
 from evalsvc.gate.findings import Evidence, Leaf, gap_in, reasons_of
 from evalsvc.gate.paired import pass_rates
-from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic
+from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic, scale_for
 from evalsvc.stats import PairedMeans, Question, cases_for
 from evalsvc.stats.inversion import beyond, tail_of
 from evalsvc.types import Estimate, Scale
@@ -62,7 +62,8 @@ def critical_evidence(leaf: Leaf, candidate: Evaluated) -> Evidence:
     if not rows.size:
         return Evidence(reason="no case is marked `critical: true`")
     table = scores.values[rows]
-    short = (table > value) if scores.spec.scale.better == "lower" else (table < value)
+    lower = scale_for(leaf.gate, scores.spec.scale).better == "lower"
+    short = (table > value) if lower else (table < value)
     failing, open_ones = rows[short.any(axis=1)], rows[np.isnan(table).any(axis=1)]
     known = Evidence(
         n=int(rows.size), n_clusters=int(rows.size), n_unscored=int(open_ones.size), test="none: every one"
@@ -129,7 +130,7 @@ def _values(leaf: Leaf, candidate: Evaluated) -> tuple[Floats, Scale]:
     scores = candidate.scores[leaf.gate.metric]
     kind = parse_statistic(leaf.gate.statistic).kind
     if kind.startswith("pass"):
-        return pass_rates(scores.values[leaf.rows], leaf.gate, scores.spec.scale)[:, None], RATE
+        return pass_rates(scores.values[leaf.rows], leaf.gate, scale_for(leaf.gate, scores.spec.scale))[:, None], RATE
     return scores.values[leaf.rows], scores.spec.scale
 
 

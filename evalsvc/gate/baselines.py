@@ -128,7 +128,7 @@ def promote(
         verdict=verdict,
     )
     path = pointer_path(folder, name)
-    old = read_pointer(path).file if path.is_file() else ""
+    old = _file_of(path)
     write_record(path.with_name(pointer.file), content)
     part = path.with_name(f".{path.name}.part")
     part.write_text(_pointer_text(pointer), encoding="utf-8")
@@ -138,9 +138,18 @@ def promote(
     return pointer
 
 
+def _file_of(path: Path) -> str:
+    """Return the file that a pointer names; empty where there is none, or it cannot be read."""
+    try:
+        return read_pointer(path).file if path.is_file() else ""
+    except ConfigError:
+        return ""
+
+
 def _pointer_text(pointer: Pointer) -> str:
     lines = ["# written by: evalsvc baseline promote — code: evalsvc/gate/baselines.py"]
-    for key, value in msgspec.to_builtins(pointer).items():
+    kept = {key: value for key, value in msgspec.to_builtins(pointer).items() if value or key != "verdict"}
+    for key, value in kept.items():
         # JSON strings are YAML strings.
         lines.append(f"{key}: {msgspec.json.encode(value).decode()}")
     return "\n".join(lines) + "\n"

@@ -19,7 +19,7 @@ from evalsvc.gate.absolute import absolute_evidence, critical_evidence, gap_evid
 from evalsvc.gate.evaluated import Evaluated, field_of, rows_where
 from evalsvc.gate.findings import Evidence, Leaf
 from evalsvc.gate.paired import paired_evidence
-from evalsvc.gate.values import COMPARED, Critical, GapAtMost, Gate, asked
+from evalsvc.gate.values import COMPARED, Critical, GapAtMost, Gate, asked, refuted
 from evalsvc.stats import adjust_p_values
 from evalsvc.verdicts import Decision, Finding, GateResult, Needed, worst_of
 
@@ -177,16 +177,16 @@ def _reason(leaf: Leaf, evidence: Evidence, decision: Decision, p_fail: float | 
     if decision == "PASS":
         return _joined(f"{wish} is shown", evidence.reason)
     if decision == "FAIL":
-        return _joined(f"the opposite of “{wish}” is shown", evidence.reason)
+        return _joined(f"{refuted(leaf.gate.ask)} is shown", evidence.reason)
     if evidence.blocked:
         return evidence.blocked
     if evidence.p_pass is None:
         return evidence.reason or "nothing is known of it"
     alone = evidence.p_fail is not None and evidence.p_fail <= levels.fails and p_fail != evidence.p_fail
     why = (
-        "the opposite would be shown were it the only thing looked at"
+        f"{refuted(leaf.gate.ask)} would be shown were it the only thing looked at"
         if alone
-        else "neither it nor its opposite is shown"
+        else "neither that nor its opposite is shown"
     )
     return _joined(why, _more(evidence.needed), evidence.reason)
 

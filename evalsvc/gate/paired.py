@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows, places_in
 from evalsvc.gate.findings import Evidence, Leaf, gap_in
-from evalsvc.gate.values import Better, Equivalent, Gate, NotWorse, parse_statistic
+from evalsvc.gate.values import Better, Equivalent, Gate, NotWorse, parse_statistic, scale_for
 from evalsvc.stats import Question, cases_needed, compare_paired
 from evalsvc.stats.comparison import Comparison
 from evalsvc.stats.corpus import linearised
@@ -81,7 +81,7 @@ def _question(gate: Gate, level: float) -> Question:
 
 
 def _sides(gate: Gate, new: MetricScores, old: MetricScores, rows: Rows, places: Rows, weights: Floats) -> Sides | None:
-    statistic, scale = parse_statistic(gate.statistic), new.spec.scale
+    statistic, scale = parse_statistic(gate.statistic), scale_for(gate, new.spec.scale)
     if statistic.kind == "mean":
         return Sides(old.values[places], new.values[rows], scale)
     if statistic.kind == "corpus":
@@ -90,7 +90,7 @@ def _sides(gate: Gate, new: MetricScores, old: MetricScores, rows: Rows, places:
             return None
         return Sides(both[0], both[1], Scale(None, None, scale.better, scale.unit))
     share = Scale(0.0, 1.0, "higher")
-    ways = [pass_rates(held.values[at], gate, new.spec.scale) for held, at in ((old, places), (new, rows))]
+    ways = [pass_rates(held.values[at], gate, scale) for held, at in ((old, places), (new, rows))]
     return Sides(ways[0], ways[1], share, averaged=True)
 
 

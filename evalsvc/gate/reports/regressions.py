@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evalsvc.gate.evaluated import Evaluated, places_in
+from evalsvc.gate.evaluated import Evaluated, Rows, places_in
 from evalsvc.gate.running import Run
-from evalsvc.gate.values import COMPARED
+from evalsvc.gate.values import COMPARED, scale_for
 from evalsvc.types import Scale
 
 MOST = 5
@@ -51,10 +51,11 @@ def regressions(run: Run, most: int = MOST) -> list[Regression]:
     names = {result.gate for result in run.verdict.gates if result.decision != "PASS"}
     open_metrics = {gate.metric for gate in compared if gate.name in names}
     metrics = open_metrics or {gate.metric for gate in compared}
+    scales = {gate.metric: scale_for(gate, run.candidate.scores[gate.metric].spec.scale) for gate in compared}
     ranked: list[tuple[float, int, int, str]] = []
     places = places_in(baseline, run.candidate)
     for metric in sorted(metrics):
-        ranked += _losses(run.candidate, baseline, places, metric)
+        ranked += _losses(run.candidate, baseline, places, metric, scales[metric])
     found: dict[int, Regression] = {}
     for _, row, place, metric in sorted(ranked, reverse=True):
         if row not in found and len(found) < most:
@@ -63,10 +64,9 @@ def regressions(run: Run, most: int = MOST) -> list[Regression]:
 
 
 def _losses(
-    candidate: Evaluated, baseline: Evaluated, places: np.ndarray[tuple[int], np.dtype[np.int64]], metric: str
+    candidate: Evaluated, baseline: Evaluated, places: Rows, metric: str, scale: Scale
 ) -> list[tuple[float, int, int, str]]:
     rows = np.flatnonzero(places >= 0)
-    scale: Scale = candidate.scores[metric].spec.scale
     change = candidate.scores[metric].by_case[rows] - baseline.scores[metric].by_case[places[rows]]
     loss = change if scale.better == "lower" else -change if scale.better == "higher" else np.abs(change)
     known = ~np.isnan(loss)
