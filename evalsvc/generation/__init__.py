@@ -1,5 +1,6 @@
 """Models under test: who answers a suite's cases, and the answers."""
 
+from evalsvc.generation.endpoint import EndpointModel, EndpointSettings
 from evalsvc.generation.limits import AskLimits, RunBudget
 from evalsvc.generation.progress import Progress, terminal_progress
 from evalsvc.generation.recorded import Coverage, RecordedAnswers, write_answers
@@ -11,6 +12,8 @@ __all__ = [
     "AskLimits",
     "Asker",
     "Coverage",
+    "EndpointModel",
+    "EndpointSettings",
     "Generator",
     "Progress",
     "RecordedAnswers",

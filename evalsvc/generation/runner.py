@@ -267,7 +267,8 @@ def _answered(generator: Generator, request: Request) -> Answer:
 
 
 def _without_text(answer: Answer, reason: str) -> Answer:
-    return msgspec.structs.replace(answer, status="failed", reason=reason, response="", tool_calls=())
+    # Asked again until it says something, a model would look better than it is.
+    return msgspec.structs.replace(answer, status="failed", reason=reason, permanent=True, response="", tool_calls=())
 
 
 def _drained(results: queue.SimpleQueue[_Result]) -> list[_Result]:

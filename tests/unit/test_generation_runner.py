@@ -105,7 +105,7 @@ def test_a_kept_answer_of_another_release_is_asked_again(cache):
 )
 def test_an_answer_that_is_none(response, reason):
     (answer,) = Asker(FakeModel(lambda request: Answer(response=response, cost_usd=0.5))).ask(cases(1))
-    assert answer == failed(reason, cost_usd=0.5)
+    assert answer == failed(reason, permanent=True, cost_usd=0.5)
 
 
 def test_what_a_generator_raises_is_a_failed_answer_without_its_text():
