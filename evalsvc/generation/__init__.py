@@ -1,5 +1,7 @@
 """Models under test: who answers a suite's cases, and the answers."""
 
+from evalsvc.generation.callable import CallableModel
+from evalsvc.generation.command import CommandModel
 from evalsvc.generation.endpoint import EndpointModel, EndpointSettings
 from evalsvc.generation.limits import AskLimits, RunBudget
 from evalsvc.generation.progress import Progress, terminal_progress
@@ -11,6 +13,8 @@ __all__ = [
     "Answer",
     "AskLimits",
     "Asker",
+    "CallableModel",
+    "CommandModel",
     "Coverage",
     "EndpointModel",
     "EndpointSettings",

@@ -179,7 +179,7 @@ CASES = [
 def test_each_failure(server, sent, stream, reason, requests, cost):
     server.rule = lambda request: sent
     slow = sent in (HANG, DRIP) or any(isinstance(part, float) for part in sent.parts)
-    ours = model(server, stream=stream, calls={"timeout_seconds": 0.5} if slow else {}, stall_seconds=0.2)
+    ours = model(server, stream=stream, calls={"timeout_seconds": 0.25} if slow else {}, stall_seconds=0.1)
     (answer,) = Asker(ours).ask([CASE])
     assert (answer.status, answer.response, answer.reason) == ("failed", "", reason)
     assert len(server.requests) == answer.attempts == requests
