@@ -345,7 +345,8 @@ def main() -> None:
         print(_line(rows[-1]), flush=True)
     print(_line(_mean("**mean**", rows)) + "\n")
     print(
-        "| metrics | equal: FAIL | without Holm | one worse by the margin: PASS | equal: PASS | one 2 margins worse: FAIL |"
+        "| metrics | equal: FAIL | without Holm | one worse by the margin: PASS "
+        "| equal: PASS | one 2 margins worse: FAIL |"
     )
     print("|--:|--:|--:|--:|--:|--:|")
     for metrics in (1, 5, 50):
