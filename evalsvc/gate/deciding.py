@@ -9,7 +9,8 @@ with at most that chance. Everything else is inconclusive, and so is what too ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,7 @@ def decide(
     *,
     level: float = 0.05,
     seed: int = 0,
+    fail_level: Callable[[int], float] | None = None,
 ) -> list[GateResult]:
     """Return each gate's result, in order.
 
@@ -41,6 +43,8 @@ def decide(
         baseline: what it is compared with; None where no gate compares.
         level: one-sided, in (0, 0.5), of this look.
         seed: of permutations, where there are too many for all.
+        fail_level: the level of p-values that are corrected for so many findings, at one of several looks; ``level``
+            unless given.
 
     Raises:
         InputError: on a comparison without a baseline, a metric without scores, or a field with too many segments.
@@ -48,9 +52,13 @@ def decide(
     leaves = [leaf for gate in gates for leaf in _leaves(gate, candidate)]
     found = [_evidence(leaf, candidate, baseline, level, seed) for leaf in leaves]
     adjusted = _holm(leaves, found)
+    counted = sum(
+        evidence.p_fail is not None and not leaf.gate.advisory for leaf, evidence in zip(leaves, found, strict=True)
+    )
+    levels = Levels(level, fail_level(counted) if fail_level and counted else level)
     findings: dict[str, list[Finding]] = {gate.name: [] for gate in gates}
     for leaf, evidence, p in zip(leaves, found, adjusted, strict=True):
-        findings[leaf.gate.name].append(_finding(leaf, evidence, p, level))
+        findings[leaf.gate.name].append(_finding(leaf, evidence, p, levels))
     return [
         GateResult(
             gate=gate.name,
@@ -61,6 +69,13 @@ def decide(
         )
         for gate in gates
     ]
+
+
+class Levels(NamedTuple):
+    """At which a finding passes, and at which, with its corrected p-value, it fails."""
+
+    passes: float
+    fails: float
 
 
 def overall(results: Sequence[GateResult]) -> Decision:
@@ -113,18 +128,18 @@ def _holm(leaves: Sequence[Leaf], found: Sequence[Evidence]) -> list[float | Non
     ]
 
 
-def _finding(leaf: Leaf, evidence: Evidence, p_fail: float | None, level: float) -> Finding:
-    decision = _decision(evidence, p_fail, level)
+def _finding(leaf: Leaf, evidence: Evidence, p_fail: float | None, levels: Levels) -> Finding:
+    decision = _decision(evidence, p_fail, levels)
     return Finding(
         decision=decision,
-        reason=_reason(leaf, evidence, decision, p_fail, level),
+        reason=_reason(leaf, evidence, decision, p_fail, levels),
         segment=leaf.segment,
         baseline=evidence.baseline,
         candidate=evidence.candidate,
         difference=evidence.difference,
         low=evidence.low,
         high=evidence.high,
-        confidence=None if evidence.low is None and evidence.high is None else 1.0 - 2.0 * level,
+        confidence=None if evidence.low is None and evidence.high is None else 1.0 - 2.0 * levels.passes,
         limit=evidence.limit,
         relative=evidence.relative,
         p_pass=evidence.p_pass,
@@ -140,16 +155,16 @@ def _finding(leaf: Leaf, evidence: Evidence, p_fail: float | None, level: float)
     )
 
 
-def _decision(evidence: Evidence, p_fail: float | None, level: float) -> Decision:
+def _decision(evidence: Evidence, p_fail: float | None, levels: Levels) -> Decision:
     if evidence.fixed is not None:
         return evidence.fixed
-    if p_fail is not None and p_fail <= level:
+    if p_fail is not None and p_fail <= levels.fails:
         return "FAIL"
-    shown = evidence.p_pass is not None and evidence.p_pass <= level and not evidence.blocked
+    shown = evidence.p_pass is not None and evidence.p_pass <= levels.passes and not evidence.blocked
     return "PASS" if shown else "INCONCLUSIVE"
 
 
-def _reason(leaf: Leaf, evidence: Evidence, decision: Decision, p_fail: float | None, level: float) -> str:
+def _reason(leaf: Leaf, evidence: Evidence, decision: Decision, p_fail: float | None, levels: Levels) -> str:
     if evidence.fixed is not None:
         return evidence.reason
     wish = asked(leaf.gate.ask)
@@ -161,7 +176,7 @@ def _reason(leaf: Leaf, evidence: Evidence, decision: Decision, p_fail: float | 
         return evidence.blocked
     if evidence.p_pass is None:
         return evidence.reason or "nothing is known of it"
-    alone = evidence.p_fail is not None and evidence.p_fail <= level and p_fail != evidence.p_fail
+    alone = evidence.p_fail is not None and evidence.p_fail <= levels.fails and p_fail != evidence.p_fail
     why = (
         "the opposite would be shown were it the only thing looked at"
         if alone

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evalsvc.cases import Case, digest_of
+from evalsvc.cases import Case
 from evalsvc.generation import Answer
 from evalsvc.types import Need, ScorerSpec, Status
 
@@ -83,15 +83,6 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     model_version: str
     signature: str
     name: str = ""
-
-    @cached_property
-    def digest(self) -> str:
-        """A hash of the answers and scores, whatever the order of the cases."""
-        rows = []
-        for row in np.argsort(np.asarray(self.digests)).tolist():
-            scores = [[name, held.values[row].tolist()] for name, held in sorted(self.scores.items())]
-            rows.append([self.digests[row], msgspec.to_builtins(self.answers[row]), scores])
-        return digest_of(rows)
 
     @cached_property
     def weights(self) -> Floats:

@@ -30,7 +30,6 @@ class Equivalent(msgspec.Struct, frozen=True, tag="within"):
     """Neither version is ahead by ``margin`` or more (two one-sided tests)."""
 
     margin: float
-    relative: bool = False
 
 
 class AtLeast(msgspec.Struct, frozen=True, tag="at_least"):
@@ -121,8 +120,8 @@ def asked(ask: Ask) -> str:
     match ask:
         case NotWorse(margin, relative):
             return f"not worse by {_amount(margin, relative)}"
-        case Equivalent(margin, relative):
-            return f"within {_amount(margin, relative)}"
+        case Equivalent(margin):
+            return f"within {margin:.12g}"
         case Better():
             return "better"
         case AtLeast(value):

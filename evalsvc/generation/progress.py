@@ -1,0 +1,51 @@
+"""How far a run is: counts and cost, and a bar on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Progress(NamedTuple):
+    """Counts since a run began. ``answered`` + ``failed`` + ``cached`` are done, of ``total``.
+
+    ``cost_usd`` is what this run spent: kept answers cost nothing again. Where no price is known it is 0.
+    """
+
+    total: int = 0
+    answered: int = 0
+    failed: int = 0
+    cached: int = 0
+    cost_usd: float = 0.0
+
+    @property
+    def done(self) -> int:
+        """Requests that have their answer or their reason."""
+        return self.answered + self.failed + self.cached
+
+    def __str__(self) -> str:
+        """Return it as a line."""
+        return (
+            f"{self.done} of {self.total}: {self.answered} answered, {self.failed} failed, {self.cached} cached, "
+            f"${self.cost_usd:.4f}"
+        )
+
+
+def terminal_progress() -> Callable[[Progress], None] | None:
+    """Return what draws progress on standard error, or ``None`` where that is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+    from tqdm import tqdm
+
+    bar = tqdm[None](None, total=0, unit=" answers", file=sys.stderr, dynamic_ncols=True)
+
+    def draw(progress: Progress) -> None:
+        bar.total = progress.total
+        bar.n = progress.done
+        bar.set_postfix_str(
+            f"failed {progress.failed}, cached {progress.cached}, ${progress.cost_usd:.4f}", refresh=False
+        )
+        bar.refresh()
+
+    return draw
