@@ -138,16 +138,22 @@ class EndpointModel:
         clock: what the breaker and pauses go by; a request's own time-outs and latencies are real time.
         post: sends one request; tests may replace it.
         seed: for the jitter of pauses; ``None`` draws one.
+        name: what reports call the model; empty is its name at the endpoint.
     """
 
     cacheable = True
     recorded = False
 
     def __init__(
-        self, settings: EndpointSettings, clock: Clock | None = None, post: Post = post, seed: int | None = None
+        self,
+        settings: EndpointSettings,
+        clock: Clock | None = None,
+        post: Post = post,
+        seed: int | None = None,
+        name: str = "",
     ) -> None:
         self.settings = settings
-        self.model = settings.model
+        self.model = name or settings.model
         self.model_version = settings.model_version or settings.model
         self.signature = settings.signature
         self._clock = clock or SystemClock()

@@ -115,7 +115,7 @@ class Generator(Protocol):
         ...
 
     def load(self) -> None:
-        """Read keys and files, load a model. Called before the first request; may be called again.
+        """Read keys and files, load a model. Called before the first request that no kept answer answers; may be again.
 
         Raises:
             EvalsvcError: what is missing, and how to get it.
