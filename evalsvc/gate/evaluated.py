@@ -94,6 +94,11 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The cluster of each case: its group, or itself where it has none."""
         return clusters_of(self.cases, self.digests)
 
+    @cached_property
+    def codes(self) -> Rows:
+        """The clusters as numbers from 0, ``[cases]``."""
+        return np.unique(np.asarray(self.groups, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
+
     def of(self, rows: Sequence[int]) -> Evaluated:
         """Return some of its rows, in their order."""
         kept = np.array(rows, dtype=np.int64)

@@ -16,6 +16,7 @@ from evalsvc.stats import Question, cases_needed, compare_paired
 from evalsvc.stats.comparison import Comparison
 from evalsvc.stats.corpus import linearised
 from evalsvc.stats.paired import FEW_CLUSTERS
+from evalsvc.stats.paired_ratio import relative_change
 from evalsvc.types import Scale
 from evalsvc.verdicts import Needed
 
@@ -44,7 +45,7 @@ def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level
     sides = _sides(gate, new, old, known, places[known], candidate.weights[known])
     if sides is None:
         return Evidence(n_unscored=unscored, reason=f"these cases have no {gate.statistic} score")
-    groups, one_sided = [candidate.groups[row] for row in known.tolist()], _one_sided(sides)
+    groups, one_sided = candidate.codes[known].tolist(), _one_sided(sides)
     asked = _question(gate, level)
     contrast, question = _contrast(gate, sides, asked)
     found = compare_paired(
@@ -140,7 +141,7 @@ def _contrast(gate: Gate, sides: Sides, question: Question) -> tuple[Sides, Ques
 
 
 def _shown(
-    evidence: Evidence, gate: Gate, sides: Sides, found: Comparison, weights: Floats, groups: list[str], seed: int
+    evidence: Evidence, gate: Gate, sides: Sides, found: Comparison, weights: Floats, groups: list[int], seed: int
 ) -> Evidence:
     """Add the values, the difference and its limits as a reader wants them: relative where the gate is."""
     if not getattr(gate.ask, "relative", False):
@@ -152,61 +153,24 @@ def _shown(
             high=found.high,
             limit=_limit(gate, sides.scale),
         )
-    whole = ~(np.isnan(_mean(sides.baseline)) | np.isnan(_mean(sides.candidate)))
+    old, new = _mean(sides.baseline), _mean(sides.candidate)
+    whole = ~(np.isnan(old) | np.isnan(new))
+    if not whole.any() or not float((weights * old)[whole].sum()) > 0.0:
+        return evidence._replace(reason="the baseline's mean is not above 0, and a share of it means nothing")
+    _, codes = np.unique(np.asarray(groups)[whole], return_inverse=True)
+    change = relative_change(
+        old[whole], new[whole], clusters=codes.tolist(), weights=weights[whole], confidence=found.confidence, seed=seed
+    )
     share = weights[whole] / weights[whole].sum()
-    old = float((share * _mean(sides.baseline)[whole]).sum())
-    new = float((share * _mean(sides.candidate)[whole]).sum())
-    low, high = _ratio_limits(sides, weights, groups, found.confidence, seed) if old > 0.0 else (None, None)
     return evidence._replace(
-        baseline=old,
-        candidate=new,
-        difference=new / old - 1.0 if old > 0.0 else None,
-        low=low,
-        high=high,
+        baseline=float((share * old[whole]).sum()),
+        candidate=float((share * new[whole]).sum()),
+        difference=change.value,
+        low=change.low,
+        high=change.high,
         limit=_limit(gate, sides.scale),
         relative=True,
     )
-
-
-def _ratio_limits(
-    sides: Sides, weights: Floats, groups: list[str], confidence: float, seed: int
-) -> tuple[float | None, float | None]:
-    """Return the relative changes r that no test of "c = (1 + r)·b" refuses (Fieller), by bisection to 1e-5."""
-    question = Question("non-inferiority", 0.0, (1.0 - confidence) / 2.0)
-    up = Scale(None, None, "higher")
-
-    def interval(change: float) -> tuple[float | None, float | None]:
-        found = compare_paired(
-            sides.baseline * (1.0 + change),
-            sides.candidate,
-            up,
-            clusters=groups,
-            weights=weights.tolist(),
-            question=question,
-            seed=seed,
-        )
-        return found.low, found.high
-
-    def edge(lower: bool) -> float | None:
-        inside, outside = _nearest(sides, weights), -1.0 if lower else 1e3
-        for _ in range(40):
-            middle = (inside + outside) / 2.0
-            low, high = interval(middle)
-            if low is None or high is None:
-                return None
-            refused = low > 0.0 if lower else high < 0.0
-            inside, outside = (inside, middle) if refused else (middle, outside)
-            if abs(inside - outside) < 1e-5:
-                break
-        return outside
-
-    return edge(lower=True), edge(lower=False)
-
-
-def _nearest(sides: Sides, weights: Floats) -> float:
-    old, new = _mean(sides.baseline), _mean(sides.candidate)
-    whole = ~(np.isnan(old) | np.isnan(new))
-    return float((weights[whole] * new[whole]).sum() / (weights[whole] * old[whole]).sum() - 1.0)
 
 
 def _mean(values: Floats) -> Floats:

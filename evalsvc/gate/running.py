@@ -110,15 +110,18 @@ class _Work:
         self.suite, self.model, self.cases, self.work = suite, asker.generator, cases, work
         self.asker, self.cache, self.told = asker, cache, told
         self.answers: dict[int, list[Answer]] = {}
+        self.last: tuple[frozenset[int], Evaluated] | None = None
 
     def evaluated(self, rows: Sequence[int]) -> Evaluated:
         """Return the answers and scores of these rows, in the order of their digests.
 
         A sum depends on the order of its terms in its last digits, and the order of a file shall decide nothing.
         """
+        if self.last is not None and self.last[0] == frozenset(rows):
+            return self.last[1]
         self._ask([row for row in rows if row not in self.answers])
         kept = sorted(rows, key=self.cases.digests.__getitem__)
-        return evaluate(
+        found = evaluate(
             [self.cases.cases[row] for row in kept],
             [self.cases.digests[row] for row in kept],
             [self.answers[row] for row in kept],
@@ -127,6 +130,8 @@ class _Work:
             self.cache,
             progress=self.told.scored,
         )
+        self.last = frozenset(rows), found
+        return found
 
     def _ask(self, rows: Sequence[int]) -> None:
         if not rows:
