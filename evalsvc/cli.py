@@ -538,6 +538,7 @@ def _add_cases(add: _Adder) -> None:
         "--reference", choices=("own", "response"), default="own", help="whose text is the reference (default: own)"
     )
     draw.add_argument("--seed", type=_whole, default=0, metavar="N", help="another one draws others (default: 0)")
+    _add_variants(sub)
     diff = sub("diff", f"{module}:diff", "what changed between two versions of a set, by the cases' names")
     diff.add_argument("old", metavar="OLD", help="file or folder of cases")
     diff.add_argument("new", metavar="NEW", help="file or folder of cases")
@@ -549,6 +550,28 @@ def _add_cases(add: _Adder) -> None:
     )
     check.add_argument("--split", default="", metavar="NAME", help="of a folder, as in test")
     check.add_argument("--format", choices=("text", "json"), default="text", help="json: one object")
+
+
+def _add_variants(sub: _Adder) -> None:
+    module = "evalsvc._cli_cases"
+    vary = sub("vary", f"{module}:vary", "cases with variants: typos, other words, injected instructions …")
+    vary.add_argument("file", metavar="FILE", help="file or folder of cases")
+    vary.add_argument(
+        "--kind",
+        action="append",
+        required=True,
+        metavar="KIND,…",
+        help="as in typos; several, or repeated; all for every one (docs/how-to/robustness.md)",
+    )
+    attack = sub("attack", f"{module}:attack", "cases that attack a model: injected commands, a system prompt to tell")
+    attack.add_argument("file", nargs="?", metavar="FILE", help="cases to inject commands into")
+    attack.add_argument("--system-prompt", metavar="FILE", help="a text that must not be told")
+    for command in (vary, attack):
+        command.add_argument("--out", required=True, metavar="FILE", help="to write, ending in .jsonl or .jsonl.gz")
+        command.add_argument("--replace", action="store_true", help="replace the file if it is there")
+        command.add_argument(
+            "--seed", type=_whole, default=0, metavar="N", help="another one makes others (default: 0)"
+        )
 
 
 def _count(text: str) -> int:
