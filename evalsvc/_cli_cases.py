@@ -19,7 +19,7 @@ from evalsvc.cases.drawing import MOST_SCORES, Draw, Drawn, draw_cases
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
 from evalsvc.project import Environment
-from evalsvc.windows import parse_span
+from evalsvc.windows import parse_span, whole_minutes
 
 SHOWN = 20
 """How many names, or values of a segment, are listed at most."""
@@ -33,7 +33,7 @@ def draw(options: argparse.Namespace) -> int:
     for field, value in options.where:
         where[field] = (*where.get(field, ()), value)
     asked = Draw(
-        window=parse_span(options.since, options.until, datetime.now(UTC)),
+        window=whole_minutes(parse_span(options.since, options.until, datetime.now(UTC))),
         n=options.n,
         where=where,
         by=tuple(dict.fromkeys(name.strip() for given in options.by for name in given.split(",") if name.strip())),
@@ -141,9 +141,27 @@ def diff(options: argparse.Namespace) -> int:
     return OK
 
 
+def bring(options: argparse.Namespace) -> int:
+    """Read foreign cases, and write them in our format."""
+    _check_target(options.out, options.replace)
+    cases = _read(options)
+    write_cases(options.out, cases)
+    print(f"{options.out}: {len(cases):,} cases, version {cases.digest}")
+    rows = round(sum(case.weight for case in cases))
+    if options.merge and rows > len(cases):
+        print(f"their weights add up to {rows:,}: cases of one content are one")
+    return OK
+
+
+def _read(options: argparse.Namespace) -> CaseSet:
+    return read_cases(
+        options.file, fields=dict(options.field), split=options.split, config=options.config, merge=options.merge
+    )
+
+
 def check(options: argparse.Namespace) -> int:
     """Read a set, and print its version, counts and segments."""
-    cases = read_cases(options.file, fields=dict(options.field), split=options.split)
+    cases = _read(options)
     facts = facts_of(cases)
     if options.format == "json":
         print(json.dumps({"name": cases.name, "digest": cases.digest, **facts}, ensure_ascii=False))

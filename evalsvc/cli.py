@@ -544,12 +544,25 @@ def _add_cases(add: _Adder) -> None:
     diff.add_argument("new", metavar="NEW", help="file or folder of cases")
     diff.add_argument("--format", choices=("text", "json"), default="text", help="json: one object")
     check = sub("check", f"{module}:check", "read a set: every mistake, else its version and what it holds")
-    check.add_argument("file", metavar="FILE", help="JSONL, CSV, Parquet, or a folder in Hugging Face's layout")
-    check.add_argument(
-        "--field", action="append", default=[], type=_pair, metavar="FROM=TO", help="a column that is a case's field"
-    )
-    check.add_argument("--split", default="", metavar="NAME", help="of a folder, as in test")
     check.add_argument("--format", choices=("text", "json"), default="text", help="json: one object")
+    bring = sub("import", f"{module}:bring", "read foreign cases, and write them in our format")
+    bring.add_argument("--out", required=True, metavar="FILE", help="to write, ending in .jsonl or .jsonl.gz")
+    bring.add_argument("--replace", action="store_true", help="replace the file if it is there")
+    for command in (check, bring):
+        command.add_argument("file", metavar="FILE", help="JSONL, CSV, Parquet, or a folder in Hugging Face's layout")
+        command.add_argument(
+            "--field",
+            action="append",
+            default=[],
+            type=_pair,
+            metavar="FROM=TO",
+            help="a column that is a case's field",
+        )
+        command.add_argument("--split", default="", metavar="NAME", help="of a folder, as in test")
+        command.add_argument("--config", default="", metavar="NAME", help="of a folder whose README has several")
+        command.add_argument(
+            "--merge", action="store_true", help="make cases of one content one, of their common weight, not a mistake"
+        )
 
 
 def _add_variants(sub: _Adder) -> None:

@@ -59,6 +59,21 @@ def test_attack(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["cases", "check", "attacks.jsonl"]) == 0
 
 
+def test_foreign_cases_are_written_in_our_format(folder: Path, capsys: pytest.CaptureFixture[str]):
+    (folder / "foreign.csv").write_text("question,answer,lang\nWhy?,So.,en\nWhy?,So.,en\nWarum?,Darum.,de\n")
+    command = ["cases", "import", "foreign.csv", "--field", "question=prompt", "--field", "answer=reference"]
+    command += ["--field", "lang=segments.language", "--out", "ours.jsonl"]
+    assert main(command) == 2
+    assert "foreign.csv:3:1: the same content as in foreign.csv:2" in capsys.readouterr().err
+    assert not (folder / "ours.jsonl").exists()
+    assert main([*command, "--merge"]) == 0
+    assert "their weights add up to 3" in capsys.readouterr().out
+    assert [(case.prompt, case.reference, case.weight) for case in read_cases("ours.jsonl")] == [
+        ("Why?", "So.", 2.0),
+        ("Warum?", "Darum.", 1.0),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
