@@ -107,7 +107,13 @@ def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> R
     path = None if options.no_cache else default_cache_path(root)
     with DiskCache.open(path) as cache:
         return run_suite(
-            suite, cache, shown=shown, generator=generator, budget=budget, told=Told(asked=terminal_progress())
+            suite,
+            cache,
+            shown=shown,
+            generator=generator,
+            budget=budget,
+            sample=options.sample,
+            told=Told(asked=terminal_progress()),
         )
 
 

@@ -414,6 +414,7 @@ def _add_gate(add: _Adder) -> None:
         "--answers", metavar="FILE", help="the candidate's recorded answers, in place of the suite's model"
     )
     gate.add_argument("--power", action="store_true", help="ask nothing: say what the suite can detect")
+    gate.add_argument("--sample", type=int, metavar="N", help="ask about N cases only, drawn by the suite's seed")
     gate.add_argument("--budget", type=float, metavar="USD", help="stop asking at this cost; before the suite's own")
     gate.add_argument("--no-cache", action="store_true", help="ask and score everything anew, and keep nothing")
     gate.add_argument(

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import msgspec
+
 from evalsvc import __version__, scorers
 from evalsvc.cases import CaseSet
 from evalsvc.disk_cache import DiskCache
@@ -14,7 +16,7 @@ from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
 from evalsvc.gate.deciding import overall
 from evalsvc.gate.evaluated import Evaluated, clusters_of, places_in
 from evalsvc.gate.evaluating import Version, evaluate
-from evalsvc.gate.looking import Looked, Plan, look, plan
+from evalsvc.gate.looking import Looked, Plan, look, order_of, plan
 from evalsvc.gate.record import digest_of_record, encode_record
 from evalsvc.gate.suite import Suite
 from evalsvc.gate.summary import summarise
@@ -51,6 +53,7 @@ def run_suite(
     shown: str = "",
     generator: Generator | None = None,
     budget: RunBudget | None = None,
+    sample: int | None = None,
     told: Told = Told(),  # noqa: B008 - frozen
     now: datetime | None = None,
 ) -> Run:
@@ -62,6 +65,7 @@ def run_suite(
         shown: the suite's path, for messages.
         generator: in place of the suite's own model.
         budget: in place of the suite's own.
+        sample: ask about so many of the cases, whole groups of them, drawn by the suite's seed.
         told: how far it is.
         now: the time that the verdict gets.
 
@@ -72,7 +76,8 @@ def run_suite(
     model = generator or suite.model
     if model is None:
         raise InputError("Expected a model to ask, but the suite's own could not be read")
-    cases, work = suite.cases.read(), [scorers.create(one.name, one.options) for one in suite.scorers]
+    whole, work = suite.cases.read(), [scorers.create(one.name, one.options) for one in suite.scorers]
+    cases = sampled(whole, sample, suite.seed) if sample else whole
     baseline = _baseline(suite, shown, work)
     asker = Asker(
         model,
@@ -88,7 +93,26 @@ def run_suite(
     candidate = asking.evaluated(list(asking.answers))
     content = encode_record(candidate, suite.name, cases.digest, suite.seed)
     verdict = _verdict(suite, looked, candidate, baseline, cases, planned, content, now or datetime.now(UTC))
+    if len(cases) < len(whole):
+        note = f"a random part of {len(cases):,} of the {len(whole):,} cases was asked"
+        verdict = msgspec.structs.replace(verdict, notes=(note, *verdict.notes))
     return Run(suite, verdict, candidate, baseline, cases, content)
+
+
+def sampled(cases: CaseSet, count: int, seed: int) -> CaseSet:
+    """Return at least ``count`` cases, as whole groups, in an order drawn by the seed.
+
+    Raises:
+        InputError: on a count below 1.
+    """
+    if count < 1:
+        raise InputError(f"Expected a sample of at least 1 case, but got {count}")
+    groups = clusters_of(cases.cases, cases.digests)
+    order = order_of(cases.digests, groups, seed)
+    end = min(count, len(order))
+    while end < len(order) and groups[order[end]] == groups[order[end - 1]]:
+        end += 1
+    return CaseSet(cases.name, tuple(cases.cases[row] for row in order[:end]))
 
 
 def _baseline(suite: Suite, shown: str, work: Sequence[Scorer]) -> Baseline | None:
