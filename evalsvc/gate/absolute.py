@@ -14,7 +14,7 @@ from evalsvc.fairness import Gap, Group, gap, groups_of_values
 from evalsvc.fairness.gaps import Limits
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows, field_of
 from evalsvc.gate.findings import Evidence, Leaf, gap_in, reasons_of
-from evalsvc.gate.paired import pass_rates
+from evalsvc.gate.sides import pass_rates
 from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic
 from evalsvc.stats import PairedMeans, Question, cases_for
 from evalsvc.stats.inversion import beyond, tail_of
@@ -95,7 +95,9 @@ def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
     held: dict[float, Gap] = {}
 
     def at(confidence: float) -> Gap:
-        return held.setdefault(confidence, gap(limits, confidence=confidence))
+        if confidence not in held:
+            held[confidence] = gap(limits, confidence=confidence)
+        return held[confidence]
 
     found = at(1.0 - 2.0 * level)
     worst = f"{found.highest} highest, {found.lowest} lowest"
@@ -190,8 +192,7 @@ def _quantile_limits(
 
 def _limits(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows) -> Callable[[float], Estimate]:
     group = _groups(values, scale, candidate, rows, ["all"] * rows.size)[0]
-    held: dict[float, Estimate] = {}
-    return lambda confidence: held.setdefault(confidence, group.at(confidence))
+    return group.at
 
 
 def _groups(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows, labels: Sequence[str]) -> list[Group]:

@@ -47,8 +47,10 @@ def decide(
             unless given.
 
     Raises:
-        InputError: on a comparison without a baseline, a metric without scores, or a field with too many segments.
+        InputError: on two gates of one name, a level outside its range, a comparison without a baseline, a metric
+            without scores, or a field with too many segments.
     """
+    _check(gates, level)
     leaves = [leaf for gate in gates for leaf in _leaves(gate, candidate)]
     found = [_evidence(leaf, candidate, baseline, level, seed) for leaf in leaves]
     adjusted = _holm(leaves, found)
@@ -69,6 +71,14 @@ def decide(
         )
         for gate in gates
     ]
+
+
+def _check(gates: Sequence[Gate], level: float) -> None:
+    if not 0.0 < level < 0.5:
+        raise InputError(f"Expected `level` between 0 and 0.5, such as 0.05, but got {level!r}")
+    names = [gate.name for gate in gates]
+    if twice := next((name for place, name in enumerate(names) if name in names[:place]), ""):
+        raise InputError(f"Expected every gate to ask something else, but {twice!r} is there twice; drop one")
 
 
 class Levels(NamedTuple):

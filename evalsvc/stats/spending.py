@@ -55,7 +55,8 @@ def nominal_levels(shares: Sequence[float], level: float, spending: Spending = "
         reached = _normal(grid, share) if density is None else _carried(density, before, grid, share)
         boundary = _boundary(grid, reached, step, max(due - had, LEAST))
         levels.append(max(LEAST, min(level, normal_tail(boundary / math.sqrt(share)))))
-        density = np.where(grid < boundary, reached, 0.0)
+        # A point's mass is that of the cell around it, of which the boundary may cut off a part.
+        density = reached * np.clip((boundary - grid) / step + 0.5, 0.0, 1.0)
         before = share
     return levels
 
