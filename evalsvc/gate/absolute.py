@@ -153,8 +153,7 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
 
     p_pass, p_fail = tails(number)
     low, high = _quantile_limits(values, tails, level, up=up)
-    known = np.sort(values[~np.isnan(values)])
-    seen = float(known[min(known.size - 1, int(np.ceil(quantile * known.size)) - 1)])
+    seen = _quantile(values, candidate.weights[leaf.rows], quantile)
     return Evidence(
         n=_scored(values),
         n_clusters=_clusters(candidate, leaf.rows, values),
@@ -170,6 +169,16 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
         test="share beyond it, inverted",
         blocked=blocked,
     )
+
+
+def _quantile(values: Floats, weights: Floats, quantile: float) -> float:
+    """Return the least score that so large a share of the weight does not exceed."""
+    known = ~np.isnan(values)
+    scores, held = values[known], np.repeat(weights[:, None], values.shape[1], axis=1)[known]
+    order = np.argsort(scores, kind="stable")
+    shares = np.cumsum(held[order]) / held.sum()
+    # Sums of weights are not exact: a share that misses the quantile by rounding has reached it.
+    return float(scores[order][min(scores.size - 1, int(np.searchsorted(shares, quantile - 1e-12)))])
 
 
 def _quantile_limits(

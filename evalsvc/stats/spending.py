@@ -42,7 +42,7 @@ def nominal_levels(shares: Sequence[float], level: float, spending: Spending = "
             spending function.
 
     >>> [round(found, 4) for found in nominal_levels([0.25, 0.5, 0.75, 1.0], 0.05)]
-    [0.0001, 0.0055, 0.0218, 0.0424]
+    [0.0001, 0.0055, 0.0219, 0.0427]
     """
     _check(shares, level, spending)
     spent = [0.0, *(_spent(share, level, spending) for share in shares)]
