@@ -317,7 +317,7 @@ class TestRelative:
             ).decision
             == "PASS"
         )
-        assert 0.0 <= rate <= 0.065
+        assert rate <= 0.05
 
     def test_a_share_of_what_is_not_positive_is_no_margin(self) -> None:
         old = around(-10.0, 100)
