@@ -15,7 +15,7 @@ from evalsvc.fairness.gaps import Limits
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows, field_of
 from evalsvc.gate.findings import Evidence, Leaf, gap_in, reasons_of
 from evalsvc.gate.needed import needed_gap, needed_mean, needed_share
-from evalsvc.gate.paired import pass_rates
+from evalsvc.gate.sides import pass_rates
 from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic, scale_for
 from evalsvc.stats.inversion import beyond, tail_of
 from evalsvc.types import Estimate, Scale
@@ -99,7 +99,9 @@ def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
     held: dict[float, Gap] = {}
 
     def at(confidence: float) -> Gap:
-        return held.setdefault(confidence, gap(limits, confidence=confidence))
+        if confidence not in held:
+            held[confidence] = gap(limits, confidence=confidence)
+        return held[confidence]
 
     found = at(1.0 - 2.0 * level)
     worst = f"{found.highest} highest, {found.lowest} lowest"
@@ -156,8 +158,7 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
 
     p_pass, p_fail = tails(number)
     low, high = _quantile_limits(values, tails, level, up=up)
-    known = np.sort(values[~np.isnan(values)])
-    seen = float(known[min(known.size - 1, int(np.ceil(quantile * known.size)) - 1)])
+    seen = _quantile(values, candidate.weights[leaf.rows], quantile)
     return Evidence(
         n=_scored(values),
         n_clusters=_clusters(candidate, leaf.rows, values),
@@ -183,6 +184,16 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
     )
 
 
+def _quantile(values: Floats, weights: Floats, quantile: float) -> float:
+    """Return the least score that so large a share of the weight does not exceed."""
+    known = ~np.isnan(values)
+    scores, held = values[known], np.repeat(weights[:, None], values.shape[1], axis=1)[known]
+    order = np.argsort(scores, kind="stable")
+    shares = np.cumsum(held[order]) / held.sum()
+    # Sums of weights are not exact: a share that misses the quantile by rounding has reached it.
+    return float(scores[order][min(scores.size - 1, int(np.searchsorted(shares, quantile - 1e-12)))])
+
+
 def _quantile_limits(
     values: Floats, tails: Callable[[float], tuple[float, float]], level: float, *, up: bool
 ) -> tuple[float | None, float | None]:
@@ -203,8 +214,7 @@ def _quantile_limits(
 
 def _limits(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows) -> Callable[[float], Estimate]:
     group = _groups(values, scale, candidate, rows, ["all"] * rows.size)[0]
-    held: dict[float, Estimate] = {}
-    return lambda confidence: held.setdefault(confidence, group.at(confidence))
+    return group.at
 
 
 def _groups(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows, labels: Sequence[str]) -> list[Group]:

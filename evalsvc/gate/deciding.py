@@ -47,8 +47,10 @@ def decide(
             unless given.
 
     Raises:
-        InputError: on a comparison without a baseline, a metric without scores, or a field with too many segments.
+        InputError: on two gates of one name, a level outside its range, a comparison without a baseline, a metric
+            without scores, or a field with too many segments.
     """
+    _check(gates, level)
     for gate in gates:
         if gate.metric not in candidate.scores:
             raise InputError(f"Expected scores of {gate.metric!r} for the gate {gate.name!r}, but there are none")
@@ -72,6 +74,14 @@ def decide(
         )
         for gate in gates
     ]
+
+
+def _check(gates: Sequence[Gate], level: float) -> None:
+    if not 0.0 < level < 0.5:
+        raise InputError(f"Expected `level` between 0 and 0.5, such as 0.05, but got {level!r}")
+    names = [gate.name for gate in gates]
+    if twice := next((name for place, name in enumerate(names) if name in names[:place]), ""):
+        raise InputError(f"Expected every gate to ask something else, but {twice!r} is there twice; drop one")
 
 
 class Levels(NamedTuple):
