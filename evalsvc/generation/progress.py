@@ -48,7 +48,9 @@ class _Bar:
 
     def __call__(self, progress: Progress) -> None:
         """Draw."""
-        bar = self._bar = self._bar or _begun()
+        if self._bar is None:
+            self._bar = _begun()
+        bar = self._bar
         bar.total, bar.n = progress.total, progress.done
         bar.set_postfix_str(f"failed {progress.failed}, cached {progress.cached}, ${progress.cost_usd:.4f}")
         if progress.done >= progress.total:
