@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import importlib
 import importlib.util
@@ -15,7 +14,7 @@ import typing
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,6 +22,9 @@ from evalsvc._hints import did_you_mean
 from evalsvc.cases.values import Case, digest_of
 from evalsvc.errors import EngineError
 from evalsvc.generation.values import Answer, Request, answer_of, failed
+
+if TYPE_CHECKING:
+    import asyncio
 
 _GIVEN = ("case", "request", "prompt", "contexts", "seed", "repeat")
 
@@ -130,6 +132,8 @@ class _Loop:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def result(self, awaited: Awaitable[Any]) -> object:
+        import asyncio
+
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()

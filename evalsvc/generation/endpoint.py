@@ -179,11 +179,11 @@ class EndpointModel:
         """Return '': prompt and contexts are in the case's digest."""
         return ""
 
-    def estimate_usd(self, request: Request) -> float:
-        """Return the price of the text and of the longest answer; 0 without prices."""
+    def estimate_usd(self, request: Request) -> float | None:
+        """Return the price of the text and of the longest answer; ``None`` without prices."""
         prices = self.settings.prices
         if prices is None:
-            return 0.0
+            return None
         return prices.usd(self._input_tokens(self._messages(request.case)), self.settings.max_output_tokens)
 
     def generate(self, request: Request) -> Answer:
@@ -195,7 +195,7 @@ class EndpointModel:
         """
         messages = self._messages(request.case)
         body, calls = self._body(messages, request.seed), self.settings.calls
-        estimate = self.estimate_usd(request)
+        estimate = self.estimate_usd(request) or 0.0
         attempts, tries, cost = 0, 0, 0.0
         begun, answered_before = self._clock.monotonic(), self._health.answered
         while True:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from evalsvc._durations import parse_duration
-from evalsvc._hints import did_you_mean
+from evalsvc._hints import did_you_mean, nearest
 from evalsvc._yaml import Section, Value, read_env_name
 from evalsvc.errors import InputError
 from evalsvc.generation.callable import CallableModel
@@ -37,9 +37,10 @@ def read_model(value: Value, folder: Path) -> Generator | None:
     section = value.section()
     kind = section.exactly_one(KINDS, "the model under test, as in `recorded: answers.jsonl`")
     if kind is None:
-        # Which keys belong there depends on the kind: only that is told.
-        for _ in section:
-            pass
+        # Which other keys belong there depends on the kind: they are not looked at.
+        for key, _ in section:
+            if key not in KINDS and nearest(key, KINDS):
+                section.key_problem(key, f"unknown key `{key}` in `{value.name}`", nearest(key, KINDS))
         return None
     given = section.get(kind)
     version, name = section.get("version"), section.get("name")
@@ -75,7 +76,7 @@ def _command(value: Value, section: Section, folder: Path, said: dict[str, str])
     seconds = _seconds(timeout, 60.0)
     kind = output.text("text", choices=("text", "json")) if output else "text"
     if value.is_list and not argv:
-        value.expected("a list of a program and its arguments")
+        value.problem(f"expected `{value.name}` to be a program and its arguments, but the list is empty")
     if not argv:
         return None
     return _built(

@@ -90,7 +90,7 @@ class Asker:
         Blocks until all are there. Interrupted, it keeps what is answered, and the same call goes on from there.
 
         Raises:
-            InputError: when ``repeats`` is below 1.
+            InputError: when ``repeats`` is below 1, or the budget is in dollars and nobody knows prices.
             ModelUnavailable: when the model answers nothing any more.
             EvalsvcError: when the model cannot be loaded, or refuses every request.
         """
@@ -139,6 +139,8 @@ class Asker:
         self._count(cached=len(answers) - before)
 
     def _ask(self, items: Sequence[_Item], answers: dict[int, Answer]) -> None:
+        if self.budget.usd_limit is not None and self.generator.estimate_usd(items[0].request) is None:
+            raise InputError(f"A budget in USD needs to know what {self.generator.model} costs: give its `prices`")
         waiting, results = deque(items), queue.SimpleQueue[_Result]()
         stop = threading.Event()
 
@@ -192,7 +194,7 @@ class Asker:
     def _one(self, request: Request, stop: threading.Event) -> Answer:
         if self._ends is not None and self._clock.monotonic() >= self._ends:
             return failed(DEADLINE, attempts=0)
-        estimate = self.generator.estimate_usd(request)
+        estimate = self.generator.estimate_usd(request) or 0.0
         full = self.budget.reserve(estimate, stop.is_set)
         if full:
             return failed(full, attempts=0)

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from evalsvc.cases.values import Case, digest_of
-from evalsvc.engine.device import device_lock, place
-from evalsvc.engine.models import locate
-from evalsvc.engine.settings import EngineSettings
-from evalsvc.engine.transformer import Loaded, first_id, load_transformer, window_of
 from evalsvc.errors import EngineError, InputError
 from evalsvc.generation.chat import messages_of
 from evalsvc.generation.values import Answer, Request, failed
 
 if TYPE_CHECKING:
+    # The engine loads numpy, for which no other kind of model has a use.
     import torch
+
+    from evalsvc.engine.settings import EngineSettings
+    from evalsvc.engine.transformer import Loaded
 
 # What decides how a chat becomes tokens and when an answer ends, beside the weights.
 _FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json", "config.json")
@@ -66,6 +66,8 @@ class TransformersSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def engine(self) -> EngineSettings:
         """Where and in which precision it runs."""
+        from evalsvc.engine.settings import EngineSettings
+
         given = {"revision": self.revision, "device": self.device, "dtype": self.dtype, "window": self.window}
         return msgspec.convert({"model": self.model, **given}, EngineSettings)
 
@@ -107,6 +109,8 @@ class TransformersModel:
             ModelRefused: when the weights are not pinned, or not safetensors.
             EngineError: when it cannot be loaded.
         """
+        from evalsvc.engine.transformer import load_transformer, window_of
+
         with self._lock:
             if self._loaded is None:
                 loaded = load_transformer("AutoModelForCausalLM", self.settings.engine)
@@ -123,6 +127,8 @@ class TransformersModel:
 
     def generate(self, request: Request) -> Answer:
         """Answer; where prompt and answer do not fit into the window, the answer is shorter, or failed."""
+        from evalsvc.engine.device import device_lock
+
         self.load()
         loaded = self._loaded
         if loaded is None:  # load() has raised then
@@ -139,6 +145,9 @@ class TransformersModel:
 
     def _found(self) -> tuple[str, str]:
         """Return signature and revision."""
+        from evalsvc.engine.device import place
+        from evalsvc.engine.models import locate
+
         with self._lock:
             if not self._signature:
                 settings = self.settings
@@ -167,6 +176,8 @@ class TransformersModel:
     def _generated(self, loaded: Loaded, ids: list[int], room: int, seed: int) -> Answer:
         import torch
         from transformers import GenerationConfig
+
+        from evalsvc.engine.transformer import first_id
 
         ends = loaded.model.generation_config.eos_token_id
         padding = first_id(loaded.model.config.pad_token_id, loaded.names.pad_token_id, ends)

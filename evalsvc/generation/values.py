@@ -126,8 +126,12 @@ class Generator(Protocol):
         """Return what the model is given of a case beyond the content that its digest covers; '' for nothing."""
         ...
 
-    def estimate_usd(self, request: Request) -> float:
-        """Return the most that one request is expected to cost, in US dollars; 0 where prices are not known."""
+    def estimate_usd(self, request: Request) -> float | None:
+        """Return the most that one request is expected to cost, in US dollars.
+
+        0 where it costs nothing, or only the answer says what; ``None`` where nobody will know: no budget in dollars
+        can be kept then.
+        """
         ...
 
     def generate(self, request: Request) -> Answer:

@@ -10,7 +10,7 @@ import pytest
 
 from evalsvc.cases.values import Case, ToolCall
 from evalsvc.errors import EngineError, InputError, ModelUnavailable
-from evalsvc.generation import Answer, Asker, AskLimits, EndpointModel, EndpointSettings, Generator, Request
+from evalsvc.generation import Answer, Asker, AskLimits, EndpointModel, EndpointSettings, Generator, Request, RunBudget
 from evalsvc.generation.chat import messages_of
 from evalsvc.generation.stream import ChatStream
 from evalsvc.judges import CallLimits, Prices
@@ -279,7 +279,9 @@ def test_another_model_than_promised_is_no_answer(server):
 def test_without_prices_the_cost_is_unknown(server):
     answer = model(server, prices=None).generate(ASK)
     assert answer.cost_usd is None
-    assert model(server, prices=None).estimate_usd(ASK) == 0.0
+    assert model(server, prices=None).estimate_usd(ASK) is None
+    with pytest.raises(InputError, match="A budget in USD needs to know what m costs: give its `prices`"):
+        Asker(model(server, prices=None), budget=RunBudget(usd=1.0)).ask(cases(2))
     assert model(server).estimate_usd(ASK) == pytest.approx((16 + 4) * 0.01 + 50 * 0.1)
 
 
