@@ -95,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_anchors(add)
     _add_dead_letters(add)
     _add_scorers(add)
+    _add_rubric(add)
     return parser
 
 
@@ -357,6 +358,18 @@ def _add_fairness(add: _Adder) -> None:
         "--format", choices=("table", "json", "csv"), default="table", help="json: one object a comparison"
     )
     _add_plot(fair)
+
+
+def _add_rubric(add: _Adder) -> None:
+    rubric = add("rubric", "evalsvc._cli_rubric:rubric", "which model to choose: scores, evidence, and a record")
+    rubric.add_argument("file", metavar="FILE", help="NAME.rubric.yaml")
+    rubric.add_argument(
+        "--format",
+        choices=("table", "json", "markdown", "html"),
+        default="table",
+        help="markdown: the record to keep; html: one page (default: table)",
+    )
+    rubric.add_argument("--seed", type=_whole, default=7, metavar="N", help="of what is drawn (default: 7)")
 
 
 def _add_plot(command: argparse.ArgumentParser) -> None:

@@ -159,5 +159,3 @@ def changes(old: Sequence[Case], new: Sequence[Case]) -> CaseChanges:
 def digest_of(content: object, length: int = DIGEST_LENGTH) -> str:
     """Return the first hexadecimal digits of the SHA-256 of a value's JSON, with sorted keys."""
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:length]
-
-
