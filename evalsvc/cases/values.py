@@ -30,7 +30,7 @@ class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One question of a suite. Field names are the names in a file of cases (``docs/reference/suites.md``).
+    """One question of a suite. Field names are the names in a file of cases (``docs/reference/cases.md``).
 
     Attributes:
         case_id: the operator's name for it, one a set.
@@ -40,7 +40,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         expected_tools: the calls that a good answer makes, in their order.
         segments: what it is compared by, as in ``{"language": "de"}``.
         tags: what it is chosen by.
-        weight: how much it counts, finite and > 0; drawn from production, 1/π.
+        weight: how much it counts, finite and > 0, relative to the others; drawn from production, proportional to
+            1/π.
         group: cases of one group (one source, one conversation) may depend on each other; empty: of none.
         critical: whether a critical gate looks at it.
         variant_of: the digest of the case that this one is a changed copy of; empty: of none.
@@ -64,7 +65,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Refuse a case without a name or a prompt, and a weight that no mean can use."""
         if not self.case_id:
             raise InputError("Expected `case_id` to be a name, but it is empty")
-        if not self.prompt:
+        if not (self.prompt if isinstance(self.prompt, str) else any(turn.content for turn in self.prompt)):
             raise InputError(f"Expected case {self.case_id!r} to have a `prompt`, but it is empty")
         if not (math.isfinite(self.weight) and self.weight > 0.0):
             raise InputError(f"Expected `weight` of case {self.case_id!r} above 0, but got {self.weight!r}")
@@ -133,7 +134,8 @@ class CaseChanges(NamedTuple):
     """What became of the cases between two versions of a set, by name.
 
     ``changed`` kept their name and changed in prompt, contexts, reference or expected calls, so that no old score
-    is theirs; ``relabelled`` changed only in segments, tags, weight, group or whether they are critical.
+    is theirs; ``relabelled`` changed only in what no model is given: segments, tags, weight, group, whether they are
+    critical, what they are a variant of.
     """
 
     added: tuple[str, ...]
@@ -146,8 +148,9 @@ def changes(old: Sequence[Case], new: Sequence[Case]) -> CaseChanges:
     """Return what changed between two versions of a set; cases are matched by name."""
     before, after = ({case.case_id: case for case in cases} for cases in (old, new))
     both = [name for name in after if name in before]
-    changed = tuple(name for name in both if before[name].digest != after[name].digest)
-    relabelled = tuple(name for name in both if name not in changed and before[name] != after[name])
+    same = {name: before[name].digest == after[name].digest for name in both}
+    changed = tuple(name for name in both if not same[name])
+    relabelled = tuple(name for name in both if same[name] and before[name] != after[name])
     return CaseChanges(
         tuple(name for name in after if name not in before),
         tuple(name for name in before if name not in after),

@@ -70,6 +70,7 @@ KNOWN: Mapping[str, str] = MappingProxyType(
         "deepeval_hallucination": "evalsvc.scorers.deepeval:DeepevalHallucination",
         "deepeval_bias": "evalsvc.scorers.deepeval:DeepevalBias",
         "deepeval_toxicity": "evalsvc.scorers.deepeval:DeepevalToxicity",
+        "tool_calls": "evalsvc.scorers.tool_calls:ToolCalls",
         "task_completed": "evalsvc.scorers.task_outcome:TaskCompleted",
         "human_handover": "evalsvc.scorers.task_outcome:HumanHandover",
         "truncated": "evalsvc.scorers.task_outcome:Truncated",

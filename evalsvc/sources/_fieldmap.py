@@ -70,15 +70,15 @@ class FieldMap:
         """Return the row as native JSON; ``event_id`` serves where the row has none."""
         event: dict[str, Any] = {}
         for column, target in self._targets(row):
-            found = _look_up(row, column)
+            found = look_up(row, column)
             if isinstance(found, bytes):
                 found = found.decode("utf-8", "surrogateescape")
             if found is not None and found != "" and not (isinstance(found, float) and math.isnan(found)):
                 self._put(event, target, found)
         for target, constant in self.constants.items():
-            _assign(event, target, constant)
+            assign(event, target, constant)
         event.setdefault("event_id", event_id)
-        return _encode(event)
+        return encode(event)
 
     def _targets(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
         named = list(self.fields.items())
@@ -89,11 +89,11 @@ class FieldMap:
 
     def _put(self, event: dict[str, Any], target: str, found: Any) -> None:  # noqa: ANN401
         if target == "contexts":
-            event.setdefault("contexts", []).extend(_passages(found))
+            event.setdefault("contexts", []).extend(passages(found))
         elif target == "occurred_at":
             event[target] = self._moment(found)
         else:
-            _assign(event, target, _fit(target, found))
+            assign(event, target, _fit(target, found))
 
     def _moment(self, found: Any) -> Any:  # noqa: ANN401
         if isinstance(found, str):
@@ -115,15 +115,17 @@ def _is_target(name: str) -> bool:
     return name in _FIELDS or bool(dot and rest and group in _GROUPS)
 
 
-def _look_up(row: Mapping[str, Any], column: str) -> Any:  # noqa: ANN401
+def look_up(row: Mapping[str, Any], column: str) -> Any:  # noqa: ANN401
+    """Return a column by its name as it is, else by its parts between dots; None where it is absent."""
     if column in row or "." not in column:
         return row.get(column)
     head, _, rest = column.partition(".")
     inner = row.get(head)
-    return _look_up(inner, rest) if isinstance(inner, Mapping) else None
+    return look_up(inner, rest) if isinstance(inner, Mapping) else None
 
 
-def _assign(event: dict[str, Any], target: str, found: Any) -> None:  # noqa: ANN401
+def assign(event: dict[str, Any], target: str, found: Any) -> None:  # noqa: ANN401
+    """Set a field, or one name of a group of them, as in ``segments.plan``."""
     group, dot, name = target.partition(".")
     if not dot:
         event[target] = found
@@ -137,7 +139,7 @@ def _fit(target: str, found: Any) -> Any:  # noqa: ANN401
     if target in _WHOLE | _NUMBERS:
         return _number(found, target in _WHOLE)
     if target == "prompt" or target in _GROUPS:
-        return _from_json(found)
+        return from_json(found)
     if target.startswith("segments.") or (target in _FIELDS and target not in _FREE):
         return _text(found)
     return found
@@ -157,7 +159,7 @@ def _text(found: Any) -> Any:  # noqa: ANN401
     return str(found) if isinstance(found, int | float | Decimal | date) else found
 
 
-def _from_json(found: Any) -> Any:  # noqa: ANN401
+def from_json(found: Any) -> Any:  # noqa: ANN401
     """Read a cell that holds a JSON object or a list of objects; a Parquet map arrives as pairs."""
     if isinstance(found, str) and found.lstrip().startswith(("[{", "{")):
         try:
@@ -169,7 +171,8 @@ def _from_json(found: Any) -> Any:  # noqa: ANN401
     return found
 
 
-def _passages(found: Any) -> list[Any]:  # noqa: ANN401
+def passages(found: Any) -> list[Any]:  # noqa: ANN401
+    """Return contexts as a list: a list, one written as JSON, or a single text."""
     if isinstance(found, str) and found.lstrip().startswith("["):
         try:
             found = msgspec.json.decode(found)
@@ -178,7 +181,8 @@ def _passages(found: Any) -> list[Any]:  # noqa: ANN401
     return list(found) if isinstance(found, list) else [found]
 
 
-def _encode(event: dict[str, Any]) -> bytes:
+def encode(event: dict[str, Any]) -> bytes:
+    """Return JSON; what JSON has no form for, as its text."""
     try:
         return _ENCODER.encode(event)
     except UnicodeEncodeError:

@@ -13,20 +13,38 @@ import io
 import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 import msgspec
 
 from evalsvc.errors import MissingExtra, SourceError
-from evalsvc.sources._fieldmap import FieldMap
 from evalsvc.sources._wire import MAX_EVENT_BYTES, OVERSIZED_ROW, UNREADABLE_ROW
 
 Numbered = Iterator[tuple[int, bytes]]
 Progress = Callable[[int], None]
-Reader = Callable[[Path, int, FieldMap, str, Progress], Numbered]
+
+
+class RowMap(Protocol):
+    """Which column of a foreign file is which field of ours: of an event's, or of a case's."""
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """Column to field."""
+        ...
+
+    def __bool__(self) -> bool:
+        """Whether it changes anything in a row of JSON."""
+        ...
+
+    def native(self, row: Mapping[str, Any], name: str, /) -> bytes:
+        """Return the row as native JSON; ``name`` serves where the row has none."""
+        ...
+
+
+Reader = Callable[[Path, int, RowMap, str, Progress], Numbered]
 
 _BLOCK = 1 << 20
 _NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}")
@@ -44,7 +62,7 @@ def suffixes() -> str:
     return ", ".join(suffix for group in _READERS for suffix in group)
 
 
-def read_lines(path: Path, start: int, fields: FieldMap, name: str, progress: Progress) -> Numbered:
+def read_lines(path: Path, start: int, fields: RowMap, name: str, progress: Progress) -> Numbered:
     """Yield the lines of a JSONL file that are not blank; of too long a line the beginning."""
     with ExitStack() as stack:
         raw = stack.enter_context(path.open("rb"))
@@ -74,7 +92,7 @@ def read_lines(path: Path, start: int, fields: FieldMap, name: str, progress: Pr
                 yield number, _mapped(text, fields, f"{name}-{number}") if fields else text
 
 
-def read_csv(path: Path, start: int, fields: FieldMap, name: str, progress: Progress) -> Numbered:
+def read_csv(path: Path, start: int, fields: RowMap, name: str, progress: Progress) -> Numbered:
     """Yield the rows of a CSV file with a header as native JSON; empty cells are absent."""
     csv.field_size_limit(max(csv.field_size_limit(), 4 * MAX_EVENT_BYTES))
     with ExitStack() as stack:
@@ -96,7 +114,7 @@ def read_csv(path: Path, start: int, fields: FieldMap, name: str, progress: Prog
                 yield number, whole
 
 
-def read_parquet(path: Path, start: int, fields: FieldMap, name: str, progress: Progress) -> Numbered:
+def read_parquet(path: Path, start: int, fields: RowMap, name: str, progress: Progress) -> Numbered:
     """Yield the rows of a Parquet file as native JSON, a row group's batches at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -184,7 +202,7 @@ def _skip_line(lines: IO[bytes]) -> None:
         pass
 
 
-def _mapped(text: bytes, fields: FieldMap, event_id: str) -> bytes:
+def _mapped(text: bytes, fields: RowMap, event_id: str) -> bytes:
     """Map one line; what is no object is left for the decoder to refuse."""
     try:
         row = msgspec.json.decode(text)
@@ -262,7 +280,7 @@ class _Lines:
             ) from error
 
 
-def _require_columns(path: Path, header: Sequence[str], fields: FieldMap) -> None:
+def _require_columns(path: Path, header: Sequence[str], fields: RowMap) -> None:
     """Refuse a map of columns that are not there: every row would lack the field, and say so a thousand times."""
     absent = [column for column in fields.fields if column not in header]
     if absent:

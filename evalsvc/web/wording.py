@@ -55,6 +55,7 @@ _NAMES = {
     "token_f1": "Token F1",
     "token_faithfulness": "Faithfulness by a token classifier",
     "tokens_per_second": "Speed of generation",
+    "tool_calls": "Expected tool calls",
     "total_tokens": "Tokens",
     "context_window_utilisation": "Context window used",
     "truncated": "Truncated responses",
