@@ -96,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_dead_letters(add)
     _add_scorers(add)
     _add_rubric(add)
+    _add_audit_set(add)
     return parser
 
 
@@ -370,6 +371,28 @@ def _add_rubric(add: _Adder) -> None:
         help="markdown: the record to keep; html: one page (default: table)",
     )
     rubric.add_argument("--seed", type=_whole, default=7, metavar="N", help="of what is drawn (default: 7)")
+
+
+def _add_audit_set(add: _Adder) -> None:
+    audit = add(
+        "audit-set", "evalsvc._cli_audit_set:audit_set", "is a set of cases fit for its purpose; what to add next"
+    )
+    audit.add_argument(
+        "cases",
+        nargs="+",
+        metavar="CASES",
+        help="the set to audit; further ones should share no case with it, such as the one that prompts are tuned on",
+    )
+    for name, default, text in (
+        ("margin", 0.05, "how much worse a candidate may be, as a share"),
+        ("power", 0.8, "the chance that an equal version passes"),
+        ("level", 0.05, "the one-sided error of the test"),
+        ("discordant", 0.2, "on which share of cases two versions are expected to differ"),
+        ("icc", 0.2, "how alike cases of one group are, 0 to 1"),
+    ):
+        help_text = f"{text} (default: {default:g})"
+        audit.add_argument(f"--{name}", type=float, default=default, metavar="SHARE", help=help_text)
+    audit.add_argument("--format", choices=("table", "json", "markdown"), default="table", help="default: table")
 
 
 def _add_plot(command: argparse.ArgumentParser) -> None:
