@@ -97,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_scorers(add)
     _add_rubric(add)
     _add_audit_set(add)
+    _add_cases(add)
     return parser
 
 
@@ -540,6 +541,50 @@ def _add_scorers(add: _Adder) -> None:
         "--consumer", metavar="FILE", help="those of this consumer's file, built with the options that it gives"
     )
     listed.add_argument("--format", choices=("table", "json"), default="table", help="json: one object a line")
+
+
+def _add_cases(add: _Adder) -> None:
+    module = "evalsvc._cli_cases"
+    cases = add("cases", f"{module}:check", "what suites ask: draw cases from production, compare, look at them")
+    sub = _Adder(cases.add_subparsers(title="actions", metavar="ACTION", required=True), add.common)
+    draw = sub("draw", f"{module}:draw", "draw cases from the masked events of the store, with their weights")
+    draw.add_argument("--out", required=True, metavar="FILE", help="to write, ending in .jsonl or .jsonl.gz")
+    draw.add_argument("--replace", action="store_true", help="replace the file if it is there")
+    draw.add_argument("--n", type=_count, default=200, metavar="N", help="how many cases (default: 200)")
+    _add_span(draw, default="7d")
+    draw.add_argument(
+        "--where", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="only these; repeat it for more"
+    )
+    draw.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="FIELD,…",
+        help="equally many of each, as in segments.language; several, or repeated: of each combination",
+    )
+    draw.add_argument("--metric", metavar="METRIC", help="of the events with its scores (default: that with most)")
+    draw.add_argument(
+        "--worst",
+        type=_whole,
+        default=0,
+        metavar="N",
+        help="so many of the cases are the worst by --metric (default: 0)",
+    )
+    draw.add_argument(
+        "--reference", choices=("own", "response"), default="own", help="whose text is the reference (default: own)"
+    )
+    draw.add_argument("--seed", type=_whole, default=0, metavar="N", help="another one draws others (default: 0)")
+    diff = sub("diff", f"{module}:diff", "what changed between two versions of a set, by the cases' names")
+    diff.add_argument("old", metavar="OLD", help="file or folder of cases")
+    diff.add_argument("new", metavar="NEW", help="file or folder of cases")
+    diff.add_argument("--format", choices=("text", "json"), default="text", help="json: one object")
+    check = sub("check", f"{module}:check", "read a set: every mistake, else its version and what it holds")
+    check.add_argument("file", metavar="FILE", help="JSONL, CSV, Parquet, or a folder in Hugging Face's layout")
+    check.add_argument(
+        "--field", action="append", default=[], type=_pair, metavar="FROM=TO", help="a column that is a case's field"
+    )
+    check.add_argument("--split", default="", metavar="NAME", help="of a folder, as in test")
+    check.add_argument("--format", choices=("text", "json"), default="text", help="json: one object")
 
 
 def _count(text: str) -> int:
