@@ -3,26 +3,79 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
 
 import msgspec
 
+from evalsvc import project
 from evalsvc._cli_output import aligned
-from evalsvc.cases.reading import read_cases
+from evalsvc.cases import Case, read_cases, write_cases
 from evalsvc.cli import FINDINGS, OK
-from evalsvc.set_audit import SetAudit, Wish, audit
+from evalsvc.errors import InputError
+from evalsvc.project import Environment
+from evalsvc.set_audit import Finding, SetAudit, Wish, audit
+from evalsvc.windows import parse_span
+
+STORE = "store"
+"""The value of ``--production`` that stands for the store; any other is a file of cases."""
 
 
 def audit_set(options: argparse.Namespace) -> int:
     """Print an audit; 1 where a finding is bad."""
     wish = Wish(options.margin, options.power, options.level, options.discordant, options.icc)
     wish.check()
-    made = audit([read_cases(path) for path in options.cases], wish=wish)
+    _check(options)
+    sets = [read_cases(path) for path in options.cases]
+    traffic, further, notes = _production(options)
+    made = audit(sets, wish=wish, traffic=traffic, picks=options.picks, further=further, notes=notes)
+    if options.picks_to:
+        named = {case.case_id: case for case in traffic}
+        write_cases(options.picks_to, [named[pick.case_id] for pick in made.picks])
     if options.format == "json":
         print(msgspec.json.encode(made).decode())
     else:
         print("\n\n".join(_markdown(made) if options.format == "markdown" else _text(made)))
     return FINDINGS if made.worst == "bad" else OK
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.picks_to and not options.production:
+        raise InputError("Expected `--production` with `--picks-to`: examples are picked from production")
+    if options.where and options.production != STORE:
+        raise InputError("Expected `--where` with `--production` from the store; a file is read whole")
+
+
+def _production(options: argparse.Namespace) -> tuple[tuple[Case, ...], list[Finding], list[str]]:
+    """Return what production asks, what has moved since the set's day, and where that is from."""
+    if options.production not in ("", STORE):
+        read = read_cases(options.production)
+        note = f"Traffic: {len(read):,} cases of {options.production}, digest {read.digest[:12]}."
+        traffic: tuple[Case, ...] = read.cases
+        notes = [note]
+    else:
+        traffic, notes = (), []
+    if options.production != STORE and options.as_of is None:
+        return traffic, [], notes
+    from evalsvc import assemble
+    from evalsvc.set_audit.freshness import freshness_findings
+    from evalsvc.set_audit.traffic import draw_traffic
+
+    now = datetime.now(UTC)
+    address = getattr(options, "store", None)
+    with closing(assemble.open_project_store(project.load_settings(), Environment.read(os.environ), address)) as store:
+        if options.production == STORE:
+            where: dict[str, tuple[str, ...]] = {}
+            for field, value in options.where:
+                where[field] = (*where.get(field, ()), value)
+            drawn = draw_traffic(store, parse_span(options.since, options.until, now), where)
+            traffic = drawn.cases
+            lost = f"; {drawn.without_text:,} looked at have no text left" if drawn.without_text else ""
+            notes = [f"Traffic: {len(traffic):,} cases drawn from {drawn.events:,} events of the store{lost}."]
+        further = freshness_findings(store, options.as_of, now) if options.as_of is not None else []
+    return traffic, further, notes
 
 
 def rows(made: SetAudit) -> list[dict[str, str]]:

@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import NoReturn
 
 from evalsvc import __version__
@@ -393,6 +394,25 @@ def _add_audit_set(add: _Adder) -> None:
     ):
         help_text = f"{text} (default: {default:g})"
         audit.add_argument(f"--{name}", type=float, default=default, metavar="SHARE", help=help_text)
+    audit.add_argument(
+        "--production",
+        nargs="?",
+        const="store",
+        default="",
+        metavar="FILE",
+        help="compare with production: with the store's events, or with a FILE that `evalsvc cases draw` wrote",
+    )
+    audit.add_argument(
+        "--where", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="only these; repeat it for more"
+    )
+    _add_span(audit, default="30d")
+    audit.add_argument(
+        "--as-of", type=_day, metavar="DATE", help="the set's day: has what is asked moved since, by the store?"
+    )
+    audit.add_argument(
+        "--picks", type=_whole, default=20, metavar="N", help="production examples to label next (default: 20)"
+    )
+    audit.add_argument("--picks-to", metavar="FILE", help="also write these as cases, as JSON lines")
     audit.add_argument("--format", choices=("table", "json", "markdown"), default="table", help="default: table")
 
 
@@ -591,6 +611,13 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected a number above 0, but got {text!r}")
     return int(text)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a date, as in 2026-01-31, but got {text!r}") from None
 
 
 def _whole(text: str) -> int:

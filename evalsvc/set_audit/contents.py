@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 from evalsvc.cases.values import Case
 from evalsvc.scorers._prose import looks_like_code
-from evalsvc.set_audit.texts import asked, question
+from evalsvc.set_audit.texts import asked, languages, question
 from evalsvc.set_audit.values import Finding, Subject
 
 FEW_WORDS, SHORT, MANY_CHARACTERS = 3, 60, 4000
@@ -49,23 +50,40 @@ def topic_patterns() -> Mapping[str, re.Pattern[str]]:
     return {name: re.compile(rf"\b(?:{'|'.join(map(re.escape, terms))})") for name, terms in lists.items()}
 
 
-def content_findings(cases: Sequence[Case]) -> list[Finding]:
-    """Return a finding for each kind of edge case and each topic."""
-    edges, about = [kinds(case) for case in cases], [topics(case) for case in cases]
-    found = [_finding("edge cases", name, cases, [name in each for each in edges]) for name in EDGES]
-    return found + [_finding("topics", name, cases, [name in each for each in about]) for name in topic_patterns()]
+class Look(NamedTuple):
+    """What each case is, in their order: kinds of edge cases, topics, and the question's language (empty: unknown)."""
+
+    kinds: Sequence[frozenset[str]]
+    topics: Sequence[frozenset[str]]
+    languages: Sequence[str]
 
 
-def _finding(subject: Subject, name: str, cases: Sequence[Case], has: Sequence[bool]) -> Finding:
+def look_at(cases: Sequence[Case]) -> Look:
+    """Look at cases once, for all that asks about it."""
+    told = languages([question(case) for case in cases])
+    return Look([kinds(case) for case in cases], [topics(case) for case in cases], told)
+
+
+def content_findings(cases: Sequence[Case], look: Look, rare: Collection[str] = ()) -> list[Finding]:
+    """Return a finding for each kind of edge case and each topic; what is ``rare`` in production may be missing."""
+    found = [_finding("edge cases", name, cases, [name in each for each in look.kinds], rare) for name in EDGES]
+    return found + [
+        _finding("topics", name, cases, [name in each for each in look.topics], rare) for name in topic_patterns()
+    ]
+
+
+def _finding(subject: Subject, name: str, cases: Sequence[Case], has: Sequence[bool], rare: Collection[str]) -> Finding:
     count = sum(has)
     advice = "add some, where production has them" if subject == "edge cases" else "add some, if users ask about it"
+    lacking = not count and name not in rare
     return Finding(
         subject=subject,
         what=name,
         value=float(count),
-        said=f"{count:,} of {len(cases):,} ({count / len(cases):.1%})",
-        verdict="ok" if count else "look",
-        next="" if count else advice,
+        said=f"{count:,} of {len(cases):,} ({count / len(cases):.1%})"
+        + ("; rare in the traffic" if name in rare else ""),
+        verdict="look" if lacking else "ok",
+        next=advice if lacking else "",
         cases=tuple(case.case_id for case, one in zip(cases, has, strict=True) if one)[:3],
     )
 

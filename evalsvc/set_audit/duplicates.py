@@ -65,11 +65,14 @@ def _surplus(what: str, cases: Sequence[Case], found: Sequence[Sequence[int]]) -
     )
 
 
-def split_findings(sets: Sequence[CaseSet]) -> list[Finding]:
-    """Return, for each set but the first, how many of its cases are nearly those of an earlier one."""
+def split_findings(sets: Sequence[CaseSet], pairs: Sequence[Near]) -> list[Finding]:
+    """Return, for each set but the first, how many of its cases are nearly those of an earlier one.
+
+    ``pairs`` are those of all sets' cases, one set after another.
+    """
     cases = [case for each in sets for case in each.cases]
     of = [number for number, each in enumerate(sets) for _ in each.cases]
-    joined = groups(alike(cases), len(cases))
+    joined = groups(pairs, len(cases))
     found = []
     for later in range(1, len(sets)):
         for earlier in range(later):

@@ -76,13 +76,14 @@ def near_pairs(texts: Sequence[str], least: float = 0.8) -> list[Near]:
     seen: set[tuple[int, int]] = set()
     found: list[Near] = []
     for band in range(BANDS):
-        part = np.ascontiguousarray(signatures[:, band * ROWS : (band + 1) * ROWS])
-        keys = part.view(np.dtype((np.void, part.dtype.itemsize * ROWS))).ravel()
-        _, of, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        order = np.argsort(of, kind="stable")
-        for bucket in np.split(order, np.cumsum(counts)[:-1]):
-            if len(bucket) > 1:
-                found += _compared([filled[place] for place in bucket], sets, seen, least)
+        keys = np.zeros(len(filled), np.uint64)
+        for row in range(band * ROWS, (band + 1) * ROWS):
+            keys = _mix(keys ^ signatures[:, row])
+        order = np.argsort(keys, kind="stable")
+        _, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
+        for at in np.flatnonzero(counts > 1):
+            bucket = order[starts[at] : starts[at] + counts[at]]
+            found += _compared([filled[place] for place in bucket], sets, seen, least)
     return sorted(found, key=lambda pair: (-pair.alike, pair.first, pair.second))
 
 

@@ -49,7 +49,7 @@ def index(first: str, second: str) -> float:
 def test_near_pairs_are_those_of_the_definition() -> None:
     generator = np.random.default_rng(5)
     texts = []
-    for _ in range(16):
+    for _ in range(20):
         base = text(generator)
         texts.append(base)
         words = base.split()
@@ -64,7 +64,7 @@ def test_near_pairs_are_those_of_the_definition() -> None:
         if index(texts[i], texts[j]) >= 0.8
     }
     found = {(pair.first, pair.second): pair.alike for pair in near_pairs(texts, 0.8)}
-    assert len(expected) >= 20
+    assert len(expected) >= 15
     assert set(found) <= set(expected)
     assert len(found) >= 0.98 * len(expected)
     for pair, alike_by in found.items():
@@ -271,7 +271,8 @@ def test_contamination_is_counted_for_each_pair_of_sets() -> None:
     tuned = CaseSet("tuned", tuple(case(i, t) for i, t in enumerate(texts[:100])))
     held = CaseSet("held", tuple(case(i, f"{t} x" if i < 103 else t) for i, t in enumerate(texts[97:], 97)))
     clean = CaseSet("clean", tuple(case(i) for i in range(5)))
-    found = {finding.what: finding for finding in split_findings([tuned, held, clean])}
+    sets = [tuned, held, clean]
+    found = {finding.what: finding for finding in split_findings(sets, alike([each for one in sets for each in one]))}
     assert found["held in tuned"].value == pytest.approx(3 / 103)
     assert found["held in tuned"].verdict == "bad"
     assert found["held in tuned"].cases == ("97", "98", "99")
