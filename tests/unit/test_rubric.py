@@ -33,6 +33,7 @@ from evalsvc.governance.rubric import (
     robustness,
     score_sheet,
 )
+from evalsvc.governance.rubric.picture import pareto_picture
 from evalsvc.governance.rubric.rendering import html, markdown
 
 ROOT = Path(__file__).parents[2]
@@ -244,6 +245,22 @@ def test_overlapping_intervals_are_not_sure_and_a_missing_value_says_so() -> Non
     assert (found["worse"].dominated_by, found["worse"].surely_by) == (("good",), ())
     assert found["unknown"].dominated_by == ()
     assert found["unknown"].reason == "no latency"
+
+
+def test_a_picture_draws_no_interval_that_is_not_known() -> None:
+    models = [
+        model("a", q=measured(4.0, 0.5), c=Measured(value=2.0, source="bill"), l=measured(1.0)),
+        model("<b>", q=measured(3.0, 0.5), c=measured(1.0, 0.5), l=measured(1.0)),
+    ]
+    given = choice(*models, axes={"quality": "q", "cost": "c", "latency": "l"})
+    drawn = pareto_picture(dominance(given, compare(score_sheet(given), draws=10)))
+    assert "&lt;b&gt;" in drawn
+    lines = [re.findall(r"-?[0-9.]+", line) for line in drawn.splitlines() if line.startswith("<path")]
+    for numbers in lines:
+        assert all(0.0 <= float(number) <= 640.0 for number in numbers)
+    # The first model's cost has no interval: its line has no length.
+    start, _, end = map(float, lines[1][:3])
+    assert start == end
 
 
 def test_wins_over_all_weights_have_their_closed_form() -> None:

@@ -32,8 +32,13 @@ def pareto_picture(places: Mapping[str, Place]) -> str:
     for name, place in shown.items():
         cost, quality = place.values["cost"], place.values["quality"]
         x, y = across(cost.value), upward(quality.value)
-        made.append(f'<path d="M{across(cost.low)} {y}H{across(cost.high)}M{x} {upward(quality.low)}')
-        made[-1] += f'V{upward(quality.high)}" fill="none" opacity=".6"/>'
+        left, right, foot, head = (
+            across(cost.low, x),
+            across(cost.high, x),
+            upward(quality.low, y),
+            upward(quality.high, y),
+        )
+        made.append(f'<path d="M{left} {y}H{right}M{x} {foot}V{head}" fill="none" opacity=".6"/>')
         fill = "none" if place.dominated_by else "currentColor"
         made.append(f'<circle cx="{x}" cy="{y}" r="5" fill="{fill}"/>' + _label(x + 9.0, y - 6.0, name, "start"))
     made.append("</svg><p>Hollow: dominated by another model. Bars are intervals; latency is in the table.</p>")
@@ -52,6 +57,9 @@ class _Axis:
         edge = 0.08 * (max(ends) - min(ends)) or abs(max(ends)) * 0.1 or 1.0
         self.low, self.high, self._start, self._end = min(ends) - edge, max(ends) + edge, start, end
 
-    def __call__(self, value: float | None) -> float:
-        part = ((value or 0.0) - self.low) / (self.high - self.low)
+    def __call__(self, value: float | None, otherwise: float = 0.0) -> float:
+        """Return a value's place, or ``otherwise`` where there is none, as of an interval that is not known."""
+        if value is None:
+            return otherwise
+        part = (value - self.low) / (self.high - self.low)
         return round(self._start + part * (self._end - self._start), 2)
