@@ -158,16 +158,16 @@ def test_equal_totals_have_no_leader_and_share_the_chance() -> None:
 
 
 def test_people_count_by_their_pooled_spread() -> None:
-    """Spreads within (1, 3 | 4, 4, 5) pool to (2 + 2/3)/(1 + 2) with 3 degrees of freedom."""
+    """Spreads within (1, 3 | 4, 4, 5) have squares 2 and 2/3 with 3 degrees of freedom; 4 of variance 1/3 are assumed."""
     models = (
         Model(name="a", opinions={"right": (said("x", 1.0), said("y", 3.0)), "kind": (said("x", 4.0),)}),
         Model(name="b", opinions={"right": (said("x", 4.0), said("y", 4.0), said("z", 5.0))}),
     )
     sheet = score_sheet(choice(*models, measures={}))
-    sd = math.sqrt((2.0 + 2.0 / 3.0) / 3.0)
-    assert (sheet.spread.sd, sheet.spread.degrees) == pytest.approx((sd, 3.0))
+    sd = math.sqrt((2.0 + 2.0 / 3.0 + 4.0 / 3.0) / 7.0)
+    assert (sheet.spread.sd, sheet.spread.degrees) == pytest.approx((sd, 7.0))
     score = sheet.scores["b"]["right"]
-    half = stats.t.ppf(0.975, 3) * sd / math.sqrt(3)
+    half = stats.t.ppf(0.975, 7) * sd / math.sqrt(3)
     assert score.value == pytest.approx(13 / 3)
     assert (score.low, score.high) == pytest.approx((13 / 3 - half, min(5.0, 13 / 3 + half)))
     assert sheet.scores["b"]["kind"].kind == "missing"
@@ -179,10 +179,9 @@ def test_people_who_agree_fully_are_not_certain_and_one_alone_is_less_so() -> No
     agreed = choice(*(Model(name=n, opinions={"right": (said("x", 3.0), said("y", 3.0))}) for n in "ab"), measures={})
     alone = choice(*(Model(name=n, opinions={"right": (said("x", 3.0),)}) for n in "ab"), measures={})
     first, second = (score_sheet(each).scores["a"]["right"] for each in (agreed, alone))
-    z = stats.norm.ppf(0.975)
-    assert first.high - 3.0 == pytest.approx(z / math.sqrt(12 * 2))
-    assert second.high - 3.0 == pytest.approx(z / math.sqrt(3))
-    assert "assumed" in score_sheet(alone).spread.source
+    assert first.high - 3.0 == pytest.approx(stats.t.ppf(0.975, 6) * math.sqrt(4.0 / 3.0 / 6.0 / 2.0))
+    assert second.high - 3.0 == pytest.approx(stats.t.ppf(0.975, 4) / math.sqrt(3))
+    assert "nobody scored what another one did" in score_sheet(alone).spread.source
 
 
 @pytest.mark.parametrize(

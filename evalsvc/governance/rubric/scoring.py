@@ -1,9 +1,10 @@
 """Every criterion of every model as a score of 1 to 5 with its interval, or as missing with a reason.
 
 A *measured* score is its metric through the criterion's map, interval and all. A score by *people* is their mean. How
-far one person's score is off is taken from where several scored the same (the spread within, pooled over all models and
-criteria), and never below what rounding to whole numbers does (1/√12). Where nobody scored twice, one person is taken
-to be up to a point off either way, each equally likely (1/√3): an assumption, and the report says so.
+far one person's score is off is not known from one score. It is assumed to be up to a point either way, each equally
+likely (a standard deviation of 1/√3), with the weight of :data:`ASSUMED_DEGREES` degrees of freedom, and what is seen
+where several people scored the same (the spread within, pooled over all models and criteria) is pooled with that: two
+people who agree once do not make everybody certain. The report says what was assumed and what was seen.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from evalsvc.stats.distributions import normal_quantile, t_quantile, two_sided
 
 Floats = npt.NDArray[np.float64]
 
-ROUNDING = 1.0 / math.sqrt(12.0)
-ALONE = 1.0 / math.sqrt(3.0)
-"""The standard deviations that rounding gives, and that one person's score is taken to have, in points."""
+ASSUMED_SD = 1.0 / math.sqrt(3.0)
+"""The standard deviation that one person's score is assumed to have, in points."""
+
+ASSUMED_DEGREES = 4
+"""For how many degrees of freedom the assumption counts: of more that are seen, what is seen decides."""
 
 
 class RaterSpread(NamedTuple):
@@ -95,8 +98,7 @@ def drawn(sheet: Sheet, model: str, criterion: str, generator: np.random.Generat
     """
     score, choice = sheet.scores[model][criterion], sheet.choice
     if score.kind == "people":
-        errors = generator.standard_t(sheet.spread.degrees, size) if math.isfinite(sheet.spread.degrees) else None
-        moved = generator.standard_normal(size) if errors is None else errors
+        moved = generator.standard_t(sheet.spread.degrees, size)
         return np.clip((score.value or 0.0) + score.error * moved, LOWEST, HIGHEST)
     metric = score.metric
     if metric is None or metric.value is None or metric.low is None or metric.high is None:
@@ -162,13 +164,13 @@ def _rater_spread(choice: Choice) -> RaterSpread:
             given = np.array([opinion.score for opinion in opinions])
             squares += float(((given - given.mean()) ** 2).sum()) if len(given) else 0.0
             degrees += max(0, len(given) - 1)
+    sd = math.sqrt((squares + ASSUMED_DEGREES * ASSUMED_SD**2) / (degrees + ASSUMED_DEGREES))
+    assumed = f"assumed: {ASSUMED_SD:.2f}, with the weight of {ASSUMED_DEGREES} degrees of freedom"
     if not degrees:
-        return RaterSpread(ALONE, math.inf, "assumed: nobody scored what another one did")
-    seen = math.sqrt(squares / degrees)
-    if seen < ROUNDING:
-        return RaterSpread(ROUNDING, math.inf, "of rounding to whole points: people differ by less")
+        return RaterSpread(sd, float(ASSUMED_DEGREES), f"{assumed}; nobody scored what another one did")
     freedom = "1 degree" if degrees == 1 else f"{degrees} degrees"
-    return RaterSpread(seen, float(degrees), f"of people who scored the same, with {freedom} of freedom")
+    seen = f"seen where several scored the same: {math.sqrt(squares / degrees):.2f}, with {freedom} of freedom"
+    return RaterSpread(sd, float(degrees + ASSUMED_DEGREES), f"{seen}; {assumed}")
 
 
 def _agreement(choice: Choice) -> Agreement | None:
