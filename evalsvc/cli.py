@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import NoReturn
 
 from evalsvc import __version__
@@ -97,6 +98,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_anchors(add)
     _add_dead_letters(add)
     _add_scorers(add)
+    _add_rubric(add)
+    _add_audit_set(add)
     _add_cases(add)
     return parser
 
@@ -360,6 +363,59 @@ def _add_fairness(add: _Adder) -> None:
         "--format", choices=("table", "json", "csv"), default="table", help="json: one object a comparison"
     )
     _add_plot(fair)
+
+
+def _add_rubric(add: _Adder) -> None:
+    rubric = add("rubric", "evalsvc._cli_rubric:rubric", "which model to choose: scores, evidence, and a record")
+    rubric.add_argument("file", metavar="FILE", help="NAME.rubric.yaml")
+    rubric.add_argument(
+        "--format",
+        choices=("table", "json", "markdown", "html"),
+        default="table",
+        help="markdown: the record to keep; html: one page (default: table)",
+    )
+    rubric.add_argument("--seed", type=_whole, default=7, metavar="N", help="of what is drawn (default: 7)")
+
+
+def _add_audit_set(add: _Adder) -> None:
+    audit = add(
+        "audit-set", "evalsvc._cli_audit_set:audit_set", "is a set of cases fit for its purpose; what to add next"
+    )
+    audit.add_argument(
+        "cases",
+        nargs="+",
+        metavar="CASES",
+        help="the set to audit; further ones should share no case with it, such as the one that prompts are tuned on",
+    )
+    for name, default, text in (
+        ("margin", 0.05, "how much worse a candidate may be, as a share"),
+        ("power", 0.8, "the chance that an equal version passes"),
+        ("level", 0.05, "the one-sided error of the test"),
+        ("discordant", 0.2, "on which share of cases two versions are expected to differ"),
+        ("icc", 0.2, "how alike cases of one group are, 0 to 1"),
+    ):
+        help_text = f"{text} (default: {default:g})"
+        audit.add_argument(f"--{name}", type=float, default=default, metavar="SHARE", help=help_text)
+    audit.add_argument(
+        "--production",
+        nargs="?",
+        const="store",
+        default="",
+        metavar="FILE",
+        help="compare with production: with the store's events, or with a FILE that `evalsvc cases draw` wrote",
+    )
+    audit.add_argument(
+        "--where", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="only these; repeat it for more"
+    )
+    _add_span(audit, default="30d")
+    audit.add_argument(
+        "--as-of", type=_day, metavar="DATE", help="the set's day: has what is asked moved since, by the store?"
+    )
+    audit.add_argument(
+        "--picks", type=_whole, default=20, metavar="N", help="production examples to label next (default: 20)"
+    )
+    audit.add_argument("--picks-to", metavar="FILE", help="also write these as cases, as JSON lines")
+    audit.add_argument("--format", choices=("table", "json", "markdown"), default="table", help="default: table")
 
 
 def _add_plot(command: argparse.ArgumentParser) -> None:
@@ -639,6 +695,13 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected a number above 0, but got {text!r}")
     return int(text)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a date, as in 2026-01-31, but got {text!r}") from None
 
 
 def _whole(text: str) -> int:
