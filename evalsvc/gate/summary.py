@@ -41,6 +41,7 @@ def _summary(
         difference=_difference(scores, old, candidate, known, places[known], seed)
         if there and old and places is not None
         else None,
+        confidence=CONFIDENCE,
         repeat_sd=repeat_sd(scores),
         reasons=scores.reasons(),
     )

@@ -110,7 +110,7 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One metric under both versions, whether or not a gate asks about it.
+    """One metric under both versions, whether or not a gate asks about it; ``confidence`` is of all intervals.
 
     ``repeat_sd`` is the standard deviation of a case's repeats, in the metric's unit; None of one repeat. ``reasons``
     says why cases have no score, with counts.
@@ -123,6 +123,7 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
     candidate: Number
     baseline: Number | None = None
     difference: Number | None = None
+    confidence: float = 0.95
     repeat_sd: float | None = None
     reasons: Mapping[str, int] = {}
 
