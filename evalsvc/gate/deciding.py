@@ -19,7 +19,8 @@ from evalsvc.gate.absolute import absolute_evidence, critical_evidence, gap_evid
 from evalsvc.gate.evaluated import Evaluated, field_of, rows_where
 from evalsvc.gate.findings import Evidence, Leaf
 from evalsvc.gate.paired import paired_evidence
-from evalsvc.gate.values import COMPARED, Critical, GapAtMost, Gate, asked, refuted
+from evalsvc.gate.robust import robust_evidence, variant_rows
+from evalsvc.gate.values import COMPARED, Critical, GapAtMost, Gate, Robust, asked, refuted
 from evalsvc.stats import adjust_p_values
 from evalsvc.verdicts import Decision, Finding, GateResult, Needed, worst_of
 
@@ -103,6 +104,9 @@ def leaves_of(gate: Gate, candidate: Evaluated) -> list[Leaf]:
         InputError: when there are too many segments.
     """
     rows = rows_where(candidate.cases, gate.where)
+    if isinstance(gate.ask, Robust):
+        kinds = variant_rows(candidate, rows)
+        return [Leaf(gate, f"variant={kind}", of) for kind, of in kinds.items()] or [Leaf(gate, "", rows[:0])]
     if not gate.by:
         return [Leaf(gate, "", rows)]
     names: dict[str, list[int]] = {}
@@ -118,7 +122,8 @@ def leaves_of(gate: Gate, candidate: Evaluated) -> list[Leaf]:
 
 def _evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated | None, level: float, seed: int) -> Evidence:
     if not leaf.rows.size:
-        return Evidence(reason="no case is in it")
+        robust = isinstance(leaf.gate.ask, Robust)
+        return Evidence(reason="no case is a variant of another one of the set" if robust else "no case is in it")
     ask = leaf.gate.ask
     if isinstance(ask, COMPARED):
         if baseline is None:
@@ -126,6 +131,8 @@ def _evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated | None, leve
         return paired_evidence(leaf, candidate, baseline, level, seed)
     if isinstance(ask, Critical):
         return critical_evidence(leaf, candidate)
+    if isinstance(ask, Robust):
+        return robust_evidence(leaf, candidate, level, seed)
     if isinstance(ask, GapAtMost):
         return gap_evidence(leaf, candidate, level)
     return absolute_evidence(leaf, candidate, level)

@@ -23,12 +23,23 @@ from evalsvc.gate.values import (
     GapAtMost,
     Gate,
     NotWorse,
+    Robust,
     Statistic,
     parse_statistic,
 )
 from evalsvc.types import ScorerSpec
 
-QUESTIONS = ("not_worse_by", "better", "within", "at_least", "at_most", "critical", "gap")
+QUESTIONS = (
+    "not_worse_by",
+    "better",
+    "better_by",
+    "within",
+    "at_least",
+    "at_most",
+    "critical",
+    "gap",
+    "robust_within",
+)
 FIELDS = r"segments\.[^\s.]+|group|variant"
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
@@ -140,6 +151,8 @@ class _Reader:
             if not value.flag(default=True):
                 value.problem("expected `better: true`", "leave it out, or ask `not_worse_by`")
             return Better()
+        if key in ("better_by", "robust_within"):
+            return (Better if key == "better_by" else Robust)(value.number(0.01, above=0.0))
         if key in ("at_least", "at_most"):
             return (AtLeast if key == "at_least" else AtMost)(value.number(0.0))
         return NotWorse(*_amount(value)) if key == "not_worse_by" else Equivalent(value.number(0.01, above=0.0))

@@ -19,7 +19,8 @@ from evalsvc.gate.evaluating import Version, evaluate
 from evalsvc.gate.looking import Looked, Plan, look, order_of, plan
 from evalsvc.gate.record import digest_of_record, encode_record
 from evalsvc.gate.suite import Suite
-from evalsvc.gate.summary import summarise
+from evalsvc.gate.summary import slices, summarise
+from evalsvc.gate.values import COMPARED
 from evalsvc.generation import Answer, Generator
 from evalsvc.generation.limits import RunBudget
 from evalsvc.generation.progress import Progress
@@ -200,7 +201,12 @@ def _verdict(
         evalsvc=__version__,
         looks=planned.ends if len(planned.ends) > 1 else (),
         notes=tuple(_notes(candidate, old, cases, looked.stopped_at)),
+        slices=slices(candidate, old, _compared_metrics(suite), suite.seed) if old else (),
     )
+
+
+def _compared_metrics(suite: Suite) -> list[str]:
+    return list(dict.fromkeys(gate.metric for gate in suite.gates if isinstance(gate.ask, COMPARED)))
 
 
 def _party(evaluated: Evaluated, digest: str) -> Party:

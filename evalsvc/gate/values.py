@@ -24,7 +24,9 @@ class NotWorse(msgspec.Struct, frozen=True, tag="not_worse_by"):
 
 
 class Better(msgspec.Struct, frozen=True, tag="better"):
-    """The candidate is better than the baseline (superiority, one-sided)."""
+    """The candidate is better than the baseline by more than ``margin`` >= 0 (superiority, one-sided)."""
+
+    margin: float = 0.0
 
 
 class Equivalent(msgspec.Struct, frozen=True, tag="within"):
@@ -51,6 +53,12 @@ class Critical(msgspec.Struct, frozen=True, tag="critical"):
     value: float
 
 
+class Robust(msgspec.Struct, frozen=True, tag="robust_within"):
+    """No kind of variant is worse than the cases it was made of by ``margin`` or more; no baseline is looked at."""
+
+    margin: float
+
+
 class GapAtMost(msgspec.Struct, frozen=True, tag="gap"):
     """No two groups of ``field`` differ in the candidate's mean by more than ``value``."""
 
@@ -58,7 +66,7 @@ class GapAtMost(msgspec.Struct, frozen=True, tag="gap"):
     value: float
 
 
-Ask = NotWorse | Better | Equivalent | AtLeast | AtMost | Critical | GapAtMost
+Ask = NotWorse | Better | Equivalent | AtLeast | AtMost | Critical | GapAtMost | Robust
 COMPARED = (NotWorse, Better, Equivalent)
 """What needs a baseline."""
 
@@ -126,8 +134,8 @@ def asked(ask: Ask) -> str:
             return f"not worse by {_amount(margin, relative)}"
         case Equivalent(margin):
             return f"within {margin:.12g}"
-        case Better():
-            return "better"
+        case Better(margin):
+            return f"better by {margin:.12g}" if margin else "better"
         case AtLeast(value):
             return f"at least {value:.12g}"
         case AtMost(value):
@@ -136,6 +144,8 @@ def asked(ask: Ask) -> str:
             return f"reaches {value:.12g} on every critical case"
         case GapAtMost(field, value):
             return f"gap between {field} at most {value:.12g}"
+        case Robust(margin):
+            return f"variants not worse than their cases by {margin:.12g}"
 
 
 def refuted(ask: Ask) -> str:
@@ -149,8 +159,8 @@ def refuted(ask: Ask) -> str:
             return f"worse by more than {_amount(margin, relative)}"
         case Equivalent(margin):
             return f"a difference of more than {margin:.12g}"
-        case Better():
-            return "worse than the baseline"
+        case Better(margin):
+            return f"not better by {margin:.12g}" if margin else "worse than the baseline"
         case AtLeast(value):
             return f"below {value:.12g}"
         case AtMost(value):
@@ -159,6 +169,8 @@ def refuted(ask: Ask) -> str:
             return f"a critical case short of {value:.12g}"
         case GapAtMost(field, value):
             return f"a gap between {field} of more than {value:.12g}"
+        case Robust(margin):
+            return f"variants worse than their cases by more than {margin:.12g}"
 
 
 def _amount(margin: float, relative: bool) -> str:

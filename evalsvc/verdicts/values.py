@@ -128,6 +128,20 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
     reasons: Mapping[str, int] = {}
 
 
+class Slice(msgspec.Struct, frozen=True, kw_only=True):
+    """How a metric moved in one segment, whether or not a gate looks at it: 95 % intervals, not corrected for number.
+
+    ``name`` is as in ``language=de``; ``candidate`` and ``baseline`` are means over the ``n`` cases of both versions.
+    """
+
+    metric: str
+    name: str
+    n: int
+    candidate: float | None
+    baseline: float | None
+    difference: Number
+
+
 class Party(msgspec.Struct, frozen=True, kw_only=True):
     """A version that was asked: what it is called, what made its answers, and what they came to.
 
@@ -149,7 +163,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     ``scorers`` maps a metric to ``version|signature`` of what scored it. ``cases_digest`` is the version of the set,
     ``gates_digest`` that of the gates' definitions, ``definition`` (JSON). ``looks`` are the numbers of cases at the
-    planned looks of a sequential run, ``stopped_at`` the cases that were asked.
+    planned looks of a sequential run, ``stopped_at`` the cases that were asked. ``slices`` are of the metrics that
+    gates compare, by every segment of the cases.
     """
 
     verdict_id: str
@@ -173,6 +188,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     evalsvc: str
     looks: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    slices: tuple[Slice, ...] = ()
 
     @property
     def exit_code(self) -> int:

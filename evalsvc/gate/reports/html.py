@@ -22,7 +22,7 @@ from evalsvc.gate.reports.words import (
     subtitle,
     title,
 )
-from evalsvc.verdicts import Finding, GateResult, MetricSummary, Verdict
+from evalsvc.verdicts import Finding, GateResult, MetricSummary, Slice, Verdict
 
 WIDTH, HEIGHT = 260, 22
 
@@ -60,6 +60,7 @@ def page(verdict: Verdict, worst: Sequence[Regression] = ()) -> str:
         *(f"<p class=soft>{escape(note)}.</p>" for note in verdict.notes),
         _gates(verdict),
         _metrics(verdict.metrics),
+        _slices(verdict.slices),
         _worst(worst),
         _origin(verdict),
     ]
@@ -149,6 +150,22 @@ def _metrics(metrics: Sequence[MetricSummary]) -> str:
             f"<td class=n>{number(one.repeat_sd)}<td class=n>{one.candidate.n:,}<td>{escape(gone)}</tr>\n"
         )
     return f"<h2>All metrics</h2><div class=scroll><table><thead><tr>{head}</thead>{''.join(lines)}</table></div>"
+
+
+def _slices(slices: Sequence[Slice]) -> str:
+    if not slices:
+        return ""
+    head = "<th>metric<th>segment<th class=n>n<th class=n>candidate<th class=n>baseline<th class=n>difference (95 %)"
+    lines = []
+    for one in slices:
+        found = one.difference
+        cells = (f"{one.n:,}", number(one.candidate), number(one.baseline))
+        said = f"{change(found.value)} ({interval(found.low, found.high)})"
+        numbers = "".join(f"<td class=n>{cell}" for cell in (*cells, said))
+        lines.append(f"<tr><td>{escape(one.metric)}<td>{escape(one.name)}{numbers}</tr>\n")
+    said = "<p class=soft>The greatest losses first; intervals are not corrected for their number.</p>"
+    table = f"<div class=scroll><table><thead><tr>{head}</thead>{''.join(lines)}</table></div>"
+    return f"<h2>Segments</h2>{said}{table}"
 
 
 def _worst(worst: Sequence[Regression]) -> str:

@@ -19,7 +19,7 @@ from evalsvc.gate.reports.words import (
     subtitle,
     title,
 )
-from evalsvc.verdicts import GateResult, MetricSummary, Verdict
+from evalsvc.verdicts import GateResult, MetricSummary, Slice, Verdict
 
 MOST_SEGMENTS = 10
 
@@ -32,6 +32,7 @@ def markdown(verdict: Verdict, worst: Sequence[Regression] = ()) -> str:
         f"**{_cell(because(verdict))}**",
         _gates(verdict.gates, verdict),
         _metrics(verdict.metrics),
+        _slices(verdict.slices),
         *(f"> {_cell(note)}." for note in verdict.notes),
         _regressions(worst),
         _foot(verdict),
@@ -87,6 +88,24 @@ def _metrics(metrics: Sequence[MetricSummary]) -> str:
         cells += [f"{one.candidate.n:,}", gone]
         lines.append(_line(*cells))
     return "<details open><summary>All metrics</summary>\n\n" + "\n".join(lines) + "\n\n</details>"
+
+
+def _slices(slices: Sequence[Slice]) -> str:
+    if not slices:
+        return ""
+    lines = [
+        "| metric | segment | n | candidate | baseline | difference (95 % interval) |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for one in slices[:MOST_SEGMENTS]:
+        found = one.difference
+        said = f"{change(found.value)} ({interval(found.low, found.high)})"
+        lines.append(_line(one.metric, one.name, f"{one.n:,}", number(one.candidate), number(one.baseline), said))
+    more = f" of {len(slices)}" if len(slices) > MOST_SEGMENTS else ""
+    head = (
+        f"Segments, the greatest losses first ({min(len(slices), MOST_SEGMENTS)}{more}; not corrected for their number)"
+    )
+    return f"<details><summary>{head}</summary>\n\n" + "\n".join(lines) + "\n\n</details>"
 
 
 def _arrow(one: MetricSummary) -> str:

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import math
+
 from evalsvc.verdicts import Finding, GateResult, MetricSummary, Number, Party, Verdict
 
 NOTHING = "–"
 
 
-def number(value: float | None, unit: str = "") -> str:
-    """Return a number with four significant digits, and its unit.
+def number(value: float | None, unit: str = "", digits: int = 4) -> str:
+    """Return a number with so many significant digits, and its unit; a share has none.
 
-    >>> number(0.51234), number(1234.5, "ms"), number(None), number(-0.00002)
-    ('0.5123', '1,234 ms', '–', '-0.00002')
+    >>> number(0.51234), number(1234.5, "ms"), number(None), number(-0.000023456)
+    ('0.5123', '1,234 ms', '–', '-0.00002346')
     """
     if value is None:
         return NOTHING
-    size = abs(value)
-    digits = f"{value:,.0f}" if size >= 1000.0 else f"{value:.4g}"
-    if "e" in digits:
-        digits = f"{value:.10f}".rstrip("0").rstrip(".")
-    return f"{digits} {unit}".strip()
+    text = f"{value:,.0f}" if abs(value) >= 1000.0 else f"{value:.{digits}g}"
+    if "e" in text:
+        places = digits - 1 - math.floor(math.log10(abs(value)))
+        text = f"{value:.{places}f}".rstrip("0").rstrip(".")
+    return f"{text} {'' if unit == 'share' else unit}".strip()
 
 
 def change(value: float | None, *, relative: bool = False) -> str:
     """Return a difference with its sign, in percent where it is a share of the baseline.
 
     >>> change(0.0021), change(-0.05, relative=True), change(None), change(0.0)
-    ('+0.0021', '-5.00%', '–', '0')
+    ('+0.0021', '-5.0%', '–', '0')
     """
     if value is None:
         return NOTHING
-    text = f"{100.0 * value:.2f}%" if relative else number(value)
+    text = f"{100.0 * value:.1f}%" if relative else number(value, digits=3)
     return f"+{text}" if value > 0.0 else text
 
 
