@@ -20,12 +20,13 @@ from evalsvc.gate.looking import Looked, Plan, look, order_of, plan
 from evalsvc.gate.record import digest_of_record, encode_record
 from evalsvc.gate.suite import Suite
 from evalsvc.gate.summary import slices, summarise
-from evalsvc.gate.values import COMPARED
+from evalsvc.gate.values import COMPARED, scale_for
 from evalsvc.generation import Answer, Generator
 from evalsvc.generation.limits import RunBudget
 from evalsvc.generation.progress import Progress
 from evalsvc.generation.runner import Asker
 from evalsvc.protocols import Scorer
+from evalsvc.types import Scale
 from evalsvc.verdicts import Party, Verdict
 
 
@@ -201,12 +202,14 @@ def _verdict(
         evalsvc=__version__,
         looks=planned.ends if len(planned.ends) > 1 else (),
         notes=tuple(_notes(candidate, old, cases, looked.stopped_at)),
-        slices=slices(candidate, old, _compared_metrics(suite), suite.seed) if old else (),
+        slices=slices(candidate, old, _compared_metrics(suite, candidate), suite.seed) if old else (),
     )
 
 
-def _compared_metrics(suite: Suite) -> list[str]:
-    return list(dict.fromkeys(gate.metric for gate in suite.gates if isinstance(gate.ask, COMPARED)))
+def _compared_metrics(suite: Suite, candidate: Evaluated) -> dict[str, Scale]:
+    """Return the metrics that gates compare, each with the direction that its gate says is better."""
+    gates = [gate for gate in suite.gates if isinstance(gate.ask, COMPARED)]
+    return {gate.metric: scale_for(gate, candidate.scores[gate.metric].spec.scale) for gate in gates}
 
 
 def _party(evaluated: Evaluated, digest: str) -> Party:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows, places_in
 from evalsvc.gate.evaluating import repeat_sd
 from evalsvc.stats import Question, compare_paired
 from evalsvc.stats.comparison import Comparison
+from evalsvc.types import Scale
 from evalsvc.verdicts import MetricSummary, Number, Slice
 
 CONFIDENCE = 0.95
@@ -83,10 +84,11 @@ def _compared(
     )
 
 
-def slices(candidate: Evaluated, baseline: Evaluated, metrics: Sequence[str], seed: int = 0) -> tuple[Slice, ...]:
+def slices(candidate: Evaluated, baseline: Evaluated, metrics: Mapping[str, Scale], seed: int = 0) -> tuple[Slice, ...]:
     """Return how each metric moved in every segment that the cases have, the greatest losses first.
 
-    Losses are ordered by the end of the interval that is nearer to none, in the metric's better direction.
+    ``metrics`` has each one's scale, for its direction. Losses are ordered by how many of its own half widths an
+    interval lies on the worse side, so that metrics of different units can stand in one list.
     """
     places = places_in(baseline, candidate)
     segments = _segments(candidate, np.flatnonzero(places >= 0))
@@ -96,7 +98,7 @@ def slices(candidate: Evaluated, baseline: Evaluated, metrics: Sequence[str], se
         if metric in baseline.scores
         for name, rows in segments.items()
     ]
-    return tuple(sorted(found, key=lambda one: (-_loss(one, candidate.scores[one.metric]), one.metric, one.name)))
+    return tuple(sorted(found, key=lambda one: (-_loss(one, metrics[one.metric]), one.metric, one.name)))
 
 
 def _segments(candidate: Evaluated, rows: Rows) -> dict[str, Rows]:
@@ -124,9 +126,9 @@ def _slice(
     )
 
 
-def _loss(one: Slice, scores: MetricScores) -> float:
+def _loss(one: Slice, scale: Scale) -> float:
     low, high = one.difference.low, one.difference.high
-    if low is None or high is None:
+    if low is None or high is None or high <= low:
         return -np.inf
-    # How far the whole interval is on the worse side; below 0 where it is not.
-    return low if scores.spec.scale.better == "lower" else -high
+    nearest = low if scale.better == "lower" else -high if scale.better == "higher" else max(low, -high)
+    return 2.0 * nearest / (high - low)

@@ -10,10 +10,10 @@ from html import escape
 
 from evalsvc.gate.reports.regressions import Regression, word_diff
 from evalsvc.gate.reports.words import (
+    NOTHING,
     because,
     change,
     difference,
-    estimate,
     interval,
     money,
     moved,
@@ -22,7 +22,7 @@ from evalsvc.gate.reports.words import (
     subtitle,
     title,
 )
-from evalsvc.verdicts import Finding, GateResult, MetricSummary, Slice, Verdict
+from evalsvc.verdicts import Finding, GateResult, MetricSummary, Number, Slice, Verdict
 
 WIDTH, HEIGHT = 260, 22
 
@@ -141,15 +141,22 @@ def _metrics(metrics: Sequence[MetricSummary]) -> str:
     lines = []
     for one in metrics:
         found = one.difference
-        said = f"{change(found.value)} ({interval(found.low, found.high)})" if found else ""
+        said = f"{change(found.value)}<br><small>{interval(found.low, found.high)}</small>" if found else ""
         gone = ", ".join(f"{reason}: {count:,}" for reason, count in one.reasons.items())
         arrow = {"higher": "higher is better", "lower": "lower is better", "neither": ""}[one.better]
         lines.append(
-            f"<tr><td>{escape(one.metric)} <small>{arrow}</small><td class=n>{estimate(one.candidate, one.unit)}"
-            f"<td class=n>{estimate(one.baseline, one.unit)}<td class=n>{said}<td>{moved(one)}"
+            f"<tr><td>{escape(one.metric)} <small>{arrow}</small><td class=n>{_estimate(one.candidate, one.unit)}"
+            f"<td class=n>{_estimate(one.baseline, one.unit)}<td class=n>{said}<td>{moved(one)}"
             f"<td class=n>{number(one.repeat_sd)}<td class=n>{one.candidate.n:,}<td>{escape(gone)}</tr>\n"
         )
     return f"<h2>All metrics</h2><div class=scroll><table><thead><tr>{head}</thead>{''.join(lines)}</table></div>"
+
+
+def _estimate(found: Number | None, unit: str) -> str:
+    if found is None or found.value is None:
+        return NOTHING
+    limits = interval(found.low, found.high).replace("+", "")
+    return f"{escape(number(found.value, unit))}<br><small>{limits}</small>"
 
 
 def _slices(slices: Sequence[Slice]) -> str:
