@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
 from evalsvc.fairness import Gap, Group, gap, groups_of_values
 from evalsvc.fairness.gaps import Limits
@@ -18,6 +19,7 @@ from evalsvc.gate.needed import needed_gap, needed_mean, needed_share
 from evalsvc.gate.sides import pass_rates
 from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic, scale_for
 from evalsvc.stats.inversion import beyond, tail_of
+from evalsvc.stats.limits import exact_limit
 from evalsvc.types import Estimate, Scale
 
 SHARE = Scale(0.0, 1.0, "higher", binary=True)
@@ -214,7 +216,19 @@ def _quantile_limits(
 
 def _limits(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows) -> Callable[[float], Estimate]:
     group = _groups(values, scale, candidate, rows, ["all"] * rows.size)[0]
-    return group.at
+    known = values[~np.isnan(values)]
+    alone = len({candidate.groups[row] for row in rows.tolist()}) == rows.size and values.shape[1] == 1
+    if not (scale.binary and alone and known.size and np.ptp(candidate.weights[rows]) == 0.0):
+        return group.at
+    share, n = float(known.mean()), known.size
+
+    def exactly(confidence: float) -> Estimate:
+        """Clopper and Pearson's limits: a gate promises its error rate, where an estimate's holds on average."""
+        tail = (1.0 - confidence) / 2.0
+        low, high = exact_limit(share, n, tail), 1.0 - exact_limit(1.0 - share, n, tail)
+        return replace(group.at(confidence), low=low, high=high, method="share, exact")
+
+    return exactly
 
 
 def _groups(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows, labels: Sequence[str]) -> list[Group]:

@@ -11,7 +11,7 @@ from evalsvc.stats.distributions import normal_quantile
 # Beyond these a p-value is "below" or "above" and nothing depends on its digits.
 SMALLEST = 1e-9
 STEPS = 90
-PRECISE = 1e-6
+PRECISE = 1e-5
 
 
 def beyond(limit: float | None, at: float, sign: float) -> float:

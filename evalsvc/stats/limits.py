@@ -140,9 +140,9 @@ def bounded_limits(share: float, below: float, above: float, critical: float) ->
     if not TINY <= tail < EXTREME:
         return low, high
     if not math.isinf(below):
-        low = _exact(share, below, tail)
+        low = exact_limit(share, below, tail)
     if not math.isinf(above):
-        high = 1.0 - _exact(1.0 - share, above, tail)
+        high = 1.0 - exact_limit(1.0 - share, above, tail)
     return low, high
 
 
@@ -164,7 +164,7 @@ def binary_limits(share: float, n: float, critical: float) -> tuple[float, float
     if math.isinf(n) or tail < TINY:
         return low, high
     if tail < EXTREME:
-        return _exact(share, n, tail), 1.0 - _exact(1.0 - share, n, tail)
+        return exact_limit(share, n, tail), 1.0 - exact_limit(1.0 - share, n, tail)
     # With more failures and successes than this the two agree to a hundredth of the share.
     if not n * share * (1.0 - share) < NEAR_END:
         return low, high
@@ -174,7 +174,7 @@ def binary_limits(share: float, n: float, critical: float) -> tuple[float, float
     return 1.0 - high, 1.0 - low
 
 
-def _exact(share: float, n: float, tail: float) -> float:
+def exact_limit(share: float, n: float, tail: float) -> float:
     """Return Clopper and Pearson's lower limit; in n, a number of scores need not be whole (Korn & Graubard 1998).
 
     A round of the ruler asks for thousands of them, which is worth scipy's import: it is six times as fast.

@@ -135,7 +135,7 @@ def test_swapping_the_sides_swaps_the_claims_of_better() -> None:
     assert [there.low, there.high] == pytest.approx([-back.high, -back.low])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.permutations(list(range(40))), st.sampled_from([NotWorse(0.05), AtLeast(0.5), NotWorse(0.1, relative=True)]))
 def test_the_order_of_the_cases_does_not_matter(order, ask) -> None:
     cases = some_cases(40, group=[f"g{i // 3}" for i in range(40)], weight=[1.0 + i % 4 for i in range(40)])
@@ -431,6 +431,37 @@ class TestQuantiles:
         cases = some_cases(100, weight=[1.0] * 90 + [20.0] * 10)
         assert one(gate(AtMost(500.0), statistic="p80"), version(values, LATENCY)).candidate == 100.0
         assert one(gate(AtMost(500.0), statistic="p80"), version(values, LATENCY, cases)).candidate == 900.0
+
+
+class TestShares:
+    """Exactly, over all numbers of yes: neither claim is made more often than the level says where it is not so."""
+
+    @pytest.mark.parametrize("n", [20, 55, 100])
+    @pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
+    def test_error_rates_of_at_least(self, n, share) -> None:
+        from scipy.stats import binom, binomtest
+
+        rates = dict.fromkeys(("PASS", "FAIL", "INCONCLUSIVE"), 0.0)
+        for yes in range(n + 1):
+            if binom.pmf(yes, n, share) > 1e-3:
+                finding = one(AtLeast(share), version(np.r_[np.ones(yes), np.zeros(n - yes)], GOOD))
+                rates[finding.decision] += binom.pmf(yes, n, share)
+                above, below = (binomtest(yes, n, share, alternative=side).pvalue for side in ("greater", "less"))
+                assert finding.p_pass == pytest.approx(min(above, 0.5), rel=1e-3)
+                assert finding.p_fail == pytest.approx(min(below, 0.5), rel=1e-3)
+        assert max(rates["PASS"], rates["FAIL"]) <= 0.05
+
+    @pytest.mark.parametrize("n", [55, 60])
+    def test_error_rates_of_a_quantile(self, n) -> None:
+        from scipy.stats import binom
+
+        rates = dict.fromkeys(("PASS", "FAIL", "INCONCLUSIVE"), 0.0)
+        for within in range(n + 1):
+            if binom.pmf(within, n, 0.95) > 1e-3:
+                values = np.r_[np.linspace(100.0, 900.0, within), np.linspace(1100.0, 1900.0, n - within)]
+                finding = one(gate(AtMost(1000.0), statistic="p95"), version(values, LATENCY))
+                rates[finding.decision] += binom.pmf(within, n, 0.95)
+        assert max(rates["PASS"], rates["FAIL"]) <= 0.05
 
 
 class TestClustersAndWeights:
