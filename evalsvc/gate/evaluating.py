@@ -1,7 +1,7 @@
 """Answers become scores, by the scorers that production uses; what was scored before comes from the cache.
 
 A score is looked up by all that decides about it: the scorer's metric, version and signature, the case's content and
-the whole answer. Scorers are loaded when the first score is missing, so that a run from the cache loads no model.
+the whole answer. A scorer is loaded when a score is missing, or when its signature is not known before.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ KIND, COLUMN = "score", "scores"
 """A score by itself, and a scorer's scores of a whole set of answers, which are read at once when a suite is rerun."""
 CHUNK = 2_000
 """So many answers are scored between two writes to the cache: what a kill may cost."""
+
+MODELS = frozenset({"encoder", "model"})
+"""Kinds of scorers whose signature names what was loaded: revision, dtype, window."""
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 """Answers are scored for what they say: a score that depended on the time of day could not be reproduced."""
@@ -87,6 +90,7 @@ def evaluate(
     keys = [[f"{digest}{digest_of(answer)}" for answer in row] for digest, row in zip(digests, answers, strict=True)]
     scores = {}
     for scorer in scorers:
+        settle(scorer)
         work = _Work(scorer, cases, answers, keys, version, cache, progress)
         scores[scorer.spec.metric] = work.scores()
     return Evaluated(
@@ -101,8 +105,19 @@ def evaluate(
     )
 
 
+def settle(scorer: Scorer) -> None:
+    """Load a scorer whose spec says everything only then; ours without a model say it at once.
+
+    Raises:
+        MissingExtra, EngineError: what it lacks.
+    """
+    ours = type(scorer).__module__.startswith("evalsvc.")
+    if not ours or getattr(scorer, "cost_class", "") in MODELS:
+        scorer.load()
+
+
 class _Work:
-    """One scorer over all answers."""
+    """One scorer over all answers; its spec is settled."""
 
     def __init__(
         self,
@@ -132,7 +147,7 @@ class _Work:
         if len(kept) < len(places):
             kept = self._one_by_one(wanted)
             self._score_the_rest(wanted, kept)
-            if _prefix(self.scorer.spec) == prefix and all(one.status != "failed" for one in kept.values()):
+            if all(one.status != "failed" for one in kept.values()):
                 self.cache.put_many(COLUMN, {whole: _encoder.encode([kept[place] for place in places])})
         self.progress(self.scorer.spec.metric, len(kept), len(places))
         return self._laid_out(self.scorer.spec, kept)

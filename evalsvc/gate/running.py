@@ -15,7 +15,7 @@ from evalsvc.errors import InputError
 from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
 from evalsvc.gate.deciding import overall
 from evalsvc.gate.evaluated import Evaluated, clusters_of, places_in
-from evalsvc.gate.evaluating import Version, evaluate
+from evalsvc.gate.evaluating import Version, evaluate, settle
 from evalsvc.gate.looking import Looked, Plan, look, order_of, plan
 from evalsvc.gate.record import digest_of_record, encode_record
 from evalsvc.gate.suite import Suite
@@ -80,6 +80,8 @@ def run_suite(
         raise InputError("Expected a model to ask, but the suite's own could not be read")
     whole, work = suite.cases.read(), [scorers.create(one.name, one.options) for one in suite.scorers]
     cases = sampled(whole, sample, suite.seed) if sample else whole
+    for scorer in work:
+        settle(scorer)
     baseline = _baseline(suite, shown, work)
     asker = Asker(
         model,
