@@ -21,7 +21,7 @@ TOOL = {
     "function": {"name": "find", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
 }
 CALL = [
-    event({"role": "assistant", "content": None, "tool_calls": [piece]})
+    event({"tool_calls": [piece]})
     for piece in (
         {"index": 0, "id": "1", "type": "function", "function": {"name": "find", "arguments": ""}},
         {"index": 0, "function": {"arguments": '{"ci'}},
@@ -29,12 +29,13 @@ CALL = [
         {"index": 1, "id": "2", "type": "function", "function": {"name": "find", "arguments": '{"city": "Köln"}'}},
     )
 ]
+FIRST = event({"role": "assistant", "content": None})
 ANSWERS = {
     "text": streams("In ", "Switzer", "land – „hier“."),
     "cut off": streams("In Switz", finish="length"),
-    "calls": Answer(parts=(*CALL, event({}, "tool_calls"), usage(7, 9), DONE)),
+    "calls": Answer(parts=(FIRST, *CALL, event({}, "tool_calls"), usage(7, 9), DONE)),
     "text and a call": Answer(
-        parts=(event({"content": "Let me look."}), CALL[3], event({}, "tool_calls"), usage(), DONE)
+        parts=(event({"role": "assistant", "content": "I look."}), *CALL, event({}, "tool_calls"), usage(), DONE)
     ),
 }
 
