@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from _harness import Aim, Row
 from evalsvc.cases import Case
@@ -37,12 +38,13 @@ Random = np.random.Generator
 
 
 class Design(NamedTuple):
-    """Groups of 1 to 5 cases, asked ``repeats`` times; ``icc`` is of a group's true differences between versions."""
+    """Groups of 1 to ``largest`` cases, asked ``repeats`` times; ``icc`` is of a group's true differences."""
 
     scale: Scale
     clusters: int
     repeats: int
     icc: float
+    largest: int = MOST_CASES
 
     @property
     def margin(self) -> float:
@@ -53,7 +55,8 @@ class Design(NamedTuple):
     def name(self) -> str:
         """As a row of the table is called."""
         kind = "yes/no" if self.scale.binary else "continuous"
-        return f"{kind}, {self.clusters} groups, {self.repeats} repeats, ICC {self.icc:g}"
+        of = "" if self.largest == MOST_CASES else f" of up to {self.largest}"
+        return f"{kind}, {self.clusters} groups{of}, {self.repeats} repeats, ICC {self.icc:g}"
 
 
 class Frame(NamedTuple):
@@ -86,7 +89,9 @@ METHODS = ("evalsvc", "unpaired z", "bootstrap of cases", "fixed threshold", "me
 
 
 def designs() -> Iterator[Design]:
-    """Yield all combinations."""
+    """Yield all combinations, and two of large groups."""
+    for scale in (CONTINUOUS, YES_NO):
+        yield Design(scale, 50, 1, 0.5, largest=40)
     for scale in (CONTINUOUS, YES_NO):
         for clusters in (20, 50, 200, 500):
             for repeats in (1, 3, 5):
@@ -94,9 +99,9 @@ def designs() -> Iterator[Design]:
                     yield Design(scale, clusters, repeats, icc)
 
 
-def frame(rng: Random, clusters: int) -> Frame:
-    """Return cases in groups of 1 to :data:`MOST_CASES`."""
-    codes = np.repeat(np.arange(clusters), rng.integers(1, MOST_CASES + 1, clusters))
+def frame(rng: Random, clusters: int, largest: int = MOST_CASES) -> Frame:
+    """Return cases in groups of 1 to ``largest``."""
+    codes = np.repeat(np.arange(clusters), rng.integers(1, largest + 1, clusters))
     cases = tuple(Case(case_id=f"{i}", prompt=f"{i}", group=f"{g}") for i, g in enumerate(codes.tolist()))
     picks = rng.integers(0, codes.size, (RESAMPLES, codes.size))
     shares = np.stack([np.bincount(row, minlength=codes.size) / codes.size for row in picks])
@@ -184,7 +189,7 @@ def baseline_mean(design: Design, shift: float, *, itself: bool = False) -> floa
 def measure(design: Design, runs: int, seed: int) -> Rates:
     """Return the shares of runs of a design."""
     rng = np.random.default_rng(seed)
-    held = frame(rng, design.clusters)
+    held = frame(rng, design.clusters, design.largest)
 
     def share(wanted: str, shift: float, margin: float, *, itself: bool = False, alone: bool = False) -> Array:
         counts = np.zeros(len(METHODS))
@@ -258,6 +263,42 @@ def measure_family(metrics: int, runs: int, seed: int, clusters: int = 100) -> F
     return Family(metrics, *(counts / runs).tolist())
 
 
+class Ratio(NamedTuple):
+    """Exact chances that a relative margin on yes and no passes: at the margin, and of an equal version.
+
+    The baseline is always right, each case stands for itself, and the candidate misses a share of the cases. ``t`` is
+    Student's t of c - (1 - m)·b.
+    """
+
+    cases: int
+    margin: float
+    t: float
+    evalsvc: float
+    equal: float
+
+
+RATIOS = [(n, m) for n in (30, 50, 100, 200, 300, 500, 1000) for m in (0.02, 0.05, 0.1) if n * m >= 1.5]
+
+
+def exact_ratio(n: int, margin: float) -> Ratio:
+    """Return the chances over all numbers of misses; nothing is simulated."""
+    cases = tuple(Case(case_id=f"{i}", prompt=f"{i}") for i in range(n))
+    old = np.ones((n, 1))
+    gate = Gate(metric="m", ask=NotWorse(margin, relative=True))
+    totals, equal = np.zeros(2), 0.0
+    for missed in range(math.ceil(n * margin) + 1):
+        new = np.ones((n, 1))
+        new[:missed] = 0.0
+        d = new[:, 0] - (1.0 - margin)
+        error = d.std(ddof=1) / math.sqrt(n)
+        student = bool(error == 0.0 or d.mean() / error >= stats.t.ppf(0.95, n - 1))
+        sides = (evaluated(cases, {"m": values}, YES_NO) for values in (new, old))
+        ours = overall(decide([gate], *sides, level=LEVEL)) == "PASS"
+        totals += stats.binom.pmf(missed, n, margin) * np.array([student, ours])
+        equal = float(ours) if missed == 0 else equal
+    return Ratio(n, margin, *totals.tolist(), equal)
+
+
 class Stopped(NamedTuple):
     """Shares of runs that ended in a wrong decision, and the mean share of cases used, of one way to stop early."""
 
@@ -325,6 +366,12 @@ def run(quick: bool = False) -> list[Row]:
             f.uncorrected, None, Aim("value", "≤", 0.08))
         for f in families
     ]  # fmt: skip
+    ratios = [exact_ratio(n, margin) for n, margin in RATIOS]
+    worst = max(ratios, key=lambda found: found.evalsvc)
+    what = "relative margin on yes and no: PASS at the margin, at most"
+    out.append(
+        Row("gates", what, worst.evalsvc, "exact", "t", max(found.t for found in ratios), None, Aim("value", "≤", 0.05))
+    )
     spent, peeked = looks["O'Brien–Fleming"], looks["5 % at each look"]
     what = "five looks: PASS of a version worse by the margin"
     out.append(Row("gates", what, spent.passed_at_margin, "share of runs", peeked.name, peeked.passed_at_margin))
@@ -350,8 +397,12 @@ def main() -> None:
     )
     print("|--:|--:|--:|--:|--:|--:|")
     for metrics in (1, 5, 50):
-        f = measure_family(metrics, runs, 500 + metrics)
+        f = measure_family(metrics, runs if metrics < 50 else runs // 2, 500 + metrics)
         print(f"| {f.metrics} | " + " | ".join(f"{value:.1%}" for value in f[1:]) + " |", flush=True)
+    print("\n| cases | margin | at the margin, t: PASS | evalsvc: PASS | equal: PASS |\n|--:|--:|--:|--:|--:|")
+    for n, margin in RATIOS:
+        q = exact_ratio(n, margin)
+        print(f"| {n:,} | {margin:.0%} | {q.t:.1%} | {q.evalsvc:.1%} | {q.equal:.0%} |", flush=True)
     print("\n| looks | worse by the margin: PASS | equal: FAIL | equal: PASS | cases used, equal | 2 margins worse |")
     print("|---|--:|--:|--:|--:|--:|")
     for s in measure_stopping(runs, 900):

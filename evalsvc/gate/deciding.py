@@ -19,7 +19,7 @@ from evalsvc.gate.absolute import absolute_evidence, critical_evidence, gap_evid
 from evalsvc.gate.evaluated import Evaluated, field_of, rows_where
 from evalsvc.gate.findings import Evidence, Leaf
 from evalsvc.gate.paired import paired_evidence
-from evalsvc.gate.values import COMPARED, Critical, GapAtMost, Gate, asked
+from evalsvc.gate.values import COMPARED, Critical, GapAtMost, Gate, asked, refuted
 from evalsvc.stats import adjust_p_values
 from evalsvc.verdicts import Decision, Finding, GateResult, Needed, worst_of
 
@@ -47,9 +47,14 @@ def decide(
             unless given.
 
     Raises:
-        InputError: on a comparison without a baseline, a metric without scores, or a field with too many segments.
+        InputError: on two gates of one name, a level outside its range, a comparison without a baseline, a metric
+            without scores, or a field with too many segments.
     """
-    leaves = [leaf for gate in gates for leaf in _leaves(gate, candidate)]
+    _check(gates, level)
+    for gate in gates:
+        if gate.metric not in candidate.scores:
+            raise InputError(f"Expected scores of {gate.metric!r} for the gate {gate.name!r}, but there are none")
+    leaves = [leaf for gate in gates for leaf in leaves_of(gate, candidate)]
     found = [_evidence(leaf, candidate, baseline, level, seed) for leaf in leaves]
     adjusted = _holm(leaves, found)
     counted = sum(
@@ -71,6 +76,14 @@ def decide(
     ]
 
 
+def _check(gates: Sequence[Gate], level: float) -> None:
+    if not 0.0 < level < 0.5:
+        raise InputError(f"Expected `level` between 0 and 0.5, such as 0.05, but got {level!r}")
+    names = [gate.name for gate in gates]
+    if twice := next((name for place, name in enumerate(names) if name in names[:place]), ""):
+        raise InputError(f"Expected every gate to ask something else, but {twice!r} is there twice; drop one")
+
+
 class Levels(NamedTuple):
     """At which a finding passes, and at which, with its corrected p-value, it fails."""
 
@@ -83,9 +96,12 @@ def overall(results: Sequence[GateResult]) -> Decision:
     return worst_of(result.decision for result in results if not result.advisory)
 
 
-def _leaves(gate: Gate, candidate: Evaluated) -> list[Leaf]:
-    if gate.metric not in candidate.scores:
-        raise InputError(f"Expected scores of {gate.metric!r} for the gate {gate.name!r}, but there are none")
+def leaves_of(gate: Gate, candidate: Evaluated) -> list[Leaf]:
+    """Return what a gate looks at: all of its cases, or each segment of them.
+
+    Raises:
+        InputError: when there are too many segments.
+    """
     rows = rows_where(candidate.cases, gate.where)
     if not gate.by:
         return [Leaf(gate, "", rows)]
@@ -171,16 +187,16 @@ def _reason(leaf: Leaf, evidence: Evidence, decision: Decision, p_fail: float | 
     if decision == "PASS":
         return _joined(f"{wish} is shown", evidence.reason)
     if decision == "FAIL":
-        return _joined(f"the opposite of “{wish}” is shown", evidence.reason)
+        return _joined(f"{refuted(leaf.gate.ask)} is shown", evidence.reason)
     if evidence.blocked:
         return evidence.blocked
     if evidence.p_pass is None:
         return evidence.reason or "nothing is known of it"
     alone = evidence.p_fail is not None and evidence.p_fail <= levels.fails and p_fail != evidence.p_fail
     why = (
-        "the opposite would be shown were it the only thing looked at"
+        f"{refuted(leaf.gate.ask)} would be shown were it the only thing looked at"
         if alone
-        else "neither it nor its opposite is shown"
+        else "neither that nor its opposite is shown"
     )
     return _joined(why, _more(evidence.needed), evidence.reason)
 

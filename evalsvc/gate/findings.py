@@ -48,22 +48,33 @@ class Leaf(NamedTuple):
 
 
 def gap_in(leaf: Leaf, candidate: Evaluated) -> tuple[int, str]:
-    """Return how many of a leaf's cases have no score under the candidate, and why that is too many; or empty."""
+    """Return how many of a leaf's cases have no score under the candidate, and why too many scores are missing; or "".
+
+    A repeat that is missing is a score that is missing: a version that fails whenever it would be wrong has fine scores
+    where it has any.
+    """
     scores = candidate.scores[leaf.gate.metric]
-    missing = int(np.isnan(scores.values[leaf.rows]).all(axis=1).sum())
-    share = missing / leaf.rows.size if leaf.rows.size else 0.0
+    gone = np.isnan(scores.values[leaf.rows])
+    missing, share = int(gone.all(axis=1).sum()), float(gone.mean()) if gone.size else 0.0
     if share <= leaf.gate.max_missing:
         return missing, ""
+    told = f"{missing:,} of {leaf.rows.size:,} cases have no {leaf.gate.metric}"
+    if int(gone.sum()) > missing * gone.shape[1]:
+        told = f"{int(gone.sum()):,} of {gone.size:,} scores of {leaf.gate.metric} are missing"
     return missing, (
-        f"{missing:,} of {leaf.rows.size:,} cases have no {leaf.gate.metric} ({reasons_of(scores, leaf.rows)}); "
+        f"{told} ({reasons_of(scores, leaf.rows)}); "
         f"mend that, leave them out by `where`, or allow it by `max_missing: {_percent_above(share)}%`"
     )
 
 
 def reasons_of(scores: MetricScores, rows: Rows, most: int = 2) -> str:
-    """Return the most frequent reasons why cases have no score, with their numbers."""
-    found = list(scores.reasons(rows).items())
-    said = [f"{reason}: {count:,}" for reason, count in found[:most]]
+    """Return the most frequent reasons why cases lack a score in some repeat, with the numbers of cases."""
+    wanted, counts = set(rows.tolist()), dict[str, set[int]]()
+    for (row, _), missing in scores.missing.items():
+        if row in wanted:
+            counts.setdefault(missing.reason, set()).add(row)
+    found = sorted(counts.items(), key=lambda item: -len(item[1]))
+    said = [f"{reason}: {len(places):,}" for reason, places in found[:most]]
     return ", ".join([*said, *([f"{len(found) - most} further reasons"] if len(found) > most else [])])
 
 

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
-
-import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
-from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows, places_in
+from evalsvc.gate.evaluated import Evaluated, places_in
 from evalsvc.gate.findings import Evidence, Leaf, gap_in
-from evalsvc.gate.values import Better, Equivalent, Gate, NotWorse, parse_statistic
+from evalsvc.gate.relative import Asking, relative_change
+from evalsvc.gate.sides import Sides, by_case, sides_of
+from evalsvc.gate.values import Better, Equivalent, Gate, NotWorse
 from evalsvc.stats import Question, cases_needed, compare_paired
 from evalsvc.stats.comparison import Comparison
-from evalsvc.stats.corpus import linearised
 from evalsvc.stats.paired import FEW_CLUSTERS
 from evalsvc.types import Scale
 from evalsvc.verdicts import Needed
 
-
-class Sides(NamedTuple):
-    """Both versions' values by case, ``[cases]`` or ``[cases, repeats]``, in one order, on one scale."""
-
-    baseline: Floats
-    candidate: Floats
-    scale: Scale
-    averaged: bool = False
+MOST_WITHOUT = 0.5
+"""Of cases that the baseline was not asked: with more, what is compared is not the set."""
 
 
 def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level: float, seed: int) -> Evidence:
     """Return what the cases that both versions were asked say about a gate's question.
 
-    PASS has to hold even if every case scored on one side only went against the candidate, where the scale has two
-    ends; on an open scale any such case stands in its way as far as ``max_missing`` says.
+    PASS has to hold even if every score that is missing under one version went against the candidate, where the scale
+    has two ends; on an open scale they stand in its way as far as ``max_missing`` says.
     """
     gate, places = leaf.gate, places_in(baseline, candidate)
     known = leaf.rows[places[leaf.rows] >= 0]
@@ -41,37 +31,109 @@ def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level
     if not known.size:
         return Evidence(n_unscored=unscored, reason="none of its cases has an answer of the baseline")
     new, old = candidate.scores[gate.metric], baseline.scores[gate.metric]
-    sides = _sides(gate, new, old, known, places[known], candidate.weights[known])
+    sides = sides_of(gate, new, old, known, places[known], candidate.weights[known])
     if sides is None:
         return Evidence(n_unscored=unscored, reason=f"these cases have no {gate.statistic} score")
-    groups, one_sided = [candidate.groups[row] for row in known.tolist()], _one_sided(sides)
-    asked = _question(gate, level)
-    contrast, question = _contrast(gate, sides, asked)
-    found = compare_paired(
-        contrast.baseline,
-        contrast.candidate,
-        contrast.scale,
-        clusters=groups,
-        weights=candidate.weights[known].tolist(),
-        question=question,
-        worst_case=one_sided > 0,
-        averaged=contrast.averaged,
-        seed=seed,
-    )
-    evidence = Evidence(
+    weights = candidate.weights[known].tolist()
+    asking = Asking(sides, weights, candidate.codes[known].tolist(), level, seed)
+    blocked = blocked or _unasked(int(known.size), leaf.rows.size)
+    known_of_it = Evidence(n_one_sided=sides.one_sided, n_unscored=unscored, blocked=blocked)
+    if isinstance(gate.ask, NotWorse) and gate.ask.relative:
+        return _relative(known_of_it, gate, asking)
+    found = _compared(asking, sides, _question(gate, level))
+    evidence = known_of_it._replace(
         n=found.n,
         n_clusters=found.n_clusters,
-        n_one_sided=one_sided,
-        n_unscored=unscored,
+        baseline=found.baseline,
+        candidate=found.candidate,
+        difference=found.difference,
+        low=found.low,
+        high=found.high,
+        limit=_limit(gate, sides.scale),
         p_pass=found.p_value,
         p_fail=found.p_opposite,
         test=found.test,
-        needed=_needed(found, gate, contrast.scale),
-        blocked=blocked or _depends(found, one_sided, int(known.size), gate, contrast.scale),
+        needed=_needed(found, gate, sides.scale),
+        blocked=blocked or _depends(asking, gate),
         reason=found.reason,
     )
-    evidence = _shown(evidence, gate, sides, found, candidate.weights[known], groups, seed)
     return _identical(evidence, gate, sides) if found.p_value is None else evidence
+
+
+def _relative(evidence: Evidence, gate: Gate, asking: Asking) -> Evidence:
+    margin = getattr(gate.ask, "margin", 0.0)
+    found = relative_change(asking, margin)
+    evidence = evidence._replace(
+        n=found.n,
+        n_clusters=found.n_clusters,
+        baseline=found.baseline,
+        candidate=found.candidate,
+        difference=found.difference,
+        low=found.low,
+        high=found.high,
+        limit=_limit(gate, asking.sides.scale),
+        relative=True,
+        p_pass=found.p_pass,
+        p_fail=found.p_fail,
+        test=found.test,
+        needed=_needed(found.claim, gate, asking.sides.scale) if found.claim else None,
+        blocked=evidence.blocked or _depends(asking, gate),
+        reason=found.reason,
+    )
+    return _identical(evidence, gate, asking.sides) if found.claim and found.p_pass is None else evidence
+
+
+def _compared(asking: Asking, sides: Sides, question: Question) -> Comparison:
+    return compare_paired(
+        sides.baseline,
+        sides.candidate,
+        sides.scale,
+        clusters=asking.groups,
+        weights=asking.weights,
+        question=question,
+        averaged=sides.averaged,
+        seed=asking.seed,
+    )
+
+
+def _unasked(known: int, cases: int) -> str:
+    if cases - known <= MOST_WITHOUT * cases:
+        return ""
+    return (
+        f"{cases - known:,} of {cases:,} cases have no answer of the baseline, so that the few others stand for them; "
+        "promote a baseline that was asked them, or leave them out by `where`"
+    )
+
+
+def _depends(asking: Asking, gate: Gate) -> str:
+    """Return why missing scores stand in the way of a PASS; empty where they do not."""
+    sides = asking.sides
+    gone, share = sides.gone
+    if not gone:
+        return ""
+    scale, one_sided = sides.scale, sides.one_sided
+    told = (
+        f"{one_sided:,} of {sides.baseline.shape[0]:,} cases were scored under one version only"
+        if one_sided
+        else f"{gone:,} repeats of cases have no score"
+    )
+    if scale.low is None or scale.high is None:
+        return f"{told}, on a scale that sets them no bounds" if share > gate.max_missing else ""
+    worst, best = (scale.high, scale.low) if scale.better == "lower" else (scale.low, scale.high)
+    ends = [sides.filled(best, worst)]
+    if isinstance(gate.ask, Equivalent):
+        ends.append(sides.filled(worst, best))
+    if all(_passes(asking._replace(sides=end), gate) for end in ends):
+        return ""
+    return f"{told}, and it would not pass if they went against the candidate"
+
+
+def _passes(asking: Asking, gate: Gate) -> bool:
+    if isinstance(gate.ask, NotWorse) and gate.ask.relative:
+        p = relative_change(asking, gate.ask.margin, limits=False).p_pass
+    else:
+        p = _compared(asking, asking.sides, _question(gate, asking.level)).p_value
+    return p is not None and p <= asking.level
 
 
 def _question(gate: Gate, level: float) -> Question:
@@ -80,164 +142,9 @@ def _question(gate: Gate, level: float) -> Question:
     return Question("non-inferiority", gate.ask.margin if isinstance(gate.ask, NotWorse) else 0.0, level)
 
 
-def _sides(gate: Gate, new: MetricScores, old: MetricScores, rows: Rows, places: Rows, weights: Floats) -> Sides | None:
-    statistic, scale = parse_statistic(gate.statistic), new.spec.scale
-    if statistic.kind == "mean":
-        return Sides(old.values[places], new.values[rows], scale)
-    if statistic.kind == "corpus":
-        both = [_corpus(held, at, weights) for held, at in ((old, places), (new, rows))]
-        if both[0] is None or both[1] is None:
-            return None
-        return Sides(both[0], both[1], Scale(None, None, scale.better, scale.unit))
-    share = Scale(0.0, 1.0, "higher")
-    ways = [pass_rates(held.values[at], gate, new.spec.scale) for held, at in ((old, places), (new, rows))]
-    return Sides(ways[0], ways[1], share, averaged=True)
-
-
-def _corpus(held: MetricScores, rows: Rows, weights: Floats) -> Floats | None:
-    """Return the linearised corpus score of each case, NaN where it has none; each repeat is a corpus of its own."""
-    if held.statistics is None:
-        return None
-    table = np.full((rows.size, held.values.shape[1]), np.nan)
-    for repeat in range(held.values.shape[1]):
-        statistics = held.statistics[rows, repeat]
-        some = ~np.isnan(statistics).any(axis=1)
-        if not some.any():
-            continue
-        values = linearised(statistics[some].tolist(), weights[some].tolist(), held.spec.corpus)
-        if values is None:
-            return None
-        table[some, repeat] = values
-    return table
-
-
-def pass_rates(values: Floats, gate: Gate, scale: Scale) -> Floats:
-    """Return the chance of ``pass^k`` or ``pass@k`` by case, NaN where fewer than k repeats have a score.
-
-    With c successes of n: C(c, k)/C(n, k) for ``pass^k`` (Yao et al. 2024) and 1 - C(n - c, k)/C(n, k) for ``pass@k``
-    (Chen et al. 2021), both unbiased.
-    """
-    statistic = parse_statistic(gate.statistic)
-    least = 1.0 if gate.success is None else gate.success
-    present = ~np.isnan(values)
-    wins = (values <= least if scale.better == "lower" else values >= least) & present
-    out = np.full(values.shape[0], np.nan)
-    for row, (n, c) in enumerate(zip(present.sum(axis=1).tolist(), wins.sum(axis=1).tolist(), strict=True)):
-        if n >= statistic.k:
-            ways, chosen = math.comb(n, statistic.k), c if statistic.kind == "pass^" else n - c
-            share = math.comb(chosen, statistic.k) / ways
-            out[row] = share if statistic.kind == "pass^" else 1.0 - share
-    return out
-
-
-def _contrast(gate: Gate, sides: Sides, question: Question) -> tuple[Sides, Question]:
-    """Return a relative question as one without: c is not worse than (1 ± m)·b by anything."""
-    if not getattr(gate.ask, "relative", False):
-        return sides, question
-    factor = 1.0 + question.margin if sides.scale.better == "lower" else 1.0 - question.margin
-    open_scale = Scale(None, None, sides.scale.better, sides.scale.unit)
-    return sides._replace(baseline=sides.baseline * factor, scale=open_scale), question._replace(margin=0.0)
-
-
-def _shown(
-    evidence: Evidence, gate: Gate, sides: Sides, found: Comparison, weights: Floats, groups: list[str], seed: int
-) -> Evidence:
-    """Add the values, the difference and its limits as a reader wants them: relative where the gate is."""
-    if not getattr(gate.ask, "relative", False):
-        return evidence._replace(
-            baseline=found.baseline,
-            candidate=found.candidate,
-            difference=found.difference,
-            low=found.low,
-            high=found.high,
-            limit=_limit(gate, sides.scale),
-        )
-    whole = ~(np.isnan(_mean(sides.baseline)) | np.isnan(_mean(sides.candidate)))
-    share = weights[whole] / weights[whole].sum()
-    old = float((share * _mean(sides.baseline)[whole]).sum())
-    new = float((share * _mean(sides.candidate)[whole]).sum())
-    low, high = _ratio_limits(sides, weights, groups, found.confidence, seed) if old > 0.0 else (None, None)
-    return evidence._replace(
-        baseline=old,
-        candidate=new,
-        difference=new / old - 1.0 if old > 0.0 else None,
-        low=low,
-        high=high,
-        limit=_limit(gate, sides.scale),
-        relative=True,
-    )
-
-
-def _ratio_limits(
-    sides: Sides, weights: Floats, groups: list[str], confidence: float, seed: int
-) -> tuple[float | None, float | None]:
-    """Return the relative changes r that no test of "c = (1 + r)·b" refuses (Fieller), by bisection to 1e-5."""
-    question = Question("non-inferiority", 0.0, (1.0 - confidence) / 2.0)
-    up = Scale(None, None, "higher")
-
-    def interval(change: float) -> tuple[float | None, float | None]:
-        found = compare_paired(
-            sides.baseline * (1.0 + change),
-            sides.candidate,
-            up,
-            clusters=groups,
-            weights=weights.tolist(),
-            question=question,
-            seed=seed,
-        )
-        return found.low, found.high
-
-    def edge(lower: bool) -> float | None:
-        inside, outside = _nearest(sides, weights), -1.0 if lower else 1e3
-        for _ in range(40):
-            middle = (inside + outside) / 2.0
-            low, high = interval(middle)
-            if low is None or high is None:
-                return None
-            refused = low > 0.0 if lower else high < 0.0
-            inside, outside = (inside, middle) if refused else (middle, outside)
-            if abs(inside - outside) < 1e-5:
-                break
-        return outside
-
-    return edge(lower=True), edge(lower=False)
-
-
-def _nearest(sides: Sides, weights: Floats) -> float:
-    old, new = _mean(sides.baseline), _mean(sides.candidate)
-    whole = ~(np.isnan(old) | np.isnan(new))
-    return float((weights[whole] * new[whole]).sum() / (weights[whole] * old[whole]).sum() - 1.0)
-
-
-def _mean(values: Floats) -> Floats:
-    if values.ndim == 1:
-        return values
-    present = ~np.isnan(values)
-    counts = present.sum(axis=1)
-    return np.where(counts > 0, np.where(present, values, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)
-
-
-def _one_sided(sides: Sides) -> int:
-    old, new = np.isnan(_mean(sides.baseline)), np.isnan(_mean(sides.candidate))
-    return int((old ^ new).sum())
-
-
 def _limit(gate: Gate, scale: Scale) -> float:
     margin = getattr(gate.ask, "margin", 0.0)
     return float(margin if scale.better == "lower" or margin == 0.0 else -margin)
-
-
-def _depends(found: Comparison, one_sided: int, cases: int, gate: Gate, scale: Scale) -> str:
-    if not one_sided:
-        return ""
-    told = f"{one_sided:,} of {cases:,} cases were scored under one version only"
-    if found.depends_on_missing is None:
-        return f"{told}, on a scale that sets them no bounds" if one_sided > gate.max_missing * cases else ""
-    low = found.worst_low is not None and found.worst_low > -found.margin
-    high = found.worst_high is not None and found.worst_high < found.margin
-    both = found.asked == "equivalence"
-    passes = (low and high) if both else high if scale.better == "lower" else low
-    return "" if passes else f"{told}, and it would not pass if they went against the candidate"
 
 
 def _needed(found: Comparison, gate: Gate, scale: Scale) -> Needed | None:
@@ -271,10 +178,17 @@ def _if_equal(gate: Gate, found: Comparison) -> float | None:
 
 
 def _identical(evidence: Evidence, gate: Gate, sides: Sides) -> Evidence:
-    """Let a version pass that has the baseline's very scores, which tell no spread: on enough cases it is the same."""
-    old, new = _mean(sides.baseline), _mean(sides.candidate)
-    whole: NDArray[np.bool_] = ~(np.isnan(old) | np.isnan(new))
+    """Let a version pass that has the baseline's very scores, which tell no spread: on enough cases it is the same.
+
+    On an open scale nothing bounds what the cases that were not asked could differ by; how many of them can is said.
+    """
+    old, new, whole = by_case(sides.baseline), by_case(sides.candidate), sides.whole
     if evidence.n_clusters < FEW_CLUSTERS or not bool((old[whole] == new[whole]).all()):
         return evidence
     allowed = getattr(gate.ask, "margin", 0.0) > 0.0 and not evidence.blocked
-    return evidence._replace(fixed="PASS" if allowed else None, reason="no case differs")
+    # None of n differs: with a chance of 95 %, at most so many of all cases do.
+    most = 1.0 - 0.05 ** (1.0 / evidence.n_clusters)
+    return evidence._replace(
+        fixed="PASS" if allowed else None,
+        reason=f"no case differs, so that (95 % sure) at most {most:.1%} of cases like these do",
+    )

@@ -61,7 +61,7 @@ def _difference(
         old.values[places],
         new.values[rows],
         new.spec.scale,
-        clusters=[candidate.groups[row] for row in rows.tolist()],
+        clusters=candidate.codes[rows].tolist(),
         weights=candidate.weights[rows].tolist(),
         question=Question("superiority", level=1.0 - CONFIDENCE),
         seed=seed,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from evalsvc.errors import InputError
+from evalsvc.types import Scale
 
 
 class NotWorse(msgspec.Struct, frozen=True, tag="not_worse_by"):
@@ -83,6 +84,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
             ``at_least``), ``pass^k`` (all of k repeats succeed) or ``pass@k`` (one of k does).
         by: the fields that split the cases; each segment is a finding of its own.
         where: fields (``segments.NAME``, ``tags``) and the values that a case must have one of.
+        direction: which is better here, ``higher`` or ``lower``, of a metric whose scale says none; else "".
         success: from which value a score counts as a success, for ``pass^k`` and ``pass@k``; None: 1 on yes or no.
         max_missing: the largest share of cases without a score with which it may pass, in [0, 1).
         advisory: it is shown and decides nothing.
@@ -93,6 +95,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     statistic: str = "mean"
     by: tuple[str, ...] = ()
     where: Mapping[str, tuple[str, ...]] = {}
+    direction: Literal["", "higher", "lower"] = ""
     success: float | None = None
     max_missing: float = MAX_MISSING
     advisory: bool = False
@@ -105,7 +108,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         'rouge_l not worse by 0.02, by segments.plan'
         """
         subject = self.metric if self.statistic == "mean" else f"{self.metric} {self.statistic}"
-        parts = [f"{subject} {asked(self.ask)}"]
+        wished = f" ({self.direction} is better)" if self.direction else ""
+        parts = [f"{subject} {asked(self.ask)}{wished}"]
         parts += [f"by {', '.join(self.by)}"] if self.by else []
         parts += [f"where {name}={'|'.join(values)}" for name, values in self.where.items()]
         return ", ".join(parts)
@@ -134,8 +138,36 @@ def asked(ask: Ask) -> str:
             return f"gap between {field} at most {value:.12g}"
 
 
+def refuted(ask: Ask) -> str:
+    """Return the opposite of what is asked, in words.
+
+    >>> refuted(NotWorse(0.02)), refuted(AtMost(1500.0))
+    ('worse by more than 0.02', 'above 1500')
+    """
+    match ask:
+        case NotWorse(margin, relative):
+            return f"worse by more than {_amount(margin, relative)}"
+        case Equivalent(margin):
+            return f"a difference of more than {margin:.12g}"
+        case Better():
+            return "worse than the baseline"
+        case AtLeast(value):
+            return f"below {value:.12g}"
+        case AtMost(value):
+            return f"above {value:.12g}"
+        case Critical(value):
+            return f"a critical case short of {value:.12g}"
+        case GapAtMost(field, value):
+            return f"a gap between {field} of more than {value:.12g}"
+
+
 def _amount(margin: float, relative: bool) -> str:
     return f"{100.0 * margin:.12g}%" if relative else f"{margin:.12g}"
+
+
+def scale_for(gate: Gate, scale: Scale) -> Scale:
+    """Return a metric's scale with the direction that the gate says is better, where it says so."""
+    return msgspec.structs.replace(scale, better=gate.direction) if gate.direction else scale
 
 
 def parse_statistic(text: str) -> Statistic:

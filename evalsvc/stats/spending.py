@@ -42,7 +42,7 @@ def nominal_levels(shares: Sequence[float], level: float, spending: Spending = "
             spending function.
 
     >>> [round(found, 4) for found in nominal_levels([0.25, 0.5, 0.75, 1.0], 0.05)]
-    [0.0001, 0.0055, 0.0218, 0.0424]
+    [0.0001, 0.0055, 0.0219, 0.0427]
     """
     _check(shares, level, spending)
     spent = [0.0, *(_spent(share, level, spending) for share in shares)]
@@ -55,7 +55,8 @@ def nominal_levels(shares: Sequence[float], level: float, spending: Spending = "
         reached = _normal(grid, share) if density is None else _carried(density, before, grid, share)
         boundary = _boundary(grid, reached, step, max(due - had, LEAST))
         levels.append(max(LEAST, min(level, normal_tail(boundary / math.sqrt(share)))))
-        density = np.where(grid < boundary, reached, 0.0)
+        # A point's mass is that of the cell around it, of which the boundary may cut off a part.
+        density = reached * np.clip((boundary - grid) / step + 0.5, 0.0, 1.0)
         before = share
     return levels
 
