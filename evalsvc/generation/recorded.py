@@ -20,6 +20,7 @@ MISSING = "no recorded answer"
 MAX_PROBLEMS = 50
 """How many wrong lines are shown; the rest is counted."""
 
+_SHOWN = 5
 _BYTE = re.compile(r"\(byte (\d+)\)")
 _FIELDS = Answer.__struct_fields__
 
@@ -39,6 +40,24 @@ class Coverage(NamedTuple):
 
     unknown: tuple[str, ...]
     missing: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of a verdict is told of it; empty where the file fits the set.
+
+        >>> Coverage(("a", "b"), 0).notes
+        ('2 cases with recorded answers are not in the set: a, b',)
+        """
+        notes = []
+        if self.unknown:
+            count, more = len(self.unknown), ", …" if len(self.unknown) > _SHOWN else ""
+            what = "1 case with recorded answers is" if count == 1 else f"{count} cases with recorded answers are"
+            notes.append(f"{what} not in the set: {', '.join(self.unknown[:_SHOWN])}{more}")
+        if self.missing:
+            notes.append(
+                "1 answer is not recorded" if self.missing == 1 else f"{self.missing} answers are not recorded"
+            )
+        return tuple(notes)
 
 
 class RecordedAnswers:

@@ -49,14 +49,15 @@ def test_in_memory_without_a_path():
 
 
 def test_a_hundred_thousand_rows_take_a_moment(tmp_path):
+    """By processor time, so that other processes count less; `benchmarks/asking.py` has the wall time."""
     rows = {f"{number:032x}": b'{"value":0.5}' for number in range(100_000)}
     with DiskCache.open(tmp_path / "cache.sqlite") as cache:
-        begun = time.perf_counter()
+        begun = time.process_time()
         cache.put_many("score", rows)
-        written = time.perf_counter()
+        written = time.process_time()
         assert len(cache.get_many("score", list(rows))) == 100_000
         assert written - begun < 5 * 1.5
-        assert time.perf_counter() - written < 5 * 0.5
+        assert time.process_time() - written < 5 * 0.5
 
 
 def test_a_flipped_byte_is_a_miss_and_told_once(tmp_path, caplog):

@@ -7,8 +7,9 @@ import json
 
 import pytest
 
+from evalsvc.cases.values import Case
 from evalsvc.errors import ConfigError, InputError
-from evalsvc.generation import Answer, Asker, Generator, RecordedAnswers, Request, failed, write_answers
+from evalsvc.generation import Answer, Asker, Coverage, Generator, RecordedAnswers, Request, failed, write_answers
 from generators import cases
 
 GOOD = b'{"case_id": "case-0", "response": "A", "latency_ms": 12.5}\n'
@@ -51,7 +52,17 @@ def test_it_is_a_generator_with_the_file_as_its_version(tmp_path):
 
 def test_missing_and_unknown(tmp_path):
     model = recorded(tmp_path, GOOD + b'{"case_id": "gone", "response": "B"}\n')
-    assert model.coverage(cases(2), repeats=2) == (("gone",), 3)
+    covered = model.coverage(cases(2), repeats=2)
+    assert covered == (("gone",), 3)
+    assert covered.notes == (
+        "1 case with recorded answers is not in the set: gone",
+        "3 answers are not recorded",
+    )
+    assert Coverage(tuple("abcdefg"), 1).notes == (
+        "7 cases with recorded answers are not in the set: a, b, c, d, e, …",
+        "1 answer is not recorded",
+    )
+    assert model.coverage([Case(case_id=name, prompt="x") for name in ("case-0", "gone")]).notes == ()
     answers = Asker(model).ask(cases(2))
     assert answers == [
         Answer(response="A", latency_ms=12.5),
