@@ -38,10 +38,10 @@ def made(name: str, size: int, seed: int) -> CaseSet:
 
 def test_ten_thousand_cases_take_less_than_a_minute() -> None:
     cases, traffic = made("set", 10_000, 1), made("traffic", 2_000, 2)
-    before = time.process_time()
+    had_torch, before = "torch" in sys.modules, time.process_time()
     found = audit([cases], traffic=traffic.cases)
     seconds = time.process_time() - before
     print(f"{seconds:.1f} s of processor time")
     assert len(found.findings) > 30
     assert seconds < BUDGET_SECONDS
-    assert "torch" not in sys.modules
+    assert ("torch" in sys.modules) == had_torch
