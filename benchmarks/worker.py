@@ -22,12 +22,13 @@ from typing import NamedTuple
 
 from _harness import Aim, Row, machine, table
 from evalsvc.ledger import ChunkLedger
-from evalsvc.pipeline import ScorerEntry, TimeLimits, Worker, WorkerSettings
+from evalsvc.pipeline import TimeLimits, Worker, WorkerSettings
 from evalsvc.pipeline.intake import Intake
 from evalsvc.privacy import Masker, MaskingPolicy
 from evalsvc.protocols import Assignment, Chunk
 from evalsvc.sampling import Design, History
 from evalsvc.scorers import create
+from evalsvc.scoring import ScorerEntry
 from evalsvc.sources._record import RawRecord
 from evalsvc.sources.decode import make_skimmer
 from evalsvc.sources.kafka import KafkaSettings, KafkaSource
@@ -192,7 +193,8 @@ def skip_rows(bootstrap: str, topic: str, count: int, rounds: int) -> list[Row]:
 
 WORKER = """
 import json, logging, signal, sys
-from evalsvc.pipeline import ScorerEntry, TimeLimits, Worker, WorkerSettings
+from evalsvc.pipeline import TimeLimits, Worker, WorkerSettings
+from evalsvc.scoring import ScorerEntry
 from evalsvc.privacy import Masker, MaskingPolicy
 from evalsvc.sampling import Design
 from evalsvc.scorers import create

@@ -18,7 +18,7 @@ from evalsvc.types import Score
 def anchors(options: argparse.Namespace) -> int:
     """Score the anchors of one consumer, or of every one that has some."""
     from evalsvc import assemble, scorers
-    from evalsvc.pipeline import ScorerEntry
+    from evalsvc.scoring import ScorerEntry
 
     environment = Environment.read(os.environ)
     found, wanted = _consumers(options.consumer)

@@ -1,4 +1,4 @@
-"""The command ``cases``: draw them from production, compare two versions of a set, and look at one."""
+"""The command ``cases``: draw them from production, vary them, compare two versions of a set, and look at one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evalsvc.cases.drawing import MOST_SCORES, Draw, Drawn, draw_cases
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
 from evalsvc.project import Environment
-from evalsvc.windows import parse_span
+from evalsvc.windows import parse_span, whole_minutes
 
 SHOWN = 20
 """How many names, or values of a segment, are listed at most."""
@@ -33,7 +33,7 @@ def draw(options: argparse.Namespace) -> int:
     for field, value in options.where:
         where[field] = (*where.get(field, ()), value)
     asked = Draw(
-        window=parse_span(options.since, options.until, datetime.now(UTC)),
+        window=whole_minutes(parse_span(options.since, options.until, datetime.now(UTC))),
         n=options.n,
         where=where,
         by=tuple(dict.fromkeys(name.strip() for given in options.by for name in given.split(",") if name.strip())),
@@ -79,6 +79,52 @@ def drawn_text(path: str, drawn: Drawn, asked: Draw) -> str:
     return "\n".join(lines)
 
 
+def vary(options: argparse.Namespace) -> int:
+    """Write cases with their variants, and say how many of each kind there are."""
+    from evalsvc.perturbation import KINDS
+    from evalsvc.perturbation import vary as varied_of
+
+    named = tuple(dict.fromkeys(name.strip() for given in options.kind for name in given.split(",") if name.strip()))
+    kinds = tuple(KINDS) if named == ("all",) else named
+    _check_target(options.out, options.replace)
+    cases = read_cases(options.file)
+    varied = varied_of(cases, kinds, options.seed)
+    write_cases(options.out, varied.cases)
+    sources = sum(not case.variant_of for case in cases)
+    counts = Counter(case.variant for case in varied.cases)
+    rows = [
+        {"kind": kind, "variants": f"{counts[kind]:,}", "nothing to change": f"{varied.unchanged[kind]:,}"}
+        for kind in kinds
+    ]
+    print(f"{options.out}: {len(varied.cases):,} cases, {sources:,} of them sources\n")
+    print(aligned(rows, right={"variants", "nothing to change"}))
+    return OK
+
+
+def attack(options: argparse.Namespace) -> int:
+    """Write attacks on cases, on a system prompt, or on both, and say how many of each technique there are."""
+    from evalsvc.perturbation import attack_cases
+
+    if not options.file and not options.system_prompt:
+        raise InputError("Expected a FILE of cases, --system-prompt FILE, or both: what is to be attacked?")
+    _check_target(options.out, options.replace)
+    cases = read_cases(options.file).cases if options.file else ()
+    attacks = attack_cases(cases, _text(options.system_prompt) if options.system_prompt else "", options.seed)
+    write_cases(options.out, attacks)
+    counts = Counter((case.segments["attack"], case.segments["technique"]) for case in attacks)
+    rows = [{"attack": kind, "technique": how, "cases": f"{count:,}"} for (kind, how), count in counts.items()]
+    print(f"{options.out}: {len(attacks):,} attacks; canary_leak scores each: 1 is one that succeeded\n")
+    print(aligned(rows, right={"cases"}))
+    return OK
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"Expected --system-prompt to be a file of UTF-8 text, but {path} cannot be read") from error
+
+
 def diff(options: argparse.Namespace) -> int:
     """Print which cases were added, removed, changed or labelled otherwise."""
     old, new = (read_cases(path) for path in (options.old, options.new))
@@ -95,9 +141,27 @@ def diff(options: argparse.Namespace) -> int:
     return OK
 
 
+def bring(options: argparse.Namespace) -> int:
+    """Read foreign cases, and write them in our format."""
+    _check_target(options.out, options.replace)
+    cases = _read(options)
+    write_cases(options.out, cases)
+    print(f"{options.out}: {len(cases):,} cases, version {cases.digest}")
+    rows = round(sum(case.weight for case in cases))
+    if options.merge and rows > len(cases):
+        print(f"their weights add up to {rows:,}: cases of one content are one")
+    return OK
+
+
+def _read(options: argparse.Namespace) -> CaseSet:
+    return read_cases(
+        options.file, fields=dict(options.field), split=options.split, config=options.config, merge=options.merge
+    )
+
+
 def check(options: argparse.Namespace) -> int:
     """Read a set, and print its version, counts and segments."""
-    cases = read_cases(options.file, fields=dict(options.field), split=options.split)
+    cases = _read(options)
     facts = facts_of(cases)
     if options.format == "json":
         print(json.dumps({"name": cases.name, "digest": cases.digest, **facts}, ensure_ascii=False))

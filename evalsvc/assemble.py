@@ -20,7 +20,7 @@ from evalsvc.clock import SystemClock
 from evalsvc.dead_letters import FolderDeadLetters, KafkaDeadLetters
 from evalsvc.errors import ConfigError, InputError, SchemaError, StoreBusy, StoreUnavailable
 from evalsvc.notify import Delivery, Routes, build_notifiers, page_address
-from evalsvc.pipeline import Anchors, DeadLetterSink, ScorerEntry, TimeLimits, Worker, WorkerSettings
+from evalsvc.pipeline import Anchors, DeadLetterSink, TimeLimits, Worker, WorkerSettings
 from evalsvc.privacy import Masker, key_from_environment
 from evalsvc.privacy.policy import KEY_VARIABLE
 from evalsvc.project import (
@@ -34,6 +34,7 @@ from evalsvc.project import (
     shown,
 )
 from evalsvc.protocols import Clock, ScoreStore, Source
+from evalsvc.scoring import ScorerEntry
 from evalsvc.sources.files import FileSource
 from evalsvc.sources.http import HttpSource
 from evalsvc.sources.kafka import KafkaSecurity, KafkaSettings, KafkaSource

@@ -91,6 +91,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_fairness(add)
     _add_backtest(add)
     _add_test(add)
+    _add_gate(add)
+    _add_baseline(add)
     _add_schema(add)
     _add_alerts(add)
     _add_anchors(add)
@@ -457,6 +459,52 @@ def _add_test(add: _Adder) -> None:
     test.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML, as CI servers read it")
 
 
+def _add_gate(add: _Adder) -> None:
+    gate = add(
+        "gate",
+        "evalsvc._cli_gate:gate",
+        "may this version ship? Runs suites; ends with 0 pass, 1 fail, 2 error, 3 inconclusive",
+    )
+    gate.add_argument("paths", nargs="*", metavar="PATH", help="suites (*.suite.yaml) or folders (default: suites/)")
+    gate.add_argument(
+        "--answers", metavar="FILE", help="the candidate's recorded answers, in place of the suite's model"
+    )
+    gate.add_argument("--power", action="store_true", help="ask nothing: say what the suite can detect")
+    gate.add_argument("--sample", type=int, metavar="N", help="ask about N cases only, drawn by the suite's seed")
+    gate.add_argument("--budget", type=float, metavar="USD", help="stop asking at this cost; before the suite's own")
+    gate.add_argument("--no-cache", action="store_true", help="ask and score everything anew, and keep nothing")
+    gate.add_argument(
+        "--inconclusive",
+        choices=("code", "fail", "pass"),
+        default="code",
+        help="what an inconclusive verdict ends with: 3, 1 or 0 (default: code, which is 3)",
+    )
+    gate.add_argument("--format", choices=("table", "markdown", "json"), default="table", help="json: a line a suite")
+    gate.add_argument("--markdown", metavar="FILE", help="write the summary for a pull request")
+    gate.add_argument("--junit", metavar="FILE", help="write JUnit XML")
+    gate.add_argument("--html", metavar="FILE", help="write the report; of several suites, one file each")
+    gate.add_argument("--again", metavar="VERDICT", help="decide a kept verdict again from its records, and compare")
+
+
+def _add_baseline(add: _Adder) -> None:
+    module = "evalsvc._cli_baseline"
+    parent = add("baseline", f"{module}:show", "what suites compare with: show, promote, score again")
+    parent.set_defaults(paths=[])
+    sub = _Adder(parent.add_subparsers(title="actions", metavar="ACTION"), add.common)
+    listed = sub("list", f"{module}:show", "the baselines of suites (as without an action)")
+    listed.add_argument("paths", nargs="*", metavar="PATH", help="suites or folders (default: suites/)")
+    promote = sub("promote", f"{module}:promote", "make a run's candidate the baseline of its suite")
+    rescore = sub("rescore", f"{module}:rescore", "score a baseline's answers by the suite's scorers of today")
+    for command in (promote, rescore):
+        command.add_argument("suite", metavar="SUITE", help="its file")
+        command.add_argument("--name", help="of the baseline (default: the one that the suite names)")
+        command.add_argument("--by", help="who says so (default: you, as git or the system knows you)")
+    promote.add_argument("--because", required=True, metavar="TEXT", help="why; it is kept with the baseline")
+    promote.add_argument("--run", metavar="VERDICT", help="whose candidate (default: the last run, or a first one)")
+    promote.add_argument("--answers", metavar="FILE", help="recorded answers of the version, in place of a run")
+    promote.add_argument("--despite", action="store_true", help="even though its verdict is not PASS")
+
+
 def _add_schema(add: _Adder) -> None:
     schema = add(
         "schema", "evalsvc._cli_schema:schema", "the JSON Schema of a kind of file, for editors that complete it"
@@ -594,17 +642,53 @@ def _add_cases(add: _Adder) -> None:
         "--reference", choices=("own", "response"), default="own", help="whose text is the reference (default: own)"
     )
     draw.add_argument("--seed", type=_whole, default=0, metavar="N", help="another one draws others (default: 0)")
+    _add_variants(sub)
     diff = sub("diff", f"{module}:diff", "what changed between two versions of a set, by the cases' names")
     diff.add_argument("old", metavar="OLD", help="file or folder of cases")
     diff.add_argument("new", metavar="NEW", help="file or folder of cases")
     diff.add_argument("--format", choices=("text", "json"), default="text", help="json: one object")
     check = sub("check", f"{module}:check", "read a set: every mistake, else its version and what it holds")
-    check.add_argument("file", metavar="FILE", help="JSONL, CSV, Parquet, or a folder in Hugging Face's layout")
-    check.add_argument(
-        "--field", action="append", default=[], type=_pair, metavar="FROM=TO", help="a column that is a case's field"
-    )
-    check.add_argument("--split", default="", metavar="NAME", help="of a folder, as in test")
     check.add_argument("--format", choices=("text", "json"), default="text", help="json: one object")
+    bring = sub("import", f"{module}:bring", "read foreign cases, and write them in our format")
+    bring.add_argument("--out", required=True, metavar="FILE", help="to write, ending in .jsonl or .jsonl.gz")
+    bring.add_argument("--replace", action="store_true", help="replace the file if it is there")
+    for command in (check, bring):
+        command.add_argument("file", metavar="FILE", help="JSONL, CSV, Parquet, or a folder in Hugging Face's layout")
+        command.add_argument(
+            "--field",
+            action="append",
+            default=[],
+            type=_pair,
+            metavar="FROM=TO",
+            help="a column that is a case's field",
+        )
+        command.add_argument("--split", default="", metavar="NAME", help="of a folder, as in test")
+        command.add_argument("--config", default="", metavar="NAME", help="of a folder whose README has several")
+        command.add_argument(
+            "--merge", action="store_true", help="make cases of one content one, of their common weight, not a mistake"
+        )
+
+
+def _add_variants(sub: _Adder) -> None:
+    module = "evalsvc._cli_cases"
+    vary = sub("vary", f"{module}:vary", "cases with variants: typos, other words, injected instructions …")
+    vary.add_argument("file", metavar="FILE", help="file or folder of cases")
+    vary.add_argument(
+        "--kind",
+        action="append",
+        required=True,
+        metavar="KIND,…",
+        help="as in typos; several, or repeated; all for every one (docs/how-to/robustness.md)",
+    )
+    attack = sub("attack", f"{module}:attack", "cases that attack a model: injected commands, a system prompt to tell")
+    attack.add_argument("file", nargs="?", metavar="FILE", help="cases to inject commands into")
+    attack.add_argument("--system-prompt", metavar="FILE", help="a text that must not be told")
+    for command in (vary, attack):
+        command.add_argument("--out", required=True, metavar="FILE", help="to write, ending in .jsonl or .jsonl.gz")
+        command.add_argument("--replace", action="store_true", help="replace the file if it is there")
+        command.add_argument(
+            "--seed", type=_whole, default=0, metavar="N", help="another one makes others (default: 0)"
+        )
 
 
 def _count(text: str) -> int:

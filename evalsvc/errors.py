@@ -14,7 +14,8 @@
     │   ├── StoreBusy          the embedded folder belongs to another process (carries its address)
     │   └── SchemaError        the schema is newer than this release, or a migration was edited
     ├── EngineError            a model cannot be loaded or run
-    │   └── ModelRefused       a model without a pinned revision, or not in safetensors
+    │   ├── ModelRefused       a model without a pinned revision, or not in safetensors
+    │   └── ModelUnavailable   ... now; what is answered so far is kept, trying again may help
     ├── NotifierError          on-call cannot be told
     │   ├── NotifierUnavailable ... now; trying again may help (carries when, where the receiver says so)
     │   └── NotifierRefused    ... of this message; the receiver takes no such
@@ -127,6 +128,10 @@ class EngineError(EvalsvcError):
 
 class ModelRefused(EngineError):
     """A model without a pinned revision, or in a format that can run code when loaded."""
+
+
+class ModelUnavailable(EngineError):
+    """A model under test does not answer any request; the message says how many were answered before."""
 
 
 class NotifierError(EvalsvcError):

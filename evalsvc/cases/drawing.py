@@ -251,7 +251,7 @@ class _Pool:
         taken: list[tuple[str, float]] = []
         looked = new = 0
         for start in range(0, len(scores), _AT_ONCE):
-            part = scores[start : start + min(_AT_ONCE, len(scores))]
+            part = scores[start : start + _AT_ONCE]
             events = self._store.events([score.subject.event_id for score in part])
             for score in part:
                 if new == wanted:

@@ -4,7 +4,7 @@ from evalsvc.pipeline.anchors import Anchors
 from evalsvc.pipeline.designs import Designs
 from evalsvc.pipeline.intake import TimeLimits
 from evalsvc.pipeline.metrics import WorkerMetrics
-from evalsvc.pipeline.scoring import EventMasker, ScorerEntry
+from evalsvc.pipeline.scoring import EventMasker
 from evalsvc.pipeline.worker import DeadLetterSink, Worker, WorkerSettings
 from evalsvc.types import WorkerStatus
 
@@ -13,7 +13,6 @@ __all__ = [
     "DeadLetterSink",
     "Designs",
     "EventMasker",
-    "ScorerEntry",
     "TimeLimits",
     "Worker",
     "WorkerMetrics",

@@ -15,8 +15,9 @@ import msgspec
 from evalsvc.anchor_query import CASE, DIGEST, PREFIX
 from evalsvc.clock import SystemClock
 from evalsvc.errors import EngineError, EvalsvcError, MissingExtra, StoreError
-from evalsvc.pipeline.scoring import EventMasker, ScorerEntry, content_digest, missing_need, run_scorer, to_score
+from evalsvc.pipeline.scoring import EventMasker, content_digest, to_score
 from evalsvc.protocols import CellQuery, Clock, Scorer, ScoreStore
+from evalsvc.scoring import ScorerEntry, missing_need, run_scorer
 from evalsvc.types import Event, Sample, Score, Subject, Window, WriteBatch
 
 log = logging.getLogger("evalsvc.anchors")

@@ -30,9 +30,10 @@ from evalsvc.pipeline.designs import Designs
 from evalsvc.pipeline.intake import Draft, Intake, TimeLimits
 from evalsvc.pipeline.metrics import WorkerMetrics
 from evalsvc.pipeline.patience import Patience, Stopped
-from evalsvc.pipeline.scoring import EventMasker, Processor, ScorerEntry, masked_values
+from evalsvc.pipeline.scoring import EventMasker, Processor, masked_values
 from evalsvc.protocols import Clock, Scorer, ScoreStore, Source, StatusQuery
 from evalsvc.sampling import Design
+from evalsvc.scoring import ScorerEntry
 from evalsvc.sources.decode import decode, make_skimmer
 from evalsvc.types import (
     DeadLetter,

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import cast
 
-import msgspec
-
-from evalsvc import scorers
 from evalsvc._durations import parse_duration
 from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Document, Section, Value, read_env_name
-from evalsvc.anchor_query import PREFIX
-from evalsvc.errors import ConfigError, EvalsvcError, InputError
+from evalsvc.errors import ConfigError, InputError
 from evalsvc.privacy.catalogue import ENTITY_TYPES
 from evalsvc.privacy.policy import ACTIONS, KEY_VARIABLE, Action, CustomPattern, MaskingPolicy, check_pattern
 from evalsvc.project.anchors import read_cases
-from evalsvc.project.sampling import read_design, read_rate
+from evalsvc.project.sampling import read_design
+from evalsvc.project.scorers import read_scorers
 from evalsvc.project.source import TOPIC, read_path, read_source
 from evalsvc.project.values import (
     DAY_SECONDS,
@@ -49,7 +45,7 @@ def read_consumer(document: Document, path: Path, root: Path, *, here: bool = Fa
     name = name_value.text(pattern=CONSUMER_NAME, what="a name of a-z, 0-9, _ and -") if name_value else ""
     name = name or "consumer"
     source = read_source(source_value.section(), name, root) if source_value else FilesConfig(paths=())
-    configured = _scorers(section.need("scorers", "as in `scorers: [refusal, latency_ms]`"), here)
+    configured = read_scorers(section.need("scorers", "as in `scorers: [refusal, latency_ms]`"), here)
     rates = {scorer.metric: scorer.rate for scorer in configured if scorer.rate < 1.0}
     sampling, masking = section.get("sampling"), section.get("masking")
     letters, limits, anchors = section.get("dead_letters"), section.get("limits"), section.get("anchors")
@@ -95,60 +91,6 @@ def _seconds(value: Value) -> float:
     if seconds < LEAST_SECONDS:
         value.expected(f"at least {LEAST_SECONDS} seconds")
     return max(seconds, LEAST_SECONDS)
-
-
-def _scorers(value: Value | None, here: bool) -> tuple[ScorerConfig, ...]:
-    found: list[ScorerConfig] = []
-    items = value.items() if value else []
-    if value and value.is_list and not items:
-        value.problem("expected at least one scorer, but the list is empty", f"known: {', '.join(scorers.names())}")
-    for item in items:
-        scorer = _scorer(item, here)
-        if scorer and any(other.metric == scorer.metric for other in found):
-            item.problem(f"the metric `{scorer.metric}` is measured twice", "one scorer a metric in a consumer")
-        elif scorer:
-            found.append(scorer)
-    return tuple(found)
-
-
-def _scorer(item: Value, here: bool) -> ScorerConfig | None:
-    if not item.is_mapping:
-        name = item.text(what="a scorer's name, or a mapping with `name`")
-        return _checked(item, ScorerConfig(name=name), here) if name else None
-    section = item.section()
-    name_value, rate, options = section.need("name"), section.get("rate"), section.get("options")
-    name = name_value.text(what="a scorer's name") if name_value else ""
-    share = read_rate(rate)
-    given = options.section() if options else None
-    plain = {key: value.plain() for key, value in given} if given is not None else {}
-    if not name_value or not name:
-        return None
-    return _checked(name_value, ScorerConfig(name=name, rate=share, options=plain), here, given)
-
-
-def _checked(place: Value, scorer: ScorerConfig, here: bool, options: Section | None = None) -> ScorerConfig | None:
-    """Build the scorer once, which loads no model, so that a wrong option is found now and not at night."""
-    if ":" not in scorer.name and scorer.name not in scorers.names():
-        place.problem(f"unknown scorer `{scorer.name}`", scorers.hint(scorer.name))
-        return None
-    try:
-        built = scorers.create(scorer.name, scorer.options)
-    except EvalsvcError as error:
-        (options.value if options is not None else place).problem(str(error))
-        return None
-    if built.spec.metric.startswith(PREFIX):
-        place.problem(f"a metric's name may not begin with `{PREFIX}`: anchors' scores are stored under it")
-        return None
-    if here and (lack := scorers.lacking(built)):
-        _option_named_in(lack, options, place).problem(f"`{scorer.name}` cannot run here: {lack}")
-    return msgspec.structs.replace(scorer, metric=built.spec.metric)
-
-
-def _option_named_in(message: str, options: Section | None, otherwise: Value) -> Value:
-    """Return the value of the first option that a message names in backticks, or where none is, ``otherwise``."""
-    named = re.findall(r"`(\w+)`", message) if options is not None else []
-    given = [value for name in named if options is not None and (value := options.get(name))]
-    return given[0] if given else otherwise
 
 
 def _masking(section: Section) -> MaskingConfig:

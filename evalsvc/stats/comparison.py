@@ -50,6 +50,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         high: its upper end.
         p_value: of ``test``, in [0, 1]; small speaks for the claim asked about.
         test: name of the test behind ``p_value``.
+        p_opposite: of the opposite of a one-sided claim, in [0, 1]: small speaks for a candidate that is worse by more
+            than the margin (equivalence: that differs by more than it, either way). None for superiority.
         verdict: ``better``, ``worse`` (superiority: there is a difference; otherwise: beyond 0, or beyond the
             margin, by the whole interval), ``not_worse``, ``equivalent``, ``different`` (on scales where
             neither direction is better) or ``inconclusive``.
@@ -89,6 +91,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     level: float
     confidence: float
     method: str
+    p_opposite: float | None = None
     baseline: float | None = None
     candidate: float | None = None
     n: int = 0
@@ -144,11 +147,12 @@ class Evidence(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The p-value of the question, the test behind it and the verdict."""
+    """The p-value of the question, the test behind it, the verdict, and the p-value of the opposite claim."""
 
     p_value: float
     test: str
     verdict: Verdict
+    p_opposite: float | None = None
 
 
 def check_question(question: Question, scale: Scale) -> None:
@@ -201,15 +205,15 @@ def decide(question: Question, scale: Scale, difference: float, evidence: Eviden
             verdict = "better" if ahead <= question.level else "not_worse"
         elif beaten <= question.level:
             verdict = "worse"
-        return Answer(not_worse, evidence.one_sided_test, verdict)
+        return Answer(not_worse, evidence.one_sided_test, verdict, beaten)
     not_better = evidence.below(margin) if up else evidence.above(-margin)
-    p = max(not_worse, not_better)
-    if p <= question.level:
-        return Answer(p, f"two one-sided tests: {evidence.one_sided_test}", "equivalent")
+    p, test = max(not_worse, not_better), f"two one-sided tests: {evidence.one_sided_test}"
     surpassed = evidence.above(margin) if up else evidence.below(-margin)
+    opposite = min(1.0, 2.0 * min(beaten, surpassed))
+    if p <= question.level:
+        return Answer(p, test, "equivalent", opposite)
     beyond = min(beaten, surpassed) <= question.level
-    verdict = _side(scale, difference) if beyond else "inconclusive"
-    return Answer(p, f"two one-sided tests: {evidence.one_sided_test}", verdict)
+    return Answer(p, test, _side(scale, difference) if beyond else "inconclusive", opposite)
 
 
 def _side(scale: Scale, difference: float) -> Verdict:

@@ -132,6 +132,39 @@ def estimate_corpus(
     return answer(layout, joined, window, "corpus", confidence, method)
 
 
+def linearised(statistics: Sequence[Sequence[float]], weights: Sequence[float], corpus: Corpus) -> list[float] | None:
+    """Return a number for each text whose weighted mean is the corpus score and whose spread is the score's own.
+
+    f(T/W) + ∇f·(s_i - T/W), for sums T and W of statistics and weights (Särndal, Swensson & Wretman 1992, section 5.5):
+    what two versions are compared by, text by text.
+
+    Args:
+        statistics: of each text, ``[texts, k]``.
+        weights: of each text, > 0.
+        corpus: which function of them.
+
+    Returns:
+        ``[texts]``, or None where the texts have no corpus score.
+
+    Raises:
+        InputError: on a metric whose statistics add up to no corpus score.
+    """
+    if corpus not in FUNCTIONS:
+        raise InputError("Expected a metric with a corpus score, such as bleu or chrf; of this one, ask for the mean")
+    import numpy as np
+
+    rows, weight = np.asarray(statistics, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    function, size = FUNCTIONS[corpus], float(weight.sum())
+    # Smoothing counts n-grams: the sums are those of as many texts as there are.
+    total = (rows * weight[:, None]).sum(axis=0) * (rows.shape[0] / size)
+    value = function(total.tolist())
+    if value is None:
+        return None
+    gradient = np.asarray(_gradient(function, total.tolist(), rows.shape[0]))
+    means = total / rows.shape[0]
+    return [float(one) for one in value + (rows - means) @ gradient]
+
+
 def _key(cell: Cell) -> CellKey:
     return cell.stratum, cell.design_version, cell.pi
 

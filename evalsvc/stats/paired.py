@@ -244,6 +244,7 @@ def _answer(
         p_value=answer.p_value,
         test=answer.test,
         verdict=answer.verdict,
+        p_opposite=answer.p_opposite,
         method=method,
         **known,
     )

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import msgspec
 
 from evalsvc.errors import InputError
-from evalsvc.stats.binary_pairs import normal_tail
 from evalsvc.stats.bounds import filled
 from evalsvc.stats.comparison import (
     Comparison,
@@ -27,6 +26,7 @@ from evalsvc.stats.comparison import (
     without_extremes,
 )
 from evalsvc.stats.distributions import normal_quantile, two_sided
+from evalsvc.stats.inversion import beyond, tail_of
 from evalsvc.stats.limits import binary_limits
 from evalsvc.stats.mean import NOTHING_SCORED, Joined, describe, join, part_mean
 from evalsvc.stats.strata import Layout, StratumKey, Target, lay_out, missing
@@ -37,11 +37,6 @@ _Side = tuple[float, float | None, float | None]
 """A value with its limits."""
 
 ALL_SCORED = "all its events were scored, and an interval without width does not tell their spread"
-
-# Beyond these a p-value is "below" or "above" and nothing depends on its digits.
-SMALLEST = 1e-9
-STEPS = 60
-PRECISE = 1e-7
 
 
 class Side(NamedTuple):
@@ -296,10 +291,10 @@ def _answer(
     low, high = limits(question.confidence)
 
     def above(at: float) -> float:
-        return _tail(lambda confidence: _beyond(limits(confidence)[0], at, 1.0))
+        return tail_of(lambda confidence: beyond(limits(confidence)[0], at, 1.0))
 
     def below(at: float) -> float:
-        return _tail(lambda confidence: _beyond(limits(confidence)[1], at, -1.0))
+        return tail_of(lambda confidence: beyond(limits(confidence)[1], at, -1.0))
 
     found = known["difference"]
     difference = found if isinstance(found, float) else 0.0
@@ -316,41 +311,9 @@ def _answer(
         p_value=answer.p_value,
         test=answer.test,
         verdict=answer.verdict,
+        p_opposite=answer.p_opposite,
         method=method,
     )
-
-
-def _beyond(limit: float | None, at: float, sign: float) -> float:
-    """Return how far a limit excludes a value, above 0 where it does; no limit excludes nothing."""
-    return -math.inf if limit is None else sign * (limit - at)
-
-
-def _tail(beyond: Callable[[float], float]) -> float:
-    """Return the smallest one-sided level whose interval excludes the value; 0.5 where not even the narrowest does.
-
-    The root in the normal quantile of the level, in which limits are about linear: false position, with the value at an
-    end that stays halved each time (Illinois), and bisection where there is no limit.
-    """
-    low, at_low = 0.0, beyond(1e-6)
-    high, at_high = -normal_quantile(SMALLEST), beyond(1.0 - 2.0 * SMALLEST)
-    if at_low <= 0.0:
-        return 0.5
-    if at_high > 0.0:
-        return SMALLEST
-    kept = 0
-    for _ in range(STEPS):
-        straight = math.isfinite(at_high)
-        middle = (low * at_high - high * at_low) / (at_high - at_low) if straight else (low + high) / 2.0
-        found = beyond(1.0 - 2.0 * normal_tail(middle))
-        if found > 0.0:
-            low, at_low, moved = middle, found, middle - low
-            at_high, kept = (at_high / 2.0, 1) if kept == 1 else (at_high, 1)
-        else:
-            high, at_high, moved = middle, found, high - middle
-            at_low, kept = (at_low / 2.0, -1) if kept == -1 else (at_low, -1)
-        if high - low < PRECISE or (straight and moved < PRECISE):
-            break
-    return normal_tail(middle)
 
 
 def _limits(joined: Joined | None) -> _Side:

@@ -21,10 +21,11 @@ import pytest
 
 from evalsvc._serving import WebServer
 from evalsvc.demo.traffic import generate
-from evalsvc.pipeline import ScorerEntry, Worker, WorkerSettings
+from evalsvc.pipeline import Worker, WorkerSettings
 from evalsvc.privacy import Masker, MaskingPolicy
 from evalsvc.sampling import Design
 from evalsvc.scorers import create
+from evalsvc.scoring import ScorerEntry
 from evalsvc.sources.decode import encode
 from evalsvc.store import open_store
 from evalsvc.testing import ManualClock

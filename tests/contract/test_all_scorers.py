@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from evalsvc.pipeline.scoring import score_all, subject_of, to_score
+from evalsvc.pipeline.scoring import subject_of, to_score
 from evalsvc.scorers import KNOWN, create
+from evalsvc.scoring import score_all
 from evalsvc.testing import check_scorer, make_sample
 from evalsvc.types import Failed, Sample
 from models.tiny_encoder import make_tiny_encoder

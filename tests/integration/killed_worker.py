@@ -7,10 +7,11 @@ import logging
 import signal
 import sys
 
-from evalsvc.pipeline import ScorerEntry, TimeLimits, Worker, WorkerSettings
+from evalsvc.pipeline import TimeLimits, Worker, WorkerSettings
 from evalsvc.privacy import Masker, MaskingPolicy
 from evalsvc.sampling import Design, StratumRate
 from evalsvc.scorers import create
+from evalsvc.scoring import ScorerEntry
 from evalsvc.sources.kafka import KafkaSettings, KafkaSource
 from evalsvc.store import open_store
 

@@ -16,12 +16,12 @@ from evalsvc.anchor_query import PREFIX, shifts
 from evalsvc.cli import main
 from evalsvc.drift_query import DriftQuery, drifts
 from evalsvc.errors import EngineError, StoreUnavailable
-from evalsvc.pipeline import ScorerEntry
 from evalsvc.pipeline.anchors import Anchors
 from evalsvc.project import Environment
 from evalsvc.protocols import CellQuery
 from evalsvc.query import EstimateQuery, estimates
 from evalsvc.scorer_notes import scorer_notes
+from evalsvc.scoring import ScorerEntry
 from evalsvc.sources.decode import encode
 from evalsvc.store.memory import MemoryStore
 from evalsvc.testing import ManualClock, MemoryLog, MemorySource

@@ -152,6 +152,15 @@ def test_the_metric_with_most_scores_says_which_events_there_are():
     assert (draw_cases(store, Draw(DAY, 10)).metric, draw_cases(store, Draw(DAY, 10)).events) == ("quality", 10)
 
 
+def test_of_too_many_events_a_random_part_is_drawn_from(store: MemoryStore, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("evalsvc.cases.drawing.MOST_SCORES", 200)
+    drawn = draw_cases(store, Draw(DAY, 200))
+    assert (drawn.events, drawn.complete) == (200, False)
+    # Weights are those of the whole: German 1 of 19, with a standard error of 0.009.
+    assert german_share(drawn.cases) == pytest.approx(1 / 19, abs=0.03)
+    assert draw_cases(store, Draw(DAY, 60, where={"segments.language": ("de",)})).complete
+
+
 def test_samples_of_two_consumers_are_not_pooled(store: MemoryStore):
     two = MemoryStore()
     for index in range(10):
@@ -226,6 +235,22 @@ def test_the_command_draws_masked_cases_from_the_embedded_store(project: Path, c
     assert read_cases("cases.jsonl").digest == cases.digest
     assert main(["cases", "draw", *since, "--n", "5", "--out", "cases.csv"]) == 2
     assert "to end in .jsonl" in capsys.readouterr().err
+
+
+def test_since_and_conditions(project: Path, capsys: pytest.CaptureFixture[str]):
+    moment = (datetime.now(UTC) - timedelta(hours=30)).isoformat()
+    event = {"event_id": "recent", "occurred_at": moment, "application": "support", "prompt": "Why?", "response": "So."}
+    Path("recent.jsonl").write_text(json.dumps(event) + "\n")
+    assert main(["replay", "recent.jsonl"]) == 0
+    command = ["cases", "draw", "--n", "1", "--replace", "--out", "recent-cases.jsonl"]
+    assert main([*command, "--since", "7d", "--where", "consumer=replay", "--reference", "response"]) == 0
+    (case,) = read_cases("recent-cases.jsonl")
+    assert (case.case_id, case.reference, case.weight) == ("recent", "So.", 1.0)
+    capsys.readouterr()
+    assert main([*command, "--since", "1h"]) == 2
+    assert "none match" in capsys.readouterr().err
+    assert main([*command, "--since", "2026-03-01", "--until", "2026-03-02", "--where", "segments.language=en"]) == 0
+    assert next(iter(read_cases("recent-cases.jsonl"))).segments == {"language": "en"}
 
 
 def test_the_command_checks_and_compares(project: Path, capsys: pytest.CaptureFixture[str]):

@@ -9,9 +9,9 @@ import pytest
 from evalsvc.engine.registry import release_encoders
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.errors import EngineError
-from evalsvc.pipeline.scoring import cut_by_cost
 from evalsvc.scorers.context_support import ContextSupport, coverage, grams
 from evalsvc.scorers.relevance import Relevance
+from evalsvc.scoring import cut_by_cost
 from evalsvc.testing import check_scorer
 from evalsvc.testing.samples import make_sample
 from evalsvc.types import Abstained, Failed, Message, Scored

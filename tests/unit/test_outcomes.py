@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evalsvc.pipeline.scoring import score_all, subject_of, to_score
+from evalsvc.pipeline.scoring import subject_of, to_score
+from evalsvc.scoring import score_all
 from evalsvc.testing import make_sample
 from evalsvc.types import Abstained, Failed, Sample, Scale, Scored, ScorerSpec
 

@@ -158,7 +158,7 @@ def test_equal_totals_have_no_leader_and_share_the_chance() -> None:
 
 
 def test_people_count_by_their_pooled_spread() -> None:
-    """Spreads within (1, 3 | 4, 4, 5) have squares 2 and 2/3 with 3 degrees of freedom; 4 of 1/3 are assumed."""
+    """Spreads within (1, 3 | 4, 4, 5) have squares 2 and 2/3, 3 degrees of freedom; 4 of variance 1/3 are assumed."""
     models = (
         Model(name="a", opinions={"right": (said("x", 1.0), said("y", 3.0)), "kind": (said("x", 4.0),)}),
         Model(name="b", opinions={"right": (said("x", 4.0), said("y", 4.0), said("z", 5.0))}),

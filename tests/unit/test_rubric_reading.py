@@ -5,6 +5,7 @@ After a message changed on purpose, ``python tests/unit/test_rubric_reading.py``
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from datetime import date
@@ -57,8 +58,11 @@ def problems(path: Path) -> list[str]:
 def test_a_right_file_says_what_is_in_it(tmp_path: Path) -> None:
     path = tmp_path / "letters.rubric.yaml"
     path.write_text(GOOD, encoding="utf-8")
-    text = '{"candidate": {"metrics": {"ms": {"value": 9, "low": 8, "high": 11, "n": 4}, "other": {"value": 1}}}}'
-    (tmp_path / "a.json").write_text(text, encoding="utf-8")
+    metrics = [
+        {"metric": "ms", "candidate": {"value": 9, "low": 8, "high": 11, "n": 4}, "confidence": 0.9},
+        {"metric": "other", "candidate": {"value": 1}, "confidence": 0.9},
+    ]
+    (tmp_path / "a.json").write_text(json.dumps({"metrics": metrics}), encoding="utf-8")
     choice = load_choice(path)
     assert (choice.title, choice.at, choice.confidence) == ("A model for letters", date(2026, 3, 31), 0.9)
     assert choice.rubric.shares == pytest.approx({"accuracy": 0.25, "tone": 0.5, "price": 0.125, "speed": 0.125})

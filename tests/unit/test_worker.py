@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalsvc import scoring
 from evalsvc.clock import SystemClock
 from evalsvc.errors import ConfigError, SourceUnavailable, StoreUnavailable, TooManyDeadLetters
-from evalsvc.pipeline import Designs, ScorerEntry, TimeLimits, Worker, WorkerSettings, scoring
-from evalsvc.pipeline.scoring import BATCH_COST, cut_by_cost, score_all
+from evalsvc.pipeline import Designs, TimeLimits, Worker, WorkerSettings
 from evalsvc.privacy import Masker, MaskingPolicy
 from evalsvc.protocols import CellQuery, DeadLetterQuery
 from evalsvc.sampling import SPAN, Condition, Design, Rule, draw
+from evalsvc.scoring import BATCH_COST, ScorerEntry, cut_by_cost, score_all
 from evalsvc.store import MemoryStore
 from evalsvc.testing import ManualClock
 from evalsvc.testing.sources import MemoryLog, MemorySource
@@ -395,7 +396,7 @@ def test_a_scorer_can_ask_for_another_bound_and_gets_the_usual_one_for_nonsense(
 
     from evalsvc.testing import make_sample
 
-    monkeypatch.setattr("evalsvc.pipeline.scoring.BATCH_COST", 30)
+    monkeypatch.setattr("evalsvc.scoring.BATCH_COST", 30)
     samples = [make_sample(event_id=str(place)) for place in range(5)]
     assert [len(batch) for batch in cut_by_cost(Asks(), samples)] == sizes
 

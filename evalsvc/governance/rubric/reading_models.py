@@ -20,7 +20,7 @@ MAX_RESULTS_BYTES = 64 << 20
 
 
 class _Given(msgspec.Struct):
-    """A metric in a file of results."""
+    """A mean in a file of results."""
 
     value: float | None = None
     low: float | None = None
@@ -29,15 +29,16 @@ class _Given(msgspec.Struct):
     reason: str = ""
 
 
-class _Side(msgspec.Struct):
-    metrics: dict[str, _Given]
+class _Metric(msgspec.Struct):
+    metric: str
+    candidate: _Given
+    confidence: float = 0.95
 
 
 class _Results(msgspec.Struct):
     """What ``evalsvc gate --format json`` prints, as far as it is read here."""
 
-    candidate: _Side
-    confidence: float | None = None
+    metrics: list[_Metric]
 
 
 def filled_text(value: Value | None) -> str:
@@ -120,11 +121,12 @@ def _from_file(value: Value, folder: Path, confidence: float) -> dict[str, Measu
     results, shown = _decoded(value, folder)
     if results is None:
         return {}
-    if results.confidence is not None and abs(results.confidence - confidence) > 1e-9:
-        came = f"{results.confidence:.12g}, and this file's are at {confidence:.12g}"
+    others = {one.confidence for one in results.metrics if abs(one.confidence - confidence) > 1e-9}
+    if others:
+        came = f"{min(others):.12g}, and this file's are at {confidence:.12g}"
         value.problem(f"{shown} has intervals at {came}", "set `confidence` to the same")
     found = {}
-    for name, given in results.candidate.metrics.items():
+    for name, given in ((one.metric, one.candidate) for one in results.metrics):
         if wrong := _wrong_order(given.value, given.low, given.high):
             value.problem(f"{shown}: `{name}`: {wrong}")
         reason = given.reason or ("" if given.value is not None else "it has no value")
@@ -146,7 +148,7 @@ def _decoded(value: Value, folder: Path) -> tuple[_Results | None, str]:
     except OSError as error:
         value.problem(f"{shown} cannot be read: {error.strerror or error}", "the path is relative to this file")
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        value.problem(f"{shown} holds no results: {error}", 'expected {"candidate": {"metrics": {NAME: {"value": …}}}}')
+        value.problem(f"{shown} holds no results: {error}", "expected a line that `evalsvc gate --format json` printed")
     return None, shown
 
 

@@ -1,0 +1,326 @@
+"""What was paid for once and need not be asked again: bytes by key in one SQLite file, for many processes at once.
+
+A cache helps and never stands in the way: a file that is damaged is set aside, a row that is damaged is a miss, and a
+disk that is full or cannot be written leaves the run uncached. Each of these is said once, in the log.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from evalsvc.errors import InputError
+
+log = logging.getLogger("evalsvc.cache")
+
+BUSY_SECONDS = 60.0
+"""How long one process waits for another's write."""
+
+_APPLICATION_ID = 0x65766C73
+# Below the 999 variables that every build of SQLite takes.
+_KEYS_A_QUERY = 900
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# Another process set the file aside under our hands.
+_MOVED = sqlite3.SQLITE_READONLY_DBMOVED
+# The checksum is taken over kind, key and value: where two keys have one number, the other's row is a miss.
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS entries (number INTEGER PRIMARY KEY, value BLOB NOT NULL, checksum INTEGER NOT NULL)"
+)
+
+
+class DiskCache:
+    """Bytes by kind and key. Safe to use from several threads and, at one path, from several processes.
+
+    A write is whole or absent after a kill. ``damaged`` counts the rows whose checksum did not fit; each was a miss.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.damaged = 0
+        self._lock = threading.RLock()
+        self._told: set[str] = set()
+        self._connection = self._opened()
+
+    @classmethod
+    def open(cls, path: Path | None) -> DiskCache:
+        """Open the cache in a file, which is made where it is absent; ``None`` keeps it in memory.
+
+        Raises:
+            InputError: when the file is a database of something else, which is left alone.
+        """
+        return cls(path)
+
+    def get_many(self, kind: str, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return the values of those keys that are there and whole."""
+        with self._lock:
+            try:
+                return self._read(kind, keys)
+            except sqlite3.Error as error:
+                if not self._mended(error):
+                    self._tell("read", f"cannot be read ({error}); what it held is asked for again")
+                return {}
+
+    def put_many(self, kind: str, items: Mapping[str, bytes]) -> None:
+        """Keep values, all of them or, after a kill, none; one that is there is replaced."""
+        seed = _seed(kind)
+        sums = [zlib.crc32(value, zlib.crc32(key.encode(), seed)) for key, value in items.items()]
+        rows = list(zip(_numbers(kind, items), items.values(), sums, strict=True))
+        rows.sort()
+        with self._lock:
+            for _ in range(2):
+                try:
+                    with self._connection:
+                        self._connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", rows)
+                    return
+                except sqlite3.Error as error:
+                    if not self._mended(error):
+                        self._tell("write", f"cannot be written ({error}); the run goes on without keeping this")
+                        return
+
+    def close(self) -> None:
+        """Let go of the file; may be called again."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> DiskCache:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _read(self, kind: str, keys: Sequence[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        by_number = dict(zip(_numbers(kind, keys), keys, strict=True))
+        # In the order of the file: neighbours are on one page.
+        numbers, seed = sorted(by_number), _seed(kind)
+        for start in range(0, len(numbers), _KEYS_A_QUERY):
+            part = numbers[start : start + _KEYS_A_QUERY]
+            marks = ",".join("?" * len(part))
+            # Only question marks are put into the text.
+            query = f"SELECT number, value, checksum FROM entries WHERE number IN ({marks})"  # noqa: S608
+            for number, value, checksum in self._connection.execute(query, part).fetchall():
+                key = by_number[number]
+                if type(value) is bytes and zlib.crc32(value, zlib.crc32(key.encode(), seed)) == checksum:
+                    found[key] = value
+                else:
+                    self.damaged += 1
+                    self._tell("damaged", "holds a row that was changed after it was written; it is not used")
+        return found
+
+    def _opened(self) -> sqlite3.Connection:
+        if self.path is None:
+            return _connected(None)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return _connected(self.path)
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode in _DAMAGED:
+                return self._begun_anew(str(error))
+            self._tell("open", f"cannot be opened ({error}); this run keeps in memory what it gets")
+        except OSError as error:
+            self._tell("open", f"cannot be made ({error.strerror}); this run keeps in memory what it gets")
+        self.path = None
+        return _connected(None)
+
+    def _mended(self, error: sqlite3.Error) -> bool:
+        """Whether the file was opened again, or begun anew, after an error that this helps against."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if self.path is None or code not in (*_DAMAGED, _MOVED):
+            return False
+        self._connection.close()
+        self._connection = self._begun_anew(str(error)) if code in _DAMAGED else self._opened()
+        return True
+
+    def _begun_anew(self, why: str) -> sqlite3.Connection:
+        """Set a damaged file aside, unless another process has just done so, and open one in its place."""
+        path = self.path
+        if path is None:
+            return _connected(None)
+        try:
+            with exclusive(path, "mend"):
+                connection = _sound(path)
+                if connection is None:
+                    aside = _set_aside(path)
+                    log.warning("The cache %s is damaged (%s): moved to %s, and begun anew", path, why, aside.name)
+                    connection = _connected(path)
+                return connection
+        except (sqlite3.Error, OSError) as error:
+            self._tell("open", f"is damaged and cannot be moved aside ({error}); this run keeps in memory what it gets")
+            self.path = None
+            return _connected(None)
+
+    def _tell(self, what: str, message: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            log.warning("The cache %s %s", self.path or "in memory", message)
+
+
+def default_cache_path(root: Path) -> Path | None:
+    """Return where a project's cache is kept.
+
+    ``<root>/.evalsvc/cache.sqlite``; where that cannot be written, a file of the project's own below
+    ``$XDG_CACHE_HOME/evalsvc`` (``~/.cache/evalsvc``); else ``None``, with a warning.
+    """
+    own = root.resolve() / ".evalsvc"
+    if _writable(own):
+        ignore = own / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+        return own / "cache.sqlite"
+    shared = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "evalsvc"
+    if _writable(shared):
+        return shared / f"{_short(str(root.resolve()))}.sqlite"
+    log.warning("Neither %s nor %s can be written: nothing is kept from this run for the next", own, shared)
+    return None
+
+
+@contextmanager
+def exclusive(path: Path | None, name: str) -> Iterator[None]:
+    """Let one process at a time do ``name`` with the cache at ``path``; another waits, and says once for whom.
+
+    The lock is the kernel's: it ends with the process that holds it, however that ends. Where no lock file can be made,
+    or there is no path, nobody waits: two runs may then pay twice, and both are right.
+    """
+    lock = None if path is None else _locked(Path(f"{path}.{_short(name)}.lock"), name)
+    if lock is None:
+        yield
+        return
+    with lock:
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        try:
+            yield
+        finally:
+            # While the lock is held: who waits for it sees that the file is gone, and takes the next one.
+            with suppress(OSError):
+                os.unlink(lock.name)
+
+
+def _locked(path: Path, name: str) -> IO[str] | None:
+    """Return the lock's file, held; ``None`` where none can be made."""
+    told = False
+    while True:
+        try:
+            lock = open(path, "a+", encoding="ascii")  # noqa: SIM115 - closed by the caller
+        except OSError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read(20).strip()
+            if not told:
+                log.warning("Waiting for process %s, which is at the same work (%s)", holder or "of another run", name)
+            told = True
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except BaseException:
+                lock.close()
+                raise
+        except OSError:
+            # A file system without locks.
+            lock.close()
+            return None
+        if _same_file(lock, path):
+            return lock
+        lock.close()
+
+
+def _same_file(lock: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _connected(path: Path | None) -> sqlite3.Connection:
+    connection = sqlite3.connect(path or ":memory:", timeout=BUSY_SECONDS, check_same_thread=False)
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _sound(path: Path) -> sqlite3.Connection | None:
+    """Return a connection to a file that is not damaged."""
+    try:
+        connection = _connected(path)
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode in _DAMAGED:
+            return None
+        raise
+    try:
+        if connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
+            return connection
+    except sqlite3.DatabaseError:
+        pass
+    connection.close()
+    return None
+
+
+def _set_aside(path: Path) -> Path:
+    aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
+    os.replace(path, aside)
+    # The next file must not find this one's journal; who has it open goes on until it sees that it was moved.
+    for ending in ("-wal", "-shm"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+    return aside
+
+
+def _prepare(connection: sqlite3.Connection, path: Path | None) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != _APPLICATION_ID:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+            raise InputError(f"Expected {path} to be a cache of evalsvc, but it is another database; name another path")
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    # Where the file system has no shared memory for it, SQLite keeps the journal that it had.
+    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    # A kill loses nothing that was committed; a power cut may lose the last commits, which are asked for again.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    with connection:
+        connection.execute(_TABLE)
+
+
+def _numbers(kind: str, keys: Iterable[str]) -> list[int]:
+    """Return 64 bits of a hash for each key: a whole number is looked up in half the time of two texts."""
+    begun = hashlib.blake2b(f"{kind}\0".encode(), digest_size=8)
+    numbers = []
+    for key in keys:
+        each = begun.copy()
+        each.update(key.encode())
+        numbers.append(int.from_bytes(each.digest(), "big", signed=True))
+    return numbers
+
+
+def _seed(kind: str) -> int:
+    return zlib.crc32(kind.encode())
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}-{threading.get_ident()}"
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True

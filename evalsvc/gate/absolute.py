@@ -1,0 +1,286 @@
+"""Gates that compare with a number: means, shares and quantiles of the candidate alone, critical cases, gaps of groups.
+
+Limits are those of the process behind the cases (:mod:`evalsvc.fairness.groups`), weighted, with groups of cases as
+clusters and repeats as events of their case; p-values are the levels at which they reach the number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from evalsvc.fairness import Gap, Group, gap, groups_of_values
+from evalsvc.fairness.gaps import Limits
+from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows, field_of
+from evalsvc.gate.findings import Evidence, Leaf, gap_in, reasons_of
+from evalsvc.gate.needed import needed_gap, needed_mean, needed_share
+from evalsvc.gate.sides import pass_rates
+from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic, scale_for
+from evalsvc.stats.inversion import beyond, tail_of
+from evalsvc.types import Estimate, Scale
+
+SHARE = Scale(0.0, 1.0, "higher", binary=True)
+RATE = Scale(0.0, 1.0, "higher")
+MOST_NAMED = 20
+"""How many of the cases that decided it are named."""
+
+
+def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
+    """Return what the candidate's own scores say about ``at_least`` or ``at_most``."""
+    gate = leaf.gate
+    if parse_statistic(gate.statistic).kind == "quantile":
+        return _quantile_evidence(leaf, candidate, level)
+    values, scale = _values(leaf, candidate)
+    unscored, blocked = gap_in(leaf, candidate)
+    if np.isnan(values).all():
+        return Evidence(n_unscored=unscored, blocked=blocked, reason="no case has a score")
+    at = _limits(values, scale, candidate, leaf.rows)
+    number, up = _number(gate)
+    p_pass, p_fail = _p_values(at, number, up=up)
+    worst = _in_the_worst_case(values, scale, candidate, leaf, number, up=up) if scale.bounded else p_pass
+    if not blocked and p_pass <= level < worst:
+        blocked = f"{_gone(values):,} scores are missing, and it would not pass if they were the worst there are"
+    found, n, clusters = at(1.0 - 2.0 * level), _scored(values), _clusters(candidate, leaf.rows, values)
+    if scale.binary and found.value is not None:
+        needed = needed_share(found.value, number, level, up=up, n=n, clusters=clusters)
+    else:
+        needed = needed_mean(found, number, level, up=up, n=n)
+    return _against(found, number, n, clusters)._replace(
+        n_unscored=unscored,
+        p_pass=p_pass,
+        p_fail=p_fail,
+        test=f"inverted: {found.method}",
+        blocked=blocked,
+        needed=needed,
+    )
+
+
+def critical_evidence(leaf: Leaf, candidate: Evaluated) -> Evidence:
+    """Return whether every repeat of every critical case reaches the value: no chance is allowed for."""
+    ask = leaf.gate.ask
+    value = ask.value if isinstance(ask, Critical) else 0.0
+    scores = candidate.scores[leaf.gate.metric]
+    rows = np.array([row for row in leaf.rows.tolist() if candidate.cases[row].critical], dtype=np.int64)
+    if not rows.size:
+        return Evidence(reason="no case is marked `critical: true`")
+    table = scores.values[rows]
+    lower = scale_for(leaf.gate, scores.spec.scale).better == "lower"
+    short = (table > value) if lower else (table < value)
+    failing, open_ones = rows[short.any(axis=1)], rows[np.isnan(table).any(axis=1)]
+    known = Evidence(
+        n=int(rows.size), n_clusters=int(rows.size), n_unscored=int(open_ones.size), test="none: every one"
+    )
+    if failing.size:
+        said = f"{failing.size:,} of {rows.size:,} critical cases fell short"
+        return known._replace(fixed="FAIL", cases=_names(candidate, failing), reason=said)
+    if open_ones.size:
+        said = f"{open_ones.size:,} of {rows.size:,} critical cases have no score ({reasons_of(scores, open_ones)})"
+        return known._replace(cases=_names(candidate, open_ones), blocked=said)
+    return known._replace(fixed="PASS", reason=f"all {rows.size:,} critical cases reached it")
+
+
+def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
+    """Return how far apart the groups of a field are, by joint limits of all pairs, against the most that may be."""
+    ask = leaf.gate.ask
+    field, most = (ask.field, ask.value) if isinstance(ask, GapAtMost) else ("", 0.0)
+    values, scale = _values(leaf, candidate)
+    unscored, blocked = gap_in(leaf, candidate)
+    labels = [field_of(candidate.cases[row], field) for row in leaf.rows.tolist()]
+    groups = _groups(values, scale, candidate, leaf.rows, labels)
+    limits = Limits(groups)
+    if limits.left_out:
+        names = ", ".join(limits.left_out[:5])
+        blocked = blocked or f"too few cases to say anything of {names}: add some, or leave them out by `where`"
+    if len(limits.groups) < 2:
+        return Evidence(
+            n_unscored=unscored, blocked=blocked, reason=f"fewer than two groups of {field} have an interval"
+        )
+    held: dict[float, Gap] = {}
+
+    def at(confidence: float) -> Gap:
+        if confidence not in held:
+            held[confidence] = gap(limits, confidence=confidence)
+        return held[confidence]
+
+    found = at(1.0 - 2.0 * level)
+    worst = f"{found.highest} highest, {found.lowest} lowest"
+    return Evidence(
+        n=_scored(values),
+        n_clusters=_clusters(candidate, leaf.rows, values),
+        n_unscored=unscored,
+        candidate=found.naive,
+        baseline=most,
+        difference=None if found.naive is None else found.naive - most,
+        low=None if found.low is None else found.low - most,
+        high=None if found.high is None else found.high - most,
+        limit=0.0,
+        p_pass=tail_of(lambda confidence: beyond(at(confidence).high, most, -1.0)),
+        p_fail=tail_of(lambda confidence: beyond(at(confidence).low, most, 1.0)),
+        test=f"inverted: {found.method}",
+        blocked=blocked,
+        needed=needed_gap(found.naive, found.high, most, _scored(values)),
+        reason="; ".join(filter(None, [worst, found.reason])),
+    )
+
+
+def interval_of(scores: MetricScores, candidate: Evaluated, rows: Rows, confidence: float) -> Estimate | None:
+    """Return the mean of a metric over cases with its interval; None where no case has a score."""
+    values = scores.values[rows]
+    if np.isnan(values).all():
+        return None
+    return _limits(values, scores.spec.scale, candidate, rows)(confidence)
+
+
+def _values(leaf: Leaf, candidate: Evaluated) -> tuple[Floats, Scale]:
+    scores = candidate.scores[leaf.gate.metric]
+    kind = parse_statistic(leaf.gate.statistic).kind
+    if kind.startswith("pass"):
+        return pass_rates(scores.values[leaf.rows], leaf.gate, scale_for(leaf.gate, scores.spec.scale))[:, None], RATE
+    return scores.values[leaf.rows], scores.spec.scale
+
+
+def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
+    """p95 at most x is the share above x at most 5 %, of which a missing score is one."""
+    quantile = parse_statistic(leaf.gate.statistic).quantile
+    number, up = _number(leaf.gate)
+    values = candidate.scores[leaf.gate.metric].values[leaf.rows]
+    unscored, blocked = gap_in(leaf, candidate)
+    if np.isnan(values).all():
+        return Evidence(n_unscored=unscored, blocked=blocked, reason="no case has a score")
+
+    def tails(x: float) -> tuple[float, float]:
+        within, gone = (values >= x if up else values <= x), np.isnan(values)
+        # A missing score is never for the decision: beyond the number for PASS, within it for FAIL.
+        ats = [_limits(some.astype(np.float64), SHARE, candidate, leaf.rows) for some in (within, within | gone)]
+        share = 1.0 - quantile if up else quantile
+        return _p_values(ats[0], share, up=True)[0], _p_values(ats[1], share, up=True)[1]
+
+    p_pass, p_fail = tails(number)
+    low, high = _quantile_limits(values, tails, level, up=up)
+    seen = _quantile(values, candidate.weights[leaf.rows], quantile)
+    return Evidence(
+        n=_scored(values),
+        n_clusters=_clusters(candidate, leaf.rows, values),
+        n_unscored=unscored,
+        baseline=number,
+        candidate=seen,
+        difference=seen - number,
+        low=None if low is None else low - number,
+        high=None if high is None else high - number,
+        limit=0.0,
+        p_pass=p_pass,
+        p_fail=p_fail,
+        test="share beyond it, inverted",
+        blocked=blocked,
+        needed=needed_share(
+            float(((values >= number) if up else (values <= number)).sum()) / max(1, values.size),
+            1.0 - quantile if up else quantile,
+            level,
+            up=True,
+            n=_scored(values),
+            clusters=_clusters(candidate, leaf.rows, values),
+        ),
+    )
+
+
+def _quantile(values: Floats, weights: Floats, quantile: float) -> float:
+    """Return the least score that so large a share of the weight does not exceed."""
+    known = ~np.isnan(values)
+    scores, held = values[known], np.repeat(weights[:, None], values.shape[1], axis=1)[known]
+    order = np.argsort(scores, kind="stable")
+    shares = np.cumsum(held[order]) / held.sum()
+    # Sums of weights are not exact: a share that misses the quantile by rounding has reached it.
+    return float(scores[order][min(scores.size - 1, int(np.searchsorted(shares, quantile - 1e-12)))])
+
+
+def _quantile_limits(
+    values: Floats, tails: Callable[[float], tuple[float, float]], level: float, *, up: bool
+) -> tuple[float | None, float | None]:
+    """Return the scores between which no one-sided test refuses the quantile (Woodruff 1952)."""
+    known = np.unique(values[~np.isnan(values)])
+
+    def first(shown: int, places: Sequence[int]) -> float | None:
+        low, high = 0, len(places)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if tails(float(known[places[middle]]))[shown] <= level else (middle + 1, high)
+        return float(known[places[low]]) if low < len(places) else None
+
+    upwards, downwards = range(known.size), range(known.size - 1, -1, -1)
+    # "At most x" is shown from some x upwards, and refuted from some x downwards.
+    return (first(0, downwards), first(1, upwards)) if up else (first(1, downwards), first(0, upwards))
+
+
+def _limits(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows) -> Callable[[float], Estimate]:
+    group = _groups(values, scale, candidate, rows, ["all"] * rows.size)[0]
+    return group.at
+
+
+def _groups(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows, labels: Sequence[str]) -> list[Group]:
+    """Return groups of cases by label: each repeat is an event, and a case's repeats are of one cluster."""
+    repeats = values.shape[1]
+    weights = candidate.weights[rows]
+    clusters = [candidate.groups[row] for row in rows.tolist()]
+    alone = repeats == 1 and len(set(clusters)) == len(clusters)
+    return groups_of_values(
+        values.reshape(-1),
+        np.repeat(np.asarray(labels, dtype=np.str_), repeats).tolist(),
+        scale,
+        pi=np.repeat(weights.min() / weights, repeats),
+        clusters=None if alone else np.repeat(np.asarray(clusters, dtype=np.str_), repeats).tolist(),
+    )
+
+
+def _p_values(at: Callable[[float], Estimate], number: float, *, up: bool) -> tuple[float, float]:
+    above = tail_of(lambda confidence: beyond(at(confidence).low, number, 1.0))
+    below = tail_of(lambda confidence: beyond(at(confidence).high, number, -1.0))
+    return (above, below) if up else (below, above)
+
+
+def _in_the_worst_case(
+    values: Floats, scale: Scale, candidate: Evaluated, leaf: Leaf, number: float, *, up: bool
+) -> float:
+    """Return p of the claim if every missing score of an answer, but not of a case, were at the worst end."""
+    here = candidate.scores[leaf.gate.metric].inapplicable()[leaf.rows]
+    gone = np.isnan(values) & ~here[:, None]
+    if not gone.any():
+        return 0.0
+    worst = (scale.low if up else scale.high) or 0.0
+    return _p_values(_limits(np.where(gone, worst, values), scale, candidate, leaf.rows), number, up=up)[0]
+
+
+def _number(gate: Gate) -> tuple[float, bool]:
+    ask = gate.ask
+    return (ask.value if isinstance(ask, AtLeast | AtMost) else 0.0), isinstance(ask, AtLeast)
+
+
+def _against(found: Estimate, number: float, n: int, clusters: int) -> Evidence:
+    return Evidence(
+        n=n,
+        n_clusters=clusters,
+        baseline=number,
+        candidate=found.value,
+        difference=None if found.value is None else found.value - number,
+        low=None if found.low is None else found.low - number,
+        high=None if found.high is None else found.high - number,
+        limit=0.0,
+        reason=found.reason,
+    )
+
+
+def _scored(values: Floats) -> int:
+    return int((~np.isnan(values)).any(axis=1).sum())
+
+
+def _gone(values: Floats) -> int:
+    return int(np.isnan(values).sum())
+
+
+def _clusters(candidate: Evaluated, rows: Rows, values: Floats) -> int:
+    some = rows[(~np.isnan(values)).any(axis=1)]
+    return len({candidate.groups[row] for row in some.tolist()})
+
+
+def _names(candidate: Evaluated, rows: Rows) -> tuple[str, ...]:
+    return tuple(candidate.cases[row].case_id for row in rows[:MOST_NAMED].tolist())

@@ -1,0 +1,182 @@
+"""Baselines: a record of answers and scores under a name, pinned by its digest, in the folder of its suite.
+
+``baselines/main.yaml`` names a file beside it, the SHA-256 of its lines, and who promoted it, when and why. Both are
+meant for git: promoting a version is a commit, and a file that was changed after its promotion is refused.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from evalsvc._yaml import Document, raise_problems
+from evalsvc.errors import ConfigError, Problem
+from evalsvc.gate.evaluated import Evaluated
+from evalsvc.gate.record import Header, decode_record, digest_of_record, read_content, write_record
+from evalsvc.types import ScorerSpec
+
+FOLDER = "baselines"
+PLAIN_BYTES = 1 << 20
+"""A smaller record is kept as plain lines, so that a change of it can be read in a diff."""
+
+
+class Pointer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a name stands for: ``file`` beside the pointer, whose lines have the SHA-256 ``digest``."""
+
+    baseline: str
+    file: str
+    digest: str
+    model: str
+    model_version: str
+    cases_digest: str
+    promoted_at: datetime
+    promoted_by: str
+    because: str
+    verdict: str = ""
+
+
+class Baseline(NamedTuple):
+    """A baseline as it was read and checked; ``content`` are the lines of its record."""
+
+    pointer: Pointer
+    header: Header
+    evaluated: Evaluated
+    content: bytes
+
+
+def pointer_path(folder: Path, name: str) -> Path:
+    """Return where the pointer of a baseline is, or would be, in a suite's folder."""
+    return folder / FOLDER / f"{name}.yaml"
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of a suite's baselines."""
+    return sorted(path.stem for path in (folder / FOLDER).glob("*.yaml"))
+
+
+def read_baseline(folder: Path, name: str, suite_path: str) -> Baseline:
+    """Read a baseline of a suite.
+
+    Raises:
+        ConfigError: when there is none of that name, or its file is not the one that was promoted.
+    """
+    path = pointer_path(folder, name)
+    if not path.is_file():
+        known = names_in(folder)
+        there = f"there are: {', '.join(known)}" if known else "the suite has none yet"
+        raise ConfigError(
+            f"Expected a baseline {name!r} in {path.parent}, but {there}; make one of a run of this suite: "
+            f"evalsvc baseline promote {suite_path} --name {name} --because 'the version in production'"
+        )
+    pointer = read_pointer(path)
+    content = read_content(path.with_name(pointer.file))
+    found = digest_of_record(content)
+    if found != pointer.digest:
+        raise ConfigError(
+            f"Expected {path.parent / pointer.file} to be what was promoted (sha256 {pointer.digest[:12]}…), but it is "
+            f"another ({found[:12]}…): it was changed afterwards; restore it from git, or promote a run again"
+        )
+    record = decode_record(content, str(path.with_name(pointer.file)), name)
+    return Baseline(pointer, record.header, record.evaluated, content)
+
+
+def read_pointer(path: Path) -> Pointer:
+    """Read a pointer.
+
+    Raises:
+        ConfigError: with every mistake of the file.
+    """
+    document = Document.open(path)
+    fields = {}
+    if document.root is not None:
+        for key in Pointer.__struct_fields__:
+            value = document.root.need(key) if key != "verdict" else document.root.get(key)
+            fields[key] = value.text(what="text") if value else ""
+    raise_problems(document.finish())
+    if "/" in fields["file"] or "\\" in fields["file"]:
+        raise ConfigError("", [Problem(str(path), 1, 1, "expected `file` to be a name in this folder")])
+    try:
+        return msgspec.convert(fields, Pointer)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: expected a baseline's pointer: {error}") from error
+
+
+def promote(
+    content: bytes, shown: str, folder: Path, name: str, *, by: str, because: str, verdict: str = "", now: datetime
+) -> Pointer:
+    """Make a record the baseline of a name; what it was before stays in git, and its file is removed.
+
+    Raises:
+        ConfigError: when the content is no record.
+    """
+    header = decode_record(content, shown).header
+    digest = digest_of_record(content)
+    ending = "jsonl" if len(content) < PLAIN_BYTES else "jsonl.gz"
+    pointer = Pointer(
+        baseline=name,
+        file=f"{name}-{digest[:12]}.{ending}",
+        digest=digest,
+        model=header.model,
+        model_version=header.model_version,
+        cases_digest=header.cases_digest,
+        promoted_at=now.astimezone(UTC).replace(microsecond=0),
+        promoted_by=by,
+        because=because,
+        verdict=verdict,
+    )
+    path = pointer_path(folder, name)
+    old = _file_of(path)
+    write_record(path.with_name(pointer.file), content)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(_pointer_text(pointer), encoding="utf-8")
+    part.replace(path)
+    if old and old != pointer.file:
+        path.with_name(old).unlink(missing_ok=True)
+    return pointer
+
+
+def _file_of(path: Path) -> str:
+    """Return the file that a pointer names; empty where there is none, or it cannot be read."""
+    try:
+        return read_pointer(path).file if path.is_file() else ""
+    except ConfigError:
+        return ""
+
+
+def _pointer_text(pointer: Pointer) -> str:
+    lines = ["# written by: evalsvc baseline promote — code: evalsvc/gate/baselines.py"]
+    kept = {key: value for key, value in msgspec.to_builtins(pointer).items() if value or key != "verdict"}
+    for key, value in kept.items():
+        # JSON strings are YAML strings.
+        lines.append(f"{key}: {msgspec.json.encode(value).decode()}")
+    return "\n".join(lines) + "\n"
+
+
+def check_scorers(baseline: Baseline, specs: dict[str, ScorerSpec], suite_path: str) -> None:
+    """Refuse a baseline that was scored by other scorers, or by other versions of them.
+
+    Raises:
+        ConfigError: with what differs, and the command that scores its answers again.
+    """
+    told = []
+    for metric, spec in specs.items():
+        old = baseline.header.scorers.get(metric)
+        if old is None:
+            told.append(f"it has no {metric}")
+        elif (old.version, old.signature) != (spec.version, spec.signature):
+            told.append(
+                f"{metric} was {_made(old.version, old.signature)}, and is {_made(spec.version, spec.signature)}"
+            )
+    if told:
+        name = baseline.pointer.baseline
+        raise ConfigError(
+            f"Expected the baseline {name!r} to be scored as this suite scores, but {'; '.join(told)}. Its answers are "
+            f"kept, so that they can be scored again: evalsvc baseline rescore {suite_path} --name {name}"
+        )
+
+
+def _made(version: int, signature: str) -> str:
+    return f"version {version}" + (f" ({signature})" if signature else "")

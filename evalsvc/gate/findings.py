@@ -1,0 +1,82 @@
+"""What is known of one gate on one set of rows, before anything is decided: numbers with two p-values."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows
+from evalsvc.gate.values import Gate
+from evalsvc.verdicts import Decision, Needed
+
+
+class Evidence(NamedTuple):
+    """The numbers of a :class:`~evalsvc.verdicts.Finding`, and what stands in the way of a PASS.
+
+    ``fixed`` decides where no chance is allowed for. ``blocked`` says why it may not pass, whatever the p-values.
+    """
+
+    n: int = 0
+    n_clusters: int = 0
+    n_one_sided: int = 0
+    n_unscored: int = 0
+    baseline: float | None = None
+    candidate: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    relative: bool = False
+    p_pass: float | None = None
+    p_fail: float | None = None
+    test: str = ""
+    cases: tuple[str, ...] = ()
+    needed: Needed | None = None
+    blocked: str = ""
+    reason: str = ""
+    fixed: Decision | None = None
+
+
+class Leaf(NamedTuple):
+    """One gate on one segment: the rows of the candidate's cases that it looks at."""
+
+    gate: Gate
+    segment: str
+    rows: Rows
+
+
+def gap_in(leaf: Leaf, candidate: Evaluated) -> tuple[int, str]:
+    """Return how many of a leaf's cases have no score under the candidate, and why too many scores are missing; or "".
+
+    A repeat that is missing is a score that is missing: a version that fails whenever it would be wrong has fine scores
+    where it has any.
+    """
+    scores = candidate.scores[leaf.gate.metric]
+    gone = np.isnan(scores.values[leaf.rows])
+    missing, share = int(gone.all(axis=1).sum()), float(gone.mean()) if gone.size else 0.0
+    if share <= leaf.gate.max_missing:
+        return missing, ""
+    told = f"{missing:,} of {leaf.rows.size:,} cases have no {leaf.gate.metric}"
+    if int(gone.sum()) > missing * gone.shape[1]:
+        told = f"{int(gone.sum()):,} of {gone.size:,} scores of {leaf.gate.metric} are missing"
+    return missing, (
+        f"{told} ({reasons_of(scores, leaf.rows)}); "
+        f"mend that, leave them out by `where`, or allow it by `max_missing: {_percent_above(share)}%`"
+    )
+
+
+def reasons_of(scores: MetricScores, rows: Rows, most: int = 2) -> str:
+    """Return the most frequent reasons why cases lack a score in some repeat, with the numbers of cases."""
+    wanted, counts = set(rows.tolist()), dict[str, set[int]]()
+    for (row, _), missing in scores.missing.items():
+        if row in wanted:
+            counts.setdefault(missing.reason, set()).add(row)
+    found = sorted(counts.items(), key=lambda item: -len(item[1]))
+    said = [f"{reason}: {len(places):,}" for reason, places in found[:most]]
+    return ", ".join([*said, *([f"{len(found) - most} further reasons"] if len(found) > most else [])])
+
+
+def _percent_above(share: float) -> int:
+    return min(99, math.floor(100.0 * share) + 1)

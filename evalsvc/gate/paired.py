@@ -1,0 +1,194 @@
+"""Gates that compare with a baseline: the same cases under both versions, repeats averaged, groups as clusters."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from evalsvc.gate.evaluated import Evaluated, places_in
+from evalsvc.gate.findings import Evidence, Leaf, gap_in
+from evalsvc.gate.relative import Asking, relative_change
+from evalsvc.gate.sides import Sides, by_case, sides_of
+from evalsvc.gate.values import Better, Equivalent, Gate, NotWorse
+from evalsvc.stats import Question, cases_needed, compare_paired
+from evalsvc.stats.comparison import Comparison
+from evalsvc.stats.paired import FEW_CLUSTERS
+from evalsvc.types import Scale
+from evalsvc.verdicts import Needed
+
+MOST_WITHOUT = 0.5
+"""Of cases that the baseline was not asked: with more, what is compared is not the set."""
+
+
+def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level: float, seed: int) -> Evidence:
+    """Return what the cases that both versions were asked say about a gate's question.
+
+    PASS has to hold even if every score that is missing under one version went against the candidate, where the scale
+    has two ends; on an open scale they stand in its way as far as ``max_missing`` says.
+    """
+    gate, places = leaf.gate, places_in(baseline, candidate)
+    known = leaf.rows[places[leaf.rows] >= 0]
+    unscored, blocked = gap_in(leaf, candidate)
+    if not known.size:
+        return Evidence(n_unscored=unscored, reason="none of its cases has an answer of the baseline")
+    new, old = candidate.scores[gate.metric], baseline.scores[gate.metric]
+    sides = sides_of(gate, new, old, known, places[known], candidate.weights[known])
+    if sides is None:
+        return Evidence(n_unscored=unscored, reason=f"these cases have no {gate.statistic} score")
+    weights = candidate.weights[known].tolist()
+    asking = Asking(sides, weights, candidate.codes[known].tolist(), level, seed)
+    blocked = blocked or _unasked(int(known.size), leaf.rows.size)
+    known_of_it = Evidence(n_one_sided=sides.one_sided, n_unscored=unscored, blocked=blocked)
+    if isinstance(gate.ask, NotWorse) and gate.ask.relative:
+        return _relative(known_of_it, gate, asking)
+    found = _compared(asking, sides, _question(gate, level))
+    evidence = known_of_it._replace(
+        n=found.n,
+        n_clusters=found.n_clusters,
+        baseline=found.baseline,
+        candidate=found.candidate,
+        difference=found.difference,
+        low=found.low,
+        high=found.high,
+        limit=_limit(gate, sides.scale),
+        p_pass=found.p_value,
+        p_fail=found.p_opposite,
+        test=found.test,
+        needed=_needed(found, gate, sides.scale),
+        blocked=blocked or _depends(asking, gate),
+        reason=found.reason,
+    )
+    return _identical(evidence, gate, sides) if found.p_value is None else evidence
+
+
+def _relative(evidence: Evidence, gate: Gate, asking: Asking) -> Evidence:
+    margin = getattr(gate.ask, "margin", 0.0)
+    found = relative_change(asking, margin)
+    evidence = evidence._replace(
+        n=found.n,
+        n_clusters=found.n_clusters,
+        baseline=found.baseline,
+        candidate=found.candidate,
+        difference=found.difference,
+        low=found.low,
+        high=found.high,
+        limit=_limit(gate, asking.sides.scale),
+        relative=True,
+        p_pass=found.p_pass,
+        p_fail=found.p_fail,
+        test=found.test,
+        needed=_needed(found.claim, gate, asking.sides.scale) if found.claim else None,
+        blocked=evidence.blocked or _depends(asking, gate),
+        reason=found.reason,
+    )
+    return _identical(evidence, gate, asking.sides) if found.claim and found.p_pass is None else evidence
+
+
+def _compared(asking: Asking, sides: Sides, question: Question) -> Comparison:
+    return compare_paired(
+        sides.baseline,
+        sides.candidate,
+        sides.scale,
+        clusters=asking.groups,
+        weights=asking.weights,
+        question=question,
+        averaged=sides.averaged,
+        seed=asking.seed,
+    )
+
+
+def _unasked(known: int, cases: int) -> str:
+    if cases - known <= MOST_WITHOUT * cases:
+        return ""
+    return (
+        f"{cases - known:,} of {cases:,} cases have no answer of the baseline, so that the few others stand for them; "
+        "promote a baseline that was asked them, or leave them out by `where`"
+    )
+
+
+def _depends(asking: Asking, gate: Gate) -> str:
+    """Return why missing scores stand in the way of a PASS; empty where they do not."""
+    sides = asking.sides
+    gone, share = sides.gone
+    if not gone:
+        return ""
+    scale, one_sided = sides.scale, sides.one_sided
+    told = (
+        f"{one_sided:,} of {sides.baseline.shape[0]:,} cases were scored under one version only"
+        if one_sided
+        else f"{gone:,} repeats of cases have no score"
+    )
+    if scale.low is None or scale.high is None:
+        return f"{told}, on a scale that sets them no bounds" if share > gate.max_missing else ""
+    worst, best = (scale.high, scale.low) if scale.better == "lower" else (scale.low, scale.high)
+    ends = [sides.filled(best, worst)]
+    if isinstance(gate.ask, Equivalent):
+        ends.append(sides.filled(worst, best))
+    if all(_passes(asking._replace(sides=end), gate) for end in ends):
+        return ""
+    return f"{told}, and it would not pass if they went against the candidate"
+
+
+def _passes(asking: Asking, gate: Gate) -> bool:
+    if isinstance(gate.ask, NotWorse) and gate.ask.relative:
+        p = relative_change(asking, gate.ask.margin, limits=False).p_pass
+    else:
+        p = _compared(asking, asking.sides, _question(gate, asking.level)).p_value
+    return p is not None and p <= asking.level
+
+
+def _question(gate: Gate, level: float) -> Question:
+    if isinstance(gate.ask, Equivalent):
+        return Question("equivalence", gate.ask.margin, level)
+    return Question("non-inferiority", gate.ask.margin if isinstance(gate.ask, NotWorse) else 0.0, level)
+
+
+def _limit(gate: Gate, scale: Scale) -> float:
+    margin = getattr(gate.ask, "margin", 0.0)
+    return float(margin if scale.better == "lower" or margin == 0.0 else -margin)
+
+
+def _needed(found: Comparison, gate: Gate, scale: Scale) -> Needed | None:
+    """Return what would settle it if the two were equal, or, where so many are there, if what is seen is true."""
+    if found.verdict != "inconclusive" or found.difference is None:
+        return None
+    seen = found.difference * (-1.0 if scale.better == "lower" else 1.0)
+    effect = _if_equal(gate, found)
+    if effect is not None:
+        need = cases_needed(found, effect=effect)
+        # One case more is what is left of a number that is too small to be true.
+        if need.more is None or need.more > 1:
+            return Needed(need.more, need.cases, "the two are equal", need.reason)
+    if seen > -found.margin:
+        need = cases_needed(found, effect=seen)
+        return Needed(need.more, need.cases, "the difference seen is the true one", need.reason)
+    if effect is None:
+        return Needed(None, None, reason="what is seen does not reach it, and no number of cases shows what is not so")
+    mirrored = replace(found, margin=0.0, asked="non-inferiority")
+    need = cases_needed(mirrored, effect=-found.margin - seen)
+    return Needed(need.more, need.cases, "the difference seen is the true one", need.reason)
+
+
+def _if_equal(gate: Gate, found: Comparison) -> float | None:
+    """Return the effect of equal versions in the question that was put; None where equal ones do not pass."""
+    if isinstance(gate.ask, Better):
+        return None
+    # Of a relative margin, equal versions are ahead by all of it.
+    relative = isinstance(gate.ask, NotWorse) and gate.ask.relative
+    return getattr(gate.ask, "margin", 0.0) * abs(found.candidate or 0.0) if relative else 0.0
+
+
+def _identical(evidence: Evidence, gate: Gate, sides: Sides) -> Evidence:
+    """Let a version pass that has the baseline's very scores, which tell no spread: on enough cases it is the same.
+
+    On an open scale nothing bounds what the cases that were not asked could differ by; how many of them can is said.
+    """
+    old, new, whole = by_case(sides.baseline), by_case(sides.candidate), sides.whole
+    if evidence.n_clusters < FEW_CLUSTERS or not bool((old[whole] == new[whole]).all()):
+        return evidence
+    allowed = getattr(gate.ask, "margin", 0.0) > 0.0 and not evidence.blocked
+    # None of n differs: with a chance of 95 %, at most so many of all cases do.
+    most = 1.0 - 0.05 ** (1.0 / evidence.n_clusters)
+    return evidence._replace(
+        fixed="PASS" if allowed else None,
+        reason=f"no case differs, so that (95 % sure) at most {most:.1%} of cases like these do",
+    )

@@ -1,0 +1,251 @@
+"""The gates of a suite's file: each a metric and one question, checked against what the suite measures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
+
+from evalsvc._hints import did_you_mean
+from evalsvc._yaml import Section, Value
+from evalsvc.errors import InputError
+from evalsvc.gate.values import (
+    COMPARED,
+    MAX_MISSING,
+    Ask,
+    AtLeast,
+    AtMost,
+    Better,
+    Critical,
+    Equivalent,
+    GapAtMost,
+    Gate,
+    NotWorse,
+    Statistic,
+    parse_statistic,
+)
+from evalsvc.types import ScorerSpec
+
+QUESTIONS = ("not_worse_by", "better", "within", "at_least", "at_most", "critical", "gap")
+FIELDS = r"segments\.[^\s.]+|group|variant"
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+
+class Known(NamedTuple):
+    """What a suite measures, how often it asks, and whether it names a baseline."""
+
+    specs: Mapping[str, ScorerSpec]
+    repeats: int
+    baseline: bool
+
+
+def read_gates(value: Value | None, known: Known) -> tuple[Gate, ...]:
+    """Read the list; what is wrong is reported at its place. Two gates that ask the same are one mistake."""
+    gates: list[Gate] = []
+    items = value.items() if value else []
+    if value and value.is_list and not items:
+        value.problem("expected at least one gate, but the list is empty", "without one, nothing is decided")
+    for item in items:
+        gate = _Reader(item, known).gate()
+        if gate is None:
+            continue
+        if any(other.name == gate.name for other in gates):
+            item.problem(f"the gate `{gate.name}` is there twice")
+        gates.append(gate)
+    return tuple(gates)
+
+
+class _Reader:
+    """Reads one gate."""
+
+    def __init__(self, item: Value, known: Known) -> None:
+        self.item, self.known = item, known
+
+    def gate(self) -> Gate | None:
+        """Read it; None where its metric or its question is not known."""
+        section = self.item.section()
+        metric, statistic = section.need("metric"), section.get("statistic")
+        name = metric.text(what="a metric") if metric else ""
+        direction = self._direction(section, self.known.specs.get(name))
+        spec = self._turned(self.known.specs.get(name), direction)
+        if metric and name and spec is None and self.known.specs:
+            metric.problem(f"no scorer of this suite measures `{name}`", did_you_mean(name, self.known.specs))
+        asked = self._statistic(statistic, section, spec)
+        ask = self._ask(section, spec)
+        by, where = section.get("by"), section.get("where")
+        missing, advisory = section.get("max_missing"), section.get("advisory")
+        success = section.get("success")
+        if ask is None or not name:
+            return None
+        if spec is not None:
+            self._fits(ask, asked, spec)
+        return Gate(
+            metric=name,
+            ask=ask,
+            statistic=statistic.text("mean") if statistic else "mean",
+            by=_fields(by) if by else (),
+            where=_where(where.section()) if where else {},
+            direction=direction,
+            success=success.number(1.0) if success else None,
+            max_missing=_share(missing) if missing else MAX_MISSING,
+            advisory=advisory.flag() if advisory else False,
+        )
+
+    def _direction(self, section: Section, spec: ScorerSpec | None) -> Literal["", "higher", "lower"]:
+        value = section.get("direction")
+        if value is None:
+            return ""
+        text = value.text("higher", choices=("higher", "lower"))
+        if spec is not None and spec.scale.better not in ("neither", text):
+            value.problem(f"of `{spec.metric}`, {spec.scale.better} is better", "leave `direction` out")
+        return "lower" if text == "lower" else "higher"
+
+    def _turned(self, spec: ScorerSpec | None, direction: Literal["", "higher", "lower"]) -> ScorerSpec | None:
+        if spec is None or not direction:
+            return spec
+        return replace(spec, scale=replace(spec.scale, better=direction))
+
+    def _statistic(self, value: Value | None, section: Section, spec: ScorerSpec | None) -> Statistic:
+        if value is None:
+            return Statistic("mean")
+        try:
+            found = parse_statistic(value.text("mean", what="a statistic, as in p95"))
+        except InputError as error:
+            value.problem(str(error))
+            return Statistic("mean")
+        if found.kind == "corpus" and spec is not None and not spec.corpus:
+            value.problem(f"`{spec.metric}` has no score of a whole corpus", "leave `statistic` out for its mean")
+        if found.k > self.known.repeats:
+            value.problem(
+                f"expected at least {found.k} repeats for {value.shown}, but the suite asks each case "
+                f"{self.known.repeats} times",
+                f"set `repeats: {found.k}` or more",
+            )
+        if found.k and spec is not None and not spec.scale.binary and "success" not in section:
+            value.problem(f"`{spec.metric}` is not yes or no", "say from which value on it succeeds: `success: 0.8`")
+        return found
+
+    def _ask(self, section: Section, spec: ScorerSpec | None) -> Ask | None:
+        if "gap" in section:
+            return self._gap(section)
+        if "critical" in section:
+            return self._critical(section, spec)
+        key = section.exactly_one(QUESTIONS, "one gate asks one question")
+        value = section.get(key) if key else None
+        if key is None or value is None:
+            return None
+        if key == "better":
+            if not value.flag(default=True):
+                value.problem("expected `better: true`", "leave it out, or ask `not_worse_by`")
+            return Better()
+        if key in ("at_least", "at_most"):
+            return (AtLeast if key == "at_least" else AtMost)(value.number(0.0))
+        return NotWorse(*_amount(value)) if key == "not_worse_by" else Equivalent(value.number(0.01, above=0.0))
+
+    def _gap(self, section: Section) -> Ask | None:
+        field, most = section.get("gap"), section.need("at_most", "the largest gap that may be")
+        if field is None or most is None:
+            return None
+        name = field.text(pattern=FIELDS, what="a field, as in segments.plan")
+        return GapAtMost(name, most.number(0.1, above=0.0))
+
+    def _critical(self, section: Section, spec: ScorerSpec | None) -> Ask:
+        flag, least, most = section.get("critical"), section.get("at_least"), section.get("at_most")
+        if flag and not flag.flag(default=True):
+            flag.problem("expected `critical: true`", "leave it out")
+        lower = spec is not None and spec.scale.better == "lower"
+        if spec is not None and spec.scale.better == "neither":
+            self.item.problem(f"neither direction of `{spec.metric}` is better", "say which is: `direction: lower`")
+        given, wrong = (most, least) if lower else (least, most)
+        if wrong:
+            side = "at_most" if lower else "at_least"
+            wrong.problem(f"of this metric, {'lower' if lower else 'higher'} is better", f"write `{side}`")
+        if given:
+            return Critical(given.number(1.0))
+        if spec is not None and not spec.scale.binary:
+            side = "at_most" if lower else "at_least"
+            self.item.problem(f"`{spec.metric}` is not yes or no", f"say what every case has to reach: `{side}: 0.8`")
+        return Critical(0.0 if lower else 1.0)
+
+    def _fits(self, ask: Ask, statistic: Statistic, spec: ScorerSpec) -> None:
+        if isinstance(ask, COMPARED):
+            self._fits_baseline(ask, statistic, spec)
+        if isinstance(ask, Critical | GapAtMost) and statistic.kind != "mean":
+            kind = "critical" if isinstance(ask, Critical) else "gap"
+            self.item.problem(f"a {kind} gate looks at single scores or means", "leave `statistic` out")
+        if isinstance(ask, AtLeast | AtMost) and statistic.kind == "corpus":
+            self.item.problem("a corpus score is compared with a baseline's", "ask `not_worse_by`")
+        if isinstance(ask, AtLeast | AtMost) and statistic.kind == "mean":
+            self._reachable(ask, spec)
+
+    def _fits_baseline(self, ask: Ask, statistic: Statistic, spec: ScorerSpec) -> None:
+        if not self.known.baseline:
+            self.item.problem("this gate compares, but the suite names no `baseline`", "as in `baseline: main`")
+        if statistic.kind == "quantile":
+            self.item.problem(
+                "a quantile is held against a number", "ask `at_most`, or compare the mean: `not_worse_by: 10%`"
+            )
+        if spec.scale.better == "neither" and not isinstance(ask, Equivalent):
+            self.item.problem(
+                f"neither direction of `{spec.metric}` is better",
+                "say which is, as in `direction: lower`, or ask `within`",
+            )
+        margin = getattr(ask, "margin", 0.0)
+        width = (spec.scale.high or 0.0) - (spec.scale.low or 0.0) if spec.scale.bounded else None
+        if width is not None and not getattr(ask, "relative", False) and margin >= width and not statistic.k:
+            self.item.problem(f"expected a margin below the width of the scale, {width:g}, but got {margin:g}")
+
+    def _reachable(self, ask: AtLeast | AtMost, spec: ScorerSpec) -> None:
+        low, high = spec.scale.low, spec.scale.high
+        best = high if isinstance(ask, AtLeast) else low
+        if best is not None and ask.value == best:
+            self.item.problem(
+                f"no number of cases shows a mean of {best:g}, which is the end of the scale",
+                "ask for less, or mark the cases that must never fail and ask `critical: true`",
+            )
+        elif (low is not None and ask.value < low) or (high is not None and ask.value > high):
+            self.item.problem(f"expected a number on the scale of `{spec.metric}`, but got {ask.value:g}")
+
+
+def _amount(value: Value) -> tuple[float, bool]:
+    """Return a margin and whether it is a share of the baseline's value."""
+    text = str(value.node.value) if value.is_scalar else ""
+    if found := _PERCENT.fullmatch(text.strip()):
+        share = float(found[1]) / 100.0
+        if not 0.0 < share < 1.0:
+            value.expected("a percentage between 0% and 100%")
+        return min(max(share, 1e-9), 0.99), True
+    return value.number(0.01, above=0.0), False
+
+
+def _share(value: Value) -> float:
+    text = str(value.node.value) if value.is_scalar else ""
+    if found := _PERCENT.fullmatch(text.strip()):
+        share = float(found[1]) / 100.0
+        if share >= 1.0:
+            value.expected("a percentage below 100%")
+        return min(share, 0.99)
+    return value.number(MAX_MISSING, low=0.0, high=0.99)
+
+
+def _fields(value: Value) -> tuple[str, ...]:
+    names: list[str] = []
+    for item in value.items() if value.is_list else [value]:
+        name = item.text(pattern=FIELDS, what="a field: segments.NAME, group or variant")
+        if name in names:
+            item.problem(f"`{name}` is there twice")
+        elif name:
+            names.append(name)
+    return tuple(names)
+
+
+def _where(section: Section) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for name, value in section:
+        if not re.fullmatch(f"tags|{FIELDS}", name):
+            section.key_problem(name, f"unknown field `{name}`", "segments.NAME, tags, group or variant")
+            continue
+        found[name] = value.texts() if value.is_list else (value.text(what="a value, or a list of them"),)
+    return found

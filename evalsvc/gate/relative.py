@@ -1,0 +1,146 @@
+"""Margins that are a share of the baseline's value: "c >= (1 - m)·b" is asked as "c - (1 - m)·b is not below 0".
+
+The limits of the relative change are the r for which no test refuses c = (1 + r)·b (Fieller 1954), so that they agree
+with the tests. On yes and no, where the differences that count are few and large, a cluster more that goes against
+the claim is counted, as half a case is in other score intervals: t alone passes a version that is worse by the margin
+far too often (``benchmarks/gates.py``).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from evalsvc.gate.evaluated import Floats
+from evalsvc.gate.sides import Sides, by_case
+from evalsvc.stats import Question, compare_paired
+from evalsvc.stats.comparison import Comparison
+from evalsvc.stats.paired import SPARSE
+from evalsvc.stats.paired_ratio import change_limits
+from evalsvc.types import Better, Scale
+
+PULL = 1.25
+"""Clusters that go against a claim: the fewest quarters with which no row of ``benchmarks/gates.py`` is above 5 %."""
+
+
+class Asking(NamedTuple):
+    """Both sides with the weight and the group of each case, and at which level of which seed they are asked about."""
+
+    sides: Sides
+    weights: list[float]
+    groups: list[int]
+    level: float
+    seed: int
+
+
+class Relative(NamedTuple):
+    """A relative change, its limits at 1 - 2·level, and one-sided p-values; ``claim`` is the comparison behind PASS."""
+
+    n: int
+    n_clusters: int
+    baseline: float | None = None
+    candidate: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_pass: float | None = None
+    p_fail: float | None = None
+    test: str = ""
+    reason: str = ""
+    claim: Comparison | None = None
+
+
+class _Whole(NamedTuple):
+    """Complete cases; ``ends`` are the scale's, of which one more case is made; None where none is added."""
+
+    old: Floats
+    new: Floats
+    weights: Floats
+    groups: list[int]
+    ends: tuple[float, float] | None
+
+
+def relative_change(asking: Asking, margin: float, *, limits: bool = True) -> Relative:
+    """Return what is known of "not worse by a share ``margin`` of the baseline", in (0, 1) where higher is better."""
+    whole = _whole(asking)
+    known = Relative(int(whole.old.size), len(set(whole.groups)))
+    if not whole.old.size:
+        return known._replace(reason="no case was scored under both versions")
+    old, new = (float(np.average(values, weights=whole.weights)) for values in (whole.old, whole.new))
+    known = known._replace(baseline=old, candidate=new)
+    if old <= 0.0:
+        return known._replace(reason="the baseline's value is not above 0, so that no share of it is a margin")
+    lower = asking.sides.scale.better == "lower"
+    factor, better = 1.0 + margin if lower else 1.0 - margin, asking.sides.scale.better
+    claim = _tested(asking, whole, factor, better, down=not lower)
+    opposite = _tested(asking, whole, factor, better, down=lower)
+    low, high = _limits(asking, whole, new / old - 1.0) if limits and claim.p_value is not None else (None, None)
+    return known._replace(
+        difference=new / old - 1.0,
+        low=low,
+        high=high,
+        p_pass=claim.p_value,
+        p_fail=opposite.p_opposite,
+        test=claim.test,
+        reason=claim.reason,
+        claim=claim,
+    )
+
+
+def _whole(asking: Asking) -> _Whole:
+    keep, sides = asking.sides.whole, asking.sides
+    old, new = by_case(sides.baseline)[keep], by_case(sides.candidate)[keep]
+    groups = [group for group, kept in zip(asking.groups, keep.tolist(), strict=True) if kept]
+    differing = {group for group, differs in zip(groups, (old != new).tolist(), strict=True) if differs}
+    scale = sides.scale
+    ends = None
+    if scale.low is not None and scale.high is not None:
+        careful = scale.binary or sides.averaged or len(differing) < SPARSE
+        ends = (scale.low, scale.high) if careful else None
+    return _Whole(old, new, np.asarray(asking.weights)[keep], groups, ends)
+
+
+def _pulled(whole: _Whole, *, down: bool) -> _Whole:
+    """Return the cases with a cluster more that pulls the difference down or up, on yes and no."""
+    if whole.ends is None:
+        return whole
+    low, high = whole.ends
+    weight = PULL * whole.weights.sum() / len(set(whole.groups))
+    return whole._replace(
+        old=np.append(whole.old, high if down else low),
+        new=np.append(whole.new, low if down else high),
+        weights=np.append(whole.weights, weight),
+        groups=[*whole.groups, max(whole.groups) + 1],
+    )
+
+
+def _tested(asking: Asking, whole: _Whole, factor: float, better: Better, *, down: bool) -> Comparison:
+    """Compare c with factor·b."""
+    cases = _pulled(whole, down=down)
+    return compare_paired(
+        cases.old * factor,
+        cases.new,
+        Scale(None, None, better, asking.sides.scale.unit),
+        clusters=cases.groups,
+        weights=cases.weights.tolist(),
+        question=Question("non-inferiority", 0.0, asking.level),
+        seed=asking.seed,
+    )
+
+
+def _limits(asking: Asking, whole: _Whole, seen: float) -> tuple[float | None, float | None]:
+    """Return the relative changes r that no test of "c = (1 + r)·b" refuses."""
+    low, high = (
+        change_limits(
+            cases.old,
+            cases.new,
+            clusters=cases.groups,
+            weights=cases.weights,
+            seen=seen,
+            confidence=1.0 - 2.0 * asking.level,
+            seed=asking.seed,
+        )[side]
+        for side, cases in enumerate((_pulled(whole, down=True), _pulled(whole, down=False)))
+    )
+    return low, high

@@ -1,0 +1,242 @@
+"""A suite is run: cases are asked, answers scored, gates decided, at once or look by look until the answer is clear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from evalsvc import __version__, scorers
+from evalsvc.cases import CaseSet
+from evalsvc.disk_cache import DiskCache
+from evalsvc.errors import InputError
+from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
+from evalsvc.gate.deciding import overall
+from evalsvc.gate.evaluated import Evaluated, clusters_of, places_in
+from evalsvc.gate.evaluating import Version, evaluate
+from evalsvc.gate.looking import Looked, Plan, look, order_of, plan
+from evalsvc.gate.record import digest_of_record, encode_record
+from evalsvc.gate.suite import Suite
+from evalsvc.gate.summary import summarise
+from evalsvc.generation import Answer, Generator
+from evalsvc.generation.limits import RunBudget
+from evalsvc.generation.progress import Progress
+from evalsvc.generation.runner import Asker
+from evalsvc.protocols import Scorer
+from evalsvc.verdicts import Party, Verdict
+
+
+class Run(NamedTuple):
+    """What came of a suite: the verdict, both versions, and the candidate's record, from which it is decided again."""
+
+    suite: Suite
+    verdict: Verdict
+    candidate: Evaluated
+    baseline: Baseline | None
+    cases: CaseSet
+    record: bytes
+
+
+class Told(NamedTuple):
+    """Who is told how far a run is."""
+
+    asked: Callable[[Progress], None] | None = None
+    scored: Callable[[str, int, int], None] = lambda metric, done, total: None
+
+
+def run_suite(
+    suite: Suite,
+    cache: DiskCache,
+    *,
+    shown: str = "",
+    generator: Generator | None = None,
+    budget: RunBudget | None = None,
+    sample: int | None = None,
+    told: Told = Told(),  # noqa: B008 - frozen
+    now: datetime | None = None,
+) -> Run:
+    """Run a suite and decide.
+
+    Args:
+        suite: as it was read.
+        cache: where answers and scores are looked up and kept.
+        shown: the suite's path, for messages.
+        generator: in place of the suite's own model.
+        budget: in place of the suite's own.
+        sample: ask about so many of the cases, whole groups of them, drawn by the suite's seed.
+        told: how far it is.
+        now: the time that the verdict gets.
+
+    Raises:
+        EvalsvcError: what is wrong with the suite, its model or its baseline; the baseline is looked at before the
+            model is asked anything.
+    """
+    model = generator or suite.model
+    if model is None:
+        raise InputError("Expected a model to ask, but the suite's own could not be read")
+    whole, work = suite.cases.read(), [scorers.create(one.name, one.options) for one in suite.scorers]
+    cases = sampled(whole, sample, suite.seed) if sample else whole
+    baseline = _baseline(suite, shown, work)
+    asker = Asker(
+        model,
+        cache,
+        limits=suite.limits,
+        budget=budget or RunBudget(suite.budget.usd, suite.budget.requests),
+        progress=told.asked,
+    )
+    asking = _Work(suite, cases, work, asker, cache, told)
+    planned = plan(cases.digests, clusters_of(cases.cases, cases.digests), suite.definition)
+    critical = [row for row, case in enumerate(cases.cases) if case.critical]
+    looked = look(suite.definition, planned, asking.evaluated, critical, baseline.evaluated if baseline else None)
+    candidate = asking.evaluated(list(asking.answers))
+    content = encode_record(candidate, suite.name, cases.digest, suite.seed)
+    verdict = _verdict(suite, looked, candidate, baseline, cases, planned, content, now or datetime.now(UTC))
+    if len(cases) < len(whole):
+        note = f"a random part of {len(cases):,} of the {len(whole):,} cases was asked"
+        verdict = msgspec.structs.replace(verdict, notes=(note, *verdict.notes))
+    return Run(suite, verdict, candidate, baseline, cases, content)
+
+
+def sampled(cases: CaseSet, count: int, seed: int) -> CaseSet:
+    """Return at least ``count`` cases, as whole groups, in an order drawn by the seed.
+
+    Raises:
+        InputError: on a count below 1.
+    """
+    if count < 1:
+        raise InputError(f"Expected a sample of at least 1 case, but got {count}")
+    groups = clusters_of(cases.cases, cases.digests)
+    order = order_of(cases.digests, groups, seed)
+    end = min(count, len(order))
+    while end < len(order) and groups[order[end]] == groups[order[end - 1]]:
+        end += 1
+    return CaseSet(cases.name, tuple(cases.cases[row] for row in order[:end]))
+
+
+def _baseline(suite: Suite, shown: str, work: Sequence[Scorer]) -> Baseline | None:
+    if not suite.baseline or not suite.compares:
+        return None
+    found = read_baseline(suite.folder, suite.baseline, shown or suite.path.name)
+    compared = {gate.metric for gate in suite.gates}
+    specs = {scorer.spec.metric: scorer.spec for scorer in work if scorer.spec.metric in compared}
+    check_scorers(found, specs, shown or suite.path.name)
+    return found
+
+
+class _Work:
+    """Asks what was not asked yet, and scores the rows of a look."""
+
+    def __init__(
+        self, suite: Suite, cases: CaseSet, work: Sequence[Scorer], asker: Asker, cache: DiskCache, told: Told
+    ) -> None:
+        self.suite, self.model, self.cases, self.work = suite, asker.generator, cases, work
+        self.asker, self.cache, self.told = asker, cache, told
+        self.answers: dict[int, list[Answer]] = {}
+        self.last: tuple[frozenset[int], Evaluated] | None = None
+
+    def evaluated(self, rows: Sequence[int]) -> Evaluated:
+        """Return the answers and scores of these rows, in the order of their digests.
+
+        A sum depends on the order of its terms in its last digits, and the order of a file shall decide nothing.
+        """
+        if self.last is not None and self.last[0] == frozenset(rows):
+            return self.last[1]
+        self._ask([row for row in rows if row not in self.answers])
+        kept = sorted(rows, key=self.cases.digests.__getitem__)
+        found = evaluate(
+            [self.cases.cases[row] for row in kept],
+            [self.cases.digests[row] for row in kept],
+            [self.answers[row] for row in kept],
+            self.work,
+            Version(self.suite.name, self.model.model, self.model.model_version, self.model.signature),
+            self.cache,
+            progress=self.told.scored,
+        )
+        self.last = frozenset(rows), found
+        return found
+
+    def _ask(self, rows: Sequence[int]) -> None:
+        if not rows:
+            return
+        repeats = self.suite.repeats
+        answers = self.asker.ask([self.cases.cases[row] for row in rows], repeats=repeats, seed=self.suite.seed)
+        for place, row in enumerate(rows):
+            self.answers[row] = answers[place * repeats : (place + 1) * repeats]
+
+
+def _verdict(
+    suite: Suite,
+    looked: Looked,
+    candidate: Evaluated,
+    baseline: Baseline | None,
+    cases: CaseSet,
+    planned: Plan,
+    content: bytes,
+    now: datetime,
+) -> Verdict:
+    digest, old = digest_of_record(content), baseline.evaluated if baseline else None
+    moment = now.astimezone(UTC).replace(microsecond=0)
+    return Verdict(
+        verdict_id=f"{moment:%Y%m%dT%H%M%SZ}-{digest[:8]}",
+        suite=suite.name,
+        decision=overall(looked.results),
+        gates=looked.results,
+        metrics=summarise(candidate, old, suite.seed),
+        candidate=_party(candidate, digest),
+        baseline=_party(old, baseline.pointer.digest) if baseline and old else None,
+        cases=suite.cases.path.name,
+        cases_digest=cases.digest,
+        n_cases=len(cases),
+        stopped_at=looked.stopped_at,
+        repeats=suite.repeats,
+        seed=suite.seed,
+        level=suite.level,
+        scorers={name: f"{held.spec.version}|{held.spec.signature}" for name, held in candidate.scores.items()},
+        definition=suite.definition_text,
+        gates_digest=suite.gates_digest,
+        decided_at=moment,
+        evalsvc=__version__,
+        looks=planned.ends if len(planned.ends) > 1 else (),
+        notes=tuple(_notes(candidate, old, cases, looked.stopped_at)),
+    )
+
+
+def _party(evaluated: Evaluated, digest: str) -> Party:
+    answered, failed = evaluated.counts
+    return Party(
+        model=evaluated.model,
+        model_version=evaluated.model_version,
+        signature=evaluated.signature,
+        digest=digest,
+        name=evaluated.name,
+        answered=answered,
+        failed=failed,
+        cost_usd=evaluated.cost_usd,
+    )
+
+
+def _notes(candidate: Evaluated, baseline: Evaluated | None, cases: CaseSet, stopped: int) -> list[str]:
+    notes = []
+    if baseline is not None:
+        alone = int((places_in(baseline, candidate) < 0).sum())
+        if alone:
+            notes.append(
+                f"{alone:,} of {len(candidate.cases):,} cases are not in the baseline, or were changed since: they are "
+                "not compared; promote a run that has them"
+            )
+    failed = candidate.counts[1]
+    if failed:
+        notes.append(f"{failed:,} requests have no answer: {_most_frequent(candidate)}")
+    if stopped < len(cases):
+        notes.append(f"stopped after {stopped:,} of {len(cases):,} cases, when the answer was clear")
+    return notes
+
+
+def _most_frequent(candidate: Evaluated, most: int = 3) -> str:
+    counts: dict[str, int] = {}
+    for answer in (answer for row in candidate.answers for answer in row if answer.status == "failed"):
+        counts[answer.reason] = counts.get(answer.reason, 0) + 1
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{reason} ({count:,})" for reason, count in ranked[:most])

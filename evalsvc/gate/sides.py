@@ -1,0 +1,118 @@
+"""Both versions' values of a statistic by case, on the cases that both were asked."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalsvc.gate.evaluated import Floats, MetricScores, Rows
+from evalsvc.gate.values import Gate, parse_statistic, scale_for
+from evalsvc.stats.corpus import linearised
+from evalsvc.types import Scale
+
+
+class Sides(NamedTuple):
+    """Both versions' values by case, ``[cases]`` or ``[cases, repeats]``, in one order, on one scale."""
+
+    baseline: Floats
+    candidate: Floats
+    scale: Scale
+    averaged: bool = False
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Which cases have a value under both."""
+        return ~(np.isnan(by_case(self.baseline)) | np.isnan(by_case(self.candidate)))
+
+    @property
+    def one_sided(self) -> int:
+        """How many cases have a value under one version only."""
+        return int((np.isnan(by_case(self.baseline)) ^ np.isnan(by_case(self.candidate))).sum())
+
+    @property
+    def gone(self) -> tuple[int, float]:
+        """How many values are missing that the other version, or another repeat, has; and the share that is of all."""
+        lost = [np.isnan(table) & ~self._of_neither[:, None] for table in self._tables]
+        return sum(int(one.sum()) for one in lost), sum(float(one.mean()) if one.size else 0.0 for one in lost)
+
+    def filled(self, baseline: float, candidate: float) -> Sides:
+        """Return the sides with these values for those that are :attr:`gone`; cases of neither version stay so."""
+        tables = [
+            np.where(np.isnan(table) & ~self._of_neither[:, None], value, table)
+            for table, value in zip(self._tables, (baseline, candidate), strict=True)
+        ]
+        return self._replace(baseline=tables[0], candidate=tables[1])
+
+    @property
+    def _tables(self) -> tuple[Floats, Floats]:
+        old, new = (table if table.ndim == 2 else table[:, None] for table in (self.baseline, self.candidate))
+        return old, new
+
+    @property
+    def _of_neither(self) -> NDArray[np.bool_]:
+        return np.isnan(by_case(self.baseline)) & np.isnan(by_case(self.candidate))
+
+
+def sides_of(
+    gate: Gate, new: MetricScores, old: MetricScores, rows: Rows, places: Rows, weights: Floats
+) -> Sides | None:
+    """Return a gate's statistic by case; None where a corpus has no score."""
+    statistic, scale = parse_statistic(gate.statistic), scale_for(gate, new.spec.scale)
+    if statistic.kind == "mean":
+        return Sides(old.values[places], new.values[rows], scale)
+    if statistic.kind == "corpus":
+        both = [_corpus(held, at, weights) for held, at in ((old, places), (new, rows))]
+        if both[0] is None or both[1] is None:
+            return None
+        return Sides(both[0], both[1], Scale(None, None, scale.better, scale.unit))
+    share = Scale(0.0, 1.0, "higher")
+    ways = [pass_rates(held.values[at], gate, scale) for held, at in ((old, places), (new, rows))]
+    return Sides(ways[0], ways[1], share, averaged=True)
+
+
+def _corpus(held: MetricScores, rows: Rows, weights: Floats) -> Floats | None:
+    """Return the linearised corpus score of each case, NaN where it has none; each repeat is a corpus of its own."""
+    if held.statistics is None:
+        return None
+    table = np.full((rows.size, held.values.shape[1]), np.nan)
+    for repeat in range(held.values.shape[1]):
+        statistics = held.statistics[rows, repeat]
+        some = ~np.isnan(statistics).any(axis=1)
+        if not some.any():
+            continue
+        values = linearised(statistics[some].tolist(), weights[some].tolist(), held.spec.corpus)
+        if values is None:
+            return None
+        table[some, repeat] = values
+    return table
+
+
+def pass_rates(values: Floats, gate: Gate, scale: Scale) -> Floats:
+    """Return the chance of ``pass^k`` or ``pass@k`` by case, NaN where fewer than k repeats have a score.
+
+    With c successes of n: C(c, k)/C(n, k) for ``pass^k`` (Yao et al. 2024) and 1 - C(n - c, k)/C(n, k) for ``pass@k``
+    (Chen et al. 2021), both unbiased.
+    """
+    statistic = parse_statistic(gate.statistic)
+    least = 1.0 if gate.success is None else gate.success
+    present = ~np.isnan(values)
+    wins = (values <= least if scale.better == "lower" else values >= least) & present
+    out = np.full(values.shape[0], np.nan)
+    for row, (n, c) in enumerate(zip(present.sum(axis=1).tolist(), wins.sum(axis=1).tolist(), strict=True)):
+        if n >= statistic.k:
+            ways, chosen = math.comb(n, statistic.k), c if statistic.kind == "pass^" else n - c
+            share = math.comb(chosen, statistic.k) / ways
+            out[row] = share if statistic.kind == "pass^" else 1.0 - share
+    return out
+
+
+def by_case(values: Floats) -> Floats:
+    """Return the mean over repeats, ``[cases]``; NaN where there is none."""
+    if values.ndim == 1:
+        return values
+    present = ~np.isnan(values)
+    counts = present.sum(axis=1)
+    return np.where(counts > 0, np.where(present, values, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)

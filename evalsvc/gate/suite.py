@@ -1,0 +1,104 @@
+"""A suite as its file defines it: cases, model, baseline, scorers, gates."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from evalsvc.cases import CaseSet
+from evalsvc.gate.looking import Definition
+from evalsvc.gate.values import COMPARED, Gate
+from evalsvc.generation import Generator
+from evalsvc.generation.limits import AskLimits
+from evalsvc.project import ScorerConfig
+from evalsvc.stats.spending import Spending
+
+
+class CasesPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the cases are: a file or folder, columns that are fields, and which split and configuration of a folder."""
+
+    path: Path
+    fields: Mapping[str, str] = {}
+    split: str = ""
+    config: str = ""
+
+    def read(self) -> CaseSet:
+        """Read them.
+
+        Raises:
+            EvalsvcError: with every mistake.
+        """
+        from evalsvc.cases.reading import read_cases
+
+        return read_cases(self.path, fields=self.fields, split=self.split, config=self.config)
+
+
+class BudgetConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run may cost: dollars, requests, or both; None is no limit."""
+
+    usd: float | None = None
+    requests: int | None = None
+
+
+class Suite(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of ``suites/``. Paths are absolute.
+
+    Attributes:
+        name: of the suite; reports and the store know it by this.
+        path: of its file.
+        cases: where they are.
+        model: who answers, not loaded yet.
+        baseline: the name of what it is compared with; empty where no gate compares.
+        scorers: what is measured.
+        gates: what decides, in order.
+        repeats: answers to each case, >= 1.
+        seed: of the model, of the order of cases and of permutations.
+        level: one-sided, in (0, 0.5): the chance that a version at a margin passes, and that an equal one fails.
+        looks: how often a run looks at what it has so far, >= 1; more than 1 stops early when the answer is clear.
+        spending: how the error rate is spent over the looks.
+        limits: how fast the model is asked.
+        budget: what a run may cost.
+    """
+
+    name: str
+    path: Path
+    cases: CasesPlace
+    model: Generator | None
+    scorers: tuple[ScorerConfig, ...]
+    gates: tuple[Gate, ...]
+    baseline: str = ""
+    repeats: int = 1
+    seed: int = 0
+    level: float = 0.05
+    looks: int = 1
+    spending: Spending = "obrien-fleming"
+    limits: AskLimits = AskLimits()
+    budget: BudgetConfig = BudgetConfig()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its file."""
+        return self.path.parent
+
+    @property
+    def compares(self) -> bool:
+        """Whether a gate needs the baseline."""
+        return any(isinstance(gate.ask, COMPARED) for gate in self.gates)
+
+    @property
+    def definition(self) -> Definition:
+        """What a verdict is decided by, beside the scores."""
+        return Definition(gates=self.gates, level=self.level, seed=self.seed, looks=self.looks, spending=self.spending)
+
+    @property
+    def definition_text(self) -> str:
+        """The definition as JSON."""
+        return msgspec.json.encode(self.definition, order="deterministic").decode()
+
+    @property
+    def gates_digest(self) -> str:
+        """A hash of the definition."""
+        return hashlib.sha256(self.definition_text.encode()).hexdigest()[:16]

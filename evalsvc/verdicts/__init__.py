@@ -1,0 +1,27 @@
+"""Verdicts of gates, as they are stored and shown: values that import nothing but the errors' floor."""
+
+from evalsvc.verdicts.values import (
+    EXIT_CODES,
+    Decision,
+    Finding,
+    GateResult,
+    MetricSummary,
+    Needed,
+    Number,
+    Party,
+    Verdict,
+    worst_of,
+)
+
+__all__ = [
+    "EXIT_CODES",
+    "Decision",
+    "Finding",
+    "GateResult",
+    "MetricSummary",
+    "Needed",
+    "Number",
+    "Party",
+    "Verdict",
+    "worst_of",
+]

@@ -1,0 +1,274 @@
+"""Asking: order, cache, limits, budget, and what is kept when a run is cut off."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+
+import pytest
+
+from evalsvc.disk_cache import DiskCache
+from evalsvc.errors import EngineError, InputError, ModelUnavailable
+from evalsvc.generation import (
+    Answer,
+    Asker,
+    AskLimits,
+    Generator,
+    Progress,
+    Request,
+    RunBudget,
+    failed,
+    terminal_progress,
+)
+from evalsvc.generation.limits import Pacer
+from evalsvc.testing import ManualClock
+from generators import FakeModel, cases, echo
+
+
+@pytest.fixture
+def cache(tmp_path):
+    with DiskCache.open(tmp_path / "cache.sqlite") as opened:
+        yield opened
+
+
+def test_answers_in_the_order_of_cases_and_repeats():
+    def slow_first(request: Request) -> Answer:
+        time.sleep(0.05 if request.case.case_id == "case-0" else 0.0)
+        return echo(request)
+
+    model = FakeModel(slow_first)
+    assert isinstance(model, Generator)
+    answers = Asker(model).ask(cases(3), repeats=2, seed=7)
+    assert [answer.response for answer in answers] == [f"prompt {n}/{r}/{7 + r}" for n in range(3) for r in (0, 1)]
+    assert len(model.requests) == 6
+
+
+def test_the_second_time_nothing_is_asked(cache):
+    told: list[Progress] = []
+    first = Asker(FakeModel(), cache).ask(cases(5), repeats=2)
+    model = FakeModel()
+    again = Asker(model, cache, progress=told.append)
+    assert again.ask(cases(5), repeats=2) == first
+    assert (model.requests, model.loads) == ([], 0)
+    assert told[-1] == Progress(total=10, cached=10)
+    assert again.ask(cases(7)) == Asker(FakeModel()).ask(cases(7))
+    assert len(model.requests) == 2
+    assert told[-1] == Progress(total=17, answered=2, cached=15, cost_usd=0.02)
+    assert str(told[-1]) == "17 of 17: 2 answered, 0 failed, 15 cached, $0.0200"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model": FakeModel(version="2")},
+        {"seed": 1},
+        {"cases": cases(1, start=1)},
+    ],
+)
+def test_what_may_change_an_answer_is_in_its_key(cache, other):
+    Asker(FakeModel(), cache).ask(cases(1))
+    model = other.get("model", FakeModel())
+    Asker(model, cache).ask(other.get("cases", cases(1)), seed=other.get("seed", 0))
+    assert len(model.requests) == 1
+
+
+def test_a_label_that_the_model_sees_is_in_the_key(cache):
+    class Sees(FakeModel):
+        def seen(self, case):
+            return case.case_id
+
+    for model_type, requests in ((FakeModel, 0), (Sees, 1)):
+        Asker(model_type(), cache).ask(cases(1))
+        model = model_type()
+        Asker(model, cache).ask([type(case)(case_id="renamed", prompt=case.prompt) for case in cases(1)])
+        assert len(model.requests) == requests
+
+
+def test_a_model_whose_answers_cannot_be_kept_is_asked_again(cache):
+    for _ in range(2):
+        model = FakeModel(cacheable=False)
+        Asker(model, cache).ask(cases(2))
+        assert len(model.requests) == 2
+
+
+def test_failures_are_asked_again_unless_permanent(cache):
+    reasons = {"case-0": failed("HTTP 500"), "case-1": failed("HTTP 400", permanent=True)}
+    Asker(FakeModel(lambda request: reasons[request.case.case_id]), cache).ask(cases(2))
+    model = FakeModel()
+    assert Asker(model, cache).ask(cases(2)) == [echo(Request(cases(1)[0], 0, 0)), failed("HTTP 400", permanent=True)]
+    assert len(model.requests) == 1
+
+
+def test_a_kept_answer_of_another_release_is_asked_again(cache):
+    asker = Asker(FakeModel(), cache)
+    asker.ask(cases(1))
+    (item,) = asker._items(cases(1), 1, 0)
+    cache.put_many("answer", {item.key: b'{"status": "unheard-of"}'})
+    model = FakeModel()
+    Asker(model, cache).ask(cases(1))
+    assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [("", "empty answer"), (" \n", "empty answer"), ("x" * 5_000_000, "answer longer than 1048576 characters")],
+)
+def test_an_answer_that_is_none(response, reason):
+    (answer,) = Asker(FakeModel(lambda request: Answer(response=response, cost_usd=0.5))).ask(cases(1))
+    assert answer == failed(reason, permanent=True, cost_usd=0.5)
+
+
+def test_what_a_generator_raises_is_a_failed_answer_without_its_text():
+    def breaks(request: Request) -> Answer:
+        raise KeyError(request.case.prompt)
+
+    assert Asker(FakeModel(breaks)).ask(cases(1)) == [failed("the generator raised KeyError")]
+
+
+def test_no_more_at_once_than_allowed():
+    now, most, lock = 0, 0, threading.Lock()
+
+    def count(request: Request) -> Answer:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.01)
+        with lock:
+            now -= 1
+        return echo(request)
+
+    Asker(FakeModel(count), limits=AskLimits(concurrency=3)).ask(cases(20))
+    assert most == 3
+
+
+def test_requests_per_minute_with_retries_counted():
+    clock = ManualClock()
+    model = FakeModel(lambda request: Answer(response="x", attempts=3))
+    Asker(model, limits=AskLimits(concurrency=1, requests_per_minute=60.0), clock=clock).ask(cases(5))
+    assert clock.monotonic() == pytest.approx(12.0)
+
+
+def test_an_unlimited_pace_never_waits():
+    clock = ManualClock()
+    pacer = Pacer(None, clock)
+    pacer.wait()
+    pacer.charge(5)
+    pacer.wait()
+    assert clock.monotonic() == 0.0
+
+
+def test_after_the_deadline_nothing_is_asked():
+    clock = ManualClock()
+
+    def takes_ten(request: Request) -> Answer:
+        clock.sleep(10)
+        return echo(request)
+
+    model = FakeModel(takes_ten)
+    answers = Asker(model, limits=AskLimits(concurrency=1, deadline_seconds=25.0), clock=clock).ask(cases(5))
+    assert [answer.reason for answer in answers] == ["", "", "", "deadline passed", "deadline passed"]
+    assert len(model.requests) == 3
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_a_budget_in_money_is_never_passed(cache, concurrency):
+    budget = RunBudget(usd=0.05)
+    model = FakeModel(estimate=0.02)
+    asker = Asker(model, cache, budget=budget, limits=AskLimits(concurrency=concurrency))
+    answers = [*asker.ask(cases(10)), *asker.ask(cases(3, start=10))]
+    assert budget.usd == pytest.approx(0.04)
+    assert len(model.requests) == budget.requests == 4
+    assert {answer.reason for answer in answers} == {"", "budget of $0.05 used up"}
+    # With more money, only the rest is asked.
+    richer = FakeModel()
+    Asker(richer, cache).ask(cases(13))
+    assert len(richer.requests) == 9
+
+
+def test_a_budget_in_requests_counts_retries():
+    model = FakeModel(lambda request: Answer(response="x", attempts=2))
+    answers = Asker(model, budget=RunBudget(requests=5), limits=AskLimits(concurrency=1)).ask(cases(5))
+    assert [answer.reason for answer in answers] == ["", "", "", *["budget of 5 requests used up"] * 2]
+
+
+def test_a_request_that_no_budget_pays():
+    model = FakeModel(estimate=2.0)
+    (answer,) = Asker(model, budget=RunBudget(usd=1.0)).ask(cases(1))
+    assert answer.reason == "one request may cost more than the budget of $1"
+    assert model.requests == []
+
+
+def test_a_model_that_is_gone_ends_the_run_and_what_is_answered_is_kept(cache):
+    def until_four(request: Request) -> Answer:
+        if request.case.case_id >= "case-4":
+            raise ModelUnavailable("Nobody answers for 600 s")
+        return echo(request)
+
+    with pytest.raises(ModelUnavailable, match=r"600 s\. Answered before that: 4 of 8 .* the same command"):
+        Asker(FakeModel(until_four), cache, limits=AskLimits(concurrency=1)).ask(cases(8))
+    model = FakeModel()
+    assert len(Asker(model, cache).ask(cases(8))) == 8
+    assert len(model.requests) == 4
+
+
+def test_a_refusal_ends_the_run_and_says_that_nothing_is_kept():
+    def refuses(request: Request) -> Answer:
+        raise EngineError("HTTP 401")
+
+    with pytest.raises(EngineError, match=r"HTTP 401\. Answered before that: 0 of 3 requests; they are not kept"):
+        Asker(FakeModel(refuses)).ask(cases(3))
+
+
+def test_an_interrupt_keeps_what_is_done(cache):
+    def interrupt(progress: Progress) -> None:
+        if progress.answered >= 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Asker(FakeModel(), cache, progress=interrupt, limits=AskLimits(concurrency=1)).ask(cases(1000))
+    model = FakeModel()
+    Asker(model, cache).ask(cases(3))
+    assert model.requests == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: AskLimits(concurrency=0), "`concurrency` from 1 to 256"),
+        (lambda: AskLimits(requests_per_minute=0.0), "`requests_per_minute` above 0"),
+        (lambda: AskLimits(deadline_seconds=float("nan")), "`deadline_seconds` above 0"),
+        (lambda: RunBudget(usd=-1.0), "`budget.usd` above 0"),
+        (lambda: RunBudget(requests=0), "`budget.requests` above 0"),
+        (lambda: Asker(FakeModel()).ask(cases(1), repeats=0), "`repeats` of at least 1"),
+        (lambda: Answer(latency_ms=-1.0), "`latency_ms` of at least 0"),
+        (lambda: Answer(cost_usd=float("nan")), "`cost_usd` of at least 0"),
+        (lambda: failed(""), "a `reason` for a failed answer"),
+    ],
+)
+def test_wrong_arguments(wrong, message):
+    with pytest.raises(InputError, match=message):
+        wrong()
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_with_the_cost_on_a_terminal_and_none_elsewhere(monkeypatch):
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert terminal_progress() is None
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    draw = terminal_progress()
+    assert draw is not None
+    asker = Asker(FakeModel(), progress=draw)
+    for count in (3, 2):
+        asker.ask(cases(count))
+        drawn = screen.getvalue()
+        assert drawn.endswith("\n")
+    assert "3/3" in drawn
+    assert "5/5" in drawn
+    assert "failed 0, cached 0, $0.0500" in drawn
