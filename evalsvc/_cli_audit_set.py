@@ -114,10 +114,18 @@ def _head(made: SetAudit) -> list[str]:
 
 
 def _text(made: SetAudit) -> list[str]:
-    parts = [*_head(made), aligned(rows(made))]
+    parts = [*_head(made), aligned(list(map(_printable, rows(made))))]
     if made.picks:
-        parts.append(aligned(pick_rows(made), {"share of traffic near it", "nearest case"}))
+        parts.append(aligned(list(map(_printable, pick_rows(made))), {"share of traffic near it", "nearest case"}))
     return [*parts, *made.notes]
+
+
+def _printable(row: dict[str, str]) -> dict[str, str]:
+    """Return a row without what moves a terminal's cursor: names and segments come from production."""
+    return {
+        name: "".join(sign if sign.isprintable() else "\ufffd" for sign in " ".join(text.split()))
+        for name, text in row.items()
+    }
 
 
 def _markdown(made: SetAudit) -> list[str]:

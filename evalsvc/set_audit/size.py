@@ -27,11 +27,11 @@ def size_findings(cases: Sequence[Case], wish: Wish) -> list[Finding]:
     for case in cases:
         for name, value in case.segments.items():
             values.setdefault(f"segments.{name}={value}", []).append(case)
-    small = []
-    for name, members in values.items():
-        if len(members) < len(cases) and (finding := _segment(name, members, wish)) is not None:
-            small.append((len(members), name, finding))
-    found += [finding for _, _, finding in sorted(small, key=lambda each: each[:2])[:MOST_SEGMENTS]]
+    for name in sorted(values, key=lambda name: (len(values[name]), name)):
+        if len(found) > MOST_SEGMENTS:
+            break
+        if len(values[name]) < len(cases) and (finding := _segment(name, values[name], wish)) is not None:
+            found.append(finding)
     return found
 
 

@@ -409,9 +409,9 @@ def test_the_command_prints_the_example_in_every_format(capsys: pytest.CaptureFi
     for name, total in found["totals"].items():
         assert total["value"] == pytest.approx(sum(weights[c] * scores[name][c] for c in weights))
     assert sum(found["categories"].values()) == pytest.approx(1.0)
-    assert found["totals"]["v2"]["value"] > found["totals"]["v1"]["value"]
+    leader = max(found["totals"], key=lambda name: found["totals"][name]["value"])
     for form in ("table", "markdown", "html"):
-        assert "v2 has the highest total" in shown[form]
+        assert f"{leader} has the highest total" in shown[form]
         assert "plain mean of its criteria" in shown[form]
     names = {name for name, _ in itertools.groupby(found["robustness"]["changes"], key=lambda c: c["category"])}
     assert names == {"performance", "responsibility", "deployment", "language"}

@@ -79,6 +79,24 @@ def test_hundreds_of_copies_are_one_group_and_a_shared_instruction_makes_none() 
     framed = [f"{shared} {text(generator, 6)}" for _ in range(60)]
     assert index(framed[0], framed[1]) > 0.8
     assert near_pairs(framed) == []
+    sums = [f"{shared} What is {number}+{number + 7}?" for number in range(100, 160)]
+    assert near_pairs(sums) == []
+
+
+def test_many_copies_that_differ_in_punctuation_are_one_group_and_formulas_stay() -> None:
+    generator = np.random.default_rng(12)
+    ends = ("", ".", "!", "?", "...", "?!", ")", "。", " ?", "!!", ":", ";", ",", "…", "“")
+    copies = [f"{text(generator, 12)}" for _ in range(40)]
+    copies += [f"where is the invoice of last month{end}" for end in ends]
+    (found,) = groups(near_pairs(copies), len(copies))
+    assert found == list(range(40, 55))
+    assert near_pairs(["2+2", "2-2", "2*2"]) == []
+    assert len(near_pairs(["?!", "?!", "!?"])) == 1
+
+
+def test_segments_of_a_thousand_values_give_only_the_smallest() -> None:
+    cases = [case(i, segments={"customer": str(i // 2)}) for i in range(600)]
+    assert len(size_findings(cases, Wish())) == 13
 
 
 @pytest.mark.parametrize("texts", [[], ["one"], ["", ""], ["", "a", "b"]])
@@ -286,6 +304,17 @@ def test_an_audit_quotes_no_text_and_needs_a_set() -> None:
     assert "hunter2" not in msgspec.json.encode(made).decode()
     with pytest.raises(InputError, match="at least one set"):
         audit([])
+
+
+def test_names_move_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "evil.jsonl"
+    evil = [
+        case(f"a\x1b[2J{i}", "the very same question of all", reference=f"{i}", segments={"p": "x\x1b\ny"})
+        for i in range(2)
+    ]
+    write_cases(path, evil)
+    main(["audit-set", str(path)])
+    assert "\x1b" not in capsys.readouterr().out
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

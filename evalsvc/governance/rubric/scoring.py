@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from evalsvc.errors import InputError
 from evalsvc.governance.rubric.values import HIGHEST, LOWEST, Choice, Measured, Model, Opinion
 from evalsvc.stats.agreement import Agreement, krippendorff_alpha
 from evalsvc.stats.distributions import normal_quantile, t_quantile, two_sided
@@ -102,7 +103,7 @@ def drawn(sheet: Sheet, model: str, criterion: str, generator: np.random.Generat
         return np.clip((score.value or 0.0) + score.error * moved, LOWEST, HIGHEST)
     metric = score.metric
     if metric is None or metric.value is None or metric.low is None or metric.high is None:
-        raise ValueError(f"no score of {criterion} to draw")
+        raise InputError(f"Expected a score of {criterion!r} to draw, but it is missing")
     normal = generator.standard_normal(size) / normal_quantile(two_sided(choice.confidence))
     sides = np.where(normal < 0.0, metric.value - metric.low, metric.high - metric.value)
     return choice.measures[criterion].map.many(metric.value + normal * sides)
