@@ -97,6 +97,11 @@ def run_suite(
     candidate = asking.evaluated(list(asking.answers))
     content = encode_record(candidate, suite.name, cases.digest, suite.seed)
     verdict = _verdict(suite, looked, candidate, baseline, cases, planned, content, now or datetime.now(UTC))
+    # Answers that were recorded elsewhere may be of other cases.
+    coverage = getattr(model, "coverage", None)
+    if callable(coverage):
+        notes = tuple(coverage(whole.cases, suite.repeats).notes)
+        verdict = msgspec.structs.replace(verdict, notes=(*verdict.notes, *notes))
     if len(cases) < len(whole):
         note = f"a random part of {len(cases):,} of the {len(whole):,} cases was asked"
         verdict = msgspec.structs.replace(verdict, notes=(note, *verdict.notes))
