@@ -26,6 +26,7 @@ NAMES = (
     "safety",
     "decode",
     "start",
+    "asking",
     "intervals",
     "coverage",
     "prediction_powered",

@@ -29,7 +29,7 @@ CHEAP = (
     "bleu", "chrf", "ter", "rouge_1", "rouge_2", "rouge_l", "rouge_lsum", "exact_match", "token_f1", "edit_similarity",
     "distinct_1", "distinct_2", "repetition", "readability", "answer_language_match",
     "prompt_words", "response_words", "prompt_language", "response_language",
-    "introduced_pii", "pii_in_response", "system_prompt_leakage", "context_injection",
+    "introduced_pii", "pii_in_response", "system_prompt_leakage", "canary_leak", "context_injection",
     "refusal", "tool_calls", "task_completed", "human_handover", "truncated",
     "latency_ms", "time_to_first_token_ms", "tokens_per_second",
     "input_tokens", "output_tokens", "total_tokens", "context_window_utilisation", "cost_usd",

@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import NoReturn
 
 from evalsvc import __version__
@@ -90,11 +91,16 @@ def build_parser() -> argparse.ArgumentParser:
     _add_fairness(add)
     _add_backtest(add)
     _add_test(add)
+    _add_gate(add)
+    _add_baseline(add)
     _add_schema(add)
     _add_alerts(add)
     _add_anchors(add)
     _add_dead_letters(add)
     _add_scorers(add)
+    _add_rubric(add)
+    _add_audit_set(add)
+    _add_cases(add)
     return parser
 
 
@@ -359,6 +365,59 @@ def _add_fairness(add: _Adder) -> None:
     _add_plot(fair)
 
 
+def _add_rubric(add: _Adder) -> None:
+    rubric = add("rubric", "evalsvc._cli_rubric:rubric", "which model to choose: scores, evidence, and a record")
+    rubric.add_argument("file", metavar="FILE", help="NAME.rubric.yaml")
+    rubric.add_argument(
+        "--format",
+        choices=("table", "json", "markdown", "html"),
+        default="table",
+        help="markdown: the record to keep; html: one page (default: table)",
+    )
+    rubric.add_argument("--seed", type=_whole, default=7, metavar="N", help="of what is drawn (default: 7)")
+
+
+def _add_audit_set(add: _Adder) -> None:
+    audit = add(
+        "audit-set", "evalsvc._cli_audit_set:audit_set", "is a set of cases fit for its purpose; what to add next"
+    )
+    audit.add_argument(
+        "cases",
+        nargs="+",
+        metavar="CASES",
+        help="the set to audit; further ones should share no case with it, such as the one that prompts are tuned on",
+    )
+    for name, default, text in (
+        ("margin", 0.05, "how much worse a candidate may be, as a share"),
+        ("power", 0.8, "the chance that an equal version passes"),
+        ("level", 0.05, "the one-sided error of the test"),
+        ("discordant", 0.2, "on which share of cases two versions are expected to differ"),
+        ("icc", 0.2, "how alike cases of one group are, 0 to 1"),
+    ):
+        help_text = f"{text} (default: {default:g})"
+        audit.add_argument(f"--{name}", type=float, default=default, metavar="SHARE", help=help_text)
+    audit.add_argument(
+        "--production",
+        nargs="?",
+        const="store",
+        default="",
+        metavar="FILE",
+        help="compare with production: with the store's events, or with a FILE that `evalsvc cases draw` wrote",
+    )
+    audit.add_argument(
+        "--where", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="only these; repeat it for more"
+    )
+    _add_span(audit, default="30d")
+    audit.add_argument(
+        "--as-of", type=_day, metavar="DATE", help="the set's day: has what is asked moved since, by the store?"
+    )
+    audit.add_argument(
+        "--picks", type=_whole, default=20, metavar="N", help="production examples to label next (default: 20)"
+    )
+    audit.add_argument("--picks-to", metavar="FILE", help="also write these as cases, as JSON lines")
+    audit.add_argument("--format", choices=("table", "json", "markdown"), default="table", help="default: table")
+
+
 def _add_plot(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--plot", metavar="FILE", help="also draw it with its intervals, into a .png or a self-contained .html"
@@ -398,6 +457,52 @@ def _add_test(add: _Adder) -> None:
     )
     test.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a test")
     test.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML, as CI servers read it")
+
+
+def _add_gate(add: _Adder) -> None:
+    gate = add(
+        "gate",
+        "evalsvc._cli_gate:gate",
+        "may this version ship? Runs suites; ends with 0 pass, 1 fail, 2 error, 3 inconclusive",
+    )
+    gate.add_argument("paths", nargs="*", metavar="PATH", help="suites (*.suite.yaml) or folders (default: suites/)")
+    gate.add_argument(
+        "--answers", metavar="FILE", help="the candidate's recorded answers, in place of the suite's model"
+    )
+    gate.add_argument("--power", action="store_true", help="ask nothing: say what the suite can detect")
+    gate.add_argument("--sample", type=int, metavar="N", help="ask about N cases only, drawn by the suite's seed")
+    gate.add_argument("--budget", type=float, metavar="USD", help="stop asking at this cost; before the suite's own")
+    gate.add_argument("--no-cache", action="store_true", help="ask and score everything anew, and keep nothing")
+    gate.add_argument(
+        "--inconclusive",
+        choices=("code", "fail", "pass"),
+        default="code",
+        help="what an inconclusive verdict ends with: 3, 1 or 0 (default: code, which is 3)",
+    )
+    gate.add_argument("--format", choices=("table", "markdown", "json"), default="table", help="json: a line a suite")
+    gate.add_argument("--markdown", metavar="FILE", help="write the summary for a pull request")
+    gate.add_argument("--junit", metavar="FILE", help="write JUnit XML")
+    gate.add_argument("--html", metavar="FILE", help="write the report; of several suites, one file each")
+    gate.add_argument("--again", metavar="VERDICT", help="decide a kept verdict again from its records, and compare")
+
+
+def _add_baseline(add: _Adder) -> None:
+    module = "evalsvc._cli_baseline"
+    parent = add("baseline", f"{module}:show", "what suites compare with: show, promote, score again")
+    parent.set_defaults(paths=[])
+    sub = _Adder(parent.add_subparsers(title="actions", metavar="ACTION"), add.common)
+    listed = sub("list", f"{module}:show", "the baselines of suites (as without an action)")
+    listed.add_argument("paths", nargs="*", metavar="PATH", help="suites or folders (default: suites/)")
+    promote = sub("promote", f"{module}:promote", "make a run's candidate the baseline of its suite")
+    rescore = sub("rescore", f"{module}:rescore", "score a baseline's answers by the suite's scorers of today")
+    for command in (promote, rescore):
+        command.add_argument("suite", metavar="SUITE", help="its file")
+        command.add_argument("--name", help="of the baseline (default: the one that the suite names)")
+        command.add_argument("--by", help="who says so (default: you, as git or the system knows you)")
+    promote.add_argument("--because", required=True, metavar="TEXT", help="why; it is kept with the baseline")
+    promote.add_argument("--run", metavar="VERDICT", help="whose candidate (default: the last run, or a first one)")
+    promote.add_argument("--answers", metavar="FILE", help="recorded answers of the version, in place of a run")
+    promote.add_argument("--despite", action="store_true", help="even though its verdict is not PASS")
 
 
 def _add_schema(add: _Adder) -> None:
@@ -506,10 +611,97 @@ def _add_scorers(add: _Adder) -> None:
     listed.add_argument("--format", choices=("table", "json"), default="table", help="json: one object a line")
 
 
+def _add_cases(add: _Adder) -> None:
+    module = "evalsvc._cli_cases"
+    cases = add("cases", f"{module}:check", "what suites ask: draw cases from production, compare, look at them")
+    sub = _Adder(cases.add_subparsers(title="actions", metavar="ACTION", required=True), add.common)
+    draw = sub("draw", f"{module}:draw", "draw cases from the masked events of the store, with their weights")
+    draw.add_argument("--out", required=True, metavar="FILE", help="to write, ending in .jsonl or .jsonl.gz")
+    draw.add_argument("--replace", action="store_true", help="replace the file if it is there")
+    draw.add_argument("--n", type=_count, default=200, metavar="N", help="how many cases (default: 200)")
+    _add_span(draw, default="7d")
+    draw.add_argument(
+        "--where", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="only these; repeat it for more"
+    )
+    draw.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="FIELD,…",
+        help="equally many of each, as in segments.language; several, or repeated: of each combination",
+    )
+    draw.add_argument("--metric", metavar="METRIC", help="of the events with its scores (default: that with most)")
+    draw.add_argument(
+        "--worst",
+        type=_whole,
+        default=0,
+        metavar="N",
+        help="so many of the cases are the worst by --metric (default: 0)",
+    )
+    draw.add_argument(
+        "--reference", choices=("own", "response"), default="own", help="whose text is the reference (default: own)"
+    )
+    draw.add_argument("--seed", type=_whole, default=0, metavar="N", help="another one draws others (default: 0)")
+    _add_variants(sub)
+    diff = sub("diff", f"{module}:diff", "what changed between two versions of a set, by the cases' names")
+    diff.add_argument("old", metavar="OLD", help="file or folder of cases")
+    diff.add_argument("new", metavar="NEW", help="file or folder of cases")
+    diff.add_argument("--format", choices=("text", "json"), default="text", help="json: one object")
+    check = sub("check", f"{module}:check", "read a set: every mistake, else its version and what it holds")
+    check.add_argument("--format", choices=("text", "json"), default="text", help="json: one object")
+    bring = sub("import", f"{module}:bring", "read foreign cases, and write them in our format")
+    bring.add_argument("--out", required=True, metavar="FILE", help="to write, ending in .jsonl or .jsonl.gz")
+    bring.add_argument("--replace", action="store_true", help="replace the file if it is there")
+    for command in (check, bring):
+        command.add_argument("file", metavar="FILE", help="JSONL, CSV, Parquet, or a folder in Hugging Face's layout")
+        command.add_argument(
+            "--field",
+            action="append",
+            default=[],
+            type=_pair,
+            metavar="FROM=TO",
+            help="a column that is a case's field",
+        )
+        command.add_argument("--split", default="", metavar="NAME", help="of a folder, as in test")
+        command.add_argument("--config", default="", metavar="NAME", help="of a folder whose README has several")
+        command.add_argument(
+            "--merge", action="store_true", help="make cases of one content one, of their common weight, not a mistake"
+        )
+
+
+def _add_variants(sub: _Adder) -> None:
+    module = "evalsvc._cli_cases"
+    vary = sub("vary", f"{module}:vary", "cases with variants: typos, other words, injected instructions …")
+    vary.add_argument("file", metavar="FILE", help="file or folder of cases")
+    vary.add_argument(
+        "--kind",
+        action="append",
+        required=True,
+        metavar="KIND,…",
+        help="as in typos; several, or repeated; all for every one (docs/how-to/robustness.md)",
+    )
+    attack = sub("attack", f"{module}:attack", "cases that attack a model: injected commands, a system prompt to tell")
+    attack.add_argument("file", nargs="?", metavar="FILE", help="cases to inject commands into")
+    attack.add_argument("--system-prompt", metavar="FILE", help="a text that must not be told")
+    for command in (vary, attack):
+        command.add_argument("--out", required=True, metavar="FILE", help="to write, ending in .jsonl or .jsonl.gz")
+        command.add_argument("--replace", action="store_true", help="replace the file if it is there")
+        command.add_argument(
+            "--seed", type=_whole, default=0, metavar="N", help="another one makes others (default: 0)"
+        )
+
+
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected a number above 0, but got {text!r}")
     return int(text)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a date, as in 2026-01-31, but got {text!r}") from None
 
 
 def _whole(text: str) -> int:

@@ -15,8 +15,9 @@ import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from evalsvc.errors import InputError
 
@@ -192,26 +193,57 @@ def exclusive(path: Path | None, name: str) -> Iterator[None]:
     The lock is the kernel's: it ends with the process that holds it, however that ends. Where no lock file can be made,
     or there is no path, nobody waits: two runs may then pay twice, and both are right.
     """
-    try:
-        lock = None if path is None else open(f"{path}.{_short(name)}.lock", "a+", encoding="ascii")  # noqa: SIM115
-    except OSError:
-        lock = None
+    lock = None if path is None else _locked(Path(f"{path}.{_short(name)}.lock"), name)
     if lock is None:
         yield
         return
     with lock:
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        try:
+            yield
+        finally:
+            # While the lock is held: who waits for it sees that the file is gone, and takes the next one.
+            with suppress(OSError):
+                os.unlink(lock.name)
+
+
+def _locked(path: Path, name: str) -> IO[str] | None:
+    """Return the lock's file, held; ``None`` where none can be made."""
+    told = False
+    while True:
+        try:
+            lock = open(path, "a+", encoding="ascii")  # noqa: SIM115 - closed by the caller
+        except OSError:
+            return None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             holder = lock.read(20).strip()
-            log.warning("Waiting for process %s, which is at the same work (%s)", holder or "of another host", name)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.seek(0)
-        lock.truncate()
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        yield
+            if not told:
+                log.warning("Waiting for process %s, which is at the same work (%s)", holder or "of another run", name)
+            told = True
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except BaseException:
+                lock.close()
+                raise
+        except OSError:
+            # A file system without locks.
+            lock.close()
+            return None
+        if _same_file(lock, path):
+            return lock
+        lock.close()
+
+
+def _same_file(lock: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _connected(path: Path | None) -> sqlite3.Connection:

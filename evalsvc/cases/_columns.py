@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -86,6 +87,7 @@ class CaseColumns:
         return found
 
 
+@lru_cache(maxsize=1024)
 def _is_target(name: str) -> bool:
     group, dot, rest = name.partition(".")
     return name in FIELDS or bool(dot and rest and group == "segments")

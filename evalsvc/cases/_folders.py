@@ -120,7 +120,7 @@ def _configs(folder: Path) -> Sequence[Mapping[str, Any]]:
     readme = folder / "README.md"
     if not readme.is_file():
         return ()
-    front = _FRONT.search(readme.read_text(encoding="utf-8", errors="replace"))
+    front = _FRONT.search(readme.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n"))
     if front is None:
         return ()
     try:

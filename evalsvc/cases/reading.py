@@ -33,6 +33,7 @@ def read_cases(
     fields: Mapping[str, str] = MappingProxyType({}),
     split: str = "",
     config: str = "",
+    merge: bool = False,
 ) -> CaseSet:
     """Read a set of cases; the format is that of ``docs/reference/cases.md``.
 
@@ -42,6 +43,7 @@ def read_cases(
         fields: column to field, for foreign names: ``{"question": "prompt", "answers": "reference"}``.
         split: of a folder, as in ``test``; needed where it has several.
         config: of a folder whose README has several (default: the one that it calls so).
+        merge: whether cases of one content become the first of them, with their common weight, instead of a mistake.
 
     Raises:
         SourceError: the path does not exist, is of another kind, or is damaged.
@@ -54,7 +56,7 @@ def read_cases(
     if not given.is_dir() and (split or config):
         raise InputError(f"Expected a folder for `split` or `config`, but {given} is a file; leave them out")
     files = data_files(given, split, config) if given.is_dir() else (given,)
-    found = _Found()
+    found = _Found(merge=merge)
     for file in files:
         _read_file(file, fields, found)
     found.raise_problems()
@@ -87,8 +89,10 @@ def write_cases(path: str | Path, cases: Iterable[Case]) -> None:
 class _Found:
     """Cases read so far, and what was wrong with others."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, merge: bool) -> None:
         self.cases: list[Case] = []
+        self._merge = merge
+        self._by_content: dict[str, int] = {}
         self._problems: list[Problem] = []
         self._count = 0
         self._places: dict[tuple[str, str], str] = {}
@@ -106,8 +110,14 @@ class _Found:
 
     def add(self, case: Case, path: Path, line: int) -> None:
         place = f"{path}:{line}"
+        digest = case.digest
+        first = self._by_content.setdefault(digest, len(self.cases))
+        if self._merge and first < len(self.cases):
+            held = self.cases[first]
+            self.cases[first] = msgspec.structs.replace(held, weight=held.weight + case.weight)
+            return
         name = self._places.setdefault(("case_id", case.case_id), place)
-        content = self._places.setdefault(("content", case.digest), place)
+        content = self._places.setdefault(("content", digest), place)
         if content != place:
             hint = "drop one of them, or give it a higher `weight`"
             self.report(path, line, f"the same content as in {content}", hint)

@@ -15,13 +15,12 @@ from evalsvc.fairness import Gap, Group, gap, groups_of_values
 from evalsvc.fairness.gaps import Limits
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows, field_of
 from evalsvc.gate.findings import Evidence, Leaf, gap_in, reasons_of
+from evalsvc.gate.needed import needed_gap, needed_mean, needed_share
 from evalsvc.gate.sides import pass_rates
-from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic
-from evalsvc.stats import PairedMeans, Question, cases_for
+from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic, scale_for
 from evalsvc.stats.inversion import beyond, tail_of
 from evalsvc.stats.limits import exact_limit
 from evalsvc.types import Estimate, Scale
-from evalsvc.verdicts import Needed
 
 SHARE = Scale(0.0, 1.0, "higher", binary=True)
 RATE = Scale(0.0, 1.0, "higher")
@@ -44,14 +43,18 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
     worst = _in_the_worst_case(values, scale, candidate, leaf, number, up=up) if scale.bounded else p_pass
     if not blocked and p_pass <= level < worst:
         blocked = f"{_gone(values):,} scores are missing, and it would not pass if they were the worst there are"
-    found = at(1.0 - 2.0 * level)
-    return _against(found, number, _scored(values), _clusters(candidate, leaf.rows, values))._replace(
+    found, n, clusters = at(1.0 - 2.0 * level), _scored(values), _clusters(candidate, leaf.rows, values)
+    if scale.binary and found.value is not None:
+        needed = needed_share(found.value, number, level, up=up, n=n, clusters=clusters)
+    else:
+        needed = needed_mean(found, number, level, up=up, n=n)
+    return _against(found, number, n, clusters)._replace(
         n_unscored=unscored,
         p_pass=p_pass,
         p_fail=p_fail,
         test=f"inverted: {found.method}",
         blocked=blocked,
-        needed=_needed(found, number, level, up=up, n=_scored(values)),
+        needed=needed,
     )
 
 
@@ -64,7 +67,8 @@ def critical_evidence(leaf: Leaf, candidate: Evaluated) -> Evidence:
     if not rows.size:
         return Evidence(reason="no case is marked `critical: true`")
     table = scores.values[rows]
-    short = (table > value) if scores.spec.scale.better == "lower" else (table < value)
+    lower = scale_for(leaf.gate, scores.spec.scale).better == "lower"
+    short = (table > value) if lower else (table < value)
     failing, open_ones = rows[short.any(axis=1)], rows[np.isnan(table).any(axis=1)]
     known = Evidence(
         n=int(rows.size), n_clusters=int(rows.size), n_unscored=int(open_ones.size), test="none: every one"
@@ -117,6 +121,7 @@ def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
         p_fail=tail_of(lambda confidence: beyond(at(confidence).low, most, 1.0)),
         test=f"inverted: {found.method}",
         blocked=blocked,
+        needed=needed_gap(found.naive, found.high, most, _scored(values)),
         reason="; ".join(filter(None, [worst, found.reason])),
     )
 
@@ -133,7 +138,7 @@ def _values(leaf: Leaf, candidate: Evaluated) -> tuple[Floats, Scale]:
     scores = candidate.scores[leaf.gate.metric]
     kind = parse_statistic(leaf.gate.statistic).kind
     if kind.startswith("pass"):
-        return pass_rates(scores.values[leaf.rows], leaf.gate, scores.spec.scale)[:, None], RATE
+        return pass_rates(scores.values[leaf.rows], leaf.gate, scale_for(leaf.gate, scores.spec.scale))[:, None], RATE
     return scores.values[leaf.rows], scores.spec.scale
 
 
@@ -170,6 +175,14 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
         p_fail=p_fail,
         test="share beyond it, inverted",
         blocked=blocked,
+        needed=needed_share(
+            float(((values >= number) if up else (values <= number)).sum()) / max(1, values.size),
+            1.0 - quantile if up else quantile,
+            level,
+            up=True,
+            n=_scored(values),
+            clusters=_clusters(candidate, leaf.rows, values),
+        ),
     )
 
 
@@ -268,20 +281,6 @@ def _against(found: Estimate, number: float, n: int, clusters: int) -> Evidence:
         limit=0.0,
         reason=found.reason,
     )
-
-
-def _needed(found: Estimate, number: float, level: float, *, up: bool, n: int) -> Needed | None:
-    """Return how many cases would show it if the value seen were the true one."""
-    if found.value is None or found.low is None or found.high is None:
-        return None
-    room = found.value - number if up else number - found.value
-    if room <= 0.0:
-        return Needed(None, None, reason="what is seen does not reach it, and no number of cases shows what is not so")
-    from evalsvc.stats.distributions import normal_quantile
-
-    sd = (found.high - found.low) / 2.0 / normal_quantile(1.0 - level) * n**0.5
-    cases = cases_for(PairedMeans(max(sd, 1e-12)), room, question=Question("non-inferiority", 0.0, level))
-    return None if cases is None else Needed(max(1, cases - n), max(cases, n + 1), "the value seen is the true one")
 
 
 def _scored(values: Floats) -> int:

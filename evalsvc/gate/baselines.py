@@ -39,11 +39,12 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Baseline(NamedTuple):
-    """A baseline as it was read and checked."""
+    """A baseline as it was read and checked; ``content`` are the lines of its record."""
 
     pointer: Pointer
     header: Header
     evaluated: Evaluated
+    content: bytes
 
 
 def pointer_path(folder: Path, name: str) -> Path:
@@ -79,7 +80,7 @@ def read_baseline(folder: Path, name: str, suite_path: str) -> Baseline:
             f"another ({found[:12]}…): it was changed afterwards; restore it from git, or promote a run again"
         )
     record = decode_record(content, str(path.with_name(pointer.file)), name)
-    return Baseline(pointer, record.header, record.evaluated)
+    return Baseline(pointer, record.header, record.evaluated, content)
 
 
 def read_pointer(path: Path) -> Pointer:
@@ -127,7 +128,7 @@ def promote(
         verdict=verdict,
     )
     path = pointer_path(folder, name)
-    old = read_pointer(path).file if path.is_file() else ""
+    old = _file_of(path)
     write_record(path.with_name(pointer.file), content)
     part = path.with_name(f".{path.name}.part")
     part.write_text(_pointer_text(pointer), encoding="utf-8")
@@ -137,9 +138,18 @@ def promote(
     return pointer
 
 
+def _file_of(path: Path) -> str:
+    """Return the file that a pointer names; empty where there is none, or it cannot be read."""
+    try:
+        return read_pointer(path).file if path.is_file() else ""
+    except ConfigError:
+        return ""
+
+
 def _pointer_text(pointer: Pointer) -> str:
     lines = ["# written by: evalsvc baseline promote — code: evalsvc/gate/baselines.py"]
-    for key, value in msgspec.to_builtins(pointer).items():
+    kept = {key: value for key, value in msgspec.to_builtins(pointer).items() if value or key != "verdict"}
+    for key, value in kept.items():
         # JSON strings are YAML strings.
         lines.append(f"{key}: {msgspec.json.encode(value).decode()}")
     return "\n".join(lines) + "\n"

@@ -19,7 +19,8 @@ from evalsvc.gate.absolute import absolute_evidence, critical_evidence, gap_evid
 from evalsvc.gate.evaluated import Evaluated, field_of, rows_where
 from evalsvc.gate.findings import Evidence, Leaf
 from evalsvc.gate.paired import paired_evidence
-from evalsvc.gate.values import COMPARED, Critical, GapAtMost, Gate, asked
+from evalsvc.gate.robust import robust_evidence, variant_rows
+from evalsvc.gate.values import COMPARED, Critical, GapAtMost, Gate, Robust, asked, refuted
 from evalsvc.stats import adjust_p_values
 from evalsvc.verdicts import Decision, Finding, GateResult, Needed, worst_of
 
@@ -51,7 +52,10 @@ def decide(
             without scores, or a field with too many segments.
     """
     _check(gates, level)
-    leaves = [leaf for gate in gates for leaf in _leaves(gate, candidate)]
+    for gate in gates:
+        if gate.metric not in candidate.scores:
+            raise InputError(f"Expected scores of {gate.metric!r} for the gate {gate.name!r}, but there are none")
+    leaves = [leaf for gate in gates for leaf in leaves_of(gate, candidate)]
     found = [_evidence(leaf, candidate, baseline, level, seed) for leaf in leaves]
     adjusted = _holm(leaves, found)
     counted = sum(
@@ -93,10 +97,16 @@ def overall(results: Sequence[GateResult]) -> Decision:
     return worst_of(result.decision for result in results if not result.advisory)
 
 
-def _leaves(gate: Gate, candidate: Evaluated) -> list[Leaf]:
-    if gate.metric not in candidate.scores:
-        raise InputError(f"Expected scores of {gate.metric!r} for the gate {gate.name!r}, but there are none")
+def leaves_of(gate: Gate, candidate: Evaluated) -> list[Leaf]:
+    """Return what a gate looks at: all of its cases, or each segment of them.
+
+    Raises:
+        InputError: when there are too many segments.
+    """
     rows = rows_where(candidate.cases, gate.where)
+    if isinstance(gate.ask, Robust):
+        kinds = variant_rows(candidate, rows)
+        return [Leaf(gate, f"variant={kind}", of) for kind, of in kinds.items()] or [Leaf(gate, "", rows[:0])]
     if not gate.by:
         return [Leaf(gate, "", rows)]
     names: dict[str, list[int]] = {}
@@ -112,7 +122,8 @@ def _leaves(gate: Gate, candidate: Evaluated) -> list[Leaf]:
 
 def _evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated | None, level: float, seed: int) -> Evidence:
     if not leaf.rows.size:
-        return Evidence(reason="no case is in it")
+        robust = isinstance(leaf.gate.ask, Robust)
+        return Evidence(reason="no case is a variant of another one of the set" if robust else "no case is in it")
     ask = leaf.gate.ask
     if isinstance(ask, COMPARED):
         if baseline is None:
@@ -120,6 +131,8 @@ def _evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated | None, leve
         return paired_evidence(leaf, candidate, baseline, level, seed)
     if isinstance(ask, Critical):
         return critical_evidence(leaf, candidate)
+    if isinstance(ask, Robust):
+        return robust_evidence(leaf, candidate, level, seed)
     if isinstance(ask, GapAtMost):
         return gap_evidence(leaf, candidate, level)
     return absolute_evidence(leaf, candidate, level)
@@ -181,16 +194,16 @@ def _reason(leaf: Leaf, evidence: Evidence, decision: Decision, p_fail: float | 
     if decision == "PASS":
         return _joined(f"{wish} is shown", evidence.reason)
     if decision == "FAIL":
-        return _joined(f"the opposite of “{wish}” is shown", evidence.reason)
+        return _joined(f"{refuted(leaf.gate.ask)} is shown", evidence.reason)
     if evidence.blocked:
         return evidence.blocked
     if evidence.p_pass is None:
         return evidence.reason or "nothing is known of it"
     alone = evidence.p_fail is not None and evidence.p_fail <= levels.fails and p_fail != evidence.p_fail
     why = (
-        "the opposite would be shown were it the only thing looked at"
+        f"{refuted(leaf.gate.ask)} would be shown were it the only thing looked at"
         if alone
-        else "neither it nor its opposite is shown"
+        else "neither that nor its opposite is shown"
     )
     return _joined(why, _more(evidence.needed), evidence.reason)
 

@@ -92,9 +92,34 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def groups(self) -> tuple[str, ...]:
         """The cluster of each case: its group, or itself where it has none."""
-        return tuple(
-            f"group:{case.group}" if case.group else digest
-            for case, digest in zip(self.cases, self.digests, strict=True)
+        return clusters_of(self.cases, self.digests)
+
+    @cached_property
+    def codes(self) -> Rows:
+        """The clusters as numbers from 0, ``[cases]``."""
+        return np.unique(np.asarray(self.groups, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
+
+    def of(self, rows: Sequence[int]) -> Evaluated:
+        """Return some of its rows, in their order."""
+        kept = np.array(rows, dtype=np.int64)
+        new = {row: place for place, row in enumerate(rows)}
+        return Evaluated(
+            cases=tuple(self.cases[row] for row in rows),
+            digests=tuple(self.digests[row] for row in rows),
+            answers=tuple(self.answers[row] for row in rows),
+            scores={
+                name: MetricScores(
+                    held.spec,
+                    held.values[kept],
+                    {(new[row], repeat): why for (row, repeat), why in held.missing.items() if row in new},
+                    None if held.statistics is None else held.statistics[kept],
+                )
+                for name, held in self.scores.items()
+            },
+            model=self.model,
+            model_version=self.model_version,
+            signature=self.signature,
+            name=self.name,
         )
 
     @property
@@ -108,6 +133,11 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """What its answers cost in US dollars; None where no answer says."""
         known = [answer.cost_usd for row in self.answers for answer in row if answer.cost_usd is not None]
         return sum(known) if known else None
+
+
+def clusters_of(cases: Sequence[Case], digests: Sequence[str]) -> tuple[str, ...]:
+    """Return the cluster of each case: its group, or itself where it has none."""
+    return tuple(f"group:{case.group}" if case.group else digest for case, digest in zip(cases, digests, strict=True))
 
 
 def places_in(baseline: Evaluated, candidate: Evaluated) -> Rows:

@@ -7,7 +7,7 @@ the whole answer. Scorers are loaded when the first score is missing, so that a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -16,14 +16,15 @@ import numpy as np
 
 from evalsvc.cases import Case, digest_of
 from evalsvc.disk_cache import DiskCache
-from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
+from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Missing
 from evalsvc.generation import Answer
 from evalsvc.generation.events import event_of
 from evalsvc.protocols import Scorer
 from evalsvc.scoring import ScorerEntry, run_scorer
 from evalsvc.types import Abstained, Failed, Outcome, Sample, Scored, ScorerSpec, Status
 
-KIND = "score"
+KIND, COLUMN = "score", "scores"
+"""A score by itself, and a scorer's scores of a whole set of answers, which are read at once when a suite is rerun."""
 CHUNK = 2_000
 """So many answers are scored between two writes to the cache: what a kill may cost."""
 
@@ -53,6 +54,7 @@ Progress = Callable[[str, int, int], None]
 """Told (metric, scored so far, of how many), the cached ones included."""
 
 _decoder = msgspec.msgpack.Decoder(Kept)
+_columns = msgspec.msgpack.Decoder(list[Kept])
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -123,22 +125,37 @@ class _Work:
             for repeat, answer in enumerate(repeats)
             if answer.status == "ok"
         ]
-        spec = self.scorer.spec
-        prefix = f"{digest_of((spec.metric, spec.version, spec.signature))}:"
+        prefix = _prefix(self.scorer.spec)
         wanted = {place: prefix + self.keys[place[0]][place[1]] for place in places}
-        held = self.cache.get_many(KIND, list(wanted.values()))
-        kept = {place: _decoder.decode(held[key]) for place, key in wanted.items() if key in held}
-        missing = [place for place in places if place not in kept]
-        self.progress(spec.metric, len(kept), len(places))
-        if missing:
-            self.scorer.load()
-            for outcomes in self._scored(missing):
-                self.cache.put_many(
-                    KIND, {wanted[p]: _encoder.encode(k) for p, k in outcomes.items() if k.status != "failed"}
-                )
-                kept.update(outcomes)
-                self.progress(spec.metric, len(kept), len(places))
+        whole = digest_of(tuple(wanted.values()))
+        kept = self._column(whole, places)
+        if len(kept) < len(places):
+            kept = self._one_by_one(wanted)
+            self._score_the_rest(wanted, kept)
+            if _prefix(self.scorer.spec) == prefix and all(one.status != "failed" for one in kept.values()):
+                self.cache.put_many(COLUMN, {whole: _encoder.encode([kept[place] for place in places])})
+        self.progress(self.scorer.spec.metric, len(kept), len(places))
         return self._laid_out(self.scorer.spec, kept)
+
+    def _column(self, whole: str, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Kept]:
+        """Return the scores of just these answers, where they were all asked for together before."""
+        held = self.cache.get_many(COLUMN, [whole]).get(whole)
+        return dict(zip(places, _columns.decode(held), strict=True)) if held is not None else {}
+
+    def _score_the_rest(self, wanted: Mapping[tuple[int, int], str], kept: dict[tuple[int, int], Kept]) -> None:
+        missing = [place for place in wanted if place not in kept]
+        if not missing:
+            return
+        self.scorer.load()
+        for outcomes in self._scored(missing):
+            fine = [(wanted[place], one) for place, one in outcomes.items() if one.status != "failed"]
+            self.cache.put_many(KIND, {key: _encoder.encode(one) for key, one in fine})
+            kept.update(outcomes)
+            self.progress(self.scorer.spec.metric, len(kept), len(wanted))
+
+    def _one_by_one(self, wanted: Mapping[tuple[int, int], str]) -> dict[tuple[int, int], Kept]:
+        held = self.cache.get_many(KIND, list(wanted.values()))
+        return {place: _decoder.decode(held[key]) for place, key in wanted.items() if key in held}
 
     def _scored(self, places: Sequence[tuple[int, int]]) -> Iterator[dict[tuple[int, int], Kept]]:
         entry = ScorerEntry(self.scorer)
@@ -162,20 +179,35 @@ class _Work:
     def _laid_out(self, spec: ScorerSpec, kept: dict[tuple[int, int], Kept]) -> MetricScores:
         shape = (len(self.answers), max(map(len, self.answers), default=0))
         values, missing = np.full(shape, np.nan), dict[tuple[int, int], Missing]()
-        width = max((len(one.statistics) for one in kept.values()), default=0)
-        statistics = np.full((*shape, width), np.nan) if spec.corpus and width else None
+        scored = [(place, one) for place, one in kept.items() if one.value is not None]
+        if scored:
+            rows, repeats = np.array([place for place, _ in scored], dtype=np.int64).T
+            values[rows, repeats] = [one.value for _, one in scored]
         for place, one in kept.items():
             if one.value is None:
                 missing[place] = Missing(one.status, one.reason)
-                continue
-            values[place] = one.value
-            if statistics is not None and len(one.statistics) == width:
-                statistics[place] = one.statistics
-        for row, repeats in enumerate(self.answers):
-            for repeat, answer in enumerate(repeats):
+        for row, answers in enumerate(self.answers):
+            for repeat, answer in enumerate(answers):
                 if answer.status == "failed":
                     missing[row, repeat] = Missing("failed", f"no answer: {answer.reason}")
-        return MetricScores(spec, values, missing, statistics)
+        return MetricScores(spec, values, missing, _statistics(spec, shape, scored))
+
+
+def _statistics(
+    spec: ScorerSpec, shape: tuple[int, int], scored: Sequence[tuple[tuple[int, int], Kept]]
+) -> Floats | None:
+    width = max((len(one.statistics) for _, one in scored), default=0)
+    if not spec.corpus or not width:
+        return None
+    table = np.full((*shape, width), np.nan)
+    for place, one in scored:
+        if len(one.statistics) == width:
+            table[place] = one.statistics
+    return table
+
+
+def _prefix(spec: ScorerSpec) -> str:
+    return f"{digest_of((spec.metric, spec.version, spec.signature))}:"
 
 
 def _kept(outcome: Outcome) -> Kept:

@@ -8,7 +8,7 @@ from evalsvc.gate.evaluated import Evaluated, places_in
 from evalsvc.gate.findings import Evidence, Leaf, gap_in
 from evalsvc.gate.relative import Asking, relative_change
 from evalsvc.gate.sides import Sides, by_case, sides_of
-from evalsvc.gate.values import Better, Equivalent, Gate, NotWorse
+from evalsvc.gate.values import Ask, Better, Equivalent, Gate, NotWorse
 from evalsvc.stats import Question, cases_needed, compare_paired
 from evalsvc.stats.comparison import Comparison
 from evalsvc.stats.paired import FEW_CLUSTERS
@@ -35,7 +35,7 @@ def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level
     if sides is None:
         return Evidence(n_unscored=unscored, reason=f"these cases have no {gate.statistic} score")
     weights = candidate.weights[known].tolist()
-    asking = Asking(sides, weights, [candidate.groups[row] for row in known.tolist()], level, seed)
+    asking = Asking(sides, weights, candidate.codes[known].tolist(), level, seed)
     blocked = blocked or _unasked(int(known.size), leaf.rows.size)
     known_of_it = Evidence(n_one_sided=sides.one_sided, n_unscored=unscored, blocked=blocked)
     if isinstance(gate.ask, NotWorse) and gate.ask.relative:
@@ -53,7 +53,7 @@ def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level
         p_pass=found.p_value,
         p_fail=found.p_opposite,
         test=found.test,
-        needed=_needed(found, gate, sides.scale),
+        needed=needed_for(found, gate.ask, sides.scale),
         blocked=blocked or _depends(asking, gate),
         reason=found.reason,
     )
@@ -76,7 +76,7 @@ def _relative(evidence: Evidence, gate: Gate, asking: Asking) -> Evidence:
         p_pass=found.p_pass,
         p_fail=found.p_fail,
         test=found.test,
-        needed=_needed(found.claim, gate, asking.sides.scale) if found.claim else None,
+        needed=needed_for(found.claim, gate.ask, asking.sides.scale) if found.claim else None,
         blocked=evidence.blocked or _depends(asking, gate),
         reason=found.reason,
     )
@@ -139,20 +139,22 @@ def _passes(asking: Asking, gate: Gate) -> bool:
 def _question(gate: Gate, level: float) -> Question:
     if isinstance(gate.ask, Equivalent):
         return Question("equivalence", gate.ask.margin, level)
-    return Question("non-inferiority", gate.ask.margin if isinstance(gate.ask, NotWorse) else 0.0, level)
+    # To be better by a margin is to be not worse by less than nothing.
+    ahead = -gate.ask.margin if isinstance(gate.ask, Better) else 0.0
+    return Question("non-inferiority", gate.ask.margin if isinstance(gate.ask, NotWorse) else ahead, level)
 
 
 def _limit(gate: Gate, scale: Scale) -> float:
-    margin = getattr(gate.ask, "margin", 0.0)
+    margin = getattr(gate.ask, "margin", 0.0) * (-1.0 if isinstance(gate.ask, Better) else 1.0)
     return float(margin if scale.better == "lower" or margin == 0.0 else -margin)
 
 
-def _needed(found: Comparison, gate: Gate, scale: Scale) -> Needed | None:
+def needed_for(found: Comparison, ask: Ask, scale: Scale) -> Needed | None:
     """Return what would settle it if the two were equal, or, where so many are there, if what is seen is true."""
     if found.verdict != "inconclusive" or found.difference is None:
         return None
     seen = found.difference * (-1.0 if scale.better == "lower" else 1.0)
-    effect = _if_equal(gate, found)
+    effect = _if_equal(ask, found)
     if effect is not None:
         need = cases_needed(found, effect=effect)
         # One case more is what is left of a number that is too small to be true.
@@ -168,13 +170,13 @@ def _needed(found: Comparison, gate: Gate, scale: Scale) -> Needed | None:
     return Needed(need.more, need.cases, "the difference seen is the true one", need.reason)
 
 
-def _if_equal(gate: Gate, found: Comparison) -> float | None:
+def _if_equal(ask: Ask, found: Comparison) -> float | None:
     """Return the effect of equal versions in the question that was put; None where equal ones do not pass."""
-    if isinstance(gate.ask, Better):
+    if isinstance(ask, Better):
         return None
     # Of a relative margin, equal versions are ahead by all of it.
-    relative = isinstance(gate.ask, NotWorse) and gate.ask.relative
-    return getattr(gate.ask, "margin", 0.0) * abs(found.candidate or 0.0) if relative else 0.0
+    relative = isinstance(ask, NotWorse) and ask.relative
+    return getattr(ask, "margin", 0.0) * abs(found.candidate or 0.0) if relative else 0.0
 
 
 def _identical(evidence: Evidence, gate: Gate, sides: Sides) -> Evidence:
@@ -185,7 +187,7 @@ def _identical(evidence: Evidence, gate: Gate, sides: Sides) -> Evidence:
     old, new, whole = by_case(sides.baseline), by_case(sides.candidate), sides.whole
     if evidence.n_clusters < FEW_CLUSTERS or not bool((old[whole] == new[whole]).all()):
         return evidence
-    allowed = getattr(gate.ask, "margin", 0.0) > 0.0 and not evidence.blocked
+    allowed = not isinstance(gate.ask, Better) and not evidence.blocked
     # None of n differs: with a chance of 95 %, at most so many of all cases do.
     most = 1.0 - 0.05 ** (1.0 / evidence.n_clusters)
     return evidence._replace(

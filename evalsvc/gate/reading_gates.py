@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
 
 from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Section, Value
@@ -21,12 +23,23 @@ from evalsvc.gate.values import (
     GapAtMost,
     Gate,
     NotWorse,
+    Robust,
     Statistic,
     parse_statistic,
 )
 from evalsvc.types import ScorerSpec
 
-QUESTIONS = ("not_worse_by", "better", "within", "at_least", "at_most", "critical", "gap")
+QUESTIONS = (
+    "not_worse_by",
+    "better",
+    "better_by",
+    "within",
+    "at_least",
+    "at_most",
+    "critical",
+    "gap",
+    "robust_within",
+)
 FIELDS = r"segments\.[^\s.]+|group|variant"
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
@@ -66,7 +79,8 @@ class _Reader:
         section = self.item.section()
         metric, statistic = section.need("metric"), section.get("statistic")
         name = metric.text(what="a metric") if metric else ""
-        spec = self.known.specs.get(name)
+        direction = self._direction(section, self.known.specs.get(name))
+        spec = self._turned(self.known.specs.get(name), direction)
         if metric and name and spec is None and self.known.specs:
             metric.problem(f"no scorer of this suite measures `{name}`", did_you_mean(name, self.known.specs))
         asked = self._statistic(statistic, section, spec)
@@ -84,10 +98,25 @@ class _Reader:
             statistic=statistic.text("mean") if statistic else "mean",
             by=_fields(by) if by else (),
             where=_where(where.section()) if where else {},
+            direction=direction,
             success=success.number(1.0) if success else None,
             max_missing=_share(missing) if missing else MAX_MISSING,
             advisory=advisory.flag() if advisory else False,
         )
+
+    def _direction(self, section: Section, spec: ScorerSpec | None) -> Literal["", "higher", "lower"]:
+        value = section.get("direction")
+        if value is None:
+            return ""
+        text = value.text("higher", choices=("higher", "lower"))
+        if spec is not None and spec.scale.better not in ("neither", text):
+            value.problem(f"of `{spec.metric}`, {spec.scale.better} is better", "leave `direction` out")
+        return "lower" if text == "lower" else "higher"
+
+    def _turned(self, spec: ScorerSpec | None, direction: Literal["", "higher", "lower"]) -> ScorerSpec | None:
+        if spec is None or not direction:
+            return spec
+        return replace(spec, scale=replace(spec.scale, better=direction))
 
     def _statistic(self, value: Value | None, section: Section, spec: ScorerSpec | None) -> Statistic:
         if value is None:
@@ -122,6 +151,8 @@ class _Reader:
             if not value.flag(default=True):
                 value.problem("expected `better: true`", "leave it out, or ask `not_worse_by`")
             return Better()
+        if key in ("better_by", "robust_within"):
+            return (Better if key == "better_by" else Robust)(value.number(0.01, above=0.0))
         if key in ("at_least", "at_most"):
             return (AtLeast if key == "at_least" else AtMost)(value.number(0.0))
         return NotWorse(*_amount(value)) if key == "not_worse_by" else Equivalent(value.number(0.01, above=0.0))
@@ -138,6 +169,8 @@ class _Reader:
         if flag and not flag.flag(default=True):
             flag.problem("expected `critical: true`", "leave it out")
         lower = spec is not None and spec.scale.better == "lower"
+        if spec is not None and spec.scale.better == "neither":
+            self.item.problem(f"neither direction of `{spec.metric}` is better", "say which is: `direction: lower`")
         given, wrong = (most, least) if lower else (least, most)
         if wrong:
             side = "at_most" if lower else "at_least"
@@ -168,7 +201,10 @@ class _Reader:
                 "a quantile is held against a number", "ask `at_most`, or compare the mean: `not_worse_by: 10%`"
             )
         if spec.scale.better == "neither" and not isinstance(ask, Equivalent):
-            self.item.problem(f"neither direction of `{spec.metric}` is better", "ask `within`")
+            self.item.problem(
+                f"neither direction of `{spec.metric}` is better",
+                "say which is, as in `direction: lower`, or ask `within`",
+            )
         margin = getattr(ask, "margin", 0.0)
         width = (spec.scale.high or 0.0) - (spec.scale.low or 0.0) if spec.scale.bounded else None
         if width is not None and not getattr(ask, "relative", False) and margin >= width and not statistic.k:

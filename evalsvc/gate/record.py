@@ -57,9 +57,9 @@ class _Row(msgspec.Struct, frozen=True, omit_defaults=True):
     case_id: str
     digest: str
     answers: tuple[Answer, ...]
-    scores: Mapping[str, tuple[float | None, ...]]
+    scores: Mapping[str, Sequence[float | None]]
     missing: Mapping[str, Mapping[str, tuple[Status, str]]] = {}
-    statistics: Mapping[str, tuple[tuple[float, ...] | None, ...]] = {}
+    statistics: Mapping[str, Sequence[Sequence[float] | None]] = {}
     group: str = ""
     weight: float = 1.0
     segments: Mapping[str, str] = {}
@@ -101,8 +101,11 @@ class _Column:
     """A metric's scores as rows of plain numbers, made at once."""
 
     def __init__(self, held: MetricScores) -> None:
-        self.values = held.values.tolist()
-        self.statistics = None if held.statistics is None else held.statistics.tolist()
+        # JSON has no NaN: what is not there is null.
+        self.values: list[list[float | None]] = held.values.tolist()
+        for row, repeat in np.argwhere(np.isnan(held.values)).tolist():
+            self.values[row][repeat] = None
+        self.statistics = None if held.statistics is None else _rows_of(held.statistics)
         self.missing: dict[int, dict[str, tuple[Status, str]]] = {}
         for (row, repeat), missing in held.missing.items():
             self.missing.setdefault(row, {})[str(repeat)] = (missing.status, missing.reason)
@@ -114,13 +117,9 @@ def _row(evaluated: Evaluated, columns: Mapping[str, _Column], row: int) -> _Row
         case_id=case.case_id,
         digest=evaluated.digests[row],
         answers=evaluated.answers[row],
-        scores={name: tuple(_known(v) for v in column.values[row]) for name, column in columns.items()},
+        scores={name: column.values[row] for name, column in columns.items()},
         missing={name: column.missing[row] for name, column in columns.items() if row in column.missing},
-        statistics={
-            name: tuple(None if _known(s[0]) is None else tuple(s) for s in column.statistics[row])
-            for name, column in columns.items()
-            if column.statistics is not None
-        },
+        statistics={name: column.statistics[row] for name, column in columns.items() if column.statistics is not None},
         group=case.group,
         weight=case.weight,
         segments=case.segments,
@@ -130,8 +129,12 @@ def _row(evaluated: Evaluated, columns: Mapping[str, _Column], row: int) -> _Row
     )
 
 
-def _known(value: float) -> float | None:
-    return None if value != value else value
+def _rows_of(statistics: Floats) -> list[list[list[float] | None]]:
+    """Return statistics by case and repeat, null where a score has none."""
+    rows: list[list[list[float] | None]] = statistics.tolist()
+    for row, repeat in np.argwhere(np.isnan(statistics).any(axis=2)).tolist():
+        rows[row][repeat] = None
+    return rows
 
 
 def write_record(path: Path, content: bytes) -> str:
@@ -235,12 +238,10 @@ def _case(row: _Row) -> Case:
 
 
 def _scores(metric: str, made: Scorers, rows: Sequence[_Row], repeats: int) -> MetricScores:
-    values = np.full((len(rows), repeats), np.nan)
+    blank: list[float | None] = [None] * repeats
+    values = np.array([row.scores.get(metric, blank) for row in rows], dtype=np.float64).reshape(len(rows), repeats)
     missing: dict[tuple[int, int], Missing] = {}
     for place, row in enumerate(rows):
-        for repeat, value in enumerate(row.scores.get(metric, ())):
-            if value is not None:
-                values[place, repeat] = value
         for repeat_text, (status, reason) in row.missing.get(metric, {}).items():
             missing[place, int(repeat_text)] = Missing(status, reason)
     spec = ScorerSpec(metric, made.version, made.scale, signature=made.signature, corpus=made.corpus)

@@ -17,13 +17,11 @@ from evalsvc.gate.sides import Sides, by_case
 from evalsvc.stats import Question, compare_paired
 from evalsvc.stats.comparison import Comparison
 from evalsvc.stats.paired import SPARSE
+from evalsvc.stats.paired_ratio import change_limits
 from evalsvc.types import Better, Scale
 
-PRECISE = 1e-5
 PULL = 1.25
 """Clusters that go against a claim: the fewest quarters with which no row of ``benchmarks/gates.py`` is above 5 %."""
-FURTHEST = 1e3
-"""A relative change that is as good as none known."""
 
 
 class Asking(NamedTuple):
@@ -31,7 +29,7 @@ class Asking(NamedTuple):
 
     sides: Sides
     weights: list[float]
-    groups: list[str]
+    groups: list[int]
     level: float
     seed: int
 
@@ -59,7 +57,7 @@ class _Whole(NamedTuple):
     old: Floats
     new: Floats
     weights: Floats
-    groups: list[str]
+    groups: list[int]
     ends: tuple[float, float] | None
 
 
@@ -103,39 +101,46 @@ def _whole(asking: Asking) -> _Whole:
     return _Whole(old, new, np.asarray(asking.weights)[keep], groups, ends)
 
 
+def _pulled(whole: _Whole, *, down: bool) -> _Whole:
+    """Return the cases with a cluster more that pulls the difference down or up, on yes and no."""
+    if whole.ends is None:
+        return whole
+    low, high = whole.ends
+    weight = PULL * whole.weights.sum() / len(set(whole.groups))
+    return whole._replace(
+        old=np.append(whole.old, high if down else low),
+        new=np.append(whole.new, low if down else high),
+        weights=np.append(whole.weights, weight),
+        groups=[*whole.groups, max(whole.groups) + 1],
+    )
+
+
 def _tested(asking: Asking, whole: _Whole, factor: float, better: Better, *, down: bool) -> Comparison:
-    """Compare c with factor·b, with a cluster more that pulls the difference down or up on yes and no."""
-    old, new, weights, groups = whole.old, whole.new, whole.weights, whole.groups
-    if whole.ends is not None:
-        low, high = whole.ends
-        old, new = np.append(old, high if down else low), np.append(new, low if down else high)
-        weights, groups = np.append(weights, PULL * weights.sum() / len(set(groups))), [*groups, "one more"]
+    """Compare c with factor·b."""
+    cases = _pulled(whole, down=down)
     return compare_paired(
-        old * factor,
-        new,
+        cases.old * factor,
+        cases.new,
         Scale(None, None, better, asking.sides.scale.unit),
-        clusters=groups,
-        weights=weights.tolist(),
+        clusters=cases.groups,
+        weights=cases.weights.tolist(),
         question=Question("non-inferiority", 0.0, asking.level),
         seed=asking.seed,
     )
 
 
 def _limits(asking: Asking, whole: _Whole, seen: float) -> tuple[float | None, float | None]:
-    """Return the relative changes r that no test of "c = (1 + r)·b" refuses, by bisection."""
-
-    def edge(*, lower: bool) -> float | None:
-        def refused(change: float) -> bool:
-            found = _tested(asking, whole, 1.0 + change, "higher", down=lower)
-            limit = found.low if lower else found.high
-            return limit is not None and (limit > 0.0 if lower else limit < 0.0)
-
-        inside, outside = seen, -1.0 if lower else max(FURTHEST, 2.0 * seen)
-        if not refused(outside):
-            return None
-        while abs(inside - outside) > PRECISE:
-            middle = (inside + outside) / 2.0
-            inside, outside = (inside, middle) if refused(middle) else (middle, outside)
-        return outside
-
-    return edge(lower=True), edge(lower=False)
+    """Return the relative changes r that no test of "c = (1 + r)·b" refuses."""
+    low, high = (
+        change_limits(
+            cases.old,
+            cases.new,
+            clusters=cases.groups,
+            weights=cases.weights,
+            seen=seen,
+            confidence=1.0 - 2.0 * asking.level,
+            seed=asking.seed,
+        )[side]
+        for side, cases in enumerate((_pulled(whole, down=True), _pulled(whole, down=False)))
+    )
+    return low, high

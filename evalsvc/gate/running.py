@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from evalsvc import __version__, scorers
-from evalsvc.cases import Case, CaseSet
+from evalsvc.cases import CaseSet
 from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import InputError
 from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
-from evalsvc.gate.deciding import decide, overall
-from evalsvc.gate.evaluated import Evaluated, places_in
+from evalsvc.gate.deciding import overall
+from evalsvc.gate.evaluated import Evaluated, clusters_of, places_in
 from evalsvc.gate.evaluating import Version, evaluate
+from evalsvc.gate.looking import Looked, Plan, look, order_of, plan
 from evalsvc.gate.record import digest_of_record, encode_record
 from evalsvc.gate.suite import Suite
-from evalsvc.gate.summary import summarise
-from evalsvc.gate.values import Critical, Gate
+from evalsvc.gate.summary import slices, summarise
+from evalsvc.gate.values import COMPARED, scale_for
 from evalsvc.generation import Answer, Generator
 from evalsvc.generation.limits import RunBudget
 from evalsvc.generation.progress import Progress
 from evalsvc.generation.runner import Asker
 from evalsvc.protocols import Scorer
-from evalsvc.stats.spending import nominal_levels
-from evalsvc.verdicts import GateResult, Party, Verdict
-
-FEWEST_A_LOOK = 10
-"""Clusters below which no look is taken: no test can tell anything of them."""
+from evalsvc.types import Scale
+from evalsvc.verdicts import Party, Verdict
 
 
 class Run(NamedTuple):
-    """What came of a suite: the verdict, and both versions' records from which it can be decided again."""
+    """What came of a suite: the verdict, both versions, and the candidate's record, from which it is decided again."""
 
     suite: Suite
     verdict: Verdict
     candidate: Evaluated
-    baseline: Evaluated | None
+    baseline: Baseline | None
     cases: CaseSet
-    candidate_record: bytes
-    baseline_digest: str = ""
+    record: bytes
 
 
 class Told(NamedTuple):
@@ -60,6 +55,7 @@ def run_suite(
     shown: str = "",
     generator: Generator | None = None,
     budget: RunBudget | None = None,
+    sample: int | None = None,
     told: Told = Told(),  # noqa: B008 - frozen
     now: datetime | None = None,
 ) -> Run:
@@ -71,6 +67,7 @@ def run_suite(
         shown: the suite's path, for messages.
         generator: in place of the suite's own model.
         budget: in place of the suite's own.
+        sample: ask about so many of the cases, whole groups of them, drawn by the suite's seed.
         told: how far it is.
         now: the time that the verdict gets.
 
@@ -81,7 +78,8 @@ def run_suite(
     model = generator or suite.model
     if model is None:
         raise InputError("Expected a model to ask, but the suite's own could not be read")
-    cases, work = suite.cases.read(), [scorers.create(one.name, one.options) for one in suite.scorers]
+    whole, work = suite.cases.read(), [scorers.create(one.name, one.options) for one in suite.scorers]
+    cases = sampled(whole, sample, suite.seed) if sample else whole
     baseline = _baseline(suite, shown, work)
     asker = Asker(
         model,
@@ -90,12 +88,33 @@ def run_suite(
         budget=budget or RunBudget(suite.budget.usd, suite.budget.requests),
         progress=told.asked,
     )
-    looker = _Looker(suite, model, cases, work, cache, asker, baseline.evaluated if baseline else None, told)
-    results, candidate, looks, stopped = looker.run()
+    asking = _Work(suite, cases, work, asker, cache, told)
+    planned = plan(cases.digests, clusters_of(cases.cases, cases.digests), suite.definition)
+    critical = [row for row, case in enumerate(cases.cases) if case.critical]
+    looked = look(suite.definition, planned, asking.evaluated, critical, baseline.evaluated if baseline else None)
+    candidate = asking.evaluated(list(asking.answers))
     content = encode_record(candidate, suite.name, cases.digest, suite.seed)
-    verdict = _verdict(suite, results, candidate, baseline, cases, looks, stopped, content, now or datetime.now(UTC))
-    digest = baseline.pointer.digest if baseline else ""
-    return Run(suite, verdict, candidate, baseline.evaluated if baseline else None, cases, content, digest)
+    verdict = _verdict(suite, looked, candidate, baseline, cases, planned, content, now or datetime.now(UTC))
+    if len(cases) < len(whole):
+        note = f"a random part of {len(cases):,} of the {len(whole):,} cases was asked"
+        verdict = msgspec.structs.replace(verdict, notes=(note, *verdict.notes))
+    return Run(suite, verdict, candidate, baseline, cases, content)
+
+
+def sampled(cases: CaseSet, count: int, seed: int) -> CaseSet:
+    """Return at least ``count`` cases, as whole groups, in an order drawn by the seed.
+
+    Raises:
+        InputError: on a count below 1.
+    """
+    if count < 1:
+        raise InputError(f"Expected a sample of at least 1 case, but got {count}")
+    groups = clusters_of(cases.cases, cases.digests)
+    order = order_of(cases.digests, groups, seed)
+    end = min(count, len(order))
+    while end < len(order) and groups[order[end]] == groups[order[end - 1]]:
+        end += 1
+    return CaseSet(cases.name, tuple(cases.cases[row] for row in order[:end]))
 
 
 def _baseline(suite: Suite, shown: str, work: Sequence[Scorer]) -> Baseline | None:
@@ -108,77 +127,27 @@ def _baseline(suite: Suite, shown: str, work: Sequence[Scorer]) -> Baseline | No
     return found
 
 
-class _Looker:
-    """Asks, scores and decides, one look after the other."""
+class _Work:
+    """Asks what was not asked yet, and scores the rows of a look."""
 
     def __init__(
-        self,
-        suite: Suite,
-        model: Generator,
-        cases: CaseSet,
-        work: Sequence[Scorer],
-        cache: DiskCache,
-        asker: Asker,
-        baseline: Evaluated | None,
-        told: Told,
+        self, suite: Suite, cases: CaseSet, work: Sequence[Scorer], asker: Asker, cache: DiskCache, told: Told
     ) -> None:
-        self.suite, self.model, self.cases, self.work = suite, model, cases, work
-        self.cache, self.asker, self.baseline, self.told = cache, asker, baseline, told
-        self.order = _order(cases, suite.seed) if suite.looks > 1 else list(range(len(cases)))
+        self.suite, self.model, self.cases, self.work = suite, asker.generator, cases, work
+        self.asker, self.cache, self.told = asker, cache, told
         self.answers: dict[int, list[Answer]] = {}
+        self.last: tuple[frozenset[int], Evaluated] | None = None
 
-    def run(self) -> tuple[list[GateResult], Evaluated, tuple[int, ...], int]:
-        """Return the results, what they are of, the planned looks and how many cases they are of."""
-        ends = _ends(self.cases, self.order, self.suite.looks)
-        settled = self._critical() if len(ends) > 1 else {}
-        gates = [gate for gate in self.suite.gates if gate.name not in settled]
-        for look, end in enumerate(ends):
-            evaluated = self._evaluated(self.order[:end])
-            for result in self._decided(gates, evaluated, ends, look):
-                before = settled.get(result.gate)
-                if before is None or before.decision == "INCONCLUSIVE":
-                    at = look + 1 if len(ends) > 1 and result.decision != "INCONCLUSIVE" else 0
-                    settled[result.gate] = msgspec.structs.replace(result, settled_at=at)
-            if overall(list(settled.values())) != "INCONCLUSIVE":
-                break
-        results = [settled[gate.name] for gate in self.suite.gates]
-        return results, evaluated, tuple(ends) if len(ends) > 1 else (), end
+    def evaluated(self, rows: Sequence[int]) -> Evaluated:
+        """Return the answers and scores of these rows, in the order of their digests.
 
-    def _critical(self) -> dict[str, GateResult]:
-        """Ask critical cases before all others: they are all looked at, and none of them is a matter of chance."""
-        gates = [gate for gate in self.suite.gates if isinstance(gate.ask, Critical)]
-        rows = [row for row, case in enumerate(self.cases.cases) if case.critical]
-        if not gates or not rows:
-            return {}
-        found = decide(gates, self._evaluated(rows), None, level=self.suite.level)
-        return {result.gate: msgspec.structs.replace(result, settled_at=1) for result in found}
-
-    def _decided(self, gates: Sequence[Gate], evaluated: Evaluated, ends: Sequence[int], look: int) -> list[GateResult]:
-        suite = self.suite
-        if len(ends) == 1:
-            return decide(gates, evaluated, self.baseline, level=suite.level, seed=suite.seed)
-        shares = [end / len(self.order) for end in ends]
-        # Of many findings each spends its part of the error rate over the looks.
-        return decide(
-            gates,
-            evaluated,
-            self.baseline,
-            level=nominal_levels(shares, suite.level, suite.spending)[look],
-            seed=suite.seed,
-            fail_level=lambda m: m * nominal_levels(shares, suite.level / m, suite.spending)[look],
-        )
-
-    def _ask(self, rows: Sequence[int]) -> None:
-        repeats = self.suite.repeats
-        answers = self.asker.ask([self.cases.cases[row] for row in rows], repeats=repeats, seed=self.suite.seed)
-        for place, row in enumerate(rows):
-            self.answers[row] = answers[place * repeats : (place + 1) * repeats]
-
-    def _evaluated(self, rows: Sequence[int]) -> Evaluated:
-        """Ask what of these was not asked yet, and score all of them."""
+        A sum depends on the order of its terms in its last digits, and the order of a file shall decide nothing.
+        """
+        if self.last is not None and self.last[0] == frozenset(rows):
+            return self.last[1]
         self._ask([row for row in rows if row not in self.answers])
-        kept = sorted(rows)
-        return evaluate(
+        kept = sorted(rows, key=self.cases.digests.__getitem__)
+        found = evaluate(
             [self.cases.cases[row] for row in kept],
             [self.cases.digests[row] for row in kept],
             [self.answers[row] for row in kept],
@@ -187,64 +156,60 @@ class _Looker:
             self.cache,
             progress=self.told.scored,
         )
+        self.last = frozenset(rows), found
+        return found
 
-
-def _order(cases: CaseSet, seed: int) -> list[int]:
-    """Return the rows group by group, in an order that the seed draws and that of the file does not change."""
-    groups: dict[str, list[int]] = {}
-    for row, case in enumerate(cases.cases):
-        groups.setdefault(case.group or cases.digests[row], []).append(row)
-    names = sorted(groups, key=lambda name: min(cases.digests[row] for row in groups[name]))
-    drawn = [names[place] for place in np.random.default_rng(seed).permutation(len(names))]
-    return [row for name in drawn for row in groups[name]]
-
-
-def _ends(cases: CaseSet, order: Sequence[int], looks: int) -> list[int]:
-    """Return after how many cases a look is taken: about equal steps that end with a whole group."""
-    keys = [cases.cases[row].group or cases.digests[row] for row in order]
-    whole = [place + 1 for place in range(len(keys)) if place + 1 == len(keys) or keys[place] != keys[place + 1]]
-    steps = min(looks, max(1, len(whole) // FEWEST_A_LOOK))
-    picked = [whole[round(len(whole) * step / steps) - 1] for step in range(1, steps + 1)]
-    return sorted(set(picked))
+    def _ask(self, rows: Sequence[int]) -> None:
+        if not rows:
+            return
+        repeats = self.suite.repeats
+        answers = self.asker.ask([self.cases.cases[row] for row in rows], repeats=repeats, seed=self.suite.seed)
+        for place, row in enumerate(rows):
+            self.answers[row] = answers[place * repeats : (place + 1) * repeats]
 
 
 def _verdict(
     suite: Suite,
-    results: Sequence[GateResult],
+    looked: Looked,
     candidate: Evaluated,
     baseline: Baseline | None,
     cases: CaseSet,
-    looks: tuple[int, ...],
-    stopped: int,
+    planned: Plan,
     content: bytes,
     now: datetime,
 ) -> Verdict:
-    digest = digest_of_record(content)
+    digest, old = digest_of_record(content), baseline.evaluated if baseline else None
     moment = now.astimezone(UTC).replace(microsecond=0)
-    old = baseline.evaluated if baseline else None
     return Verdict(
         verdict_id=f"{moment:%Y%m%dT%H%M%SZ}-{digest[:8]}",
         suite=suite.name,
-        decision=overall(results),
-        gates=tuple(results),
+        decision=overall(looked.results),
+        gates=looked.results,
         metrics=summarise(candidate, old, suite.seed),
         candidate=_party(candidate, digest),
         baseline=_party(old, baseline.pointer.digest) if baseline and old else None,
         cases=suite.cases.path.name,
         cases_digest=cases.digest,
         n_cases=len(cases),
-        stopped_at=stopped,
+        stopped_at=looked.stopped_at,
         repeats=suite.repeats,
         seed=suite.seed,
         level=suite.level,
         scorers={name: f"{held.spec.version}|{held.spec.signature}" for name, held in candidate.scores.items()},
-        definition=suite.definition,
+        definition=suite.definition_text,
         gates_digest=suite.gates_digest,
         decided_at=moment,
         evalsvc=__version__,
-        looks=looks,
-        notes=tuple(_notes(candidate, old, cases, stopped)),
+        looks=planned.ends if len(planned.ends) > 1 else (),
+        notes=tuple(_notes(candidate, old, cases, looked.stopped_at)),
+        slices=slices(candidate, old, _compared_metrics(suite, candidate), suite.seed) if old else (),
     )
+
+
+def _compared_metrics(suite: Suite, candidate: Evaluated) -> dict[str, Scale]:
+    """Return the metrics that gates compare, each with the direction that its gate says is better."""
+    gates = [gate for gate in suite.gates if isinstance(gate.ask, COMPARED)]
+    return {gate.metric: scale_for(gate, candidate.scores[gate.metric].spec.scale) for gate in gates}
 
 
 def _party(evaluated: Evaluated, digest: str) -> Party:
@@ -284,13 +249,3 @@ def _most_frequent(candidate: Evaluated, most: int = 3) -> str:
         counts[answer.reason] = counts.get(answer.reason, 0) + 1
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{reason} ({count:,})" for reason, count in ranked[:most])
-
-
-def texts_of(cases: CaseSet) -> Mapping[str, Case]:
-    """Return the cases by their digest, for reports that show what was asked."""
-    return dict(zip(cases.digests, cases.cases, strict=True))
-
-
-def root_of_runs(root: Path) -> Path:
-    """Return the folder of a project where runs are kept."""
-    return root / ".evalsvc" / "runs"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsvc.gate.evaluated import Floats, MetricScores, Rows
-from evalsvc.gate.values import Gate, parse_statistic
+from evalsvc.gate.values import Gate, parse_statistic, scale_for
 from evalsvc.stats.corpus import linearised
 from evalsvc.types import Scale
 
@@ -60,7 +60,7 @@ def sides_of(
     gate: Gate, new: MetricScores, old: MetricScores, rows: Rows, places: Rows, weights: Floats
 ) -> Sides | None:
     """Return a gate's statistic by case; None where a corpus has no score."""
-    statistic, scale = parse_statistic(gate.statistic), new.spec.scale
+    statistic, scale = parse_statistic(gate.statistic), scale_for(gate, new.spec.scale)
     if statistic.kind == "mean":
         return Sides(old.values[places], new.values[rows], scale)
     if statistic.kind == "corpus":
@@ -69,7 +69,7 @@ def sides_of(
             return None
         return Sides(both[0], both[1], Scale(None, None, scale.better, scale.unit))
     share = Scale(0.0, 1.0, "higher")
-    ways = [pass_rates(held.values[at], gate, new.spec.scale) for held, at in ((old, places), (new, rows))]
+    ways = [pass_rates(held.values[at], gate, scale) for held, at in ((old, places), (new, rows))]
     return Sides(ways[0], ways[1], share, averaged=True)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from evalsvc.cases import CaseSet
+from evalsvc.gate.looking import Definition
 from evalsvc.gate.values import COMPARED, Gate
 from evalsvc.generation import Generator
 from evalsvc.generation.limits import AskLimits
@@ -88,18 +89,16 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
         return any(isinstance(gate.ask, COMPARED) for gate in self.gates)
 
     @property
-    def definition(self) -> str:
-        """What a verdict was decided by, beside the scores, as JSON: gates, level, seed and looks."""
-        kept = {
-            "gates": msgspec.to_builtins(self.gates),
-            "level": self.level,
-            "seed": self.seed,
-            "looks": self.looks,
-            "spending": self.spending,
-        }
-        return msgspec.json.encode(kept, order="deterministic").decode()
+    def definition(self) -> Definition:
+        """What a verdict is decided by, beside the scores."""
+        return Definition(gates=self.gates, level=self.level, seed=self.seed, looks=self.looks, spending=self.spending)
+
+    @property
+    def definition_text(self) -> str:
+        """The definition as JSON."""
+        return msgspec.json.encode(self.definition, order="deterministic").decode()
 
     @property
     def gates_digest(self) -> str:
         """A hash of the definition."""
-        return hashlib.sha256(self.definition.encode()).hexdigest()[:16]
+        return hashlib.sha256(self.definition_text.encode()).hexdigest()[:16]

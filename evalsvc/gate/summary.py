@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from evalsvc.gate.absolute import interval_of
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows, places_in
 from evalsvc.gate.evaluating import repeat_sd
 from evalsvc.stats import Question, compare_paired
-from evalsvc.verdicts import MetricSummary, Number
+from evalsvc.stats.comparison import Comparison
+from evalsvc.types import Scale
+from evalsvc.verdicts import MetricSummary, Number, Slice
 
 CONFIDENCE = 0.95
+MOST_SLICES = 20
+"""A field with more values than this (a customer's id) is no segment to list."""
+FEWEST = 5
+"""Cases below which a slice is not shown."""
 
 
 def summarise(candidate: Evaluated, baseline: Evaluated | None, seed: int = 0) -> tuple[MetricSummary, ...]:
@@ -41,6 +49,7 @@ def _summary(
         difference=_difference(scores, old, candidate, known, places[known], seed)
         if there and old and places is not None
         else None,
+        confidence=CONFIDENCE,
         repeat_sd=repeat_sd(scores),
         reasons=scores.reasons(),
     )
@@ -57,13 +66,69 @@ def _number(scores: MetricScores, version: Evaluated, rows: Rows) -> Number:
 def _difference(
     new: MetricScores, old: MetricScores, candidate: Evaluated, rows: Rows, places: Rows, seed: int
 ) -> Number:
-    found = compare_paired(
+    found = _compared(new, old, candidate, rows, places, seed)
+    return Number(found.difference, found.low, found.high, found.n, found.n_discarded, found.reason)
+
+
+def _compared(
+    new: MetricScores, old: MetricScores, candidate: Evaluated, rows: Rows, places: Rows, seed: int
+) -> Comparison:
+    return compare_paired(
         old.values[places],
         new.values[rows],
         new.spec.scale,
-        clusters=[candidate.groups[row] for row in rows.tolist()],
+        clusters=candidate.codes[rows].tolist(),
         weights=candidate.weights[rows].tolist(),
         question=Question("superiority", level=1.0 - CONFIDENCE),
         seed=seed,
     )
-    return Number(found.difference, found.low, found.high, found.n, found.n_discarded, found.reason)
+
+
+def slices(candidate: Evaluated, baseline: Evaluated, metrics: Mapping[str, Scale], seed: int = 0) -> tuple[Slice, ...]:
+    """Return how each metric moved in every segment that the cases have, the greatest losses first.
+
+    ``metrics`` has each one's scale, for its direction. Losses are ordered by how many of its own half widths an
+    interval lies on the worse side, so that metrics of different units can stand in one list.
+    """
+    places = places_in(baseline, candidate)
+    segments = _segments(candidate, np.flatnonzero(places >= 0))
+    found = [
+        _slice(metric, name, candidate, baseline, rows, places[rows], seed)
+        for metric in metrics
+        if metric in baseline.scores
+        for name, rows in segments.items()
+    ]
+    return tuple(sorted(found, key=lambda one: (-_loss(one, metrics[one.metric]), one.metric, one.name)))
+
+
+def _segments(candidate: Evaluated, rows: Rows) -> dict[str, Rows]:
+    values: dict[str, dict[str, list[int]]] = {}
+    for row in rows.tolist():
+        for field, value in candidate.cases[row].segments.items():
+            values.setdefault(field, {}).setdefault(value, []).append(row)
+    return {
+        f"{field}={value}": np.array(held, dtype=np.int64)
+        for field, groups in sorted(values.items())
+        if 1 < len(groups) <= MOST_SLICES
+        for value, held in sorted(groups.items())
+        if len(held) >= FEWEST
+    }
+
+
+def _slice(
+    metric: str, name: str, candidate: Evaluated, baseline: Evaluated, rows: Rows, places: Rows, seed: int
+) -> Slice:
+    new, old = candidate.scores[metric], baseline.scores[metric]
+    found = _compared(new, old, candidate, rows, places, seed)
+    number = Number(found.difference, found.low, found.high, found.n, found.n_discarded, found.reason)
+    return Slice(
+        metric=metric, name=name, n=found.n, candidate=found.candidate, baseline=found.baseline, difference=number
+    )
+
+
+def _loss(one: Slice, scale: Scale) -> float:
+    low, high = one.difference.low, one.difference.high
+    if low is None or high is None or high <= low:
+        return -np.inf
+    nearest = low if scale.better == "lower" else -high if scale.better == "higher" else max(low, -high)
+    return 2.0 * nearest / (high - low)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from evalsvc.errors import InputError
+from evalsvc.types import Scale
 
 
 class NotWorse(msgspec.Struct, frozen=True, tag="not_worse_by"):
@@ -23,7 +24,9 @@ class NotWorse(msgspec.Struct, frozen=True, tag="not_worse_by"):
 
 
 class Better(msgspec.Struct, frozen=True, tag="better"):
-    """The candidate is better than the baseline (superiority, one-sided)."""
+    """The candidate is better than the baseline by more than ``margin`` >= 0 (superiority, one-sided)."""
+
+    margin: float = 0.0
 
 
 class Equivalent(msgspec.Struct, frozen=True, tag="within"):
@@ -50,6 +53,12 @@ class Critical(msgspec.Struct, frozen=True, tag="critical"):
     value: float
 
 
+class Robust(msgspec.Struct, frozen=True, tag="robust_within"):
+    """No kind of variant is worse than the cases it was made of by ``margin`` or more; no baseline is looked at."""
+
+    margin: float
+
+
 class GapAtMost(msgspec.Struct, frozen=True, tag="gap"):
     """No two groups of ``field`` differ in the candidate's mean by more than ``value``."""
 
@@ -57,7 +66,7 @@ class GapAtMost(msgspec.Struct, frozen=True, tag="gap"):
     value: float
 
 
-Ask = NotWorse | Better | Equivalent | AtLeast | AtMost | Critical | GapAtMost
+Ask = NotWorse | Better | Equivalent | AtLeast | AtMost | Critical | GapAtMost | Robust
 COMPARED = (NotWorse, Better, Equivalent)
 """What needs a baseline."""
 
@@ -83,6 +92,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
             ``at_least``), ``pass^k`` (all of k repeats succeed) or ``pass@k`` (one of k does).
         by: the fields that split the cases; each segment is a finding of its own.
         where: fields (``segments.NAME``, ``tags``) and the values that a case must have one of.
+        direction: which is better here, ``higher`` or ``lower``, of a metric whose scale says none; else "".
         success: from which value a score counts as a success, for ``pass^k`` and ``pass@k``; None: 1 on yes or no.
         max_missing: the largest share of cases without a score with which it may pass, in [0, 1).
         advisory: it is shown and decides nothing.
@@ -93,6 +103,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     statistic: str = "mean"
     by: tuple[str, ...] = ()
     where: Mapping[str, tuple[str, ...]] = {}
+    direction: Literal["", "higher", "lower"] = ""
     success: float | None = None
     max_missing: float = MAX_MISSING
     advisory: bool = False
@@ -105,7 +116,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         'rouge_l not worse by 0.02, by segments.plan'
         """
         subject = self.metric if self.statistic == "mean" else f"{self.metric} {self.statistic}"
-        parts = [f"{subject} {asked(self.ask)}"]
+        wished = f" ({self.direction} is better)" if self.direction else ""
+        parts = [f"{subject} {asked(self.ask)}{wished}"]
         parts += [f"by {', '.join(self.by)}"] if self.by else []
         parts += [f"where {name}={'|'.join(values)}" for name, values in self.where.items()]
         return ", ".join(parts)
@@ -122,8 +134,8 @@ def asked(ask: Ask) -> str:
             return f"not worse by {_amount(margin, relative)}"
         case Equivalent(margin):
             return f"within {margin:.12g}"
-        case Better():
-            return "better"
+        case Better(margin):
+            return f"better by {margin:.12g}" if margin else "better"
         case AtLeast(value):
             return f"at least {value:.12g}"
         case AtMost(value):
@@ -132,10 +144,42 @@ def asked(ask: Ask) -> str:
             return f"reaches {value:.12g} on every critical case"
         case GapAtMost(field, value):
             return f"gap between {field} at most {value:.12g}"
+        case Robust(margin):
+            return f"variants not worse than their cases by {margin:.12g}"
+
+
+def refuted(ask: Ask) -> str:
+    """Return the opposite of what is asked, in words.
+
+    >>> refuted(NotWorse(0.02)), refuted(AtMost(1500.0))
+    ('worse by more than 0.02', 'above 1500')
+    """
+    match ask:
+        case NotWorse(margin, relative):
+            return f"worse by more than {_amount(margin, relative)}"
+        case Equivalent(margin):
+            return f"a difference of more than {margin:.12g}"
+        case Better(margin):
+            return f"not better by {margin:.12g}" if margin else "worse than the baseline"
+        case AtLeast(value):
+            return f"below {value:.12g}"
+        case AtMost(value):
+            return f"above {value:.12g}"
+        case Critical(value):
+            return f"a critical case short of {value:.12g}"
+        case GapAtMost(field, value):
+            return f"a gap between {field} of more than {value:.12g}"
+        case Robust(margin):
+            return f"variants worse than their cases by more than {margin:.12g}"
 
 
 def _amount(margin: float, relative: bool) -> str:
     return f"{100.0 * margin:.12g}%" if relative else f"{margin:.12g}"
+
+
+def scale_for(gate: Gate, scale: Scale) -> Scale:
+    """Return a metric's scale with the direction that the gate says is better, where it says so."""
+    return msgspec.structs.replace(scale, better=gate.direction) if gate.direction else scale
 
 
 def parse_statistic(text: str) -> Statistic:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 class Progress(NamedTuple):
@@ -34,18 +37,30 @@ class Progress(NamedTuple):
 
 def terminal_progress() -> Callable[[Progress], None] | None:
     """Return what draws progress on standard error, or ``None`` where that is no terminal."""
-    if not sys.stderr.isatty():
-        return None
+    return _Bar() if sys.stderr.isatty() else None
+
+
+class _Bar:
+    """A bar that is drawn until all is done, and begun again where more is asked for then."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[None] | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Draw."""
+        if self._bar is None:
+            self._bar = _begun()
+        bar = self._bar
+        bar.total, bar.n = progress.total, progress.done
+        bar.set_postfix_str(f"failed {progress.failed}, cached {progress.cached}, ${progress.cost_usd:.4f}")
+        if progress.done >= progress.total:
+            # The next line of the program does not go on behind it.
+            bar.close()
+            self._bar = None
+
+
+def _begun() -> tqdm[None]:
     from tqdm import tqdm
 
-    bar = tqdm[None](None, total=0, unit=" answers", file=sys.stderr, dynamic_ncols=True)
-
-    def draw(progress: Progress) -> None:
-        bar.total = progress.total
-        bar.n = progress.done
-        bar.set_postfix_str(
-            f"failed {progress.failed}, cached {progress.cached}, ${progress.cost_usd:.4f}", refresh=False
-        )
-        bar.refresh()
-
-    return draw
+    nothing: list[None] = []
+    return tqdm(nothing, unit=" answers", file=sys.stderr, dynamic_ncols=True)

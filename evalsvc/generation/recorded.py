@@ -94,6 +94,7 @@ class RecordedAnswers:
 
     def generate(self, request: Request) -> Answer:
         """Return the recorded answer, or a failed one that says that there is none."""
+        self.load()
         answer = self._answers.get((request.case.case_id, request.repeat))
         return failed(MISSING, permanent=True, attempts=0) if answer is None else answer
 

@@ -90,13 +90,12 @@ class Asker:
         Blocks until all are there. Interrupted, it keeps what is answered, and the same call goes on from there.
 
         Raises:
-            InputError: when ``repeats`` is below 1.
+            InputError: when ``repeats`` is below 1, or the budget is in dollars and nobody knows prices.
             ModelUnavailable: when the model answers nothing any more.
             EvalsvcError: when the model cannot be loaded, or refuses every request.
         """
         if repeats < 1:
             raise InputError(f"Expected `repeats` of at least 1, but got {repeats!r}")
-        self.generator.load()
         if self._ends is None and self.limits.deadline_seconds is not None:
             self._ends = self._clock.monotonic() + self.limits.deadline_seconds
         items = self._items(cases, repeats, seed)
@@ -107,7 +106,11 @@ class Asker:
             with exclusive(self._cache.path if self._cache else None, self._work_name(items)):
                 # Another run may have asked the same while this one waited.
                 self._look_up([item for item in items if item.place not in answers], answers)
-                self._ask([item for item in items if item.place not in answers], answers)
+                rest = [item for item in items if item.place not in answers]
+                if rest:
+                    # Whose answers are all kept needs neither its key nor its weights.
+                    self.generator.load()
+                    self._ask(rest, answers)
         return [answers[place] for place in range(len(items))]
 
     def _items(self, cases: Sequence[Case], repeats: int, seed: int) -> list[_Item]:
@@ -136,6 +139,8 @@ class Asker:
         self._count(cached=len(answers) - before)
 
     def _ask(self, items: Sequence[_Item], answers: dict[int, Answer]) -> None:
+        if self.budget.usd_limit is not None and self.generator.estimate_usd(items[0].request) is None:
+            raise InputError(f"A budget in USD needs to know what {self.generator.model} costs: give its `prices`")
         waiting, results = deque(items), queue.SimpleQueue[_Result]()
         stop = threading.Event()
 
@@ -189,7 +194,7 @@ class Asker:
     def _one(self, request: Request, stop: threading.Event) -> Answer:
         if self._ends is not None and self._clock.monotonic() >= self._ends:
             return failed(DEADLINE, attempts=0)
-        estimate = self.generator.estimate_usd(request)
+        estimate = self.generator.estimate_usd(request) or 0.0
         full = self.budget.reserve(estimate, stop.is_set)
         if full:
             return failed(full, attempts=0)
@@ -267,7 +272,8 @@ def _answered(generator: Generator, request: Request) -> Answer:
 
 
 def _without_text(answer: Answer, reason: str) -> Answer:
-    return msgspec.structs.replace(answer, status="failed", reason=reason, response="", tool_calls=())
+    # Asked again until it says something, a model would look better than it is.
+    return msgspec.structs.replace(answer, status="failed", reason=reason, permanent=True, response="", tool_calls=())
 
 
 def _drained(results: queue.SimpleQueue[_Result]) -> list[_Result]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import msgspec
 
@@ -23,8 +24,10 @@ def read_scorers(value: Value | None, here: bool, *, whose: str = "a consumer") 
     items = value.items() if value else []
     if value and value.is_list and not items:
         value.problem("expected at least one scorer, but the list is empty", f"known: {', '.join(scorers.names())}")
+    # Once, since other packages' metadata are read for it.
+    names = frozenset(scorers.names()) if items else frozenset()
     for item in items:
-        scorer = _scorer(item, here)
+        scorer = _scorer(item, here, names)
         if scorer and any(other.metric == scorer.metric for other in found):
             item.problem(f"the metric `{scorer.metric}` is measured twice", f"one scorer a metric in {whose}")
         elif scorer:
@@ -32,10 +35,10 @@ def read_scorers(value: Value | None, here: bool, *, whose: str = "a consumer") 
     return tuple(found)
 
 
-def _scorer(item: Value, here: bool) -> ScorerConfig | None:
+def _scorer(item: Value, here: bool, names: Collection[str]) -> ScorerConfig | None:
     if not item.is_mapping:
         name = item.text(what="a scorer's name, or a mapping with `name`")
-        return _checked(item, ScorerConfig(name=name), here) if name else None
+        return _checked(item, ScorerConfig(name=name), here, names) if name else None
     section = item.section()
     name_value, rate, options = section.need("name"), section.get("rate"), section.get("options")
     name = name_value.text(what="a scorer's name") if name_value else ""
@@ -44,12 +47,14 @@ def _scorer(item: Value, here: bool) -> ScorerConfig | None:
     plain = {key: value.plain() for key, value in given} if given is not None else {}
     if not name_value or not name:
         return None
-    return _checked(name_value, ScorerConfig(name=name, rate=share, options=plain), here, given)
+    return _checked(name_value, ScorerConfig(name=name, rate=share, options=plain), here, names, given)
 
 
-def _checked(place: Value, scorer: ScorerConfig, here: bool, options: Section | None = None) -> ScorerConfig | None:
+def _checked(
+    place: Value, scorer: ScorerConfig, here: bool, names: Collection[str], options: Section | None = None
+) -> ScorerConfig | None:
     """Build the scorer once, which loads no model, so that a wrong option is found now and not at night."""
-    if ":" not in scorer.name and scorer.name not in scorers.names():
+    if ":" not in scorer.name and scorer.name not in names:
         place.problem(f"unknown scorer `{scorer.name}`", scorers.hint(scorer.name))
         return None
     try:

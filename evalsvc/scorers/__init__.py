@@ -59,6 +59,7 @@ KNOWN: Mapping[str, str] = MappingProxyType(
         "introduced_pii": "evalsvc.scorers.introduced_pii:IntroducedPii",
         "pii_in_response": "evalsvc.scorers.pii_in_response:PiiInResponse",
         "system_prompt_leakage": "evalsvc.scorers.system_prompt_leakage:SystemPromptLeakage",
+        "canary_leak": "evalsvc.scorers.canary_leak:CanaryLeak",
         "context_injection": "evalsvc.scorers.context_injection:ContextInjection",
         "refusal": "evalsvc.scorers.refusal:Refusal",
         "judge": "evalsvc.scorers.judge:Judge",

@@ -25,10 +25,12 @@ class Question(NamedTuple):
     ``asked``:
 
     * ``superiority``: there is a difference (two-sided test at ``level``; the verdict names the side);
-    * ``non-inferiority``: improvement > -margin (one-sided test at ``level``);
+    * ``non-inferiority``: improvement > -margin (one-sided test at ``level``); with a negative margin, superiority by
+      that much;
     * ``equivalence``: |improvement| < margin (two one-sided tests at ``level``, Schuirmann 1987).
 
-    ``margin`` is in the metric's unit, >= 0; ``level`` in (0, 1) is the chance of a wrong claim.
+    ``margin`` is in the metric's unit, >= 0 but for non-inferiority; ``level`` in (0, 1) is the chance of a wrong
+    claim.
     """
 
     asked: Asked = "superiority"
@@ -159,9 +161,9 @@ def check_question(question: Question, scale: Scale) -> None:
     """Refuse a question that the scale cannot answer.
 
     Raises:
-        InputError: on a level outside (0, 1), for the one-sided questions (0, 0.5), a margin that is negative, not
-            finite, or wider than the scale, equivalence without a margin, and non-inferiority on a scale where neither
-            direction is better.
+        InputError: on a level outside (0, 1), for the one-sided questions (0, 0.5), a margin that is not finite or
+            wider than the scale, or negative but for non-inferiority, equivalence without a margin, and
+            non-inferiority on a scale where neither direction is better.
     """
     if question.asked not in ("superiority", "non-inferiority", "equivalence"):
         raise InputError(
@@ -170,7 +172,8 @@ def check_question(question: Question, scale: Scale) -> None:
     most = 1.0 if question.asked == "superiority" else 0.5
     if not 0.0 < question.level < most:
         raise InputError(f"Expected `level` between 0 and {most:g}, such as 0.05, but got {question.level!r}")
-    if not (math.isfinite(question.margin) and question.margin >= 0.0):
+    least = -math.inf if question.asked == "non-inferiority" else 0.0
+    if not (math.isfinite(question.margin) and question.margin >= least):
         raise InputError(f"Expected `margin` to be finite and not negative, but got {question.margin!r}")
     if question.asked == "equivalence" and question.margin == 0.0:
         raise InputError("Expected `margin` above 0 for equivalence: no sample shows that two versions are the same")
@@ -181,7 +184,7 @@ def check_question(question: Question, scale: Scale) -> None:
         )
     if question.asked == "non-inferiority" and scale.better == "neither":
         raise InputError("Expected a scale with a better direction for non-inferiority; ask for 'equivalence'")
-    if scale.low is not None and scale.high is not None and question.margin >= scale.high - scale.low:
+    if scale.low is not None and scale.high is not None and abs(question.margin) >= scale.high - scale.low:
         raise InputError(
             f"Expected `margin` below the width of the scale, {scale.high - scale.low:g}, but got {question.margin!r}"
         )

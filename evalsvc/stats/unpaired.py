@@ -38,6 +38,7 @@ _Side = tuple[float, float | None, float | None]
 
 ALL_SCORED = "all its events were scored, and an interval without width does not tell their spread"
 
+
 class Side(NamedTuple):
     """One side of the comparison: cells of its sample with the design's counts, as :func:`estimate_mean` takes them."""
 

@@ -9,6 +9,7 @@ from evalsvc.verdicts.values import (
     Needed,
     Number,
     Party,
+    Slice,
     Verdict,
     worst_of,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Needed",
     "Number",
     "Party",
+    "Slice",
     "Verdict",
     "worst_of",
 ]

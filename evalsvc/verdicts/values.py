@@ -110,7 +110,7 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One metric under both versions, whether or not a gate asks about it.
+    """One metric under both versions, whether or not a gate asks about it; ``confidence`` is of all intervals.
 
     ``repeat_sd`` is the standard deviation of a case's repeats, in the metric's unit; None of one repeat. ``reasons``
     says why cases have no score, with counts.
@@ -123,8 +123,23 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
     candidate: Number
     baseline: Number | None = None
     difference: Number | None = None
+    confidence: float = 0.95
     repeat_sd: float | None = None
     reasons: Mapping[str, int] = {}
+
+
+class Slice(msgspec.Struct, frozen=True, kw_only=True):
+    """How a metric moved in one segment, whether or not a gate looks at it: 95 % intervals, not corrected for number.
+
+    ``name`` is as in ``language=de``; ``candidate`` and ``baseline`` are means over the ``n`` cases of both versions.
+    """
+
+    metric: str
+    name: str
+    n: int
+    candidate: float | None
+    baseline: float | None
+    difference: Number
 
 
 class Party(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +163,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     ``scorers`` maps a metric to ``version|signature`` of what scored it. ``cases_digest`` is the version of the set,
     ``gates_digest`` that of the gates' definitions, ``definition`` (JSON). ``looks`` are the numbers of cases at the
-    planned looks of a sequential run, ``stopped_at`` the cases that were asked.
+    planned looks of a sequential run, ``stopped_at`` the cases that were asked. ``slices`` are of the metrics that
+    gates compare, by every segment of the cases.
     """
 
     verdict_id: str
@@ -172,6 +188,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     evalsvc: str
     looks: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    slices: tuple[Slice, ...] = ()
 
     @property
     def exit_code(self) -> int:

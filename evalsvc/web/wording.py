@@ -15,6 +15,7 @@ _NAMES = {
     "answer_language_match": "Answers in the user's language",
     "bits_per_byte": "Bits per byte",
     "bleu": "BLEU",
+    "canary_leak": "Planted words told",
     "chrf": "chrF",
     "chrf_plus_plus": "chrF++",
     "context_injection": "Instructions hidden in contexts",

@@ -363,6 +363,35 @@ def test_a_folder_by_its_folders_and_one_without_files(tmp_path: Path):
         read_cases(tmp_path / "arrow")
 
 
+def test_cases_of_one_content_can_be_merged(tmp_path: Path):
+    rows = [
+        {"case_id": "a", "prompt": "One"},
+        {"case_id": "b", "prompt": "Two"},
+        {"case_id": "c", "prompt": "One", "weight": 2},
+        {"case_id": "a", "prompt": "One"},
+    ]
+    path = jsonl(tmp_path / "a.jsonl", *rows)
+    assert [(case.case_id, case.weight) for case in read_cases(path, merge=True)] == [("a", 4.0), ("b", 1.0)]
+    # Another content under a name that is taken stays a mistake.
+    jsonl(path, *rows, {"case_id": "b", "prompt": "Three"})
+    assert problems(path, merge=True) == [f"5: `case_id` 'b' is also that of {path}:2"]
+
+
+def test_real_questions_of_others(shared_data: Path):
+    """Real answers of several models to the same questions: each question is one case."""
+    path = shared_data / "traffic" / "llmdrift" / "visible.jsonl.gz"
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    fields = {"query": "prompt", "dataset": "segments.task"}
+    cases = read_cases(path, fields=fields, merge=True)
+    contents = {(row["query"], row["reference"]) for row in rows}
+    assert {(case.prompt, case.reference) for case in cases} == contents
+    assert len(cases) == len(contents)
+    assert sum(case.weight for case in cases) == len(rows)
+    with pytest.raises(ConfigError, match="the first 20 of them"):
+        read_cases(path, fields=fields)
+
+
 def test_ten_thousand_cases_take_less_than_a_second(tmp_path: Path):
     rows = ({"case_id": str(row), "prompt": f"Question {row}? " * 10, "reference": "Yes."} for row in range(10_000))
     path = jsonl(tmp_path / "many.jsonl", *rows)

@@ -293,7 +293,7 @@ def test_mistakes_are_one_line_and_2(
 def test_replay_says_what_became_of_the_events(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--store", "memory:", "replay", "data/example.jsonl"]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("replay: 8 records read (8 sampled), 280 scores written")
+    assert shown.startswith("replay: 8 records read (8 sampled), 296 scores written")
 
 
 def test_replay_says_where_records_are_not_events(started: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -245,7 +245,27 @@ def test_the_second_run_of_one_thing_waits_for_the_first(tmp_path, caplog):
     finally:
         first.kill()
         first.communicate()
+    assert list(tmp_path.glob("*.lock")) == []
     assert messages(caplog) == [f"Waiting for process {first.pid}, which is at the same work (support)"]
+
+
+def test_many_take_turns_and_leave_no_file(tmp_path):
+    path, inside, most = tmp_path / "cache.sqlite", [], []
+
+    def work() -> None:
+        for _ in range(30):
+            with exclusive(path, "support"):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 180
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nobody_waits_where_no_lock_can_be_made(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 
@@ -9,7 +10,17 @@ import pytest
 
 from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import EngineError, InputError, ModelUnavailable
-from evalsvc.generation import Answer, Asker, AskLimits, Generator, Progress, Request, RunBudget, failed
+from evalsvc.generation import (
+    Answer,
+    Asker,
+    AskLimits,
+    Generator,
+    Progress,
+    Request,
+    RunBudget,
+    failed,
+    terminal_progress,
+)
 from evalsvc.generation.limits import Pacer
 from evalsvc.testing import ManualClock
 from generators import FakeModel, cases, echo
@@ -39,7 +50,7 @@ def test_the_second_time_nothing_is_asked(cache):
     model = FakeModel()
     again = Asker(model, cache, progress=told.append)
     assert again.ask(cases(5), repeats=2) == first
-    assert model.requests == []
+    assert (model.requests, model.loads) == ([], 0)
     assert told[-1] == Progress(total=10, cached=10)
     assert again.ask(cases(7)) == Asker(FakeModel()).ask(cases(7))
     assert len(model.requests) == 2
@@ -105,7 +116,7 @@ def test_a_kept_answer_of_another_release_is_asked_again(cache):
 )
 def test_an_answer_that_is_none(response, reason):
     (answer,) = Asker(FakeModel(lambda request: Answer(response=response, cost_usd=0.5))).ask(cases(1))
-    assert answer == failed(reason, cost_usd=0.5)
+    assert answer == failed(reason, permanent=True, cost_usd=0.5)
 
 
 def test_what_a_generator_raises_is_a_failed_answer_without_its_text():
@@ -239,3 +250,25 @@ def test_an_interrupt_keeps_what_is_done(cache):
 def test_wrong_arguments(wrong, message):
     with pytest.raises(InputError, match=message):
         wrong()
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_with_the_cost_on_a_terminal_and_none_elsewhere(monkeypatch):
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert terminal_progress() is None
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    draw = terminal_progress()
+    assert draw is not None
+    asker = Asker(FakeModel(), progress=draw)
+    for count in (3, 2):
+        asker.ask(cases(count))
+        drawn = screen.getvalue()
+        assert drawn.endswith("\n")
+    assert "3/3" in drawn
+    assert "5/5" in drawn
+    assert "failed 0, cached 0, $0.0500" in drawn

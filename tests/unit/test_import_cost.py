@@ -67,3 +67,7 @@ def test_import_prints_nothing_and_warns_of_nothing():
 
 def test_the_measure_sees_a_heavy_package():
     assert "numpy" in loaded_by("import numpy")
+
+
+def test_a_suite_s_models_are_read_without_what_only_one_of_them_needs():
+    assert (HEAVY | {"asyncio", "sqlite3"}) & loaded_by("import evalsvc.generation") <= {"sqlite3"}

@@ -1,0 +1,190 @@
+"""``evalsvc baseline``: what suites compare with, promoted by somebody for a reason, and scored again."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from evalsvc._cli_output import aligned
+from evalsvc.cli import OK
+from evalsvc.errors import ConfigError, InputError
+from evalsvc.gate.suite_files import find_suites
+
+if TYPE_CHECKING:
+    from evalsvc.gate.suite import Suite
+    from evalsvc.verdicts import Verdict
+
+
+def show(options: argparse.Namespace) -> int:
+    """List the baselines of suites, and what is wrong with any of them."""
+    from evalsvc import project
+    from evalsvc.gate.baselines import names_in, read_baseline, read_pointer
+
+    root = project.find_root(Path.cwd())
+    paths = [Path(path) for path in options.paths] or [root / project.load_settings(root).settings.suites]
+    rows = []
+    for folder in dict.fromkeys(file.resolve().parent for file in find_suites(paths)):
+        for name in names_in(folder):
+            pointer = read_pointer(folder / "baselines" / f"{name}.yaml")
+            try:
+                read_baseline(folder, name, "")
+                state = "as promoted"
+            except ConfigError as error:
+                state = str(error)
+            rows.append(
+                {
+                    "baseline": name,
+                    "suite folder": folder.name,
+                    "version": f"{pointer.model} {pointer.model_version}".strip(),
+                    "promoted": pointer.promoted_at.isoformat(timespec="minutes"),
+                    "by": pointer.promoted_by,
+                    "because": pointer.because,
+                    "digest": pointer.digest[:12],
+                    "state": state,
+                }
+            )
+    print(
+        aligned(rows) if rows else "no baselines yet; evalsvc baseline promote SUITE --because '…' makes one of a run"
+    )
+    return OK
+
+
+def promote(options: argparse.Namespace) -> int:
+    """Make a run's candidate the baseline."""
+    from evalsvc import project
+    from evalsvc.gate import baselines
+    from evalsvc.gate.keeping import RunKeeper
+
+    suite, root = _suite(options.suite), project.find_root(Path.cwd())
+    keeper = RunKeeper(root)
+    verdict = keeper.find(options.run) if options.run else None if options.answers else keeper.latest(suite.name)
+    _may_promote(verdict, suite, options)
+    content = keeper.record(verdict.candidate.digest) if verdict else _first_run(suite, root, options)
+    pointer = baselines.promote(
+        content,
+        verdict.verdict_id if verdict else options.suite,
+        suite.folder,
+        _name(options.name, suite),
+        by=options.by or _who(),
+        because=options.because,
+        verdict=verdict.verdict_id if verdict else "",
+        now=datetime.now(UTC),
+    )
+    _told(suite, pointer)
+    return OK
+
+
+def _first_run(suite: Suite, root: Path, options: argparse.Namespace) -> bytes:
+    """Ask and score a version that is compared with nothing: the first baseline."""
+    from evalsvc.disk_cache import DiskCache, default_cache_path
+    from evalsvc.gate.running import Told, run_suite
+    from evalsvc.generation.progress import terminal_progress
+    from evalsvc.generation.recorded import RecordedAnswers
+
+    generator = RecordedAnswers(Path(options.answers)) if options.answers else None
+    alone, told = msgspec.structs.replace(suite, gates=(), baseline="", looks=1), Told(asked=terminal_progress())
+    with DiskCache.open(default_cache_path(root)) as cache:
+        return run_suite(alone, cache, shown=options.suite, generator=generator, told=told).record
+
+
+def _may_promote(verdict: Verdict | None, suite: Suite, options: argparse.Namespace) -> None:
+    if verdict is None or options.despite:
+        return
+    if verdict.suite != suite.name:
+        raise InputError(f"Expected a run of {suite.name!r}, but {verdict.verdict_id} is of {verdict.suite!r}")
+    # A first run compares with nothing, so that its gates cannot pass.
+    if verdict.decision != "PASS" and verdict.baseline is not None:
+        raise InputError(
+            f"Expected a run that passed, but {verdict.verdict_id} is {verdict.decision}; to promote it nevertheless, "
+            "add --despite, and say why in --because"
+        )
+
+
+def rescore(options: argparse.Namespace) -> int:
+    """Score a baseline's answers by the scorers of today, and promote that under the same name."""
+    from evalsvc import project, scorers
+    from evalsvc.disk_cache import DiskCache, default_cache_path
+    from evalsvc.gate import baselines
+    from evalsvc.gate.evaluating import Version, evaluate
+    from evalsvc.gate.record import encode_record
+
+    suite, root = _suite(options.suite), project.find_root(Path.cwd())
+    name = _name(options.name, suite)
+    held = baselines.read_baseline(suite.folder, name, options.suite)
+    cases = suite.cases.read()
+    texts = dict(zip(cases.digests, cases.cases, strict=True))
+    rows = [row for row, digest in enumerate(held.evaluated.digests) if digest in texts]
+    if not rows:
+        raise InputError(
+            f"Expected cases of {name!r} in {suite.cases.path.name}, but none of them is there as it was; "
+            "promote a run of these cases"
+        )
+    kept = held.evaluated.of(rows)
+    with DiskCache.open(default_cache_path(root)) as cache:
+        again = evaluate(
+            [texts[digest] for digest in kept.digests],
+            kept.digests,
+            kept.answers,
+            [scorers.create(one.name, one.options) for one in suite.scorers],
+            Version(suite.name, kept.model, kept.model_version, kept.signature),
+            cache,
+            name=name,
+        )
+    pointer = baselines.promote(
+        encode_record(again, suite.name, cases.digest, held.header.seed),
+        name,
+        suite.folder,
+        name,
+        by=options.by or _who(),
+        because=f"scored again; {held.pointer.because}",
+        verdict=held.pointer.verdict,
+        now=datetime.now(UTC),
+    )
+    gone = len(held.evaluated.digests) - len(rows)
+    if gone:
+        print(f"evalsvc: {gone:,} of its cases are not in {suite.cases.path.name} any more: left out", file=sys.stderr)
+    _told(suite, pointer)
+    return OK
+
+
+def _suite(path: str) -> Suite:
+    from evalsvc.gate.reading import load_suite
+
+    (file,) = find_suites([Path(path)]) if Path(path).is_file() else (Path(path),)
+    if not file.is_file():
+        raise InputError(f"Expected a suite's file, but {path} is none")
+    return load_suite(file, path)
+
+
+def _name(given: str | None, suite: Suite) -> str:
+    name = given or suite.baseline
+    if not name:
+        raise InputError(
+            f"Expected a name: the suite {suite.name!r} names no `baseline`; add one to it, or give --name"
+        )
+    return name
+
+
+def _who() -> str:
+    try:
+        found = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, timeout=5, check=False)  # noqa: S607 - whichever git is in use
+    except (OSError, subprocess.TimeoutExpired):
+        return getpass.getuser()
+    return found.stdout.strip() or getpass.getuser()
+
+
+def _told(suite: Suite, pointer: object) -> None:
+    from evalsvc.gate.baselines import FOLDER, Pointer
+
+    if isinstance(pointer, Pointer):
+        print(
+            f"{pointer.baseline}: {pointer.model} {pointer.model_version}".rstrip()
+            + f", sha256 {pointer.digest[:12]}…, in {suite.folder.name}/{FOLDER}/; commit both files"
+        )

@@ -1,0 +1,253 @@
+"""``evalsvc gate``: runs suites and says whether a version may ship.
+
+Its exit codes are those of a gate: 0 pass, 1 fail, 2 an error (whatever it is, so that a CI tells it from a verdict),
+3 inconclusive, or what ``--inconclusive`` says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalsvc._cli_output import aligned
+from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem
+from evalsvc.gate.suite_files import SUFFIX, find_suites
+
+if TYPE_CHECKING:
+    from evalsvc.gate.power import Planned
+    from evalsvc.gate.running import Run
+    from evalsvc.gate.suite import Suite
+    from evalsvc.verdicts import Decision, Verdict
+
+ERROR = 2
+
+
+def gate(options: argparse.Namespace) -> int:
+    """Run every suite under the paths; the exit code is the worst of them."""
+    try:
+        return _gate(options)
+    except EvalsvcError as error:
+        print(f"evalsvc: {error}", file=sys.stderr)
+        return ERROR
+
+
+def _gate(options: argparse.Namespace) -> int:
+    from evalsvc import project
+
+    root = project.find_root(Path.cwd())
+    if options.again:
+        return _again(options.again, root)
+    suites = _suites(options.paths, root)
+    if options.power:
+        return _power(suites, root, options.format)
+    runs = [_run(suite, shown, root, options) for suite, shown in suites]
+    verdicts = [run.verdict for run in runs]
+    _write(runs, root, options)
+    _print(runs, options)
+    return _exit_code([verdict.decision for verdict in verdicts], options.inconclusive)
+
+
+def _suites(paths: Sequence[str], root: Path) -> list[tuple[Suite, str]]:
+    """Read every suite, so that nothing is asked before all of them are right."""
+    from evalsvc.gate.reading import load_suite
+
+    given = [Path(path) for path in paths] or [root / _folder(root)]
+    files = find_suites(given)
+    if not files:
+        places = ", ".join(map(str, paths)) or str(given[0])
+        raise InputError(f"Expected a suite (*{SUFFIX}) in {places}, but there is none; `evalsvc init` writes one")
+    found: list[tuple[Suite, str]] = []
+    problems: list[Problem] = []
+    for file in files:
+        shown = _shown(file)
+        try:
+            found.append((load_suite(file, shown), shown))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}:", problems)
+    names: dict[str, str] = {}
+    for suite, shown in found:
+        if suite.name in names:
+            raise InputError(
+                f"Expected suites of different names, but {names[suite.name]} and {shown} are {suite.name!r}"
+            )
+        names[suite.name] = shown
+    return found
+
+
+def _folder(root: Path) -> str:
+    from evalsvc import project
+
+    return project.load_settings(root).settings.suites
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> Run:
+    from evalsvc.disk_cache import DiskCache, default_cache_path
+    from evalsvc.gate.running import Told, run_suite
+    from evalsvc.generation.limits import RunBudget
+    from evalsvc.generation.progress import terminal_progress
+
+    generator = None
+    if options.answers:
+        from evalsvc.generation.recorded import RecordedAnswers
+
+        generator = RecordedAnswers(Path(options.answers))
+    budget = RunBudget(options.budget, suite.budget.requests) if options.budget else None
+    path = None if options.no_cache else default_cache_path(root)
+    with DiskCache.open(path) as cache:
+        return run_suite(
+            suite,
+            cache,
+            shown=shown,
+            generator=generator,
+            budget=budget,
+            sample=options.sample,
+            told=Told(asked=terminal_progress()),
+        )
+
+
+def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> None:
+    from evalsvc.gate.keeping import RunKeeper
+    from evalsvc.gate.reports.html import page
+    from evalsvc.gate.reports.junit import junit
+    from evalsvc.gate.reports.markdown import markdown
+    from evalsvc.gate.reports.regressions import regressions
+
+    keeper = RunKeeper(root)
+    summaries = []
+    for run in runs:
+        worst = regressions(run)
+        files = {"summary.md": markdown(run.verdict, worst), "report.html": page(run.verdict, worst)}
+        summaries.append(files["summary.md"])
+        old = run.baseline
+        records = [run.record, *([old.content] if old else [])]
+        try:
+            keeper.keep(run.verdict, files, *records)
+        except OSError as error:
+            said = error.strerror or str(error)
+            print(f"evalsvc: the run is not kept, since .evalsvc cannot be written ({said})", file=sys.stderr)
+        if options.html:
+            _put(options.html if len(runs) == 1 else _named(options.html, run.verdict.suite), files["report.html"])
+    if options.markdown:
+        _put(options.markdown, "\n".join(summaries))
+    if options.junit:
+        kind = "skipped" if options.inconclusive == "pass" else "failure"
+        _put(options.junit, junit([run.verdict for run in runs], kind))
+
+
+def _named(path: str, suite: str) -> str:
+    given = Path(path)
+    return str(given.with_name(f"{given.stem}-{suite}{given.suffix}"))
+
+
+def _put(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error.strerror or error}") from error
+
+
+def _print(runs: Sequence[Run], options: argparse.Namespace) -> None:
+    import msgspec
+
+    if options.format == "json":
+        for run in runs:
+            print(msgspec.json.encode(run.verdict).decode())
+    elif options.format == "markdown":
+        from evalsvc.gate.reports.markdown import markdown
+        from evalsvc.gate.reports.regressions import regressions
+
+        print("\n".join(markdown(run.verdict, regressions(run)) for run in runs), end="")
+    else:
+        print("\n\n".join(told(run.verdict) for run in runs))
+
+
+def told(verdict: Verdict) -> str:
+    """Return a verdict as a terminal shows it: what it is, each gate, and why each that did not pass did not."""
+    from evalsvc.gate.reports.words import because, difference, number, rows, subtitle, title
+
+    lines = [title(verdict), subtitle(verdict), "", because(verdict), ""]
+    table, whys = [], []
+    for one in verdict.gates:
+        whole = len(one.findings) == 1 and not one.findings[0].segment
+        for segment, found in rows(one):
+            name = one.gate if whole else f"{one.gate} [{segment}]"
+            table.append(
+                {
+                    "decision": found.decision,
+                    "gate": name + (" (advisory)" if one.advisory else ""),
+                    "candidate": number(found.candidate),
+                    "baseline": number(found.baseline),
+                    "difference": difference(found),
+                    "n": f"{found.n:,}",
+                }
+            )
+            if found.decision != "PASS":
+                cases = f" ({', '.join(found.cases)})" if found.cases else ""
+                whys.append(f"{found.decision}  {name}: {found.reason}{cases}")
+    lines.append(aligned(table, right={"candidate", "baseline", "n"}))
+    lines += ["", *whys] if whys else []
+    lines += ["", *(f"note: {note}" for note in verdict.notes)] if verdict.notes else []
+    lines += ["", f"verdict {verdict.verdict_id}"]
+    return "\n".join(lines)
+
+
+def _again(verdict_id: str, root: Path) -> int:
+    from evalsvc.gate.keeping import RunKeeper
+    from evalsvc.verdicts import EXIT_CODES
+
+    keeper = RunKeeper(root)
+    verdict = keeper.find(verdict_id)
+    found = keeper.again(verdict)
+    print(told(verdict))
+    if not found.same:
+        print(f"evalsvc: decided again by evalsvc, it is not the same as by {verdict.evalsvc}", file=sys.stderr)
+        return ERROR
+    print("decided again from its records: the same, in every number")
+    return EXIT_CODES[verdict.decision]
+
+
+def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
+    from evalsvc.gate.power import POWER, as_json, plan_power, spread_of
+
+    for suite, shown in suites:
+        spread = spread_of(suite, shown, root)
+        planned = plan_power(suite, suite.cases.read(), spread)
+        if how == "json":
+            print(as_json(planned))
+            continue
+        print(f"{suite.name}: what its gates can show, at a level of {suite.level:g}, with a chance of {POWER:.0%}")
+        rows = [_power_row(one) for one in planned]
+        print(aligned(rows, right={"cases", "groups", "needed"}) if rows else "no gate compares")
+        print(spread.said if spread else "nothing is known of the spread before a first run or a baseline")
+    return 0
+
+
+def _power_row(one: Planned) -> dict[str, str]:
+    from evalsvc.gate.reports.words import number
+
+    return {
+        "gate": f"{one.gate} [{one.segment}]" if one.segment else one.gate,
+        "cases": f"{one.n:,}",
+        "groups": f"{one.groups:,}",
+        "smallest margin": number(one.smallest) if not one.reason else one.reason,
+        "an equal version passes": "" if one.chance is None else f"{one.chance:.0%} of the time",
+        "needed": "" if one.cases is None else f"{one.cases:,}",
+    }
+
+
+def _exit_code(decisions: Sequence[Decision], inconclusive: str) -> int:
+    if "FAIL" in decisions:
+        return 1
+    return {"fail": 1, "pass": 0, "code": 3}[inconclusive] if "INCONCLUSIVE" in decisions else 0

@@ -1,0 +1,133 @@
+"""Runs are kept in the project: a folder for each verdict, and the records they were decided from by their digests.
+
+``.evalsvc/runs/SUITE/VERDICT/`` holds ``verdict.json`` and the reports; ``.evalsvc/records/DIGEST.jsonl.zst`` the
+answers and scores of a version, once, however many verdicts were made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from evalsvc.errors import ConfigError, InputError
+from evalsvc.gate.deciding import overall
+from evalsvc.gate.looking import Definition, Plan, look, order_of
+from evalsvc.gate.record import decode_record, digest_of_record, read_content, write_record
+from evalsvc.verdicts import GateResult, Verdict
+
+
+class Again(NamedTuple):
+    """A verdict decided anew from what was kept, and whether it is the same: every decision, number and reason."""
+
+    verdict: Verdict
+    results: tuple[GateResult, ...]
+    same: bool
+
+
+class RunKeeper:
+    """Keeps runs below a project's ``.evalsvc`` and finds them again."""
+
+    def __init__(self, root: Path) -> None:
+        """Keep below ``root/.evalsvc``; nothing is made before the first run is kept."""
+        self.root = root / ".evalsvc"
+
+    def folder(self, verdict: Verdict) -> Path:
+        """Return where a run's files are."""
+        return self.root / "runs" / verdict.suite / verdict.verdict_id
+
+    def record_path(self, digest: str) -> Path:
+        """Return where the record of a digest is, or would be."""
+        return self.root / "records" / f"{digest}.jsonl.zst"
+
+    def keep(self, verdict: Verdict, files: Mapping[str, str], *records: bytes) -> Path:
+        """Write a verdict with its reports and records, and return the folder.
+
+        Raises:
+            OSError: where nothing can be written, as on a read-only checkout.
+        """
+        for content in records:
+            path = self.record_path(digest_of_record(content))
+            if not path.exists():
+                write_record(path, content)
+        folder = self.folder(verdict)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "verdict.json").write_bytes(msgspec.json.format(msgspec.json.encode(verdict), indent=2) + b"\n")
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        return folder
+
+    def find(self, verdict_id: str) -> Verdict:
+        """Return a verdict by its id, or by a beginning of it that only one has.
+
+        Raises:
+            InputError: when there is none, or several.
+        """
+        found = sorted((self.root / "runs").glob(f"*/{_safe(verdict_id)}*/verdict.json"))
+        if len(found) != 1:
+            have = f"{len(found)} begin so" if found else "there is none in .evalsvc/runs"
+            raise InputError(f"Expected the id of one verdict, but got {verdict_id!r}, and {have}")
+        return read_verdict(found[0])
+
+    def latest(self, suite: str) -> Verdict | None:
+        """Return the last verdict of a suite; None where it has none."""
+        found = sorted((self.root / "runs" / suite).glob("*/verdict.json"))
+        return read_verdict(found[-1]) if found else None
+
+    def record(self, digest: str) -> bytes:
+        """Return the record of a digest.
+
+        Raises:
+            ConfigError: when it is not kept, or was changed.
+        """
+        content = read_content(self.record_path(digest))
+        if digest_of_record(content) != digest:
+            raise ConfigError(f"Expected the record {digest[:12]}… to be as it was written, but it was changed")
+        return content
+
+    def again(self, verdict: Verdict) -> Again:
+        """Decide a verdict again from its records.
+
+        Raises:
+            ConfigError: when a record is not kept any more.
+        """
+        return decide_again(
+            verdict,
+            self.record(verdict.candidate.digest),
+            self.record(verdict.baseline.digest) if verdict.baseline else None,
+        )
+
+
+def decide_again(verdict: Verdict, candidate: bytes, baseline: bytes | None) -> Again:
+    """Return what the records say under the verdict's own definition, look by look where it was."""
+    definition = msgspec.json.decode(verdict.definition, type=Definition)
+    new = decode_record(candidate, "candidate").evaluated
+    name = verdict.baseline.name if verdict.baseline else ""
+    old = decode_record(baseline, "baseline", name).evaluated if baseline is not None else None
+    planned = Plan(tuple(range(len(new.cases))), (len(new.cases),), verdict.n_cases)
+    if verdict.looks:
+        planned = Plan(order_of(new.digests, new.groups, definition.seed), verdict.looks, verdict.n_cases)
+    critical = [row for row, case in enumerate(new.cases) if case.critical]
+    looked = look(definition, planned, lambda rows: new.of(sorted(rows)), critical, old)
+    same = looked.results == verdict.gates and overall(looked.results) == verdict.decision
+    return Again(verdict, looked.results, same)
+
+
+def read_verdict(path: Path) -> Verdict:
+    """Read a verdict's file.
+
+    Raises:
+        ConfigError: when it is none.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Verdict)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigError(f"Expected a verdict in {path}, but it cannot be read: {error}") from error
+
+
+def _safe(verdict_id: str) -> str:
+    if not verdict_id or not all(letter.isalnum() or letter == "-" for letter in verdict_id):
+        raise InputError(f"Expected the id of a verdict, as in 20260301T120000Z-1a2b3c4d, but got {verdict_id!r}")
+    return verdict_id

@@ -1,0 +1,81 @@
+"""How many cases would show what one version's own scores do not show yet, if what is seen is true.
+
+A chance of 80 % of showing it is asked for, as everywhere; two sides are counted by :mod:`evalsvc.stats.power`.
+"""
+
+from __future__ import annotations
+
+import math
+
+from evalsvc.stats import PairedMeans, Question, cases_for
+from evalsvc.stats.distributions import normal_quantile
+from evalsvc.stats.limits import binary_limits
+from evalsvc.types import Estimate
+from evalsvc.verdicts import Needed
+
+POWER = 0.8
+MOST = 10**8
+SEEN = "the value seen is the true one"
+NEVER = Needed(None, None, reason="what is seen does not reach it, and no number of cases shows what is not so")
+
+
+def needed_mean(found: Estimate, number: float, level: float, *, up: bool, n: int) -> Needed | None:
+    """Return how many cases show a mean to be above (``up``) or below a number; the spread is that of the interval."""
+    if found.value is None or found.low is None or found.high is None:
+        return None
+    room = found.value - number if up else number - found.value
+    if room <= 0.0:
+        return NEVER
+    sd = (found.high - found.low) / 2.0 / normal_quantile(1.0 - level) * math.sqrt(n)
+    return _settles(cases_for(PairedMeans(max(sd, 1e-12)), room, question=Question("non-inferiority", 0.0, level)), n)
+
+
+def needed_share(seen: float, number: float, level: float, *, up: bool, n: int, clusters: int) -> Needed | None:
+    """Return how many cases show a share of yes and no to be above (``up``) or below a number.
+
+    Cases in groups count as so many groups at worst: ``clusters`` of them hold the ``n`` cases.
+    """
+    share, limit = (1.0 - seen, 1.0 - number) if up else (seen, number)
+    if share >= limit:
+        return NEVER
+    alone = _least(share, limit, level)
+    return _settles(None if alone is None else math.ceil(alone * n / max(1, clusters)), n)
+
+
+def _least(share: float, limit: float, level: float) -> int | None:
+    """Return the least n with which a share is shown to be below a limit with the wished chance."""
+    from scipy.special import bdtr
+
+    critical = normal_quantile(1.0 - level)
+
+    def enough(n: int) -> bool:
+        low, high = -1, n
+        while low < high:
+            middle = (low + high + 1) // 2
+            shown = binary_limits(middle / n, n, critical)[1] <= limit
+            low, high = (middle, high) if shown else (low, middle - 1)
+        return low >= 0 and float(bdtr(float(low), n, share)) >= POWER
+
+    high = 2
+    while not enough(high):
+        high *= 2
+        if high > MOST:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def needed_gap(value: float | None, high: float | None, most: float, n: int) -> Needed | None:
+    """Return how many cases bring a gap's upper limit below the most that may be: limits shrink by √n."""
+    if value is None or high is None:
+        return None
+    if value >= most:
+        return NEVER
+    return _settles(math.ceil(n * ((high - value) / (most - value)) ** 2), n)
+
+
+def _settles(cases: int | None, n: int) -> Needed | None:
+    return None if cases is None else Needed(max(1, cases - n), max(cases, n + 1), SEEN)

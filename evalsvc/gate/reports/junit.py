@@ -1,0 +1,72 @@
+"""JUnit XML: a test case for each finding, so that a CI shows which gate failed and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+from evalsvc.gate.reports.words import difference, number, title
+from evalsvc.verdicts import Finding, GateResult, Verdict
+
+# What XML 1.0 cannot hold, escaped or not.
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit(verdicts: Sequence[Verdict], inconclusive: str = "failure") -> str:
+    """Return the report of one or several suites; ``inconclusive`` is the element of such a finding, or ``skipped``."""
+    root = ElementTree.Element("testsuites", name="evalsvc")
+    for verdict in verdicts:
+        root.append(_suite(verdict, inconclusive))
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(verdict: Verdict, inconclusive: str) -> ElementTree.Element:
+    cases = [_case(verdict, gate, found, inconclusive) for gate in verdict.gates for found in gate.findings]
+    suite = ElementTree.Element(
+        "testsuite",
+        name=verdict.suite,
+        tests=str(len(cases)),
+        failures=str(sum(case.find("failure") is not None for case in cases)),
+        skipped=str(sum(case.find("skipped") is not None for case in cases)),
+        errors="0",
+        timestamp=verdict.decided_at.isoformat(),
+    )
+    kept = ElementTree.SubElement(suite, "properties")
+    for name, value in (
+        ("verdict", verdict.decision),
+        ("verdict_id", verdict.verdict_id),
+        ("cases", verdict.cases_digest),
+        ("candidate", verdict.candidate.digest),
+        ("baseline", verdict.baseline.digest if verdict.baseline else ""),
+    ):
+        ElementTree.SubElement(kept, "property", name=name, value=_legal(value))
+    suite.extend(cases)
+    return suite
+
+
+def _case(verdict: Verdict, gate: GateResult, found: Finding, inconclusive: str) -> ElementTree.Element:
+    name = f"{gate.gate} [{found.segment}]" if found.segment else gate.gate
+    case = ElementTree.Element("testcase", classname=f"evalsvc.{verdict.suite}", name=_legal(name), time="0")
+    if found.decision != "PASS":
+        kind = "skipped" if gate.advisory else "failure" if found.decision == "FAIL" else inconclusive
+        said = f"{found.decision}{' (advisory)' if gate.advisory else ''}: {found.reason}"
+        element = ElementTree.SubElement(case, kind, message=_legal(said))
+        element.text = _legal(f"{title(verdict)}\n{_numbers(found)}\n{found.reason}")
+        if kind == "failure":
+            element.set("type", found.decision)
+    return case
+
+
+def _numbers(found: Finding) -> str:
+    parts = [
+        f"candidate {number(found.candidate)}, baseline or limit {number(found.baseline)}",
+        f"difference {difference(found)}, {found.n:,} cases in {found.n_clusters:,} groups",
+        f"test: {found.test}",
+    ]
+    return "\n".join(parts)
+
+
+def _legal(text: str) -> str:
+    return _FORBIDDEN.sub("\ufffd", text)

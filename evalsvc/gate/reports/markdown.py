@@ -1,0 +1,175 @@
+"""The summary for a pull request: the verdict first, then the gates, what changed, where, and which cases lost most."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from evalsvc.gate.reports.regressions import Regression, word_diff
+from evalsvc.gate.reports.words import (
+    because,
+    change,
+    difference,
+    estimate,
+    interval,
+    money,
+    moved,
+    number,
+    rows,
+    subtitle,
+    title,
+)
+from evalsvc.verdicts import GateResult, MetricSummary, Slice, Verdict
+
+MOST_SEGMENTS = 10
+
+
+def markdown(verdict: Verdict, worst: Sequence[Regression] = ()) -> str:
+    """Return the summary; ``worst`` are the cases to show."""
+    parts = [
+        f"## {_cell(title(verdict))}",
+        _cell(subtitle(verdict)) + ".",
+        f"**{_cell(because(verdict))}**",
+        _gates(verdict.gates, verdict),
+        _metrics(verdict.metrics),
+        _slices(verdict.slices),
+        *(f"> {_cell(note)}." for note in verdict.notes),
+        _regressions(worst),
+        _foot(verdict),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _gates(gates: Sequence[GateResult], verdict: Verdict) -> str:
+    # At one of several looks each gate has limits of its own.
+    kind = "interval" if verdict.looks else f"{100.0 * (1.0 - 2.0 * verdict.level):.3g} % interval"
+    head = f"| | gate | candidate | baseline or limit | difference ({kind}) | why |\n|---|---|--:|--:|--:|---|"
+    lines = [line for gate in gates for line in _gate_lines(gate)]
+    return "\n".join([head, *lines])
+
+
+def _gate_lines(gate: GateResult) -> Iterable[str]:
+    name = gate.gate + (" (advisory)" if gate.advisory else "")
+    if len(gate.findings) == 1 and not gate.findings[0].segment:
+        found = gate.findings[0]
+        values = number(found.candidate), number(found.baseline), difference(found)
+        yield _line(f"**{gate.decision}**", name, *values, found.reason)
+        return
+    passed = sum(found.decision == "PASS" for found in gate.findings)
+    yield _line(f"**{gate.decision}**", name, "", "", "", f"{passed} of {len(gate.findings)} segments pass")
+    shown = [(segment, found) for segment, found in rows(gate) if found.decision != "PASS"]
+    for segment, found in shown[:MOST_SEGMENTS]:
+        yield _line(
+            found.decision,
+            f"↳ {segment} (n = {found.n:,})",
+            number(found.candidate),
+            number(found.baseline),
+            difference(found),
+            found.reason,
+        )
+    if len(shown) > MOST_SEGMENTS:
+        yield _line("", f"↳ {len(shown) - MOST_SEGMENTS} further segments do not pass", "", "", "", "")
+
+
+def _metrics(metrics: Sequence[MetricSummary]) -> str:
+    compared = any(one.difference is not None for one in metrics)
+    head = (
+        "| metric | candidate | " + ("baseline | difference (95 % interval) | " if compared else "") + "n | no score |"
+    )
+    lines = [head, "|---|--:|" + ("--:|--:|" if compared else "") + "--:|---|"]
+    for one in metrics:
+        cells = [f"{one.metric} {_arrow(one)}".strip(), estimate(one.candidate, one.unit)]
+        if compared:
+            found = one.difference
+            said = f"{change(found.value)} ({interval(found.low, found.high)})" if found else ""
+            word = moved(one)
+            cells += [estimate(one.baseline, one.unit), f"{said} **{word}**" if word else said]
+        gone = ", ".join(f"{reason}: {count:,}" for reason, count in list(one.reasons.items())[:2])
+        cells += [f"{one.candidate.n:,}", gone]
+        lines.append(_line(*cells))
+    return "<details open><summary>All metrics</summary>\n\n" + "\n".join(lines) + "\n\n</details>"
+
+
+def _slices(slices: Sequence[Slice]) -> str:
+    if not slices:
+        return ""
+    lines = [
+        "| metric | segment | n | candidate | baseline | difference (95 % interval) |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for one in slices[:MOST_SEGMENTS]:
+        found = one.difference
+        said = f"{change(found.value)} ({interval(found.low, found.high)})"
+        lines.append(_line(one.metric, one.name, f"{one.n:,}", number(one.candidate), number(one.baseline), said))
+    more = f" of {len(slices)}" if len(slices) > MOST_SEGMENTS else ""
+    head = (
+        f"Segments, the greatest losses first ({min(len(slices), MOST_SEGMENTS)}{more}; not corrected for their number)"
+    )
+    return f"<details><summary>{head}</summary>\n\n" + "\n".join(lines) + "\n\n</details>"
+
+
+def _arrow(one: MetricSummary) -> str:
+    return {"higher": "↑", "lower": "↓", "neither": ""}[one.better]
+
+
+def _regressions(worst: Sequence[Regression]) -> str:
+    if not worst:
+        return ""
+    parts = [
+        f"<details><summary>The {len(worst)} cases that lost most</summary>"
+        if len(worst) > 1
+        else "<details><summary>The case that lost most</summary>"
+    ]
+    for one in worst:
+        scores = f"{number(one.baseline)} → {number(one.candidate)}"
+        parts.append(f"**{_cell(one.case_id)}**, {one.metric} {scores}")
+        parts.append(_block("prompt", one.prompt))
+        if one.reference:
+            parts.append(_block("reference", one.reference))
+        parts.append(_fenced("diff", diff_lines(one.before, one.after)))
+    return "\n\n".join([*parts, "</details>"])
+
+
+def diff_lines(before: str, after: str) -> str:
+    """Return both answers as lines of a diff: shared words, then ``-`` the baseline's and ``+`` the candidate's."""
+    signs = {"same": " ", "before": "-", "after": "+"}
+    lines = []
+    for piece in word_diff(before, after):
+        lines += [f"{signs[piece.side]} {line}" for line in piece.text.strip("\n").splitlines() or [""]]
+    return "\n".join(lines)
+
+
+def _block(name: str, text: str) -> str:
+    return _fenced("text", f"{name}: {text}")
+
+
+def _fenced(kind: str, text: str) -> str:
+    """Return a code block whose fence is longer than any run of backticks in the text."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{kind}\n{text}\n{fence}"
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cell if cell.startswith("**") else _cell(cell) for cell in cells) + " |"
+
+
+def _cell(text: str) -> str:
+    """Return a text that cannot end its cell, open HTML or call anybody."""
+    plain = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("@", "&#64;")
+    return re.sub(r"\s*[\r\n]+\s*", " ", plain)
+
+
+def _foot(verdict: Verdict) -> str:
+    spent = f"cost {money(verdict.candidate.cost_usd)}" if verdict.candidate.cost_usd is not None else "cost unknown"
+    asked = f"{verdict.candidate.answered + verdict.candidate.failed:,} answers"
+    looks = (
+        f", look {max((g.settled_at for g in verdict.gates), default=0)} of {len(verdict.looks)}"
+        if verdict.looks
+        else ""
+    )
+    return (
+        f"<sub>{asked}, {spent}{looks}. Error rate {verdict.level:g} one-sided; failures corrected by Holm. Cases "
+        f"`{verdict.cases_digest[:12]}`, gates `{verdict.gates_digest[:12]}`, seed {verdict.seed}. Decide it again: "
+        f"`evalsvc gate --again {verdict.verdict_id}`</sub>"
+    )

@@ -1,0 +1,132 @@
+"""Numbers and findings as people read them, the same in every report."""
+
+from __future__ import annotations
+
+import math
+
+from evalsvc.verdicts import Finding, GateResult, MetricSummary, Number, Party, Verdict
+
+NOTHING = "–"
+
+
+def number(value: float | None, unit: str = "", digits: int = 4) -> str:
+    """Return a number with so many significant digits, and its unit; a share has none.
+
+    >>> number(0.51234), number(1234.5, "ms"), number(None), number(-0.000023456)
+    ('0.5123', '1,234 ms', '–', '-0.00002346')
+    """
+    if value is None:
+        return NOTHING
+    text = f"{value:,.0f}" if abs(value) >= 1000.0 else f"{value:.{digits}g}"
+    if "e" in text:
+        places = digits - 1 - math.floor(math.log10(abs(value)))
+        text = f"{value:.{places}f}".rstrip("0").rstrip(".")
+    return f"{text} {'' if unit == 'share' else unit}".strip()
+
+
+def change(value: float | None, *, relative: bool = False) -> str:
+    """Return a difference with its sign, in percent where it is a share of the baseline.
+
+    >>> change(0.0021), change(-0.05, relative=True), change(None), change(0.0)
+    ('+0.0021', '-5.0%', '–', '0')
+    """
+    if value is None:
+        return NOTHING
+    text = f"{100.0 * value:.1f}%" if relative else number(value, digits=3)
+    return f"+{text}" if value > 0.0 else text
+
+
+def interval(low: float | None, high: float | None, *, relative: bool = False) -> str:
+    """Return limits, ``…`` where there is none; empty without both.
+
+    >>> interval(-0.01, None), interval(-0.01, 0.02)
+    ('-0.01 to …', '-0.01 to +0.02')
+    """
+    if low is None and high is None:
+        return ""
+    ends = ("…" if end is None else change(end, relative=relative) for end in (low, high))
+    return " to ".join(ends)
+
+
+def difference(finding: Finding) -> str:
+    """Return a finding's difference with its interval."""
+    limits = interval(finding.low, finding.high, relative=finding.relative)
+    value = change(finding.difference, relative=finding.relative)
+    return f"{value} ({limits})" if limits else value
+
+
+def estimate(found: Number | None, unit: str = "") -> str:
+    """Return a mean with its interval, as ``0.51 (0.48 to 0.54)``."""
+    if found is None or found.value is None:
+        return NOTHING
+    if found.low is None and found.high is None:
+        return number(found.value, unit)
+    ends = " to ".join("…" if end is None else number(end) for end in (found.low, found.high))
+    return f"{number(found.value, unit)} ({ends})"
+
+
+def moved(summary: MetricSummary) -> str:
+    """Return whether a metric's 95 % interval of the difference leaves 0 on one side: better, worse, or moved."""
+    found = summary.difference
+    if found is None or found.low is None or found.high is None or found.low <= 0.0 <= found.high:
+        return ""
+    if summary.better == "neither":
+        return "moved"
+    return "better" if (found.low > 0.0) == (summary.better == "higher") else "worse"
+
+
+def title(verdict: Verdict) -> str:
+    """Return the verdict in one line."""
+    return f"{verdict.suite}: {verdict.decision}"
+
+
+def party(one: Party) -> str:
+    """Return what a version is called."""
+    called = " ".join(part for part in (one.model, one.model_version) if part) or "unnamed"
+    return f"{one.name} ({called})" if one.name else called
+
+
+def subtitle(verdict: Verdict) -> str:
+    """Return what was compared, on what."""
+    against = f" against the baseline {party(verdict.baseline)}" if verdict.baseline else ""
+    asked = f"{verdict.stopped_at:,} of {verdict.n_cases:,}" if verdict.looks else f"{verdict.n_cases:,}"
+    times = f", {verdict.repeats} answers each" if verdict.repeats > 1 else ""
+    return f"{party(verdict.candidate)}{against}, on {asked} cases of {verdict.cases}{times}"
+
+
+def because(verdict: Verdict) -> str:
+    """Return the verdict's reason in a sentence: what failed, what is open, or that all passed."""
+    counted = [gate for gate in verdict.gates if not gate.advisory]
+    failing, waiting = ([gate for gate in counted if gate.decision == wanted] for wanted in ("FAIL", "INCONCLUSIVE"))
+    if failing:
+        return f"{_gates(len(failing), len(counted))} failed: {_named(failing)}."
+    if waiting:
+        return f"No gate failed; {_gates(len(waiting), len(counted))} inconclusive: {_named(waiting)}."
+    return f"All {len(counted)} gates passed." if len(counted) != 1 else "The gate passed."
+
+
+def _gates(some: int, of: int) -> str:
+    return f"{some} of {of} gates"
+
+
+def _named(gates: list[GateResult], most: int = 3) -> str:
+    names = [gate.gate for gate in gates[:most]]
+    return "; ".join([*names, *([f"and {len(gates) - most} more"] if len(gates) > most else [])])
+
+
+def money(usd: float | None) -> str:
+    """Return dollars.
+
+    >>> money(0.0123), money(12.5), money(None)
+    ('$0.0123', '$12.50', 'unknown')
+    """
+    if usd is None:
+        return "unknown"
+    return f"${usd:,.2f}" if usd >= 1.0 or usd == 0.0 else f"${usd:.4f}"
+
+
+def rows(gate: GateResult) -> list[tuple[str, Finding]]:
+    """Return a gate's findings with their names, the worst first; those of many segments that pass come last."""
+    order = {"FAIL": 0, "INCONCLUSIVE": 1, "PASS": 2}
+    found = sorted(gate.findings, key=lambda one: (order[one.decision], one.segment))
+    return [(one.segment or "all cases", one) for one in found]

@@ -1,0 +1,1 @@
+"""What a committee decides and has to answer for."""

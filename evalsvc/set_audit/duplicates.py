@@ -1,0 +1,130 @@
+"""Cases that are there twice, in one set or across two, and references that differ where the questions do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evalsvc.cases.values import Case, CaseSet
+from evalsvc.set_audit.near import Near, folded, groups, jaccard, near_pairs, runs
+from evalsvc.set_audit.texts import asked
+from evalsvc.set_audit.values import Finding, Verdict
+
+NEAR = 0.8
+"""The Jaccard index from which on two questions count as nearly the same."""
+
+UNLIKE = 0.5
+"""How alike two references are, in [0, 1] (Indel similarity), below which their cases are worth a look."""
+
+SHOWN = 5
+_DUPLICATES_BAD, _CONTAMINATED_BAD = 0.05, 0.01
+
+
+def alike(cases: Sequence[Case]) -> list[Near]:
+    """Return pairs of cases whose questions are nearly the same, and their contexts too; variants are none."""
+    pairs = near_pairs([asked(case) for case in cases], NEAR)
+    return [pair for pair in pairs if _same_contexts(cases[pair.first], cases[pair.second])]
+
+
+def _same_contexts(first: Case, second: Case) -> bool:
+    if first.variant_of or second.variant_of:
+        return False
+    if first.contexts == second.contexts:
+        return True
+    if not first.contexts or not second.contexts:
+        return False
+    return jaccard(runs("\n".join(first.contexts)), runs("\n".join(second.contexts))) >= NEAR
+
+
+def duplicate_findings(cases: Sequence[Case], pairs: Sequence[Near]) -> list[Finding]:
+    """Return how many cases say what another one does: the same but for case and white space, and nearly the same."""
+    exact: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    for place, case in enumerate(cases):
+        if not case.variant_of:
+            exact.setdefault((folded(asked(case)), tuple(map(folded, case.contexts))), []).append(place)
+    same = [places for places in exact.values() if len(places) > 1]
+    joined = groups(pairs, len(cases))
+    return [
+        _surplus("the same but for case and white space", cases, same),
+        _surplus(f"nearly the same (Jaccard index {NEAR:g} or more)", cases, joined),
+    ]
+
+
+def _surplus(what: str, cases: Sequence[Case], found: Sequence[Sequence[int]]) -> Finding:
+    extra = sum(len(places) - 1 for places in found)
+    # A group tells the statistics that its cases depend on each other: then copies do no harm but to the size.
+    loose = [places for places in found if len({cases[place].group or cases[place].case_id for place in places}) > 1]
+    verdict: Verdict = "ok" if not loose else "bad" if extra > _DUPLICATES_BAD * len(cases) else "look"
+    return Finding(
+        subject="duplicates",
+        what=what,
+        value=extra / len(cases),
+        said=f"{extra:,} of {len(cases):,} ({extra / len(cases):.1%}) repeat another one, in {len(found):,} groups",
+        verdict=verdict,
+        next="drop the copies, or give those of one source one `group`" if loose else "",
+        cases=tuple(cases[place].case_id for places in loose for place in places)[:SHOWN],
+    )
+
+
+def split_findings(sets: Sequence[CaseSet], pairs: Sequence[Near]) -> list[Finding]:
+    """Return, for each set but the first, how many of its cases are nearly those of an earlier one.
+
+    ``pairs`` are those of all sets' cases, one set after another.
+    """
+    cases = [case for each in sets for case in each.cases]
+    of = [number for number, each in enumerate(sets) for _ in each.cases]
+    joined = groups(pairs, len(cases))
+    found = []
+    for later in range(1, len(sets)):
+        for earlier in range(later):
+            leaked = [
+                place
+                for places in joined
+                if any(of[place] == earlier for place in places)
+                for place in places
+                if of[place] == later
+            ]
+            found.append(_leak(sets[earlier], sets[later], [cases[place].case_id for place in sorted(leaked)]))
+    return found
+
+
+def _leak(earlier: CaseSet, later: CaseSet, leaked: Sequence[str]) -> Finding:
+    share = len(leaked) / len(later)
+    return Finding(
+        subject="splits",
+        what=f"{later.name} in {earlier.name}",
+        value=share,
+        said=f"{len(leaked):,} of {len(later):,} ({share:.1%}) are nearly there as well",
+        verdict="ok" if not leaked else "bad" if share > _CONTAMINATED_BAD else "look",
+        next="take them out of one of the two: what was trained or tuned on tells nothing" if leaked else "",
+        cases=tuple(leaked[:SHOWN]),
+    )
+
+
+def label_findings(cases: Sequence[Case], pairs: Sequence[Near]) -> list[Finding]:
+    """Return which references are unlike those of nearly the same questions: at most one of the two is right."""
+    from rapidfuzz.fuzz import ratio
+
+    looked, worth = 0, []
+    for pair in pairs:
+        first, second = cases[pair.first], cases[pair.second]
+        if first.reference is None or second.reference is None:
+            continue
+        looked += 1
+        if ratio(folded(first.reference), folded(second.reference)) < 100.0 * UNLIKE:
+            worth.append((first.case_id, second.case_id))
+    if not looked:
+        said = "no two nearly equal questions both have a reference"
+        return [Finding(subject="labels", what="references", value=None, said=said, verdict="ok")]
+    return [
+        Finding(
+            subject="labels",
+            what="references of nearly equal questions",
+            value=float(len(worth)),
+            said=f"{len(worth):,} of {looked:,} pairs have unlike references (Indel similarity below {UNLIKE:g})",
+            verdict="look" if worth else "ok",
+            next="read both: at most one reference of a pair is right, or the questions differ in what counts"
+            if worth
+            else "",
+            cases=tuple(dict.fromkeys(name for pair_of in worth for name in pair_of))[: 2 * SHOWN],
+        )
+    ]

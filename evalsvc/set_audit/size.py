@@ -1,0 +1,93 @@
+"""Is the set large enough for what it is to show? By the power of a paired non-inferiority test on yes-or-no scores."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from evalsvc.cases.values import Case
+from evalsvc.set_audit.values import Finding, Verdict, Wish
+from evalsvc.stats.comparison import Question
+from evalsvc.stats.power import PairedShares, cases_for, detectable
+
+MOST_SEGMENTS = 12
+"""How many values of segments get a finding of their own, the smallest first."""
+
+
+def size_findings(cases: Sequence[Case], wish: Wish) -> list[Finding]:
+    """Return the set's size against the wish, and that of each value of a segment that is too small.
+
+    Cases count by Kish's effective number where weights differ, and cases of one group by the design effect
+    1 + (m - 1)·icc, with m the mean size of a case's group, Σm²/Σm.
+    """
+    wish.check()
+    found = [_whole(cases, wish)]
+    values: dict[str, list[Case]] = {}
+    for case in cases:
+        for name, value in case.segments.items():
+            values.setdefault(f"segments.{name}={value}", []).append(case)
+    small = []
+    for name, members in values.items():
+        if len(members) < len(cases) and (finding := _segment(name, members, wish)) is not None:
+            small.append((len(members), name, finding))
+    found += [finding for _, _, finding in sorted(small, key=lambda each: each[:2])[:MOST_SEGMENTS]]
+    return found
+
+
+def effective(cases: Sequence[Case]) -> float:
+    """Return Kish's effective number of cases, (Σw)²/Σw²: as many where all weigh alike."""
+    largest = max(case.weight for case in cases)
+    weights = [case.weight / largest for case in cases]
+    return math.fsum(weights) ** 2 / math.fsum(weight * weight for weight in weights)
+
+
+def group_size(cases: Sequence[Case]) -> float:
+    """Return the mean size of the group that a case is in, Σm²/Σm; a case without a group is one of its own."""
+    sizes = Counter(case.group for case in cases if case.group)
+    alone = sum(not case.group for case in cases)
+    return (alone + sum(size * size for size in sizes.values())) / len(cases)
+
+
+def clusters(cases: Sequence[Case]) -> int:
+    """Return how many groups there are, cases without one counted as groups of their own."""
+    return len({case.group for case in cases if case.group}) + sum(not case.group for case in cases)
+
+
+def _whole(cases: Sequence[Case], wish: Wish) -> Finding:
+    n, m, usable = len(cases), group_size(cases), effective(cases)
+    question = Question("non-inferiority", wish.margin, wish.level)
+    design = PairedShares(wish.discordant, m, wish.icc)
+    needed = cases_for(design, 0.0, power=wish.power, question=question)
+    seen = detectable(design, max(2, int(usable)), power=wish.power, question=question)
+    margin = "no margin" if seen is None else f"a margin of {seen:.3g}"
+    weighing = "" if usable > 0.99 * n else f", worth {usable:,.0f} by their weights"
+    grouping = "" if m == 1.0 else f", in {clusters(cases):,} groups (a case's group has {m:.1f} on average)"
+    said = f"{n:,} cases{grouping}{weighing}: an equal version passes {margin} with power {wish.power:g}"
+    if needed is None:
+        advice = f"no number of cases does for a margin of {wish.margin:g}"
+        return Finding(subject="size", what="whole set", value=float(n), said=said, verdict="bad", next=advice)
+    wished = math.ceil(needed * n / usable)
+    verdict: Verdict = "ok" if wished <= n else "look" if wished <= 2 * n else "bad"
+    reason = f"a margin of {wish.margin:g} takes {wished:,} cases like these"
+    advice = "" if verdict == "ok" else f"add {wished - n:,} cases, better of groups that are not there yet: {reason}"
+    return Finding(subject="size", what="whole set", value=float(n), said=said, verdict=verdict, next=advice)
+
+
+def _segment(name: str, members: Sequence[Case], wish: Wish) -> Finding | None:
+    """Return a finding on a value of a segment that cannot show twice the margin."""
+    question = Question("non-inferiority", 2.0 * wish.margin, wish.level)
+    design = PairedShares(wish.discordant, group_size(members), wish.icc)
+    needed = cases_for(design, 0.0, power=wish.power, question=question) if 2.0 * wish.margin < 1.0 else 2
+    usable = effective(members)
+    if needed is None or needed <= usable:
+        return None
+    wished = math.ceil(needed * len(members) / usable)
+    return Finding(
+        subject="size",
+        what=name,
+        value=float(len(members)),
+        said=f"{len(members):,} cases; twice the margin takes {wished:,}",
+        verdict="look",
+        next=f"add {wished - len(members):,} cases of {name}, or gate it with a wider margin",
+    )

@@ -1,0 +1,281 @@
+"""Cases drawn from the store: weights that undo sampling and drawing, strata, the worst, lost texts, the command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from evalsvc.cases import read_cases
+from evalsvc.cases.drawing import Draw, draw_cases
+from evalsvc.cli import main
+from evalsvc.errors import InputError, UnknownMetric
+from evalsvc.store.memory import MemoryStore
+from evalsvc.types import Event, KeptEvent, Sample, Scale, Score, ScorerSpec, Subject, Window, WriteBatch
+
+MIDNIGHT = datetime(2026, 3, 29, tzinfo=UTC)
+DAY = Window(MIDNIGHT, MIDNIGHT + timedelta(days=1))
+HIGHER = ScorerSpec("quality", 1, Scale(0.0, 1.0, "higher"))
+LOWER = ScorerSpec("cost", 1, Scale(0.0, None, "lower"))
+
+
+def write(
+    store: MemoryStore,
+    index: int,
+    *,
+    language: str,
+    pi: float,
+    text: bool = True,
+    prompt: str | None = None,
+    consumer: str = "quality",
+    spec: ScorerSpec = HIGHER,
+    value: float | None = None,
+) -> None:
+    """Write one sampled event with its score; without ``text`` only the score is left."""
+    segments = {"language": language}
+    event = Event(
+        event_id=f"event-{index}",
+        occurred_at=MIDNIGHT + timedelta(seconds=index),
+        application="app",
+        prompt=f"Question {index}?" if prompt is None else prompt,
+        response=f"Answer {index}.",
+        reference="Own." if index % 2 else None,
+        segments=segments,
+        session_id=f"session-{index // 3}",
+    )
+    subject = Subject(
+        event.event_id, event.occurred_at, consumer, "app", "m", "1", segments, event.session_id or "", "all", 1
+    )
+    value = index % 100 / 100 if value is None else value
+    score = Score(subject, spec.metric, spec.version, spec.signature, pi, "ok", value)
+    kept = KeptEvent(Sample(event, consumer, 1, "all", pi, 7, "events/0", index), f"digest-{index}")
+    store.write(WriteBatch(events=(kept,) if text else (), scores=(score,)))
+    store.record_scorers([spec])
+
+
+@pytest.fixture(scope="module")
+def store() -> MemoryStore:
+    """German is 10 % of what was sampled at 1 and English 90 % at 0.5: of the traffic, German is 1 in 19."""
+    store = MemoryStore()
+    for index in range(600):
+        german = index % 10 == 0
+        write(store, index, language="de" if german else "en", pi=1.0 if german else 0.5)
+    return store
+
+
+def german_share(cases: tuple) -> float:
+    return sum(case.weight for case in cases if case.segments["language"] == "de") / sum(case.weight for case in cases)
+
+
+@pytest.mark.parametrize("by", [(), ("segments.language",)])
+def test_weighted_shares_are_those_of_the_traffic(store: MemoryStore, by: tuple[str, ...]):
+    shares = [german_share(draw_cases(store, Draw(DAY, 100, by=by, seed=seed)).cases) for seed in range(40)]
+    # A uniform draw's standard error is 0.017 / √40; a draw by language has none.
+    assert sum(shares) / len(shares) == pytest.approx(1 / 19, abs=0.009 if not by else 1e-12)
+
+
+def test_strata_are_of_equal_size_and_small_ones_are_taken_whole(store: MemoryStore):
+    drawn = draw_cases(store, Draw(DAY, 100, by=("segments.language",)))
+    assert drawn.strata == {"segments.language=de": 50, "segments.language=en": 50}
+    assert draw_cases(store, Draw(DAY, 300, by=("segments.language",))).strata["segments.language=de"] == 60
+
+
+def test_a_case_is_the_masked_event(store: MemoryStore):
+    cases = {case.case_id: case for case in draw_cases(store, Draw(DAY, 600)).cases}
+    assert len(cases) == 600
+    case = cases["event-31"]
+    assert (case.prompt, case.reference, case.group) == ("Question 31?", "Own.", "session-10")
+    assert cases["event-30"].reference is None
+    # Drawn for certain, weights are 1/π over their mean of (540·2 + 60)/600.
+    assert case.weight == pytest.approx(2 / 1.9)
+    assert cases["event-30"].weight == pytest.approx(1 / 1.9)
+    answers = {case.case_id: case for case in draw_cases(store, Draw(DAY, 600, reference="response")).cases}
+    assert answers["event-30"].reference == "Answer 30."
+
+
+def test_the_seed_decides(store: MemoryStore):
+    first, again, other = (draw_cases(store, Draw(DAY, 50, seed=seed)).cases for seed in (1, 1, 2))
+    assert first == again
+    assert len({case.case_id for case in first} & {case.case_id for case in other}) < 25
+
+
+def test_the_worst_are_certain_and_the_rest_is_drawn(store: MemoryStore):
+    drawn = draw_cases(store, Draw(DAY, 60, metric="quality", worst=12))
+    worst = [case for case in drawn.cases if "worst" in case.tags]
+    # The values are index % 100: two of them in six hundreds.
+    assert sorted(int(case.case_id.removeprefix("event-")) % 100 for case in worst) == [0] * 6 + [1] * 6
+    assert drawn.strata == {"worst": 12, "all": 48}
+    by_language = {case.segments["language"]: case.weight for case in worst}
+    assert by_language["en"] / by_language["de"] == pytest.approx(2.0)
+    rest = next(case for case in drawn.cases if not case.tags and case.segments["language"] == "en")
+    assert rest.weight / by_language["en"] == pytest.approx(588 / 48)
+
+
+def test_worst_is_the_highest_where_lower_is_better():
+    store = MemoryStore()
+    for index in range(20):
+        write(store, index, language="de", pi=1.0, spec=LOWER, value=float(index))
+    drawn = draw_cases(store, Draw(DAY, 2, metric="cost", worst=2))
+    assert sorted(case.case_id for case in drawn.cases) == ["event-18", "event-19"]
+
+
+def test_events_without_text_are_passed_over_and_told():
+    store = MemoryStore()
+    for index in range(200):
+        write(store, index, language="de", pi=0.5, text=index >= 100, prompt="" if index == 150 else None)
+    drawn = draw_cases(store, Draw(DAY, 30))
+    assert len(drawn.cases) == 30
+    assert drawn.looked == 30 + drawn.without_text + drawn.without_prompt
+    assert 10 < drawn.without_text < 60
+    everything = draw_cases(store, Draw(DAY, 200))
+    assert (len(everything.cases), everything.without_text, everything.without_prompt) == (99, 100, 1)
+
+
+def test_equal_events_are_one_case_of_their_common_weight():
+    store = MemoryStore()
+    for index in range(10):
+        write(store, index, language="de", pi=0.5, prompt="Same?" if index in (2, 4, 6) else None)
+    drawn = draw_cases(store, Draw(DAY, 10))
+    assert (len(drawn.cases), drawn.merged) == (8, 2)
+    same = next(case for case in drawn.cases if case.prompt == "Same?")
+    assert same.weight / min(case.weight for case in drawn.cases) == pytest.approx(3.0)
+
+
+def test_the_metric_with_most_scores_says_which_events_there_are():
+    store = MemoryStore()
+    for index in range(10):
+        write(store, index, language="de", pi=0.5)
+    write(store, 0, language="de", pi=0.1, spec=LOWER)
+    assert (draw_cases(store, Draw(DAY, 10)).metric, draw_cases(store, Draw(DAY, 10)).events) == ("quality", 10)
+
+
+def test_of_too_many_events_a_random_part_is_drawn_from(store: MemoryStore, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("evalsvc.cases.drawing.MOST_SCORES", 200)
+    drawn = draw_cases(store, Draw(DAY, 200))
+    assert (drawn.events, drawn.complete) == (200, False)
+    # Weights are those of the whole: German 1 of 19, with a standard error of 0.009.
+    assert german_share(drawn.cases) == pytest.approx(1 / 19, abs=0.03)
+    assert draw_cases(store, Draw(DAY, 60, where={"segments.language": ("de",)})).complete
+
+
+def test_samples_of_two_consumers_are_not_pooled(store: MemoryStore):
+    two = MemoryStore()
+    for index in range(10):
+        for consumer in ("quality", "safety"):
+            write(two, index, language="de", pi=0.5, consumer=consumer)
+    with pytest.raises(InputError, match="--where consumer=quality"):
+        draw_cases(two, Draw(DAY, 5))
+    assert len(draw_cases(two, Draw(DAY, 5, where={"consumer": ("safety",)})).cases) == 5
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (Draw(DAY, 0), "`n` to be 1 or more"),
+        (Draw(DAY, 5, worst=6, metric="quality"), "`worst` from 0"),
+        (Draw(DAY, 5, worst=1), "a `metric` with `worst`"),
+        (Draw(DAY, 601), "up to 600"),
+        (Draw(DAY, 5, by=("langauge",)), "a field of events"),
+        (Draw(DAY, 1, by=("segments.language",)), "number of strata, 2"),
+        (Draw(DAY, 5, where={"segments.language": ("fr",)}), "none match"),
+    ],
+)
+def test_what_cannot_be_drawn(store: MemoryStore, draw: Draw, message: str):
+    with pytest.raises(InputError, match=message):
+        draw_cases(store, draw)
+
+
+def test_a_metric_that_is_none(store: MemoryStore):
+    with pytest.raises(UnknownMetric, match="did you mean `quality`"):
+        draw_cases(store, Draw(DAY, 5, metric="qualty"))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("EVALSVC_STORE", raising=False)
+        assert main(["init", str(folder)]) == 0
+        patch.chdir(folder)
+        lines = [
+            json.dumps(
+                {
+                    "event_id": f"e{index}",
+                    "occurred_at": "2026-03-01T12:00:00Z",
+                    "application": "support",
+                    "prompt": f"Where is parcel {index}? Mail ann{index}@example.com.",
+                    "response": "On its way.",
+                    "segments": {"language": "de" if index % 4 else "en"},
+                }
+            )
+            for index in range(40)
+        ]
+        (folder / "events.jsonl").write_text("\n".join(lines) + "\n")
+        assert main(["replay", "events.jsonl"]) == 0
+        yield folder
+
+
+def test_the_command_draws_masked_cases_from_the_embedded_store(project: Path, capsys: pytest.CaptureFixture[str]):
+    since = ["--since", "2026-03-01", "--until", "2026-03-02"]
+    command = ["cases", "draw", *since, "--n", "20", "--by", "segments.language", "--out", "cases.jsonl"]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("cases.jsonl: 20 cases of 40 events with a score of ")
+    assert "10  segments.language=de" in shown
+    cases = read_cases("cases.jsonl")
+    assert len(cases) == 20
+    assert not any("@example.com" in str(case.prompt) for case in cases)
+    # A file of cases is not lost by drawing again.
+    assert main(command) == 2
+    assert "--replace" in capsys.readouterr().err
+    assert main([*command, "--replace"]) == 0
+    assert read_cases("cases.jsonl").digest == cases.digest
+    assert main(["cases", "draw", *since, "--n", "5", "--out", "cases.csv"]) == 2
+    assert "to end in .jsonl" in capsys.readouterr().err
+
+
+def test_since_and_conditions(project: Path, capsys: pytest.CaptureFixture[str]):
+    moment = (datetime.now(UTC) - timedelta(hours=30)).isoformat()
+    event = {"event_id": "recent", "occurred_at": moment, "application": "support", "prompt": "Why?", "response": "So."}
+    Path("recent.jsonl").write_text(json.dumps(event) + "\n")
+    assert main(["replay", "recent.jsonl"]) == 0
+    command = ["cases", "draw", "--n", "1", "--replace", "--out", "recent-cases.jsonl"]
+    assert main([*command, "--since", "7d", "--where", "consumer=replay", "--reference", "response"]) == 0
+    (case,) = read_cases("recent-cases.jsonl")
+    assert (case.case_id, case.reference, case.weight) == ("recent", "So.", 1.0)
+    capsys.readouterr()
+    assert main([*command, "--since", "1h"]) == 2
+    assert "none match" in capsys.readouterr().err
+    assert main([*command, "--since", "2026-03-01", "--until", "2026-03-02", "--where", "segments.language=en"]) == 0
+    assert next(iter(read_cases("recent-cases.jsonl"))).segments == {"language": "en"}
+
+
+def test_the_command_checks_and_compares(project: Path, capsys: pytest.CaptureFixture[str]):
+    Path("a.jsonl").write_text(
+        '{"case_id":"a","prompt":"One","reference":"1","segments":{"language":"de"},"tags":["x"]}\n'
+        '{"case_id":"b","prompt":"Two","group":"g"}\n{"case_id":"c","prompt":"Three","group":"g"}\n'
+    )
+    Path("b.jsonl").write_text('{"case_id":"a","prompt":"One!"}\n{"case_id":"b","prompt":"Two"}\n')
+    assert main(["cases", "check", "a.jsonl"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[0] == f"a.jsonl: 3 cases, version {read_cases('a.jsonl').digest}"
+    assert "with reference: 1 (33%)" in shown
+    assert "groups: 1, the largest of 2 cases" in shown
+    assert main(["cases", "check", "a.jsonl", "--format", "json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["segments"] == {"language": {"": 2, "de": 1}}
+    assert main(["cases", "diff", "a.jsonl", "b.jsonl"]) == 0
+    shown = capsys.readouterr().out
+    assert [line for line in shown.splitlines() if "(1)" in line] == [
+        "removed (1): c",
+        "changed (1): a",
+        "relabelled (1): b",
+    ]
+    assert main(["cases", "diff", "a.jsonl", "b.jsonl", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["changed"] == ["a"]
+    Path("bad.jsonl").write_text('{"case_id":"a"}\n')
+    assert main(["cases", "check", "bad.jsonl"]) == 2
+    assert "bad.jsonl:1:1: expected case 'a' to have a `prompt`" in capsys.readouterr().err

@@ -1,0 +1,107 @@
+"""Gates by a margin of improvement, and gates that hold variants against their cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evalsvc.cases import Case
+from evalsvc.gate.deciding import decide
+from evalsvc.gate.evaluated import Evaluated, MetricScores
+from evalsvc.gate.values import Better, Gate, Robust
+from evalsvc.generation import Answer
+from evalsvc.perturbation import vary
+from evalsvc.stats import Question, compare_paired
+from evalsvc.types import Scale, ScorerSpec
+from evalsvc.verdicts import GateResult
+
+GRADED, YES = Scale(0.0, 1.0, "higher"), Scale(0.0, 1.0, "higher", binary=True)
+
+
+def evaluated(cases: list[Case], values: np.ndarray, scale: Scale = GRADED) -> Evaluated:
+    scores = MetricScores(ScorerSpec("m", 1, scale), np.asarray(values, float).reshape(len(cases), -1), {})
+    return Evaluated(
+        cases=tuple(cases),
+        digests=tuple(case.digest for case in cases),
+        answers=tuple((Answer(response="x"),) for _ in cases),
+        scores={"m": scores},
+        model="m",
+        model_version="1",
+        signature="s",
+    )
+
+
+def plain(count: int) -> list[Case]:
+    return [Case(case_id=f"c{place}", prompt=f"How long does parcel {place} take to Paris?") for place in range(count)]
+
+
+def one(gate: Gate, new: Evaluated, old: Evaluated | None = None) -> GateResult:
+    return decide([gate], new, old)[0]
+
+
+GAINS = [(0.2, 0.1, "PASS"), (0.2, 0.19, "INCONCLUSIVE"), (0.0, 0.1, "FAIL")]
+
+
+@pytest.mark.parametrize(("gain", "margin", "decision"), GAINS)
+def test_better_by_a_margin(gain: float, margin: float, decision: str) -> None:
+    rng = np.random.default_rng(1)
+    cases, old = plain(100), rng.uniform(0.2, 0.6, 100)
+    new = old + gain + rng.normal(0.0, 0.1, 100)
+    found = one(Gate(metric="m", ask=Better(margin)), evaluated(cases, np.clip(new, 0, 1)), evaluated(cases, old))
+    assert (found.decision, found.findings[0].limit) == (decision, margin)
+    if decision == "FAIL":
+        assert "not better by 0.1 is shown" in found.findings[0].reason
+
+
+@pytest.mark.parametrize("scale", [GRADED, YES], ids=["graded", "yes or no"])
+def test_a_negative_margin_is_the_same_question_about_shifted_numbers(scale: Scale) -> None:
+    rng = np.random.default_rng(2)
+    graded = scale is GRADED
+    old, new = rng.uniform(0, 1, 200), rng.uniform(0, 1, 200)
+    old, new = (old, new) if graded else ((old < 0.5).astype(float), (new < 0.8).astype(float))
+    asked = compare_paired(old, new, scale, question=Question("non-inferiority", margin=-0.1))
+    ahead = compare_paired(old, new, scale, question=Question("non-inferiority", margin=0.1))
+    assert asked.p_value > ahead.p_value
+    assert (asked.low > 0.1) == (asked.p_value <= 0.05)
+    assert (asked.high < 0.1) == (asked.p_opposite <= 0.05)
+
+
+def test_each_kind_of_variant_is_held_against_its_own_cases() -> None:
+    sources = plain(60)
+    cases = list(vary(sources, ["upper_case", "typos"], seed=3).cases)
+    kinds = sorted({case.variant for case in cases if case.variant})
+    assert len(kinds) == 2
+    rng = np.random.default_rng(4)
+    base = dict(zip((case.digest for case in sources), rng.uniform(0.5, 0.9, 60), strict=True))
+    # The first kind loses 0.2, the other nothing but noise.
+    values = [
+        base[case.variant_of or case.digest] - 0.2 * (case.variant == kinds[0]) + rng.normal(0, 0.02) for case in cases
+    ]
+    found = one(Gate(metric="m", ask=Robust(0.05)), evaluated(cases, values))
+    assert {finding.segment: finding.decision for finding in found.findings} == {
+        f"variant={kinds[0]}": "FAIL",
+        f"variant={kinds[1]}": "PASS",
+    }
+    assert found.decision == "FAIL"
+    assert found.findings[0].n == 60
+    assert found.findings[0].difference == pytest.approx(-0.2, abs=0.02)
+
+
+def test_a_variant_without_a_score_does_not_help() -> None:
+    sources = plain(60)
+    cases = list(vary(sources, ["upper_case"], seed=3).cases)
+    values = np.full(len(cases), 0.5)
+    values += np.random.default_rng(5).normal(0, 0.01, len(cases))
+    gate = Gate(metric="m", ask=Robust(0.05))
+    assert one(gate, evaluated(cases, values)).decision == "PASS"
+    gone = [place for place, case in enumerate(cases) if case.variant][:10]
+    values[gone] = np.nan
+    found = one(gate, evaluated(cases, values))
+    assert found.decision == "INCONCLUSIVE"
+    assert "10 scores are missing, and it would not pass if they went against the variants" in found.findings[0].reason
+
+
+def test_a_set_without_variants_decides_nothing() -> None:
+    found = one(Gate(metric="m", ask=Robust(0.05)), evaluated(plain(5), np.full(5, 0.5)))
+    assert found.decision == "INCONCLUSIVE"
+    assert found.findings[0].reason == "no case is a variant of another one of the set"
