@@ -75,7 +75,7 @@ class Scores(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Shares of runs. The three tuples are evalsvc, z, bootstrap, fixed threshold, "mean went down"."""
+    """Shares of runs; those of three tuples by method, in the order of :data:`METHODS`."""
 
     name: str
     passed_at_margin: tuple[float, ...]
@@ -91,12 +91,12 @@ METHODS = ("evalsvc", "unpaired z", "bootstrap of cases", "fixed threshold", "me
 def designs() -> Iterator[Design]:
     """Yield all combinations, and two of large groups."""
     for scale in (CONTINUOUS, YES_NO):
-        yield Design(scale, 50, 1, 0.5, largest=40)
-    for scale in (CONTINUOUS, YES_NO):
         for clusters in (20, 50, 200, 500):
             for repeats in (1, 3, 5):
                 for icc in (0.0, 0.1, 0.5):
                     yield Design(scale, clusters, repeats, icc)
+    for scale in (CONTINUOUS, YES_NO):
+        yield Design(scale, 50, 1, 0.5, largest=40)
 
 
 def frame(rng: Random, clusters: int, largest: int = MOST_CASES) -> Frame:

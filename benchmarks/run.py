@@ -45,6 +45,8 @@ NAMES = (
     "drift_power",
     "drift_speed",
     "fairness",
+    "gates",
+    "gates_real",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
