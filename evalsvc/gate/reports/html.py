@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from evalsvc.gate.reports.regressions import Regression, word_diff
-from evalsvc.gate.reports.words import (
+from evalsvc.verdicts.words import (
     because,
     change,
     difference,

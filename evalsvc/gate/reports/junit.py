@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from evalsvc.gate.reports.words import difference, number, title
+from evalsvc.verdicts.words import difference, number, title
 from evalsvc.verdicts import Finding, GateResult, Verdict
 
 # What XML 1.0 cannot hold, escaped or not.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from evalsvc.gate.reports.regressions import Regression, word_diff
-from evalsvc.gate.reports.words import (
+from evalsvc.verdicts.words import (
     because,
     change,
     difference,
