@@ -13,8 +13,8 @@ from evalsvc._cli_gate import open_log, told
 from evalsvc._cli_output import aligned
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
-from evalsvc.verdicts.words import because, party
 from evalsvc.verdicts import Verdict, VerdictQuery
+from evalsvc.verdicts.words import because, party
 from evalsvc.windows import parse_span
 
 

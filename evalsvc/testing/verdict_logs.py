@@ -140,7 +140,7 @@ def check_another_of_an_id_is_refused(log: VerdictLog) -> None:
     digest, content = make_record("later\n")
     log.record_verdict(make_verdict(), {})
     for changes in ({"decision": "PASS"}, {"seed": 8}, {"notes": ("another",)}, {"suite": "other"}):
-        changed = make_verdict(**changes)  # type: ignore[arg-type]
+        changed = make_verdict(**changes)
         _refused(f"another verdict of the id ({changes})", lambda changed=changed: log.record_verdict(  # type: ignore[misc]
             changed, {digest: content}))  # fmt: skip
     _expect("the verdict", make_verdict(), log.verdict("v"))

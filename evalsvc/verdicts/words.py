@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalsvc.verdicts import Finding, GateResult, MetricSummary, Number, Party, Verdict
+from evalsvc.verdicts.values import Finding, GateResult, MetricSummary, Number, Party, Verdict
 
 NOTHING = "–"
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from evalsvc.gate.reports.regressions import Regression, word_diff
+from evalsvc.verdicts import GateResult, MetricSummary, Verdict
 from evalsvc.verdicts.words import (
     because,
     change,
@@ -19,7 +20,6 @@ from evalsvc.verdicts.words import (
     subtitle,
     title,
 )
-from evalsvc.verdicts import GateResult, MetricSummary, Verdict
 
 MOST_SEGMENTS = 10
 
