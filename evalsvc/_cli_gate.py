@@ -7,20 +7,23 @@ Its exit codes are those of a gate: 0 pass, 1 fail, 2 an error (whatever it is, 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalsvc._cli_output import aligned
-from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem
+from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem, StoreError
 from evalsvc.gate.suite_files import SUFFIX, find_suites
 
 if TYPE_CHECKING:
+    from evalsvc.gate.keeping import Again
     from evalsvc.gate.power import Planned
     from evalsvc.gate.running import Run
     from evalsvc.gate.suite import Suite
-    from evalsvc.verdicts import Decision, Verdict
+    from evalsvc.verdicts import Decision, Verdict, VerdictLog
 
 ERROR = 2
 
@@ -39,14 +42,20 @@ def _gate(options: argparse.Namespace) -> int:
 
     root = project.find_root(Path.cwd())
     if options.again:
-        return _again(options.again, root)
+        return _again(options.again, root, options)
     suites = _suites(options.paths, root)
     if options.power:
         return _power(suites, root, options.format)
+    if options.record:
+        # A store that cannot be written to is told before anything is paid for.
+        with open_log(root, options, create=True):
+            pass
     runs = [_run(suite, shown, root, options) for suite, shown in suites]
     verdicts = [run.verdict for run in runs]
     _write(runs, root, options)
     _print(runs, options)
+    if options.record:
+        _record(runs, root, options)
     return _exit_code([verdict.decision for verdict in verdicts], options.inconclusive)
 
 
@@ -175,7 +184,7 @@ def _print(runs: Sequence[Run], options: argparse.Namespace) -> None:
 
 def told(verdict: Verdict) -> str:
     """Return a verdict as a terminal shows it: what it is, each gate, and why each that did not pass did not."""
-    from evalsvc.gate.reports.words import because, difference, number, rows, subtitle, title
+    from evalsvc.verdicts.words import because, difference, number, rows, subtitle, title
 
     lines = [title(verdict), subtitle(verdict), "", because(verdict), ""]
     table, whys = [], []
@@ -203,19 +212,66 @@ def told(verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
-def _again(verdict_id: str, root: Path) -> int:
+@contextmanager
+def open_log(root: Path, options: argparse.Namespace, *, create: bool = False) -> Iterator[VerdictLog]:
+    """Open what the project's store remembers of verdicts; with ``create`` an embedded one is made where there is none.
+
+    Raises:
+        StoreUnavailable, StoreBusy, SchemaError, ConfigError: as :func:`evalsvc.store.open_store`.
+    """
+    from evalsvc import assemble, project
+
+    found, address = project.load_settings(root), getattr(options, "store", None)
+    environment = project.Environment.read(os.environ)
+    with closing(assemble.open_project_store(found, environment, address, create=create)) as store:
+        yield store.verdicts
+
+
+def _record(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> None:
+    from evalsvc.gate.recording import for_store
+
+    with open_log(root, options) as log:
+        for run in runs:
+            log.record_verdict(*for_store(run.verdict, run.record, run.baseline.content if run.baseline else None))
+    said = "the verdict is" if len(runs) == 1 else f"{len(runs)} verdicts are"
+    print(f"evalsvc: {said} recorded in the store", file=sys.stderr)
+
+
+def _again(verdict_id: str, root: Path, options: argparse.Namespace) -> int:
     from evalsvc.gate.keeping import RunKeeper
     from evalsvc.verdicts import EXIT_CODES
 
     keeper = RunKeeper(root)
-    verdict = keeper.find(verdict_id)
-    found = keeper.again(verdict)
+    found = (
+        keeper.again(keeper.find(verdict_id)) if keeper.has(verdict_id) else _again_stored(verdict_id, root, options)
+    )
+    verdict = found.verdict
     print(told(verdict))
     if not found.same:
         print(f"evalsvc: decided again by evalsvc, it is not the same as by {verdict.evalsvc}", file=sys.stderr)
         return ERROR
     print("decided again from its records: the same, in every number")
     return EXIT_CODES[verdict.decision]
+
+
+def _again_stored(verdict_id: str, root: Path, options: argparse.Namespace) -> Again:
+    """Decide again what is not kept in the project, from the store."""
+    from evalsvc.gate.recording import again_from
+
+    try:
+        with open_log(root, options) as log:
+            verdict = log.verdict(verdict_id)
+            if verdict is not None:
+                return again_from(log, verdict)
+    except StoreError as error:
+        raise InputError(
+            f"Expected the id of a verdict, but got {verdict_id!r}: there is none in .evalsvc/runs, and the store was "
+            f"not asked: {error}"
+        ) from error
+    raise InputError(
+        f"Expected the id of a verdict, but got {verdict_id!r}: there is none in .evalsvc/runs, and none of this whole "
+        "id in the store; `evalsvc verdicts` lists those"
+    )
 
 
 def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
@@ -235,7 +291,7 @@ def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
 
 
 def _power_row(one: Planned) -> dict[str, str]:
-    from evalsvc.gate.reports.words import number
+    from evalsvc.verdicts.words import number
 
     return {
         "gate": f"{one.gate} [{one.segment}]" if one.segment else one.gate,

@@ -92,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_backtest(add)
     _add_test(add)
     _add_gate(add)
+    _add_verdicts(add)
     _add_baseline(add)
     _add_schema(add)
     _add_alerts(add)
@@ -483,7 +484,33 @@ def _add_gate(add: _Adder) -> None:
     gate.add_argument("--markdown", metavar="FILE", help="write the summary for a pull request")
     gate.add_argument("--junit", metavar="FILE", help="write JUnit XML")
     gate.add_argument("--html", metavar="FILE", help="write the report; of several suites, one file each")
-    gate.add_argument("--again", metavar="VERDICT", help="decide a kept verdict again from its records, and compare")
+    gate.add_argument(
+        "--record", action="store_true", help="write verdict and scores, without texts, to the project's store"
+    )
+    gate.add_argument(
+        "--again", metavar="VERDICT", help="decide a kept or recorded verdict again from its records, and compare"
+    )
+
+
+def _add_verdicts(add: _Adder) -> None:
+    module, formats = "evalsvc._cli_verdicts", ("table", "json")
+    parent = add("verdicts", f"{module}:listed", "what gates decided, as the store remembers it (gate --record)")
+    parent.set_defaults(suite="", since="30d", until="now", limit=100, format="table")
+    sub = _Adder(parent.add_subparsers(title="actions", metavar="ACTION"), add.common)
+    every = sub("list", f"{module}:listed", "the last verdicts (as without an action)")
+    # Left out, each stays as it was given before the action, else at the default above.
+    absent = argparse.SUPPRESS
+    for command in (parent, every):
+        command.add_argument("--suite", default=absent, metavar="NAME", help="of this suite alone")
+        command.add_argument("--since", default=absent, metavar="TIME", help="7d, 2026-01-31 … (default: 30d)")
+        command.add_argument("--until", default=absent, metavar="TIME", help="the end, not included (default: now)")
+        command.add_argument(
+            "--limit", type=_count, default=absent, metavar="N", help="at most, newest first (default: 100)"
+        )
+    show = sub("show", f"{module}:show", "one verdict: every gate with its numbers and why")
+    show.add_argument("id", metavar="VERDICT", help="as `evalsvc verdicts` lists it")
+    for command in (parent, every, show):
+        command.add_argument("--format", choices=formats, default=absent, help="json: one object a line")
 
 
 def _add_baseline(add: _Adder) -> None:

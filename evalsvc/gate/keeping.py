@@ -65,11 +65,22 @@ class RunKeeper:
         Raises:
             InputError: when there is none, or several.
         """
-        found = sorted((self.root / "runs").glob(f"*/{_safe(verdict_id)}*/verdict.json"))
+        found = self._paths(verdict_id)
         if len(found) != 1:
             have = f"{len(found)} begin so" if found else "there is none in .evalsvc/runs"
             raise InputError(f"Expected the id of one verdict, but got {verdict_id!r}, and {have}")
         return read_verdict(found[0])
+
+    def has(self, verdict_id: str) -> bool:
+        """Return whether a verdict of this id, or of one that begins so, is kept.
+
+        Raises:
+            InputError: on what can be no id.
+        """
+        return bool(self._paths(verdict_id))
+
+    def _paths(self, verdict_id: str) -> list[Path]:
+        return sorted((self.root / "runs").glob(f"*/{_safe(verdict_id)}*/verdict.json"))
 
     def latest(self, suite: str) -> Verdict | None:
         """Return the last verdict of a suite; None where it has none."""

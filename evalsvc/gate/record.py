@@ -137,6 +137,28 @@ def _rows_of(statistics: Floats) -> list[list[list[float] | None]]:
     return rows
 
 
+def without_texts(content: bytes) -> bytes:
+    """Return a record's lines without what a model said: answers keep how they ended, their times, counts and costs.
+
+    The scores are the same, and so is every decision made of them.
+
+    Raises:
+        ConfigError: when the content is no record.
+    """
+    lines = content.splitlines()
+    _header(lines, "the record")
+    decode, encode = msgspec.json.Decoder(_Row).decode, msgspec.json.Encoder(order="deterministic").encode
+    kept = [lines[0]]
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            row = decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ConfigError(f"the record, line {number}: expected a case ({type(error).__name__})") from error
+        answers = tuple(msgspec.structs.replace(answer, response="", tool_calls=()) for answer in row.answers)
+        kept.append(encode(msgspec.structs.replace(row, answers=answers)))
+    return b"\n".join(kept) + b"\n"
+
+
 def write_record(path: Path, content: bytes) -> str:
     """Write a record, compressed where the name ends in ``.gz`` or ``.zst``, whole or not at all; return its digest.
 

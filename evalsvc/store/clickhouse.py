@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from evalsvc.store.alerts import ClickHouseAlertLog
+    from evalsvc.store.verdicts import ClickHouseVerdictLog
 
 _RAW_INSERT = {**SETTINGS, "optimize_on_insert": "0"}
 Row = tuple[Any, ...]
@@ -111,6 +112,13 @@ class ClickHouseStore:
         with self._lock:
             self._alerts = self._alerts or ClickHouseAlertLog(self._pool)
             return self._alerts
+
+    @property
+    def verdicts(self) -> ClickHouseVerdictLog:
+        """What is remembered of gates' verdicts, in the same database."""
+        from evalsvc.store.verdicts import ClickHouseVerdictLog
+
+        return ClickHouseVerdictLog(self._pool)
 
     # Schema.
 

@@ -50,6 +50,7 @@ from evalsvc.windows import floored
 
 if TYPE_CHECKING:
     from evalsvc.store.alerts_memory import MemoryAlertLog
+    from evalsvc.store.verdicts_memory import MemoryVerdictLog
 
 HOUR = timedelta(hours=1)
 _GroupKey = tuple[int, str, tuple[str, ...], int, str]
@@ -71,6 +72,7 @@ class MemoryStore:
         """Begin empty; ``clock`` times the leases of :attr:`alerts`, by default this machine's."""
         self._clock = clock
         self._alerts: MemoryAlertLog | None = None
+        self._verdicts: MemoryVerdictLog | None = None
         self._lock = threading.RLock()
         self._scores: dict[tuple[object, ...], tuple[int, Score]] = {}
         self._events: dict[tuple[str, str], tuple[int, KnownEvent]] = {}
@@ -89,6 +91,15 @@ class MemoryStore:
         with self._lock:
             self._alerts = self._alerts or MemoryAlertLog(self._clock)
         return self._alerts
+
+    @property
+    def verdicts(self) -> MemoryVerdictLog:
+        """What is remembered of gates' verdicts; always the same object."""
+        from evalsvc.store.verdicts_memory import MemoryVerdictLog
+
+        with self._lock:
+            self._verdicts = self._verdicts or MemoryVerdictLog()
+        return self._verdicts
 
     def write(self, batch: WriteBatch) -> None:
         """Keep a batch; of two versions of a row the same one stays, whatever their order."""

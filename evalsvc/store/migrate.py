@@ -46,7 +46,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     ledger_days: int = 400
 
     def expressions(self) -> Mapping[str, tuple[str, int]]:
-        """Return (column, days) by table. Marks, rollups, known ids and alerts live as long as scores.
+        """Return (column, days) by table. Marks, rollups, known ids, alerts and verdicts live as long as scores.
 
         Receipts live longer than what they are of: a transition without its receipt would be told again.
         """
@@ -63,6 +63,8 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
             "alert_receipts": ("toDateTime(written_at)", self.scores_days + RECEIPTS_LONGER),
             "alert_silences": ("greatest(written_at, toDateTime(ends_at))", self.scores_days),
             "alert_acknowledgements": ("written_at", self.scores_days),
+            "verdicts": ("toDateTime(written_at)", self.scores_days),
+            "verdict_records": ("written_at", self.scores_days),
         }
 
 
@@ -149,11 +151,12 @@ def overdue_retention(client: Client, retention: Retention) -> list[str]:
     rows = client.query(
         "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
     ).result_rows
-    current = {name: match[1] for name, sql in rows if (match := _DAYS.search(sql))}
+    current = {name: match[1] if (match := _DAYS.search(sql)) else "" for name, sql in rows}
     return [
         f"ALTER TABLE {table} MODIFY TTL {column} + toIntervalDay({days})"
         for table, (column, days) in retention.expressions().items()
-        if current.get(table) != str(days)
+        # A table that is not there yet is made by a later migration.
+        if current.get(table, str(days)) != str(days)
     ]
 
 

@@ -235,6 +235,20 @@ TABLES: dict[str, Table] = {
         },
         "name, holder, id",
     ),
+    "verdicts": Table(
+        {
+            "verdict_id": "String",
+            "suite": TEXT,
+            "decision": TEXT,
+            **{name: TEXT for name in ("candidate", "baseline")},
+            "decided_at": MOMENT,
+            "verdict": "String",
+            "written_at": MOMENT,
+            "rank": "UInt64",
+        },
+        "verdict_id",
+    ),
+    "verdict_records": Table({"digest": "String", "record": "String", "written_at": SECONDS}, "digest"),
 }
 
 

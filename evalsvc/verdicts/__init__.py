@@ -1,5 +1,6 @@
 """Verdicts of gates, as they are stored and shown: values that import nothing but the errors' floor."""
 
+from evalsvc.verdicts.log import RemembersVerdicts, VerdictLog, VerdictQuery
 from evalsvc.verdicts.values import (
     EXIT_CODES,
     Decision,
@@ -23,7 +24,10 @@ __all__ = [
     "Needed",
     "Number",
     "Party",
+    "RemembersVerdicts",
     "Slice",
     "Verdict",
+    "VerdictLog",
+    "VerdictQuery",
     "worst_of",
 ]

@@ -145,7 +145,8 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
 class Party(msgspec.Struct, frozen=True, kw_only=True):
     """A version that was asked: what it is called, what made its answers, and what they came to.
 
-    ``digest`` is a hash of its answers and scores. ``name`` is a baseline's; empty for a candidate.
+    ``digest`` is a hash of its answers and scores. ``name`` is a baseline's; empty for a candidate. ``stored`` is the
+    digest of the same without texts, as a store holds it; empty where it was not put there.
     """
 
     model: str
@@ -156,6 +157,7 @@ class Party(msgspec.Struct, frozen=True, kw_only=True):
     answered: int = 0
     failed: int = 0
     cost_usd: float | None = None
+    stored: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

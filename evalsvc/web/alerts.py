@@ -16,7 +16,7 @@ from evalsvc.rules.values import RuleGroup
 from evalsvc.types import Event
 from evalsvc.web import alerts_page
 from evalsvc.web.answers import HEADERS, code_of, json_answer
-from evalsvc.web.page import render_error
+from evalsvc.web.page import NAVIGATION, render_error
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -137,4 +137,4 @@ def _error_page(error: EvalsvcError) -> Response:
     from starlette.responses import HTMLResponse
 
     code = 404 if isinstance(error, UnknownAlert) else code_of(error)
-    return HTMLResponse(render_error(str(error), alerts_page.NAVIGATION), code, headers=HEADERS)
+    return HTMLResponse(render_error(str(error), NAVIGATION), code, headers=HEADERS)

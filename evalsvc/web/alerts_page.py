@@ -15,13 +15,12 @@ from evalsvc.rules.templates import interval, number
 from evalsvc.rules.wording import concerned, percent
 from evalsvc.types import Estimate, Event, Scale, ScorerSpec
 from evalsvc.web import charts, wording
-from evalsvc.web.page import alert_line, document, said_time
+from evalsvc.web.page import NAVIGATION, alert_line, document, said_time
 
 MOST_ROWS = 200
 MAX_TEXT = 600
 _MOST_LABEL = 200
 _ANY = ScorerSpec("", 1, Scale(None, None, "neither"))
-NAVIGATION = '<nav aria-label="Pages"><a href="/">Overview</a><a href="/alerts">Alerts</a></nav>'
 _HOW = (
     "<p class=how>An alert is <strong>pending</strong> while it is bad and nobody is told, and <strong>firing</strong> "
     "from when its rule's <code>for</code> is over. It is over after its numbers were good again for a while, when "

@@ -1,4 +1,4 @@
-"""The web application: the overview page, alerts, estimates as JSON or CSV, the workers' health, ``POST /v1/events``.
+"""The web application: overview, alerts, verdicts, estimates as JSON or CSV, workers' health, ``POST /v1/events``.
 
 Reading is open to whoever reaches the address; it is meant for loopback or a private network. Sending events
 can be given a token (:class:`evalsvc.sources.http.HttpSource`).
@@ -31,6 +31,7 @@ from evalsvc.web import overview
 from evalsvc.web.alerts import AlertPages
 from evalsvc.web.answers import HEADERS, code_of, json_answer
 from evalsvc.web.page import SPANS, View, lines, render, render_error
+from evalsvc.web.verdicts import VerdictPages
 from evalsvc.web.wording import count
 from evalsvc.windows import parse_duration, parse_since, parse_span
 
@@ -98,7 +99,8 @@ def create_app(
     except ImportError as error:
         raise MissingExtra("starlette", "web") from error
     alerts = AlertPages(store, clock or SystemClock(), rules)
-    pages = _Pages(store, tuple(workers), metrics, clock or SystemClock(), alerts, ruler)
+    verdicts = VerdictPages(store, clock or SystemClock())
+    pages = _Pages(store, tuple(workers), metrics, clock or SystemClock(), alerts, verdicts, ruler)
     own = [
         Route("/", pages.overview),
         Route("/v1/estimates", pages.estimates),
@@ -108,7 +110,7 @@ def create_app(
         Route("/livez", pages.alive),
         Route("/readyz", pages.ready),
     ]
-    own += alerts.routes()
+    own += [*alerts.routes(), *verdicts.routes()]
     return Starlette(routes=[*own, *routes], exception_handlers={EvalsvcError: _refuse, HTTPException: _no_such})
 
 
@@ -122,10 +124,11 @@ class _Pages:
         metrics: Callable[[], bytes] | None,
         clock: Clock,
         alerts: AlertPages,
+        verdicts: VerdictPages,
         ruler: RulerReporter | None,
     ) -> None:
         self.store, self.workers, self.metrics, self.clock = store, workers, metrics, clock
-        self.alerts, self.ruler = alerts, ruler
+        self.alerts, self.verdicts, self.ruler = alerts, verdicts, ruler
 
     @property
     def _own(self) -> Sequence[Reporter | RulerReporter]:
@@ -148,7 +151,7 @@ class _Pages:
         span = Window(parse_since(since, now), now)
         rows = overview.rows(self.store, span, int(parse_duration(STEPS[since]).total_seconds()))
         states = lines(self._states())
-        return render(View(rows, span, since, STEPS[since], states, self.alerts.board()))
+        return render(View(rows, span, since, STEPS[since], states, self.alerts.board(), self.verdicts.last()))
 
     def estimates(self, request: Request) -> Response:
         from starlette.responses import JSONResponse, PlainTextResponse

@@ -19,6 +19,9 @@ from evalsvc.web.wording import Figures
 SPANS = {"24h": "24 hours", "7d": "7 days", "14d": "14 days", "30d": "30 days"}
 _STEPS = {"1h": "hourly", "6h": "every 6 hours", "1d": "daily, days in UTC"}
 HEADING = "Model quality in production"
+NAVIGATION = (
+    '<nav aria-label="Pages"><a href="/">Overview</a><a href="/alerts">Alerts</a><a href="/verdicts">Verdicts</a></nav>'
+)
 MUCH_MISSING = 0.05
 """The share of events without a score above which the page points to it."""
 
@@ -36,7 +39,7 @@ _HOW = (
 class View(NamedTuple):
     """What the page is about: the rows, the span, the step of its trends, the state of the workers, and the alerts.
 
-    ``board`` is ``None`` where the store remembers no alerts.
+    ``board`` is ``None`` where the store remembers no alerts. ``verdict`` is the last of a gate, as HTML.
     """
 
     rows: Sequence[Row]
@@ -45,6 +48,7 @@ class View(NamedTuple):
     step: str
     states: Sequence[str]
     board: Board | None = None
+    verdict: str = ""
 
 
 def render(view: View) -> str:
@@ -58,7 +62,7 @@ def render(view: View) -> str:
         "overview",
         HEADING,
         f"<p class=soft>{said_time(view.span.start)} to {said_time(view.span.end)} UTC</p>"
-        f"{alerts}{_spans(view.since)}{_HOW}",
+        f"{alerts}{view.verdict}{_spans(view.since)}{_HOW}",
         sections or _nothing(view),
         f"<h2>Workers</h2><ul>{states}</ul><h2>The same numbers</h2><p>"
         f'<a href="/v1/estimates?{escape(same)}">as JSON</a> · '

@@ -1,6 +1,9 @@
 """The page's style sheet: system fonts, light and dark, and rows that become cards on a narrow screen."""
 
-STYLE = """
+from evalsvc.verdicts.page import TAG_STYLE
+
+STYLE = (
+    """
 :root{color-scheme:light dark;--ink:#1b2330;--soft:#566173;--line:#dfe4ec;--grid:#e8ecf2;--band:#b9cdea;
 --mark:#1f4e8c;--back:#fff;--head:#f6f8fb;--warn:#9a3412;--warnback:#fff3e6}
 @media(prefers-color-scheme:dark){:root{--ink:#e6eaf1;--soft:#a3afc0;--line:#333c49;--grid:#28303b;--band:#34537f;
@@ -46,3 +49,5 @@ tbody tr:not(.metric)>.wide{grid-column:1/-1}
 [data-label]::before{content:attr(data-label);display:block;font-size:.8rem;font-weight:400;color:var(--soft)}}
 @media print{nav{display:none}body{max-width:none;padding:0}tbody{break-inside:avoid}}
 """
+    + TAG_STYLE
+)

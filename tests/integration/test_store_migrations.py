@@ -80,6 +80,7 @@ def test_migrating_again_does_nothing_and_dry_run_only_says(address, store):
         "0004_feature_sums",
         "0005_alerts",
         "0006_enrolments_eras",
+        "0007_verdicts",
     ]
     assert other.migrate(dry_run=True) == names
     with pytest.raises(SchemaError, match="evalsvc migrate"):
@@ -97,7 +98,7 @@ def test_edited_migration_is_refused(store, monkeypatch):
 def test_newer_schema_is_refused_with_the_way_out(store, address):
     with store.connection() as client:
         client.command("INSERT INTO migrations (version, name, checksum, release) VALUES (99, 'later', 'x', '9.9.0')")
-    with pytest.raises(SchemaError, match=r"at 99.*knows up to 6.*install that release"):
+    with pytest.raises(SchemaError, match=r"at 99.*knows up to 7.*install that release"):
         open_store(address)
     with pytest.raises(SchemaError, match=r"evalsvc 9\.9\.0"):
         store.check_schema()
@@ -127,6 +128,7 @@ def test_concurrent_migrators_agree(folder):
         (4, 1),
         (5, 1),
         (6, 1),
+        (7, 1),
     ]
     store.close()
 
@@ -145,6 +147,7 @@ def test_retention_is_a_setting(address):
     assert (ttl["dead_letters"], ttl["ledger"]) == ("30", "400")
     assert {ttl[f"alert_{name}"] for name in ("states", "transitions", "silences", "acknowledgements")} == {"10"}
     assert ttl["alert_receipts"] == "40"
+    assert (ttl["verdicts"], ttl["verdict_records"]) == ("10", "10")
     assert store.migrate() == []
     store.close()
 
@@ -193,7 +196,7 @@ def test_receivers_that_were_there_stay_however_often_the_migration_breaks_off(a
         for statement in every[5].statements[:done]:
             client.command(statement)
     monkeypatch.setattr(migrate, "packaged", lambda: every)
-    assert store.migrate() == ["0006_enrolments_eras"]
+    assert store.migrate()[0] == "0006_enrolments_eras"
     found = store.alerts.enrol(["pager", "mail", "chat"], datetime(2026, 4, 1, tzinfo=UTC))
     assert found["pager"] == (first, first)
     assert found["mail"] == (since, since)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from evalsvc.gate.reports.words import difference, number, title
 from evalsvc.verdicts import Finding, GateResult, Verdict
+from evalsvc.verdicts.words import difference, number, title
 
 # What XML 1.0 cannot hold, escaped or not.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from evalsvc.gate.reports.regressions import Regression, word_diff
-from evalsvc.gate.reports.words import (
+from evalsvc.verdicts import GateResult, MetricSummary, Slice, Verdict
+from evalsvc.verdicts.words import (
     because,
     change,
     difference,
@@ -19,7 +20,6 @@ from evalsvc.gate.reports.words import (
     subtitle,
     title,
 )
-from evalsvc.verdicts import GateResult, MetricSummary, Slice, Verdict
 
 MOST_SEGMENTS = 10
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from evalsvc.verdicts import Finding, GateResult, MetricSummary, Number, Party, Verdict
+from evalsvc.verdicts.values import Finding, GateResult, MetricSummary, Number, Party, Verdict
 
 NOTHING = "–"
 
