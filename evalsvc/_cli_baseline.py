@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from evalsvc._cli_output import aligned
+from evalsvc._cli_output import Progress, aligned
 from evalsvc.cli import OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.suite_files import find_suites
@@ -83,15 +83,18 @@ def promote(options: argparse.Namespace) -> int:
 
 def _first_run(suite: Suite, root: Path, options: argparse.Namespace) -> bytes:
     """Ask and score a version that is compared with nothing: the first baseline."""
+    from evalsvc._gate_progress import HowFar
     from evalsvc.disk_cache import DiskCache, default_cache_path
-    from evalsvc.gate.running import Told, run_suite
-    from evalsvc.generation.progress import terminal_progress
+    from evalsvc.gate.running import run_suite
     from evalsvc.generation.recorded import RecordedAnswers
 
     generator = RecordedAnswers(Path(options.answers)) if options.answers else None
-    alone, told = msgspec.structs.replace(suite, gates=(), baseline="", looks=1), Told(asked=terminal_progress())
-    with DiskCache.open(default_cache_path(root)) as cache:
-        return run_suite(alone, cache, shown=options.suite, generator=generator, told=told).record
+    alone, far = msgspec.structs.replace(suite, gates=(), baseline="", looks=1), HowFar()
+    with (
+        DiskCache.open(default_cache_path(root)) as cache,
+        Progress(suite.name, "answers and scores", far.measure, far.note),
+    ):
+        return run_suite(alone, cache, shown=options.suite, generator=generator, told=far.told).record
 
 
 def _may_promote(verdict: Verdict | None, suite: Suite, options: argparse.Namespace) -> None:

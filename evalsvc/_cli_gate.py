@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalsvc._cli_output import aligned
+from evalsvc._cli_output import Progress, aligned
 from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem, StoreError
 from evalsvc.gate.suite_files import SUFFIX, find_suites
 
@@ -102,10 +102,10 @@ def _shown(path: Path) -> str:
 
 
 def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> Run:
+    from evalsvc._gate_progress import HowFar
     from evalsvc.disk_cache import DiskCache, default_cache_path
-    from evalsvc.gate.running import Told, run_suite
+    from evalsvc.gate.running import run_suite
     from evalsvc.generation.limits import RunBudget
-    from evalsvc.generation.progress import terminal_progress
 
     generator = None
     if options.answers:
@@ -114,7 +114,8 @@ def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> R
         generator = RecordedAnswers(Path(options.answers))
     budget = RunBudget(options.budget, suite.budget.requests) if options.budget else None
     path = None if options.no_cache else default_cache_path(root)
-    with DiskCache.open(path) as cache:
+    far = HowFar()
+    with DiskCache.open(path) as cache, Progress(suite.name, "answers and scores", far.measure, far.note):
         return run_suite(
             suite,
             cache,
@@ -122,7 +123,7 @@ def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> R
             generator=generator,
             budget=budget,
             sample=options.sample,
-            told=Told(asked=terminal_progress()),
+            told=far.told,
         )
 
 

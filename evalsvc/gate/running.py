@@ -128,7 +128,7 @@ def _baseline(suite: Suite, shown: str, work: Sequence[Scorer]) -> Baseline | No
     if not suite.baseline or not suite.compares:
         return None
     found = read_baseline(suite.folder, suite.baseline, shown or suite.path.name)
-    compared = {gate.metric for gate in suite.gates}
+    compared = {gate.metric for gate in suite.gates if isinstance(gate.ask, COMPARED)}
     specs = {scorer.spec.metric: scorer.spec for scorer in work if scorer.spec.metric in compared}
     check_scorers(found, specs, shown or suite.path.name)
     return found
