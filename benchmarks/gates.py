@@ -122,7 +122,7 @@ def draw(rng: Random, design: Design, held: Frame, shift: float, *, itself: bool
 
 def _uniform(rng: Random, shape: int | tuple[int, ...]) -> Array:
     """Return numbers of mean 0 and variance 1 that no scale's end cuts off."""
-    return math.sqrt(12.0) * (rng.random(shape) - 0.5)
+    return np.asarray(math.sqrt(12.0) * (rng.random(shape) - 0.5))
 
 
 def _clustered(rng: Random, codes: Array, icc: float) -> Array:
@@ -196,8 +196,8 @@ def measure(design: Design, runs: int, seed: int) -> Rates:
         threshold = baseline_mean(design, shift, itself=itself) - design.margin
         for _ in range(runs):
             scores = draw(rng, design, held, shift, itself=itself)
-            found = (decided(design, held, scores, margin),)
-            found += () if alone else naive(design, held, scores, margin, threshold)
+            others = () if alone else naive(design, held, scores, margin, threshold)
+            found = (decided(design, held, scores, margin), *others)
             counts[: len(found)] += [decision == wanted for decision in found]
         return counts / runs
 
@@ -296,7 +296,8 @@ def exact_ratio(n: int, margin: float) -> Ratio:
         ours = overall(decide([gate], *sides, level=LEVEL)) == "PASS"
         totals += stats.binom.pmf(missed, n, margin) * np.array([student, ours])
         equal = float(ours) if missed == 0 else equal
-    return Ratio(n, margin, *totals.tolist(), equal)
+    student_passes, ours_passes = totals.tolist()
+    return Ratio(n, margin, student_passes, ours_passes, equal)
 
 
 class Stopped(NamedTuple):

@@ -4,7 +4,7 @@ from evalsvc.generation.callable import CallableModel
 from evalsvc.generation.command import CommandModel
 from evalsvc.generation.endpoint import EndpointModel, EndpointSettings
 from evalsvc.generation.limits import AskLimits, RunBudget
-from evalsvc.generation.progress import Progress, terminal_progress
+from evalsvc.generation.progress import Progress
 from evalsvc.generation.reading import read_model
 from evalsvc.generation.recorded import Coverage, RecordedAnswers, write_answers
 from evalsvc.generation.runner import Asker
@@ -29,6 +29,5 @@ __all__ = [
     "TransformersSettings",
     "failed",
     "read_model",
-    "terminal_progress",
     "write_answers",
 ]

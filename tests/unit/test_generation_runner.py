@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 
@@ -19,7 +18,6 @@ from evalsvc.generation import (
     Request,
     RunBudget,
     failed,
-    terminal_progress,
 )
 from evalsvc.generation.limits import Pacer
 from evalsvc.testing import ManualClock
@@ -250,25 +248,3 @@ def test_an_interrupt_keeps_what_is_done(cache):
 def test_wrong_arguments(wrong, message):
     with pytest.raises(InputError, match=message):
         wrong()
-
-
-class Screen(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_bar_with_the_cost_on_a_terminal_and_none_elsewhere(monkeypatch):
-    monkeypatch.setattr("sys.stderr", io.StringIO())
-    assert terminal_progress() is None
-    screen = Screen()
-    monkeypatch.setattr("sys.stderr", screen)
-    draw = terminal_progress()
-    assert draw is not None
-    asker = Asker(FakeModel(), progress=draw)
-    for count in (3, 2):
-        asker.ask(cases(count))
-        drawn = screen.getvalue()
-        assert drawn.endswith("\n")
-    assert "3/3" in drawn
-    assert "5/5" in drawn
-    assert "failed 0, cached 0, $0.0500" in drawn
