@@ -140,6 +140,7 @@ def test_one_alert_has_its_words_numbers_history_and_examples(
     assert links(html) == [
         "/",
         "/alerts",
+        "/verdicts",
         "https://runbooks.example/refusals",
         f"/v1/alerts/{alerts['RefusalsRose'].fingerprint}",
     ]
