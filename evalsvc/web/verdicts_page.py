@@ -88,7 +88,7 @@ def _row(verdict: Verdict, now: datetime) -> str:
     baseline = _text(party(verdict.baseline)) if verdict.baseline else wording.MISSING
     return (
         f"<tr role=row>{_cell('Decision', tag(verdict.decision), 'half')}"
-        f'<th role=rowheader scope=row class="version half" data-label="Suite">{_link(verdict)}</th>'
+        f'<th role=rowheader scope=row class=half data-label="Suite"><strong>{_link(verdict)}</strong></th>'
         f"{_cell('Candidate', _text(party(verdict.candidate)), 'half')}{_cell('Baseline', baseline, 'half')}"
         f"{_cell('When, UTC', when, 'half')}{_cell('Why', _text(because(verdict)), 'wide')}</tr>"
     )

@@ -66,7 +66,7 @@ def test_the_overview_leads_to_an_alert_and_back(address: str, browse: Browse) -
 def test_an_unknown_alert_is_a_page_with_the_way_back(address: str, browse: Browse) -> None:
     page = browse(address + "/alerts/0123456789abcdef", "--dump-dom")
     assert "fingerprint is 0123456789abcdef: it may be of a trial" in page
-    assert Table(page).links == ["/", "/alerts"]
+    assert Table(page).links == ["/", "/alerts", "/verdicts"]
 
 
 def firing(address: str) -> str:

@@ -140,6 +140,7 @@ def test_one_alert_has_its_words_numbers_history_and_examples(
     assert links(html) == [
         "/",
         "/alerts",
+        "/verdicts",
         "https://runbooks.example/refusals",
         f"/v1/alerts/{alerts['RefusalsRose'].fingerprint}",
     ]
@@ -214,7 +215,7 @@ def test_a_runbook_is_a_link_only_to_the_web(store: MemoryStore, runbook: str, l
     looks[-1] = looks[-1]._replace(transition=replace(looks[-1].transition, runbook=runbook))
     store.alerts.record_looks(looks)
     html = ask(store, f"/alerts/{looks[-1].state.fingerprint}")
-    own = ("/", "/alerts", f"/v1/alerts/{looks[-1].state.fingerprint}")
+    own = ("/", "/alerts", "/verdicts", f"/v1/alerts/{looks[-1].state.fingerprint}")
     assert [link for link in links(html) if link not in own] == ([runbook] if leads else [])
     assert Outline(html).tags["script"] == 0
     assert "What to do: " in html
@@ -300,7 +301,7 @@ def test_what_is_asked_wrongly_is_refused_with_its_reason(
     assert said in answer
     assert "<script>" not in answer or path.startswith("/v1/")
     if not path.startswith("/v1/"):
-        assert links(answer) == ["/", "/alerts"]
+        assert links(answer) == ["/", "/alerts", "/verdicts"]
 
 
 class _Down(MemoryStore):
