@@ -1,8 +1,8 @@
 """One HTTP request that is over by its time-out, whatever the server does.
 
-The standard library's client suffices: one POST, one body, no streaming. Redirects are not followed, since the key and
-the text would go where the operator did not send them. ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``
-count as usual.
+The standard library's client suffices: one POST, one body, an answer at once or as it comes. Redirects are not
+followed, since the key and the text would go where the operator did not send them. ``HTTPS_PROXY``, ``HTTP_PROXY`` and
+``NO_PROXY`` count as usual.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
@@ -40,13 +40,27 @@ class NoReply(NamedTuple):
     sent: bool
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> Reply | NoReply:
+class Reading(NamedTuple):
+    """How an answer is read as it comes, where its status is 200; its :class:`Reply` has no body then.
+
+    ``block`` is given each part as it arrives and returns whether more is wanted; after the first, no pause may be
+    longer than ``stall_seconds``. ``max_bytes`` bounds the whole.
+    """
+
+    block: Callable[[bytes], bool]
+    stall_seconds: float
+    max_bytes: int = MAX_REPLY_BYTES
+
+
+def post(
+    url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float, reading: Reading | None = None
+) -> Reply | NoReply:
     """Send a request and return its answer, or why there is none; returns within the time-out, in real time.
 
     The request runs in a thread of its own: a socket's time-out bounds each read and not their sum, and looking up a
     name has none at all. What is late is cut off and its thread left to end by itself.
     """
-    exchange = _Exchange(url, body, headers, timeout_seconds)
+    exchange = _Exchange(url, body, headers, timeout_seconds, reading)
     thread = threading.Thread(target=exchange.run, name="evalsvc-request", daemon=True)
     thread.start()
     try:
@@ -57,11 +71,14 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: flo
 
 
 class _Exchange:
-    def __init__(self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> None:
+    def __init__(
+        self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float, reading: Reading | None
+    ) -> None:
         self.result: queue.SimpleQueue[Reply | NoReply] = queue.SimpleQueue()
         self.sent = False
         self._url, self._body, self._headers, self._timeout = urlsplit(url), body, headers, timeout_seconds
         self._connection: http.client.HTTPConnection | None = None
+        self._reading, self._begun = reading, False
         self._late = False
 
     def run(self) -> None:
@@ -69,7 +86,7 @@ class _Exchange:
         try:
             self.result.put(self._request())
         except TimeoutError:
-            self.result.put(NoReply("no answer in time", self.sent))
+            self.result.put(NoReply("answer stopped midway" if self._begun else "no answer in time", self.sent))
         # Whatever goes wrong with a connection is its kind and no more: a message may hold the address or a header.
         except Exception as error:
             self.result.put(NoReply(f"connection failed ({type(error).__name__})", self.sent))
@@ -92,8 +109,27 @@ class _Exchange:
             raise TimeoutError
         self.sent = True
         self._connection.request("POST", target, self._body, {**headers, **self._headers})
+        # A response that ends the connection takes its socket along.
+        sock = self._connection.sock
         response = self._connection.getresponse()
+        if self._reading is not None and response.status == 200:
+            self._stream(response, sock, self._reading)
+            return Reply(response.status, "", b"")
         return Reply(response.status, response.headers.get("Retry-After", ""), self._read(response))
+
+    def _stream(self, response: http.client.HTTPResponse, sock: socket.socket, reading: Reading) -> None:
+        size = 0
+        while block := response.read1(_BLOCK_BYTES):
+            if not self._begun:
+                self._begun = True
+                sock.settimeout(reading.stall_seconds)
+            size += len(block)
+            if size > reading.max_bytes:
+                raise ReplyTooLongError
+            if self._late or not reading.block(block):
+                return
+        if response.length:
+            raise http.client.IncompleteRead(b"")
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
         parts, size, end = [], 0, time.monotonic() + self._timeout

@@ -96,7 +96,6 @@ class Asker:
         """
         if repeats < 1:
             raise InputError(f"Expected `repeats` of at least 1, but got {repeats!r}")
-        self.generator.load()
         if self._ends is None and self.limits.deadline_seconds is not None:
             self._ends = self._clock.monotonic() + self.limits.deadline_seconds
         items = self._items(cases, repeats, seed)
@@ -107,7 +106,11 @@ class Asker:
             with exclusive(self._cache.path if self._cache else None, self._work_name(items)):
                 # Another run may have asked the same while this one waited.
                 self._look_up([item for item in items if item.place not in answers], answers)
-                self._ask([item for item in items if item.place not in answers], answers)
+                rest = [item for item in items if item.place not in answers]
+                if rest:
+                    # Whose answers are all kept needs neither its key nor its weights.
+                    self.generator.load()
+                    self._ask(rest, answers)
         return [answers[place] for place in range(len(items))]
 
     def _items(self, cases: Sequence[Case], repeats: int, seed: int) -> list[_Item]:
@@ -267,7 +270,8 @@ def _answered(generator: Generator, request: Request) -> Answer:
 
 
 def _without_text(answer: Answer, reason: str) -> Answer:
-    return msgspec.structs.replace(answer, status="failed", reason=reason, response="", tool_calls=())
+    # Asked again until it says something, a model would look better than it is.
+    return msgspec.structs.replace(answer, status="failed", reason=reason, permanent=True, response="", tool_calls=())
 
 
 def _drained(results: queue.SimpleQueue[_Result]) -> list[_Result]:

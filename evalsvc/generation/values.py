@@ -66,6 +66,19 @@ def failed(reason: str, **fields: Any) -> Answer:  # noqa: ANN401 - the fields o
     return Answer(status="failed", reason=reason, **fields)
 
 
+class _Fields(Answer, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An answer as somebody else's code gives it: a misspelt field is a mistake, and no field that may be left out."""
+
+
+def answer_of(fields: object) -> Answer:
+    """Return the answer whose fields these are, or a failed one that says what is wrong with them, without a text."""
+    try:
+        read = msgspec.convert(fields, _Fields)
+    except msgspec.ValidationError as error:
+        return failed(f"no fields of an answer: {str(error)[:120]}", permanent=True)
+    return Answer(**{name: getattr(read, name) for name in Answer.__struct_fields__})
+
+
 @runtime_checkable
 class Generator(Protocol):
     """A model under test.
@@ -102,7 +115,7 @@ class Generator(Protocol):
         ...
 
     def load(self) -> None:
-        """Read keys and files, load a model. Called before the first request; may be called again.
+        """Read keys and files, load a model. Called before the first request that no kept answer answers; may be again.
 
         Raises:
             EvalsvcError: what is missing, and how to get it.

@@ -6,8 +6,9 @@ Texts of events go to the endpoint and nowhere else: no log line, no reason and 
 
 from evalsvc.judges.breaker import CircuitBreaker
 from evalsvc.judges.budget import Budget
-from evalsvc.judges.client import Completion, JudgeClient, speakable
+from evalsvc.judges.client import Completion, JudgeClient
 from evalsvc.judges.replies import ScoreReply, read_object, read_score
+from evalsvc.judges.retries import speakable
 from evalsvc.judges.settings import BudgetLimits, CallLimits, JudgeSettings, Prices, judge_settings
 from evalsvc.judges.spend import Spend
 

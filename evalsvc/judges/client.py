@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
 
 from evalsvc._wire import NoReply, Reply, post
 from evalsvc.clock import SystemClock
-from evalsvc.errors import EngineError
 from evalsvc.judges.breaker import CircuitBreaker
 from evalsvc.judges.budget import Budget
+from evalsvc.judges.retries import (
+    REFUSALS,
+    RETRIED,
+    api_key,
+    estimated_tokens,
+    field_of,
+    jitter,
+    retry_after_seconds,
+    speakable,
+    token_count,
+)
 from evalsvc.judges.settings import JudgeSettings
 from evalsvc.judges.spend import Spend
 from evalsvc.protocols import Clock
@@ -25,14 +32,6 @@ Post = Callable[[str, bytes, Mapping[str, str], float], Reply | NoReply]
 Messages = Sequence[Mapping[str, str]]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-BYTES_PER_TOKEN = 3
-"""For the estimate only. English has four to five bytes a token, Chinese about three: the estimate is rather high."""
-MAX_TOKENS = 1 << 40
-"""A count above is no count."""
-_RETRIED = frozenset({408, 409, 425, 429})
-# The endpoint is there but will not serve us: to go on asking is useless until the operator acts.
-_REFUSALS = frozenset({401, 402, 403, 404})
 
 
 class Completion(NamedTuple):
@@ -88,15 +87,7 @@ class JudgeClient:
         Raises:
             EngineError: when the variable is not set, or holds what no header can.
         """
-        name = self.settings.api_key_env
-        if not name:
-            return
-        key = os.environ.get(name, "").strip()
-        if not key:
-            raise EngineError(f"Expected the judge's API key in the environment variable {name}, but it is not set")
-        if not (key.isascii() and key.isprintable()):
-            raise EngineError(f"Expected the API key in {name} to be printable ASCII; its value is not shown")
-        self._key = key
+        self._key = api_key(self.settings.api_key_env, "judge's")
 
     def map(self, task: Callable[[Task], Result], items: Iterable[Task]) -> list[Result]:
         """Return what ``task`` makes of each item, in order, at most ``calls.concurrency`` at a time."""
@@ -108,8 +99,7 @@ class JudgeClient:
 
     def estimate(self, messages: Messages) -> Spend:
         """Return the most that a call is expected to cost: its text's length, and the longest answer allowed."""
-        size = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
-        tokens = 16 * len(messages) + -(-size // BYTES_PER_TOKEN)
+        tokens = estimated_tokens([message["content"] for message in messages])
         return self._spend(tokens, self.settings.max_output_tokens)
 
     def complete(self, messages: Messages) -> Completion | Abstained | Failed:
@@ -152,7 +142,7 @@ class JudgeClient:
             reason = attempt.reason
             if not attempt.retry:
                 break
-            pause = max(attempt.pause_seconds, self._jitter(number))
+            pause = max(attempt.pause_seconds, jitter(self._random, calls, number))
             if number == calls.attempts or self._clock.monotonic() + pause >= end:
                 break
             self._clock.sleep(pause)
@@ -182,12 +172,12 @@ class JudgeClient:
 
     def _answered(self, reply: Reply, estimate: Spend) -> _Attempt:
         if reply.status != 200:
-            retry = reply.status in _RETRIED or reply.status >= 500
-            failed = retry or reply.status in _REFUSALS or 300 <= reply.status < 400
+            retry = reply.status in RETRIED or reply.status >= 500
+            failed = retry or reply.status in REFUSALS or 300 <= reply.status < 400
             return _Attempt(
                 reason=f"HTTP {reply.status}",
                 retry=retry,
-                pause_seconds=self._retry_after(reply.retry_after) if retry else 0.0,
+                pause_seconds=retry_after_seconds(reply.retry_after, self._clock.now()) if retry else 0.0,
                 endpoint_failed=failed,
                 spend=self._spend(0, 0),
             )
@@ -199,7 +189,7 @@ class JudgeClient:
         except (ValueError, RecursionError):
             return _Attempt(reason="answer is not JSON", endpoint_failed=True, spend=estimate)
         spend = self._usage(answer, estimate)
-        if self.settings.served_model and _field(answer, "model") != self.settings.served_model:
+        if self.settings.served_model and field_of(answer, "model") != self.settings.served_model:
             return _Attempt(reason="answered by another model than `served_model`", spend=spend)
         try:
             choice = answer["choices"][0]
@@ -215,8 +205,8 @@ class JudgeClient:
         return _Attempt(Completion(text, ended, spend), spend=spend)
 
     def _usage(self, answer: object, estimate: Spend) -> Spend:
-        usage = _field(answer, "usage")
-        taken, given = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+        usage = field_of(answer, "usage")
+        taken, given = token_count(usage, "prompt_tokens"), token_count(usage, "completion_tokens")
         return estimate if taken is None or given is None else self._spend(taken, given)
 
     def _spend(self, input_tokens: int, output_tokens: int, calls: int = 1) -> Spend:
@@ -233,40 +223,6 @@ class JudgeClient:
         if settings.temperature is not None:
             request["temperature"] = settings.temperature
         return json.dumps(request).encode()
-
-    def _jitter(self, number: int) -> float:
-        """Full jitter (Brooker, 2015): clients that failed together do not come back together."""
-        calls = self.settings.calls
-        return self._random.uniform(0.0, min(calls.backoff_max_seconds, calls.backoff_seconds * 2.0**number))
-
-    def _retry_after(self, header: str) -> float:
-        """Return the seconds that the server asks for: a number, or a date; 0 where it says nothing usable."""
-        if header.strip().isdecimal():
-            return float(header) if len(header) < 10 else float("inf")
-        try:
-            moment = parsedate_to_datetime(header)
-        except ValueError:
-            return 0.0
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - self._clock.now()).total_seconds())
-
-
-def _field(answer: object, name: str) -> object:
-    return answer.get(name) if isinstance(answer, dict) else None
-
-
-def _count(usage: object, name: str) -> int | None:
-    value = _field(usage, name)
-    return value if type(value) is int and 0 <= value < MAX_TOKENS else None
-
-
-def speakable(text: str) -> str:
-    r"""Return the text with question marks for lone surrogates, which no UTF-8 can hold.
-
-    >>> speakable("a\ud800b é")
-    'a?b é'
-    """
-    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
 
 
 def _cut(ended: str) -> str:

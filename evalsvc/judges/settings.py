@@ -111,7 +111,7 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse a judge that cannot be called, and a budget in money without prices."""
         if not self.model.strip():
             raise InputError("Expected `model`, the judge's name at its endpoint, but got an empty text")
-        _check_url(self.base_url)
+        check_url(self.base_url)
         if self.api_key_env and not _VARIABLE.fullmatch(self.api_key_env):
             # What stands here may be the key itself, so it is not quoted.
             raise InputError("Expected `api_key_env` to name an environment variable, but got something else")
@@ -187,7 +187,12 @@ def _converted(given: dict[str, Any], kind: type[T], name: str) -> T:
         raise InputError(f"{error}" + (f" (in `{name}`)" if name else "")) from None
 
 
-def _check_url(base_url: str) -> None:
+def check_url(base_url: str) -> None:
+    """Refuse an address that no request can be sent to, or that holds a secret.
+
+    Raises:
+        InputError: what is wrong with it; a secret in it is not quoted.
+    """
     try:
         parts = urlsplit(base_url)
         wrong = (

@@ -13,7 +13,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server sends: a status, headers, a body; ``length`` claims another size than the body has."""
+    """What the server sends: a status, headers, a body; ``length`` claims another size than the body has.
+
+    ``parts`` take the body's place: bytes are sent at once, chunk by chunk, and a number is a pause in seconds. With
+    ``cut`` the connection is closed after them, before the end that the protocol asks for.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -21,6 +25,8 @@ class Answer:
     length: int | None = None
     hang: bool = False
     drip: bool = False
+    parts: tuple[bytes | float, ...] = ()
+    cut: bool = False
 
 
 def says(
@@ -125,6 +131,9 @@ class FakeJudge:
             if answer.drip:
                 self._drip(handler)
                 return
+            if answer.parts:
+                self._stream(handler, answer)
+                return
             handler.send_response(answer.status)
             for name, value in answer.headers.items():
                 handler.send_header(name, value)
@@ -133,6 +142,21 @@ class FakeJudge:
             handler.wfile.write(answer.body)
         except OSError:
             pass  # the client has left
+
+    def _stream(self, handler: BaseHTTPRequestHandler, answer: Answer) -> None:
+        handler.protocol_version = "HTTP/1.1"
+        handler.close_connection = True
+        handler.send_response(answer.status)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for part in answer.parts:
+            if isinstance(part, bytes):
+                handler.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            elif self._released.wait(part):
+                return
+        if not answer.cut:
+            handler.wfile.write(b"0\r\n\r\n")
 
     def _drip(self, handler: BaseHTTPRequestHandler) -> None:
         """Sends a header byte by byte, so that no single read ever times out."""

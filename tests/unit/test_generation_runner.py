@@ -39,7 +39,7 @@ def test_the_second_time_nothing_is_asked(cache):
     model = FakeModel()
     again = Asker(model, cache, progress=told.append)
     assert again.ask(cases(5), repeats=2) == first
-    assert model.requests == []
+    assert (model.requests, model.loads) == ([], 0)
     assert told[-1] == Progress(total=10, cached=10)
     assert again.ask(cases(7)) == Asker(FakeModel()).ask(cases(7))
     assert len(model.requests) == 2
@@ -105,7 +105,7 @@ def test_a_kept_answer_of_another_release_is_asked_again(cache):
 )
 def test_an_answer_that_is_none(response, reason):
     (answer,) = Asker(FakeModel(lambda request: Answer(response=response, cost_usd=0.5))).ask(cases(1))
-    assert answer == failed(reason, cost_usd=0.5)
+    assert answer == failed(reason, permanent=True, cost_usd=0.5)
 
 
 def test_what_a_generator_raises_is_a_failed_answer_without_its_text():

@@ -1,0 +1,359 @@
+"""A model behind an OpenAI-compatible endpoint: ``POST {base_url}/chat/completions``, streamed or at once.
+
+A request that fails by itself is a failed answer after some tries. While the endpoint answers nobody (429, 503, no
+connection), requests wait for it instead, one tries now and then, and after ``give_up_seconds`` the run ends.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from evalsvc._wire import NoReply, Reading, Reply, post
+from evalsvc.cases.values import Case, digest_of
+from evalsvc.clock import SystemClock
+from evalsvc.errors import EngineError, InputError, ModelUnavailable
+from evalsvc.generation.chat import Said, messages_of, said_by
+from evalsvc.generation.stream import ChatStream
+from evalsvc.generation.values import Answer, Request, failed
+from evalsvc.judges import CallLimits, CircuitBreaker, Prices
+from evalsvc.judges.retries import (
+    REFUSALS,
+    RETRIED,
+    api_key,
+    estimated_tokens,
+    jitter,
+    retry_after_seconds,
+    token_count,
+)
+from evalsvc.judges.settings import TokenField, check_url
+from evalsvc.protocols import Clock
+
+MAX_STREAM_BYTES = 64 << 20
+"""Of a whole stream, in which each token brings some 300 bytes along."""
+TOO_LONG = "connection failed (ReplyTooLongError)"
+
+Post = Callable[[str, bytes, Mapping[str, str], float, Reading | None], Reply | NoReply]
+_WAIT_SECONDS = 1.0
+_BUSY = frozenset({429, 503, 529})
+
+
+class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One model at one endpoint. The key itself is never here: ``api_key_env`` names the variable that holds it.
+
+    Attributes:
+        model: its name at the endpoint.
+        base_url: the address before ``/chat/completions``.
+        model_version: what reports call this version; empty is ``model``.
+        served_model: where given, an answer by another ``model`` is none: an alias may be moved silently.
+        api_key_env: the variable with the key; empty sends none.
+        system: the system's message, with ``{contexts}`` where they belong; empty sends none.
+        template: what the user says, with ``{prompt}`` and ``{contexts}``; empty is the prompt, after the contexts.
+        temperature: ``None`` is not sent, for models that refuse the field.
+        max_output_tokens: the longest answer.
+        token_field: how the endpoint calls that limit.
+        send_seed: whether the request's seed is sent.
+        stream: whether answers are streamed, which gives the time to the first token.
+        stall_seconds: the longest pause within a stream.
+        tools: passed through, as the API describes them.
+        extra: further fields of the request.
+        calls: time-outs, tries and pauses; ``concurrency`` is the run's, not read here.
+        give_up_seconds: how long an endpoint may answer nobody before the run ends.
+        prices: of a million tokens, for the cost.
+    """
+
+    model: str
+    base_url: str
+    model_version: str = ""
+    served_model: str = ""
+    api_key_env: str = ""
+    system: str = ""
+    template: str = ""
+    temperature: float | None = 0.0
+    max_output_tokens: int = 1024
+    token_field: TokenField = "max_tokens"  # noqa: S105 - a field of the protocol
+    send_seed: bool = True
+    stream: bool = True
+    stall_seconds: float = 30.0
+    tools: tuple[Mapping[str, Any], ...] = ()
+    extra: Mapping[str, Any] = {}
+    calls: CallLimits = CallLimits()
+    give_up_seconds: float = 600.0
+    prices: Prices | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a model that cannot be asked."""
+        if not self.model.strip():
+            raise InputError("Expected `model`, its name at the endpoint, but got an empty text")
+        check_url(self.base_url)
+        if self.template and "{prompt}" not in self.template:
+            raise InputError("Expected `template` to hold {prompt}, where the case's prompt belongs, but it does not")
+        if self.temperature is not None and not 0.0 <= self.temperature <= 2.0:
+            raise InputError(f"Expected `temperature` in [0, 2] or `default`, but got {self.temperature!r}")
+        for name in ("max_output_tokens", "stall_seconds", "give_up_seconds"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(f"Expected `{name}` above 0, but got {getattr(self, name)!r}")
+        for name in self.extra:
+            if name in _OWN_FIELDS:
+                raise InputError(f"Expected `extra` without {name!r}, which has an option of its own, or none")
+
+    @property
+    def signature(self) -> str:
+        """All that may change an answer or its timing; texts by their digest."""
+        temperature = "default" if self.temperature is None else f"{self.temperature:g}"
+        texts = digest_of((self.system, self.template, self.tools, self.extra), 16)
+        return (
+            f"endpoint:{self.base_url.rstrip('/')}|model:{self.model}|served:{self.served_model}|"
+            f"version:{self.model_version}|temperature:{temperature}|{self.token_field}:{self.max_output_tokens}|"
+            f"seed:{self.send_seed}|stream:{self.stream}|texts:{texts}"
+        )
+
+
+_OWN_FIELDS = frozenset(
+    {"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "seed", "stream", "stream_options"}
+    | {"tools", "n"}
+)
+
+
+class _Try(NamedTuple):
+    """What one HTTP request came to. ``everyone``: any other request would have ended so, too."""
+
+    answer: Answer
+    retry: bool = False
+    everyone: bool = False
+    pause_seconds: float = 0.0
+
+
+class EndpointModel:
+    """A generator that asks an endpoint. Safe to use from several threads.
+
+    Args:
+        settings: the model.
+        clock: what the breaker and pauses go by; a request's own time-outs and latencies are real time.
+        post: sends one request; tests may replace it.
+        seed: for the jitter of pauses; ``None`` draws one.
+        name: what reports call the model; empty is its name at the endpoint.
+    """
+
+    cacheable = True
+    recorded = False
+
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        clock: Clock | None = None,
+        post: Post = post,
+        seed: int | None = None,
+        name: str = "",
+    ) -> None:
+        self.settings = settings
+        self.model = name or settings.model
+        self.model_version = settings.model_version or settings.model
+        self.signature = settings.signature
+        self._clock = clock or SystemClock()
+        self._post = post
+        self._url = f"{settings.base_url.rstrip('/')}/chat/completions"
+        self._key = ""
+        self._random = random.Random(seed)  # noqa: S311 - jitter, no secret
+        self._health = _Health(settings, self._clock)
+
+    def __repr__(self) -> str:
+        """Name the model without its key."""
+        return f"EndpointModel({self.settings.model!r}, {self.settings.base_url!r})"
+
+    def load(self) -> None:
+        """Read the key; sends nothing.
+
+        Raises:
+            EngineError: when its variable is not set, or holds what no header can.
+        """
+        self._key = api_key(self.settings.api_key_env, "model's")
+
+    def seen(self, case: Case) -> str:
+        """Return '': prompt and contexts are in the case's digest."""
+        return ""
+
+    def estimate_usd(self, request: Request) -> float:
+        """Return the price of the text and of the longest answer; 0 without prices."""
+        prices = self.settings.prices
+        if prices is None:
+            return 0.0
+        return prices.usd(self._input_tokens(self._messages(request.case)), self.settings.max_output_tokens)
+
+    def generate(self, request: Request) -> Answer:
+        """Ask until there is an answer, or no use in asking again.
+
+        Raises:
+            ModelUnavailable: when the endpoint answered nobody for ``give_up_seconds``.
+            EngineError: when it refuses every request, as with a wrong key.
+        """
+        messages = self._messages(request.case)
+        body, calls = self._body(messages, request.seed), self.settings.calls
+        estimate = self.estimate_usd(request)
+        attempts, tries, cost = 0, 0, 0.0
+        begun, answered_before = self._clock.monotonic(), self._health.answered
+        while True:
+            begun += self._health.wait()
+            now = self._attempt(body, estimate)
+            attempts, cost = attempts + 1, cost + (now.answer.cost_usd or 0.0)
+            # Others are answered, or it fails by itself: it is this request's own try.
+            own = not now.everyone or self._health.answered > answered_before
+            tries += own
+            pause = max(now.pause_seconds, jitter(self._random, calls, max(tries, 1)))
+            late = own and self._clock.monotonic() + pause - begun >= calls.deadline_seconds
+            if not now.retry or tries >= calls.attempts or late:
+                paid = None if self.settings.prices is None else cost
+                return msgspec.structs.replace(now.answer, attempts=attempts, cost_usd=paid)
+            if pause > self.settings.give_up_seconds:
+                raise ModelUnavailable(f"{self!r} asks for a pause of {pause:.0f} s ({now.answer.reason})")
+            self._clock.sleep(pause)
+            begun += 0.0 if own else pause
+
+    def _messages(self, case: Case) -> list[dict[str, str]]:
+        return messages_of(case, self.settings.system, self.settings.template)
+
+    def _input_tokens(self, messages: list[dict[str, str]]) -> int:
+        tools = [json.dumps(tool) for tool in self.settings.tools]
+        return estimated_tokens([*(message["content"] for message in messages), *tools])
+
+    def _body(self, messages: list[dict[str, str]], seed: int) -> bytes:
+        settings = self.settings
+        fields: dict[str, Any] = {
+            **settings.extra,
+            "model": settings.model,
+            "messages": messages,
+            settings.token_field: settings.max_output_tokens,
+        }
+        if settings.temperature is not None:
+            fields["temperature"] = settings.temperature
+        if settings.send_seed:
+            fields["seed"] = seed
+        if settings.tools:
+            fields["tools"] = list(settings.tools)
+        if settings.stream:
+            fields |= {"stream": True, "stream_options": {"include_usage": True}}
+        return json.dumps(fields).encode()
+
+    def _attempt(self, body: bytes, estimate: float) -> _Try:
+        try:
+            now = self._ask(body, estimate)
+        except BaseException:
+            self._health.failed("no answer")
+            raise
+        if now.retry:
+            self._health.failed(now.answer.reason)
+        else:
+            self._health.succeeded()
+        return now
+
+    def _ask(self, body: bytes, estimate: float) -> _Try:
+        settings = self.settings
+        headers = {"Content-Type": "application/json", "User-Agent": "evalsvc"}
+        headers["Accept"] = "text/event-stream" if settings.stream else "application/json"
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        stream = ChatStream() if settings.stream else None
+        reading = Reading(stream.feed, settings.stall_seconds, MAX_STREAM_BYTES) if stream else None
+        begun = time.perf_counter()
+        reply = self._post(self._url, body, headers, settings.calls.timeout_seconds, reading)
+        took = (time.perf_counter() - begun) * 1000.0
+        if isinstance(reply, NoReply):
+            if reply.reason == TOO_LONG:
+                return _Try(failed("answer longer than a reply may be", permanent=True, cost_usd=estimate))
+            # What was on its way may have been worked on, and is billed then.
+            cost = estimate if reply.sent else 0.0
+            return _Try(failed(reply.reason, cost_usd=cost), retry=True, everyone=not reply.sent)
+        if reply.status != 200:
+            return self._refused(reply)
+        if stream is None:
+            return self._whole(reply.body, took, estimate)
+        first = None if stream.first_at is None else (stream.first_at - begun) * 1000.0
+        timing = {"latency_ms": took, "time_to_first_token_ms": first}
+        return self._read(stream.said(), stream.served_model, stream.usage, timing, estimate)
+
+    def _refused(self, reply: Reply) -> _Try:
+        status, settings = reply.status, self.settings
+        if (status in REFUSALS | {407} and not (status == 403 and self._health.answered)) or 300 <= status < 400:
+            key = f"the key in {settings.api_key_env}" if settings.api_key_env else "`api_key_env`, which is not given"
+            raise EngineError(f"{self!r} answers HTTP {status} to every request; check `base_url`, `model` and {key}")
+        retry = status in RETRIED or status >= 500
+        pause = retry_after_seconds(reply.retry_after, self._clock.now()) if retry else 0.0
+        return _Try(failed(f"HTTP {status}", cost_usd=0.0), retry, status in _BUSY, pause)
+
+    def _whole(self, body: bytes, took: float, estimate: float) -> _Try:
+        try:
+            answer = json.loads(body)
+            choice = answer["choices"][0]
+            said = said_by(choice["message"], choice.get("finish_reason"))
+        except (ValueError, RecursionError):
+            return _Try(failed("answer is not JSON", cost_usd=estimate), retry=True)
+        except (KeyError, IndexError, TypeError, AttributeError):
+            return _Try(failed("answer is no chat completion", cost_usd=estimate), retry=True)
+        return self._read(said, answer.get("model"), answer.get("usage"), {"latency_ms": took}, estimate)
+
+    def _read(
+        self, said: Said, served: object, usage: object, timing: dict[str, float | None], estimate: float
+    ) -> _Try:
+        taken, given = token_count(usage, "prompt_tokens"), token_count(usage, "completion_tokens")
+        prices = self.settings.prices
+        known = prices is not None and taken is not None and given is not None
+        cost = prices.usd(taken or 0, given or 0) if prices is not None and known else estimate
+        counted: dict[str, Any] = {"input_tokens": taken, "output_tokens": given, "cost_usd": cost}
+        if self.settings.served_model and served != self.settings.served_model:
+            return _Try(failed("answered by another model than `served_model`", **counted))
+        if said.reason.startswith("stream"):
+            return _Try(failed(said.reason, cost_usd=cost), retry=True)
+        if said.reason:
+            return _Try(failed(said.reason, permanent=True, finish_reason=said.finish_reason, **counted))
+        fields: dict[str, Any] = {**counted, **timing}
+        return _Try(Answer(response=said.text, tool_calls=said.tool_calls, finish_reason=said.finish_reason, **fields))
+
+
+class _Health:
+    """Whether the endpoint answers anybody, for all threads of a model together."""
+
+    def __init__(self, settings: EndpointSettings, clock: Clock) -> None:
+        calls = settings.calls
+        self.answered = 0
+        self._name = f"{settings.model} at {settings.base_url}"
+        self._patience, self._clock = settings.give_up_seconds, clock
+        self._breaker = CircuitBreaker(calls.breaker_failures, calls.breaker_pause_seconds, clock)
+        self._lock = threading.Lock()
+        self._silent_since: float | None = None
+        self._last = ""
+
+    def wait(self) -> float:
+        """Return, once a request may be sent, how many seconds that took.
+
+        Raises:
+            ModelUnavailable: when the endpoint answers nobody for too long.
+        """
+        begun = self._clock.monotonic()
+        while not self._breaker.allow():
+            with self._lock:
+                since, last = self._silent_since, self._last
+            silent = 0.0 if since is None else self._clock.monotonic() - since
+            if silent >= self._patience:
+                raise ModelUnavailable(f"{self._name} answers nobody for {silent:.0f} s (last: {last})")
+            self._clock.sleep(min(_WAIT_SECONDS, self._patience))
+        return self._clock.monotonic() - begun
+
+    def succeeded(self) -> None:
+        """A request was answered."""
+        self._breaker.succeeded()
+        with self._lock:
+            self.answered, self._silent_since = self.answered + 1, None
+
+    def failed(self, reason: str) -> None:
+        """A request was not."""
+        self._breaker.failed()
+        with self._lock:
+            self._last = reason
+            if self._silent_since is None:
+                self._silent_since = self._clock.monotonic()

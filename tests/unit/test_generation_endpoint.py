@@ -1,0 +1,345 @@
+"""The endpoint model against a server that speaks the protocol, and fails in every way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from evalsvc.cases.values import Case, ToolCall
+from evalsvc.errors import EngineError, InputError, ModelUnavailable
+from evalsvc.generation import Answer, Asker, AskLimits, EndpointModel, EndpointSettings, Generator, Request
+from evalsvc.generation.chat import messages_of
+from evalsvc.generation.stream import ChatStream
+from evalsvc.judges import CallLimits, Prices
+from evalsvc.testing import ManualClock
+from evalsvc.types import Message
+from generators import cases
+from servers.judge import CUT_OFF, DRIP, HALF_JSON, HANG, HTML, FakeJudge, says, status
+from servers.judge import Answer as Sent
+from servers.model import DONE, PING, event, streams, usage
+
+PRICES = Prices(input_usd_per_million=10_000.0, output_usd_per_million=100_000.0)
+COST = 100 * 0.01 + 20 * 0.1
+CASE = Case(case_id="a", prompt="Is it well?")
+ASK = Request(CASE, 0, 7)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeJudge]:
+    with FakeJudge(rule=lambda request: streams("All ", "is well.")) as running:
+        yield running
+
+
+def model(server: FakeJudge, clock: ManualClock | None = None, calls: dict[str, Any] | None = None, **options: Any):
+    patience = {"timeout_seconds": 10.0, "deadline_seconds": 60.0, "attempts": 3, **(calls or {})}
+    settings = EndpointSettings(
+        **{
+            "model": "m",
+            "base_url": server.url,
+            "calls": CallLimits(**patience),
+            "prices": PRICES,
+            "max_output_tokens": 50,
+            **options,
+        }
+    )
+    return EndpointModel(settings, clock or ManualClock(), seed=1)
+
+
+def test_a_streamed_answer(server):
+    ours = model(server)
+    assert isinstance(ours, Generator)
+    answer = ours.generate(ASK)
+    assert (answer.status, answer.response, answer.finish_reason) == ("ok", "All is well.", "stop")
+    assert (answer.input_tokens, answer.output_tokens, answer.attempts) == (100, 20, 1)
+    assert answer.cost_usd == pytest.approx(COST)
+    assert 0.0 < answer.time_to_first_token_ms <= answer.latency_ms < 10_000.0
+    (request,) = server.requests
+    assert request.path == "/v1/chat/completions"
+    assert request.body == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Is it well?"}],
+        "max_tokens": 50,
+        "temperature": 0.0,
+        "seed": 7,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_an_answer_at_once(server):
+    server.answers = [says("well", usage=(12, 3))]
+    answer = model(server, stream=False).generate(ASK)
+    assert (answer.response, answer.input_tokens, answer.output_tokens) == ("well", 12, 3)
+    assert answer.time_to_first_token_ms is None
+    assert answer.latency_ms > 0.0
+    assert "stream" not in server.requests[0].body
+
+
+def test_time_to_the_first_token_is_that_of_the_first_text(server):
+    server.answers = [
+        Sent(parts=(event({"role": "assistant"}), 0.15, event({"content": "x"}), 0.15, event({}, "stop"), DONE))
+    ]
+    answer = model(server).generate(ASK)
+    assert 150.0 <= answer.time_to_first_token_ms < 280.0
+    assert answer.latency_ms >= 300.0
+
+
+def test_every_option_is_sent(server, monkeypatch):
+    monkeypatch.setenv("MODEL_KEY", "secret")
+    tool = {"type": "function", "function": {"name": "find", "parameters": {}}}
+    ours = model(
+        server,
+        api_key_env="MODEL_KEY",
+        system="Use only: {contexts}",
+        template="Q: {prompt} {x}",
+        temperature=None,
+        token_field="max_completion_tokens",
+        send_seed=False,
+        tools=(tool,),
+        extra={"top_p": 0.5},
+    )
+    ours.load()
+    ours.generate(Request(Case(case_id="a", prompt="Why?", contexts=("One.", "{prompt}")), 0, 7))
+    (request,) = server.requests
+    assert request.headers["authorization"] == "Bearer secret"
+    assert request.body == {
+        "model": "m",
+        "messages": [
+            {"role": "system", "content": "Use only: One.\n\n{prompt}"},
+            {"role": "user", "content": "Q: Why? {x}"},
+        ],
+        "max_completion_tokens": 50,
+        "tools": [tool],
+        "top_p": 0.5,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    assert "secret" not in repr(ours) + ours.signature
+
+
+def test_contexts_stand_before_the_last_words_of_the_user():
+    chat = (Message("user", "Hi"), Message("assistant", "Hello"), Message("user", "Why?"))
+    case = Case(case_id="a", prompt=chat, contexts=("One.", "Two."))
+    assert [message["content"] for message in messages_of(case)] == ["Hi", "Hello", "One.\n\nTwo.\n\nWhy?"]
+    assert messages_of(Case(case_id="a", prompt="Why?")) == [{"role": "user", "content": "Why?"}]
+    assert messages_of(Case(case_id="a", prompt="\ud800"))[0]["content"] == "?"
+
+
+def test_tool_calls_come_in_pieces(server):
+    pieces = [
+        {"index": 0, "id": "1", "function": {"name": "find", "arguments": ""}},
+        {"index": 0, "function": {"arguments": '{"city": '}},
+        {"index": 1, "id": "2", "function": {"name": "stop", "arguments": ""}},
+        {"index": 0, "function": {"arguments": '"Bern"}'}},
+    ]
+    parts = [event({"tool_calls": [piece]}) for piece in pieces]
+    server.answers = [Sent(parts=(*parts, event({}, "tool_calls"), usage(), DONE))]
+    (answer,) = Asker(model(server)).ask([CASE])
+    assert answer.tool_calls == (ToolCall("find", {"city": "Bern"}), ToolCall("stop"))
+    call = {"id": "1", "type": "function", "function": {"name": "find", "arguments": '{"city": "Bern"}'}}
+    server.answers = [says(None, finish="tool_calls", tool_calls=[call])]
+    (whole,) = Asker(model(server, stream=False)).ask([CASE])
+    assert whole.tool_calls == (ToolCall("find", {"city": "Bern"}),)
+
+
+NO_FINISH = streams("All ", last=[DONE])
+CASES = [
+    # What is sent, whether streamed, the reason, the requests, and the cost; None: the estimate of each.
+    (status(500), True, "HTTP 500", 3, 0.0),
+    (status(400), True, "HTTP 400", 1, 0.0),
+    (status(413), False, "HTTP 413", 1, 0.0),
+    (HTML, False, "answer is not JSON", 3, None),
+    (HALF_JSON, False, "answer is not JSON", 3, None),
+    (CUT_OFF, False, "connection failed (IncompleteRead)", 3, None),
+    (Sent(body=b"[]"), False, "answer is no chat completion", 3, None),
+    (says(None), False, "empty answer", 1, COST),
+    (says(None, refusal="I will not."), False, "the model refused", 1, COST),
+    (says("x", finish="content_filter"), False, "the model refused", 1, COST),
+    (streams(), True, "empty answer", 1, COST),
+    (streams("x", finish="content_filter"), True, "the model refused", 1, COST),
+    (NO_FINISH, True, "stream ended before the answer", 3, None),
+    (streams("All ", last=[]), True, "stream ended before the answer", 3, None),
+    (streams("All ", last=[], cut=True), True, "connection failed (IncompleteRead)", 3, None),
+    (streams("All ", last=[b"data: {nonsense\n\n"]), True, "stream is not JSON", 3, None),
+    (streams("All ", last=[b"data: []\n\n"]), True, "stream is no chat completion", 3, None),
+    (streams("All ", last=[event(error={"message": "overloaded"})]), True, "stream holds an error", 3, None),
+    (HTML, True, "stream ended before the answer", 3, None),
+    (HANG, True, "no answer in time", 3, None),
+    (HANG, False, "no answer in time", 3, None),
+    (DRIP, True, "no answer in time", 3, None),
+    (Sent(parts=(event({"content": "x"}), 5.0)), True, "answer stopped midway", 3, None),
+    (Sent(parts=(event({"content": "x"}), *(PING, 0.05) * 100)), True, "no answer in time", 3, None),
+]
+
+
+@pytest.mark.parametrize(("sent", "stream", "reason", "requests", "cost"), CASES)
+def test_each_failure(server, sent, stream, reason, requests, cost):
+    server.rule = lambda request: sent
+    slow = sent in (HANG, DRIP) or any(isinstance(part, float) for part in sent.parts)
+    ours = model(server, stream=stream, calls={"timeout_seconds": 0.25} if slow else {}, stall_seconds=0.1)
+    (answer,) = Asker(ours).ask([CASE])
+    assert (answer.status, answer.response, answer.reason) == ("failed", "", reason)
+    assert len(server.requests) == answer.attempts == requests
+    expected = requests * ours.estimate_usd(ASK) if cost is None else cost
+    assert answer.cost_usd == pytest.approx(expected)
+    assert answer.permanent == (cost == COST)
+
+
+def test_an_answer_of_five_megabytes_is_cut_off(server):
+    text = "x" * 5_000_000
+    server.answers = [says(text)]
+    answer = model(server, stream=False).generate(ASK)
+    assert (answer.reason, answer.permanent) == ("answer longer than a reply may be", True)
+    server.answers = [streams(*[text[:50_000]] * 100)]
+    answer = model(server).generate(ASK)
+    assert (answer.reason, answer.response) == ("answer longer than 1048576 characters", "")
+    server.answers = [Sent(parts=(*[b"data: " + b"x" * 100_000] * 50,))]
+    assert model(server).generate(ASK).reason == "answer longer than 1048576 characters"
+    assert len(server.requests) == 3
+
+
+def test_a_failure_that_passes_is_no_failure(server):
+    server.answers = [status(500), status(429), streams("well")]
+    answer = model(server).generate(ASK)
+    assert (answer.response, answer.attempts) == ("well", 3)
+
+
+def test_the_pause_that_the_server_asks_for_is_made(server):
+    clock = ManualClock()
+    server.answers = [status(429, Retry_After="40"), streams("well")]
+    assert model(server, clock).generate(ASK).response == "well"
+    assert 40.0 <= clock.monotonic() < 41.0
+
+
+def test_a_pause_that_nobody_waits_for_ends_the_run(server):
+    server.rule = lambda request: status(429, Retry_After="86400")
+    with pytest.raises(ModelUnavailable, match=r"asks for a pause of 86400 s \(HTTP 429\)\. Answered .* 0 of 3"):
+        Asker(model(server)).ask(cases(3))
+
+
+def test_429_for_five_minutes_costs_patience_and_no_answer(server):
+    clock = ManualClock()
+    server.rule = lambda request: status(429) if clock.monotonic() < 300.0 else streams("well")
+    ours = model(server, clock, calls={"breaker_pause_seconds": 60.0})
+    answers = Asker(ours, limits=AskLimits(concurrency=1), clock=clock).ask(cases(5))
+    assert [answer.response for answer in answers] == ["well"] * 5
+    # 8 until the breaker opens, then one a minute.
+    assert len(server.requests) <= 8 + 6 + 5
+
+
+def test_429_for_an_hour_ends_the_run(server):
+    clock = ManualClock()
+    good = iter([streams("well"), streams("well")])
+    server.rule = lambda request: next(good, None) or status(429)
+    ours = model(server, clock)
+    with pytest.raises(ModelUnavailable, match=r"answers nobody for 6\d\d s \(last: HTTP 429\)\. .* 2 of 5 requests"):
+        Asker(ours, limits=AskLimits(concurrency=1), clock=clock).ask(cases(5))
+    assert clock.monotonic() < 700.0
+
+
+def test_nobody_listens():
+    clock = ManualClock()
+    with FakeJudge() as gone:
+        ours = model(gone, clock)
+    with pytest.raises(ModelUnavailable, match="ConnectionRefusedError"):
+        Asker(ours, limits=AskLimits(concurrency=1), clock=clock).ask(cases(2))
+
+
+def test_a_request_that_is_never_answered_fails_alone(server):
+    server.rule = lambda request: status(429) if request.text == "prompt 7" else streams("well")
+    answers = Asker(model(server), limits=AskLimits(concurrency=2)).ask(cases(40))
+    assert [place for place, answer in enumerate(answers) if answer.reason == "HTTP 429"] == [7]
+    assert sum(answer.status == "failed" for answer in answers) == 1
+
+
+@pytest.mark.parametrize("code", [401, 402, 403, 404, 302])
+def test_a_refusal_of_everything_ends_the_run(server, code):
+    server.rule = lambda request: status(code)
+    with pytest.raises(EngineError, match=f"HTTP {code} to every request; check `base_url`, `model`"):
+        Asker(model(server), limits=AskLimits(concurrency=1)).ask(cases(5))
+    assert len(server.requests) == 1
+
+
+def test_a_403_beside_answers_is_one_request_s(server):
+    server.answers = [streams("well"), status(403)]
+    answers = Asker(model(server), limits=AskLimits(concurrency=1)).ask(cases(3))
+    assert [answer.reason for answer in answers] == ["", "HTTP 403", ""]
+
+
+def test_another_model_than_promised_is_no_answer(server):
+    server.answers = [streams("well")]
+    answer = model(server, served_model="fake-2").generate(ASK)
+    assert answer.reason == "answered by another model than `served_model`"
+    assert model(server, served_model="fake-1").generate(ASK).status == "ok"
+
+
+def test_without_prices_the_cost_is_unknown(server):
+    answer = model(server, prices=None).generate(ASK)
+    assert answer.cost_usd is None
+    assert model(server, prices=None).estimate_usd(ASK) == 0.0
+    assert model(server).estimate_usd(ASK) == pytest.approx((16 + 4) * 0.01 + 50 * 0.1)
+
+
+def test_a_missing_key(server):
+    with pytest.raises(EngineError, match="model's API key in the environment variable NO_SUCH_KEY"):
+        Asker(model(server, api_key_env="NO_SUCH_KEY")).ask([CASE])
+
+
+def test_the_stream_may_be_cut_anywhere():
+    answer = streams("é", "€ü", "\u2028x")
+    whole = b"".join(part for part in answer.parts if isinstance(part, bytes)).replace(b"\n", b"\r\n")
+    for size in (1, 2, 7, len(whole)):
+        stream = ChatStream()
+        for start in range(0, len(whole), size):
+            if not stream.feed(whole[start : start + size]):
+                break
+        assert stream.said() == ("é€ü\u2028x", (), "stop", "")
+        assert json.loads(json.dumps(stream.usage))["prompt_tokens"] == 100
+
+
+def test_signatures_differ_where_answers_may():
+    base = {"model": "m", "base_url": "http://localhost/v1"}
+    others = [
+        {},
+        {"model": "n"},
+        {"base_url": "http://localhost/v2"},
+        {"system": "a"},
+        {"template": "{prompt}!"},
+        {"temperature": 1.0},
+        {"temperature": None},
+        {"max_output_tokens": 9},
+        {"send_seed": False},
+        {"stream": False},
+        {"extra": {"top_p": 0.1}},
+        {"tools": ({},)},
+        {"model_version": "2"},
+        {"served_model": "m-1"},
+    ]
+    assert len({EndpointSettings(**{**base, **other}).signature for other in others}) == len(others)
+    same = EndpointSettings(**base, prices=PRICES, api_key_env="KEY", give_up_seconds=1.0)
+    assert same.signature == EndpointSettings(**base).signature
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": " "}, "Expected `model`"),
+        ({"base_url": "ftp://x"}, "Expected `base_url`"),
+        ({"template": "Q:"}, "hold {prompt}"),
+        ({"temperature": 3.0}, "`temperature` in"),
+        ({"max_output_tokens": 0}, "`max_output_tokens` above 0"),
+        ({"stall_seconds": float("inf")}, "`stall_seconds` above 0"),
+        ({"give_up_seconds": 0.0}, "`give_up_seconds` above 0"),
+        ({"extra": {"n": 3}}, "`extra` without 'n'"),
+    ],
+)
+def test_wrong_settings(options, message):
+    with pytest.raises(InputError, match=message):
+        EndpointSettings(**{"model": "m", "base_url": "http://localhost/v1", **options})
+
+
+def test_an_answer_shows_no_text():
+    assert repr(Answer(response="secret")) == "Answer(ok, 6 characters)"
