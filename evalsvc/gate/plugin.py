@@ -7,6 +7,8 @@ give way to those of the same name in a conftest. ``-p no:evalsvc`` leaves it ou
 
 from __future__ import annotations
 
+import argparse
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -37,8 +39,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what a gate is that shows neither (default: fail)",
     )
     group.addoption("--evalsvc-report", metavar="DIR", help="write SUITE.md, .html, .json and .xml there")
-    group.addoption("--evalsvc-budget", metavar="USD", type=float, help="what each suite's run may cost")
+    group.addoption("--evalsvc-budget", metavar="USD", type=_dollars, help="what each suite's run may cost")
     group.addoption("--evalsvc-no-cache", action="store_true", help="look up no answer or score of earlier runs")
+
+
+def _dollars(text: str) -> float:
+    try:
+        dollars = float(text)
+    except ValueError:
+        dollars = 0.0
+    if not 0.0 < dollars < math.inf:
+        raise argparse.ArgumentTypeError(f"expected dollars above 0, but got {text!r}")
+    return dollars
 
 
 def pytest_configure(config: pytest.Config) -> None:

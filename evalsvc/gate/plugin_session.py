@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,12 +49,9 @@ class PluginSession:
         self.config = config
         self.lines: list[str] = []
         self._policy: str = config.getoption("evalsvc_inconclusive")
-        budget: float | None = config.getoption("evalsvc_budget")
-        if budget is not None and not (math.isfinite(budget) and budget > 0.0):
-            raise pytest.UsageError(f"Expected `--evalsvc-budget` above 0, but got {budget!r}")
         self.runs = SharedRuns(
             find_root(config.rootpath),
-            budget_usd=budget,
+            budget_usd=config.getoption("evalsvc_budget"),
             cached=not config.getoption("evalsvc_no_cache"),
             inconclusive="failure" if self._policy == "fail" else "skipped",
         )
@@ -83,6 +79,7 @@ class PluginSession:
 
     def undecided(self, said: str) -> None:
         """Do with an inconclusive gate what the options say: fail, skip, or nothing."""
+        __tracebackhide__ = True
         if self._policy == "fail":
             raise AssertionError(said)
         if self._policy == "skip":

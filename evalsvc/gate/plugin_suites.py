@@ -91,8 +91,9 @@ class GateItem(pytest.Item):
         return str(super().repr_failure(excinfo))
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Say where it is, and its name."""
-        return self.path, None, self.name
+        """Say where it is, and what it is called at the head of a failure."""
+        # Of a heading that the node's id ends with, pytest takes each dot for a part of a path.
+        return self.path, None, f"{self.path.name}: {self.name}"
 
 
 class NotPassed(Exception):
