@@ -76,7 +76,7 @@ def imported(environment: dict[str, str], plugin: str) -> Imported:
 def run(quick: bool) -> list[Row]:
     """Measure; each difference is taken within a round, against the run with neither."""
     # The peer takes seconds, whose noise matters less.
-    rounds = {OURS: 5 if quick else 31, PEER: 1 if quick else 11}
+    rounds = {OURS: 5 if quick else 21, PEER: 1 if quick else 11}
     with tempfile.TemporaryDirectory(prefix="evalsvc-plugin-") as temporary:
         project = Path(temporary, "project")
         installed = Path(temporary, "site")
@@ -87,7 +87,7 @@ def run(quick: bool) -> list[Row]:
         environment = {**os.environ, "PYTHONPATH": paths, "DEEPEVAL_TELEMETRY_OPT_OUT": "YES"}
         environment.pop("PYTEST_DISABLE_PLUGIN_AUTOLOAD", None)
         added = {plugin: _added(project, environment, plugin, rounds[plugin]) for plugin in rounds}
-        times = {plugin: [imported(environment, plugin) for _ in range(3 if quick else 11)] for plugin in rounds}
+        times = {plugin: [imported(environment, plugin) for _ in range(3 if quick else 5)] for plugin in rounds}
     return _rows(added, times)
 
 

@@ -3,6 +3,8 @@
 It loads in every pytest run of an environment that evalsvc is installed in. So it imports nothing but the standard
 library and pytest until a suite or a marked test is met, its options all begin with ``--evalsvc-``, and its fixtures
 give way to those of the same name in a conftest. ``-p no:evalsvc`` leaves it out.
+
+PYTEST_DONT_REWRITE: it asserts nothing, so that pytest need not warn when it was imported before.
 """
 
 from __future__ import annotations

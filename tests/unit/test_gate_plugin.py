@@ -2,139 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-import evalsvc
-from evalsvc.disk_cache import DiskCache
-from evalsvc.errors import EvalsvcError, InputError
+from evalsvc.errors import EvalsvcError
 from evalsvc.gate import keeping
-from evalsvc.gate.baselines import promote
-from evalsvc.gate.evaluation import Evaluation
-from evalsvc.gate.reading import load_suite
-from evalsvc.gate.running import run_suite
 from evalsvc.gate.shared_runs import SharedRuns, Wanted
+from plugin_project import ALONE, COUNTING, MARKED, RIGHT, ROOT, SUITE, N, asked, cases, evaluated
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "plugin_project"]
 
-ROOT = Path(evalsvc.__file__).parents[1]
 EXAMPLE = Path(__file__).parents[2] / "suites" / "support"
-ALONE = ("-p", "evalsvc.gate.plugin", "-p", "no:cacheprovider")
-N = 40
-RIGHT, WRONG = "the sky is blue", "no idea at all"
-SUITE = """suite: colours
-cases: cases.jsonl
-model: MODEL
-baseline: main
-scorers: [rouge_l, exact_match, latency_ms]
-gates:
-  - {metric: rouge_l, not_worse_by: 0.1}
-  - {metric: rouge_l, at_least: 0.5, by: segments.language}
-  - {metric: exact_match, critical: true}
-"""
-COUNTING = """
-def ask(prompt):
-    with open("asked.txt", "a") as file:
-        file.write("x")
-    return "the sky is blue"
-"""
-MARKED = 'import pytest\npytestmark = pytest.mark.evalsvc("colours.suite.yaml")\n'
-
-
-def cases(count: int = N) -> str:
-    lines = [
-        {
-            "case_id": f"case-{number}",
-            "prompt": f"What is the colour of sky {number}?",
-            "reference": RIGHT,
-            "segments": {"language": "en" if number % 2 else "de"},
-            "critical": number == 3,
-        }
-        for number in range(count)
-    ]
-    return "".join(json.dumps(line) + "\n" for line in lines)
-
-
-def answers(response: str, count: int = N, repeats: int = 1) -> str:
-    lines = [
-        {"case_id": f"case-{number}", "repeat": repeat, "response": response if repeat == 0 else WRONG}
-        for number in range(count)
-        for repeat in range(repeats)
-    ]
-    return "".join(json.dumps(line) + "\n" for line in lines)
-
-
-class Project(NamedTuple):
-    """A folder with a suite, its cases, recorded answers and a baseline."""
-
-    pytester: pytest.Pytester
-    path: Path
-
-    def write(self, **files: str) -> None:
-        write(self.path, **files)
-
-    def suite(self, text: str = SUITE, model: str = "{recorded: good.jsonl}") -> None:
-        self.write(colours__suite__yaml=text.replace("MODEL", model))
-
-    def run(self, *arguments: str) -> pytest.RunResult:
-        return self.pytester.runpytest_inprocess(*ALONE, *arguments)
-
-
-def write(folder: Path, **files: str) -> None:
-    for name, text in files.items():
-        (folder / name.replace("__", ".")).write_text(text)
-
-
-@pytest.fixture(scope="module")
-def laid_out(tmp_path_factory) -> Path:
-    """The project's files. All that a run imports is imported here: pytester forgets what is imported within it."""
-    folder = tmp_path_factory.mktemp("laid-out")
-    write(folder, pyproject__toml="[tool.evalsvc]\n", cases__jsonl=cases(), model__py=COUNTING)
-    write(folder, good__jsonl=answers(RIGHT), bad__jsonl=answers(WRONG))
-    alone = "".join(line for line in SUITE.splitlines(keepends=True) if "main" not in line and "worse" not in line)
-    write(folder, colours__suite__yaml=alone.replace("MODEL", "{recorded: good.jsonl}"))
-    with DiskCache.open(None) as cache:
-        run = run_suite(load_suite(folder / "colours.suite.yaml"), cache)
-    promote(run.record, "run", folder, "main", by="somebody", because="first", now=datetime(2026, 3, 1, tzinfo=UTC))
-    write(folder, colours__suite__yaml=SUITE.replace("MODEL", "{recorded: good.jsonl}"))
-    for recorded in ("good.jsonl", "bad.jsonl"):
-        found = evaluated(folder, Wanted(folder / "colours.suite.yaml", folder / recorded))
-        found.decided({"metric": "rouge_l", "statistic": "p95", "at_least": 0.5})
-    shutil.rmtree(folder / "session")
-    shutil.rmtree(folder / ".evalsvc")
-    return folder
-
-
-@pytest.fixture
-def project(laid_out: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(pytester.path / "cache-home"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep))
-    shutil.copytree(laid_out, pytester.path, dirs_exist_ok=True)
-    return Project(pytester, pytester.path)
-
-
-def evaluated(folder: Path, wanted: Wanted, runs: SharedRuns | None = None) -> Evaluation:
-    def refuse(said: str) -> None:
-        raise AssertionError(said)
-
-    session = folder / "session"
-    session.mkdir(exist_ok=True)
-    return (runs or SharedRuns(folder)).evaluation(wanted, "colours.suite.yaml", session, refuse)
-
-
-def asked(project: Project) -> int:
-    file = project.path / "asked.txt"
-    return len(file.read_text()) if file.exists() else 0
 
 
 def test_a_suite_in_yaml_is_an_item_for_each_gate_and_segment(project):
@@ -190,150 +72,6 @@ def test_mistakes_of_a_suite_are_one_collection_error_with_their_places(project)
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(["*colours.suite.yaml:5:*rouge_k*", "*colours.suite.yaml:7:*not_worse_bye*"])
     result.stdout.no_fnmatch_line("*Traceback*")
-
-
-def test_single_cases_have_their_names_answers_and_scores(project):
-    project.write(
-        test_colours__py=MARKED
-        + """
-def test_blue(answer):
-    assert answer.response == answer.case.reference
-    assert answer.score("rouge_l") == 1.0
-    assert answer.spread("rouge_l") is None
-
-@pytest.mark.evalsvc(critical=True)
-def test_critical(answer):
-    assert answer.case.case_id == "case-3"
-    assert answer.scores("exact_match") == (1.0,)
-
-@pytest.mark.evalsvc(where={"segments.language": "de"})
-def test_part(evaluation):
-    assert len(evaluation.cases) == 20
-    assert evaluation.answer("case-2").tool_calls == ()
-    assert set(evaluation.scores("rouge_l")) == {1.0}
-    assert evaluation.verdict.n_cases == 40
-"""
-    )
-    result = project.run("test_colours.py", "-v")
-    result.assert_outcomes(passed=42)
-    result.stdout.fnmatch_lines(["test_colours.py::test_blue[[]case-17] PASSED*"])
-
-
-def test_repeats_have_a_spread(project):
-    project.write(good__jsonl=answers(RIGHT, repeats=2))
-    test = """
-@pytest.mark.evalsvc(repeats=2, critical=True)
-def test_spread(answer, evaluation):
-    assert answer.scores("exact_match") == (1.0, 0.0)
-    assert answer.score("exact_match") == 0.5
-    assert answer.spread("exact_match") == pytest.approx(0.5**0.5)
-    evaluation.gate("exact_match", statistic="pass@2").at_least(0.01)
-"""
-    project.write(test_colours__py=MARKED + test)
-    result = project.run("test_colours.py", "--evalsvc-inconclusive", "pass")
-    result.assert_outcomes(passed=1)
-
-
-def test_what_is_missing_is_a_failure_with_its_reason(project):
-    lines = [json.dumps({"case_id": f"case-{n}", "response": RIGHT}) for n in range(N) if n != 3]
-    project.write(good__jsonl="\n".join([*lines, '{"case_id":"case-3","status":"failed","reason":"HTTP 429"}']) + "\n")
-    test = """
-@pytest.mark.evalsvc(critical=True)
-def test_score(answer):
-    assert answer.score("rouge_l") >= 0.0
-
-@pytest.mark.evalsvc(critical=True)
-def test_secret(answer):
-    assert "secret" not in answer.response
-
-def test_latency(evaluation):
-    evaluation.answer("case-4").score("latency_ms")
-"""
-    project.write(test_colours__py=MARKED + test)
-    result = project.run("test_colours.py")
-    result.assert_outcomes(failed=3)
-    result.stdout.fnmatch_lines(
-        [
-            "E *AssertionError: case-3, answer 1: no rouge_l, since no answer: HTTP 429",
-            "E *AssertionError: case-3 has no answer: HTTP 429",
-            "E *AssertionError: case-4, answer 1: no latency_ms, since *",
-        ]
-    )
-
-
-def test_gates_in_python_fail_at_the_line_that_asks(project):
-    test = """
-def test_all(evaluation):
-    evaluation.gate("rouge_l", by="segments.language").not_worse_by(0.2)
-
-@pytest.mark.evalsvc(segment="segments.language")
-def test_each(segment):
-    assert segment.segment in ("language=de", "language=en") and len(segment.cases) == 20
-    segment.gate("rouge_l").at_least(0.5)
-"""
-    project.write(test_colours__py=MARKED + test)
-    project.run("test_colours.py").assert_outcomes(passed=3)
-    result = project.run("test_colours.py", "--evalsvc-answers", "bad.jsonl")
-    result.assert_outcomes(failed=3)
-    result.stdout.fnmatch_lines(
-        [
-            '>*evaluation.gate("rouge_l", by="segments.language").not_worse_by(0.2)',
-            "E*FAIL: rouge_l not worse by 0.2, by segments.language [[]language=de]",
-            "*test_each[[]language=de]*",
-            "E*FAIL: rouge_l at least 0.5 [[]language=de]",
-        ]
-    )
-    result.stdout.no_fnmatch_line("*evalsvc/gate/*.py*")
-
-
-@pytest.mark.parametrize(
-    ("marker", "said"),
-    [
-        ("", "the marker names no suite"),
-        ('"colors.suite.yaml"', "did you mean `colours.suite.yaml`?"),
-        ('"colours.suite.yaml", answer="a"', "did you mean `answers`?"),
-        ('"colours.suite.yaml", repeats="two"', "Expected `int"),
-        ('"colours.suite.yaml", repeats=0', "Expected `repeats` of at least 1"),
-        ('"colours.suite.yaml", where={"plan": "pro"}', "Expected `where` by segments.NAME"),
-        ('"colours.suite.yaml", where={"tags": "none"}', "none fits the marker's `where`"),
-    ],
-)
-def test_a_wrong_marker_is_a_collection_error(project, marker, said):
-    test = f"import pytest\n@pytest.mark.evalsvc({marker})\ndef test_one(answer):\n    pass\n"
-    project.write(test_one__py=test)
-    result = project.run("test_one.py")
-    result.assert_outcomes(errors=1)
-    assert said in result.stdout.str()
-
-
-def test_a_gate_that_no_file_may_have_is_refused_in_the_same_words(project):
-    given = Wanted(project.path / "colours.suite.yaml")
-    found = evaluated(project.path, given)
-    for ask, said in [
-        (lambda: found.gate("rouge_k").better(), "did you mean `rouge_l`?"),
-        (lambda: found.gate("rouge_l", by="language").better(), "a field: segments.NAME, group or variant"),
-        (lambda: found.gate("rouge_l").not_worse_by(-1), "above 0"),
-        (lambda: found.gate("rouge_l", statistic="pass^3").at_least(0.5), "at least 3 repeats"),
-        (lambda: found.answer("case-99999"), "a case that was asked"),
-        (lambda: found.answer("case-1").score("rouge"), "rouge_l"),
-    ]:
-        with pytest.raises(InputError, match="Expected") as raised:
-            ask()
-        assert said in str(raised.value)
-
-
-def test_a_gate_in_python_decides_as_the_same_gate_alone_in_a_file(project):
-    lone = "\n".join(line for line in SUITE.splitlines() if "segments" not in line and "critical" not in line)
-    project.suite(lone, "{recorded: bad.jsonl}")
-    found = evaluated(project.path, Wanted(project.path / "colours.suite.yaml"))
-    assert found.decided({"metric": "rouge_l", "not_worse_by": 0.1}) == found.verdict.gates[0]
-
-
-def test_gates_in_python_refuse_a_run_that_may_stop_early(project):
-    project.suite(SUITE + "looks: 2\n")
-    found = evaluated(project.path, Wanted(project.path / "colours.suite.yaml"))
-    with pytest.raises(InputError, match="`looks: 2` and may stop early"):
-        found.gate("rouge_l").better()
 
 
 def test_processes_beside_each_other_ask_once_even_what_no_cache_keeps(project):
@@ -451,35 +189,6 @@ def test_direct(answer):
     project.run("--answers", "42").assert_outcomes(passed=5)
 
 
-def test_a_marked_test_may_have_a_fixture_of_its_own_in_the_place_of_ours(project):
-    test = """
-@pytest.fixture
-def answer():
-    return "mine"
-
-def test_mine(answer, evaluation):
-    assert (answer, len(evaluation.cases)) == ("mine", 40)
-"""
-    over = """
-@pytest.fixture
-def answer(answer):
-    return answer.case.case_id
-
-@pytest.mark.evalsvc(critical=True)
-def test_over(answer):
-    assert answer == "case-3"
-"""
-    project.write(test_mine__py=MARKED + test, test_over__py=MARKED + over)
-    project.run("test_mine.py", "test_over.py").assert_outcomes(passed=2)
-
-
-def test_a_test_without_the_marker_says_what_is_missing(project):
-    project.write(test_bare__py="def test_bare(evaluation):\n    pass\n")
-    result = project.run("test_bare.py")
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*test_bare has no such marker*"])
-
-
 def test_the_plugin_loads_the_standard_library_and_pytest_only(tmp_path):
     code = """
 import pytest, sys
@@ -506,6 +215,14 @@ def test_a_foreign_run_loads_no_more_of_evalsvc(project):
         "    assert 'numpy' not in sys.modules\n"
     )
     project.pytester.runpytest_subprocess(*ALONE, "test_foreign.py").assert_outcomes(passed=1)
+
+
+def test_pytest_started_by_a_program_that_has_imported_evalsvc_warns_of_nothing(project):
+    (project.path / "colours.suite.yaml").unlink()
+    project.write(test_foreign__py="def test_foreign():\n    pass\n")
+    code = f"import evalsvc.gate.plugin, pytest, sys\nsys.exit(pytest.main(['-q', '-W', 'error', *{ALONE!r}]))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=project.path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
