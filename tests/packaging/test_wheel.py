@@ -85,6 +85,9 @@ def test_installed_wheel_brings_the_pytest_plugin(wheel, tmp_path):
     done = subprocess.run(command, cwd=tmp_path / "project", capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "support: PASS. All 9 gates passed." in done.stdout
+    # What pytest compiles by itself, it would compile in each run where it cannot write.
+    compiled = {path.name.partition(".")[0] for path in (tmp_path / "environment").rglob("*-pytest-*.pyc")}
+    assert compiled <= {"__init__", "plugin"}
 
 
 def test_sdist_carries_every_folder(tmp_path):
