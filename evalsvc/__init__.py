@@ -2,6 +2,9 @@
 
 Importing it takes a few milliseconds: each name below comes from its module when it is first asked for, and what needs
 a driver, a model or torch loads it when it is first used.
+
+PYTEST_DONT_REWRITE: pytest looks for assertions in packages that have a plugin, and warns of one that was imported
+before it could; there are none here.
 """
 
 from importlib import import_module

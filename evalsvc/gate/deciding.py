@@ -12,11 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from evalsvc.errors import InputError
 from evalsvc.gate.absolute import absolute_evidence, critical_evidence, gap_evidence
-from evalsvc.gate.evaluated import Evaluated, field_of, rows_where
+from evalsvc.gate.evaluated import Evaluated, rows_where, segments_in
 from evalsvc.gate.findings import Evidence, Leaf
 from evalsvc.gate.paired import paired_evidence
 from evalsvc.gate.robust import robust_evidence, variant_rows
@@ -109,15 +107,13 @@ def leaves_of(gate: Gate, candidate: Evaluated) -> list[Leaf]:
         return [Leaf(gate, f"variant={kind}", of) for kind, of in kinds.items()] or [Leaf(gate, "", rows[:0])]
     if not gate.by:
         return [Leaf(gate, "", rows)]
-    names: dict[str, list[int]] = {}
-    for row in rows.tolist():
-        parts = (f"{field.removeprefix('segments.')}={field_of(candidate.cases[row], field)}" for field in gate.by)
-        names.setdefault(", ".join(parts), []).append(row)
-    if len(names) > MOST_SEGMENTS:
+    segments = segments_in(candidate.cases, rows, gate.by)
+    if len(segments) > MOST_SEGMENTS:
+        count = f"{len(segments):,}"
         raise InputError(
-            f"Expected at most {MOST_SEGMENTS} segments for the gate {gate.name!r}, but the cases have {len(names):,}"
+            f"Expected at most {MOST_SEGMENTS} segments for the gate {gate.name!r}, but the cases have {count}"
         )
-    return [Leaf(gate, name, np.array(names[name], dtype=np.int64)) for name in sorted(names)]
+    return [Leaf(gate, name, held) for name, held in segments.items()]
 
 
 def _evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated | None, level: float, seed: int) -> Evidence:

@@ -153,6 +153,15 @@ def field_of(case: Case, field: str) -> str:
     return {"group": case.group, "variant": case.variant}.get(field, "") or "(none)"
 
 
+def segments_in(cases: Sequence[Case], rows: Rows, by: Sequence[str]) -> dict[str, Rows]:
+    """Return the rows of each segment by its name, as ``language=de, plan=free``, in the order of the names."""
+    found: dict[str, list[int]] = {}
+    for row in rows.tolist():
+        parts = (f"{field.removeprefix('segments.')}={field_of(cases[row], field)}" for field in by)
+        found.setdefault(", ".join(parts), []).append(row)
+    return {name: np.array(found[name], dtype=np.int64) for name in sorted(found)}
+
+
 def rows_where(cases: Sequence[Case], where: Mapping[str, tuple[str, ...]]) -> Rows:
     """Return the rows of the cases that have, of each field, one of its values; ``tags`` one of theirs."""
     found = [

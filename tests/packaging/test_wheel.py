@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -72,6 +74,20 @@ def test_installed_wheel_borrows_the_rest_without_the_checkout(wheel, tmp_path):
     code = "import json, sys, msgspec, numpy; print(json.dumps(sys.path))"
     done = subprocess.run([python, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert str(CHECKOUT) not in json.loads(done.stdout)
+
+
+def test_installed_wheel_brings_the_pytest_plugin(wheel, tmp_path):
+    python = install(wheel, tmp_path / "environment")
+    shutil.copytree(CHECKOUT / "suites" / "support", tmp_path / "project")
+    others = {entry.name for entry in importlib.metadata.entry_points(group="pytest11")} - {"evalsvc", "timeout"}
+    switched_off = [part for name in sorted(others) for part in ("-p", f"no:{name}")]
+    command = [python, "-P", "-m", "pytest", "-q", *switched_off, "support.suite.yaml", "test_support.py"]
+    done = subprocess.run(command, cwd=tmp_path / "project", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "support: PASS. All 9 gates passed." in done.stdout
+    # What pytest compiles by itself, it would compile in each run where it cannot write.
+    compiled = {path.name.partition(".")[0] for path in (tmp_path / "environment").rglob("*-pytest-*.pyc")}
+    assert compiled <= {"__init__", "plugin"}
 
 
 def test_sdist_carries_every_folder(tmp_path):

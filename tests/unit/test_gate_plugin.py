@@ -1,0 +1,268 @@
+"""The pytest plugin in projects of its own: what it collects, asks, shows and keeps; others it leaves alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evalsvc.errors import EvalsvcError
+from evalsvc.gate import keeping
+from evalsvc.gate.shared_runs import SharedRuns, Wanted
+from plugin_project import ALONE, COUNTING, MARKED, RIGHT, ROOT, SUITE, N, asked, cases, evaluated
+
+pytest_plugins = ["pytester", "plugin_project"]
+
+EXAMPLE = Path(__file__).parents[2] / "suites" / "support"
+
+
+def test_a_suite_in_yaml_is_an_item_for_each_gate_and_segment(project):
+    result = project.run("-v")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(
+        [
+            "colours.suite.yaml::rouge_l not worse by 0.1 PASSED*",
+            "colours.suite.yaml::rouge_l at least 0.5, by segments.language[[]language=de] PASSED*",
+            "colours.suite.yaml::rouge_l at least 0.5, by segments.language[[]language=en] PASSED*",
+            "colours.suite.yaml::exact_match reaches 1 on every critical case PASSED*",
+            "*= evalsvc =*",
+            "colours: PASS. All 3 gates passed. .evalsvc/runs/colours/*/report.html",
+        ]
+    )
+    (kept,) = (project.path / ".evalsvc" / "runs" / "colours").iterdir()
+    assert keeping.RunKeeper(project.path).again(keeping.read_verdict(kept / "verdict.json")).same
+
+
+def test_a_worse_version_fails_with_numbers_and_without_a_traceback(project):
+    result = project.run("--evalsvc-answers", "bad.jsonl")
+    result.assert_outcomes(failed=4)
+    result.stdout.fnmatch_lines(
+        [
+            "FAIL: rouge_l not worse by 0.1",
+            "  worse by more than 0.1 is shown",
+            "  candidate 0, baseline or limit 1, difference -1*",
+            "  40 cases in 40 groups",
+            "  cases: case-3",
+            "colours: FAIL. 3 of 3 gates failed: *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*evalsvc/gate/*.py*")
+
+
+@pytest.mark.parametrize(("policy", "outcome"), [("fail", "failed"), ("skip", "skipped"), ("pass", "passed")])
+def test_too_little_data_is_what_the_policy_says_in_yaml_and_in_python(project, policy, outcome):
+    few = "suite: few\ncases: few.jsonl\nmodel: {recorded: good.jsonl}\nscorers: [exact_match]\ngates:\n"
+    project.write(few__jsonl=cases(4), few__suite__yaml=few + "  - {metric: exact_match, at_least: 0.9}\n")
+    test = 'import pytest\n@pytest.mark.evalsvc("few.suite.yaml")\ndef test_few(evaluation):\n'
+    project.write(test_few__py=test + '    evaluation.gate("exact_match").at_least(0.95)\n')
+    result = project.run("few.suite.yaml", "test_few.py", "--evalsvc-inconclusive", policy, "-rs")
+    result.assert_outcomes(**{outcome: 2})
+    if policy != "pass":
+        result.stdout.fnmatch_lines(["*INCONCLUSIVE: exact_match at least 0.9*"])
+
+
+def test_mistakes_of_a_suite_are_one_collection_error_with_their_places(project):
+    project.suite(SUITE.replace("not_worse_by", "not_worse_bye").replace("rouge_l, exact", "rouge_k, exact"))
+    project.write(test_colours__py=MARKED + "def test_any(evaluation):\n    pass\n")
+    result = project.run()
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*colours.suite.yaml:5:*rouge_k*", "*colours.suite.yaml:7:*not_worse_bye*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_processes_beside_each_other_ask_once_even_what_no_cache_keeps(project):
+    project.suite(model='{callable: "model.py:ask"}')
+    wanted = Wanted(project.path / "colours.suite.yaml")
+    first, second = (evaluated(project.path, wanted, SharedRuns(project.path, cached=False)) for _ in range(2))
+    assert asked(project) == N
+    assert first.verdict == second.verdict
+    assert first.cases == second.cases
+    assert {case.reference for case in second.cases} == {RIGHT}
+
+
+def test_a_run_that_cannot_be_made_is_not_tried_again(project):
+    project.suite(model='{callable: "model.py:absent"}')
+    wanted = Wanted(project.path / "colours.suite.yaml")
+    for _ in range(2):
+        with pytest.raises(EvalsvcError, match="absent"):
+            evaluated(project.path, wanted)
+        project.write(model__py=COUNTING.replace("ask", "absent"))
+    assert asked(project) == 0
+
+
+def test_a_missing_baseline_is_told_by_every_gate_without_a_traceback(project):
+    project.suite(SUITE.replace("baseline: main", "baseline: production"))
+    result = project.run()
+    result.assert_outcomes(failed=4)
+    result.stdout.fnmatch_lines(["Expected a baseline 'production'*evalsvc baseline promote*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_nothing_is_asked_when_tests_are_collected(project):
+    project.suite(model='{callable: "model.py:ask"}')
+    project.write(test_colours__py=MARKED + "def test_one(answer):\n    pass\n")
+    result = project.run("--collect-only", "-q")
+    result.stdout.fnmatch_lines(["test_colours.py::test_one[[]case-0]", "*44 tests collected*"])
+    assert asked(project) == 0
+    assert not (project.path / ".evalsvc").exists()
+
+
+@pytest.mark.parametrize("mode", ["prepend", "importlib"])
+def test_both_import_modes_find_the_suite_beside_the_test(project, mode):
+    folder = project.path / "below"
+    folder.mkdir()
+    for name in ("colours.suite.yaml", "cases.jsonl", "good.jsonl", "baselines"):
+        (project.path / name).rename(folder / name)
+    (folder / "test_mode.py").write_text(MARKED + "def test_one(evaluation):\n    assert evaluation.suite\n")
+    project.run(f"--import-mode={mode}", "below").assert_outcomes(passed=5)
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(project, monkeypatch):
+    # Files where folders would be made: whoever runs this, they cannot be.
+    project.write(__evalsvc="", home="")
+    (project.path / ".evalsvc").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project.path / "home"))
+    result = project.run()
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["colours: PASS. All 3 gates passed. Not kept, since .evalsvc cannot be written (*)."])
+
+
+def test_reports_are_written_where_they_are_wished(project):
+    result = project.run("--evalsvc-report", "out")
+    result.stdout.fnmatch_lines(["colours: PASS. * out"])
+    names = {path.name for path in (project.path / "out").iterdir()}
+    assert names == {"colours.md", "colours.html", "colours.json", "colours.xml"}
+    assert keeping.read_verdict(project.path / "out" / "colours.json").decision == "PASS"
+
+
+def test_a_budget_of_nothing_is_refused(project):
+    result = project.run("--evalsvc-budget", "0")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--evalsvc-budget: expected dollars above 0, but got '0'"])
+
+
+def test_the_session_leaves_no_folder_behind(project, monkeypatch):
+    temporary = project.path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    project.run().assert_outcomes(passed=4)
+    assert not list(temporary.glob("evalsvc-pytest-*"))
+
+
+def test_fixtures_and_options_of_another_project_are_its_own(project):
+    (project.path / "colours.suite.yaml").unlink()
+    project.write(
+        conftest__py="""
+import pytest
+
+def pytest_addoption(parser):
+    parser.addoption("--answers", default="theirs")
+    parser.addoption("--budget", default="theirs")
+
+@pytest.fixture
+def answer(pytestconfig):
+    return pytestconfig.getoption("answers")
+
+@pytest.fixture(params=[1, 2])
+def evaluation(request):
+    return request.param
+""",
+        test_theirs__py="""
+import pytest
+
+@pytest.fixture
+def segment():
+    return "segment"
+
+def test_theirs(answer, evaluation, segment):
+    assert (answer, evaluation, segment) in {("42", 1, "segment"), ("42", 2, "segment")}
+
+@pytest.mark.parametrize("answer", [1, 2, 3])
+def test_direct(answer):
+    assert answer < 4
+""",
+    )
+    project.run("--answers", "42").assert_outcomes(passed=5)
+
+
+def test_the_plugin_loads_the_standard_library_and_pytest_only(tmp_path):
+    code = """
+import pytest, sys
+before = set(sys.modules)
+import evalsvc.gate.plugin
+print(sorted(name for name in set(sys.modules) - before if name.partition(".")[0] not in sys.stdlib_module_names))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "['evalsvc', 'evalsvc.gate', 'evalsvc.gate.plugin']"
+
+
+def test_a_foreign_run_loads_no_more_of_evalsvc(project):
+    (project.path / "colours.suite.yaml").unlink()
+    project.write(
+        test_foreign__py="import sys\ndef test_foreign():\n    loaded = [m for m in sys.modules if 'evalsvc' in m]\n"
+        "    assert loaded == ['evalsvc', 'evalsvc.gate', 'evalsvc.gate.plugin']\n"
+        "    assert 'numpy' not in sys.modules\n"
+    )
+    project.pytester.runpytest_subprocess(*ALONE, "test_foreign.py").assert_outcomes(passed=1)
+
+
+def test_pytest_started_by_a_program_that_has_imported_evalsvc_warns_of_nothing(project):
+    (project.path / "colours.suite.yaml").unlink()
+    project.write(test_foreign__py="def test_foreign():\n    pass\n")
+    code = f"import evalsvc.gate.plugin, pytest, sys\nsys.exit(pytest.main(['-q', '-W', 'error', *{ALONE!r}]))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=project.path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_workers_and_reruns_keep_one_answer(project):
+    pytest.importorskip("xdist")
+    project.suite(model='{callable: "model.py:ask"}')
+    test = """
+from pathlib import Path
+
+@pytest.mark.evalsvc(where={"segments.language": "en"})
+def test_one(answer):
+    assert answer.response
+
+@pytest.mark.evalsvc(critical=True)
+def test_flaky(answer):
+    first = Path("failed-once")
+    if not first.exists():
+        first.touch()
+        pytest.fail("the first time")
+"""
+    project.write(test_colours__py=MARKED + test)
+    try:
+        import pytest_rerunfailures  # noqa: F401
+    except ImportError:
+        again, outcomes = (), {"passed": 24, "failed": 1}
+    else:
+        again, outcomes = ("-p", "rerunfailures", "--reruns", "1"), {"passed": 25}
+    command = (*ALONE, "-p", "xdist", *again, "-n", "2", "--evalsvc-no-cache", "-p", "no:terminalprogress")
+    result = project.pytester.runpytest_subprocess(*command)
+    counted = result.parseoutcomes()
+    assert {name: counted.get(name, 0) for name in outcomes} == outcomes
+    assert asked(project) == N
+    assert len(list((project.path / ".evalsvc" / "runs" / "colours").iterdir())) == 1
+    result.stdout.fnmatch_lines(["colours: PASS. All 3 gates passed. *"])
+
+
+@pytest.mark.skipif(not EXAMPLE.is_dir(), reason="the example is not beside the tests")
+@pytest.mark.parametrize(("version", "failed"), [(2, 0), (3, 11)])
+def test_the_example_passes_what_is_as_good_and_fails_what_is_not(project, version, failed):
+    recorded = EXAMPLE / "answers" / f"version-{version}.jsonl"
+    result = project.run("-c", "pyproject.toml", str(EXAMPLE), "--evalsvc-answers", str(recorded))
+    assert result.parseoutcomes().get("failed", 0) == failed
+    assert result.parseoutcomes()["passed"] + failed == 58
