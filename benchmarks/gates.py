@@ -127,7 +127,7 @@ def _uniform(rng: Random, shape: int | tuple[int, ...]) -> Array:
 
 def _clustered(rng: Random, codes: Array, icc: float) -> Array:
     own = _uniform(rng, int(codes[-1]) + 1)[codes]
-    return math.sqrt(icc) * own + math.sqrt(1.0 - icc) * _uniform(rng, codes.size)
+    return np.asarray(math.sqrt(icc) * own + math.sqrt(1.0 - icc) * _uniform(rng, codes.size))
 
 
 def _chances(rng: Random, design: Design, codes: Array, shift: float, *, itself: bool) -> tuple[Array, Array]:
