@@ -50,15 +50,22 @@ def init(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Check files; print every problem on stdout and return whether there was one."""
-    found = project.check([Path(path) for path in options.paths], here=not options.files_only)
-    for problem in found.problems:
+    from evalsvc.gate.checking import check_suites, split
+
+    here = not options.files_only
+    asked = split([Path(path) for path in options.paths])
+    found = project.check(asked.rest, here=here) if asked.rest is not None else project.Checked((), (), ())
+    suites = check_suites(asked.suites, here=here)
+    problems = sorted({*found.problems, *suites.problems})
+    for problem in problems:
         print(problem)
-    files = f"{len(found.files)} file{'' if len(found.files) == 1 else 's'}"
-    if found.problems:
-        count = len(found.problems)
+    looked_at = len(found.files) + len(suites.files)
+    files = f"{looked_at} file{'' if looked_at == 1 else 's'}"
+    if problems:
+        count = len(problems)
         print(f"evalsvc: {count} problem{'' if count == 1 else 's'} in {files}", file=sys.stderr)
         return FINDINGS
-    if not found.files:
+    if not looked_at:
         print("evalsvc: found no file to check; `evalsvc init` writes some", file=sys.stderr)
         return FINDINGS
     for consumer in found.consumers:
@@ -77,6 +84,8 @@ def check(options: argparse.Namespace) -> int:
         names.append(f"{count} test{'' if count == 1 else 's'} of rules")
     if found.routes and (count := len(found.routes.receivers)):
         names.append(f"{count} receiver{'' if count == 1 else 's'}")
+    if suites.right:
+        names.append(f"{suites.right} suite{'' if suites.right == 1 else 's'}")
     print(f"{files} checked, no problem: {', '.join(names) or 'settings'}")
     return OK
 
@@ -140,6 +149,7 @@ def _next_steps(folder: Path, table_missing: bool) -> str:
         "  evalsvc replay data/example.jsonl    score eight made-up events",
         "  evalsvc query latency_ms             an estimate with its interval",
         "  evalsvc test                         the rules in alerts/, on made-up scores",
+        "  evalsvc gate                         may the made-up version 2 ship? the suite in suites/starter/",
         "  evalsvc up                           the service and its page; POST /v1/events sends it more",
     ]
     return "\n".join(lines)

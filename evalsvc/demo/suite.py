@@ -134,13 +134,13 @@ def _happens(share: float, own: random.Random, shared: random.Random) -> bool:
     return (draw if own.random() < SHARED else mine) < share
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, count: int = CASES, versions: Sequence[str] = tuple(VERSIONS)) -> None:
     """Write ``cases.jsonl`` and ``answers/version-N.jsonl``."""
-    made = cases()
+    made = cases(count)
     asked = [one.case for one in made]
     (folder / "answers").mkdir(parents=True, exist_ok=True)
     write_cases(folder / "cases.jsonl", asked)
-    for version in VERSIONS:
+    for version in versions:
         write_answers(folder / "answers" / f"version-{version}.jsonl", asked, answers(made, version))
 
 
