@@ -26,6 +26,7 @@ NAMES = (
     "safety",
     "decode",
     "start",
+    "plugin",
     "intervals",
     "coverage",
     "prediction_powered",
