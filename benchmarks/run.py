@@ -27,6 +27,7 @@ NAMES = (
     "decode",
     "start",
     "asking",
+    "plugin",
     "intervals",
     "coverage",
     "prediction_powered",
@@ -45,6 +46,7 @@ NAMES = (
     "drift_power",
     "drift_speed",
     "fairness",
+    "suites",
     "gates",
     "gates_real",
 )

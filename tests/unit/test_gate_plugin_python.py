@@ -113,6 +113,22 @@ def test_each(segment):
     result.stdout.no_fnmatch_line("*evalsvc/gate/*.py*")
 
 
+def test_cases_that_a_run_stopped_before_are_skipped(project):
+    project.suite(SUITE + "looks: 2\n", "{recorded: bad.jsonl}")
+    test = """
+def test_one(answer):
+    assert answer.case.case_id
+
+@pytest.mark.evalsvc(segment="segments.language")
+def test_part(segment):
+    assert segment.cases
+"""
+    project.write(test_colours__py=MARKED + test)
+    counted = project.run("test_colours.py").parseoutcomes()
+    assert counted["skipped"] > 0
+    assert counted["passed"] + counted["skipped"] == N + 2
+
+
 @pytest.mark.parametrize(
     ("marker", "said"),
     [
