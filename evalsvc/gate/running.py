@@ -15,9 +15,11 @@ from evalsvc.gate.deciding import overall
 from evalsvc.gate.evaluated import Evaluated, clusters_of, places_in
 from evalsvc.gate.evaluating import Version, evaluate
 from evalsvc.gate.looking import Looked, Plan, look, plan
+from evalsvc.gate.production import check_gates
 from evalsvc.gate.record import digest_of_record, encode_record
 from evalsvc.gate.suite import Suite
 from evalsvc.gate.summary import summarise
+from evalsvc.gate.values import COMPARED
 from evalsvc.generation import Answer, Generator
 from evalsvc.generation.limits import RunBudget
 from evalsvc.generation.progress import Progress
@@ -95,7 +97,12 @@ def _baseline(suite: Suite, shown: str, work: Sequence[Scorer]) -> Baseline | No
     if not suite.baseline or not suite.compares:
         return None
     found = read_baseline(suite.folder, suite.baseline, shown or suite.path.name)
-    compared = {gate.metric for gate in suite.gates}
+    if found.header.production is not None:
+        asked = [gate for gate in suite.gates if isinstance(gate.ask, COMPARED)]
+        check_gates(found.header.production, asked, suite.baseline, shown or suite.path.name)
+        compared = {gate.metric for gate in asked}
+    else:
+        compared = {gate.metric for gate in suite.gates}
     specs = {scorer.spec.metric: scorer.spec for scorer in work if scorer.spec.metric in compared}
     check_scorers(found, specs, shown or suite.path.name)
     return found
@@ -195,7 +202,7 @@ def _party(evaluated: Evaluated, digest: str) -> Party:
 
 def _notes(candidate: Evaluated, baseline: Evaluated | None, cases: CaseSet, stopped: int) -> list[str]:
     notes = []
-    if baseline is not None:
+    if baseline is not None and baseline.production is None:
         alone = int((places_in(baseline, candidate) < 0).sum())
         if alone:
             notes.append(

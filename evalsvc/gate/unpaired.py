@@ -1,0 +1,83 @@
+"""Gates that compare with production: the candidate's mean over the cases against an estimate of all traffic."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from evalsvc.gate.absolute import interval_of
+from evalsvc.gate.evaluated import Evaluated
+from evalsvc.gate.findings import Evidence, Leaf, gap_in
+from evalsvc.gate.production import Production
+from evalsvc.gate.values import NotWorse, scale_for
+from evalsvc.stats import Question, compare_estimates
+from evalsvc.stats.comparison import Comparison
+from evalsvc.types import Estimate, Scale
+
+
+def unpaired_evidence(leaf: Leaf, candidate: Evaluated, production: Production, level: float) -> Evidence:
+    """Return what the candidate's cases say about not being worse than production by a margin.
+
+    Both are taken for samples of the process behind them that know nothing of each other, which needs more cases than a
+    comparison case by case. PASS has to hold if every missing score of the candidate were the worst there is, where the
+    scale has two ends.
+    """
+    gate = leaf.gate
+    margin = gate.ask.margin if isinstance(gate.ask, NotWorse) else 0.0
+    scores = candidate.scores[gate.metric]
+    scale = scale_for(gate, scores.spec.scale)
+    unscored, blocked = gap_in(leaf, candidate)
+    old = production.of(gate.metric, leaf.segment)
+    if old is None:
+        return Evidence(n_unscored=unscored, reason="no estimate of production was frozen for these cases")
+    new = interval_of(scores, candidate, leaf.rows, old.confidence)
+    if new is None:
+        return Evidence(n_unscored=unscored, baseline=old.value, reason="no case has a score")
+    question = Question("non-inferiority", margin, level)
+    found = _compared(old, new, scale, question)
+    if not blocked and old.missing_share > gate.max_missing:
+        blocked = f"{old.missing_share:.0%} of production's events have no {gate.metric}"
+    if not blocked and found.p_value is not None and found.p_value <= level:
+        blocked = _in_the_worst_case(leaf, candidate, old, scale, question)
+    return Evidence(
+        n=int(leaf.rows.size) - unscored,
+        n_clusters=len(np.unique(candidate.codes[leaf.rows])),
+        n_unscored=unscored,
+        baseline=found.baseline,
+        candidate=found.candidate,
+        difference=found.difference,
+        low=found.low,
+        high=found.high,
+        limit=margin if scale.better == "lower" or margin == 0.0 else -margin,
+        p_pass=found.p_value,
+        p_fail=found.p_opposite,
+        test=found.test,
+        blocked=blocked,
+        reason="; ".join(filter(None, [f"unpaired, against production of {_said(production)}", found.reason])),
+    )
+
+
+def _compared(old: Estimate, new: Estimate, scale: Scale, question: Question) -> Comparison:
+    # The limits of both are those of the process, so that no number of events is to add to them.
+    before, after = (msgspec.structs.replace(side, offered=None, statistic="mean") for side in (old, new))
+    return compare_estimates(before, after, scale, question=question, target="process")
+
+
+def _in_the_worst_case(leaf: Leaf, candidate: Evaluated, old: Estimate, scale: Scale, question: Question) -> str:
+    worst = scale.high if scale.better == "lower" else scale.low
+    scores = candidate.scores[leaf.gate.metric]
+    # What a case lacks says nothing about the version.
+    gone = np.isnan(scores.values) & ~scores.inapplicable()[:, None]
+    if worst is None or not gone[leaf.rows].any():
+        return ""
+    filled = scores._replace(values=np.where(gone, worst, scores.values))
+    new = interval_of(filled, candidate, leaf.rows, old.confidence)
+    p = _compared(old, new, scale, question).p_value if new else None
+    if p is not None and p <= question.level:
+        return ""
+    return "scores are missing, and it would not pass if they were the worst there are"
+
+
+def _said(production: Production) -> str:
+    window = production.window
+    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
