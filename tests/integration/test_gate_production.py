@@ -212,7 +212,7 @@ def test_another_scorer_of_the_suite_is_refused(project, monkeypatch):
 
     shutil.rmtree(path)
     promote((json.dumps(other) + "\n").encode(), "x", path.parent, "prod", by="a", because="b", now=NOON)
-    with pytest.raises(ConfigError, match="refusal was version 99.*from-production"):
+    with pytest.raises(ConfigError, match=r"refusal was version 99.*from-production"):
         run(project)
 
 
