@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from evalsvc._cli_output import Progress, aligned
+from evalsvc._cli_output import Progress, aligned, number
 from evalsvc.cli import OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.suite_files import find_suites
+from evalsvc.windows import parse_span, whole_minutes
 
 if TYPE_CHECKING:
     from evalsvc.gate.suite import Suite
@@ -121,6 +124,11 @@ def rescore(options: argparse.Namespace) -> int:
     suite, root = _suite(options.suite), project.find_root(Path.cwd())
     name = _name(options.name, suite)
     held = baselines.read_baseline(suite.folder, name, options.suite)
+    if held.header.production is not None:
+        raise InputError(
+            f"Expected a baseline of answers, but {name!r} is of production, and has none to score; freeze estimates "
+            f"again: evalsvc baseline from-production {options.suite} --name {name} --since 7d --because TEXT"
+        )
     cases = suite.cases.read()
     texts = dict(zip(cases.digests, cases.cases, strict=True))
     rows = [row for row, digest in enumerate(held.evaluated.digests) if digest in texts]
@@ -153,6 +161,41 @@ def rescore(options: argparse.Namespace) -> int:
     gone = len(held.evaluated.digests) - len(rows)
     if gone:
         print(f"evalsvc: {gone:,} of its cases are not in {suite.cases.path.name} any more: left out", file=sys.stderr)
+    _told(suite, pointer)
+    return OK
+
+
+def from_production(options: argparse.Namespace) -> int:
+    """Freeze estimates of production as a baseline."""
+    from evalsvc import assemble, project, scorers
+    from evalsvc.gate import baselines
+    from evalsvc.gate.production import freeze
+    from evalsvc.gate.record import encode_production
+
+    suite, now = _suite(options.suite), datetime.now(UTC)
+    found = project.load_settings(project.find_root(Path.cwd()))
+    specs = {one.spec.metric: one.spec for one in (scorers.create(s.name, s.options) for s in suite.scorers)}
+    where: dict[str, tuple[str, ...]] = {}
+    for field, value in options.where:
+        where[field] = (*where.get(field, ()), value)
+    span = whole_minutes(parse_span(options.since, options.until, now))
+    environment, address = project.Environment.read(os.environ), getattr(options, "store", None)
+    with closing(assemble.open_project_store(found, environment, address)) as store:
+        production = freeze(store, suite.gates, specs, span, where)
+    content = encode_production(suite.name, production, specs)
+    name, by = _name(options.name, suite), options.by or _who()
+    pointer = baselines.promote(content, name, suite.folder, name, by=by, because=options.because, now=now)
+    rows = [
+        {
+            "metric": one.metric,
+            "segment": one.segment or "all traffic",
+            "mean": number(one.estimate.value),
+            "interval": f"{number(one.estimate.low)} to {number(one.estimate.high)}",
+            "n": f"{one.estimate.n:,}",
+        }
+        for one in production.estimates
+    ]
+    print(aligned(rows, right={"mean", "n"}))
     _told(suite, pointer)
     return OK
 

@@ -522,7 +522,13 @@ def _add_baseline(add: _Adder) -> None:
     listed.add_argument("paths", nargs="*", metavar="PATH", help="suites or folders (default: suites/)")
     promote = sub("promote", f"{module}:promote", "make a run's candidate the baseline of its suite")
     rescore = sub("rescore", f"{module}:rescore", "score a baseline's answers by the suite's scorers of today")
-    for command in (promote, rescore):
+    frozen = sub("from-production", f"{module}:from_production", "freeze estimates of production as a baseline")
+    _add_span(frozen, default="7d")
+    frozen.add_argument(
+        "--where", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="only these; repeat it for more"
+    )
+    frozen.add_argument("--because", required=True, metavar="TEXT", help="why; it is kept with the baseline")
+    for command in (promote, rescore, frozen):
         command.add_argument("suite", metavar="SUITE", help="its file")
         command.add_argument("--name", help="of the baseline (default: the one that the suite names)")
         command.add_argument("--by", help="who says so (default: you, as git or the system knows you)")

@@ -22,6 +22,8 @@ FOLDER = "baselines"
 PLAIN_BYTES = 1 << 20
 """A smaller record is kept as plain lines, so that a change of it can be read in a diff."""
 
+_MAY_BE_EMPTY = ("model", "model_version", "cases_digest", "verdict")
+
 
 class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     """What a name stands for: ``file`` beside the pointer, whose lines have the SHA-256 ``digest``."""
@@ -29,12 +31,12 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     baseline: str
     file: str
     digest: str
-    model: str
-    model_version: str
-    cases_digest: str
     promoted_at: datetime
     promoted_by: str
     because: str
+    model: str = ""
+    model_version: str = ""
+    cases_digest: str = ""
     verdict: str = ""
 
 
@@ -93,7 +95,7 @@ def read_pointer(path: Path) -> Pointer:
     fields = {}
     if document.root is not None:
         for key in Pointer.__struct_fields__:
-            value = document.root.need(key) if key != "verdict" else document.root.get(key)
+            value = document.root.get(key) if key in _MAY_BE_EMPTY else document.root.need(key)
             fields[key] = value.text(what="text") if value else ""
     raise_problems(document.finish())
     if "/" in fields["file"] or "\\" in fields["file"]:
@@ -148,7 +150,7 @@ def _file_of(path: Path) -> str:
 
 def _pointer_text(pointer: Pointer) -> str:
     lines = ["# written by: evalsvc baseline promote — code: evalsvc/gate/baselines.py"]
-    kept = {key: value for key, value in msgspec.to_builtins(pointer).items() if value or key != "verdict"}
+    kept = {key: value for key, value in msgspec.to_builtins(pointer).items() if value or key not in _MAY_BE_EMPTY}
     for key, value in kept.items():
         # JSON strings are YAML strings.
         lines.append(f"{key}: {msgspec.json.encode(value).decode()}")
@@ -172,6 +174,12 @@ def check_scorers(baseline: Baseline, specs: dict[str, ScorerSpec], suite_path: 
             )
     if told:
         name = baseline.pointer.baseline
+        if baseline.header.production is not None:
+            raise ConfigError(
+                f"Expected the baseline {name!r}, which is of production, to be scored as this suite scores, but "
+                f"{'; '.join(told)}. Freeze estimates again: evalsvc baseline from-production {suite_path} "
+                f"--name {name} --since 7d --because TEXT"
+            )
         raise ConfigError(
             f"Expected the baseline {name!r} to be scored as this suite scores, but {'; '.join(told)}. Its answers are "
             f"kept, so that they can be scored again: evalsvc baseline rescore {suite_path} --name {name}"

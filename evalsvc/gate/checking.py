@@ -16,7 +16,7 @@ from evalsvc.gate.suite_files import SUFFIX, find_suites
 
 
 class Split(NamedTuple):
-    """Paths to check: suites' files, and those of everything else; ``rest`` is None where only suites were asked for."""
+    """Paths to check: of suites, and of everything else; ``rest`` is None where only suites were asked for."""
 
     suites: tuple[Path, ...]
     rest: tuple[Path, ...] | None

@@ -18,6 +18,7 @@ from evalsvc.gate.evaluated import Evaluated, rows_where, segments_in
 from evalsvc.gate.findings import Evidence, Leaf
 from evalsvc.gate.paired import paired_evidence
 from evalsvc.gate.robust import robust_evidence, variant_rows
+from evalsvc.gate.unpaired import unpaired_evidence
 from evalsvc.gate.values import COMPARED, Critical, GapAtMost, Gate, Robust, asked, refuted
 from evalsvc.stats import adjust_p_values
 from evalsvc.verdicts import Decision, Finding, GateResult, Needed, worst_of
@@ -124,6 +125,8 @@ def _evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated | None, leve
     if isinstance(ask, COMPARED):
         if baseline is None:
             raise InputError(f"Expected a baseline for the gate {leaf.gate.name!r}, but the suite names none")
+        if baseline.production is not None:
+            return unpaired_evidence(leaf, candidate, baseline.production, level)
         return paired_evidence(leaf, candidate, baseline, level, seed)
     if isinstance(ask, Critical):
         return critical_evidence(leaf, candidate)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsvc.cases import Case
+from evalsvc.gate.production import Production
 from evalsvc.generation import Answer
 from evalsvc.types import Need, ScorerSpec, Status
 
@@ -72,7 +73,8 @@ class MetricScores(NamedTuple):
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A version's answers to a set of cases, ``[cases][repeats]``, and their scores by metric.
 
-    ``name`` is a baseline's. ``signature`` is the generator's.
+    ``name`` is a baseline's. ``signature`` is the generator's. ``production`` is there, and no case, in a baseline that
+    was frozen from production.
     """
 
     cases: tuple[Case, ...]
@@ -83,6 +85,7 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     model_version: str
     signature: str
     name: str = ""
+    production: Production | None = None
 
     @cached_property
     def weights(self) -> Floats:

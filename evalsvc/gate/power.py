@@ -80,9 +80,12 @@ def spread_of(suite: Suite, shown: str, root: Path) -> Spread | None:
             decode_record(keeper.record(digest), digest).evaluated
             for digest in (last.baseline.digest, last.candidate.digest)
         )
-        return Spread(before, after, f"the spread is that of the last run, {last.verdict_id}")
+        if before.production is None:
+            return Spread(before, after, f"the spread is that of the last run, {last.verdict_id}")
     if suite.baseline and suite.baseline in names_in(suite.folder):
         held = read_baseline(suite.folder, suite.baseline, shown)
+        if held.evaluated.production is not None:
+            return None
         said = (
             f"the spread is taken from the baseline's scores, as if both versions' were correlated by {CORRELATION:g}"
         )

@@ -23,6 +23,7 @@ from backports import zstd
 from evalsvc.cases import Case
 from evalsvc.errors import ConfigError
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Missing
+from evalsvc.gate.production import Production
 from evalsvc.generation import Answer
 from evalsvc.types import Corpus, Scale, ScorerSpec, Status
 
@@ -39,7 +40,7 @@ class Scorers(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The first line of a record."""
+    """The first line of a record; with ``production``, it is the only one."""
 
     record: int
     suite: str
@@ -51,6 +52,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     repeats: int
     seed: int
     scorers: Mapping[str, Scorers]
+    production: Production | None = None
 
 
 class _Row(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -95,6 +97,28 @@ def encode_record(evaluated: Evaluated, suite: str, cases_digest: str, seed: int
     columns = {name: _Column(held) for name, held in sorted(evaluated.scores.items())}
     lines = [encode(header), *(encode(_row(evaluated, columns, row)) for row in order)]
     return b"\n".join(lines) + b"\n"
+
+
+def encode_production(suite: str, production: Production, specs: Mapping[str, ScorerSpec]) -> bytes:
+    """Return the line of a baseline that was frozen from production, by the scorers of its metrics."""
+    metrics = sorted({one.metric for one in production.estimates})
+    header = Header(
+        record=FORMAT,
+        suite=suite,
+        model="production",
+        model_version=f"{production.window.start:%Y-%m-%d} to {production.window.end:%Y-%m-%d}",
+        signature="",
+        cases_digest="",
+        n_cases=0,
+        repeats=0,
+        seed=0,
+        scorers={
+            name: Scorers(specs[name].version, specs[name].signature, specs[name].scale, specs[name].corpus)
+            for name in metrics
+        },
+        production=production,
+    )
+    return msgspec.json.Encoder(order="deterministic").encode(header) + b"\n"
 
 
 class _Column:
@@ -243,6 +267,7 @@ def _evaluated(header: Header, rows: Sequence[_Row], name: str) -> Evaluated:
         model_version=header.model_version,
         signature=header.signature,
         name=name,
+        production=header.production,
     )
 
 

@@ -17,6 +17,7 @@ from evalsvc.gate.deciding import overall
 from evalsvc.gate.evaluated import Evaluated, clusters_of, places_in
 from evalsvc.gate.evaluating import Version, evaluate, settle
 from evalsvc.gate.looking import Looked, Plan, look, order_of, plan
+from evalsvc.gate.production import check_gates
 from evalsvc.gate.record import digest_of_record, encode_record
 from evalsvc.gate.suite import Suite
 from evalsvc.gate.summary import slices, summarise
@@ -128,7 +129,10 @@ def _baseline(suite: Suite, shown: str, work: Sequence[Scorer]) -> Baseline | No
     if not suite.baseline or not suite.compares:
         return None
     found = read_baseline(suite.folder, suite.baseline, shown or suite.path.name)
-    compared = {gate.metric for gate in suite.gates if isinstance(gate.ask, COMPARED)}
+    gates = [gate for gate in suite.gates if isinstance(gate.ask, COMPARED)]
+    if found.header.production is not None:
+        check_gates(found.header.production, gates, suite.baseline, shown or suite.path.name)
+    compared = {gate.metric for gate in gates}
     specs = {scorer.spec.metric: scorer.spec for scorer in work if scorer.spec.metric in compared}
     check_scorers(found, specs, shown or suite.path.name)
     return found
@@ -235,7 +239,7 @@ def _party(evaluated: Evaluated, digest: str) -> Party:
 
 def _notes(candidate: Evaluated, baseline: Evaluated | None, cases: CaseSet, stopped: int) -> list[str]:
     notes = []
-    if baseline is not None:
+    if baseline is not None and baseline.production is None:
         alone = int((places_in(baseline, candidate) < 0).sum())
         if alone:
             notes.append(

@@ -45,7 +45,7 @@ def regressions(run: Run, most: int = MOST) -> list[Regression]:
     case is named once, under the metric by which it lost most.
     """
     baseline = run.baseline.evaluated if run.baseline else None
-    if baseline is None:
+    if baseline is None or baseline.production is not None:
         return []
     compared = [gate for gate in run.suite.gates if isinstance(gate.ask, COMPARED) and not gate.advisory]
     names = {result.gate for result in run.verdict.gates if result.decision != "PASS"}
