@@ -8,20 +8,25 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from evalsvc import scorers
+from evalsvc.cases import Case
 from evalsvc.cli import main
 from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import ConfigError, InputError, UnknownMetric
 from evalsvc.gate.baselines import read_baseline
-from evalsvc.gate.production import freeze
+from evalsvc.gate.deciding import leaves_of
+from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
+from evalsvc.gate.production import Frozen, Production, freeze
 from evalsvc.gate.reading import load_suite
 from evalsvc.gate.recording import again_from, for_store
 from evalsvc.gate.running import run_suite
+from evalsvc.gate.unpaired import unpaired_evidence
 from evalsvc.gate.values import AtLeast, Gate, NotWorse
 from evalsvc.query import EstimateQuery, estimates
 from evalsvc.store import MemoryStore
-from evalsvc.types import Score, Subject, Window, WriteBatch
+from evalsvc.types import Estimate, Scale, Score, Subject, Window, WriteBatch
 
 NOON = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
 SPEC = scorers.create("refusal", {}).spec
@@ -128,8 +133,6 @@ def test_what_cannot_be_frozen_is_refused(store):
 
 
 def test_scores_of_another_version_are_refused(store, project, capsys):
-    from msgspec.structs import replace
-
     older = replace(SPEC, version=SPEC.version + 1)
     store.record_scorers([older])
     store.write(WriteBatch(scores=(score(1, 1.0, version=older.version),)))
@@ -222,35 +225,43 @@ def test_it_has_no_answers_to_score_again(project, capsys):
     assert "is of production, and has none to score" in capsys.readouterr().err
 
 
-def test_missing_scores_stand_in_the_way():
-    from evalsvc.cases import Case
-    from evalsvc.gate.deciding import leaves_of
-    from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
-    from evalsvc.gate.production import Frozen, Production
-    from evalsvc.gate.unpaired import unpaired_evidence
-    from evalsvc.types import Estimate
-
-    values = np.zeros((100, 1))
-    values[:4] = np.nan
-    gone = {(row, 0): Missing("failed", "HTTP 500") for row in range(4)}
+def evidence_of(values, spec, margin, estimate):
+    """Return what scores of a version, one a case, say against an estimate of production; NaN is a failed one."""
+    gone = {(row, 0): Missing("failed", "HTTP 500") for row in np.flatnonzero(np.isnan(values)).tolist()}
     version = Evaluated(
-        cases=tuple(Case(case_id=f"c{n}", prompt="-") for n in range(100)),
-        digests=tuple(f"{n:064d}" for n in range(100)),
-        answers=((),) * 100,
-        scores={"refusal": MetricScores(SPEC, values, gone)},
-        model="m", model_version="", signature="",
-    )  # fmt: skip
+        cases=tuple(Case(case_id=f"c{number}", prompt="-") for number in range(len(values))),
+        digests=tuple(f"{number:064d}" for number in range(len(values))),
+        answers=((),) * len(values),
+        scores={"refusal": MetricScores(spec, values[:, None], gone)},
+        model="m",
+        model_version="",
+        signature="",
+    )
+    (leaf,) = leaves_of(Gate(metric="refusal", direction="lower", ask=NotWorse(margin)), version)
+    production = Production(window=WINDOW, estimates=(Frozen("refusal", estimate),))
+    return unpaired_evidence(leaf, version, production, 0.05)
 
-    def evidence(margin, missing_share=0.0):
-        estimate = Estimate(0.02, 0.015, 0.025, 9000, 9000.0, 0, missing_share, WINDOW)
-        gate = Gate(metric="refusal", direction="lower", ask=NotWorse(margin))
-        (leaf,) = leaves_of(gate, version)
-        return unpaired_evidence(
-            leaf, version, Production(window=WINDOW, estimates=(Frozen("refusal", estimate),)), 0.05
-        )
 
-    narrow, wide = evidence(0.04), evidence(0.2)
+def test_missing_scores_stand_in_the_way():
+    values = np.where(np.arange(100) < 4, np.nan, 0.0)
+    estimate = Estimate(0.02, 0.015, 0.025, 9000, 9000.0, 0, 0.0, WINDOW)
+    narrow, wide = (evidence_of(values, SPEC, margin, estimate) for margin in (0.04, 0.2))
     assert narrow.p_pass < 0.05
     assert "if they were the worst there are" in narrow.blocked
     assert (wide.blocked, wide.n, wide.n_unscored) == ("", 96, 4)
-    assert "20% of production's events have no refusal" in evidence(0.2, 0.2).blocked
+    gaps = replace(estimate, missing_share=0.2)
+    assert "20% of production's events have no refusal" in evidence_of(values, SPEC, 0.2, gaps).blocked
+
+
+def test_skewed_scores_need_more_than_their_own_interval():
+    open_spec = replace(SPEC, scale=Scale(None, None, "lower", "ms"))
+    values = np.random.default_rng(5).exponential(1.0, 80)
+    estimate = Estimate(float(values.mean()), values.mean() - 1e-6, values.mean() + 1e-6, 9000, 9000.0, 0, 0.0, WINDOW)
+    # The margin at which the plain interval just passes, and one that is far from it.
+    edge = 1.66 * float(values.std(ddof=1)) / np.sqrt(80)
+    mirrored = 2.0 * values.mean() - values
+    found = evidence_of(values, open_spec, 1.03 * edge, estimate)
+    assert found.p_pass > 0.05
+    assert found.blocked == "the scores are too skewed for so few cases: by their own interval alone it would pass"
+    assert evidence_of(mirrored, open_spec, 1.03 * edge, estimate).p_pass < 0.05
+    assert evidence_of(values, open_spec, 2.0 * edge, estimate).blocked == ""
