@@ -30,10 +30,52 @@ SHARED = 0.6
 SYSTEM = "You answer customers of a shop from the given passages."
 
 _ORDERS = {
-    "en": "It is about order {order}.",
-    "de": "Es geht um Bestellung {order}.",
-    "es": "Es sobre el pedido {order}.",
-    "fr": "C'est pour la commande {order}.",
+    "en": "The order is number {order}.",
+    "de": "Die Bestellung hat die Nummer {order}.",
+    "es": "El pedido es el número {order}.",
+    "fr": "La commande porte le numéro {order}.",
+}
+_ITEMS = {
+    "en": ("a blender", "running shoes", "two lamps", "a kettle", "a winter coat", "a desk chair", "headphones"),
+    "de": ("einen Mixer", "Laufschuhe", "zwei Lampen", "einen Wasserkocher", "einen Mantel", "einen Schreibtischstuhl"),
+    "es": ("una batidora", "zapatillas", "dos lámparas", "un hervidor", "un abrigo", "una silla de escritorio"),
+    "fr": ("un mixeur", "des baskets", "deux lampes", "une bouilloire", "un manteau", "une chaise de bureau"),
+}
+_SITUATIONS = {
+    "en": (
+        "I bought {item} for my mother's birthday on Sunday.",
+        "Last week I ordered {item} from your app, and nobody has told me anything since.",
+        "Hello, we run a small office and got {item} from you.",
+        "My son picked {item} in the sale without asking me.",
+        "I am moving house at the end of the month and still wait for {item}.",
+        "It is the second time that I write about {item}.",
+        "A neighbour took {item} in for me while I was away.",
+        "Before I pay for {item}, I would like to know one thing.",
+    ),
+    "de": (
+        "Ich habe {item} für den Geburtstag meiner Mutter gekauft.",
+        "Letzte Woche habe ich in der App {item} bestellt und seitdem nichts gehört.",
+        "Guten Tag, wir sind ein kleines Büro und haben {item} bei Ihnen gekauft.",
+        "Mein Sohn hat im Ausverkauf {item} ausgesucht, ohne mich zu fragen.",
+        "Ich ziehe am Monatsende um und warte noch auf {item}.",
+        "Ich schreibe Ihnen schon zum zweiten Mal wegen {item}.",
+    ),
+    "es": (
+        "Compré {item} para el cumpleaños de mi madre.",
+        "La semana pasada pedí {item} en la aplicación y nadie me ha dicho nada.",
+        "Hola, somos una oficina pequeña y les compramos {item}.",
+        "Mi hijo eligió {item} en las rebajas sin preguntarme.",
+        "Me mudo a fin de mes y sigo esperando {item}.",
+        "Es la segunda vez que les escribo por {item}.",
+    ),
+    "fr": (
+        "J'ai acheté {item} pour l'anniversaire de ma mère.",
+        "La semaine dernière j'ai commandé {item} dans l'application et je n'ai plus de nouvelles.",
+        "Bonjour, nous sommes un petit bureau et nous vous avons pris {item}.",
+        "Mon fils a choisi {item} pendant les soldes sans me demander.",
+        "Je déménage à la fin du mois et j'attends toujours {item}.",
+        "C'est la deuxième fois que je vous écris pour {item}.",
+    ),
 }
 
 
@@ -50,7 +92,7 @@ class Faults(NamedTuple):
 VERSIONS = {
     "1": Faults(invented=0.06, wrong_number=0.05, refused=0.01, refused_spanish=0.01, latency_ms=820.0),
     "2": Faults(invented=0.06, wrong_number=0.05, refused=0.01, refused_spanish=0.01, latency_ms=760.0),
-    "3": Faults(invented=0.17, wrong_number=0.13, refused=0.01, refused_spanish=0.22, latency_ms=540.0),
+    "3": Faults(invented=0.26, wrong_number=0.2, refused=0.02, refused_spanish=0.3, latency_ms=540.0),
 }
 
 
@@ -72,16 +114,20 @@ def cases(count: int = CASES, seed: int = SEED) -> list[Asked]:
     """
     rng = random.Random(seed)  # noqa: S311 - a reproducible example, nothing secret
     found: list[Asked] = []
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     while len(found) < count:
         language = rng.choices(list(LANGUAGES), list(LANGUAGES.values()))[0]
         name = rng.choice(list(TOPICS[language]))
         topic = TOPICS[language][name]
         number = rng.choice(topic.numbers)
-        question = f"{rng.choice(topic.questions)} {_ORDERS[language].format(order=rng.randrange(1000, 9999))}"
-        if question in seen:
+        words = (
+            rng.choice(_SITUATIONS[language]).format(item=rng.choice(_ITEMS[language])),
+            rng.choice(topic.questions),
+        )
+        if words in seen:
             continue
-        seen.add(question)
+        seen.add(words)
+        question = " ".join((*words, _ORDERS[language].format(order=rng.randrange(1000, 9999))))
         place = len(found)
         case = Case(
             case_id=f"{language}-{name}-{place:03d}",
