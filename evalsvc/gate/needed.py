@@ -10,11 +10,11 @@ import math
 from evalsvc.stats import PairedMeans, Question, cases_for
 from evalsvc.stats.distributions import normal_quantile
 from evalsvc.stats.limits import binary_limits
+from evalsvc.stats.power import smallest_number
 from evalsvc.types import Estimate
 from evalsvc.verdicts import Needed
 
 POWER = 0.8
-MOST = 10**8
 SEEN = "the value seen is the true one"
 NEVER = Needed(None, None, reason="what is seen does not reach it, and no number of cases shows what is not so")
 
@@ -56,16 +56,7 @@ def _least(share: float, limit: float, level: float) -> int | None:
             low, high = (middle, high) if shown else (low, middle - 1)
         return low >= 0 and float(bdtr(float(low), n, share)) >= POWER
 
-    high = 2
-    while not enough(high):
-        high *= 2
-        if high > MOST:
-            return None
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    return smallest_number(enough)
 
 
 def needed_gap(value: float | None, high: float | None, most: float, n: int) -> Needed | None:

@@ -9,6 +9,7 @@ A little longer than other files: each design has its own exact or approximate p
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -172,6 +173,15 @@ def cases_for(design: Design, effect: float, *, power: float = 0.8, question: Qu
     def enough(cases: int) -> bool:
         return power_of(design, cases, effect, question=question) >= power
 
+    return smallest_number(enough)
+
+
+def smallest_number(enough: Callable[[int], bool]) -> int | None:
+    """Return the smallest number of cases, 2 or more, that is enough, by doubling and halving; None beyond 10^8.
+
+    >>> smallest_number(lambda cases: cases >= 1000)
+    1000
+    """
     high = 2
     while not enough(high):
         high *= 2
