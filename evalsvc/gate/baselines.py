@@ -1,7 +1,8 @@
 """Baselines: a record of answers and scores under a name, pinned by its digest, in the folder of its suite.
 
 ``baselines/main.yaml`` names a file beside it, the SHA-256 of its lines, and who promoted it, when and why. Both are
-meant for git: promoting a version is a commit, and a file that was changed after its promotion is refused.
+meant for git: promoting a version is a commit, and a file that was changed after its promotion is refused. In place of
+a version, estimates of production may be frozen (:mod:`evalsvc.gate.production`).
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def _file_of(path: Path) -> str:
 
 
 def _pointer_text(pointer: Pointer) -> str:
-    lines = ["# written by: evalsvc baseline promote — code: evalsvc/gate/baselines.py"]
+    lines = ["# written by: evalsvc baseline — code: evalsvc/gate/baselines.py"]
     kept = {key: value for key, value in msgspec.to_builtins(pointer).items() if value or key not in _MAY_BE_EMPTY}
     for key, value in kept.items():
         # JSON strings are YAML strings.

@@ -1,4 +1,4 @@
-"""Public test kit: checks of contracts for scorers, sources, stores and alert logs, fakes, a clock to move.
+"""Public test kit: checks of contracts for scorers, sources, stores and their logs, fakes, a clock to move.
 
 Each check raises ``AssertionError`` with what was promised and what came. They need no test framework::
 
@@ -14,6 +14,7 @@ from evalsvc.testing.samples import make_event, make_sample
 from evalsvc.testing.scorers import check_scorer
 from evalsvc.testing.sources import MemoryLog, MemorySource, check_source
 from evalsvc.testing.stores import check_store
+from evalsvc.testing.verdict_logs import check_verdict_log
 
 __all__ = [
     "ManualClock",
@@ -23,6 +24,7 @@ __all__ = [
     "check_scorer",
     "check_source",
     "check_store",
+    "check_verdict_log",
     "make_event",
     "make_sample",
 ]

@@ -2,7 +2,7 @@
 
 Each check takes an empty log and raises ``AssertionError`` with what was promised and what came::
 
-    from evalsvc.testing.verdict_logs import check_verdict_log
+    from evalsvc.testing import check_verdict_log
 
     def test_my_log() -> None:
         check_verdict_log(lambda: MyLog())
