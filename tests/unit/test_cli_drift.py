@@ -99,7 +99,7 @@ def test_the_table_says_what_changed(filled, capsys):
 
 def test_metrics_without_a_value_are_one_line(filled, capsys):
     out = ask(capsys, *WEEK)
-    assert out.split("\n\n")[-2].startswith("Without a value in either window: bleu, chrf, ")
+    assert out.split("\n\n")[-2].startswith("Without a value in either window: bleu, canary_leak, chrf, ")
     assert not [line for line in out.splitlines() if line.split()[1:2] == ["bleu"]]
 
 
