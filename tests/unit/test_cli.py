@@ -235,7 +235,7 @@ def test_init_where_nothing_can_be_written(tmp_path: Path, capsys: pytest.Captur
 def test_what_init_writes_passes_check(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 0
     shown = capsys.readouterr()
-    assert shown.out == "5 files checked, no problem: quality, 10 rules, 12 tests of rules\n"
+    assert shown.out == "6 files checked, no problem: quality, 10 rules, 12 tests of rules, 1 suite\n"
     assert shown.err == "evalsvc: nobody is told of alerts before alerts/routes.yaml names a receiver\n"
     lines = (started / "data" / "example.jsonl").read_text(encoding="utf-8").splitlines()
     assert len({json.loads(line)["occurred_at"] for line in lines}) == len(lines) == 8
@@ -261,7 +261,7 @@ def test_check_prints_every_problem(started: Path, capsys: pytest.CaptureFixture
     shown = capsys.readouterr()
     assert len(shown.out.splitlines()) == 2
     assert shown.out.startswith("consumers/quality.yaml:")
-    assert shown.err == "evalsvc: 2 problems in 5 files\n"
+    assert shown.err == "evalsvc: 2 problems in 6 files\n"
 
 
 def test_check_with_nothing_to_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -241,7 +241,8 @@ def test_extreme_weights_do_not_overflow() -> None:
     [
         (Question("equivalence"), HIGHER, "above 0 for equivalence"),
         (Question("superiority", 0.1), HIGHER, "no `margin`"),
-        (Question("non-inferiority", -0.1), HIGHER, "not negative"),
+        (Question("equivalence", -0.1), HIGHER, "not negative"),
+        (Question("non-inferiority", -1.0), HIGHER, "width of the scale"),
         (Question("non-inferiority", math.nan), HIGHER, "finite"),
         (Question("non-inferiority", 1.0), HIGHER, "width of the scale"),
         (Question(level=0.0), HIGHER, "`level`"),

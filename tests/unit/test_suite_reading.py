@@ -18,7 +18,7 @@ from evalsvc.generation import RecordedAnswers
 from evalsvc.generation.limits import AskLimits
 
 BAD = Path(__file__).parent / "bad_suites"
-FILES = sorted(BAD.glob("*.bad.suite.yaml"))
+FILES = sorted(BAD.glob("*.suite.bad.yaml"))
 
 GOOD = """
 suite: letters
@@ -134,7 +134,7 @@ def test_a_definition_changes_with_what_decides_and_with_nothing_else(folder: Pa
     assert load_suite(path).gates_digest != first.gates_digest
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.removesuffix(".bad.suite.yaml"))
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.removesuffix(".suite.bad.yaml"))
 def test_a_wrong_file_gives_exactly_its_problems(path: Path) -> None:
     assert problems(path) == path.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
 
