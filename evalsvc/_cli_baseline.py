@@ -17,7 +17,7 @@ import msgspec
 from evalsvc._cli_output import Progress, aligned, number
 from evalsvc.cli import OK
 from evalsvc.errors import ConfigError, InputError
-from evalsvc.gate.suite_files import find_suites
+from evalsvc.gate.suite_files import find_suites, root_for
 from evalsvc.windows import parse_span, whole_minutes
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def show(options: argparse.Namespace) -> int:
     from evalsvc import project
     from evalsvc.gate.baselines import names_in, read_baseline, read_pointer
 
-    root = project.find_root(Path.cwd())
+    root = root_for([Path(path) for path in options.paths])
     paths = [Path(path) for path in options.paths] or [root / project.load_settings(root).settings.suites]
     rows = []
     for folder in dict.fromkeys(file.resolve().parent for file in find_suites(paths)):
@@ -61,11 +61,10 @@ def show(options: argparse.Namespace) -> int:
 
 def promote(options: argparse.Namespace) -> int:
     """Make a run's candidate the baseline."""
-    from evalsvc import project
     from evalsvc.gate import baselines
     from evalsvc.gate.keeping import RunKeeper
 
-    suite, root = _suite(options.suite), project.find_root(Path.cwd())
+    suite, root = _suite(options.suite), root_for([Path(options.suite)])
     keeper = RunKeeper(root)
     verdict = keeper.find(options.run) if options.run else None if options.answers else keeper.latest(suite.name)
     _may_promote(verdict, suite, options)
@@ -115,13 +114,13 @@ def _may_promote(verdict: Verdict | None, suite: Suite, options: argparse.Namesp
 
 def rescore(options: argparse.Namespace) -> int:
     """Score a baseline's answers by the scorers of today, and promote that under the same name."""
-    from evalsvc import project, scorers
+    from evalsvc import scorers
     from evalsvc.disk_cache import DiskCache, default_cache_path
     from evalsvc.gate import baselines
     from evalsvc.gate.evaluating import Version, evaluate
     from evalsvc.gate.record import encode_record
 
-    suite, root = _suite(options.suite), project.find_root(Path.cwd())
+    suite, root = _suite(options.suite), root_for([Path(options.suite)])
     name = _name(options.name, suite)
     held = baselines.read_baseline(suite.folder, name, options.suite)
     if held.header.production is not None:
@@ -173,7 +172,7 @@ def from_production(options: argparse.Namespace) -> int:
     from evalsvc.gate.record import encode_production
 
     suite, now = _suite(options.suite), datetime.now(UTC)
-    found = project.load_settings(project.find_root(Path.cwd()))
+    found = project.load_settings(root_for([Path(options.suite)]))
     specs = {one.spec.metric: one.spec for one in (scorers.create(s.name, s.options) for s in suite.scorers)}
     where: dict[str, tuple[str, ...]] = {}
     for field, value in options.where:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from evalsvc._cli_output import Progress, aligned
 from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem, StoreError
-from evalsvc.gate.suite_files import SUFFIX, find_suites
+from evalsvc.gate.suite_files import SUFFIX, find_suites, root_for
 
 if TYPE_CHECKING:
     from evalsvc.gate.keeping import Again
@@ -38,9 +38,7 @@ def gate(options: argparse.Namespace) -> int:
 
 
 def _gate(options: argparse.Namespace) -> int:
-    from evalsvc import project
-
-    root = project.find_root(Path.cwd())
+    root = root_for([Path(path) for path in options.paths])
     if options.again:
         return _again(options.again, root, options)
     suites = _suites(options.paths, root)

@@ -6,8 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evalsvc.errors import InputError
+from evalsvc.project import find_root
 
 SUFFIX = ".suite.yaml"
+
+
+def root_for(paths: Sequence[Path]) -> Path:
+    """Return the root of the project that the first path lies in; that of the current folder where it is in none."""
+    for path in paths[:1]:
+        folder = path.resolve()
+        root = find_root(folder if folder.is_dir() else folder.parent)
+        if (root / "pyproject.toml").is_file():
+            return root
+    return find_root(Path.cwd())
 
 
 def find_suites(paths: Sequence[Path]) -> list[Path]:

@@ -12,7 +12,7 @@ import pytest
 from evalsvc._yaml import Document
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.reading import load_suite, read_suite
-from evalsvc.gate.suite_files import find_suites
+from evalsvc.gate.suite_files import find_suites, root_for
 from evalsvc.gate.values import AtLeast, AtMost, Better, Critical, Equivalent, GapAtMost, Gate, NotWorse, Robust
 from evalsvc.generation import RecordedAnswers
 from evalsvc.generation.limits import AskLimits
@@ -166,6 +166,19 @@ def test_suites_are_found_by_their_names(folder: Path) -> None:
     (folder / "test_x.py").write_text("")
     with pytest.raises(InputError, match="run it by pytest"):
         find_suites([folder / "test_x.py"])
+
+
+def test_what_is_kept_belongs_to_the_suites_own_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, other = folder / "own", folder / "other"
+    for project in (own, other):
+        (project / "suites").mkdir(parents=True)
+        (project / "pyproject.toml").write_text("[tool.evalsvc]\n")
+    (folder / "bare").mkdir()
+    monkeypatch.chdir(own)
+    assert root_for([other / "suites"]) == other
+    assert root_for([other / "suites" / "x.suite.yaml", own]) == other
+    assert root_for([]) == own
+    assert root_for([folder / "bare"]) == own
 
 
 if __name__ == "__main__":
