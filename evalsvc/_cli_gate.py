@@ -289,14 +289,19 @@ def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
     return 0
 
 
-def _power_row(one: Planned) -> dict[str, str]:
+def _margin(one: Planned) -> str:
     from evalsvc.verdicts.words import number
+
+    return f"{100.0 * one.smallest:.2g}%" if one.relative and one.smallest is not None else number(one.smallest)
+
+
+def _power_row(one: Planned) -> dict[str, str]:
 
     return {
         "gate": f"{one.gate} [{one.segment}]" if one.segment else one.gate,
         "cases": f"{one.n:,}",
         "groups": f"{one.groups:,}",
-        "smallest margin": number(one.smallest) if not one.reason else one.reason,
+        "smallest margin": one.reason or _margin(one),
         "an equal version passes": "" if one.chance is None else f"{one.chance:.0%} of the time",
         "needed": "" if one.cases is None else f"{one.cases:,}",
     }

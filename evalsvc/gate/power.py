@@ -33,7 +33,8 @@ class Planned(NamedTuple):
     """What one gate can show on one segment.
 
     ``smallest`` is the margin with which an equal version passes with a chance of 80 % (for ``better``: the improvement
-    that is shown with it), ``chance`` that of passing at the gate's own margin, ``cases`` how many would give 80 %.
+    that is shown with it), in the metric's unit or, where ``relative``, a share of the baseline's mean; ``chance`` that
+    of passing at the gate's own margin, ``cases`` how many would give 80 %.
     """
 
     gate: str
@@ -44,6 +45,7 @@ class Planned(NamedTuple):
     chance: float | None
     cases: int | None
     reason: str = ""
+    relative: bool = False
 
 
 class Spread(NamedTuple):
@@ -107,11 +109,14 @@ def _filled(planned: Planned, gate: Gate, level: float, spread: Spread | None) -
     if isinstance(gate.ask, Better):
         return planned._replace(smallest=smallest)
     margin = gate.ask.margin if isinstance(gate.ask, NotWorse | Equivalent) else 0.0
-    if isinstance(gate.ask, NotWorse) and gate.ask.relative:
+    relative = isinstance(gate.ask, NotWorse) and gate.ask.relative and abs(mean) > 0.0
+    if relative:
         margin *= abs(mean)
+        smallest = None if smallest is None else smallest / abs(mean)
     asked = question._replace(margin=margin)
     return planned._replace(
         smallest=smallest,
+        relative=relative,
         chance=power_of(design, planned.n, 0.0, question=asked),
         cases=cases_for(design, 0.0, power=POWER, question=asked),
     )
