@@ -27,7 +27,7 @@ from evalsvc.gate.values import (
     Statistic,
     parse_statistic,
 )
-from evalsvc.types import ScorerSpec
+from evalsvc.types import Scale, ScorerSpec
 
 QUESTIONS = (
     "not_worse_by",
@@ -88,6 +88,8 @@ class _Reader:
         by, where = section.get("by"), section.get("where")
         missing, advisory = section.get("max_missing"), section.get("advisory")
         success = section.get("success")
+        if success and spec is not None:
+            self._on_scale(success.number(1.0), spec)
         if ask is None or not name:
             return None
         if spec is not None:
@@ -139,10 +141,13 @@ class _Reader:
         return found
 
     def _ask(self, section: Section, spec: ScorerSpec | None) -> Ask | None:
-        if "gap" in section:
-            return self._gap(section)
-        if "critical" in section:
-            return self._critical(section, spec)
+        for kind, beside in (("gap", ("at_most",)), ("critical", ("at_least", "at_most"))):
+            if kind in section:
+                for other in QUESTIONS:
+                    if other in section and other not in (kind, *beside):
+                        section.key_problem(other, f"`{other}` beside `{kind}`", "one gate asks one question")
+                        section.get(other)
+                return self._gap(section) if kind == "gap" else self._critical(section, spec)
         key = section.exactly_one(QUESTIONS, "one gate asks one question")
         value = section.get(key) if key else None
         if key is None or value is None:
@@ -190,8 +195,14 @@ class _Reader:
             self.item.problem(f"a {kind} gate looks at single scores or means", "leave `statistic` out")
         if isinstance(ask, AtLeast | AtMost) and statistic.kind == "corpus":
             self.item.problem("a corpus score is compared with a baseline's", "ask `not_worse_by`")
-        if isinstance(ask, AtLeast | AtMost) and statistic.kind == "mean":
-            self._reachable(ask, spec)
+        if isinstance(ask, AtLeast | AtMost):
+            self._reachable(ask, statistic, spec)
+        if isinstance(ask, Critical):
+            self._on_scale(ask.value, spec)
+        if isinstance(ask, GapAtMost | Robust):
+            self._narrower(ask.value if isinstance(ask, GapAtMost) else ask.margin, spec)
+        if isinstance(ask, Robust) and spec.scale.better == "neither":
+            self.item.problem(f"neither direction of `{spec.metric}` is better", "say which is: `direction: lower`")
 
     def _fits_baseline(self, ask: Ask, statistic: Statistic, spec: ScorerSpec) -> None:
         if not self.known.baseline:
@@ -205,12 +216,27 @@ class _Reader:
                 f"neither direction of `{spec.metric}` is better",
                 "say which is, as in `direction: lower`, or ask `within`",
             )
-        margin = getattr(ask, "margin", 0.0)
-        width = (spec.scale.high or 0.0) - (spec.scale.low or 0.0) if spec.scale.bounded else None
-        if width is not None and not getattr(ask, "relative", False) and margin >= width and not statistic.k:
-            self.item.problem(f"expected a margin below the width of the scale, {width:g}, but got {margin:g}")
+        if not getattr(ask, "relative", False):
+            self._narrower(getattr(ask, "margin", 0.0), _scale(statistic, spec))
 
-    def _reachable(self, ask: AtLeast | AtMost, spec: ScorerSpec) -> None:
+    def _narrower(self, margin: float, spec: ScorerSpec) -> None:
+        width = (spec.scale.high or 0.0) - (spec.scale.low or 0.0) if spec.scale.bounded else None
+        if width is not None and margin >= width:
+            self.item.problem(f"expected a number below the width of the scale, {width:g}, but got {margin:g}")
+
+    def _on_scale(self, value: float, spec: ScorerSpec) -> None:
+        low, high = spec.scale.low, spec.scale.high
+        if (low is not None and value < low) or (high is not None and value > high):
+            self.item.problem(f"expected a number on the scale of `{spec.metric}`, but got {value:g}")
+
+    def _reachable(self, ask: AtLeast | AtMost, statistic: Statistic, spec: ScorerSpec) -> None:
+        if statistic.kind == "quantile":
+            end = spec.scale.low if isinstance(ask, AtLeast) else spec.scale.high
+            if end is not None and ask.value == end:
+                self.item.problem(f"every score is so, since {end:g} is the end of the scale", "ask for less than all")
+            self._on_scale(ask.value, spec)
+            return
+        spec = _scale(statistic, spec)
         low, high = spec.scale.low, spec.scale.high
         best = high if isinstance(ask, AtLeast) else low
         if best is not None and ask.value == best:
@@ -218,8 +244,13 @@ class _Reader:
                 f"no number of cases shows a mean of {best:g}, which is the end of the scale",
                 "ask for less, or mark the cases that must never fail and ask `critical: true`",
             )
-        elif (low is not None and ask.value < low) or (high is not None and ask.value > high):
-            self.item.problem(f"expected a number on the scale of `{spec.metric}`, but got {ask.value:g}")
+        else:
+            self._on_scale(ask.value, spec)
+
+
+def _scale(statistic: Statistic, spec: ScorerSpec) -> ScorerSpec:
+    """Return a metric's spec with the scale of a statistic of it: rates of success are shares."""
+    return replace(spec, scale=Scale(0.0, 1.0, "higher")) if statistic.k else spec
 
 
 def _amount(value: Value) -> tuple[float, bool]:
