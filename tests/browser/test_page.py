@@ -180,7 +180,7 @@ def test_the_browser_shows_the_numbers_of_the_api(address: str, browse: Browse):
 
 def test_every_link_of_the_page_leads_somewhere(address: str, browse: Browse):
     links = sorted(set(Table(browse(address + "/", "--dump-dom")).links))
-    assert len(links) == 15
+    assert len(links) == 16
     answers = {link: asked(address + link) for link in links}
     assert {link: code for link, (code, _) in answers.items() if code != 200} == {}
     filtered = [json.loads(body)["estimates"] for link, (_, body) in answers.items() if "where=" in link]
