@@ -54,7 +54,15 @@ def _gate(options: argparse.Namespace) -> int:
     _print(runs, options)
     if options.record:
         _record(runs, root, options)
-    return _exit_code([verdict.decision for verdict in verdicts], options.inconclusive)
+    silent = [one for one in verdicts if one.candidate.failed > one.candidate.answered]
+    for one in silent:
+        asked = one.candidate.failed + one.candidate.answered
+        print(
+            f"evalsvc: {one.suite}: {one.candidate.failed:,} of {asked:,} requests have no answer; that is no verdict "
+            "about the version: see that the model answers, and run it again",
+            file=sys.stderr,
+        )
+    return ERROR if silent else _exit_code([verdict.decision for verdict in verdicts], options.inconclusive)
 
 
 def _suites(paths: Sequence[str], root: Path) -> list[tuple[Suite, str]]:

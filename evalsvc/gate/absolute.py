@@ -160,6 +160,10 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
 
     p_pass, p_fail = tails(number)
     low, high = _quantile_limits(values, tails, level, up=up)
+    within = (values >= number) if up else (values <= number)
+    inside = _limits(within.astype(np.float64), SHARE, candidate, leaf.rows)(1.0 - 2.0 * level)
+    beyond_it, most = 1.0 - float(within.mean()), 1.0 - (inside.low or 0.0)
+    said = f"{beyond_it:.2g} of the answers lie beyond {number:g}, and of all like these at most {most:.2g}"
     seen = _quantile(values, candidate.weights[leaf.rows], quantile)
     return Evidence(
         n=_scored(values),
@@ -175,8 +179,9 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
         p_fail=p_fail,
         test="share beyond it, inverted",
         blocked=blocked,
+        reason=said,
         needed=needed_share(
-            float(((values >= number) if up else (values <= number)).sum()) / max(1, values.size),
+            1.0 - beyond_it,
             1.0 - quantile if up else quantile,
             level,
             up=True,

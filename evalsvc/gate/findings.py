@@ -11,6 +11,9 @@ from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows
 from evalsvc.gate.values import Gate
 from evalsvc.verdicts import Decision, Needed
 
+MOST_TO_ALLOW = 0.2
+"""Up to such a share of missing scores it is said how to allow them."""
+
 
 class Evidence(NamedTuple):
     """The numbers of a :class:`~evalsvc.verdicts.Finding`, and what stands in the way of a PASS.
@@ -61,10 +64,11 @@ def gap_in(leaf: Leaf, candidate: Evaluated) -> tuple[int, str]:
     told = f"{missing:,} of {leaf.rows.size:,} cases have no {leaf.gate.metric}"
     if int(gone.sum()) > missing * gone.shape[1]:
         told = f"{int(gone.sum()):,} of {gone.size:,} scores of {leaf.gate.metric} are missing"
-    return missing, (
-        f"{told} ({reasons_of(scores, leaf.rows)}); "
-        f"mend that, leave them out by `where`, or allow it by `max_missing: {_percent_above(share)}%`"
-    )
+    hint = "mend that, or leave them out by `where`"
+    # Of more than a few, no one should be told to look away.
+    if share <= MOST_TO_ALLOW:
+        hint = f"mend that, leave them out by `where`, or allow it by `max_missing: {_percent_above(share)}%`"
+    return missing, f"{told} ({reasons_of(scores, leaf.rows)}); {hint}"
 
 
 def reasons_of(scores: MetricScores, rows: Rows, most: int = 2) -> str:

@@ -67,7 +67,10 @@ class RunKeeper:
         """
         found = self._paths(verdict_id)
         if len(found) != 1:
-            have = f"{len(found)} begin so" if found else "there is none in .evalsvc/runs"
+            kept = (path.parent.name for path in (self.root / "runs").glob("*/*/verdict.json"))
+            last = sorted(kept, reverse=True)[:3]
+            none = "there is none in .evalsvc/runs" + (f"; the last there are {', '.join(last)}" if last else "")
+            have = f"{len(found)} begin so" if found else none
             raise InputError(f"Expected the id of one verdict, but got {verdict_id!r}, and {have}")
         return read_verdict(found[0])
 

@@ -100,7 +100,19 @@ def look(
                 settled[result.gate] = msgspec.structs.replace(result, settled_at=at)
         if overall(list(settled.values())) != "INCONCLUSIVE":
             break
-    return Looked(tuple(settled[gate.name] for gate in definition.gates), end)
+    results = tuple(settled[gate.name] for gate in definition.gates)
+    return Looked(results if end == planned.total else tuple(map(_left_open, results)), end)
+
+
+def _left_open(result: GateResult) -> GateResult:
+    """Return a result that says of what is open that the run did not go on, instead of how many cases it needs."""
+    findings = tuple(
+        msgspec.structs.replace(one, needed=None, reason="the run ended before this was clear")
+        if one.decision == "INCONCLUSIVE"
+        else one
+        for one in result.findings
+    )
+    return msgspec.structs.replace(result, findings=findings)
 
 
 def _critical(

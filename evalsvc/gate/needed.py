@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 
 from evalsvc.stats import PairedMeans, Question, cases_for
-from evalsvc.stats.distributions import normal_quantile
-from evalsvc.stats.limits import binary_limits
+from evalsvc.stats.binary_pairs import stretched_tail
+from evalsvc.stats.comparison import Comparison
+from evalsvc.stats.distributions import normal_quantile, t_quantile
+from evalsvc.stats.limits import exact_limit
 from evalsvc.stats.power import smallest_number
 from evalsvc.types import Estimate
 from evalsvc.verdicts import Needed
@@ -46,17 +48,35 @@ def _least(share: float, limit: float, level: float) -> int | None:
     """Return the least n with which a share is shown to be below a limit with the wished chance."""
     from scipy.special import bdtr
 
-    critical = normal_quantile(1.0 - level)
-
     def enough(n: int) -> bool:
         low, high = -1, n
         while low < high:
             middle = (low + high + 1) // 2
-            shown = binary_limits(middle / n, n, critical)[1] <= limit
+            shown = 1.0 - exact_limit(1.0 - middle / n, n, level) <= limit
             low, high = (middle, high) if shown else (low, middle - 1)
         return low >= 0 and float(bdtr(float(low), n, share)) >= POWER
 
     return smallest_number(enough)
+
+
+def needed_without_differences(found: Comparison, width: float) -> Needed | None:
+    """Return how many cases show that a version is not worse, if none of them differs either.
+
+    Nothing is known of the spread then, and a case that differs may differ by the whole ``width`` of the scale, with
+    all of its group: what shrinks is the share of groups that may, like one over their number.
+    """
+    margin = found.margin / width
+
+    def enough(groups: int) -> bool:
+        # As the test counts them: fewer, for the few degrees of freedom.
+        heavier = t_quantile(1.0 - found.level, groups - 1.0) / normal_quantile(1.0 - found.level)
+        return stretched_tail(0.0, 0.0, groups / heavier**2, -margin) <= found.level
+
+    groups = smallest_number(enough)
+    if groups is None:
+        return None
+    cases = math.ceil(groups * found.n / max(1, found.n_clusters))
+    return Needed(max(1, cases - found.n), max(cases, found.n + 1), "none of them differs either")
 
 
 def needed_gap(value: float | None, high: float | None, most: float, n: int) -> Needed | None:

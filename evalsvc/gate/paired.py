@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from evalsvc.gate.evaluated import Evaluated, places_in
 from evalsvc.gate.findings import Evidence, Leaf, gap_in
+from evalsvc.gate.needed import needed_without_differences
 from evalsvc.gate.relative import Asking, relative_change
 from evalsvc.gate.sides import Sides, by_case, sides_of
 from evalsvc.gate.values import Ask, Better, Equivalent, Gate, NotWorse
@@ -55,7 +56,7 @@ def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level
         test=found.test,
         needed=needed_for(found, gate.ask, sides.scale),
         blocked=blocked or _depends(asking, gate),
-        reason=found.reason,
+        reason=found.reason or (unseen(found.n_clusters) if found.discordant == 0.0 else ""),
     )
     return _identical(evidence, gate, sides) if found.p_value is None else evidence
 
@@ -155,6 +156,8 @@ def needed_for(found: Comparison, ask: Ask, scale: Scale) -> Needed | None:
         return None
     seen = found.difference * (-1.0 if scale.better == "lower" else 1.0)
     effect = _if_equal(ask, found)
+    if found.discordant == 0.0 and scale.bounded and found.margin > 0.0:
+        return needed_without_differences(found, (scale.high or 0.0) - (scale.low or 0.0))
     if effect is not None:
         need = cases_needed(found, effect=effect)
         # One case more is what is left of a number that is too small to be true.
@@ -188,9 +191,13 @@ def _identical(evidence: Evidence, gate: Gate, sides: Sides) -> Evidence:
     if evidence.n_clusters < FEW_CLUSTERS or not bool((old[whole] == new[whole]).all()):
         return evidence
     allowed = not isinstance(gate.ask, Better) and not evidence.blocked
-    # None of n differs: with a chance of 95 %, at most so many of all cases do.
-    most = 1.0 - 0.05 ** (1.0 / evidence.n_clusters)
-    return evidence._replace(
-        fixed="PASS" if allowed else None,
-        reason=f"no case differs, so that (95 % sure) at most {most:.1%} of cases like these do",
-    )
+    return evidence._replace(fixed="PASS" if allowed else None, reason=unseen(evidence.n_clusters))
+
+
+def unseen(groups: int) -> str:
+    """Say of cases none of which differs how many others may, with a confidence of 95 %.
+
+    >>> unseen(59)
+    'no case differs, so that (95 % sure) at most 4.9% of cases like these do'
+    """
+    return f"no case differs, so that (95 % sure) at most {1.0 - 0.05 ** (1.0 / groups):.1%} of cases like these do"

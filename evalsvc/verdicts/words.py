@@ -101,8 +101,14 @@ def because(verdict: Verdict) -> str:
     if failing:
         return f"{_gates(len(failing), len(counted))} failed: {_named(failing)}."
     if waiting:
-        return f"No gate failed; {_gates(len(waiting), len(counted))} inconclusive: {_named(waiting)}."
+        alone = [gate for gate in waiting if any(_fails_alone(one, verdict.level) for one in gate.findings)]
+        worse = f" It would fail by itself, without the others: {_named(alone)}." if alone and not verdict.looks else ""
+        return f"No gate failed; {_gates(len(waiting), len(counted))} inconclusive: {_named(waiting)}.{worse}"
     return f"All {len(counted)} gates passed." if len(counted) != 1 else "The gate passed."
+
+
+def _fails_alone(found: Finding, level: float) -> bool:
+    return found.decision == "INCONCLUSIVE" and found.p_fail is not None and found.p_fail <= level
 
 
 def _gates(some: int, of: int) -> str:

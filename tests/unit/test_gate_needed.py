@@ -1,0 +1,111 @@
+"""How many cases a gate says it needs, held against gates that have so many; and what is said where none would help."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evalsvc.cases import Case
+from evalsvc.gate.deciding import decide
+from evalsvc.gate.evaluated import Evaluated, MetricScores
+from evalsvc.gate.looking import Definition, look, plan
+from evalsvc.gate.needed import needed_gap, needed_share
+from evalsvc.gate.values import AtLeast, AtMost, Gate, NotWorse
+from evalsvc.generation import Answer
+from evalsvc.types import Scale, ScorerSpec
+from evalsvc.verdicts import Finding
+
+GRADED = Scale(0.0, 1.0, "higher")
+YES = Scale(0.0, 1.0, "higher", binary=True)
+LATENCY = Scale(0.0, None, "lower", "ms")
+
+
+def evaluated(values: np.ndarray, scale: Scale, size: int = 1) -> Evaluated:
+    n = len(values)
+    cases = tuple(Case(case_id=f"c{i}", prompt=f"p{i}", group=f"g{i // size}" if size > 1 else "") for i in range(n))
+    scores = MetricScores(ScorerSpec("m", 1, scale), np.asarray(values, float).reshape(n, -1), {})
+    return Evaluated(
+        cases=cases,
+        digests=tuple(case.digest for case in cases),
+        answers=tuple((Answer(response="x"),) for _ in cases),
+        scores={"m": scores},
+        model="m",
+        model_version="1",
+        signature="s",
+    )
+
+
+def finding(gate: Gate, new: Evaluated, old: Evaluated | None = None) -> Finding:
+    return decide([gate], new, old)[0].findings[0]
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("margin", [0.02, 0.05])
+def test_a_version_against_itself_passes_on_as_many_cases_as_are_named(size: int, margin: float) -> None:
+    rng, gate = np.random.default_rng(1), Gate(metric="m", ask=NotWorse(margin))
+    few = evaluated(rng.random(12 * size), GRADED, size)
+    first = finding(gate, few, few)
+    assert (first.decision, first.needed.assuming) == ("INCONCLUSIVE", "none of them differs either")
+    assert "no case differs, so that (95 % sure) at most 22.1% of cases like these do" in first.reason
+    for cases, decision in ((first.needed.cases, "PASS"), (first.needed.cases - 4 * size, "INCONCLUSIVE")):
+        same = evaluated(rng.random(-(-cases // size) * size), GRADED, size)
+        assert finding(gate, same, same).decision == decision, cases
+
+
+@pytest.mark.parametrize(("seen", "limit"), [(0.0, 0.05), (0.02, 0.1), (0.1, 0.2)])
+def test_a_share_passes_four_times_of_five_on_as_many_cases_as_are_named(seen: float, limit: float) -> None:
+    needed = needed_share(seen, limit, 0.05, up=False, n=10, clusters=10)
+    rng, gate = np.random.default_rng(2), Gate(metric="m", ask=AtMost(limit))
+    scale = Scale(0.0, 1.0, "lower", binary=True)
+
+    def passes(cases: int) -> float:
+        made = [evaluated((rng.random(cases) < seen).astype(float), scale) for _ in range(120)]
+        return float(np.mean([finding(gate, one).decision == "PASS" for one in made]))
+
+    assert passes(needed.cases) > 0.7
+    if seen:
+        assert passes(needed.cases // 2) < 0.75
+    assert needed_share(limit, limit, 0.05, up=False, n=10, clusters=10).cases is None
+
+
+def test_a_quantile_says_how_many_answers_lie_beyond_and_how_many_may() -> None:
+    fast = evaluated(np.linspace(1.0, 2.0, 40), LATENCY)
+    found = finding(Gate(metric="m", statistic="p95", ask=AtMost(2000.0)), fast)
+    assert found.decision == "INCONCLUSIVE"
+    assert found.high is None
+    assert "0 of the answers lie beyond 2000, and of all like these at most 0.072" in found.reason
+    more = evaluated(np.linspace(1.0, 2.0, found.needed.cases), LATENCY)
+    assert finding(Gate(metric="m", statistic="p95", ask=AtMost(2000.0)), more).decision == "PASS"
+    short = finding(Gate(metric="m", statistic="p5", ask=AtLeast(1.5)), fast)
+    assert (short.decision, short.needed) == ("FAIL", None)
+
+
+def test_a_gap_that_is_seen_to_be_too_large_needs_no_cases() -> None:
+    assert needed_gap(0.2, 0.3, 0.1, 50).cases is None
+    assert needed_gap(0.02, 0.18, 0.1, 50).cases == 200
+    assert needed_gap(None, 0.18, 0.1, 50) is None
+
+
+def test_what_a_run_leaves_open_when_it_stops_gets_no_advice() -> None:
+    rng = np.random.default_rng(3)
+    old = (rng.random(200) < 0.9).astype(float)
+    new = (rng.random(200) < 0.2).astype(float)
+    gates = (Gate(metric="m", ask=NotWorse(0.05)), Gate(metric="m", ask=AtLeast(0.21)))
+    definition = Definition(gates=gates, level=0.05, seed=1, looks=5, spending="obrien-fleming")
+    candidate, baseline = evaluated(new, YES), evaluated(old, YES)
+    planned = plan(candidate.digests, candidate.groups, definition)
+    looked = look(definition, planned, lambda rows: candidate.of(sorted(rows)), (), baseline)
+    assert looked.stopped_at < 200
+    assert [result.decision for result in looked.results] == ["FAIL", "INCONCLUSIVE"]
+    (open_one,) = looked.results[1].findings
+    assert (open_one.reason, open_one.needed) == ("the run ended before this was clear", None)
+
+
+@pytest.mark.parametrize(("share", "hint"), [(0.1, "max_missing: 11%"), (0.5, "leave them out by `where`")])
+def test_nobody_is_told_to_allow_many_missing_scores(share: float, hint: str) -> None:
+    values = np.full(100, 0.9)
+    values[: int(100 * share)] = np.nan
+    found = finding(Gate(metric="m", ask=AtLeast(0.5)), evaluated(values, GRADED))
+    assert found.decision == "INCONCLUSIVE"
+    assert hint in found.reason
+    assert ("max_missing" in found.reason) == (share < 0.2)
