@@ -198,6 +198,6 @@ def unseen(groups: int) -> str:
     """Say of cases none of which differs how many others may, with a confidence of 95 %.
 
     >>> unseen(59)
-    'no case differs, so that (95 % sure) at most 4.9% of cases like these do'
+    'no case differs, so that (95 % sure) at most 5.0% of cases like these do'
     """
     return f"no case differs, so that (95 % sure) at most {1.0 - 0.05 ** (1.0 / groups):.1%} of cases like these do"
