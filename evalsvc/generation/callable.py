@@ -12,8 +12,9 @@ import time
 import traceback
 import typing
 from collections.abc import Awaitable, Callable, Mapping
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -173,6 +174,14 @@ def _found(target: str, folder: Path) -> object:
     return found
 
 
+class _SourceLoader(SourceFileLoader):
+    """Reads the source, never kept bytecode: that is found by second and size, which an edit may leave as they were."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def _module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
@@ -180,7 +189,7 @@ def _module(name: str) -> ModuleType:
 def _from_file(path: Path) -> ModuleType:
     # A private name: two suites may have a file of one name.
     name = f"_evalsvc_callable_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path)))
     if spec is None or spec.loader is None:
         raise ImportError(path.name)
     module = importlib.util.module_from_spec(spec)

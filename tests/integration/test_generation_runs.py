@@ -80,8 +80,8 @@ def test_a_run_that_is_cut_off_goes_on_and_pays_for_nothing_twice(server, tmp_pa
     counts = asked(server)
     assert len(counts) == 200
     again = sum(counts.values()) - 200
-    # Only requests that were under way, whose answers came to nobody.
-    assert again <= CONCURRENCY
+    # Only requests that were under way, and answers that had come and were not written yet: a batch holds them.
+    assert again <= 3 * CONCURRENCY
     assert f"{200 - len(server.requests) + before} cached" in out
     third = start(server, path, 200)
     assert "0 answered, 0 failed, 200 cached" in third.communicate(timeout=60)[0]

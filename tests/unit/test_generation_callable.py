@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import textwrap
 import threading
 
@@ -111,7 +112,9 @@ def nothing() -> str: ...
 """
 
 
-def test_a_file_beside_the_suite(tmp_path):
+def test_a_file_beside_the_suite(tmp_path, monkeypatch):
+    # Bytecode is kept, as by default: it must not answer for a file that was changed within a second.
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     (tmp_path / "bot.py").write_text(SOURCE)
     first = CallableModel("bot.py:bot.reply", tmp_path)
     with DiskCache.open(tmp_path / "cache.sqlite") as cache:
