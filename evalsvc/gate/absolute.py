@@ -6,6 +6,7 @@ clusters and repeats as events of their case; p-values are the levels at which t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -42,7 +43,7 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
     p_pass, p_fail = _p_values(at, number, up=up)
     worst = _in_the_worst_case(values, scale, candidate, leaf, number, up=up) if scale.bounded else p_pass
     if not blocked and p_pass <= level < worst:
-        blocked = f"{_gone(values):,} scores are missing, and it would not pass if they were the worst there are"
+        blocked = f"{_gone(candidate, leaf):,} scores are missing, and it would not pass if they were the worst there are"
     found, n, clusters = at(1.0 - 2.0 * level), _scored(values), _clusters(candidate, leaf.rows, values)
     if scale.binary and found.value is not None:
         needed = needed_share(found.value, number, level, up=up, n=n, clusters=clusters)
@@ -138,8 +139,13 @@ def _values(leaf: Leaf, candidate: Evaluated) -> tuple[Floats, Scale]:
     scores = candidate.scores[leaf.gate.metric]
     kind = parse_statistic(leaf.gate.statistic).kind
     if kind.startswith("pass"):
-        return pass_rates(scores.values[leaf.rows], leaf.gate, scale_for(leaf.gate, scores.spec.scale))[:, None], RATE
+        return _succeeding(leaf, scores, scores.values[leaf.rows]), RATE
     return scores.values[leaf.rows], scores.spec.scale
+
+
+def _succeeding(leaf: Leaf, scores: MetricScores, values: Floats) -> Floats:
+    """Return the chance of ``pass^k`` or ``pass@k`` by case, ``[cases, 1]``."""
+    return pass_rates(values, leaf.gate, scale_for(leaf.gate, scores.spec.scale))[:, None]
 
 
 def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
@@ -261,12 +267,17 @@ def _in_the_worst_case(
     values: Floats, scale: Scale, candidate: Evaluated, leaf: Leaf, number: float, *, up: bool
 ) -> float:
     """Return p of the claim if every missing score of an answer, but not of a case, were at the worst end."""
-    here = candidate.scores[leaf.gate.metric].inapplicable()[leaf.rows]
-    gone = np.isnan(values) & ~here[:, None]
+    scores = candidate.scores[leaf.gate.metric]
+    gone = np.isnan(scores.values[leaf.rows]) & ~scores.inapplicable()[leaf.rows][:, None]
     if not gone.any():
         return 0.0
-    worst = (scale.low if up else scale.high) or 0.0
-    return _p_values(_limits(np.where(gone, worst, values), scale, candidate, leaf.rows), number, up=up)[0]
+    if parse_statistic(leaf.gate.statistic).kind.startswith("pass"):
+        # Of a repeat that is missing: a failure for "at least", a success for "at most".
+        against = -math.inf if up == (scale_for(leaf.gate, scores.spec.scale).better != "lower") else math.inf
+        filled = _succeeding(leaf, scores, np.where(gone, against, scores.values[leaf.rows]))
+    else:
+        filled = np.where(gone, (scale.low if up else scale.high) or 0.0, values)
+    return _p_values(_limits(filled, scale, candidate, leaf.rows), number, up=up)[0]
 
 
 def _number(gate: Gate) -> tuple[float, bool]:
@@ -292,8 +303,8 @@ def _scored(values: Floats) -> int:
     return int((~np.isnan(values)).any(axis=1).sum())
 
 
-def _gone(values: Floats) -> int:
-    return int(np.isnan(values).sum())
+def _gone(candidate: Evaluated, leaf: Leaf) -> int:
+    return int(np.isnan(candidate.scores[leaf.gate.metric].values[leaf.rows]).sum())
 
 
 def _clusters(candidate: Evaluated, rows: Rows, values: Floats) -> int:

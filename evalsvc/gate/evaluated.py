@@ -94,7 +94,7 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
-        """The cluster of each case: its group, or itself where it has none."""
+        """The cluster of each case (:func:`clusters_of`)."""
         return clusters_of(self.cases, self.digests)
 
     @cached_property
@@ -139,8 +139,19 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def clusters_of(cases: Sequence[Case], digests: Sequence[str]) -> tuple[str, ...]:
-    """Return the cluster of each case: its group, or itself where it has none."""
-    return tuple(f"group:{case.group}" if case.group else digest for case, digest in zip(cases, digests, strict=True))
+    """Return the cluster of each case: its group, or else that of the case that it is a variant of, or else itself."""
+    groups = {digest: case.group for case, digest in zip(cases, digests, strict=True)}
+    sources = {digest: case.variant_of for case, digest in zip(cases, digests, strict=True)}
+
+    def cluster(digest: str) -> str:
+        seen = {digest}
+        # A variant of a variant belongs to where it all began.
+        while not groups.get(digest) and sources.get(digest) and sources[digest] not in seen:
+            digest = sources[digest]
+            seen.add(digest)
+        return f"group:{groups[digest]}" if groups.get(digest) else digest
+
+    return tuple(map(cluster, digests))
 
 
 def places_in(baseline: Evaluated, candidate: Evaluated) -> Rows:

@@ -20,8 +20,8 @@ from evalsvc.gate.values import Critical, Gate
 from evalsvc.stats.spending import Spending, nominal_levels
 from evalsvc.verdicts import GateResult
 
-FEWEST_A_LOOK = 10
-"""Groups below which no look is taken: no test can tell anything of so few."""
+FEWEST_A_LOOK = 30
+"""Groups below which no look is taken: of so few, what is rare has often not been met."""
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,6 @@ from evalsvc.gate.sides import Sides, by_case, sides_of
 from evalsvc.gate.values import Ask, Better, Equivalent, Gate, NotWorse
 from evalsvc.stats import Question, cases_needed, compare_paired
 from evalsvc.stats.comparison import Comparison
-from evalsvc.stats.paired import FEW_CLUSTERS
 from evalsvc.types import Scale
 from evalsvc.verdicts import Needed
 
@@ -58,7 +57,7 @@ def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level
         blocked=blocked or _depends(asking, gate),
         reason=found.reason or (unseen(found.n_clusters) if found.discordant == 0.0 else ""),
     )
-    return _identical(evidence, gate, sides) if found.p_value is None else evidence
+    return _identical(evidence, sides) if found.p_value is None else evidence
 
 
 def _relative(evidence: Evidence, gate: Gate, asking: Asking) -> Evidence:
@@ -81,7 +80,7 @@ def _relative(evidence: Evidence, gate: Gate, asking: Asking) -> Evidence:
         blocked=evidence.blocked or _depends(asking, gate),
         reason=found.reason,
     )
-    return _identical(evidence, gate, asking.sides) if found.claim and found.p_pass is None else evidence
+    return _identical(evidence, asking.sides) if found.claim and found.p_pass is None else evidence
 
 
 def _compared(asking: Asking, sides: Sides, question: Question) -> Comparison:
@@ -93,6 +92,7 @@ def _compared(asking: Asking, sides: Sides, question: Question) -> Comparison:
         weights=asking.weights,
         question=question,
         averaged=sides.averaged,
+        rare=True,
         seed=asking.seed,
     )
 
@@ -116,14 +116,13 @@ def _depends(asking: Asking, gate: Gate) -> str:
     told = (
         f"{one_sided:,} of {sides.baseline.shape[0]:,} cases were scored under one version only"
         if one_sided
-        else f"{gone:,} repeats of cases have no score"
+        else f"{gone:,} {'repeat' if gone == 1 else 'repeats'} of cases {'has' if gone == 1 else 'have'} no score"
     )
     if scale.low is None or scale.high is None:
         return f"{told}, on a scale that sets them no bounds" if share > gate.max_missing else ""
-    worst, best = (scale.high, scale.low) if scale.better == "lower" else (scale.low, scale.high)
-    ends = [sides.filled(best, worst)]
+    ends = [sides.filled(better=False)]
     if isinstance(gate.ask, Equivalent):
-        ends.append(sides.filled(worst, best))
+        ends.append(sides.filled(better=True))
     if all(_passes(asking._replace(sides=end), gate) for end in ends):
         return ""
     return f"{told}, and it would not pass if they went against the candidate"
@@ -182,16 +181,15 @@ def _if_equal(ask: Ask, found: Comparison) -> float | None:
     return getattr(ask, "margin", 0.0) * abs(found.candidate or 0.0) if relative else 0.0
 
 
-def _identical(evidence: Evidence, gate: Gate, sides: Sides) -> Evidence:
-    """Let a version pass that has the baseline's very scores, which tell no spread: on enough cases it is the same.
+def _identical(evidence: Evidence, sides: Sides) -> Evidence:
+    """Say of a version that has the baseline's very scores, on an open scale, why that shows nothing.
 
-    On an open scale nothing bounds what the cases that were not asked could differ by; how many of them can is said.
+    They tell no spread, and nothing bounds what the cases that were not asked could differ by; only how many can.
     """
     old, new, whole = by_case(sides.baseline), by_case(sides.candidate), sides.whole
-    if evidence.n_clusters < FEW_CLUSTERS or not bool((old[whole] == new[whole]).all()):
+    if not evidence.n_clusters or not bool((old[whole] == new[whole]).all()):
         return evidence
-    allowed = not isinstance(gate.ask, Better) and not evidence.blocked
-    return evidence._replace(fixed="PASS" if allowed else None, reason=unseen(evidence.n_clusters))
+    return evidence._replace(reason=f"{unseen(evidence.n_clusters)}, by an amount that this scale sets no bounds")
 
 
 def unseen(groups: int) -> str:

@@ -1,9 +1,9 @@
 """Margins that are a share of the baseline's value: "c >= (1 - m)·b" is asked as "c - (1 - m)·b is not below 0".
 
 The limits of the relative change are the r for which no test refuses c = (1 + r)·b (Fieller 1954), so that they agree
-with the tests. On yes and no, where the differences that count are few and large, a cluster more that goes against
-the claim is counted, as half a case is in other score intervals: t alone passes a version that is worse by the margin
-far too often (``benchmarks/gates.py``).
+with the tests. Where the scale has two ends a cluster more that goes against the claim is counted, as half a case is in
+other score intervals: changes that are rare and large may not have been met, and t alone passes a version that is worse
+by the margin far too often (``benchmarks/gates.py``).
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from evalsvc.gate.evaluated import Floats
 from evalsvc.gate.sides import Sides, by_case
 from evalsvc.stats import Question, compare_paired
 from evalsvc.stats.comparison import Comparison
-from evalsvc.stats.paired import SPARSE
+from evalsvc.stats.paired import SPARSE, unmet_clusters
 from evalsvc.stats.paired_ratio import change_limits
 from evalsvc.types import Better, Scale
 
 PULL = 1.25
-"""Clusters that go against a claim: the fewest quarters with which no row of ``benchmarks/gates.py`` is above 5 %."""
+"""Clusters that go from end to end against a claim on yes and no, or where hardly any differs: the fewest quarters
+with which no row of ``benchmarks/gates.py`` is above 5 %."""
 
 
 class Asking(NamedTuple):
@@ -51,14 +52,22 @@ class Relative(NamedTuple):
     claim: Comparison | None = None
 
 
+class _Pull(NamedTuple):
+    """What a cluster more scores when it goes down or up, as (baseline, candidate), and as how many it counts."""
+
+    down: tuple[float, float]
+    up: tuple[float, float]
+    clusters: float
+
+
 class _Whole(NamedTuple):
-    """Complete cases; ``ends`` are the scale's, of which one more case is made; None where none is added."""
+    """Complete cases; ``pull`` is None where no cluster is added."""
 
     old: Floats
     new: Floats
     weights: Floats
     groups: list[int]
-    ends: tuple[float, float] | None
+    pull: _Pull | None
 
 
 def relative_change(asking: Asking, margin: float, *, limits: bool = True) -> Relative:
@@ -93,23 +102,34 @@ def _whole(asking: Asking) -> _Whole:
     old, new = by_case(sides.baseline)[keep], by_case(sides.candidate)[keep]
     groups = [group for group, kept in zip(asking.groups, keep.tolist(), strict=True) if kept]
     differing = {group for group, differs in zip(groups, (old != new).tolist(), strict=True) if differs}
-    scale = sides.scale
-    ends = None
-    if scale.low is not None and scale.high is not None:
-        careful = scale.binary or sides.averaged or len(differing) < SPARSE
-        ends = (scale.low, scale.high) if careful else None
-    return _Whole(old, new, np.asarray(asking.weights)[keep], groups, ends)
+    weights = np.asarray(asking.weights)[keep]
+    return _Whole(old, new, weights, groups, _pull_of(asking, old, new, weights, len(differing)))
+
+
+def _pull_of(asking: Asking, old: Floats, new: Floats, weights: Floats, differing: int) -> _Pull | None:
+    scale = asking.sides.scale
+    low, high = scale.low, scale.high
+    if low is None or high is None or not old.size:
+        return None
+    if scale.binary or asking.sides.averaged or differing < SPARSE:
+        return _Pull((high, low), (low, high), PULL)
+    before, after = (float(np.average(values, weights=weights)) for values in (old, new))
+    clusters = unmet_clusters(asking.level)
+    # One version at the worse end, the other at its mean: the candidate against its being no worse, or the baseline.
+    if scale.better == "lower":
+        return _Pull((high, after), (before, high), clusters)
+    return _Pull((before, low), (low, after), clusters)
 
 
 def _pulled(whole: _Whole, *, down: bool) -> _Whole:
-    """Return the cases with a cluster more that pulls the difference down or up, on yes and no."""
-    if whole.ends is None:
+    """Return the cases with a cluster more that pulls the difference down or up, where the scale has two ends."""
+    if whole.pull is None:
         return whole
-    low, high = whole.ends
-    weight = PULL * whole.weights.sum() / len(set(whole.groups))
+    old, new = whole.pull.down if down else whole.pull.up
+    weight = whole.pull.clusters * whole.weights.sum() / len(set(whole.groups))
     return whole._replace(
-        old=np.append(whole.old, high if down else low),
-        new=np.append(whole.new, low if down else high),
+        old=np.append(whole.old, old),
+        new=np.append(whole.new, new),
         weights=np.append(whole.weights, weight),
         groups=[*whole.groups, max(whole.groups) + 1],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evalsvc.gate.evaluated import Evaluated, Rows
-from evalsvc.gate.findings import Evidence, Leaf
+from evalsvc.gate.findings import Evidence, Leaf, gap_in
 from evalsvc.gate.paired import needed_for
 from evalsvc.gate.sides import Sides
 from evalsvc.gate.values import NotWorse, Robust, scale_for
@@ -34,11 +34,13 @@ def robust_evidence(leaf: Leaf, candidate: Evaluated, level: float, seed: int) -
     sides = Sides(held.values[sources], held.values[leaf.rows], scale_for(gate, held.spec.scale))
     question = Question("non-inferiority", margin, level)
     found = _compared(sides, leaf, candidate, question, seed)
-    blocked = _depends(sides, leaf, candidate, question, seed)
+    unscored, blocked = gap_in(leaf, candidate)
+    blocked = blocked or _depends(sides, leaf, candidate, question, seed)
     return Evidence(
         n=found.n,
         n_clusters=found.n_clusters,
         n_one_sided=sides.one_sided,
+        n_unscored=unscored,
         baseline=found.baseline,
         candidate=found.candidate,
         difference=found.difference,
@@ -62,6 +64,7 @@ def _compared(sides: Sides, leaf: Leaf, candidate: Evaluated, question: Question
         clusters=candidate.codes[leaf.rows].tolist(),
         weights=candidate.weights[leaf.rows].tolist(),
         question=question,
+        rare=True,
         seed=seed,
     )
 
@@ -75,7 +78,6 @@ def _depends(sides: Sides, leaf: Leaf, candidate: Evaluated, question: Question,
     low, high = sides.scale.low, sides.scale.high
     if low is None or high is None:
         return f"{told}, on a scale that sets them no bounds" if share > leaf.gate.max_missing else ""
-    worst = sides.filled(low, high) if sides.scale.better == "lower" else sides.filled(high, low)
-    p = _compared(worst, leaf, candidate, question, seed).p_value
+    p = _compared(sides.filled(better=False), leaf, candidate, question, seed).p_value
     fine = p is not None and p <= question.level
     return "" if fine else f"{told}, and it would not pass if they went against the variants"

@@ -14,13 +14,26 @@ from evalsvc.stats.corpus import linearised
 from evalsvc.types import Scale
 
 
+class Counted(NamedTuple):
+    """The scores, ``[cases, repeats]``, of which a gate counts the repeats that succeed."""
+
+    baseline: Floats
+    candidate: Floats
+    gate: Gate
+    scale: Scale
+
+
 class Sides(NamedTuple):
-    """Both versions' values by case, ``[cases]`` or ``[cases, repeats]``, in one order, on one scale."""
+    """Both versions' values by case, ``[cases]`` or ``[cases, repeats]``, in one order, on one scale.
+
+    ``counted`` is there where the values are shares of repeats that succeed.
+    """
 
     baseline: Floats
     candidate: Floats
     scale: Scale
     averaged: bool = False
+    counted: Counted | None = None
 
     @property
     def whole(self) -> NDArray[np.bool_]:
@@ -34,26 +47,42 @@ class Sides(NamedTuple):
 
     @property
     def gone(self) -> tuple[int, float]:
-        """How many values are missing that the other version, or another repeat, has; and the share that is of all."""
-        lost = [np.isnan(table) & ~self._of_neither[:, None] for table in self._tables]
+        """How many scores are missing that the other version, or another repeat, has; and the share that is of all."""
+        lost = [_gone(table, self._of_neither) for table in self._tables]
         return sum(int(one.sum()) for one in lost), sum(float(one.mean()) if one.size else 0.0 for one in lost)
 
-    def filled(self, baseline: float, candidate: float) -> Sides:
-        """Return the sides with these values for those that are :attr:`gone`; cases of neither version stay so."""
-        tables = [
-            np.where(np.isnan(table) & ~self._of_neither[:, None], value, table)
-            for table, value in zip(self._tables, (baseline, candidate), strict=True)
-        ]
-        return self._replace(baseline=tables[0], candidate=tables[1])
+    def filled(self, *, better: bool) -> Sides:
+        """Return the sides as if what is :attr:`gone` had made the candidate look as good, or as bad, as it can be.
+
+        The scale has two ends. Cases that neither version has a score of stay as they are.
+        """
+        scale = self.counted.scale if self.counted else self.scale
+        # A repeat that is missing succeeds or does not; no number beyond the threshold is nearer to it than another.
+        low, high = (-math.inf, math.inf) if self.counted else (scale.low or 0.0, scale.high or 0.0)
+        if (scale.better == "lower") == better:
+            low, high = high, low
+        old, new = (
+            np.where(_gone(table, self._of_neither), end, table)
+            for table, end in zip(self._tables, (low, high), strict=True)
+        )
+        if self.counted:
+            return _shares(self.counted._replace(baseline=old, candidate=new))
+        return self._replace(baseline=old, candidate=new)
 
     @property
     def _tables(self) -> tuple[Floats, Floats]:
-        old, new = (table if table.ndim == 2 else table[:, None] for table in (self.baseline, self.candidate))
+        held = self.counted or self
+        old, new = (table if table.ndim == 2 else table[:, None] for table in (held.baseline, held.candidate))
         return old, new
 
     @property
     def _of_neither(self) -> NDArray[np.bool_]:
-        return np.isnan(by_case(self.baseline)) & np.isnan(by_case(self.candidate))
+        old, new = self._tables
+        return np.isnan(old).all(axis=1) & np.isnan(new).all(axis=1)
+
+
+def _gone(table: Floats, of_neither: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.isnan(table) & ~of_neither[:, None]
 
 
 def sides_of(
@@ -68,9 +97,12 @@ def sides_of(
         if both[0] is None or both[1] is None:
             return None
         return Sides(both[0], both[1], Scale(None, None, scale.better, scale.unit))
-    share = Scale(0.0, 1.0, "higher")
-    ways = [pass_rates(held.values[at], gate, scale) for held, at in ((old, places), (new, rows))]
-    return Sides(ways[0], ways[1], share, averaged=True)
+    return _shares(Counted(old.values[places], new.values[rows], gate, scale))
+
+
+def _shares(counted: Counted) -> Sides:
+    old, new = (pass_rates(table, counted.gate, counted.scale) for table in (counted.baseline, counted.candidate))
+    return Sides(old, new, Scale(0.0, 1.0, "higher"), averaged=True, counted=counted)
 
 
 def _corpus(held: MetricScores, rows: Rows, weights: Floats) -> Floats | None:

@@ -74,6 +74,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         discordant: share of cases whose two scores differ, in [0, 1]; None for windows.
         plain_shares: whether every case has one yes or no under each version and stands for itself: the spread then
             depends on ``discordant`` alone.
+        unmet: what rare changes that were not met are allowed to take off the claim, times the number of clusters, in
+            the metric's unit, >= 0; 0 where none are allowed for.
         worst_low: ``low`` if every missing score made the difference as small as the scale lets it, and never above
             ``low``; None unless asked for. Missing are the cases scored on one side only; of windows, events without a
             score.
@@ -105,6 +107,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     degrees: float | None = None
     discordant: float | None = None
     plain_shares: bool = False
+    unmet: float = 0.0
     worst_low: float | None = None
     worst_high: float | None = None
     depends_on_missing: bool | None = None

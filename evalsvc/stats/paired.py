@@ -9,6 +9,9 @@ What is done depends on the scores and on how many independent clusters there ar
 * other scores, 30 clusters or more: CR2 standard error, Student's t with Satterthwaite's degrees of freedom;
 * fewer, down to the number at which a permutation can refuse anything (6 at 5 % two-sided): sign-flip by cluster;
 * still fewer: t, which then rests on differences that are about normal.
+
+The last three know nothing of a change that is rare and large, such as an answer in twenty that is refused: on few
+clusters it is often not met at all, and the rest seems to vary little. ``rare`` allows for it on bounded scales.
 """
 
 from __future__ import annotations
@@ -46,6 +49,15 @@ SPARSE = 10
 PRIOR = 2.0
 
 
+class _Doing(NamedTuple):
+    """What is asked, and how it is answered."""
+
+    question: Question
+    method: Method
+    rare: bool
+    seed: int
+
+
 class Pairs(NamedTuple):
     """Complete cases: scores under both versions, weights > 0 and cluster codes 0, 1, …; arrays of length n."""
 
@@ -71,6 +83,7 @@ def compare_paired(
     method: Method = "auto",
     worst_case: bool = False,
     averaged: bool = False,
+    rare: bool = False,
     seed: int = 0,
 ) -> Comparison:
     """Compare two versions on the same cases; the target is the mean over cases like these.
@@ -88,6 +101,10 @@ def compare_paired(
             interval where Tango's would be given for plain pairs of yes or no, with the same tests.
         worst_case: also bound what the cases scored on one side only could have changed (bounded scales).
         averaged: whether the scores are means over repeats already, so that those of a binary scale may be fractions.
+        rare: whether limits and one-sided p-values allow for what is so rare that no cluster has met it: about one
+            cluster more (:func:`unmet_clusters`) on which one version is at the scale's worse end and the other at its
+            mean, whichever goes against the claim. Of no effect on an open scale, which sets such a change no bounds,
+            nor where the method is a score interval, which allows for it anyway.
         seed: of the random signings, where there are too many for all.
 
     Raises:
@@ -111,7 +128,8 @@ def compare_paired(
         raise InputError(f"Expected both versions to have the same cases, but got {old.size} and {new.size}")
     weight, codes = _weights(weights, old.size), _codes(clusters, old.size)
     whole = ~(np.isnan(old) | np.isnan(new))
-    result = _compare(_complete(old, new, weight, codes, whole), scale, question, method, seed)
+    doing = _Doing(question, method, rare and scale.bounded, seed)
+    result = _compare(_complete(old, new, weight, codes, whole), scale, doing)
     left_out = int((~whole).sum())
     share = float(weight[~whole].sum() / weight.sum()) if old.size else 0.0
     result = msgspec.structs.replace(result, n_discarded=left_out, missing_share=share)
@@ -124,9 +142,7 @@ def compare_paired(
         _compare(
             _complete(np.where(np.isnan(old), against, old), np.where(np.isnan(new), value, new), weight, codes, some),
             scale,
-            question,
-            method,
-            seed,
+            doing,
         )
         for against, value in ((scale.high, scale.low), (scale.low, scale.high))
     )
@@ -178,7 +194,8 @@ def _complete(old: Array, new: Array, weights: Array, codes: NDArray[np.int64], 
     return Pairs(old[keep], new[keep], weights[keep], dense.astype(np.int64))
 
 
-def _compare(pairs: Pairs, scale: Scale, question: Question, method: Method, seed: int) -> Comparison:
+def _compare(pairs: Pairs, scale: Scale, doing: _Doing) -> Comparison:
+    question, method, seed = doing.question, doing.method, doing.seed
     n = pairs.baseline.size
     if n == 0:
         return undefined(question, "no case was scored under both versions")
@@ -218,13 +235,68 @@ def _compare(pairs: Pairs, scale: Scale, question: Question, method: Method, see
         return undefined(question, "all differences are equal, which tells nothing of the spread", **known)
     known |= {"standard_error": robust.error, "degrees": robust.degrees}
     enough = 2.0 ** (1 - m) <= 1.0 - question.confidence + 1e-12
-    if method == "sign-flip" or (automatic and m < FEW_CLUSTERS and enough):
-        evidence = _flipped(SignFlip(sums, seed), question.confidence)
-        reason = "" if enough else f"{m} clusters are too few for a permutation to refuse anything"
-        return _answer(question, scale, evidence, f"paired mean, {evidence.test}", known, reason)
+    flips = method == "sign-flip" or (automatic and m < FEW_CLUSTERS and enough)
+    evidence, name = _general(sums, doing, flips=flips)
     reason = "" if enough else f"{m} clusters: the interval takes their differences to be about normal"
-    evidence = _student(sums.mean, robust, question.confidence)
-    return _answer(question, scale, evidence, "paired mean, CR2, t (Satterthwaite)", known, reason)
+    if flips:
+        reason = "" if enough else f"{m} clusters are too few for a permutation to refuse anything"
+    if not doing.rare:
+        return _answer(question, scale, evidence, name, known, reason)
+    down, up = _collapses(scale, float(known["baseline"]), float(known["candidate"]))
+    fallen, risen = (_general(_one_more(sums, question, change), doing, flips=flips)[0] for change in (-down, up))
+    evidence = evidence._replace(low=fallen.low, high=risen.high, above=fallen.above, below=risen.below)
+    if question.asked == "non-inferiority":
+        down, up = (up, up) if scale.better == "lower" else (down, down)
+    known |= {"unmet": _unmet(question) * max(down, up)}
+    return _answer(question, scale, evidence, f"{name}, rare changes allowed for", known, reason)
+
+
+def _general(sums: Clusters, doing: _Doing, *, flips: bool) -> tuple[Evidence, str]:
+    confidence = doing.question.confidence
+    if not flips:
+        return _student(sums.mean, cr2(sums), confidence), "paired mean, CR2, t (Satterthwaite)"
+    evidence = _flipped(SignFlip(sums, doing.seed), confidence)
+    return evidence, f"paired mean, {evidence.test}"
+
+
+def unmet_clusters(level: float) -> float:
+    """Return how many clusters more go against a claim that allows for a change that none of m clusters has met.
+
+    A share q of clusters may change by L each, and none of them be met with the chance (1 - q)^m, about exp(-qm). That
+    is rarer than the level where q > -ln(level)/m. With w clusters more that change by L, t is about qm/w - 1 where the
+    others do not vary: it reaches the normal quantile z just there if w = -ln(level)/(1 + z).
+
+    >>> round(unmet_clusters(0.05), 3), round(unmet_clusters(0.001), 3)
+    (1.133, 1.689)
+    """
+    return -math.log(level) / (1.0 + normal_quantile(1.0 - level))
+
+
+def _unmet(question: Question) -> float:
+    return unmet_clusters((1.0 - question.confidence) / 2.0)
+
+
+def _collapses(scale: Scale, baseline: float, candidate: float) -> tuple[float, float]:
+    """Return by how much a difference falls, and rises, where one version is at the worse end and the other at its mean.
+
+    The candidate's collapse goes against its being no worse, the baseline's against its being worse. Where neither end is
+    the worse one, either version may go to either.
+    """
+    low, high = scale.low or 0.0, scale.high or 0.0
+    if scale.better == "higher":
+        return baseline - low, candidate - low
+    if scale.better == "lower":
+        return high - candidate, high - baseline
+    return max(baseline - low, high - candidate), max(high - baseline, candidate - low)
+
+
+def _one_more(sums: Clusters, question: Question, change: float) -> Clusters:
+    """Return the sums with the clusters of :func:`unmet_clusters` as one, of so large a difference."""
+    more = _unmet(question)
+    weight, square = more * float(sums.weights.mean()), more * float(sums.squares.mean())
+    return Clusters(
+        np.append(sums.totals, weight * change), np.append(sums.weights, weight), np.append(sums.squares, square)
+    )
 
 
 def _plain_binary(pairs: Pairs, scale: Scale, m: int) -> bool:

@@ -34,11 +34,16 @@ FEW_DISCORDANT = 200.0
 
 
 class PairedMeans(NamedTuple):
-    """The same cases twice: ``sd`` > 0 of the differences, ``cluster_size`` >= 1 cases a cluster, ``icc`` in [0, 1]."""
+    """The same cases twice: ``sd`` > 0 of the differences, ``cluster_size`` >= 1 cases a cluster, ``icc`` in [0, 1].
+
+    ``unmet`` >= 0 is what rare changes are allowed to take off a claim, times clusters
+    (:attr:`~evalsvc.stats.comparison.Comparison.unmet`).
+    """
 
     sd: float
     cluster_size: float = 1.0
     icc: float = 0.0
+    unmet: float = 0.0
 
 
 class PairedShares(NamedTuple):
@@ -116,7 +121,8 @@ def power_of(design: Design, cases: int, effect: float, *, question: Question | 
     if isinstance(design, PairedMeans):
         inflation = 1.0 + (design.cluster_size - 1.0) * design.icc
         error = design.sd * math.sqrt(inflation / cases)
-        return _t_power(effect, error, cases / design.cluster_size - 1.0, question)
+        clusters = cases / design.cluster_size
+        return _t_power(effect, error, clusters - 1.0, question, design.unmet / clusters)
     if isinstance(design, TwoMeans):
         error = design.sd * math.sqrt(design.design_effect * (1.0 + 1.0 / design.ratio) / cases)
         return _t_power(effect, error, cases * (1.0 + design.ratio) / design.design_effect - 2.0, question)
@@ -265,23 +271,26 @@ def _seen(comparison: Comparison, assurance: float) -> tuple[Design, str]:
 
         inflation = comparison.degrees / float(chdtri(comparison.degrees, assurance))
         sd = comparison.standard_error * math.sqrt(n * inflation)
-        return PairedMeans(sd, n / m), f"variance × {inflation:.3g} (χ², {comparison.degrees:.3g} degrees of freedom)"
+        return PairedMeans(sd, n / m, unmet=comparison.unmet), f"variance × {inflation:.3g} (χ², {comparison.degrees:.3g} degrees of freedom)"
     half = ((comparison.high or 0.0) - (comparison.low or 0.0)) / 2.0
     sd = half / normal_quantile(two_sided(comparison.confidence)) * math.sqrt(n)
+    # The limits have it in them already.
     return PairedMeans(sd, n / m), "spread from the interval's half-width"
 
 
-def _t_power(effect: float, error: float, degrees: float, question: Question) -> float:
+def _t_power(effect: float, error: float, degrees: float, question: Question, unmet: float = 0.0) -> float:
+    """Return the power of t; one cluster more moves a one-sided claim's mean by ``unmet``, and its error as much."""
     if degrees < 1.0:
         return 0.0
     if question.asked == "superiority":
         critical = t_quantile(1.0 - question.level / 2.0, degrees)
         return _t_above(critical, degrees, effect / error) + _t_above(critical, degrees, -effect / error)
-    critical = t_quantile(1.0 - question.level, degrees)
-    not_worse = _t_above(critical, degrees, (question.margin + effect) / error)
+    critical = t_quantile(1.0 - question.level, degrees) * math.hypot(error, unmet) / error
+    margin = question.margin - unmet
+    not_worse = _t_above(critical, degrees, (margin + effect) / error)
     if question.asked == "non-inferiority":
         return not_worse
-    not_better = _t_above(critical, degrees, (question.margin - effect) / error)
+    not_better = _t_above(critical, degrees, (margin - effect) / error)
     return max(0.0, not_worse + not_better - 1.0)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from evalsvc.cases import Case
 from evalsvc.errors import InputError
 from evalsvc.gate.deciding import decide, overall
-from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
+from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing, clusters_of
 from evalsvc.gate.sides import pass_rates
 from evalsvc.gate.values import AtLeast, AtMost, Better, Critical, Equivalent, GapAtMost, Gate, NotWorse
 from evalsvc.scorers.bleu import corpus_statistics
@@ -138,13 +138,13 @@ def test_swapping_the_sides_swaps_the_claims_of_better() -> None:
 @settings(max_examples=8, deadline=None)
 @given(st.permutations(list(range(40))), st.sampled_from([NotWorse(0.05), AtLeast(0.5), NotWorse(0.1, relative=True)]))
 def test_the_order_of_the_cases_does_not_matter(order, ask) -> None:
-    cases = some_cases(40, group=[f"g{i // 3}" for i in range(40)], weight=[1.0 + i % 4 for i in range(40)])
+    cases = some_cases(40, group=[f"g{i // 4}" for i in range(40)], weight=[1.0 + i % 4 for i in range(40)])
     old, new = BASE[:40], BASE[:40] + around(0.0, 40, 0.1, seed=4)
     shuffled = tuple(cases[i] for i in order)
     plain = one(ask, version(new, cases=cases), version(old, cases=cases), level=0.04)
     moved = one(ask, version(new[order], cases=shuffled), version(old, cases=cases), level=0.04)
     assert plain.decision == moved.decision
-    # 14 groups are signed in all ways, whatever their order.
+    # 10 groups, and one more for what is rare, are signed in all ways, whatever their order.
     assert [plain.p_pass, plain.p_fail, plain.low, plain.high] == pytest.approx(
         [moved.p_pass, moved.p_fail, moved.low, moved.high], rel=1e-6
     )
@@ -204,6 +204,31 @@ class TestMissing:
         finding = one(NotWorse(0.03), version(new), version(old))
         assert (finding.decision, finding.n_unscored) == ("INCONCLUSIVE", 0)
         assert "24 repeats of cases have no score" in finding.reason
+
+    @pytest.mark.parametrize("scale", [GOOD, Scale(0.0, 1.0, "lower", binary=True)], ids=["higher", "lower"])
+    def test_a_repeat_that_is_missing_counts_as_the_failure_it_may_have_been(self, scale) -> None:
+        success, failure = (1.0, 0.0) if scale.better == "higher" else (0.0, 1.0)
+        old = np.full((200, 5), success)
+        new = old.copy()
+        new[:24, :2] = np.nan
+        asks = [gate(ask, statistic="pass^3", success=success) for ask in (NotWorse(0.05), AtLeast(0.93))]
+        for asked in asks:
+            found = one(asked, version(new, scale), version(old, scale))
+            assert found.decision == "INCONCLUSIVE", asked.name
+            assert found.n_unscored == 0
+            # 4.8 % of the scores are missing, which ``max_missing`` allows; as failures they are a loss of a tenth.
+            assert "would not pass if they" in found.reason
+            failed = np.where(np.isnan(new), failure, new)
+            assert one(asked, version(failed, scale), version(old, scale)).decision == "FAIL"
+            few = np.where(np.arange(200)[:, None] < 2, new, success)
+            assert one(asked, version(few, scale), version(old, scale)).decision == "PASS"
+
+    def test_a_repeat_that_the_baseline_lacks_counts_as_the_success_it_may_have_been(self) -> None:
+        old, new = np.ones((200, 5)), np.ones((200, 5))
+        new[:24, :2] = 0.0
+        old[:24, :2] = np.nan
+        asked = gate(NotWorse(0.11), statistic="pass^3")
+        assert one(asked, version(new, GOOD), version(old, GOOD)).decision != "PASS"
 
     def test_on_an_open_scale_only_so_many_may_be_missing(self) -> None:
         old, new = 100.0 * BASE, 100.0 * (BASE + around(0.0, 200, 0.05, seed=2))
@@ -494,14 +519,19 @@ class TestClustersAndWeights:
 class TestIdentical:
     @pytest.mark.parametrize(
         ("scale", "n", "decision"),
-        [(GOOD, 400, "PASS"), (GOOD, 30, "INCONCLUSIVE"), (LATENCY, 60, "PASS"), (LATENCY, 20, "INCONCLUSIVE")],
+        [
+            (GOOD, 400, "PASS"),
+            (GOOD, 30, "INCONCLUSIVE"),
+            (LATENCY, 400, "INCONCLUSIVE"),
+            (LATENCY, 20, "INCONCLUSIVE"),
+        ],
     )
     def test_the_same_scores(self, scale, n, decision) -> None:
         scores = (np.arange(n) % 3 > 0).astype(float)
         finding = one(NotWorse(0.02), version(scores, scale), version(scores, scale))
         assert finding.decision == decision
-        if scale is LATENCY and n == 60:
-            assert "at most 4.9% of cases like these do" in finding.reason
+        if scale is LATENCY and n == 400:
+            assert "at most 0.7% of cases like these do, by an amount that this scale sets no bounds" in finding.reason
 
     def test_are_never_better_and_never_fail(self) -> None:
         for scale in (GOOD, LATENCY):
@@ -509,6 +539,60 @@ class TestIdentical:
             for ask in (Better(), NotWorse(0.01), NotWorse(0.05, relative=True), Equivalent(0.1)):
                 assert one(ask, scores, scores).decision != "FAIL"
             assert one(Better(), scores, scores).decision == "INCONCLUSIVE"
+
+
+class TestRareLosses:
+    """A version that now and then answers nothing, and else as well as the baseline, is not passed by luck."""
+
+    @pytest.mark.parametrize("relative", [False, True], ids=["margin", "share"])
+    def test_what_was_not_met_is_allowed_for(self, relative) -> None:
+        # 30 cases, none of which shows a loss that one case in 18 has: met by none with a chance of 18 %.
+        for scale, level in ((SHARE, 0.9), (BAD, 0.1)):
+            old, new = (level + around(0.0, n, 0.02, seed=seed) for n, seed in ((30, 1), (30, 2)))
+            margin = 0.05 / level if relative else 0.05
+            if relative and scale is BAD:
+                continue
+            finding = one(NotWorse(margin, relative=relative), version(new, scale), version(old, scale))
+            assert finding.decision == "INCONCLUSIVE"
+            assert finding.needed.cases > 50
+            old, new = (level + around(0.0, 90, 0.02, seed=seed) for seed in (1, 2))
+            enough = one(NotWorse(margin, relative=relative), version(new, scale), version(old, scale))
+            assert enough.decision == "PASS"
+
+    def test_limits_agree_with_the_decision(self) -> None:
+        for shift in np.linspace(-0.06, 0.06, 13):
+            old, new = BASE[:80], BASE[:80] + shift + around(0.0, 80, 0.2, seed=2)
+            for ask in (NotWorse(0.03), Better(0.01), Equivalent(0.05)):
+                found = one(ask, version(new), version(old))
+                limit = found.limit or 0.0
+                if isinstance(ask, Equivalent):
+                    assert (found.decision == "PASS") == (found.low > -0.05 and found.high < 0.05)
+                else:
+                    assert (found.decision == "PASS") == (found.low > limit)
+                    assert (found.decision == "FAIL") == (found.high < limit)
+
+    def test_groups_count_once_for_what_was_not_met(self) -> None:
+        cases = some_cases(120, group=[f"g{i // 4}" for i in range(120)])
+        old, new = (0.9 + around(0.0, 120, 0.02, seed=seed) for seed in (1, 2))
+        alone = one(NotWorse(0.05), version(new), version(old))
+        grouped = one(NotWorse(0.05), version(new, cases=cases), version(old, cases=cases))
+        assert (alone.decision, grouped.decision) == ("PASS", "INCONCLUSIVE")
+
+    def test_an_open_scale_has_no_such_bound(self) -> None:
+        old, new = (900.0 + around(0.0, 30, 20.0, seed=seed) for seed in (1, 2))
+        assert one(NotWorse(50.0), version(new, LATENCY), version(old, LATENCY)).decision == "PASS"
+
+
+def test_a_variant_belongs_to_the_case_it_was_made_of() -> None:
+    source = Case(case_id="s", prompt="How long does it take?")
+    other = Case(case_id="o", prompt="And to Paris?", group="travel")
+    of_source = Case(case_id="v", prompt="HOW LONG?", variant="upper_case", variant_of=source.digest)
+    of_other = Case(case_id="w", prompt="AND TO PARIS?", variant="upper_case", variant_of=other.digest)
+    again = Case(case_id="x", prompt="HOW  LONG?", variant="spaces", variant_of=of_source.digest)
+    elsewhere = Case(case_id="y", prompt="HOW MUCH?", variant="upper_case", variant_of="no such case")
+    cases = (again, of_other, of_source, elsewhere, other, source)
+    found = clusters_of(cases, [case.digest for case in cases])
+    assert found == (source.digest, "group:travel", source.digest, "no such case", "group:travel", source.digest)
 
 
 class TestManyFindings:
@@ -530,7 +614,7 @@ class TestManyFindings:
     def test_one_that_fails_alone_may_not_among_many(self) -> None:
         names = [f"m{i}" for i in range(20)]
         table = {name: BASE + around(0.0, 200, 0.08, seed=i + 50) for i, name in enumerate(names)}
-        table["m0"] = BASE - 0.0075 + around(0.0, 200, 0.08, seed=7)
+        table["m0"] = BASE - 0.013 + around(0.0, 200, 0.08, seed=7)
         new, old = version(table), version(dict.fromkeys(names, BASE))
         alone = decide([Gate(metric="m0", ask=Better())], new, old)
         among = decide([Gate(metric=name, ask=Better()) for name in names], new, old)

@@ -11,7 +11,7 @@ import pytest
 
 from evalsvc.errors import InputError
 from evalsvc.gate.shared_runs import Wanted
-from plugin_project import MARKED, RIGHT, SUITE, N, answers, evaluated
+from plugin_project import MARKED, RIGHT, SUITE, WRONG, N, answers, cases, evaluated
 
 pytest_plugins = ["pytester", "plugin_project"]
 
@@ -114,7 +114,9 @@ def test_each(segment):
 
 
 def test_cases_that_a_run_stopped_before_are_skipped(project):
-    project.suite(SUITE + "looks: 2\n", "{recorded: bad.jsonl}")
+    project.write(cases__jsonl=cases(80), bad__jsonl=answers(WRONG, 80))
+    alone = [line for line in SUITE.splitlines() if "main" not in line and "worse" not in line]
+    project.suite("\n".join([*alone, "looks: 2"]), "{recorded: bad.jsonl}")
     test = """
 def test_one(answer):
     assert answer.case.case_id
@@ -126,7 +128,7 @@ def test_part(segment):
     project.write(test_colours__py=MARKED + test)
     counted = project.run("test_colours.py").parseoutcomes()
     assert counted["skipped"] > 0
-    assert counted["passed"] + counted["skipped"] == N + 2
+    assert counted["passed"] + counted["skipped"] == 80 + 2
 
 
 @pytest.mark.parametrize(

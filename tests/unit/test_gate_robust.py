@@ -92,7 +92,7 @@ def test_a_variant_without_a_score_does_not_help() -> None:
     cases = list(vary(sources, ["upper_case"], seed=3).cases)
     values = np.full(len(cases), 0.5)
     values += np.random.default_rng(5).normal(0, 0.01, len(cases))
-    gate = Gate(metric="m", ask=Robust(0.05))
+    gate = Gate(metric="m", ask=Robust(0.05), max_missing=0.2)
     assert one(gate, evaluated(cases, values)).decision == "PASS"
     gone = [place for place, case in enumerate(cases) if case.variant][:10]
     values[gone] = np.nan
@@ -105,3 +105,16 @@ def test_a_set_without_variants_decides_nothing() -> None:
     found = one(Gate(metric="m", ask=Robust(0.05)), evaluated(plain(5), np.full(5, 0.5)))
     assert found.decision == "INCONCLUSIVE"
     assert found.findings[0].reason == "no case is a variant of another one of the set"
+
+
+def test_pairs_of_which_both_scores_are_missing_do_not_help() -> None:
+    sources = plain(60)
+    cases = list(vary(sources, ["upper_case"], seed=3).cases)
+    values = np.full(len(cases), 0.5) + np.random.default_rng(5).normal(0, 0.01, len(cases))
+    variants = [place for place, case in enumerate(cases) if case.variant]
+    origins = {case.digest: place for place, case in enumerate(cases)}
+    gone = [*variants[:40], *(origins[cases[place].variant_of] for place in variants[:40])]
+    values[gone] = np.nan
+    found = one(Gate(metric="m", ask=Robust(0.2)), evaluated(cases, values))
+    assert (found.decision, found.findings[0].n_unscored) == ("INCONCLUSIVE", 40)
+    assert "40 of 60 cases have no m" in found.findings[0].reason

@@ -185,7 +185,7 @@ def test_a_sample_has_whole_groups_and_says_what_it_is(path: Path) -> None:
 @pytest.mark.parametrize("looks", [1, 4])
 @pytest.mark.parametrize("wrong", [0.2, 0.6])
 def test_a_kept_verdict_is_decided_again_to_the_last_digit(tmp_path: Path, looks: int, wrong: float) -> None:
-    path = write_project(tmp_path, 160, extra=f"looks: {looks}\nrepeats: 2\n")
+    path = write_project(tmp_path, 300, extra=f"looks: {looks}\nrepeats: 2\n")
     suite = promoted(path)
     model = CountingModel(wrong, "2", seed=1)
     found = run(suite, model)
@@ -199,10 +199,10 @@ def test_a_kept_verdict_is_decided_again_to_the_last_digit(tmp_path: Path, looks
     assert keeper.latest("made") == found.verdict
     if looks > 1 and wrong > 0.5:
         # Clear long before the end, critical cases all asked.
-        assert found.verdict.stopped_at < 160
-        assert len(model.asked) < 320
-        assert {name for name, _ in model.asked} >= {f"c{place}" for place in range(0, 160, 10)}
-        assert f"stopped after {found.verdict.stopped_at} of 160 cases" in " ".join(found.verdict.notes)
+        assert found.verdict.stopped_at < 300
+        assert len(model.asked) < 600
+        assert {name for name, _ in model.asked} >= {f"c{place}" for place in range(0, 300, 10)}
+        assert f"stopped after {found.verdict.stopped_at} of 300 cases" in " ".join(found.verdict.notes)
 
 
 def test_a_record_that_was_changed_decides_nothing(path: Path, tmp_path: Path) -> None:
