@@ -18,6 +18,7 @@ from _harness import Aim, Row
 from evalsvc.cases import Case
 from evalsvc.gate.deciding import decide, overall
 from evalsvc.gate.evaluated import Evaluated, MetricScores
+from evalsvc.gate.looking import Definition, look, plan
 from evalsvc.gate.values import Better, Gate, NotWorse
 from evalsvc.stats.spending import nominal_levels
 from evalsvc.types import Scale, ScorerSpec
@@ -300,6 +301,80 @@ def exact_ratio(n: int, margin: float) -> Ratio:
     return Ratio(n, margin, student_passes, ours_passes, equal)
 
 
+class Rare(NamedTuple):
+    """A version that is as good as the baseline but for groups that it does not answer, where it scores 0.
+
+    ``level`` is the baseline's mean; ``looks`` of the set, in random order. Shares of runs: PASS where groups fail as
+    often as makes it worse by the margin, for evalsvc, a t-test and a bootstrap of groups; PASS of an equal version;
+    FAIL of one that is worse by three margins.
+    """
+
+    groups: int
+    size: int
+    level: float
+    looks: int
+    passed_at_margin: float
+    t: float
+    bootstrap: float
+    passed_equal: float
+    failed_worse: float
+
+
+RARE = [
+    (m, size, level, 1)
+    for m, size in ((20, 3), (30, 1), (40, 2), (60, 1), (100, 2), (200, 1), (500, 1))
+    for level in (0.5, 0.9)
+]
+RARE += [(40, 2, 0.9, 4), (100, 2, 0.9, 4), (200, 1, 0.9, 4)]
+RARE_MARGIN = 0.05
+
+
+def measure_rare(groups: int, size: int, level: float, looks: int, runs: int, seed: int) -> Rare:
+    """Return the shares of runs with a margin of 0.05, two repeats whose wording varies, in groups of one size."""
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(groups), size)
+    cases = tuple(Case(case_id=f"{i}", prompt=f"{i}", group=f"{g}") for i, g in enumerate(codes.tolist()))
+    resamples = rng.multinomial(groups, np.full(groups, 1.0 / groups), RESAMPLES) / groups
+    critical = stats.t.ppf(1.0 - LEVEL, groups - 1)
+    definition = Definition(
+        gates=tuple(gates_of(RARE_MARGIN)), level=LEVEL, seed=seed, looks=looks, spending="obrien-fleming"
+    )
+    planned = plan([case.case_id for case in cases], [case.group for case in cases], definition)
+
+    def scores(failing: float) -> Array:
+        drawn = level + 0.1 * (rng.random((codes.size, 1)) - 0.5) + 0.05 * _uniform(rng, (codes.size, 2))
+        failed = (rng.random(groups) < failing)[codes]
+        return np.where(failed[:, None], 0.0, np.clip(drawn, 0.0, 1.0))
+
+    def decisions(failing: float) -> tuple[str, bool, bool]:
+        old, new = scores(0.0), scores(failing)
+        by_group = (new - old).mean(axis=1).reshape(groups, size).mean(axis=1)
+        baseline = evaluated(cases, {"m": old}, CONTINUOUS)
+
+        def asked(rows: Sequence[int]) -> Evaluated:
+            return evaluated(tuple(cases[row] for row in rows), {"m": new[list(rows)]}, CONTINUOUS)
+
+        found = look(definition, planned, asked, (), baseline)
+        t = (by_group.mean() + RARE_MARGIN) / (by_group.std(ddof=1) / math.sqrt(groups))
+        low = np.quantile(resamples @ by_group, LEVEL)
+        return overall(found.results), bool(t >= critical), bool(low > -RARE_MARGIN)
+
+    at_margin = [decisions(RARE_MARGIN / level) for _ in range(runs)]
+    equal = [decisions(0.0)[0] for _ in range(max(20, runs // 4))]
+    worse = [decisions(3.0 * RARE_MARGIN / level)[0] for _ in range(max(20, runs // 4))]
+    return Rare(
+        groups,
+        size,
+        level,
+        looks,
+        float(np.mean([found == "PASS" for found, _, _ in at_margin])),
+        float(np.mean([t for _, t, _ in at_margin])),
+        float(np.mean([bootstrap for _, _, bootstrap in at_margin])),
+        equal.count("PASS") / len(equal),
+        worse.count("FAIL") / len(worse),
+    )
+
+
 class Stopped(NamedTuple):
     """Shares of runs that ended in a wrong decision, and the mean share of cases used, of one way to stop early."""
 
@@ -373,6 +448,12 @@ def run(quick: bool = False) -> list[Row]:
     out.append(
         Row("gates", what, worst.evalsvc, "exact", "t", max(found.t for found in ratios), None, Aim("value", "≤", 0.05))
     )
+    rare = [measure_rare(*design, runs, 700 + place) for place, design in enumerate(RARE)]
+    worst_rare = max(rare, key=lambda found: found.passed_at_margin)
+    what = "rare failures: PASS of a version worse by the margin, at most"
+    most_t = max(found.bootstrap for found in rare)
+    out.append(Row("gates", what, worst_rare.passed_at_margin, "share of runs", "bootstrap of groups", most_t, None,
+                   Aim("value", "≤", 0.09)))  # fmt: skip
     spent, peeked = looks["O'Brien–Fleming"], looks["5 % at each look"]
     what = "five looks: PASS of a version worse by the margin"
     out.append(Row("gates", what, spent.passed_at_margin, "share of runs", peeked.name, peeked.passed_at_margin))
@@ -404,6 +485,12 @@ def main() -> None:
     for n, margin in RATIOS:
         q = exact_ratio(n, margin)
         print(f"| {n:,} | {margin:.0%} | {q.t:.1%} | {q.evalsvc:.1%} | {q.equal:.0%} |", flush=True)
+    heads = ["groups", "of", "baseline", "looks", "at the margin: PASS", "t", "bootstrap", "equal: PASS"]
+    print("\n| " + " | ".join([*heads, "3 margins worse: FAIL"]) + " |\n" + "|--:" * 9 + "|")
+    for place, rare in enumerate(RARE):
+        r = measure_rare(*rare, 2 * runs, 700 + place)
+        shares = " | ".join(f"{value:.1%}" for value in r[4:])
+        print(f"| {r.groups} | {r.size} | {r.level:g} | {r.looks} | {shares} |", flush=True)
     print("\n| looks | worse by the margin: PASS | equal: FAIL | equal: PASS | cases used, equal | 2 margins worse |")
     print("|---|--:|--:|--:|--:|--:|")
     for s in measure_stopping(runs, 900):

@@ -43,7 +43,9 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
     p_pass, p_fail = _p_values(at, number, up=up)
     worst = _in_the_worst_case(values, scale, candidate, leaf, number, up=up) if scale.bounded else p_pass
     if not blocked and p_pass <= level < worst:
-        blocked = f"{_gone(candidate, leaf):,} scores are missing, and it would not pass if they were the worst there are"
+        blocked = (
+            f"{_gone(candidate, leaf):,} scores are missing, and it would not pass if they were the worst there are"
+        )
     found, n, clusters = at(1.0 - 2.0 * level), _scored(values), _clusters(candidate, leaf.rows, values)
     if scale.binary and found.value is not None:
         needed = needed_share(found.value, number, level, up=up, n=n, clusters=clusters)

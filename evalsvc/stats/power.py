@@ -271,7 +271,9 @@ def _seen(comparison: Comparison, assurance: float) -> tuple[Design, str]:
 
         inflation = comparison.degrees / float(chdtri(comparison.degrees, assurance))
         sd = comparison.standard_error * math.sqrt(n * inflation)
-        return PairedMeans(sd, n / m, unmet=comparison.unmet), f"variance × {inflation:.3g} (χ², {comparison.degrees:.3g} degrees of freedom)"
+        return PairedMeans(
+            sd, n / m, unmet=comparison.unmet
+        ), f"variance × {inflation:.3g} (χ², {comparison.degrees:.3g} degrees of freedom)"
     half = ((comparison.high or 0.0) - (comparison.low or 0.0)) / 2.0
     sd = half / normal_quantile(two_sided(comparison.confidence)) * math.sqrt(n)
     # The limits have it in them already.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -45,6 +46,12 @@ def nominal_levels(shares: Sequence[float], level: float, spending: Spending = "
     [0.0001, 0.0055, 0.0219, 0.0427]
     """
     _check(shares, level, spending)
+    return list(_levels(tuple(shares), level, spending))
+
+
+@lru_cache(maxsize=1024)
+def _levels(shares: tuple[float, ...], level: float, spending: Spending) -> tuple[float, ...]:
+    """Return the levels; a run of several looks asks for the same ones again and again."""
     spent = [0.0, *(_spent(share, level, spending) for share in shares)]
     levels: list[float] = []
     density: Floats | None = None
@@ -58,7 +65,7 @@ def nominal_levels(shares: Sequence[float], level: float, spending: Spending = "
         # A point's mass is that of the cell around it, of which the boundary may cut off a part.
         density = reached * np.clip((boundary - grid) / step + 0.5, 0.0, 1.0)
         before = share
-    return levels
+    return tuple(levels)
 
 
 def _spent(share: float, level: float, spending: Spending) -> float:
