@@ -43,9 +43,8 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
     p_pass, p_fail = _p_values(at, number, up=up)
     worst = _in_the_worst_case(values, scale, candidate, leaf, number, up=up) if scale.bounded else p_pass
     if not blocked and p_pass <= level < worst:
-        blocked = (
-            f"{_gone(candidate, leaf):,} scores are missing, and it would not pass if they were the worst there are"
-        )
+        gone = int(np.isnan(candidate.scores[gate.metric].values[leaf.rows]).sum())
+        blocked = f"{gone:,} scores are missing, and it would not pass if they were the worst there are"
     found, n, clusters = at(1.0 - 2.0 * level), _scored(values), _clusters(candidate, leaf.rows, values)
     if scale.binary and found.value is not None:
         needed = needed_share(found.value, number, level, up=up, n=n, clusters=clusters)
@@ -303,10 +302,6 @@ def _against(found: Estimate, number: float, n: int, clusters: int) -> Evidence:
 
 def _scored(values: Floats) -> int:
     return int((~np.isnan(values)).any(axis=1).sum())
-
-
-def _gone(candidate: Evaluated, leaf: Leaf) -> int:
-    return int(np.isnan(candidate.scores[leaf.gate.metric].values[leaf.rows]).sum())
 
 
 def _clusters(candidate: Evaluated, rows: Rows, values: Floats) -> int:

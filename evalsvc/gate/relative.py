@@ -55,8 +55,8 @@ class Relative(NamedTuple):
 class _Pull(NamedTuple):
     """What a cluster more scores when it goes down or up, as (baseline, candidate), and as how many it counts."""
 
-    down: tuple[float, float]
-    up: tuple[float, float]
+    down: tuple[float, float] | None
+    up: tuple[float, float] | None
     clusters: float
 
 
@@ -103,33 +103,32 @@ def _whole(asking: Asking) -> _Whole:
     groups = [group for group, kept in zip(asking.groups, keep.tolist(), strict=True) if kept]
     differing = {group for group, differs in zip(groups, (old != new).tolist(), strict=True) if differs}
     weights = np.asarray(asking.weights)[keep]
-    return _Whole(old, new, weights, groups, _pull_of(asking, old, new, weights, len(differing)))
+    return _Whole(old, new, weights, groups, _pull_of(asking, old, weights, len(differing)))
 
 
-def _pull_of(asking: Asking, old: Floats, new: Floats, weights: Floats, differing: int) -> _Pull | None:
+def _pull_of(asking: Asking, old: Floats, weights: Floats, differing: int) -> _Pull | None:
+    """Return what is counted against a claim: either claim on yes and no, else that of being no worse."""
     scale = asking.sides.scale
     low, high = scale.low, scale.high
     if low is None or high is None or not old.size:
         return None
     if scale.binary or asking.sides.averaged or differing < SPARSE:
         return _Pull((high, low), (low, high), PULL)
-    before, after = (float(np.average(values, weights=weights)) for values in (old, new))
-    clusters = unmet_clusters(asking.level)
-    # One version at the worse end, the other at its mean: the candidate against its being no worse, or the baseline.
+    mean, clusters = float(np.average(old, weights=weights)), unmet_clusters(asking.level)
     if scale.better == "lower":
-        return _Pull((high, after), (before, high), clusters)
-    return _Pull((before, low), (low, after), clusters)
+        return _Pull(None, (mean, high), clusters)
+    return _Pull((mean, low), None, clusters)
 
 
 def _pulled(whole: _Whole, *, down: bool) -> _Whole:
     """Return the cases with a cluster more that pulls the difference down or up, where the scale has two ends."""
-    if whole.pull is None:
+    scores = whole.pull and (whole.pull.down if down else whole.pull.up)
+    if whole.pull is None or scores is None:
         return whole
-    old, new = whole.pull.down if down else whole.pull.up
     weight = whole.pull.clusters * whole.weights.sum() / len(set(whole.groups))
     return whole._replace(
-        old=np.append(whole.old, old),
-        new=np.append(whole.new, new),
+        old=np.append(whole.old, scores[0]),
+        new=np.append(whole.new, scores[1]),
         weights=np.append(whole.weights, weight),
         groups=[*whole.groups, max(whole.groups) + 1],
     )

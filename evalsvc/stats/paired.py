@@ -101,10 +101,10 @@ def compare_paired(
             interval where Tango's would be given for plain pairs of yes or no, with the same tests.
         worst_case: also bound what the cases scored on one side only could have changed (bounded scales).
         averaged: whether the scores are means over repeats already, so that those of a binary scale may be fractions.
-        rare: whether limits and one-sided p-values allow for what is so rare that no cluster has met it: about one
-            cluster more (:func:`unmet_clusters`) on which one version is at the scale's worse end and the other at its
-            mean, whichever goes against the claim. Of no effect on an open scale, which sets such a change no bounds,
-            nor where the method is a score interval, which allows for it anyway.
+        rare: whether non-inferiority and equivalence have to hold, and their limits, with about one cluster more
+            (:func:`unmet_clusters`) that goes against them: one version at the scale's worse end, the other at its
+            mean. What is that rare may not have been met. Of no effect on the opposite of a claim, on an open scale,
+            which sets such a change no bounds, and where the method is a score interval, which allows for it anyway.
         seed: of the random signings, where there are too many for all.
 
     Raises:
@@ -128,7 +128,7 @@ def compare_paired(
         raise InputError(f"Expected both versions to have the same cases, but got {old.size} and {new.size}")
     weight, codes = _weights(weights, old.size), _codes(clusters, old.size)
     whole = ~(np.isnan(old) | np.isnan(new))
-    doing = _Doing(question, method, rare and scale.bounded, seed)
+    doing = _Doing(question, method, rare and scale.bounded and question.asked != "superiority", seed)
     result = _compare(_complete(old, new, weight, codes, whole), scale, doing)
     left_out = int((~whole).sum())
     share = float(weight[~whole].sum() / weight.sum()) if old.size else 0.0
@@ -244,11 +244,32 @@ def _compare(pairs: Pairs, scale: Scale, doing: _Doing) -> Comparison:
         return _answer(question, scale, evidence, name, known, reason)
     down, up = _collapses(scale, float(known["baseline"]), float(known["candidate"]))
     fallen, risen = (_general(_one_more(sums, question, change), doing, flips=flips)[0] for change in (-down, up))
-    evidence = evidence._replace(low=fallen.low, high=risen.high, above=fallen.above, below=risen.below)
+    seen, evidence = evidence, _claimed(evidence, fallen, risen, scale, question)
     if question.asked == "non-inferiority":
         down, up = (up, up) if scale.better == "lower" else (down, down)
     known |= {"unmet": _unmet(question) * max(down, up)}
-    return _answer(question, scale, evidence, f"{name}, rare changes allowed for", known, reason)
+    found = _answer(question, scale, evidence, f"{name}, rare losses allowed for", known, reason)
+    if found.verdict != "inconclusive" or decide(question, scale, sums.mean, seen).verdict == "inconclusive":
+        return found
+    unmet = f"losses that none of {m} clusters has met may still be frequent enough to matter"
+    return msgspec.structs.replace(found, reason="; ".join(filter(None, [reason, unmet])))
+
+
+def _claimed(plain: Evidence, fallen: Evidence, risen: Evidence, scale: Scale, question: Question) -> Evidence:
+    """Return the evidence in which a claim has to hold with a cluster more against it; its opposite has not."""
+    if question.asked == "non-inferiority":
+        if scale.better == "lower":
+            return plain._replace(high=risen.high, below=risen.below)
+        return plain._replace(low=fallen.low, above=fallen.above)
+    # Of equivalence either side is a claim: from below up to the margin, and from above down to it.
+    further = plain.low is not None and plain.low > question.margin
+    less = plain.high is not None and plain.high < -question.margin
+    return plain._replace(
+        low=plain.low if further else fallen.low,
+        high=plain.high if less else risen.high,
+        above=lambda at: (fallen if at < 0.0 else plain).above(at),
+        below=lambda at: (risen if at > 0.0 else plain).below(at),
+    )
 
 
 def _general(sums: Clusters, doing: _Doing, *, flips: bool) -> tuple[Evidence, str]:
@@ -277,10 +298,10 @@ def _unmet(question: Question) -> float:
 
 
 def _collapses(scale: Scale, baseline: float, candidate: float) -> tuple[float, float]:
-    """Return by how much a difference falls, and rises, where one version is at the worse end and the other at its mean.
+    """Return by how much a difference falls, and rises, if one version goes to the worse end and the other is average.
 
-    The candidate's collapse goes against its being no worse, the baseline's against its being worse. Where neither end is
-    the worse one, either version may go to either.
+    The candidate's collapse goes against its being no worse, the baseline's against its being worse. Where neither end
+    is the worse one, either version may go to either.
     """
     low, high = scale.low or 0.0, scale.high or 0.0
     if scale.better == "higher":

@@ -49,6 +49,19 @@ def test_many_metrics() -> None:
     assert found.failed_one_worse > 0.8
 
 
+@pytest.mark.parametrize(
+    "design", [(20, 3, 0.9, 1), (30, 1, 0.5, 1), (60, 1, 0.9, 1), (40, 2, 0.9, 4), (100, 2, 0.9, 4)]
+)
+def test_losses_that_are_rare_and_large(design) -> None:
+    found = gates.measure_rare(*design, RUNS, 25)
+    assert found.passed_at_margin <= MOST
+    # Student's t and a bootstrap of groups take what was met for all there is.
+    assert min(found.t, found.bootstrap) > MOST
+    if design[0] == 100:
+        assert found.passed_equal > 0.95
+        assert found.failed_worse > 0.7
+
+
 def test_stopping_early() -> None:
     looks = {found.name: found for found in gates.measure_stopping(RUNS, 24)}
     for name in ("O'Brien–Fleming", "Pocock"):

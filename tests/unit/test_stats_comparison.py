@@ -35,6 +35,7 @@ from evalsvc.stats import (
 )
 from evalsvc.stats.clustered import FLIPS, SignFlip, gather
 from evalsvc.stats.multiplicity import gamma
+from evalsvc.stats.paired import unmet_clusters
 from evalsvc.types import Cell, Scale, Window
 
 HIGHER = Scale(0.0, 1.0, "higher", binary=True)
@@ -653,3 +654,49 @@ def test_thousands_of_rejections_cost_little() -> None:
 def test_a_tree_counts_the_leaves_that_were_reached() -> None:
     assert adjust_tree({"a": {"x": 0.9, "y": 0.9}, "b": {"x": 0.9}}).m == 0
     assert adjust_tree({"a": {"x": 1e-6, "y": 0.9, "z": None}, "b": {"x": 0.9}, "c": 0.5}).m == 3
+
+
+@pytest.mark.parametrize("n", [12, 25, 80])
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_a_rare_loss_is_a_cluster_more_against_the_claim(better, n) -> None:
+    rng = np.random.default_rng(n)
+    old, new = rng.uniform(0.4, 0.6, n), rng.uniform(0.4, 0.6, n)
+    weights, scale, free = rng.uniform(1.0, 2.0, n), Scale(0.0, 1.0, better), Scale(None, None, better)
+    question = Question("non-inferiority", margin=0.1)
+    found = compare_paired(old, new, scale, weights=weights, question=question, rare=True)
+    worse = 0.0 if better == "higher" else 1.0
+    more = [*weights, unmet_clusters(0.05) * weights.mean()]
+    by_hand = compare_paired(
+        [*old, np.average(old, weights=weights)], [*new, worse], free, weights=more, question=question,
+        method="sign-flip" if n < 30 else "t",
+    )  # fmt: skip
+    side = "low" if better == "higher" else "high"
+    # CR2 takes the added cluster's Σw² for that of so many clusters, which the weights of cases have not.
+    assert getattr(found, side) == pytest.approx(getattr(by_hand, side), rel=0.02)
+    assert found.p_value == pytest.approx(by_hand.p_value, rel=0.1)
+    plain = compare_paired(old, new, scale, weights=weights, question=question)
+    assert (found.difference, found.p_opposite) == (plain.difference, plain.p_opposite)
+    assert found.p_value > plain.p_value
+    asked = Question()
+    assert compare_paired(old, new, scale, rare=True, question=asked) == compare_paired(old, new, scale, question=asked)
+    assert compare_paired(old, new, free, rare=True, question=question) == compare_paired(
+        old, new, free, question=question
+    )
+
+
+def test_equivalence_has_to_hold_on_both_sides() -> None:
+    rng = np.random.default_rng(1)
+    old, new = rng.uniform(0.7, 0.9, 60), rng.uniform(0.7, 0.9, 60)
+    question = Question("equivalence", margin=0.04)
+    found = compare_paired(old, new, BOUNDED, question=question, rare=True)
+    plain = compare_paired(old, new, BOUNDED, question=question)
+    assert (plain.verdict, found.verdict) == ("equivalent", "inconclusive")
+    assert found.low < plain.low < plain.high < found.high
+    assert "losses that none of 60 clusters has met" in found.reason
+    for shift in (0.15, -0.15):
+        moved = [
+            compare_paired(old, np.clip(new + shift, 0, 1), BOUNDED, question=question, rare=r) for r in (True, False)
+        ]
+        assert moved[0].verdict == moved[1].verdict != "inconclusive"
+        assert moved[0].p_opposite == moved[1].p_opposite
+        assert moved[0].low > 0.04 if shift > 0 else moved[0].high < -0.04
