@@ -390,7 +390,7 @@ def measure_stopping(runs: int, seed: int, clusters: int = 200) -> list[Stopped]
     """Return one look, five looks whose levels spend the error, and five looks at 5 % each; groups in random order."""
     rng = np.random.default_rng(seed)
     design = Design(CONTINUOUS, clusters, 1, 0.1)
-    held, margin = frame(rng, clusters), 0.02
+    held, margin = frame(rng, clusters), 0.03
     ways: dict[str, tuple[Sequence[float], Sequence[float]]] = {
         "one look": ((1.0,), (LEVEL,)),
         "O'Brien–Fleming": (LOOKS, nominal_levels(LOOKS, LEVEL)),

@@ -50,14 +50,15 @@ def test_many_metrics() -> None:
 
 
 @pytest.mark.parametrize(
-    "design", [(20, 3, 0.9, 1), (30, 1, 0.5, 1), (60, 1, 0.9, 1), (40, 2, 0.9, 4), (100, 2, 0.9, 4)]
+    "design", [(20, 3, 0.9, 1), (30, 1, 0.9, 1), (60, 1, 0.9, 1), (40, 2, 0.9, 4), (100, 2, 0.9, 4)]
 )
 def test_losses_that_are_rare_and_large(design) -> None:
     found = gates.measure_rare(*design, RUNS, 25)
     assert found.passed_at_margin <= MOST
-    # Student's t and a bootstrap of groups take what was met for all there is.
-    assert min(found.t, found.bootstrap) > MOST
-    if design[0] == 100:
+    if design[0] < 100:
+        # Student's t and a bootstrap of groups take what was met for all there is.
+        assert min(found.t, found.bootstrap) > MOST
+    else:
         assert found.passed_equal > 0.95
         assert found.failed_worse > 0.7
 
@@ -68,7 +69,7 @@ def test_stopping_early() -> None:
         assert looks[name].passed_at_margin <= MOST
         assert looks[name].failed_equal <= MOST
         assert looks[name].used_equal < 0.8
-    assert looks["5 % at each look"].passed_at_margin > MOST
+    assert looks["5 % at each look"].failed_equal > MOST
 
 
 @pytest.mark.parametrize(("n", "margin"), gates.RATIOS)
