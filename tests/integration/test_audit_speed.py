@@ -20,7 +20,7 @@ def made(name: str, size: int, seed: int) -> CaseSet:
     """Cases of 10 to 90 made-up words under one instruction, three to a group."""
     generator = np.random.default_rng(seed)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
-    words = ["".join(generator.choice(letters, generator.integers(3, 10))) for _ in range(WORDS)]
+    words = np.array(["".join(generator.choice(letters, generator.integers(3, 10))) for _ in range(WORDS)])
     return CaseSet(
         name,
         tuple(
