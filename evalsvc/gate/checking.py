@@ -10,6 +10,7 @@ from evalsvc import project
 from evalsvc._yaml import Document
 from evalsvc.errors import ConfigError, EvalsvcError, Problem
 from evalsvc.gate.baselines import read_baseline
+from evalsvc.gate.fitting import check_fit
 from evalsvc.gate.reading import read_suite
 from evalsvc.gate.suite import Suite
 from evalsvc.gate.suite_files import SUFFIX, find_suites
@@ -80,7 +81,10 @@ def check_suites(files: Sequence[Path], *, here: bool = True) -> CheckedSuites:
 
 
 def _beyond_the_file(document: Document, suite: Suite, shown: str) -> list[Problem]:
-    checks: list[tuple[str, Callable[[], object]]] = [("cases", suite.cases.read)]
+    def read_cases() -> None:
+        check_fit(suite.gates, suite.cases.read().cases, suite.path, shown)
+
+    checks: list[tuple[str, Callable[[], object]]] = [("cases", read_cases)]
     if suite.compares:
         checks.append(("baseline", lambda: read_baseline(suite.folder, suite.baseline, shown)))
     problems: list[Problem] = []

@@ -17,6 +17,7 @@ from evalsvc.cases import Case, ToolCall
 from evalsvc.errors import InputError
 from evalsvc.gate.deciding import decide
 from evalsvc.gate.evaluated import Evaluated, MetricScores
+from evalsvc.gate.fitting import check_gate_fits
 from evalsvc.gate.reading_gates import Known, read_gates
 from evalsvc.gate.suite import Suite
 from evalsvc.gate.values import COMPARED, Gate
@@ -214,6 +215,7 @@ class Evaluation:
                 "stop early: ask this gate in its file, whose error rate counts the looks"
             )
         gate = self._checked(keys)
+        check_gate_fits(gate, self.cases)
         old = self._baseline(gate.metric) if isinstance(gate.ask, COMPARED) else None
         (result,) = decide([gate], self._evaluated, old, level=self._suite.level, seed=self._suite.seed)
         return result

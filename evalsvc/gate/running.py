@@ -16,6 +16,7 @@ from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
 from evalsvc.gate.deciding import overall
 from evalsvc.gate.evaluated import Evaluated, clusters_of, places_in
 from evalsvc.gate.evaluating import Version, evaluate, settle
+from evalsvc.gate.fitting import check_fit
 from evalsvc.gate.looking import Looked, Plan, look, order_of, plan
 from evalsvc.gate.production import check_gates
 from evalsvc.gate.record import digest_of_record, encode_record
@@ -80,6 +81,7 @@ def run_suite(
     if model is None:
         raise InputError("Expected a model to ask, but the suite's own could not be read")
     whole, work = suite.cases.read(), [scorers.create(one.name, one.options) for one in suite.scorers]
+    check_fit(suite.gates, whole.cases, suite.path, shown or suite.path.name)
     cases = sampled(whole, sample, suite.seed) if sample else whole
     for scorer in work:
         settle(scorer)

@@ -1,0 +1,125 @@
+"""Do gates fit the cases? A gate on a field that no case has looks at nothing, or at everything as one segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from evalsvc._hints import did_you_mean
+from evalsvc._yaml import Document, Value, raise_problems
+from evalsvc.cases import Case
+from evalsvc.errors import InputError, Problem
+from evalsvc.gate.evaluated import field_of, rows_where
+from evalsvc.gate.values import Critical, GapAtMost, Gate, Robust
+
+NONE = "(none)"
+
+
+class Misfit(NamedTuple):
+    """What a gate asks for that no case has: the gate's place in its list, and the key that says it."""
+
+    gate: int
+    key: str
+    message: str
+    hint: str = ""
+
+
+def misfits(gates: Sequence[Gate], cases: Sequence[Case]) -> list[Misfit]:
+    """Return, of each gate, what no case has: fields, values of ``where``, critical cases, variants.
+
+    A field that some cases lack is none of it: those are the segment ``(none)``.
+    """
+    known = _Values(cases)
+    return [Misfit(place, *told) for place, gate in enumerate(gates) for told in _told(gate, cases, known)]
+
+
+def check_fit(gates: Sequence[Gate], cases: Sequence[Case], path: Path, shown: str) -> None:
+    """Refuse gates of a suite's file that do not fit its cases.
+
+    Raises:
+        ConfigError: with each, at its place in the file.
+    """
+    found = misfits(gates, cases)
+    if found:
+        items = _items(path, shown)
+        raise_problems([_problem(misfit, items, shown) for misfit in found])
+
+
+def check_gate_fits(gate: Gate, cases: Sequence[Case]) -> None:
+    """Refuse one gate that does not fit the cases.
+
+    Raises:
+        InputError: naming what no case has.
+    """
+    for misfit in misfits([gate], cases):
+        hint = f" ({misfit.hint})" if misfit.hint else ""
+        raise InputError(f"Expected a gate that fits the cases, but {misfit.message}{hint}")
+
+
+class _Values:
+    """The values that the cases have, by field, found once."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        names = sorted({name for case in cases for name in case.segments})
+        fields = [*(f"segments.{name}" for name in names), "group", "variant"]
+        held = {field: {field_of(case, field) for case in cases} - {NONE} for field in fields}
+        self.of = {field: values for field, values in held.items() if values}
+        self.of_tags = {tag for case in cases for tag in case.tags}
+
+
+def _told(gate: Gate, cases: Sequence[Case], known: _Values) -> Iterator[tuple[str, str, str]]:
+    asked = [("by", field) for field in gate.by] + [("where", field) for field in gate.where if field != "tags"]
+    if isinstance(gate.ask, GapAtMost):
+        asked.append(("gap", gate.ask.field))
+    lacking = [(key, field) for key, field in asked if field not in known.of]
+    for key, field in lacking:
+        yield key, f"no case has `{field}`", did_you_mean(field, known.of)
+    values = list(_absent(gate, known))
+    yield from values
+    if lacking or values:
+        return
+    rows = rows_where(cases, gate.where)
+    here = [cases[row] for row in rows.tolist()]
+    if not here:
+        yield "where", "no case has all of this", "each of the fields has to fit"
+    elif isinstance(gate.ask, Critical) and not any(case.critical for case in here):
+        yield "critical", "no case is marked critical", "set `critical: true` on the cases that must never fail"
+    elif isinstance(gate.ask, GapAtMost) and len({field_of(case, gate.ask.field) for case in here}) < 2:
+        yield "gap", f"all cases have one value of `{gate.ask.field}`", "a gap is between two"
+    elif isinstance(gate.ask, Robust) and not _varied(cases, here):
+        yield "robust_within", "no case is a variant of another one of the set", "make some: evalsvc cases vary"
+
+
+def _absent(gate: Gate, known: _Values) -> Iterator[tuple[str, str, str]]:
+    for field, values in gate.where.items():
+        held = known.of_tags if field == "tags" else known.of.get(field, set())
+        for value in values:
+            # "(none)" is what reports call cases that lack the field.
+            if held and value not in held and not (value == NONE and field != "tags"):
+                yield "where", f"no case has `{value}` as `{field}`", did_you_mean(value, held)
+        if field == "tags" and not held:
+            yield "where", "no case has tags", ""
+
+
+def _varied(cases: Sequence[Case], here: Sequence[Case]) -> bool:
+    wanted = {case.variant_of for case in here if case.variant}
+    return bool(wanted) and any(case.digest in wanted for case in cases)
+
+
+def _items(path: Path, shown: str) -> list[Value]:
+    try:
+        document = Document.open(path, shown)
+    except (OSError, ValueError):
+        return []
+    gates = document.root.get("gates") if document.root is not None else None
+    return gates.items() if gates else []
+
+
+def _problem(misfit: Misfit, items: Sequence[Value], shown: str) -> Problem:
+    if misfit.gate >= len(items):
+        return Problem(shown, 1, 1, misfit.message, misfit.hint)
+    item = items[misfit.gate]
+    value = item.section().get(misfit.key) or item
+    mark = value.node.start_mark
+    return Problem(shown, mark.line + 1, mark.column + 1, misfit.message, misfit.hint)

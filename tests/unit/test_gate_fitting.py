@@ -1,0 +1,102 @@
+"""Gates that ask for what no case has are refused, with their place, before a model is asked anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from evalsvc.cases import Case
+from evalsvc.disk_cache import DiskCache
+from evalsvc.errors import ConfigError, InputError
+from evalsvc.gate.checking import check_suites
+from evalsvc.gate.deciding import leaves_of
+from evalsvc.gate.evaluated import Evaluated
+from evalsvc.gate.fitting import check_gate_fits, misfits
+from evalsvc.gate.reading import load_suite
+from evalsvc.gate.running import run_suite
+from evalsvc.gate.values import AtLeast, Critical, GapAtMost, Gate, Robust
+from suites_made import CountingModel, write_project
+
+GATES = [
+    ("at_least: 0.1, by: segments.plam", "no case has `segments.plam`", "did you mean `segments.plan`?"),
+    ("at_least: 0.1, by: [segments.plan, variant]", "no case has `variant`", "known: group, segments.plan"),
+    ("at_least: 0.1, where: {segments.plam: a}", "no case has `segments.plam`", "did you mean `segments.plan`?"),
+    ("at_least: 0.1, where: {segments.plan: [a, premium]}", "no case has `premium` as `segments.plan`", "known: a, b"),
+    ("at_least: 0.1, where: {tags: hard}", "no case has tags", ""),
+    ("gap: segments.plann, at_most: 0.1", "no case has `segments.plann`", "did you mean `segments.plan`?"),
+    ("robust_within: 0.1", "no case is a variant of another one of the set", "make some: evalsvc cases vary"),
+    ("at_least: 0.1, where: {segments.plan: a, group: g1}", "", ""),
+    ("at_least: 0.1, by: segments.plan, where: {segments.plan: b}", "", ""),
+]
+
+
+@pytest.mark.parametrize(("gate", "message", "hint"), GATES)
+def test_at_its_place_before_anything_is_asked(tmp_path, gate, message, hint) -> None:
+    path = write_project(tmp_path, 40, gates=f"  - {{metric: token_f1, {gate}}}\n")
+    path.write_text(path.read_text().replace("baseline: main\n", ""))
+    found = check_suites([path])
+    model = CountingModel(0.0, "1")
+    with DiskCache.open(None) as cache:
+        if not message:
+            assert not found.problems
+            run_suite(load_suite(path), cache, generator=model, sample=4)
+            return
+        (problem,) = found.problems
+        assert (problem.message, problem.hint) == (message, hint)
+        lines = path.read_text().splitlines()
+        value = gate.split(": ", 1)[1] if not gate.startswith("at_least") else gate.split(", ", 1)[1].split(": ", 1)[1]
+        assert lines[problem.line - 1][problem.column - 1 :].startswith(value[:3])
+        with pytest.raises(ConfigError) as refused:
+            run_suite(load_suite(path), cache, generator=model, shown=problem.path)
+    assert refused.value.problems == (problem,)
+    assert not model.asked
+
+
+def test_no_case_is_critical(tmp_path) -> None:
+    path = write_project(tmp_path, 40, gates="  - {metric: token_f1, critical: true, at_least: 0.2}\n")
+    path.write_text(path.read_text().replace("baseline: main\n", ""))
+    cases = path.parent / "cases.jsonl"
+    cases.write_text(cases.read_text().replace('"critical": true', '"critical": false'))
+    (problem,) = check_suites([path]).problems
+    assert (problem.message, problem.hint) == (
+        "no case is marked critical",
+        "set `critical: true` on the cases that must never fail",
+    )
+
+
+CASES = [
+    Case(case_id="a", prompt="1", segments={"plan": "pro", "site": "x"}, tags=("hard",)),
+    Case(case_id="b", prompt="2", segments={"plan": "free"}),
+]
+
+
+def test_a_field_that_some_cases_lack_is_the_segment_none() -> None:
+    asked = [
+        Gate(metric="m", ask=AtLeast(0.1), by=("segments.site",)),
+        Gate(metric="m", ask=AtLeast(0.1), where={"segments.site": ("(none)",)}),
+        Gate(metric="m", ask=GapAtMost("segments.site", 0.1)),
+    ]
+    assert misfits(asked, CASES) == []
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        (Gate(metric="m", ask=AtLeast(0.1), where={"segments.plan": ("free",), "tags": ("hard",)}), "has all of this"),
+        (Gate(metric="m", ask=AtLeast(0.1), where={"tags": ("hart",)}), "did you mean `hard`?"),
+        (Gate(metric="m", ask=GapAtMost("segments.plan", 0.1), where={"segments.plan": ("pro",)}), "have one value"),
+        (Gate(metric="m", ask=Critical(1.0), where={"segments.plan": ("pro",)}), "no case is marked critical"),
+        (Gate(metric="m", ask=Robust(0.1), where={"segments.plan": ("pro",)}), "no case is a variant"),
+    ],
+)
+def test_one_gate_of_a_test_in_python(gate, message) -> None:
+    with pytest.raises(InputError, match="Expected a gate that fits the cases, but") as refused:
+        check_gate_fits(gate, CASES)
+    assert message in str(refused.value)
+
+
+def test_a_gate_on_segments_that_looks_at_nothing_is_still_one_finding() -> None:
+    gate = Gate(metric="m", ask=AtLeast(0.1), by=("segments.plan",), where={"segments.plan": ("none",)})
+    held = Evaluated(cases=tuple(CASES), digests=("1", "2"), answers=(), scores={}, model="", model_version="",
+                     signature="")  # fmt: skip
+    (leaf,) = leaves_of(gate, held)
+    assert not leaf.rows.size
