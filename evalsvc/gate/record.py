@@ -27,7 +27,9 @@ from evalsvc.gate.production import Production
 from evalsvc.generation import Answer
 from evalsvc.types import Corpus, Scale, ScorerSpec, Status
 
-FORMAT = 1
+FORMAT = 2
+_WITHOUT_SOURCES = 1
+"""The format that did not keep what a variant was made of: whole for cases that are none."""
 
 
 class Scorers(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,6 +70,7 @@ class _Row(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     critical: bool = False
     variant: str = ""
+    variant_of: str = ""
 
 
 class Record(NamedTuple):
@@ -150,6 +153,7 @@ def _row(evaluated: Evaluated, columns: Mapping[str, _Column], row: int) -> _Row
         tags=case.tags,
         critical=case.critical,
         variant=case.variant,
+        variant_of=case.variant_of,
     )
 
 
@@ -242,6 +246,11 @@ def decode_record(content: bytes, shown: str, name: str = "") -> Record:
             raise ConfigError(
                 f"{shown}, line {number}: expected a case with its scores ({type(error).__name__})"
             ) from error
+    if header.record == _WITHOUT_SOURCES and any(row.variant for row in rows):
+        raise ConfigError(
+            f"{shown}: it is of format {_WITHOUT_SOURCES}, which does not say what its variants were made of; run the "
+            "suite again, and promote that run where it is a baseline"
+        )
     if len(rows) != header.n_cases:
         raise ConfigError(f"{shown}: expected {header.n_cases} cases, but it holds {len(rows)}: it was cut off")
     return Record(header, _evaluated(header, rows, name))
@@ -252,8 +261,11 @@ def _header(lines: Sequence[bytes], shown: str) -> Header:
         header = msgspec.json.decode(lines[0] if lines else b"", type=Header)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ConfigError(f"{shown}, line 1: expected a record of answers and scores, but it is none") from error
-    if header.record != FORMAT:
-        raise ConfigError(f"{shown}: expected a record of format {FORMAT}, but got {header.record}; write it anew")
+    if header.record not in (_WITHOUT_SOURCES, FORMAT):
+        raise ConfigError(
+            f"{shown}: expected a record of format {FORMAT}, but got {header.record}, of another release; run the "
+            "suite again, and promote that run where it is a baseline"
+        )
     return header
 
 
@@ -281,6 +293,7 @@ def _case(row: _Row) -> Case:
         group=row.group,
         critical=row.critical,
         variant=row.variant,
+        variant_of=row.variant_of,
     )
 
 

@@ -264,7 +264,7 @@ def test_a_record_that_is_none_says_what_it_is(path: Path, tmp_path: Path) -> No
         (b"[]\n", "line 1: expected a record"),
         (b"".join(lines[:5]), "expected 120 cases, but it holds 4: it was cut off"),
         (lines[0] + b"{}\n", "line 2: expected a case with its scores"),
-        (content.replace(b'"record":1', b'"record":9', 1), "format 1, but got 9"),
+        (content.replace(b'"record":2', b'"record":9', 1), "format 2, but got 9"),
     ):
         with pytest.raises(ConfigError, match=told):
             decode_record(wrong, "x")
