@@ -23,11 +23,14 @@ FOLDER = "baselines"
 PLAIN_BYTES = 1 << 20
 """A smaller record is kept as plain lines, so that a change of it can be read in a diff."""
 
-_MAY_BE_EMPTY = ("model", "model_version", "cases_digest", "verdict")
+_MAY_BE_EMPTY = ("model", "model_version", "cases_digest", "verdict", "decision")
 
 
 class Pointer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a name stands for: ``file`` beside the pointer, whose lines have the SHA-256 ``digest``."""
+    """What a name stands for: ``file`` beside the pointer, whose lines have the SHA-256 ``digest``.
+
+    ``decision`` is the one of ``verdict``, the id of the run that was promoted.
+    """
 
     baseline: str
     file: str
@@ -39,6 +42,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str = ""
     cases_digest: str = ""
     verdict: str = ""
+    decision: str = ""
 
 
 class Baseline(NamedTuple):
@@ -108,7 +112,16 @@ def read_pointer(path: Path) -> Pointer:
 
 
 def promote(
-    content: bytes, shown: str, folder: Path, name: str, *, by: str, because: str, verdict: str = "", now: datetime
+    content: bytes,
+    shown: str,
+    folder: Path,
+    name: str,
+    *,
+    by: str,
+    because: str,
+    now: datetime,
+    verdict: str = "",
+    decision: str = "",
 ) -> Pointer:
     """Make a record the baseline of a name; what it was before stays in git, and its file is removed.
 
@@ -129,6 +142,7 @@ def promote(
         promoted_by=by,
         because=because,
         verdict=verdict,
+        decision=decision,
     )
     path = pointer_path(folder, name)
     old = _file_of(path)
