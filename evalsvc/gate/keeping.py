@@ -13,18 +13,28 @@ from typing import NamedTuple
 import msgspec
 
 from evalsvc.errors import ConfigError, InputError
-from evalsvc.gate.deciding import overall
 from evalsvc.gate.looking import Definition, Plan, look, order_of
 from evalsvc.gate.record import decode_record, digest_of_record, read_content, write_record
+from evalsvc.gate.stating import differences, stated_again
 from evalsvc.verdicts import GateResult, Verdict
 
 
 class Again(NamedTuple):
-    """A verdict decided anew from what was kept, and whether it is the same: every decision, number and reason."""
+    """A verdict, the same decided anew from its records, and the fields in which the two differ."""
 
     verdict: Verdict
-    results: tuple[GateResult, ...]
-    same: bool
+    anew: Verdict
+    differs: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs that the records tell."""
+        return not self.differs
+
+    @property
+    def results(self) -> tuple[GateResult, ...]:
+        """The gates as they were decided anew."""
+        return self.anew.gates
 
 
 class RunKeeper:
@@ -115,9 +125,19 @@ class RunKeeper:
 
 
 def decide_again(verdict: Verdict, candidate: bytes, baseline: bytes | None) -> Again:
-    """Return what the records say under the verdict's own definition, look by look where it was."""
-    definition = msgspec.json.decode(verdict.definition, type=Definition)
-    new = decode_record(candidate, "candidate").evaluated
+    """Return what the records say under the verdict's own definition, look by look where it was.
+
+    Compared is all that they tell: decisions, numbers and reasons of every gate, metric and segment, what the versions
+    are called and what made them, counts of cases and answers, costs, scorers. :func:`stated_again` names the rest.
+
+    Raises:
+        ConfigError: when a record is none, or the verdict's definition.
+    """
+    try:
+        definition = msgspec.json.decode(verdict.definition, type=Definition)
+    except msgspec.MsgspecError as error:
+        raise ConfigError(f"Expected the definition of {verdict.verdict_id} to be gates, but it is none") from error
+    header, new = decode_record(candidate, "candidate")
     name = verdict.baseline.name if verdict.baseline else ""
     old = decode_record(baseline, "baseline", name).evaluated if baseline is not None else None
     planned = Plan(tuple(range(len(new.cases))), (len(new.cases),), verdict.n_cases)
@@ -125,8 +145,9 @@ def decide_again(verdict: Verdict, candidate: bytes, baseline: bytes | None) -> 
         planned = Plan(order_of(new.digests, new.groups, definition.seed), verdict.looks, verdict.n_cases)
     critical = [row for row, case in enumerate(new.cases) if case.critical]
     looked = look(definition, planned, lambda rows: new.of(sorted(rows)), critical, old)
-    same = looked.results == verdict.gates and overall(looked.results) == verdict.decision
-    return Again(verdict, looked.results, same)
+    drawn = [new.digests[row] for row in planned.order[: looked.stopped_at]]
+    anew = stated_again(verdict, definition, looked, header, (new, old), drawn)
+    return Again(verdict, anew, differences(verdict, anew))
 
 
 def read_verdict(path: Path) -> Verdict:

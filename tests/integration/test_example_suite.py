@@ -69,7 +69,7 @@ def test_reports_and_the_same_verdict_again(project: Path) -> None:
     assert sorted(path.name for path in kept.iterdir()) == ["report.html", "summary.md", "verdict.json"]
     again = evalsvc(project, "gate", "--again", verdict.verdict_id)
     assert again.returncode == 1
-    assert "the same, in every number" in again.stdout
+    assert "the same decisions, numbers and reasons of every gate, metric and segment" in again.stdout
 
 
 def test_an_error_of_any_kind_is_2_and_says_what_to_do(project: Path) -> None:

@@ -181,7 +181,7 @@ def test_gate_records_lists_shows_and_decides_again(project, capsys, run):
     shutil.rmtree(project / ".evalsvc" / "runs")
     shutil.rmtree(project / ".evalsvc" / "records")
     assert command("gate", "--again", verdict_id) == run.verdict.exit_code
-    assert "decided again from its records: the same, in every number" in capsys.readouterr().out
+    assert "decided again from its records: the same decisions, numbers and reasons" in capsys.readouterr().out
     assert SECRET.encode() not in b"".join(
         path.read_bytes() for path in Path(project, ".evalsvc", "store").rglob("*") if path.is_file()
     )

@@ -21,7 +21,9 @@ from evalsvc.gate.record import decode_record, encode_record, without_texts
 from evalsvc.gate.running import Run, run_suite
 from evalsvc.gate.suite import Suite
 from evalsvc.gate.values import Ask, AtLeast, AtMost, Better, Critical, Equivalent, GapAtMost, Gate, NotWorse, Robust
+from evalsvc.generation import Answer, Request
 from evalsvc.perturbation import vary
+from evalsvc.verdicts import Verdict
 from suites_made import CountingModel, write_project
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -125,3 +127,87 @@ def test_an_older_record_is_read_where_nothing_lacks(suite: Suite, tmp_path: Pat
         decode_record(older, "x")
     plain = [lines[0] | {"n_cases": 60}, *(row for row in lines[1:] if not row.get("variant"))]
     assert len(decode_record("\n".join(map(json.dumps, plain)).encode(), "x").evaluated.cases) == 60
+
+
+def changed(verdict: Verdict, field: str) -> Verdict:
+    """Return a verdict in which something of a field was edited."""
+    values = {
+        "verdict_id": "20260301T120000Z-00000000",
+        "suite": "other",
+        "decision": "FAIL" if verdict.decision != "FAIL" else "PASS",
+        "gates": verdict.gates[1:],
+        "metrics": (msgspec.structs.replace(verdict.metrics[0], repeat_sd=0.5), *verdict.metrics[1:]),
+        "slices": verdict.slices[1:],
+        "candidate": msgspec.structs.replace(verdict.candidate, cost_usd=0.0),
+        "baseline": msgspec.structs.replace(verdict.baseline, model_version="7"),
+        "scorers": dict(verdict.scorers) | {"token_f1": "9|"},
+        "definition": verdict.definition.replace('"level":0.05', '"level":0.04'),
+        "gates_digest": "0" * 16,
+        "notes": (),
+        "looks": verdict.looks[:-1],
+    }
+    return msgspec.structs.replace(verdict, **{field: values.get(field, "else")})
+
+
+# What no record tells: they are not compared, and nothing is claimed of them.
+UNTOLD = {"cases", "evalsvc"}
+NUMBERS = {"n_cases", "stopped_at", "repeats", "seed", "level"}
+
+
+@pytest.fixture(scope="module")
+def stopped(suite: Suite) -> Run:
+    """A run that failed at its first look, with a note about what was not asked."""
+    gates = (Gate(metric="token_f1", ask=NotWorse(0.01)), Gate(metric="token_f1", ask=Critical(0.0)))
+    found = run(msgspec.structs.replace(suite, gates=gates, looks=4), CountingModel(0.9, "2", seed=1))
+    assert found.verdict.stopped_at < found.verdict.n_cases
+    assert found.verdict.slices
+    return found
+
+
+@pytest.mark.parametrize("field", sorted(set(Verdict.__struct_fields__) - UNTOLD))
+def test_whatever_of_a_verdict_was_edited_is_found(stopped: Run, field: str) -> None:
+    verdict = stopped.verdict
+    assert decide_again(verdict, stopped.record, stopped.baseline.content).same
+    if field in NUMBERS:
+        edited = msgspec.structs.replace(verdict, **{field: getattr(verdict, field) + 1})
+    elif field == "decided_at":
+        edited = msgspec.structs.replace(verdict, decided_at=verdict.decided_at.replace(year=2027))
+    else:
+        edited = changed(verdict, field)
+    assert edited != verdict
+    found = decide_again(edited, stopped.record, stopped.baseline.content)
+    assert not found.same
+    told = {"decided_at": "verdict_id", "definition": "gates_digest", "looks": "n_cases"}.get(field, field)
+    assert any(told in one for one in found.differs), found.differs
+
+
+@pytest.mark.parametrize("party", ["candidate", "baseline"])
+@pytest.mark.parametrize("field", ["model", "model_version", "signature", "answered", "failed", "cost_usd"])
+def test_a_versions_name_and_cost_are_compared(stopped: Run, party: str, field: str) -> None:
+    held = getattr(stopped.verdict, party)
+    value = getattr(held, field)
+    edited = msgspec.structs.replace(held, **{field: f"{value}x" if isinstance(value, str) else (value or 0) + 1})
+    verdict = msgspec.structs.replace(stopped.verdict, **{party: edited})
+    found = decide_again(verdict, stopped.record, stopped.baseline.content)
+    assert found.differs == (f"{party}.{field}",)
+
+
+def test_metrics_of_a_stopped_run_are_of_the_random_part(suite: Suite) -> None:
+    class HardOnCritical(CountingModel):
+        """Gets critical cases wrong, which are asked beside the random part."""
+
+        def generate(self, request: Request) -> Answer:
+            answer = super().generate(request)
+            return msgspec.structs.replace(answer, response="x") if request.case.critical else answer
+
+    gates = (Gate(metric="latency_ms", ask=AtMost(50.0)), Gate(metric="token_f1", ask=NotWorse(0.2)))
+    gates = (*gates, Gate(metric="token_f1", ask=Critical(0.0)))
+    found = run(msgspec.structs.replace(suite, gates=gates, looks=4), HardOnCritical(0.2, "2", seed=1))
+    verdict = found.verdict
+    assert verdict.stopped_at < len(found.candidate.cases) < verdict.n_cases
+    token_f1 = next(one for one in verdict.metrics if one.metric == "token_f1")
+    assert token_f1.candidate.n == verdict.stopped_at
+    gate = next(one for one in verdict.gates if one.gate == "token_f1 not worse by 0.2").findings[0]
+    assert token_f1.difference.value == pytest.approx(gate.difference)
+    beside = len(found.candidate.cases) - verdict.stopped_at
+    assert f"leave out the {beside} critical cases asked beside them" in verdict.notes[-1]
