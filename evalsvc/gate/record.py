@@ -25,6 +25,7 @@ from evalsvc.errors import ConfigError
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Missing
 from evalsvc.gate.production import Production
 from evalsvc.generation import Answer
+from evalsvc.generation.reasons import FINISHED
 from evalsvc.types import Corpus, Scale, ScorerSpec, Status
 
 FORMAT = 2
@@ -182,9 +183,15 @@ def without_texts(content: bytes) -> bytes:
             row = decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ConfigError(f"the record, line {number}: expected a case ({type(error).__name__})") from error
-        answers = tuple(msgspec.structs.replace(answer, response="", tool_calls=()) for answer in row.answers)
+        answers = tuple(_without_text(answer) for answer in row.answers)
         kept.append(encode(msgspec.structs.replace(row, answers=answers)))
     return b"\n".join(kept) + b"\n"
+
+
+def _without_text(answer: Answer) -> Answer:
+    ended = answer.finish_reason
+    known = ended if ended is None or ended in FINISHED else "other"
+    return msgspec.structs.replace(answer, response="", tool_calls=(), finish_reason=known)
 
 
 def write_record(path: Path, content: bytes) -> str:

@@ -17,7 +17,7 @@ from evalsvc.disk_cache import DiskCache, exclusive
 from evalsvc.errors import EngineError, EvalsvcError, InputError, ModelUnavailable
 from evalsvc.generation.limits import AskLimits, Pacer, RunBudget
 from evalsvc.generation.progress import Progress
-from evalsvc.generation.values import Answer, Generator, Request, failed
+from evalsvc.generation.values import Answer, Generator, Request, failed, told_by_others
 from evalsvc.protocols import Clock
 
 MAX_ANSWER_CHARACTERS = 1 << 20
@@ -263,7 +263,8 @@ def _answered(generator: Generator, request: Request) -> Answer:
     except Exception as error:  # somebody else's code; its message may quote a text
         return failed(f"the generator raised {type(error).__name__}")
     if answer.status == "failed":
-        return answer
+        # Ours say what they say in known words, with the place of an exception in somebody else's code.
+        return answer if type(generator).__module__.startswith("evalsvc.") else told_by_others(answer)
     if len(answer.response) > MAX_ANSWER_CHARACTERS:
         return _without_text(answer, TOO_LONG)
     if not answer.response.strip() and not answer.tool_calls:
@@ -287,6 +288,6 @@ def _drained(results: queue.SimpleQueue[_Result]) -> list[_Result]:
 
 def _decoded(kept: bytes | None) -> Answer | None:
     try:
-        return None if kept is None else msgspec.json.decode(kept, type=Answer)
+        return None if kept is None else told_by_others(msgspec.json.decode(kept, type=Answer))
     except msgspec.MsgspecError:
         return None  # of another release
