@@ -38,7 +38,7 @@ def show(options: argparse.Namespace) -> int:
         for name in names_in(folder):
             pointer = read_pointer(folder / "baselines" / f"{name}.yaml")
             try:
-                read_baseline(folder, name, "")
+                read_baseline(folder, name, "SUITE")
                 state = "as promoted"
             except ConfigError as error:
                 state = str(error)

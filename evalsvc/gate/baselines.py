@@ -7,6 +7,7 @@ a version, estimates of production may be frozen (:mod:`evalsvc.gate.production`
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -16,13 +17,14 @@ import msgspec
 from evalsvc._yaml import Document, raise_problems
 from evalsvc.errors import ConfigError, Problem
 from evalsvc.gate.evaluated import Evaluated
-from evalsvc.gate.record import Header, decode_record, digest_of_record, read_content, write_record
+from evalsvc.gate.record import Header, decode_record, digest_of_record, read_content, write_record, write_whole
 from evalsvc.types import ScorerSpec
 
 FOLDER = "baselines"
 PLAIN_BYTES = 1 << 20
 """A smaller record is kept as plain lines, so that a change of it can be read in a diff."""
 
+_FILE = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
 _MAY_BE_EMPTY = ("model", "model_version", "cases_digest", "verdict", "decision")
 
 
@@ -79,14 +81,21 @@ def read_baseline(folder: Path, name: str, suite_path: str) -> Baseline:
             f"evalsvc baseline promote {suite_path} --name {name} --because 'the version in production'"
         )
     pointer = read_pointer(path)
-    content = read_content(path.with_name(pointer.file))
+    file = path.with_name(pointer.file)
+    if not file.is_file():
+        raise ConfigError(
+            f"Expected {file}, which {path.name} names, but it is not there: restore it from git, where both files "
+            "were to be committed, or make another of a run: "
+            f"evalsvc baseline promote {suite_path} --name {name} --because TEXT"
+        )
+    content = read_content(file)
     found = digest_of_record(content)
     if found != pointer.digest:
         raise ConfigError(
-            f"Expected {path.parent / pointer.file} to be what was promoted (sha256 {pointer.digest[:12]}…), but it is "
+            f"Expected {file} to be what was promoted (sha256 {pointer.digest[:12]}…), but it is "
             f"another ({found[:12]}…): it was changed afterwards; restore it from git, or promote a run again"
         )
-    record = decode_record(content, str(path.with_name(pointer.file)), name)
+    record = decode_record(content, str(file), name)
     return Baseline(pointer, record.header, record.evaluated, content)
 
 
@@ -103,8 +112,10 @@ def read_pointer(path: Path) -> Pointer:
             value = document.root.get(key) if key in _MAY_BE_EMPTY else document.root.need(key)
             fields[key] = value.text(what="text") if value else ""
     raise_problems(document.finish())
-    if "/" in fields["file"] or "\\" in fields["file"]:
-        raise ConfigError("", [Problem(str(path), 1, 1, "expected `file` to be a name in this folder")])
+    if not _FILE.fullmatch(fields["file"]):
+        raise ConfigError(
+            "", [Problem(str(path), 1, 1, "expected `file` to be a name in this folder", "restore it from git")]
+        )
     try:
         return msgspec.convert(fields, Pointer)
     except msgspec.ValidationError as error:
@@ -147,9 +158,7 @@ def promote(
     path = pointer_path(folder, name)
     old = _file_of(path)
     write_record(path.with_name(pointer.file), content)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(_pointer_text(pointer), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, _pointer_text(pointer).encode())
     if old and old != pointer.file:
         path.with_name(old).unlink(missing_ok=True)
     return pointer

@@ -14,7 +14,7 @@ import msgspec
 
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.looking import Definition, Plan, look, order_of
-from evalsvc.gate.record import decode_record, digest_of_record, read_content, write_record
+from evalsvc.gate.record import decode_record, digest_of_record, read_content, write_record, write_whole
 from evalsvc.gate.stating import differences, stated_again
 from evalsvc.verdicts import GateResult, Verdict
 
@@ -53,7 +53,9 @@ class RunKeeper:
         return self.root / "records" / f"{digest}.jsonl.zst"
 
     def keep(self, verdict: Verdict, files: Mapping[str, str], *records: bytes) -> Path:
-        """Write a verdict with its reports and records, and return the folder.
+        """Write a verdict with its reports and records, each file whole or not at all, and return the folder.
+
+        The verdict comes last: where it is, everything is.
 
         Raises:
             OSError: where nothing can be written, as on a read-only checkout.
@@ -64,9 +66,9 @@ class RunKeeper:
                 write_record(path, content)
         folder = self.folder(verdict)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "verdict.json").write_bytes(msgspec.json.format(msgspec.json.encode(verdict), indent=2) + b"\n")
         for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            write_whole(folder / name, text.encode())
+        write_whole(folder / "verdict.json", msgspec.json.format(msgspec.json.encode(verdict), indent=2) + b"\n")
         return folder
 
     def find(self, verdict_id: str) -> Verdict:

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import io
 import os
+import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -199,12 +200,21 @@ def write_record(path: Path, content: bytes) -> str:
 
     The digest is the SHA-256 of the lines, whatever holds them.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     data = _gzipped(content) if path.suffix == ".gz" else zstd.compress(content) if path.suffix == ".zst" else content
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(data)
-    part.replace(path)
+    write_whole(path, data)
     return digest_of_record(content)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, and its folder: who reads it meanwhile, or after a kill, has the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def digest_of_record(content: bytes) -> str:
