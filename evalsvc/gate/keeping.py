@@ -16,7 +16,7 @@ from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.looking import Definition, Plan, look, order_of
 from evalsvc.gate.record import decode_record, digest_of_record, read_content, write_record, write_whole
 from evalsvc.gate.stating import differences, stated_again
-from evalsvc.verdicts import GateResult, Verdict
+from evalsvc.verdicts import GateResult, Verdict, VerdictQuery
 
 
 class Again(NamedTuple):
@@ -96,6 +96,22 @@ class RunKeeper:
 
     def _paths(self, verdict_id: str) -> list[Path]:
         return sorted((self.root / "runs").glob(f"*/{_safe(verdict_id)}*/verdict.json"))
+
+    def verdicts(self, asked: VerdictQuery, limit: int) -> list[Verdict]:
+        """Return at most ``limit`` of the verdicts that are kept, the newest first, as a log does.
+
+        Raises:
+            ConfigError: when one of them cannot be read.
+        """
+        paths = sorted((self.root / "runs").glob("*/*/verdict.json"), key=lambda path: path.parent.name, reverse=True)
+        found = (read_verdict(path) for path in paths if asked.suite in ("", path.parent.parent.name))
+        kept = [
+            one
+            for one in found
+            if (asked.since is None or one.decided_at >= asked.since)
+            and (asked.until is None or one.decided_at < asked.until)
+        ]
+        return kept[:limit]
 
     def latest(self, suite: str) -> Verdict | None:
         """Return the last verdict of a suite; None where it has none."""

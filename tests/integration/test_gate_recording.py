@@ -197,9 +197,33 @@ def test_what_is_not_recorded_is_told(project, capsys):
     assert command("--store", "memory:", "gate", "--again", "20260301T120000Z-1a2b3c4d") == 2
     assert "none of this whole id in the store" in capsys.readouterr().err
     assert command("--store", "memory:", "verdicts", "--suite", "x") == 0
-    assert "no verdict of 'x' was recorded since 30d" in capsys.readouterr().out
+    assert "no verdict of 'x' since 30d" in capsys.readouterr().out
     assert command("--store", "memory:", "verdicts", "show", "x") == 2
     assert "the whole id of a recorded verdict" in capsys.readouterr().err
+
+
+def test_without_a_store_the_kept_runs_are_listed(project, capsys, monkeypatch, run):
+    assert command("verdicts") == 0
+    out, err = capsys.readouterr()
+    assert "no verdict since 30d" in out
+    assert "there is no store yet; these are the runs kept in .evalsvc/runs" in err
+    assert command("gate", "suites", "--format", "json") == run.verdict.exit_code
+    verdict_id = json.loads(capsys.readouterr().out)["verdict_id"]
+    monkeypatch.chdir(project / "suites")
+    assert command("verdicts") == 0
+    assert verdict_id in capsys.readouterr().out
+    assert command("verdicts", "list", "--suite", "other", "--format", "json") == 0
+    assert capsys.readouterr().out == ""
+    assert command("verdicts", "list", "--until", "2020-01-01", "--since", "2019-01-01") == 0
+    assert verdict_id not in capsys.readouterr().out
+    assert command("verdicts", "show", verdict_id[:20]) == 0
+    assert capsys.readouterr().out.endswith(f"verdict {verdict_id}\n")
+    assert command("verdicts", "show", "20200101T000000Z-1a2b3c4d") == 2
+    assert f"the last there are {verdict_id}" in capsys.readouterr().err
+    # A store that was named is asked, and none is made by that.
+    assert command("--store", "embedded:nowhere", "verdicts") == 2
+    assert "There is no store in" in capsys.readouterr().err
+    assert not (project / ".evalsvc" / "store").exists()
 
 
 def test_a_store_that_does_not_answer_is_told_before_anything_is_asked(project, capsys, monkeypatch):
