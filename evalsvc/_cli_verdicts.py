@@ -52,8 +52,7 @@ def show(options: argparse.Namespace) -> int:
     """Print one verdict."""
     root = root_for([])
     if not _has_store(root, options):
-        verdict = _kept(root).find(options.id)
-        print(msgspec.json.encode(verdict).decode() if options.format == "json" else told(verdict))
+        _print(_kept(root).find(options.id), options)
         return OK
     with open_log(root, options) as log:
         verdict = log.verdict(options.id)
@@ -61,8 +60,12 @@ def show(options: argparse.Namespace) -> int:
         raise InputError(
             f"Expected the whole id of a recorded verdict, but got {options.id!r}; `evalsvc verdicts` lists them"
         )
-    print(msgspec.json.encode(verdict).decode() if options.format == "json" else told(verdict))
+    _print(verdict, options)
     return OK
+
+
+def _print(verdict: Verdict, options: argparse.Namespace) -> None:
+    print(msgspec.json.encode(verdict).decode() if options.format == "json" else told(verdict))
 
 
 def _kept(root: Path) -> RunKeeper:

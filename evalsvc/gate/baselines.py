@@ -17,7 +17,8 @@ import msgspec
 from evalsvc._yaml import Document, raise_problems
 from evalsvc.errors import ConfigError, Problem
 from evalsvc.gate.evaluated import Evaluated
-from evalsvc.gate.record import Header, decode_record, digest_of_record, read_content, write_record, write_whole
+from evalsvc.gate.files import write_whole
+from evalsvc.gate.record import Header, decode_record, digest_of_record, read_content, write_record
 from evalsvc.types import ScorerSpec
 
 FOLDER = "baselines"

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import msgspec
 
 from evalsvc.errors import ConfigError, InputError
+from evalsvc.gate.files import write_whole
 from evalsvc.gate.looking import Definition, Plan, look, order_of
-from evalsvc.gate.record import decode_record, digest_of_record, read_content, write_record, write_whole
+from evalsvc.gate.record import decode_record, digest_of_record, read_content, write_record
 from evalsvc.gate.stating import differences, stated_again
 from evalsvc.verdicts import GateResult, Verdict, VerdictQuery
 

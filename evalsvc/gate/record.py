@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
-import os
-import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +21,7 @@ from backports import zstd
 from evalsvc.cases import Case
 from evalsvc.errors import ConfigError
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Missing
+from evalsvc.gate.files import gzipped, write_whole
 from evalsvc.gate.production import Production
 from evalsvc.generation import Answer
 from evalsvc.generation.reasons import FINISHED
@@ -200,34 +198,14 @@ def write_record(path: Path, content: bytes) -> str:
 
     The digest is the SHA-256 of the lines, whatever holds them.
     """
-    data = _gzipped(content) if path.suffix == ".gz" else zstd.compress(content) if path.suffix == ".zst" else content
+    data = gzipped(content) if path.suffix == ".gz" else zstd.compress(content) if path.suffix == ".zst" else content
     write_whole(path, data)
     return digest_of_record(content)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, and its folder: who reads it meanwhile, or after a kill, has the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def digest_of_record(content: bytes) -> str:
     """Return the SHA-256 of a record's lines."""
     return hashlib.sha256(content).hexdigest()
-
-
-def _gzipped(content: bytes) -> bytes:
-    buffer = io.BytesIO()
-    # Without a name and a time, the same lines are the same bytes.
-    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0) as file:
-        file.write(content)
-    return buffer.getvalue()
 
 
 def read_content(path: Path) -> bytes:
