@@ -30,6 +30,8 @@ KIND, COLUMN = "score", "scores"
 """A score by itself, and a scorer's scores of a whole set of answers, which are read at once when a suite is rerun."""
 CHUNK = 2_000
 """So many answers are scored between two writes to the cache: what a kill may cost."""
+PAID_CHUNK = 32
+"""The same where each score is paid for: about as many as a judge is asked side by side."""
 
 MODELS = frozenset({"encoder", "model"})
 """Kinds of scorers whose signature names what was loaded: revision, dtype, window."""
@@ -181,8 +183,9 @@ class _Work:
 
     def _scored(self, places: Sequence[tuple[int, int]]) -> Iterator[dict[tuple[int, int], Kept]]:
         entry = ScorerEntry(self.scorer)
-        for start in range(0, len(places), CHUNK):
-            part = places[start : start + CHUNK]
+        chunk = PAID_CHUNK if getattr(self.scorer, "cost_class", "") == "judge" else CHUNK
+        for start in range(0, len(places), chunk):
+            part = places[start : start + chunk]
             outcomes = run_scorer(entry, [self._sample(*place) for place in part])
             yield {place: _kept(outcome) for place, (_, _, outcome) in zip(part, outcomes, strict=True)}
 

@@ -159,9 +159,9 @@ def decide_again(verdict: Verdict, candidate: bytes, baseline: bytes | None) -> 
     header, new = decode_record(candidate, "candidate")
     name = verdict.baseline.name if verdict.baseline else ""
     old = decode_record(baseline, "baseline", name).evaluated if baseline is not None else None
-    planned = Plan(tuple(range(len(new.cases))), (len(new.cases),), verdict.n_cases)
+    planned = Plan(tuple(range(len(new.cases))), (len(new.cases),), len(new.cases))
     if verdict.looks:
-        planned = Plan(order_of(new.digests, new.groups, definition.seed), verdict.looks, verdict.n_cases)
+        planned = Plan(order_of(new.digests, new.groups, definition.seed), verdict.looks, verdict.looks[-1])
     critical = [row for row, case in enumerate(new.cases) if case.critical]
     looked = look(definition, planned, lambda rows: new.of(sorted(rows)), critical, old)
     drawn = [new.digests[row] for row in planned.order[: looked.stopped_at]]

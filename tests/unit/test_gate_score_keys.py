@@ -132,3 +132,32 @@ def test_a_kept_score_of_another_layout_is_made_anew(held: bytes, kinds: set[str
     )
     assert found.scores["by_segment"].values.tolist() == [[11.0]] * 3
     assert scorer.scored == 3
+
+
+class Judge(BySegment):
+    """A scorer that is paid by the call, and is cut off after a while."""
+
+    cost_class = "judge"
+    batch_cost = 8
+
+    def __init__(self, cut_off_at: int) -> None:
+        super().__init__()
+        self.cut_off_at = cut_off_at
+
+    def score(self, batch):
+        if self.scored >= self.cut_off_at:
+            raise KeyboardInterrupt
+        return super().score(batch)
+
+
+def test_a_kill_while_a_judge_scores_costs_few_calls() -> None:
+    cache, cases = (
+        DiskCache.open(None),
+        [Case(case_id=f"c{n}", prompt=f"p{n}", segments={"plan": "a"}) for n in range(200)],
+    )
+    digests, rows, version = [one.digest for one in cases], [[ANSWER]] * 200, Version("s", "m", "1", "x")
+    first, second = Judge(100), Judge(1000)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(cases, digests, rows, [first], version, cache)
+    evaluate(cases, digests, rows, [second], version, cache)
+    assert 200 <= first.scored + second.scored <= 232
