@@ -15,14 +15,15 @@ from evalsvc.cases.reading import read_cases
 from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import ConfigError
 from evalsvc.gate import baselines
-from evalsvc.gate.keeping import decide_again
+from evalsvc.gate.keeping import RunKeeper, decide_again
 from evalsvc.gate.reading import load_suite
 from evalsvc.gate.record import decode_record, encode_record, without_texts
 from evalsvc.gate.running import Run, run_suite
 from evalsvc.gate.suite import Suite
 from evalsvc.gate.values import Ask, AtLeast, AtMost, Better, Critical, Equivalent, GapAtMost, Gate, NotWorse, Robust
-from evalsvc.generation import Answer, Request
+from evalsvc.generation import Answer, Request, failed
 from evalsvc.perturbation import vary
+from evalsvc.project import ScorerConfig
 from evalsvc.verdicts import Verdict
 from suites_made import CountingModel, write_project
 
@@ -211,3 +212,23 @@ def test_metrics_of_a_stopped_run_are_of_the_random_part(suite: Suite) -> None:
     assert token_f1.difference.value == pytest.approx(gate.difference)
     beside = len(found.candidate.cases) - verdict.stopped_at
     assert f"leave out the {beside} critical cases asked beside them" in verdict.notes[-1]
+
+
+def test_what_lacks_scores_is_the_same_after_it_was_written(suite: Suite, tmp_path: Path) -> None:
+    class Failing(CountingModel):
+        """Answers nothing to some cases, and something without a cost to the others."""
+
+        def generate(self, request: Request) -> Answer:
+            if request.case.case_id.startswith("c1"):
+                return failed("HTTP 500", attempts=3)
+            return Answer(response="x" if request.case.critical else request.case.reference or "")
+
+    gates = (Gate(metric="token_f1", ask=NotWorse(0.1)), Gate(metric="latency_ms", ask=AtMost(100.0)))
+    work = (*suite.scorers, *(ScorerConfig(name=name) for name in ("context_support", "output_tokens")))
+    asked = msgspec.structs.replace(suite, gates=gates, scorers=work)
+    found = run(asked, Failing(0.2, "2"))
+    assert found.verdict.candidate.failed
+    keeper = RunKeeper(tmp_path)
+    keeper.keep(found.verdict, {}, found.record, found.baseline.content)
+    again = keeper.again(keeper.find(found.verdict.verdict_id))
+    assert again.differs == ()
