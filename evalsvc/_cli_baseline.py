@@ -21,6 +21,7 @@ from evalsvc.gate.suite_files import find_suites, root_for
 from evalsvc.windows import parse_span, whole_minutes
 
 if TYPE_CHECKING:
+    from evalsvc.gate.keeping import RunKeeper
     from evalsvc.gate.suite import Suite
     from evalsvc.verdicts import Verdict
 
@@ -37,7 +38,7 @@ def show(options: argparse.Namespace) -> int:
         for name in names_in(folder):
             pointer = read_pointer(folder / "baselines" / f"{name}.yaml")
             try:
-                read_baseline(folder, name, "")
+                read_baseline(folder, name, "SUITE")
                 state = "as promoted"
             except ConfigError as error:
                 state = str(error)
@@ -64,52 +65,130 @@ def promote(options: argparse.Namespace) -> int:
     from evalsvc.gate import baselines
     from evalsvc.gate.keeping import RunKeeper
 
+    if options.run and (options.answers or options.whole):
+        raise InputError("Expected either --run or --answers or --whole: a run was asked what it was asked")
     suite, root = _suite(options.suite), root_for([Path(options.suite)])
     keeper = RunKeeper(root)
-    verdict = keeper.find(options.run) if options.run else None if options.answers else keeper.latest(suite.name)
-    _may_promote(verdict, suite, options)
-    content = keeper.record(verdict.candidate.digest) if verdict else _first_run(suite, root, options)
+    anew = options.answers or options.whole
+    verdict = keeper.find(options.run) if options.run else None if anew else keeper.latest(suite.name)
+    if verdict is None:
+        verdict = _run(suite, keeper, options)
+    content = keeper.record(verdict.candidate.digest)
+    _may_promote(verdict, content, suite, options)
     pointer = baselines.promote(
         content,
-        verdict.verdict_id if verdict else options.suite,
+        verdict.verdict_id,
         suite.folder,
         _name(options.name, suite),
         by=options.by or _who(),
         because=options.because,
-        verdict=verdict.verdict_id if verdict else "",
+        verdict=verdict.verdict_id,
+        decision=verdict.decision,
         now=datetime.now(UTC),
     )
     _told(suite, pointer)
     return OK
 
 
-def _first_run(suite: Suite, root: Path, options: argparse.Namespace) -> bytes:
-    """Ask and score a version that is compared with nothing: the first baseline."""
+def _run(suite: Suite, keeper: RunKeeper, options: argparse.Namespace) -> Verdict:
+    """Ask and score the whole set, look at the gates, and keep that as `evalsvc gate` does."""
     from evalsvc._gate_progress import HowFar
     from evalsvc.disk_cache import DiskCache, default_cache_path
+    from evalsvc.gate.reports.html import page
+    from evalsvc.gate.reports.markdown import markdown
+    from evalsvc.gate.reports.regressions import regressions
     from evalsvc.gate.running import run_suite
     from evalsvc.generation.recorded import RecordedAnswers
 
     generator = RecordedAnswers(Path(options.answers)) if options.answers else None
-    alone, far = msgspec.structs.replace(suite, gates=(), baseline="", looks=1), HowFar()
+    whole, far = msgspec.structs.replace(_comparable(suite, options), looks=1), HowFar()
     with (
-        DiskCache.open(default_cache_path(root)) as cache,
+        DiskCache.open(default_cache_path(keeper.root.parent)) as cache,
         Progress(suite.name, "answers and scores", far.measure, far.note),
     ):
-        return run_suite(alone, cache, shown=options.suite, generator=generator, told=far.told).record
+        run = run_suite(whole, cache, shown=options.suite, generator=generator, told=far.told)
+    worst = regressions(run)
+    files = {"summary.md": markdown(run.verdict, worst), "report.html": page(run.verdict, worst)}
+    try:
+        keeper.keep(run.verdict, files, run.record, *([run.baseline.content] if run.baseline else []))
+    except OSError as error:
+        raise InputError(f"Cannot keep the run in {keeper.root}: {error.strerror or error}") from error
+    return run.verdict
 
 
-def _may_promote(verdict: Verdict | None, suite: Suite, options: argparse.Namespace) -> None:
-    if verdict is None or options.despite:
-        return
+def _comparable(suite: Suite, options: argparse.Namespace) -> Suite:
+    """Return the suite, without the gates that compare where there is nothing yet to compare with."""
+    from evalsvc.gate.baselines import pointer_path, read_baseline
+    from evalsvc.gate.values import COMPARED
+
+    if not suite.compares:
+        return suite
+    try:
+        read_baseline(suite.folder, suite.baseline, options.suite)
+        return suite
+    except ConfigError as error:
+        if pointer_path(suite.folder, suite.baseline).is_file():
+            print(f"evalsvc: only gates that need no baseline were looked at: {error}", file=sys.stderr)
+    alone = tuple(gate for gate in suite.gates if not isinstance(gate.ask, COMPARED))
+    return msgspec.structs.replace(suite, gates=alone, baseline="")
+
+
+def _may_promote(verdict: Verdict, content: bytes, suite: Suite, options: argparse.Namespace) -> None:
+    """Refuse what is no baseline; of all reasons, ``--despite`` overrules only the verdict.
+
+    Raises:
+        InputError: with what to do instead.
+    """
+    from evalsvc.verdicts.words import because
+
     if verdict.suite != suite.name:
         raise InputError(f"Expected a run of {suite.name!r}, but {verdict.verdict_id} is of {verdict.suite!r}")
-    # A first run compares with nothing, so that its gates cannot pass.
-    if verdict.decision != "PASS" and verdict.baseline is not None:
+    _whole(verdict, content, suite, options)
+    failed, asked = verdict.candidate.failed, verdict.candidate.failed + verdict.candidate.answered
+    if failed > verdict.candidate.answered:
         raise InputError(
-            f"Expected a run that passed, but {verdict.verdict_id} is {verdict.decision}; to promote it nevertheless, "
-            "add --despite, and say why in --because"
+            f"Expected a version that answers, but {failed:,} of {asked:,} requests have no answer in "
+            f"{verdict.verdict_id}; see that the model answers, and run it again"
         )
+    # What compares with nothing yet cannot pass, and may be the first baseline; what fails may not.
+    open_for_lack = verdict.decision == "INCONCLUSIVE" and verdict.baseline is None
+    if verdict.decision != "PASS" and not open_for_lack and not options.despite:
+        raise InputError(
+            f"Expected a run that passed, but {verdict.verdict_id} is {verdict.decision}: {because(verdict)} To "
+            "promote it nevertheless, add --despite, and say why in --because"
+        )
+
+
+def _whole(verdict: Verdict, content: bytes, suite: Suite, options: argparse.Namespace) -> None:
+    """Refuse a run that did not ask every case of the set.
+
+    Raises:
+        InputError: with how many it asked, and the command that asks the rest.
+    """
+    from evalsvc.gate.record import decode_record
+
+    cases, held = suite.cases.read(), decode_record(content, verdict.verdict_id).evaluated
+    # What a budget, a deadline or a file of answers left out was never asked.
+    asked = {
+        digest
+        for digest, answers in zip(held.digests, held.answers, strict=True)
+        if all(answer.status == "ok" or answer.attempts > 0 for answer in answers)
+    }
+    have = sum(digest in asked for digest in cases.digests)
+    if have == len(cases):
+        return
+    what = f"Expected answers to all {len(cases):,} cases of {suite.cases.path.name}, but "
+    if options.answers:
+        raise InputError(f"{what}{options.answers} has {have:,} of them; record the others too")
+    if options.whole:
+        raise InputError(
+            f"{what}the run has {have:,} of them; raise the suite's `budget` or `deadline_seconds`, and run it again: "
+            "what was answered is kept"
+        )
+    raise InputError(
+        f"{what}{verdict.verdict_id} has {have:,} of them, and what a baseline lacks is compared with nothing. Ask the "
+        f"others too: evalsvc baseline promote {options.suite} --whole --because TEXT"
+    )
 
 
 def rescore(options: argparse.Namespace) -> int:
@@ -155,6 +234,7 @@ def rescore(options: argparse.Namespace) -> int:
         by=options.by or _who(),
         because=f"scored again; {held.pointer.because}",
         verdict=held.pointer.verdict,
+        decision=held.pointer.decision,
         now=datetime.now(UTC),
     )
     gone = len(held.evaluated.digests) - len(rows)

@@ -255,9 +255,16 @@ def _again(verdict_id: str, root: Path, options: argparse.Namespace) -> int:
     verdict = found.verdict
     print(told(verdict))
     if not found.same:
-        print(f"evalsvc: decided again by evalsvc, it is not the same as by {verdict.evalsvc}", file=sys.stderr)
+        print(
+            f"evalsvc: decided again from its records, it is not what evalsvc {verdict.evalsvc} decided; other are: "
+            f"{', '.join(found.differs)}",
+            file=sys.stderr,
+        )
         return ERROR
-    print("decided again from its records: the same, in every number")
+    print(
+        "decided again from its records: the same decisions, numbers and reasons of every gate, metric and segment, "
+        "and the same versions, scorers, counts and costs"
+    )
     return EXIT_CODES[verdict.decision]
 
 

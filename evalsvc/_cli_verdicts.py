@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,17 +16,25 @@ from evalsvc._cli_gate import open_log, told
 from evalsvc._cli_output import aligned
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
+from evalsvc.gate.suite_files import root_for
 from evalsvc.verdicts import Verdict, VerdictQuery
 from evalsvc.verdicts.words import because, party
 from evalsvc.windows import parse_span
+
+if TYPE_CHECKING:
+    from evalsvc.gate.keeping import RunKeeper
 
 
 def listed(options: argparse.Namespace) -> int:
     """Print the verdicts of a span, the newest first."""
     span = parse_span(options.since, options.until, datetime.now(UTC))
     asked = VerdictQuery(options.suite, span.start, span.end)
-    with open_log(project.find_root(Path.cwd()), options) as log:
-        found = log.verdicts(asked, options.limit)
+    root = root_for([])
+    if _has_store(root, options):
+        with open_log(root, options) as log:
+            found = log.verdicts(asked, options.limit)
+    else:
+        found = _kept(root).verdicts(asked, options.limit)
     if options.format == "json":
         for verdict in found:
             print(msgspec.json.encode(verdict).decode())
@@ -33,20 +44,47 @@ def listed(options: argparse.Namespace) -> int:
             print(f"the last {options.limit}; there may be more")
     else:
         whose = f" of {options.suite!r}" if options.suite else ""
-        print(f"no verdict{whose} was recorded since {options.since}; `evalsvc gate --record` records one")
+        print(f"no verdict{whose} since {options.since}; `evalsvc gate --record` records one")
     return OK
 
 
 def show(options: argparse.Namespace) -> int:
     """Print one verdict."""
-    with open_log(project.find_root(Path.cwd()), options) as log:
+    root = root_for([])
+    if not _has_store(root, options):
+        _print(_kept(root).find(options.id), options)
+        return OK
+    with open_log(root, options) as log:
         verdict = log.verdict(options.id)
     if verdict is None:
         raise InputError(
             f"Expected the whole id of a recorded verdict, but got {options.id!r}; `evalsvc verdicts` lists them"
         )
-    print(msgspec.json.encode(verdict).decode() if options.format == "json" else told(verdict))
+    _print(verdict, options)
     return OK
+
+
+def _print(verdict: Verdict, options: argparse.Namespace) -> None:
+    print(msgspec.json.encode(verdict).decode() if options.format == "json" else told(verdict))
+
+
+def _kept(root: Path) -> RunKeeper:
+    from evalsvc.gate.keeping import RunKeeper
+
+    print("evalsvc: there is no store yet; these are the runs kept in .evalsvc/runs", file=sys.stderr)
+    return RunKeeper(root)
+
+
+def _has_store(root: Path, options: argparse.Namespace) -> bool:
+    """Return whether there is a store to ask, or one was named: what is kept in the project is no answer to that."""
+    from evalsvc.assemble import store_address
+    from evalsvc.store import folder
+    from evalsvc.store.address import parse_address
+
+    environment, given = project.Environment.read(os.environ), getattr(options, "store", None)
+    place = parse_address(store_address(project.load_settings(root), environment, given))
+    named = given or environment.store
+    return bool(named or place.host or not place.path or folder.exists(Path(place.path)))
 
 
 def _row(verdict: Verdict) -> dict[str, str]:

@@ -534,7 +534,8 @@ def _add_baseline(add: _Adder) -> None:
         command.add_argument("--by", help="who says so (default: you, as git or the system knows you)")
     promote.add_argument("--because", required=True, metavar="TEXT", help="why; it is kept with the baseline")
     promote.add_argument("--run", metavar="VERDICT", help="whose candidate (default: the last run, or a first one)")
-    promote.add_argument("--answers", metavar="FILE", help="recorded answers of the version, in place of a run")
+    promote.add_argument("--answers", metavar="FILE", help="recorded answers of the version, in place of its last run")
+    promote.add_argument("--whole", action="store_true", help="ask every case of the set first, without looks")
     promote.add_argument("--despite", action="store_true", help="even though its verdict is not PASS")
 
 

@@ -7,6 +7,7 @@ a version, estimates of production may be frozen (:mod:`evalsvc.gate.production`
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ import msgspec
 from evalsvc._yaml import Document, raise_problems
 from evalsvc.errors import ConfigError, Problem
 from evalsvc.gate.evaluated import Evaluated
+from evalsvc.gate.files import write_whole
 from evalsvc.gate.record import Header, decode_record, digest_of_record, read_content, write_record
 from evalsvc.types import ScorerSpec
 
@@ -23,11 +25,15 @@ FOLDER = "baselines"
 PLAIN_BYTES = 1 << 20
 """A smaller record is kept as plain lines, so that a change of it can be read in a diff."""
 
-_MAY_BE_EMPTY = ("model", "model_version", "cases_digest", "verdict")
+_FILE = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
+_MAY_BE_EMPTY = ("model", "model_version", "cases_digest", "verdict", "decision")
 
 
 class Pointer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a name stands for: ``file`` beside the pointer, whose lines have the SHA-256 ``digest``."""
+    """What a name stands for: ``file`` beside the pointer, whose lines have the SHA-256 ``digest``.
+
+    ``decision`` is the one of ``verdict``, the id of the run that was promoted.
+    """
 
     baseline: str
     file: str
@@ -39,6 +45,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str = ""
     cases_digest: str = ""
     verdict: str = ""
+    decision: str = ""
 
 
 class Baseline(NamedTuple):
@@ -75,14 +82,21 @@ def read_baseline(folder: Path, name: str, suite_path: str) -> Baseline:
             f"evalsvc baseline promote {suite_path} --name {name} --because 'the version in production'"
         )
     pointer = read_pointer(path)
-    content = read_content(path.with_name(pointer.file))
+    file = path.with_name(pointer.file)
+    if not file.is_file():
+        raise ConfigError(
+            f"Expected {file}, which {path.name} names, but it is not there: restore it from git, where both files "
+            "were to be committed, or make another of a run: "
+            f"evalsvc baseline promote {suite_path} --name {name} --because TEXT"
+        )
+    content = read_content(file)
     found = digest_of_record(content)
     if found != pointer.digest:
         raise ConfigError(
-            f"Expected {path.parent / pointer.file} to be what was promoted (sha256 {pointer.digest[:12]}…), but it is "
+            f"Expected {file} to be what was promoted (sha256 {pointer.digest[:12]}…), but it is "
             f"another ({found[:12]}…): it was changed afterwards; restore it from git, or promote a run again"
         )
-    record = decode_record(content, str(path.with_name(pointer.file)), name)
+    record = decode_record(content, str(file), name)
     return Baseline(pointer, record.header, record.evaluated, content)
 
 
@@ -99,8 +113,10 @@ def read_pointer(path: Path) -> Pointer:
             value = document.root.get(key) if key in _MAY_BE_EMPTY else document.root.need(key)
             fields[key] = value.text(what="text") if value else ""
     raise_problems(document.finish())
-    if "/" in fields["file"] or "\\" in fields["file"]:
-        raise ConfigError("", [Problem(str(path), 1, 1, "expected `file` to be a name in this folder")])
+    if not _FILE.fullmatch(fields["file"]):
+        raise ConfigError(
+            "", [Problem(str(path), 1, 1, "expected `file` to be a name in this folder", "restore it from git")]
+        )
     try:
         return msgspec.convert(fields, Pointer)
     except msgspec.ValidationError as error:
@@ -108,7 +124,16 @@ def read_pointer(path: Path) -> Pointer:
 
 
 def promote(
-    content: bytes, shown: str, folder: Path, name: str, *, by: str, because: str, verdict: str = "", now: datetime
+    content: bytes,
+    shown: str,
+    folder: Path,
+    name: str,
+    *,
+    by: str,
+    because: str,
+    now: datetime,
+    verdict: str = "",
+    decision: str = "",
 ) -> Pointer:
     """Make a record the baseline of a name; what it was before stays in git, and its file is removed.
 
@@ -129,13 +154,12 @@ def promote(
         promoted_by=by,
         because=because,
         verdict=verdict,
+        decision=decision,
     )
     path = pointer_path(folder, name)
     old = _file_of(path)
     write_record(path.with_name(pointer.file), content)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(_pointer_text(pointer), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, _pointer_text(pointer).encode())
     if old and old != pointer.file:
         path.with_name(old).unlink(missing_ok=True)
     return pointer

@@ -1,7 +1,8 @@
 """Answers become scores, by the scorers that production uses; what was scored before comes from the cache.
 
-A score is looked up by all that decides about it: the scorer's metric, version and signature, the case's content and
-the whole answer. A scorer is loaded when a score is missing, or when its signature is not known before.
+A score is looked up by all that a scorer can see of an event, which is more than the texts: what the version is called,
+the case's segments, group and name, and the whole answer; and by the scorer's metric, version and signature. A scorer
+is loaded when a score is missing, or when its signature is not known before.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,15 +19,19 @@ from evalsvc.cases import Case, digest_of
 from evalsvc.disk_cache import DiskCache
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Missing
 from evalsvc.generation import Answer
-from evalsvc.generation.events import event_of
+from evalsvc.generation.events import event_of, key_of_event
 from evalsvc.protocols import Scorer
 from evalsvc.scoring import ScorerEntry, run_scorer
 from evalsvc.types import Abstained, Failed, Outcome, Sample, Scored, ScorerSpec, Status
+
+T = TypeVar("T")
 
 KIND, COLUMN = "score", "scores"
 """A score by itself, and a scorer's scores of a whole set of answers, which are read at once when a suite is rerun."""
 CHUNK = 2_000
 """So many answers are scored between two writes to the cache: what a kill may cost."""
+PAID_CHUNK = 32
+"""The same where each score is paid for: about as many as a judge is asked side by side."""
 
 MODELS = frozenset({"encoder", "model"})
 """Kinds of scorers whose signature names what was loaded: revision, dtype, window."""
@@ -87,7 +92,10 @@ def evaluate(
     Raises:
         MissingExtra, EngineError: what a scorer lacks.
     """
-    keys = [[f"{digest}{digest_of(answer)}" for answer in row] for digest, row in zip(digests, answers, strict=True)]
+    keys = [
+        [key_of_event(case, digest, answer, repeat) for repeat, answer in enumerate(row)]
+        for case, digest, row in zip(cases, digests, answers, strict=True)
+    ]
     scores = {}
     for scorer in scorers:
         settle(scorer)
@@ -140,7 +148,7 @@ class _Work:
             for repeat, answer in enumerate(repeats)
             if answer.status == "ok"
         ]
-        prefix = _prefix(self.scorer.spec)
+        prefix = _prefix(self.scorer.spec, self.version)
         wanted = {place: prefix + self.keys[place[0]][place[1]] for place in places}
         whole = digest_of(tuple(wanted.values()))
         kept = self._column(whole, places)
@@ -154,8 +162,8 @@ class _Work:
 
     def _column(self, whole: str, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Kept]:
         """Return the scores of just these answers, where they were all asked for together before."""
-        held = self.cache.get_many(COLUMN, [whole]).get(whole)
-        return dict(zip(places, _columns.decode(held), strict=True)) if held is not None else {}
+        found = _decoded(_columns, self.cache.get_many(COLUMN, [whole]).get(whole))
+        return dict(zip(places, found, strict=True)) if found is not None and len(found) == len(places) else {}
 
     def _score_the_rest(self, wanted: Mapping[tuple[int, int], str], kept: dict[tuple[int, int], Kept]) -> None:
         missing = [place for place in wanted if place not in kept]
@@ -170,12 +178,14 @@ class _Work:
 
     def _one_by_one(self, wanted: Mapping[tuple[int, int], str]) -> dict[tuple[int, int], Kept]:
         held = self.cache.get_many(KIND, list(wanted.values()))
-        return {place: _decoder.decode(held[key]) for place, key in wanted.items() if key in held}
+        found = ((place, _decoded(_decoder, held.get(key))) for place, key in wanted.items())
+        return {place: one for place, one in found if one is not None}
 
     def _scored(self, places: Sequence[tuple[int, int]]) -> Iterator[dict[tuple[int, int], Kept]]:
         entry = ScorerEntry(self.scorer)
-        for start in range(0, len(places), CHUNK):
-            part = places[start : start + CHUNK]
+        chunk = PAID_CHUNK if getattr(self.scorer, "cost_class", "") == "judge" else CHUNK
+        for start in range(0, len(places), chunk):
+            part = places[start : start + chunk]
             outcomes = run_scorer(entry, [self._sample(*place) for place in part])
             yield {place: _kept(outcome) for place, (_, _, outcome) in zip(part, outcomes, strict=True)}
 
@@ -221,8 +231,17 @@ def _statistics(
     return table
 
 
-def _prefix(spec: ScorerSpec) -> str:
-    return f"{digest_of((spec.metric, spec.version, spec.signature))}:"
+def _decoded(decoder: msgspec.msgpack.Decoder[T], held: bytes | None) -> T | None:
+    """Return what the cache holds; None where it holds nothing, or the layout of another release."""
+    try:
+        return None if held is None else decoder.decode(held)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _prefix(spec: ScorerSpec, version: Version) -> str:
+    called = (version.application, version.model, version.model_version)
+    return f"{digest_of((spec.metric, spec.version, spec.signature, *called))}:"
 
 
 def _kept(outcome: Outcome) -> Kept:

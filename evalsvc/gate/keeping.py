@@ -13,18 +13,29 @@ from typing import NamedTuple
 import msgspec
 
 from evalsvc.errors import ConfigError, InputError
-from evalsvc.gate.deciding import overall
+from evalsvc.gate.files import write_whole
 from evalsvc.gate.looking import Definition, Plan, look, order_of
 from evalsvc.gate.record import decode_record, digest_of_record, read_content, write_record
-from evalsvc.verdicts import GateResult, Verdict
+from evalsvc.gate.stating import differences, stated_again
+from evalsvc.verdicts import GateResult, Verdict, VerdictQuery
 
 
 class Again(NamedTuple):
-    """A verdict decided anew from what was kept, and whether it is the same: every decision, number and reason."""
+    """A verdict, the same decided anew from its records, and the fields in which the two differ."""
 
     verdict: Verdict
-    results: tuple[GateResult, ...]
-    same: bool
+    anew: Verdict
+    differs: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs that the records tell."""
+        return not self.differs
+
+    @property
+    def results(self) -> tuple[GateResult, ...]:
+        """The gates as they were decided anew."""
+        return self.anew.gates
 
 
 class RunKeeper:
@@ -43,7 +54,9 @@ class RunKeeper:
         return self.root / "records" / f"{digest}.jsonl.zst"
 
     def keep(self, verdict: Verdict, files: Mapping[str, str], *records: bytes) -> Path:
-        """Write a verdict with its reports and records, and return the folder.
+        """Write a verdict with its reports and records, each file whole or not at all, and return the folder.
+
+        The verdict comes last: where it is, everything is.
 
         Raises:
             OSError: where nothing can be written, as on a read-only checkout.
@@ -54,9 +67,9 @@ class RunKeeper:
                 write_record(path, content)
         folder = self.folder(verdict)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "verdict.json").write_bytes(msgspec.json.format(msgspec.json.encode(verdict), indent=2) + b"\n")
         for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            write_whole(folder / name, text.encode())
+        write_whole(folder / "verdict.json", msgspec.json.format(msgspec.json.encode(verdict), indent=2) + b"\n")
         return folder
 
     def find(self, verdict_id: str) -> Verdict:
@@ -84,6 +97,22 @@ class RunKeeper:
 
     def _paths(self, verdict_id: str) -> list[Path]:
         return sorted((self.root / "runs").glob(f"*/{_safe(verdict_id)}*/verdict.json"))
+
+    def verdicts(self, asked: VerdictQuery, limit: int) -> list[Verdict]:
+        """Return at most ``limit`` of the verdicts that are kept, the newest first, as a log does.
+
+        Raises:
+            ConfigError: when one of them cannot be read.
+        """
+        paths = sorted((self.root / "runs").glob("*/*/verdict.json"), key=lambda path: path.parent.name, reverse=True)
+        found = (read_verdict(path) for path in paths if asked.suite in ("", path.parent.parent.name))
+        kept = [
+            one
+            for one in found
+            if (asked.since is None or one.decided_at >= asked.since)
+            and (asked.until is None or one.decided_at < asked.until)
+        ]
+        return kept[:limit]
 
     def latest(self, suite: str) -> Verdict | None:
         """Return the last verdict of a suite; None where it has none."""
@@ -115,18 +144,29 @@ class RunKeeper:
 
 
 def decide_again(verdict: Verdict, candidate: bytes, baseline: bytes | None) -> Again:
-    """Return what the records say under the verdict's own definition, look by look where it was."""
-    definition = msgspec.json.decode(verdict.definition, type=Definition)
-    new = decode_record(candidate, "candidate").evaluated
+    """Return what the records say under the verdict's own definition, look by look where it was.
+
+    Compared is all that they tell: decisions, numbers and reasons of every gate, metric and segment, what the versions
+    are called and what made them, counts of cases and answers, costs, scorers. :func:`stated_again` names the rest.
+
+    Raises:
+        ConfigError: when a record is none, or the verdict's definition.
+    """
+    try:
+        definition = msgspec.json.decode(verdict.definition, type=Definition)
+    except msgspec.MsgspecError as error:
+        raise ConfigError(f"Expected the definition of {verdict.verdict_id} to be gates, but it is none") from error
+    header, new = decode_record(candidate, "candidate")
     name = verdict.baseline.name if verdict.baseline else ""
     old = decode_record(baseline, "baseline", name).evaluated if baseline is not None else None
-    planned = Plan(tuple(range(len(new.cases))), (len(new.cases),), verdict.n_cases)
+    planned = Plan(tuple(range(len(new.cases))), (len(new.cases),), len(new.cases))
     if verdict.looks:
-        planned = Plan(order_of(new.digests, new.groups, definition.seed), verdict.looks, verdict.n_cases)
+        planned = Plan(order_of(new.digests, new.groups, definition.seed), verdict.looks, verdict.looks[-1])
     critical = [row for row, case in enumerate(new.cases) if case.critical]
     looked = look(definition, planned, lambda rows: new.of(sorted(rows)), critical, old)
-    same = looked.results == verdict.gates and overall(looked.results) == verdict.decision
-    return Again(verdict, looked.results, same)
+    drawn = [new.digests[row] for row in planned.order[: looked.stopped_at]]
+    anew = stated_again(verdict, definition, looked, header, (new, old), drawn)
+    return Again(verdict, anew, differences(verdict, anew))
 
 
 def read_verdict(path: Path) -> Verdict:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,11 +21,15 @@ from backports import zstd
 from evalsvc.cases import Case
 from evalsvc.errors import ConfigError
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Missing
+from evalsvc.gate.files import gzipped, write_whole
 from evalsvc.gate.production import Production
 from evalsvc.generation import Answer
+from evalsvc.generation.reasons import FINISHED
 from evalsvc.types import Corpus, Scale, ScorerSpec, Status
 
-FORMAT = 1
+FORMAT = 2
+_WITHOUT_SOURCES = 1
+"""The format that did not keep what a variant was made of: whole for cases that are none."""
 
 
 class Scorers(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,6 +70,7 @@ class _Row(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     critical: bool = False
     variant: str = ""
+    variant_of: str = ""
 
 
 class Record(NamedTuple):
@@ -150,6 +153,7 @@ def _row(evaluated: Evaluated, columns: Mapping[str, _Column], row: int) -> _Row
         tags=case.tags,
         critical=case.critical,
         variant=case.variant,
+        variant_of=case.variant_of,
     )
 
 
@@ -178,9 +182,15 @@ def without_texts(content: bytes) -> bytes:
             row = decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ConfigError(f"the record, line {number}: expected a case ({type(error).__name__})") from error
-        answers = tuple(msgspec.structs.replace(answer, response="", tool_calls=()) for answer in row.answers)
+        answers = tuple(_without_text(answer) for answer in row.answers)
         kept.append(encode(msgspec.structs.replace(row, answers=answers)))
     return b"\n".join(kept) + b"\n"
+
+
+def _without_text(answer: Answer) -> Answer:
+    ended = answer.finish_reason
+    known = ended if ended is None or ended in FINISHED else "other"
+    return msgspec.structs.replace(answer, response="", tool_calls=(), finish_reason=known)
 
 
 def write_record(path: Path, content: bytes) -> str:
@@ -188,25 +198,14 @@ def write_record(path: Path, content: bytes) -> str:
 
     The digest is the SHA-256 of the lines, whatever holds them.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = _gzipped(content) if path.suffix == ".gz" else zstd.compress(content) if path.suffix == ".zst" else content
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(data)
-    part.replace(path)
+    data = gzipped(content) if path.suffix == ".gz" else zstd.compress(content) if path.suffix == ".zst" else content
+    write_whole(path, data)
     return digest_of_record(content)
 
 
 def digest_of_record(content: bytes) -> str:
     """Return the SHA-256 of a record's lines."""
     return hashlib.sha256(content).hexdigest()
-
-
-def _gzipped(content: bytes) -> bytes:
-    buffer = io.BytesIO()
-    # Without a name and a time, the same lines are the same bytes.
-    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0) as file:
-        file.write(content)
-    return buffer.getvalue()
 
 
 def read_content(path: Path) -> bytes:
@@ -242,6 +241,11 @@ def decode_record(content: bytes, shown: str, name: str = "") -> Record:
             raise ConfigError(
                 f"{shown}, line {number}: expected a case with its scores ({type(error).__name__})"
             ) from error
+    if header.record == _WITHOUT_SOURCES and any(row.variant for row in rows):
+        raise ConfigError(
+            f"{shown}: it is of format {_WITHOUT_SOURCES}, which does not say what its variants were made of; run the "
+            "suite again, and promote that run where it is a baseline"
+        )
     if len(rows) != header.n_cases:
         raise ConfigError(f"{shown}: expected {header.n_cases} cases, but it holds {len(rows)}: it was cut off")
     return Record(header, _evaluated(header, rows, name))
@@ -252,8 +256,11 @@ def _header(lines: Sequence[bytes], shown: str) -> Header:
         header = msgspec.json.decode(lines[0] if lines else b"", type=Header)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ConfigError(f"{shown}, line 1: expected a record of answers and scores, but it is none") from error
-    if header.record != FORMAT:
-        raise ConfigError(f"{shown}: expected a record of format {FORMAT}, but got {header.record}; write it anew")
+    if header.record not in (_WITHOUT_SOURCES, FORMAT):
+        raise ConfigError(
+            f"{shown}: expected a record of format {FORMAT}, but got {header.record}, of another release; run the "
+            "suite again, and promote that run where it is a baseline"
+        )
     return header
 
 
@@ -281,6 +288,7 @@ def _case(row: _Row) -> Case:
         group=row.group,
         critical=row.critical,
         variant=row.variant,
+        variant_of=row.variant_of,
     )
 
 

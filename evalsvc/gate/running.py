@@ -14,22 +14,21 @@ from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import InputError
 from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
 from evalsvc.gate.deciding import overall
-from evalsvc.gate.evaluated import Evaluated, clusters_of, places_in
+from evalsvc.gate.evaluated import Evaluated, clusters_of
 from evalsvc.gate.evaluating import Version, evaluate, settle
 from evalsvc.gate.fitting import check_fit
 from evalsvc.gate.looking import Looked, Plan, look, order_of, plan
 from evalsvc.gate.production import check_gates
 from evalsvc.gate.record import digest_of_record, encode_record
+from evalsvc.gate.stating import id_of, notes_of, party_of, scorers_of, state
 from evalsvc.gate.suite import Suite
-from evalsvc.gate.summary import slices, summarise
-from evalsvc.gate.values import COMPARED, scale_for
+from evalsvc.gate.values import COMPARED
 from evalsvc.generation import Answer, Generator
 from evalsvc.generation.limits import RunBudget
 from evalsvc.generation.progress import Progress
 from evalsvc.generation.runner import Asker
 from evalsvc.protocols import Scorer
-from evalsvc.types import Scale
-from evalsvc.verdicts import Party, Verdict
+from evalsvc.verdicts import Verdict
 
 
 class Run(NamedTuple):
@@ -193,14 +192,16 @@ def _verdict(
 ) -> Verdict:
     digest, old = digest_of_record(content), baseline.evaluated if baseline else None
     moment = now.astimezone(UTC).replace(microsecond=0)
+    drawn = [cases.digests[row] for row in planned.order[: looked.stopped_at]]
+    stated = state(suite.definition, candidate, old, drawn)
     return Verdict(
-        verdict_id=f"{moment:%Y%m%dT%H%M%SZ}-{digest[:8]}",
+        verdict_id=id_of(f"{moment:%Y%m%dT%H%M%SZ}", digest),
         suite=suite.name,
         decision=overall(looked.results),
         gates=looked.results,
-        metrics=summarise(candidate, old, suite.seed),
-        candidate=_party(candidate, digest),
-        baseline=_party(old, baseline.pointer.digest) if baseline and old else None,
+        metrics=stated.metrics,
+        candidate=party_of(candidate, digest),
+        baseline=party_of(old, baseline.pointer.digest) if baseline and old else None,
         cases=suite.cases.path.name,
         cases_digest=cases.digest,
         n_cases=len(cases),
@@ -208,57 +209,12 @@ def _verdict(
         repeats=suite.repeats,
         seed=suite.seed,
         level=suite.level,
-        scorers={name: f"{held.spec.version}|{held.spec.signature}" for name, held in candidate.scores.items()},
+        scorers=scorers_of(candidate),
         definition=suite.definition_text,
         gates_digest=suite.gates_digest,
         decided_at=moment,
         evalsvc=__version__,
         looks=planned.ends if len(planned.ends) > 1 else (),
-        notes=tuple(_notes(candidate, old, cases, looked.stopped_at)),
-        slices=slices(candidate, old, _compared_metrics(suite, candidate), suite.seed) if old else (),
+        notes=tuple(notes_of(candidate, old, len(cases), looked.stopped_at)),
+        slices=stated.slices,
     )
-
-
-def _compared_metrics(suite: Suite, candidate: Evaluated) -> dict[str, Scale]:
-    """Return the metrics that gates compare, each with the direction that its gate says is better."""
-    gates = [gate for gate in suite.gates if isinstance(gate.ask, COMPARED)]
-    return {gate.metric: scale_for(gate, candidate.scores[gate.metric].spec.scale) for gate in gates}
-
-
-def _party(evaluated: Evaluated, digest: str) -> Party:
-    answered, failed = evaluated.counts
-    return Party(
-        model=evaluated.model,
-        model_version=evaluated.model_version,
-        signature=evaluated.signature,
-        digest=digest,
-        name=evaluated.name,
-        answered=answered,
-        failed=failed,
-        cost_usd=evaluated.cost_usd,
-    )
-
-
-def _notes(candidate: Evaluated, baseline: Evaluated | None, cases: CaseSet, stopped: int) -> list[str]:
-    notes = []
-    if baseline is not None and baseline.production is None:
-        alone = int((places_in(baseline, candidate) < 0).sum())
-        if alone:
-            notes.append(
-                f"{alone:,} of {len(candidate.cases):,} cases are not in the baseline, or were changed since: they are "
-                "not compared; promote a run that has them"
-            )
-    failed = candidate.counts[1]
-    if failed:
-        notes.append(f"{failed:,} requests have no answer: {_most_frequent(candidate)}")
-    if stopped < len(cases):
-        notes.append(f"stopped after {stopped:,} of {len(cases):,} cases, when the answer was clear")
-    return notes
-
-
-def _most_frequent(candidate: Evaluated, most: int = 3) -> str:
-    counts: dict[str, int] = {}
-    for answer in (answer for row in candidate.answers for answer in row if answer.status == "failed"):
-        counts[answer.reason] = counts.get(answer.reason, 0) + 1
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{reason} ({count:,})" for reason, count in ranked[:most])

@@ -101,4 +101,9 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def gates_digest(self) -> str:
         """A hash of the definition."""
-        return hashlib.sha256(self.definition_text.encode()).hexdigest()[:16]
+        return digest_of_definition(self.definition_text)
+
+
+def digest_of_definition(text: str) -> str:
+    """Return a hash of a definition's JSON."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

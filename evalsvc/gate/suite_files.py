@@ -11,14 +11,26 @@ from evalsvc.project import find_root
 SUFFIX = ".suite.yaml"
 
 
+_MARKS = ("pyproject.toml", ".git")
+"""What the root of a project has that has no settings of ours."""
+
+
 def root_for(paths: Sequence[Path]) -> Path:
-    """Return the root of the project that the first path lies in; that of the current folder where it is in none."""
-    for path in paths[:1]:
+    """Return the root of the project that the first path lies in, from wherever it is asked; below it runs are kept.
+
+    That is the nearest folder upwards whose pyproject.toml has ``[tool.evalsvc]``; else the nearest with a
+    pyproject.toml or a repository of git. A path that lies in neither belongs to the current folder's project.
+    """
+    for path in (*paths[:1], Path.cwd()):
         folder = path.resolve()
-        root = find_root(folder if folder.is_dir() else folder.parent)
-        if (root / "pyproject.toml").is_file():
+        folder = folder if folder.is_dir() else folder.parent
+        root = find_root(folder)
+        if root != folder or (root / "pyproject.toml").is_file():
             return root
-    return find_root(Path.cwd())
+        for above in (folder, *folder.parents):
+            if any((above / mark).exists() for mark in _MARKS):
+                return above
+    return Path.cwd()
 
 
 def find_suites(paths: Sequence[Path]) -> list[Path]:

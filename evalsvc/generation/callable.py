@@ -22,7 +22,7 @@ import msgspec
 from evalsvc._hints import did_you_mean
 from evalsvc.cases.values import Case, digest_of
 from evalsvc.errors import EngineError
-from evalsvc.generation.values import Answer, Request, answer_of, failed
+from evalsvc.generation.values import Answer, Request, answer_of, failed, told_by_others
 
 if TYPE_CHECKING:
     import asyncio
@@ -150,7 +150,7 @@ def _read(said: object) -> Answer:
     if isinstance(said, str):
         return Answer(response=said)
     if isinstance(said, Answer):
-        return said
+        return told_by_others(said)
     if isinstance(said, Mapping):
         return answer_of(dict(said))
     return failed(f"the callable returned {type(said).__name__}, and no text or answer")

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from evalsvc.cases.values import Case
+from evalsvc.cases.values import Case, digest_of
 from evalsvc.errors import InputError
 from evalsvc.generation.values import Answer
 from evalsvc.types import Event
@@ -61,3 +61,12 @@ def event_of(
         finish_reason=answer.finish_reason,
         data=data,
     )
+
+
+def key_of_event(case: Case, digest: str, answer: Answer, repeat: int) -> str:
+    """Return a hash of all that decides about :func:`event_of`, but for the version's name and the time.
+
+    ``digest`` is the case's own, which is made once for all of its answers. A label of the case that no event has
+    (its tags, weight, source) is not in it.
+    """
+    return digest_of((digest, case.case_id, case.segments, case.group, repeat, answer))

@@ -14,7 +14,7 @@ import msgspec
 
 from evalsvc.cases.values import DIGEST_LENGTH, Case
 from evalsvc.errors import ConfigError, InputError, Problem
-from evalsvc.generation.values import Answer, Request, failed
+from evalsvc.generation.values import Answer, Request, failed, told_by_others
 
 MISSING = "no recorded answer"
 MAX_PROBLEMS = 50
@@ -183,7 +183,7 @@ def _read(shown: str, content: bytes) -> dict[tuple[str, int], Answer]:
             problems.append(Problem(shown, number, 1, message, f"first on line {first[key]}"))
         else:
             first[key] = number
-            answers[key] = Answer(**{name: getattr(read, name) for name in _FIELDS})
+            answers[key] = told_by_others(Answer(**{name: getattr(read, name) for name in _FIELDS}))
     if not answers and not problems:
         problems.append(Problem(shown, 1, 1, "holds no answer", "write one JSON object a line"))
     if problems:

@@ -17,7 +17,7 @@ from evalsvc.disk_cache import DiskCache, exclusive
 from evalsvc.errors import EngineError, EvalsvcError, InputError, ModelUnavailable
 from evalsvc.generation.limits import AskLimits, Pacer, RunBudget
 from evalsvc.generation.progress import Progress
-from evalsvc.generation.values import Answer, Generator, Request, failed
+from evalsvc.generation.values import Answer, Generator, Request, failed, told_by_others
 from evalsvc.protocols import Clock
 
 MAX_ANSWER_CHARACTERS = 1 << 20
@@ -30,6 +30,8 @@ _KIND = "answer"
 # A change of what is kept, or of what it means, makes a new number.
 _FORMAT = 1
 _GRACE_SECONDS = 5.0
+# How soon a worker that waits for its answer to be kept sees that the run has ended.
+_STOP_SECONDS = 0.2
 
 
 class _Item(NamedTuple):
@@ -40,7 +42,12 @@ class _Item(NamedTuple):
     key: str
 
 
-_Result = tuple[_Item, Answer | BaseException]
+class _Result(NamedTuple):
+    """What came of a request, and what tells its worker that it is kept."""
+
+    item: _Item
+    answer: Answer | BaseException
+    kept: threading.Event
 
 
 class Asker:
@@ -48,7 +55,8 @@ class Asker:
 
     An answer is looked up first, under a key of everything that may change it: the generator's signature, the case's
     digest and what else of the case the model sees, the repeat and the seed. Failed answers are not kept, unless asking
-    again would end the same way. A second process that asks the same waits for the first, and then finds its answers.
+    again would end the same way. A second process that asks the same model waits for the first, and then finds its
+    answers to the cases that both have.
 
     Args:
         generator: the model.
@@ -103,8 +111,8 @@ class Asker:
         self._count(total=len(items))
         self._look_up(items, answers)
         if len(answers) < len(items):
-            with exclusive(self._cache.path if self._cache else None, self._work_name(items)):
-                # Another run may have asked the same while this one waited.
+            with exclusive(self._cache.path if self._cache else None, self._work_name()):
+                # Another run may have asked some of the same while this one waited.
                 self._look_up([item for item in items if item.place not in answers], answers)
                 rest = [item for item in items if item.place not in answers]
                 if rest:
@@ -124,8 +132,9 @@ class Asker:
                 items.append(_Item(number * repeats + repeat, request, key))
         return items
 
-    def _work_name(self, items: Sequence[_Item]) -> str:
-        return f"answers of {self.generator.model}, {digest_of([item.key for item in items], 8)}"
+    def _work_name(self) -> str:
+        """Return a name of the model: which cases of two runs are the same, neither knows before it asks."""
+        return f"answers of {self.generator.model}, {digest_of(self.generator.signature, 8)}"
 
     def _look_up(self, items: Sequence[_Item], answers: dict[int, Answer]) -> None:
         if self._cache is None or not items:
@@ -145,16 +154,21 @@ class Asker:
         stop = threading.Event()
 
         def work() -> None:
+            kept = threading.Event()
             while not stop.is_set():
                 try:
                     item = waiting.popleft()
                 except IndexError:
                     return
                 try:
-                    results.put((item, self._one(item.request, stop)))
+                    results.put(_Result(item, self._one(item.request, stop), kept))
                 except BaseException as error:
                     stop.set()
-                    results.put((item, error))
+                    results.put(_Result(item, error, kept))
+                # A kill costs what is under way or not written yet: both together are no more than there are workers.
+                while self._cache is not None and not kept.wait(_STOP_SECONDS) and not stop.is_set():
+                    pass
+                kept.clear()
 
         # Daemons: an interrupted process does not wait for a model that does not answer.
         threads = [
@@ -178,9 +192,9 @@ class Asker:
             batch = [results.get(), *_drained(results)]
             count -= len(batch)
             self._keep(batch, answers)
-            for _, result in batch:
-                if isinstance(result, BaseException):
-                    raise result
+            for result in batch:
+                if isinstance(result.answer, BaseException):
+                    raise result.answer
 
     def _leave(
         self, threads: Sequence[threading.Thread], results: queue.SimpleQueue[_Result], answers: dict[int, Answer]
@@ -211,18 +225,21 @@ class Asker:
 
     def _keep(self, batch: Sequence[_Result], answers: dict[int, Answer]) -> None:
         """Take what came: into the cache first."""
-        came = [(item, result) for item, result in batch if isinstance(result, Answer)]
-        if not came:
-            return
+        came = [(one.item, one.answer) for one in batch if isinstance(one.answer, Answer)]
         if self._cache is not None:
             kept = {
                 item.key: msgspec.json.encode(answer)
                 for item, answer in came
                 if answer.status == "ok" or answer.permanent
             }
-            self._cache.put_many(_KIND, kept)
+            if kept:
+                self._cache.put_many(_KIND, kept)
+        for one in batch:
+            one.kept.set()
         for item, answer in came:
             answers[item.place] = answer
+        if not came:
+            return
         bad = sum(answer.status == "failed" for _, answer in came)
         cost = 0.0 if self.generator.recorded else sum(answer.cost_usd or 0.0 for _, answer in came)
         self._count(answered=len(came) - bad, failed=bad, cost_usd=cost)
@@ -263,7 +280,8 @@ def _answered(generator: Generator, request: Request) -> Answer:
     except Exception as error:  # somebody else's code; its message may quote a text
         return failed(f"the generator raised {type(error).__name__}")
     if answer.status == "failed":
-        return answer
+        # Ours say what they say in known words, with the place of an exception in somebody else's code.
+        return answer if type(generator).__module__.startswith("evalsvc.") else told_by_others(answer)
     if len(answer.response) > MAX_ANSWER_CHARACTERS:
         return _without_text(answer, TOO_LONG)
     if not answer.response.strip() and not answer.tool_calls:
@@ -287,6 +305,6 @@ def _drained(results: queue.SimpleQueue[_Result]) -> list[_Result]:
 
 def _decoded(kept: bytes | None) -> Answer | None:
     try:
-        return None if kept is None else msgspec.json.decode(kept, type=Answer)
+        return None if kept is None else told_by_others(msgspec.json.decode(kept, type=Answer))
     except msgspec.MsgspecError:
         return None  # of another release

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+import re
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
 from evalsvc.cases.values import Case, ToolCall
 from evalsvc.errors import InputError
+from evalsvc.generation.reasons import known_reason
+
+NO_FIELDS = "no fields of an answer"
 
 AnswerStatus = Literal["ok", "failed"]
 _AMOUNTS = ("latency_ms", "time_to_first_token_ms", "input_tokens", "output_tokens", "cost_usd", "attempts")
@@ -29,7 +34,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a model said to one case once, or why it said nothing. Names and units are those of an event.
 
     ``status`` is ``failed`` where there is no answer to score; ``reason`` then says why, in words that can be counted
-    (``HTTP 429``, ``no answer in time``), never with a text of the model's. ``permanent`` says of a failure that to ask
+    (``HTTP 429``, ``no answer in time``), never with a text of the model's
+    (:mod:`evalsvc.generation.reasons`). ``permanent`` says of a failure that to ask
     again would end the same way, so that it is kept as an answer is. ``attempts`` counts requests, and ``cost_usd`` is
     of all of them together; ``None`` where it is not known.
     """
@@ -71,12 +77,28 @@ class _Fields(Answer, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def answer_of(fields: object) -> Answer:
-    """Return the answer whose fields these are, or a failed one that says what is wrong with them, without a text."""
+    """Return the answer whose fields these are, or a failed one that names the field that is wrong, without a text."""
     try:
         read = msgspec.convert(fields, _Fields)
     except msgspec.ValidationError as error:
-        return failed(f"no fields of an answer: {str(error)[:120]}", permanent=True)
-    return Answer(**{name: getattr(read, name) for name in Answer.__struct_fields__})
+        return failed(f"{NO_FIELDS}{_field_in(str(error))}", permanent=True)
+    return told_by_others(Answer(**{name: getattr(read, name) for name in Answer.__struct_fields__}))
+
+
+def _field_in(message: str) -> str:
+    """Return the field of an answer that is meant; the message itself may quote a value, or any name."""
+    fields = Answer.__struct_fields__
+    words = re.findall(r"\w+", message)
+    named = [word for word in words if word in fields] or difflib.get_close_matches(
+        words[-1] if words else "", fields, 1
+    )
+    return f"; see `{named[-1]}`" if named else ""
+
+
+def told_by_others(answer: Answer) -> Answer:
+    """Return an answer that somebody else's code made: its reason, which may quote a text, becomes a known one."""
+    reason = known_reason(answer.reason) if answer.reason else ""
+    return answer if reason == answer.reason else msgspec.structs.replace(answer, reason=reason)
 
 
 @runtime_checkable

@@ -69,7 +69,7 @@ def test_reports_and_the_same_verdict_again(project: Path) -> None:
     assert sorted(path.name for path in kept.iterdir()) == ["report.html", "summary.md", "verdict.json"]
     again = evalsvc(project, "gate", "--again", verdict.verdict_id)
     assert again.returncode == 1
-    assert "the same, in every number" in again.stdout
+    assert "the same decisions, numbers and reasons of every gate, metric and segment" in again.stdout
 
 
 def test_an_error_of_any_kind_is_2_and_says_what_to_do(project: Path) -> None:
@@ -104,7 +104,8 @@ def test_promoting_a_run_and_scoring_it_again(project: Path) -> None:
     assert evalsvc(project, "gate", "--answers", "suites/support/answers/version-3.jsonl").returncode == 1
     refused = evalsvc(project, "baseline", "promote", suite, "--because", "why not")
     assert refused.returncode == 2
-    assert "is FAIL; to promote it nevertheless, add --despite" in refused.stderr
+    assert "is FAIL: 5 of 9 gates failed" in refused.stderr
+    assert "To promote it nevertheless, add --despite" in refused.stderr
     done = evalsvc(project, "baseline", "promote", suite, "--because", "ticket 118", "--despite", "--by", "Ada")
     assert done.returncode == 0, done.stderr
     assert "ticket 118" in evalsvc(project, "baseline").stdout

@@ -25,15 +25,16 @@ from evalsvc.cases.values import Case
 from evalsvc.disk_cache import DiskCache
 from evalsvc.generation import Asker, AskLimits, EndpointModel, EndpointSettings
 
-url, path, count = sys.argv[1:]
-cases = [Case(case_id=f"case-{{n}}", prompt=f"prompt {{n}}") for n in range(int(count))]
+url, path, count, first = sys.argv[1:]
+numbers = range(int(first), int(first) + int(count))
+cases = [Case(case_id=f"case-{{n}}", prompt=f"prompt {{n}}") for n in numbers]
 with DiskCache.open(Path(path)) as cache:
     asker = Asker(
         EndpointModel(EndpointSettings(model="m", base_url=url)), cache, limits=AskLimits(concurrency={CONCURRENCY})
     )
     answers = asker.ask(cases)
 print(asker.progress, flush=True)
-print(sum(answer.response == f"re: prompt {{n}}" for n, answer in enumerate(answers)))
+print(sum(answer.response == f"re: prompt {{n}}" for n, answer in zip(numbers, answers)))
 """
 
 
@@ -47,8 +48,8 @@ def server() -> Iterator[FakeJudge]:
         yield running
 
 
-def start(server: FakeJudge, path: Path, count: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", RUN, server.url, str(path), str(count)]
+def start(server: FakeJudge, path: Path, count: int, first: int = 0) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", RUN, server.url, str(path), str(count), str(first)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT)
 
 
@@ -80,8 +81,8 @@ def test_a_run_that_is_cut_off_goes_on_and_pays_for_nothing_twice(server, tmp_pa
     counts = asked(server)
     assert len(counts) == 200
     again = sum(counts.values()) - 200
-    # Only requests that were under way, and answers that had come and were not written yet: a batch holds them.
-    assert again <= 3 * CONCURRENCY
+    # Only requests that were under way, and answers that had come and were not written yet.
+    assert again <= CONCURRENCY
     assert f"{200 - len(server.requests) + before} cached" in out
     third = start(server, path, 200)
     assert "0 answered, 0 failed, 200 cached" in third.communicate(timeout=60)[0]
@@ -104,6 +105,15 @@ def test_two_runs_at_once_ask_each_question_once(server, tmp_path):
     assert waited.count("Waiting for process") <= 1
     if waited:
         assert f"Waiting for process {first}" in waited or f"Waiting for process {second}" in waited
+
+
+def test_two_runs_of_other_cases_pay_once_for_those_that_both_have(server, tmp_path):
+    path = tmp_path / "cache.sqlite"
+    runs = [start(server, path, 60), start(server, path, 60, 30), start(server, path, 5, 50)]
+    ended = [run.communicate(timeout=120) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], ended
+    assert [out.splitlines()[1] for out, _ in ended] == ["60", "60", "5"]
+    assert asked(server) == Counter(f"prompt {n}" for n in range(90))
 
 
 def test_one_cache_is_shared_by_threads(server, tmp_path):

@@ -103,7 +103,9 @@ def test_what_is_wrong_with_the_baseline_is_told_before_anything_is_asked(path: 
     with pytest.raises(ConfigError, match="it was changed afterwards"):
         run(suite, model)
     file.unlink()
-    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+    with pytest.raises(
+        ConfigError, match=r"it is not there: restore it from git.*evalsvc baseline promote .* --because"
+    ):
         run(suite, model)
     file.write_bytes(whole)
     assert model.asked == []
@@ -138,8 +140,13 @@ def test_promoting_replaces_both_files_and_keeps_a_name_within_its_folder(path: 
     assert (after.digest, after.model_version) == (digest_of_record(content), "2")
     assert {file.name for file in folder.iterdir()} == {"main.yaml", after.file}
     assert before.file != after.file
-    (folder / "main.yaml").write_text((folder / "main.yaml").read_text().replace(after.file, "../../cases.jsonl"))
-    with pytest.raises(ConfigError, match="expected `file` to be a name in this folder"):
+    text = (folder / "main.yaml").read_text()
+    for name in ("../../cases.jsonl", ".", "..", "a/b", "a\\\\b", ".hidden", "a\\u0000b"):
+        (folder / "main.yaml").write_text(text.replace(after.file, name))
+        with pytest.raises(ConfigError, match="expected `file` to be a name in this folder"):
+            baselines.read_baseline(suite.folder, "main", "made.suite.yaml")
+    (folder / "main.yaml").write_text(text.replace(after.file, ""))
+    with pytest.raises(ConfigError, match="file"):
         baselines.read_baseline(suite.folder, "main", "made.suite.yaml")
 
 
@@ -264,7 +271,7 @@ def test_a_record_that_is_none_says_what_it_is(path: Path, tmp_path: Path) -> No
         (b"[]\n", "line 1: expected a record"),
         (b"".join(lines[:5]), "expected 120 cases, but it holds 4: it was cut off"),
         (lines[0] + b"{}\n", "line 2: expected a case with its scores"),
-        (content.replace(b'"record":1', b'"record":9', 1), "format 1, but got 9"),
+        (content.replace(b'"record":2', b'"record":9', 1), "format 2, but got 9"),
     ):
         with pytest.raises(ConfigError, match=told):
             decode_record(wrong, "x")
@@ -337,3 +344,23 @@ def test_an_answer_that_failed_is_missing_with_its_reason(path: Path) -> None:
     )
     assert found.reasons() == {"no answer: HTTP 429": 1}
     assert scorer.scored == 1
+
+
+def test_a_verdict_is_there_whole_or_not_at_all(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = run(promoted(path), CountingModel(0.2, "2"))
+    keeper, replaced = RunKeeper(tmp_path), Path.replace
+
+    def killed(part: Path, target: Path) -> Path:
+        if target.name == "verdict.json":
+            assert part.read_bytes(), "it is written before it has its name"
+            raise KeyboardInterrupt
+        return replaced(part, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        keeper.keep(found.verdict, {"summary.md": "x"}, found.record)
+    assert [file.name for file in keeper.folder(found.verdict).iterdir()] == ["summary.md"]
+    assert keeper.latest("made") is None
+    monkeypatch.undo()
+    keeper.keep(found.verdict, {"summary.md": "x"}, found.record)
+    assert keeper.latest("made") == found.verdict

@@ -248,3 +248,44 @@ def test_an_interrupt_keeps_what_is_done(cache):
 def test_wrong_arguments(wrong, message):
     with pytest.raises(InputError, match=message):
         wrong()
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 32])
+def test_no_more_is_under_way_or_unwritten_than_there_are_workers(tmp_path, concurrency):
+    lost, most, lock = 0, 0, threading.Lock()
+
+    class Slow(DiskCache):
+        """Takes its time to write, as a busy disk does."""
+
+        def put_many(self, kind, items):
+            nonlocal lost
+            time.sleep(0.005)
+            super().put_many(kind, items)
+            with lock:
+                lost -= len(items)
+
+    def begun(request: Request) -> Answer:
+        nonlocal lost, most
+        with lock:
+            lost += 1
+            most = max(most, lost)
+        return echo(request)
+
+    with Slow(tmp_path / "slow.sqlite") as cache:
+        Asker(FakeModel(begun), cache, limits=AskLimits(concurrency=concurrency)).ask(cases(200))
+    assert lost == 0
+    assert most <= concurrency
+
+
+def test_workers_end_with_a_run_that_is_cut_off(cache):
+    def interrupt(progress: Progress) -> None:
+        if progress.answered >= 3:
+            raise KeyboardInterrupt
+
+    before = {thread for thread in threading.enumerate() if thread.name == "evalsvc-ask"}
+    with pytest.raises(KeyboardInterrupt):
+        Asker(FakeModel(), cache, progress=interrupt, limits=AskLimits(concurrency=8)).ask(cases(1000))
+    for thread in threading.enumerate():
+        if thread.name == "evalsvc-ask" and thread not in before:
+            thread.join(5.0)
+            assert not thread.is_alive()

@@ -181,6 +181,24 @@ def test_what_is_kept_belongs_to_the_suites_own_project(folder: Path, monkeypatc
     assert root_for([folder / "bare"]) == own
 
 
+@pytest.mark.parametrize("mark", ["pyproject.toml", ".git"])
+def test_a_run_from_elsewhere_keeps_in_the_same_place(folder: Path, monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
+    project = folder / "plain"
+    suites = project / "tests" / "suites"
+    suites.mkdir(parents=True)
+    (project / mark).touch()
+    file = suites / "x.suite.yaml"
+    file.touch()
+    for place in (project, suites, project.parent, Path("/")):
+        monkeypatch.chdir(place)
+        assert root_for([file]) == project
+        assert root_for([suites]) == project
+    monkeypatch.chdir(suites)
+    assert root_for([Path("x.suite.yaml")]) == root_for([]) == project
+    (project / "tests" / "pyproject.toml").write_text("[tool.evalsvc]\n")
+    assert root_for([file]) == project / "tests"
+
+
 if __name__ == "__main__":
     for file in FILES:
         file.with_suffix(".txt").write_text("".join(f"{line}\n" for line in problems(file)), encoding="utf-8")
