@@ -118,7 +118,7 @@ def test_a_relabelled_case_and_another_version_have_no_stale_score() -> None:
 
 
 @pytest.mark.parametrize("held", [b"", b"\xc1", b"\x93\xa2ok", b"\x92\xa2ok\xa1x", b"\x90", b"\x91\x92\xa2ok\x01"])
-@pytest.mark.parametrize("kinds", [{"score"}, {"scores"}, {"score", "scores"}], ids=str)
+@pytest.mark.parametrize("kinds", [{"score"}, {"scores"}, {"score", "scores"}], ids=["score", "scores", "both"])
 def test_a_kept_score_of_another_layout_is_made_anew(held: bytes, kinds: set[str]) -> None:
     class Older(DiskCache):
         """Finds what another release may have written under the same key."""
