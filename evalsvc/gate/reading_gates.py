@@ -94,6 +94,7 @@ class _Reader:
             return None
         if spec is not None:
             self._fits(ask, asked, spec)
+        self._used(section, ask, asked)
         return Gate(
             metric=name,
             ask=ask,
@@ -105,6 +106,19 @@ class _Reader:
             max_missing=_share(missing) if missing else MAX_MISSING,
             advisory=advisory.flag() if advisory else False,
         )
+
+    def _used(self, section: Section, ask: Ask, statistic: Statistic) -> None:
+        """Report what would be read and then have no effect."""
+        if isinstance(ask, Robust) and statistic.kind != "mean":
+            section.key_problem("statistic", "variants are held against their cases by their means", "leave it out")
+        if isinstance(ask, Robust) and "by" in section:
+            section.key_problem("by", "each kind of variant is decided by itself", "leave it out, or narrow by `where`")
+        if isinstance(ask, Critical) and "by" in section:
+            section.key_problem("by", "every critical case has to reach it, wherever it is", "leave it out")
+        if isinstance(ask, Critical) and "max_missing" in section:
+            section.key_problem("max_missing", "no critical case may be without a score", "leave it out")
+        if "success" in section and not statistic.k:
+            section.key_problem("success", "only pass^k and pass@k count successes", "add `statistic: pass^3`")
 
     def _direction(self, section: Section, spec: ScorerSpec | None) -> Literal["", "higher", "lower"]:
         value = section.get("direction")
@@ -138,6 +152,8 @@ class _Reader:
             )
         if found.k and spec is not None and not spec.scale.binary and "success" not in section:
             value.problem(f"`{spec.metric}` is not yes or no", "say from which value on it succeeds: `success: 0.8`")
+        if found.k and spec is not None and spec.scale.better == "neither":
+            value.problem(f"neither direction of `{spec.metric}` is better", "say which is: `direction: lower`")
         return found
 
     def _ask(self, section: Section, spec: ScorerSpec | None) -> Ask | None:

@@ -19,7 +19,7 @@ gates:
 %s"""
 COMPARES = "  - {metric: token_f1, not_worse_by: 0.1}\n"
 AT_LEAST = "  - {metric: token_f1, at_least: 0.5}\n"
-COUNT = 40
+COUNT = 80
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_part_of_the_set_is_no_baseline(project: Path, how: str, capsys) -> No
     assert promote("--name", "main", "--despite", *words) == 2
     said = capsys.readouterr().err
     have = {"looks": "", "budget": "12 "}.get(how, "25 ")
-    assert "Expected answers to all 40 cases of cases.jsonl, but " in said
+    assert "Expected answers to all 80 cases of cases.jsonl, but " in said
     assert f"has {have}" in said
     assert not (project / "baselines").exists()
     if how == "answers":
@@ -133,7 +133,7 @@ def test_a_part_of_the_set_is_no_baseline(project: Path, how: str, capsys) -> No
 def test_a_model_that_did_not_answer_is_no_baseline(project: Path, capsys) -> None:
     write(project, "", "  - {metric: token_f1, at_least: 0.5, advisory: true}\n")
     assert promote("--name", "main", "--answers", "silent.jsonl", "--despite") == 2
-    assert "40 of 40 requests have no answer" in capsys.readouterr().err
+    assert "80 of 80 requests have no answer" in capsys.readouterr().err
 
 
 def test_a_run_that_promote_makes_is_kept_like_any_other(project: Path, capsys) -> None:

@@ -61,7 +61,7 @@ DECIDED = {"PASS", "FAIL"}
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     """A suite whose cases have every label there is, and whose baseline was promoted."""
-    path = write_project(tmp_path_factory.mktemp("project"), 60)
+    path = write_project(tmp_path_factory.mktemp("project"), 180)
     place = path.parent / "cases.jsonl"
     rows = [json.loads(line) for line in place.read_text().splitlines()]
     for number, row in enumerate(rows):
@@ -126,8 +126,8 @@ def test_an_older_record_is_read_where_nothing_lacks(suite: Suite, tmp_path: Pat
     older = "\n".join(map(json.dumps, lines)).encode() + b"\n"
     with pytest.raises(ConfigError, match="format 1, which does not say what its variants were made of"):
         decode_record(older, "x")
-    plain = [lines[0] | {"n_cases": 60}, *(row for row in lines[1:] if not row.get("variant"))]
-    assert len(decode_record("\n".join(map(json.dumps, plain)).encode(), "x").evaluated.cases) == 60
+    plain = [lines[0] | {"n_cases": 180}, *(row for row in lines[1:] if not row.get("variant"))]
+    assert len(decode_record("\n".join(map(json.dumps, plain)).encode(), "x").evaluated.cases) == 180
 
 
 def changed(verdict: Verdict, field: str) -> Verdict:
