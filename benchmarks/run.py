@@ -22,6 +22,7 @@ NAMES = (
     "text_metrics",
     "equality",
     "encoder",
+    "gpu",
     "privacy",
     "safety",
     "decode",
