@@ -251,7 +251,7 @@ def _compare(pairs: Pairs, scale: Scale, doing: _Doing) -> Comparison:
     found = _answer(question, scale, evidence, f"{name}, rare losses allowed for", known, reason)
     if found.verdict != "inconclusive" or decide(question, scale, sums.mean, seen).verdict == "inconclusive":
         return found
-    unmet = f"losses that none of {m} clusters has met may still be frequent enough to matter"
+    unmet = f"a loss that none of these {m} groups happened to meet is not ruled out"
     return msgspec.structs.replace(found, reason="; ".join(filter(None, [reason, unmet])))
 
 
