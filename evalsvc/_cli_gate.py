@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from evalsvc.verdicts import Decision, Verdict, VerdictLog
 
 ERROR = 2
+MOST_NAMED = 10
+"""How many findings that cannot pass are named before the table."""
+MATTERS = 0.05
+"""From which difference on the chances under other correlations are printed."""
 
 
 def gate(options: argparse.Namespace) -> int:
@@ -298,27 +302,48 @@ def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
             print(as_json(planned))
             continue
         print(f"{suite.name}: what its gates can show, at a level of {suite.level:g}, with a chance of {POWER:.0%}")
-        rows = [_power_row(one) for one in planned]
-        print(aligned(rows, right={"cases", "groups", "needed"}) if rows else "no gate compares")
+        if hopeless := [_subject(one) for one in planned if one.hopeless]:
+            more = f", and {len(hopeless) - MOST_NAMED:,} more" if len(hopeless) > MOST_NAMED else ""
+            print(f"cannot pass with these cases: {'; '.join(hopeless[:MOST_NAMED])}{more}")
+        rows = [_power_row(one) for one in sorted(planned, key=lambda one: not one.hopeless)]
+        print(aligned(rows, right={"cases", "groups", "needed"}) if rows else "no gate is there")
         print(spread.said if spread else "nothing is known of the spread before a first run or a baseline")
     return 0
+
+
+def _subject(one: Planned) -> str:
+    return f"{one.gate} [{one.segment}]" if one.segment else one.gate
 
 
 def _margin(one: Planned) -> str:
     from evalsvc.verdicts.words import number
 
-    return f"{100.0 * one.smallest:.2g}%" if one.relative and one.smallest is not None else number(one.smallest)
+    if one.smallest is None:
+        return "none" if one.hopeless and not one.reason else ""
+    told = f"{100.0 * one.smallest:.2g}%" if one.relative else number(one.smallest)
+    return told if one.assumed is None else f"{told} from the limit"
+
+
+def _chance(one: Planned) -> str:
+    from evalsvc.verdicts.words import number
+
+    if one.chance is None:
+        return ""
+    told = f"{one.chance:.0%} of the time"
+    if one.varied and one.varied[1] - one.varied[0] >= MATTERS:
+        told = f"{told} ({one.varied[0]:.0%}–{one.varied[1]:.0%})"
+    return told if one.assumed is None else f"{told} at {number(one.assumed)}"
 
 
 def _power_row(one: Planned) -> dict[str, str]:
-
     return {
-        "gate": f"{one.gate} [{one.segment}]" if one.segment else one.gate,
+        "gate": _subject(one),
         "cases": f"{one.n:,}",
         "groups": f"{one.groups:,}",
-        "smallest margin": one.reason or _margin(one),
-        "an equal version passes": "" if one.chance is None else f"{one.chance:.0%} of the time",
+        "smallest margin": _margin(one),
+        "an equal version passes": _chance(one),
         "needed": "" if one.cases is None else f"{one.cases:,}",
+        "note": one.reason,
     }
 
 

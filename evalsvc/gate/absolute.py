@@ -47,7 +47,8 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
         blocked = f"{gone:,} scores are missing, and it would not pass if they were the worst there are"
     found, n, clusters = at(1.0 - 2.0 * level), _scored(values), _clusters(candidate, leaf.rows, values)
     if scale.binary and found.value is not None:
-        needed = needed_share(found.value, number, level, up=up, n=n, clusters=clusters)
+        counting = counting_groups(candidate, leaf.rows, values)
+        needed = needed_share(found.value, number, level, up=up, n=n, clusters=counting)
     else:
         needed = needed_mean(found, number, level, up=up, n=n)
     return _against(found, number, n, clusters)._replace(
@@ -188,12 +189,12 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
         blocked=blocked,
         reason=said,
         needed=needed_share(
-            1.0 - beyond_it,
+            1.0 - beyond_it if inside.value is None else inside.value,
             1.0 - quantile if up else quantile,
             level,
             up=True,
             n=_scored(values),
-            clusters=_clusters(candidate, leaf.rows, values),
+            clusters=counting_groups(candidate, leaf.rows, values),
         ),
     )
 
@@ -307,6 +308,13 @@ def _scored(values: Floats) -> int:
 def _clusters(candidate: Evaluated, rows: Rows, values: Floats) -> int:
     some = rows[(~np.isnan(values)).any(axis=1)]
     return len({candidate.groups[row] for row in some.tolist()})
+
+
+def counting_groups(candidate: Evaluated, rows: Rows, values: Floats) -> float:
+    """Return how many groups of equal weight tell as much as those of the scored cases (Kish): (Σw)²/Σw²."""
+    some = rows[(~np.isnan(values)).any(axis=1)]
+    held = np.bincount(np.unique(candidate.codes[some], return_inverse=True)[1], weights=candidate.weights[some])
+    return float(held.sum() ** 2 / (held**2).sum()) if held.size else 0.0
 
 
 def _names(candidate: Evaluated, rows: Rows) -> tuple[str, ...]:

@@ -32,31 +32,38 @@ def needed_mean(found: Estimate, number: float, level: float, *, up: bool, n: in
     return _settles(cases_for(PairedMeans(max(sd, 1e-12)), room, question=Question("non-inferiority", 0.0, level)), n)
 
 
-def needed_share(seen: float, number: float, level: float, *, up: bool, n: int, clusters: int) -> Needed | None:
+def needed_share(seen: float, number: float, level: float, *, up: bool, n: int, clusters: float) -> Needed | None:
     """Return how many cases show a share of yes and no to be above (``up``) or below a number.
 
-    Cases in groups count as so many groups at worst: ``clusters`` of them hold the ``n`` cases.
+    Cases in groups count as so many groups at worst: ``clusters`` of them, as their weights let them count, hold the
+    ``n`` cases.
     """
     share, limit = (1.0 - seen, 1.0 - number) if up else (seen, number)
     if share >= limit:
         return NEVER
-    alone = _least(share, limit, level)
-    return _settles(None if alone is None else math.ceil(alone * n / max(1, clusters)), n)
+    alone = cases_below(share, limit, level)
+    return _settles(None if alone is None else math.ceil(alone * n / max(1.0, clusters)), n)
 
 
-def _least(share: float, limit: float, level: float) -> int | None:
+def cases_below(share: float, limit: float, level: float) -> int | None:
     """Return the least n with which a share is shown to be below a limit with the wished chance."""
+    return smallest_number(lambda n: chance_below(share, limit, n, level) >= POWER)
+
+
+def chance_below(share: float, limit: float, n: int, level: float) -> float:
+    """Return the chance that ``n`` cases show a share to be below a limit, by Clopper and Pearson's test.
+
+    >>> round(chance_below(0.02, 0.1, 100, 0.05), 2)
+    0.95
+    """
     from scipy.special import bdtr
 
-    def enough(n: int) -> bool:
-        low, high = -1, n
-        while low < high:
-            middle = (low + high + 1) // 2
-            shown = 1.0 - exact_limit(1.0 - middle / n, n, level) <= limit
-            low, high = (middle, high) if shown else (low, middle - 1)
-        return low >= 0 and float(bdtr(float(low), n, share)) >= POWER
-
-    return smallest_number(enough)
+    low, high = -1, n
+    while low < high:
+        middle = (low + high + 1) // 2
+        shown = 1.0 - exact_limit(1.0 - middle / n, n, level) <= limit
+        low, high = (middle, high) if shown else (low, middle - 1)
+    return float(bdtr(float(low), n, share)) if low >= 0 else 0.0
 
 
 def needed_without_differences(found: Comparison, width: float) -> Needed | None:

@@ -1,12 +1,13 @@
 """Before anything is spent: what a suite's gates can show with the cases that it has.
 
-The spread of the differences is taken from the suite's last run, where there is one; else from the baseline's own
-scores, as if the two versions' scores were correlated by a half, which is said. Without either nothing is known of it.
+Runs of equal versions are drawn from the suite's last run, where there is one, and decided by the gates' own limits
+(:mod:`evalsvc.gate.resampled`); else from the baseline's own scores, under an assumed correlation, which is said.
+Gates on the candidate alone are held against the value that was seen (:mod:`evalsvc.gate.power_alone`). Without a run
+or a baseline nothing is known.
 """
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,144 +17,259 @@ import numpy as np
 from evalsvc.cases import CaseSet
 from evalsvc.gate.baselines import names_in, read_baseline
 from evalsvc.gate.deciding import leaves_of
-from evalsvc.gate.evaluated import Evaluated, MetricScores, places_in
+from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows, places_in
+from evalsvc.gate.findings import Leaf, gap_in
 from evalsvc.gate.keeping import RunKeeper
+from evalsvc.gate.looking import plan
+from evalsvc.gate.paired import MOST_WITHOUT
+from evalsvc.gate.power_alone import seen_alone
 from evalsvc.gate.record import decode_record
+from evalsvc.gate.resampled import (
+    CORRELATION,
+    CORRELATIONS,
+    DRAWS,
+    POWER,
+    Asked,
+    Known,
+    Look,
+    Pool,
+    groups_needed,
+    least_margins,
+    margin_shown,
+    pool_of,
+)
+from evalsvc.gate.sides import Sides, by_case, sides_of
 from evalsvc.gate.suite import Suite
-from evalsvc.gate.values import Better, Equivalent, Gate, NotWorse
-from evalsvc.stats import PairedMeans, PairedShares, Question, cases_for, compare_paired, detectable, power_of
-from evalsvc.stats.power import Design
-from evalsvc.types import Scale
+from evalsvc.gate.values import COMPARED, Better, Equivalent, Gate, NotWorse, Robust, scale_for
+from evalsvc.stats.many_paired import Kind
+from evalsvc.stats.spending import nominal_levels
 
-POWER = 0.8
-CORRELATION = 0.5
+__all__ = ["CORRELATION", "CORRELATIONS", "POWER", "Planned", "Spread", "as_json", "plan_power", "spread_of"]
+
+MANY = 20
+"""Findings above which each is predicted from half as many runs."""
+UNKNOWN = "nothing is known of the spread before a first run or a baseline"
 
 
 class Planned(NamedTuple):
     """What one gate can show on one segment.
 
     ``smallest`` is the margin with which an equal version passes with a chance of 80 % (for ``better``: the improvement
-    that is shown with it), in the metric's unit or, where ``relative``, a share of the baseline's mean; ``chance`` that
-    of passing at the gate's own margin, ``cases`` how many would give 80 %.
+    that is shown with it; for ``at_least`` and ``at_most``: how far from the limit the true value has to be), in the
+    metric's unit or, where ``relative``, a share of the baseline's mean; None where no margin is. ``chance`` is that of
+    passing at the gate's own margin, or with the value ``assumed``; ``varied`` the same for the two other correlations
+    of a baseline alone; ``cases`` how many would give 80 %. ``hopeless``: it cannot pass with these cases.
     """
 
     gate: str
     segment: str
     n: int
     groups: int
-    smallest: float | None
-    chance: float | None
-    cases: int | None
+    smallest: float | None = None
+    chance: float | None = None
+    cases: int | None = None
     reason: str = ""
     relative: bool = False
+    varied: tuple[float, float] | None = None
+    assumed: float | None = None
+    hopeless: bool = False
 
 
 class Spread(NamedTuple):
     """From which scores the spread is taken, and what is assumed beside them; ``after`` None is a baseline alone."""
 
-    before: Evaluated
+    before: Evaluated | None
     after: Evaluated | None
     said: str
 
 
 def plan_power(suite: Suite, cases: CaseSet, spread: Spread | None) -> list[Planned]:
-    """Return what each comparing gate can show on each of its segments."""
+    """Return what each gate can show on each of its segments."""
     shell = Evaluated(
         cases=cases.cases, digests=cases.digests, answers=(), scores={}, model="", model_version="", signature=""
     )
-    found = []
-    for gate in suite.gates:
-        if not isinstance(gate.ask, NotWorse | Better | Equivalent):
-            continue
-        for leaf in leaves_of(gate, shell):
-            groups = len({shell.groups[row] for row in leaf.rows.tolist()})
-            n = int(leaf.rows.size)
-            planned = Planned(gate.name, leaf.segment, n, groups, None, None, None)
-            found.append(_filled(planned, gate, suite.level, spread))
-    return found
+    planned = plan(shell.digests, shell.groups, suite.definition)
+    shares = [end / planned.total for end in planned.ends if planned.total]
+    levels = nominal_levels(shares, suite.level, suite.spending) if len(shares) > 1 else [suite.level] * len(shares)
+    leaves = [leaf for gate in suite.gates for leaf in leaves_of(gate, shell)]
+    draws = DRAWS if len(leaves) <= MANY else DRAWS // 2
+    planner = _Planner(shell, spread, tuple(map(Look, shares, levels)), draws)
+    return [planner.planned(leaf) for leaf in leaves]
 
 
 def spread_of(suite: Suite, shown: str, root: Path) -> Spread | None:
     """Return the scores that tell the spread: of the last run and its baseline, or of the baseline alone."""
-    keeper, last = RunKeeper(root), None
+    keeper = RunKeeper(root)
     last = keeper.latest(suite.name)
-    if last is not None and last.baseline is not None and last.candidate.digest != last.baseline.digest:
-        before, after = (
-            decode_record(keeper.record(digest), digest).evaluated
-            for digest in (last.baseline.digest, last.candidate.digest)
+    if last is not None and (last.baseline is None or last.candidate.digest != last.baseline.digest):
+        parties = [last.baseline, last.candidate] if last.baseline else [last.candidate]
+        sides = [decode_record(keeper.record(party.digest), party.digest).evaluated for party in parties]
+        return Spread(
+            sides[0] if last.baseline else None, sides[-1], f"the spread is that of the last run, {last.verdict_id}"
         )
-        if before.production is None:
-            return Spread(before, after, f"the spread is that of the last run, {last.verdict_id}")
     if suite.baseline and suite.baseline in names_in(suite.folder):
         held = read_baseline(suite.folder, suite.baseline, shown)
-        if held.evaluated.production is not None:
-            return None
+        low, high = CORRELATIONS
         said = (
-            f"the spread is taken from the baseline's scores, as if both versions' were correlated by {CORRELATION:g}"
+            f"the spread is taken from the baseline's scores, as if both versions' were correlated by {CORRELATION:g} "
+            f"(in brackets, where it matters: by {low:g} and by {high:g}), and differed by groups as the scores do"
         )
         return Spread(held.evaluated, None, said)
     return None
 
 
-def _filled(planned: Planned, gate: Gate, level: float, spread: Spread | None) -> Planned:
-    if gate.statistic != "mean":
-        return planned._replace(reason=f"not known for {gate.statistic}")
-    if spread is None or gate.metric not in spread.before.scores:
-        return planned._replace(reason="nothing is known of the spread before a first run or a baseline")
-    found = _design(gate, spread)
-    if isinstance(found, str):
-        return planned._replace(reason=found)
-    design, mean = found
-    question = Question("equivalence" if isinstance(gate.ask, Equivalent) else "non-inferiority", 0.0, level)
-    smallest = detectable(design, planned.n, power=POWER, question=question._replace(margin=1e-9))
-    if isinstance(gate.ask, Better):
-        return planned._replace(smallest=smallest)
-    margin = gate.ask.margin if isinstance(gate.ask, NotWorse | Equivalent) else 0.0
-    relative = isinstance(gate.ask, NotWorse) and gate.ask.relative and abs(mean) > 0.0
-    if relative:
-        margin *= abs(mean)
-        smallest = None if smallest is None else smallest / abs(mean)
-    asked = question._replace(margin=margin)
-    return planned._replace(
-        smallest=smallest,
-        relative=relative,
-        chance=power_of(design, planned.n, 0.0, question=asked),
-        cases=cases_for(design, 0.0, power=POWER, question=asked),
+class _Planner:
+    """Holds what gates share: the cases, what is known, the looks, and the runs drawn for the same scores."""
+
+    def __init__(self, shell: Evaluated, spread: Spread | None, looks: tuple[Look, ...], draws: int) -> None:
+        self.shell, self.spread, self.looks, self.draws = shell, spread, looks, draws
+        self.drawn: dict[tuple[object, ...], tuple[Pool, np.ndarray]] = {}
+        self.segments: dict[tuple[str, int], dict[str, Leaf]] = {}
+        self.places: dict[tuple[int, int], Rows] = {}
+
+    def planned(self, leaf: Leaf) -> Planned:
+        """Return what one leaf can show; a reason says why where it is not known."""
+        groups = len({self.shell.groups[row] for row in leaf.rows.tolist()})
+        known = Planned(leaf.gate.name, leaf.segment, int(leaf.rows.size), groups)
+        if not leaf.rows.size:
+            return known._replace(reason="no case is in it", hopeless=True)
+        if not isinstance(leaf.gate.ask, (*COMPARED, Robust)):
+            source = self._source(leaf.gate)
+            here = self._same(leaf, source) if source else None
+            return seen_alone(known, leaf, self.shell, source, here, self.looks[-1].level)
+        if self.spread is None:
+            return known._replace(reason=UNKNOWN)
+        if isinstance(leaf.gate.ask, Robust):
+            return self._compared(known, leaf, self._variants(leaf))
+        before = self.spread.before
+        if before is None:
+            return known._replace(reason="not predicted: the last run had no baseline")
+        if before.production is not None:
+            return known._replace(reason="not predicted: production's estimate is compared with, not its cases")
+        rows = leaf.rows[self._places(before, self.shell)[leaf.rows] >= 0]
+        if rows.size < leaf.rows.size:
+            lacking = f"{leaf.rows.size - rows.size:,} of {leaf.rows.size:,} cases have no answer of the baseline"
+            if leaf.rows.size - rows.size > MOST_WITHOUT * leaf.rows.size:
+                return known._replace(chance=0.0, hopeless=True, reason=f"{lacking}, so that it cannot pass")
+            groups = len({self.shell.groups[row] for row in rows.tolist()})
+            known = known._replace(n=int(rows.size), groups=groups, reason=lacking)
+        return self._compared(known, leaf, self._versions(leaf))
+
+    def _compared(self, known: Planned, leaf: Leaf, found: Known | str) -> Planned:
+        if isinstance(found, str):
+            return known._replace(reason=found)
+        ask = leaf.gate.ask
+        margin = getattr(ask, "margin", 0.0)
+        asked = Asked(isinstance(ask, Equivalent), isinstance(ask, NotWorse) and ask.relative, self.draws)
+        key = (leaf.gate.metric, leaf.gate.statistic, leaf.gate.direction, leaf.gate.success, leaf.gate.where)
+        pool, least = self._runs((*map(str, key), leaf.rows.tobytes(), asked), known.groups, found, asked)
+        smallest = margin_shown(least)
+        known = known._replace(smallest=smallest, relative=asked.relative, hopeless=smallest is None)
+        if isinstance(ask, Better):
+            # An equal version is not better: what is told is the improvement that is.
+            return known if smallest is None else known._replace(smallest=smallest + margin)
+        groups = groups_needed(pool, known.groups, self.looks, asked, margin)
+        cases = None if groups is None else int(np.ceil(groups * known.n / known.groups))
+        known = known._replace(chance=float((least <= margin).mean()), cases=cases)
+        if found.improved is not None:
+            return known
+        low, high = (
+            float((least_margins(pool_of(found, at), known.groups, self.looks, asked) <= margin).mean())
+            for at in CORRELATIONS
+        )
+        return known._replace(varied=(low, high))
+
+    def _runs(self, key: tuple[object, ...], groups: int, found: Known, asked: Asked) -> tuple[Pool, np.ndarray]:
+        if key not in self.drawn:
+            pool = pool_of(found)
+            self.drawn[key] = pool, least_margins(pool, groups, self.looks, asked)
+        return self.drawn[key]
+
+    def _source(self, gate: Gate) -> Evaluated | None:
+        """Return the version whose own scores of a gate's metric are known: the last candidate, or the baseline."""
+        source = self.spread and (self.spread.after or self.spread.before)
+        return source if source and source.production is None and gate.metric in source.scores else None
+
+    def _same(self, leaf: Leaf, source: Evaluated) -> Leaf | None:
+        """Return the leaf of the same segment among other cases; None where they have none."""
+        key = (leaf.gate.name, id(source))
+        if key not in self.segments:
+            self.segments[key] = {one.segment: one for one in leaves_of(leaf.gate, source)}
+        return self.segments[key].get(leaf.segment)
+
+    def _places(self, before: Evaluated, after: Evaluated) -> Rows:
+        key = (id(before), id(after))
+        if key not in self.places:
+            self.places[key] = places_in(before, after)
+        return self.places[key]
+
+    def _versions(self, leaf: Leaf) -> Known | str:
+        """Return the scores of both versions of the last run, or of the baseline alone."""
+        gate, spread = leaf.gate, self.spread
+        before, after = (spread.before, spread.after) if spread else (None, None)
+        if before is None or gate.metric not in before.scores:
+            return f"not predicted: no scores of {gate.metric} are known"
+        source = after if after is not None and gate.metric in after.scores else None
+        here = self._same(leaf, source or before)
+        if here is None:
+            return "not predicted: the cases of which scores are known have no such segment"
+        old = before.scores[gate.metric]
+        places = self._places(before, source)[here.rows] if source else here.rows
+        rows, places = here.rows[places >= 0], places[places >= 0]
+        new = source.scores[gate.metric] if source else old
+        if source and (blocked := gap_in(here, source)[1]):
+            return f"not predicted: in the last run {blocked}"
+        weights = (source or before).weights[rows]
+        sides = sides_of(gate, new, old, rows, places, weights) if rows.size else None
+        if sides is None:
+            return f"not predicted: no {gate.statistic} scores of {gate.metric} are known of these cases"
+        return _known(gate, sides, weights, (source or before).codes[rows], alone=source is None)
+
+    def _variants(self, leaf: Leaf) -> Known | str:
+        """Return the scores of variants and of their cases, of the last candidate or of the baseline."""
+        gate, source = leaf.gate, self._source(leaf.gate)
+        here = self._same(leaf, source) if source else None
+        if source is None or here is None or not here.rows.size:
+            return f"not predicted: no scores of {gate.metric} on these variants are known"
+        places = {digest: row for row, digest in enumerate(source.digests)}
+        origins: Rows = np.array([places[source.cases[row].variant_of] for row in here.rows.tolist()], dtype=np.int64)
+        held: MetricScores = source.scores[gate.metric]
+        sides = Sides(held.values[origins], held.values[here.rows], scale_for(gate, held.spec.scale))
+        return _known(gate, sides, source.weights[here.rows], source.codes[here.rows], alone=False)
+
+
+def _known(gate: Gate, sides: Sides, weights: np.ndarray, codes: Rows, *, alone: bool) -> Known | str:
+    """Return what is drawn from: complete cases, with what missing scores can take from them."""
+    scale, whole = sides.scale, sides.whole
+    if not whole.any():
+        return f"not predicted: no scores of {gate.metric} are known of these cases"
+    lost, (gone, share) = 0.0, sides.gone
+    old, new = by_case(sides.baseline), by_case(sides.candidate)
+    sign = -1.0 if scale.better == "lower" else 1.0
+    seen = sign * float(np.average((new - old)[whole], weights=weights[whole]))
+    if scale.low is None or scale.high is None:
+        if share > gate.max_missing:
+            return "not predicted: too many scores are missing of one version, on a scale that sets them no bounds"
+    elif gone and not alone:
+        ends = (scale.low, scale.high) if sign < 0.0 else (scale.high, scale.low)
+        worst = sides.filled(*ends)
+        left, kept = by_case(worst.candidate) - by_case(worst.baseline), worst.whole
+        lost = max(0.0, seen - sign * float(np.average(left[kept], weights=weights[kept])))
+    groups = np.unique(codes[whole], return_inverse=True)[1].astype(np.int64)
+    lone = int(groups.max()) + 1 == groups.size and bool(np.ptp(weights[whole]) == 0.0)
+    single = bool(np.isin(old[whole], (0.0, 1.0)).all() and np.isin(new[whole], (0.0, 1.0)).all())
+    width = None if scale.low is None or scale.high is None else scale.high - scale.low
+    return Known(
+        improved=None if alone else sign * (new - old)[whole],
+        old=old[whole],
+        weights=weights[whole] / weights[whole].max(),
+        groups=groups,
+        kind=Kind(width, scale.binary, scale.binary and lone and single),
+        averaged=sides.averaged or (scale.binary and not single),
+        lower=sign < 0.0,
+        ends=None if scale.low is None or scale.high is None else (scale.low, scale.high),
+        lost=lost,
     )
-
-
-def _design(gate: Gate, spread: Spread) -> tuple[Design, float] | str:
-    old = spread.before.scores[gate.metric]
-    scale = old.spec.scale
-    mean = float(np.nanmean(old.by_case)) if not np.isnan(old.by_case).all() else math.nan
-    if spread.after is None or gate.metric not in spread.after.scores:
-        return _assumed(old, scale, mean)
-    places = places_in(spread.before, spread.after)
-    rows = np.flatnonzero(places >= 0)
-    found = compare_paired(
-        old.values[places[rows]],
-        spread.after.scores[gate.metric].values[rows],
-        scale,
-        clusters=[spread.after.groups[row] for row in rows.tolist()],
-        weights=spread.after.weights[rows].tolist(),
-    )
-    if found.plain_shares and found.discordant:
-        return PairedShares(found.discordant), mean
-    if not found.standard_error:
-        return found.reason or "no case differed in the last run, which tells nothing of the spread"
-    return PairedMeans(found.standard_error * math.sqrt(found.n)), mean
-
-
-def _assumed(old: MetricScores, scale: Scale, mean: float) -> tuple[Design, float] | str:
-    known = old.by_case[~np.isnan(old.by_case)]
-    if known.size < 2:
-        return "the baseline has too few scores to tell the spread"
-    variance = float(known.var(ddof=1)) * 2.0 * (1.0 - CORRELATION)
-    if variance <= 0.0:
-        return "all of the baseline's scores are equal, which tells nothing of the spread"
-    if scale.binary and old.values.shape[1] == 1:
-        return PairedShares(min(1.0, variance)), mean
-    return PairedMeans(math.sqrt(variance)), mean
 
 
 def as_json(found: list[Planned]) -> str:

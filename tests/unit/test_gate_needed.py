@@ -20,9 +20,18 @@ YES = Scale(0.0, 1.0, "higher", binary=True)
 LATENCY = Scale(0.0, None, "lower", "ms")
 
 
-def evaluated(values: np.ndarray, scale: Scale, size: int = 1) -> Evaluated:
+def evaluated(values: np.ndarray, scale: Scale, size: int = 1, heavy: float = 1.0) -> Evaluated:
+    """Scores of cases in groups of a size, of which every fifth case weighs more than the others."""
     n = len(values)
-    cases = tuple(Case(case_id=f"c{i}", prompt=f"p{i}", group=f"g{i // size}" if size > 1 else "") for i in range(n))
+    cases = tuple(
+        Case(
+            case_id=f"c{i}",
+            prompt=f"p{i}",
+            group=f"g{i // size}" if size > 1 else "",
+            weight=heavy if i % 5 == 0 else 1.0,
+        )
+        for i in range(n)
+    )
     scores = MetricScores(ScorerSpec("m", 1, scale), np.asarray(values, float).reshape(n, -1), {})
     return Evaluated(
         cases=cases,
@@ -78,6 +87,26 @@ def test_a_quantile_says_how_many_answers_lie_beyond_and_how_many_may() -> None:
     assert finding(Gate(metric="m", statistic="p95", ask=AtMost(2000.0)), more).decision == "PASS"
     short = finding(Gate(metric="m", statistic="p5", ask=AtLeast(1.5)), fast)
     assert (short.decision, short.needed) == ("FAIL", None)
+
+
+@pytest.mark.parametrize(
+    ("gate", "scale"),
+    [(Gate(metric="m", statistic="p90", ask=AtMost(1.5)), LATENCY), (Gate(metric="m", ask=AtLeast(0.9)), YES)],
+    ids=["quantile", "share"],
+)
+def test_cases_of_unequal_weight_count_for_fewer(gate: Gate, scale: Scale) -> None:
+    rng = np.random.default_rng(4)
+
+    def drawn(n: int) -> np.ndarray:
+        good = rng.random(n) < 94.0 / 95.0
+        return good.astype(float) if scale is YES else np.where(good, 1.0, 2.0)
+
+    few = np.r_[np.ones(31), 0.0 if scale is YES else 2.0]
+    plain, weighted = (finding(gate, evaluated(few, scale, heavy=heavy)).needed.cases for heavy in (1.0, 10.0))
+    # 7 of 32 weigh 10, so that they count for 95² / 725 = 12.4 (Kish), and the one that is wrong is 1 of 95.
+    assert weighted > plain
+    passes = [finding(gate, evaluated(drawn(weighted), scale, heavy=10.0)).decision == "PASS" for _ in range(80)]
+    assert np.mean(passes) > 0.65
 
 
 def test_a_gap_that_is_seen_to_be_too_large_needs_no_cases() -> None:

@@ -1,0 +1,281 @@
+"""What ``--power`` says before anything is asked, held against gates that decide."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evalsvc.cases import Case, CaseSet
+from evalsvc.gate.deciding import decide
+from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
+from evalsvc.gate.power import UNKNOWN, Planned, Spread, as_json, plan_power
+from evalsvc.gate.production import Production
+from evalsvc.gate.suite import CasesPlace, Suite
+from evalsvc.gate.values import AtLeast, AtMost, Better, Critical, Equivalent, GapAtMost, Gate, NotWorse, Robust
+from evalsvc.types import Scale, ScorerSpec, Window
+
+YES = Scale(0.0, 1.0, "higher", binary=True)
+GRADED = Scale(0.0, 1.0, "higher")
+LATENCY = Scale(0.0, None, "lower", "ms")
+
+
+def some_cases(n: int, **fields) -> tuple[Case, ...]:
+    rows = [{name: values[i] for name, values in fields.items()} for i in range(n)]
+    return tuple(Case(case_id=f"c{i}", prompt=f"question {i}", **row) for i, row in enumerate(rows))
+
+
+def grouped(groups: int, size: int) -> tuple[Case, ...]:
+    return some_cases(groups * size, group=[f"g{i // size}" for i in range(groups * size)])
+
+
+def version(values, scale=GRADED, cases=None, production=None) -> Evaluated:
+    table = np.asarray(values, dtype=float)
+    table = table if table.ndim == 2 else table[:, None]
+    gone = {(int(r), int(c)): Missing("failed", "HTTP 429") for r, c in np.argwhere(np.isnan(table))}
+    cases = some_cases(len(table)) if cases is None else cases
+    return Evaluated(
+        cases=cases,
+        digests=tuple(case.digest for case in cases),
+        answers=((),) * len(cases),
+        scores={"m": MetricScores(ScorerSpec("m", 1, scale), table, gone)},
+        model="m",
+        model_version="1",
+        signature="",
+        production=production,
+    )
+
+
+def power(*asks, old=None, new=None, cases=None, looks=1, **fields) -> list[Planned]:
+    suite = Suite(
+        name="s",
+        path=Path("/s.suite.yaml"),
+        cases=CasesPlace(path=Path("/c.jsonl")),
+        model=None,
+        scorers=(),
+        gates=tuple(Gate(metric="m", ask=ask, **fields) for ask in asks),
+        looks=looks,
+    )
+    spread = None if old is None and new is None else Spread(old, new, "")
+    return plan_power(suite, CaseSet("c", cases or (new or old).cases), spread)
+
+
+def one(ask, **rest) -> Planned:
+    (found,) = power(ask, **rest)
+    return found
+
+
+class TestFromTheBaseline:
+    def test_cases_that_move_together_are_worth_less_than_as_many_lone_ones(self) -> None:
+        rng = np.random.default_rng(0)
+        of_groups, alone = rng.normal(0.0, 0.1, 20), rng.normal(0.0, 0.02, 400)
+        values = np.clip(0.5 + np.repeat(of_groups, 20) + alone, 0.0, 1.0)
+        together = one(NotWorse(0.03), old=version(values, cases=grouped(20, 20)))
+        lone = one(NotWorse(0.03), old=version(values))
+        assert (together.n, together.groups) == (400, 20)
+        assert lone.chance > 0.95
+        assert together.chance < 0.6
+        assert together.smallest == pytest.approx(lone.smallest * math.sqrt(20.0), rel=0.3)
+        assert together.cases > 900
+
+    def test_unequal_weights_cost(self) -> None:
+        values = np.random.default_rng(1).random(100)
+        weights = np.where(np.arange(100) < 10, 20.0, 1.0).tolist()
+        weighted = one(NotWorse(0.1), old=version(values, cases=some_cases(100, weight=weights)))
+        plain = one(NotWorse(0.1), old=version(values))
+        assert weighted.smallest > 2.0 * plain.smallest
+
+    def test_looks_spend_a_part_of_the_error_rate(self) -> None:
+        old = version(np.random.default_rng(2).random(120))
+        assert one(NotWorse(0.1), old=old, looks=4).smallest > one(NotWorse(0.1), old=old).smallest
+
+    def test_what_is_assumed_is_varied(self) -> None:
+        found = one(NotWorse(0.06), old=version(np.random.default_rng(3).random(200)))
+        low, high = found.varied
+        assert low < found.chance < high
+
+    def test_scores_that_are_all_equal_leave_what_unseen_differences_could_do(self) -> None:
+        assert one(NotWorse(0.03), old=version(np.ones(60), YES)).chance == 0.0
+        assert one(NotWorse(0.06), old=version(np.ones(60), YES)).chance == 1.0
+
+
+class TestFromTheLastRun:
+    @pytest.mark.parametrize("scale", [YES, GRADED])
+    @pytest.mark.parametrize("size", [1, 3])
+    def test_an_identical_version_passes_on_as_many_cases_as_are_named(self, scale, size) -> None:
+        cases = grouped(40 // size, size) if size > 1 else some_cases(40)
+        same = version((np.arange(len(cases)) % 3 > 0).astype(float), scale, cases)
+        found = one(NotWorse(0.02), old=same, new=same)
+        assert found.chance == 0.0
+
+        def decided(n: int, margin: float) -> str:
+            more = grouped(n // size, size) if size > 1 else some_cases(n)
+            again = version((np.arange(n) % 3 > 0).astype(float), scale, more)
+            return decide([Gate(metric="m", ask=NotWorse(margin))], again, again)[0].decision
+
+        assert decided(len(cases), found.smallest + 1e-4) == "PASS"
+        assert decided(len(cases), found.smallest - 1e-4) == "INCONCLUSIVE"
+        named = -(-found.cases // size) * size
+        assert decided(round(1.05 * named / size) * size, 0.02) == "PASS"
+        assert decided(round(0.9 * named / size) * size, 0.02) == "INCONCLUSIVE"
+
+    def test_that_the_last_version_was_worse_says_nothing_of_an_equal_one(self) -> None:
+        rng = np.random.default_rng(4)
+        old = (rng.random(300) < 0.9).astype(float)
+        worse = np.where(rng.random(300) < 0.1, 0.0, old)
+        found = one(NotWorse(0.1), old=version(old, YES), new=version(worse, YES))
+        assert found.chance > 0.9
+        shifted = one(NotWorse(0.1), old=version(old - 0.2), new=version(np.maximum(0.0, worse - 0.5)))
+        assert shifted.chance > 0.9
+
+    def test_both_sides_of_a_margin_are_asked_for_more(self) -> None:
+        rng = np.random.default_rng(5)
+        old = rng.random(100)
+        sides = {"old": version(old), "new": version(np.clip(old + rng.normal(0.0, 0.1, 100), 0.0, 1.0))}
+        assert one(Equivalent(0.03), **sides).smallest > one(NotWorse(0.03), **sides).smallest
+
+    def test_of_better_it_is_the_improvement_that_is_shown(self) -> None:
+        rng = np.random.default_rng(6)
+        old = rng.normal(0.0, 1.0, 200)
+        new = old + rng.normal(0.0, 0.5, 200)
+        scale = Scale(None, None, "higher")
+        found = one(Better(0.1), old=version(old, scale), new=version(new, scale))
+        assert found.chance is None
+        # (1.645 + 0.842) standard errors beyond the margin.
+        assert found.smallest == pytest.approx(0.1 + 2.49 * 0.5 / math.sqrt(200), rel=0.15)
+
+    def test_a_relative_margin_is_a_share(self) -> None:
+        rng = np.random.default_rng(7)
+        old = 1000.0 + 100.0 * rng.random(100)
+        new = old * rng.normal(1.0, 0.05, 100)
+        found = one(NotWorse(0.05, relative=True), old=version(old, LATENCY), new=version(new, LATENCY))
+        assert found.relative
+        assert found.smallest == pytest.approx(2.49 * 0.05 / 10.0, rel=0.2)
+
+    def test_scores_that_were_missing_count_against_it(self) -> None:
+        rng = np.random.default_rng(8)
+        old = rng.random(200)
+        new = np.clip(old + rng.normal(0.0, 0.05, 200), 0.0, 1.0)
+        gone = np.where(np.arange(200) < 8, np.nan, new)
+        plain, lost = (one(NotWorse(0.025), old=version(old), new=version(values)) for values in (new, gone))
+        assert plain.chance > 0.95
+        assert lost.chance < 0.6
+        many = np.where(np.arange(200) < 40, np.nan, new)
+        assert "40 of 200 cases have no m" in one(NotWorse(0.03), old=version(old), new=version(many)).reason
+
+    def test_cases_without_an_answer_of_the_baseline_are_not_counted(self) -> None:
+        rng = np.random.default_rng(9)
+        cases = some_cases(200)
+        old = version(rng.random(150), cases=cases[:150])
+        found = one(NotWorse(0.1), old=old, cases=cases)
+        assert found.n == 150
+        assert found.reason == "50 of 200 cases have no answer of the baseline"
+        few = one(NotWorse(0.1), old=version(rng.random(50), cases=cases[:50]), cases=cases)
+        assert few.hopeless
+        assert few.chance == 0.0
+
+
+class TestSegments:
+    def test_each_has_its_own_and_one_case_shows_nothing(self) -> None:
+        rng = np.random.default_rng(10)
+        cases = some_cases(201, segments=[{"plan": "c" if i == 200 else "ab"[i % 5 == 0]} for i in range(201)])
+        old = rng.random(201)
+        sides = {
+            "old": version(old, cases=cases),
+            "new": version(np.clip(old + 0.2 * rng.normal(size=201), 0, 1), cases=cases),
+        }
+        found = power(NotWorse(0.05), by=("segments.plan",), **sides)
+        assert [(row.segment, row.n) for row in found] == [("plan=a", 160), ("plan=b", 40), ("plan=c", 1)]
+        assert found[0].smallest < 0.7 * found[1].smallest
+        assert [row.hopeless for row in found] == [False, False, True]
+
+    def test_a_field_chooses_the_cases(self) -> None:
+        cases = some_cases(100, segments=[{"plan": "ab"[i % 2]} for i in range(100)])
+        found = power(
+            NotWorse(0.05),
+            where={"segments.plan": ("a",)},
+            old=version(np.random.default_rng(11).random(100), cases=cases),
+        )
+        assert found[0].n == 50
+
+
+class TestAlone:
+    @pytest.mark.parametrize("n", [60, 200])
+    @pytest.mark.parametrize(("ask", "scale"), [(AtLeast(0.8), YES), (AtMost(0.95), YES), (AtLeast(0.5), GRADED)])
+    def test_the_chance_is_that_of_the_gate_if_the_value_is_the_one_seen(self, n, ask, scale) -> None:
+        rng = np.random.default_rng(12)
+
+        def draw() -> Evaluated:
+            if scale.binary:
+                return version((rng.random(n) < 0.875).astype(float), scale)
+            return version(np.clip(0.53 + 0.2 * rng.normal(size=n), 0.0, 1.0))
+
+        chances = [one(ask, new=draw()).chance for _ in range(25)]
+        gate = Gate(metric="m", ask=ask)
+        rate = np.mean([decide([gate], draw(), None)[0].decision == "PASS" for _ in range(100)])
+        # What is seen is not the truth: the mean chance is drawn towards a half.
+        assert np.mean(chances) == pytest.approx(rate, abs=0.2)
+
+    def test_a_quantile_counts_weights(self) -> None:
+        values = np.where(np.arange(200) % 50 == 0, 2000.0, 1000.0)
+        plain = one(AtMost(1500.0), new=version(values, LATENCY), statistic="p95")
+        weights = np.where(np.arange(200) % 7 == 1, 10.0, 1.0).tolist()
+        cases = some_cases(200, weight=weights)
+        weighted = one(AtMost(1500.0), new=version(values, LATENCY, cases), statistic="p95")
+        assert plain.assumed == 1000.0
+        assert 0.0 < plain.chance < 1.0
+        assert weighted.chance < plain.chance
+
+    def test_critical_cases_leave_nothing_to_chance(self) -> None:
+        cases = some_cases(40, critical=[i < 5 for i in range(40)])
+        found = one(Critical(0.5), new=version(np.ones(40), cases=cases))
+        assert found.reason == "every one of 5 critical cases has to reach it: no chance is allowed for"
+        assert one(Critical(0.5), new=version(np.ones(40))).hopeless
+
+    def test_a_gap_is_named_and_not_predicted(self) -> None:
+        cases = some_cases(40, segments=[{"plan": "ab"[i % 2]} for i in range(40)])
+        found = one(GapAtMost("segments.plan", 0.1), new=version(np.ones(40), cases=cases))
+        assert found.reason.startswith("not predicted: ")
+
+    def test_variants_are_held_against_their_cases(self) -> None:
+        rng = np.random.default_rng(13)
+        plain = some_cases(100)
+        kinds = tuple(
+            Case(case_id=f"v{i}", prompt=f"QUESTION {i}", variant="case", variant_of=case.digest, group=case.digest)
+            for i, case in enumerate(plain)
+        )
+        values = rng.random(100)
+        both = np.r_[values, np.clip(values + 0.05 * rng.normal(size=100), 0.0, 1.0)]
+        found = one(Robust(0.03), new=version(both, cases=(*plain, *kinds)))
+        assert (found.segment, found.n) == ("variant=case", 100)
+        assert found.chance > 0.9
+        assert found.smallest == pytest.approx(2.49 * 0.05 / 10.0, rel=0.25)
+
+
+def test_nothing_is_left_out_where_nothing_is_known() -> None:
+    cases = some_cases(40, critical=[True] * 40)
+    found = power(NotWorse(0.1), Better(), AtLeast(0.5), Critical(0.5), cases=cases)
+    assert [row.reason for row in found] == [
+        UNKNOWN,
+        UNKNOWN,
+        "not predicted before a first run or a baseline: its value is not known",
+        "every one of 40 critical cases has to reach it: no chance is allowed for",
+    ]
+
+
+def test_production_is_not_compared_case_by_case() -> None:
+    from datetime import UTC, datetime
+
+    window = Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+    frozen = version(np.empty((0, 1)), cases=(), production=Production(window=window, estimates=()))
+    (found,) = power(NotWorse(0.1), old=frozen, cases=some_cases(40))
+    assert found.reason == "not predicted: production's estimate is compared with, not its cases"
+
+
+def test_as_json_every_field_has_its_name() -> None:
+    line = json.loads(as_json(power(NotWorse(0.1), old=version(np.random.default_rng(0).random(50)))))
+    assert list(line) == list(Planned._fields)
+    assert len(line["varied"]) == 2
