@@ -251,8 +251,7 @@ def _known(gate: Gate, sides: Sides, weights: np.ndarray, codes: Rows, *, alone:
         if share > gate.max_missing:
             return "not predicted: too many scores are missing of one version, on a scale that sets them no bounds"
     elif gone and not alone:
-        ends = (scale.low, scale.high) if sign < 0.0 else (scale.high, scale.low)
-        worst = sides.filled(*ends)
+        worst = sides.filled(better=False)
         left, kept = by_case(worst.candidate) - by_case(worst.baseline), worst.whole
         lost = max(0.0, seen - sign * float(np.average(left[kept], weights=weights[kept])))
     groups = np.unique(codes[whole], return_inverse=True)[1].astype(np.int64)

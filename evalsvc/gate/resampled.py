@@ -17,7 +17,7 @@ import numpy as np
 from evalsvc.gate.evaluated import Floats, Rows
 from evalsvc.gate.relative import PULL
 from evalsvc.stats.many_paired import Kind, Samples, least_relative_margins, lower_limits
-from evalsvc.stats.paired import FEW_CLUSTERS, SPARSE
+from evalsvc.stats.paired import SPARSE, unmet_clusters
 
 POWER = 0.8
 CORRELATION = 0.5
@@ -50,6 +50,13 @@ class Known(NamedTuple):
     lower: bool = False
     ends: tuple[float, float] | None = None
     lost: float = 0.0
+
+    def collapse(self, mean: Floats) -> Floats | None:
+        """Return what is lost from a mean to the scale's worse end; None where it has no two ends."""
+        if self.ends is None:
+            return None
+        low, high = self.ends
+        return high - mean if self.lower else mean - low
 
     @property
     def sign(self) -> float:
@@ -188,29 +195,37 @@ def least_margins(pool: Pool, groups: int, looks: Sequence[Look], asked: Asked, 
 def _least(known: Known, samples: Samples, old: Floats, asked: Asked, level: float) -> Floats:
     if asked.relative:
         return _least_relative(known, samples, old, level)
-    ways = [samples, samples.mirrored] if asked.both else [samples]
-    limits = [lower_limits(way, known.kind, level) for way in ways]
+    weights = samples.weights.sum(axis=1)
+    before = old.sum(axis=1) / weights
+    after = before + known.sign * samples.totals.sum(axis=1) / weights
+    # Either version may be the one that answers nothing: this one against "not worse", the other against "not better".
+    ways = [(samples, before), (samples.mirrored, after)] if asked.both else [(samples, before)]
+    limits = [lower_limits(way, known.kind, level, losses=known.collapse(mean)) for way, mean in ways]
     least = np.maximum.reduce([-limit for limit in limits])
-    if known.kind.width is not None:
-        # At the scale's end there is no limit.
-        return np.where(least >= known.kind.width, np.inf, least)
-    same = (samples.gains.sum(axis=1) == 0.0) & (samples.losses.sum(axis=1) == 0.0)
-    return np.where(same, 0.0 if samples.totals.shape[1] >= FEW_CLUSTERS else np.inf, least)
+    # At the scale's end there is no limit.
+    return least if known.kind.width is None else np.where(least >= known.kind.width, np.inf, least)
 
 
 def _least_relative(known: Known, samples: Samples, old: Floats, level: float) -> Floats:
-    plain = least_relative_margins(old, samples, lower=known.lower, level=level)
     if known.ends is None:
-        return plain
+        return least_relative_margins(old, samples, lower=known.lower, level=level)
     low, high = known.ends
-    weight = PULL * samples.weights.sum(axis=1) / samples.weights.shape[1]
-    none, width = np.zeros_like(weight), weight * (high - low)
-    added = (-width, weight, weight**2, none, width)
-    pulled = Samples(*(np.concatenate([held, one[:, None]], axis=1) for held, one in zip(samples, added, strict=True)))
-    of_old = np.concatenate([old, (weight * (low if known.lower else high))[:, None]], axis=1)
-    careful = least_relative_margins(of_old, pulled, lower=known.lower, level=level)
+    each, mean = samples.weights.mean(axis=1), old.sum(axis=1) / samples.weights.sum(axis=1)
+    loss = known.collapse(mean)
+    rare = _pulled(known, samples, old, (unmet_clusters(level) * each, mean, mean if loss is None else loss), level)
+    from_end = np.full_like(mean, low if known.lower else high)
+    careful = _pulled(known, samples, old, (PULL * each, from_end, np.full_like(mean, high - low)), level)
     always = known.kind.binary or known.averaged
-    return np.where(always | (samples.differing < SPARSE), careful, plain)
+    return np.where(always | (samples.differing < SPARSE), careful, rare)
+
+
+def _pulled(known: Known, samples: Samples, old: Floats, added: tuple[Floats, Floats, Floats], level: float) -> Floats:
+    """Return the margins with a cluster more: its weight, the baseline's score and what is lost there, by sample."""
+    weight, before, lost = added
+    none = np.zeros_like(weight)
+    pulled = samples.with_cluster(-weight * lost, weight, weight**2, none, weight * lost)
+    of_old = np.concatenate([old, (weight * before)[:, None]], axis=1)
+    return least_relative_margins(of_old, pulled, lower=known.lower, level=level)
 
 
 def margin_shown(least: Floats) -> float | None:

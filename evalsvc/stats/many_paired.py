@@ -15,7 +15,7 @@ import numpy as np
 
 from evalsvc.stats.clustered import Array
 from evalsvc.stats.distributions import normal_quantile, t_quantile
-from evalsvc.stats.paired import FEW_CLUSTERS, PRIOR, SPARSE
+from evalsvc.stats.paired import FEW_CLUSTERS, PRIOR, SPARSE, unmet_clusters
 
 EXACT_UP_TO = 9
 SIGNINGS = 500
@@ -34,6 +34,11 @@ class Samples(NamedTuple):
     def first(self, clusters: int) -> Samples:
         """Return the samples' first clusters."""
         return Samples(*(held[:, :clusters] for held in self))
+
+    def with_cluster(self, totals: Array, weights: Array, squares: Array, gains: Array, losses: Array) -> Samples:
+        """Return each sample with a cluster more, given as one number a sample of each of the sums."""
+        added = (totals, weights, squares, gains, losses)
+        return Samples(*(np.concatenate([held, one[:, None]], axis=1) for held, one in zip(self, added, strict=True)))
 
     @property
     def mirrored(self) -> Samples:
@@ -61,7 +66,7 @@ class Spread(NamedTuple):
     degrees: Array
 
 
-def lower_limits(samples: Samples, kind: Kind, level: float, seed: int = 0) -> Array:
+def lower_limits(samples: Samples, kind: Kind, level: float, seed: int = 0, losses: Array | None = None) -> Array:
     """Return the one-sided lower limit of each sample's mean improvement; -inf where the test has none.
 
     Args:
@@ -69,6 +74,8 @@ def lower_limits(samples: Samples, kind: Kind, level: float, seed: int = 0) -> A
         kind: of the scores.
         level: one-sided, in (0, 0.5).
         seed: of the random signings.
+        losses: how much a cluster loses that scores the worst there is, by sample: what none has met is allowed for
+            (``rare`` of :func:`~evalsvc.stats.paired.compare_paired`).
     """
     m = samples.totals.shape[1]
     if kind.plain and kind.width:
@@ -88,12 +95,22 @@ def lower_limits(samples: Samples, kind: Kind, level: float, seed: int = 0) -> A
     if not rest.any():
         return found
     some = Samples(*(held[rest] for held in samples))
+    if losses is not None and kind.width:
+        some = _one_more(some, losses[rest], level)
     if m < FEW_CLUSTERS and 2.0 ** (1 - m) <= 2.0 * level + 1e-12:
         found[rest] = _flipped(some, level, seed)
     else:
-        mean = _sum(some.totals) / _sum(some.weights)
-        found[rest] = mean - _t(level, spread.degrees[rest]) * spread.error[rest]
+        error, degrees = cr2_of(some)
+        found[rest] = _sum(some.totals) / _sum(some.weights) - _t(level, degrees) * error
     return found if kind.width is None else np.maximum(found, -kind.width)
+
+
+def _one_more(samples: Samples, losses: Array, level: float) -> Samples:
+    """Return each sample with the cluster that speaks for what was not met."""
+    more = unmet_clusters(level)
+    weight, square = (more * held.mean(axis=1) for held in (samples.weights, samples.squares))
+    none = np.zeros_like(weight)
+    return samples.with_cluster(-losses * weight, weight, square, none, losses * weight)
 
 
 def cr2_of(samples: Samples) -> Spread:

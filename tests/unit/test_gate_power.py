@@ -78,7 +78,8 @@ class TestFromTheBaseline:
         assert (together.n, together.groups) == (400, 20)
         assert lone.chance > 0.95
         assert together.chance < 0.6
-        assert together.smallest == pytest.approx(lone.smallest * math.sqrt(20.0), rel=0.3)
+        # By √20 for their spread, and by 20 for what so many groups may not have met.
+        assert lone.smallest * math.sqrt(20.0) < together.smallest < lone.smallest * 20.0
         assert together.cases > 900
 
     def test_unequal_weights_cost(self) -> None:
@@ -252,7 +253,8 @@ class TestAlone:
         found = one(Robust(0.03), new=version(both, cases=(*plain, *kinds)))
         assert (found.segment, found.n) == ("variant=case", 100)
         assert found.chance > 0.9
-        assert found.smallest == pytest.approx(2.49 * 0.05 / 10.0, rel=0.25)
+        # 1.133 · 0.5 / 100 for a loss that none of 100 has met, which adds as much to the error of .005.
+        assert found.smallest == pytest.approx(0.0057 + 1.66 * 0.0076 + 0.84 * 0.005, rel=0.25)
 
 
 def test_nothing_is_left_out_where_nothing_is_known() -> None:

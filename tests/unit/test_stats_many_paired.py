@@ -37,17 +37,20 @@ def drawn(rng: np.random.Generator, scale: Scale, groups: int, size: int, differ
 @pytest.mark.parametrize("scale", [YES, GRADED, OPEN], ids=["yes/no", "graded", "open"])
 @pytest.mark.parametrize(("groups", "size", "weighted"), [(60, 1, False), (9, 4, False), (25, 4, True), (80, 6, True)])
 @pytest.mark.parametrize("differing", [0.0, 0.05, 0.6])
-def test_each_limit_is_that_of_the_comparison(scale, groups, size, weighted, differing) -> None:
+@pytest.mark.parametrize("rare", [False, True], ids=["seen", "rare"])
+def test_each_limit_is_that_of_the_comparison(scale, groups, size, weighted, differing, rare) -> None:
     rng = np.random.default_rng(3)
     for _ in range(4):
         codes, old, new = drawn(rng, scale, groups, size, differing)
         weights = rng.uniform(0.5, 3.0, codes.size) if weighted else np.ones(codes.size)
         ask = Question("non-inferiority", 0.1, LEVEL)
-        found = compare_paired(old, new, scale, clusters=codes.tolist(), weights=weights.tolist(), question=ask)
+        given = {"clusters": codes.tolist(), "weights": weights.tolist(), "question": ask, "rare": rare}
+        found = compare_paired(old, new, scale, **given)
         plain = scale.binary and size == 1 and not weighted
         width = None if scale.high is None else scale.high
         kind = Kind(width, scale.binary, plain)
-        (limit,) = lower_limits(sums(new - old, weights, codes), kind, LEVEL)
+        losses = np.array([np.average(old, weights=weights)]) if rare else None
+        (limit,) = lower_limits(sums(new - old, weights, codes), kind, LEVEL, losses=losses)
         if found.low is None:
             assert limit == -np.inf
         else:
