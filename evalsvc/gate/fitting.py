@@ -10,7 +10,7 @@ from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Document, Value, raise_problems
 from evalsvc.cases import Case
 from evalsvc.errors import InputError, Problem
-from evalsvc.gate.evaluated import field_of, rows_where
+from evalsvc.gate.evaluated import Rows, field_of, rows_where, segments_in
 from evalsvc.gate.values import Critical, GapAtMost, Gate, Robust
 
 NONE = "(none)"
@@ -80,15 +80,27 @@ def _told(gate: Gate, cases: Sequence[Case], known: _Values) -> Iterator[tuple[s
     if lacking or values:
         return
     rows = rows_where(cases, gate.where)
-    here = [cases[row] for row in rows.tolist()]
-    if not here:
+    if not rows.size:
         yield "where", "no case has all of this", "each of the fields has to fit"
-    elif isinstance(gate.ask, Critical) and not any(case.critical for case in here):
-        yield "critical", "no case is marked critical", "set `critical: true` on the cases that must never fail"
-    elif isinstance(gate.ask, GapAtMost) and len({field_of(case, gate.ask.field) for case in here}) < 2:
-        yield "gap", f"all cases have one value of `{gate.ask.field}`", "a gap is between two"
-    elif isinstance(gate.ask, Robust) and not _varied(cases, here):
+    elif isinstance(gate.ask, Robust) and not _varied(cases, [cases[row] for row in rows.tolist()]):
         yield "robust_within", "no case is a variant of another one of the set", "make some: evalsvc cases vary"
+    elif isinstance(gate.ask, Critical | GapAtMost):
+        yield from _undecidable(gate, cases, rows)
+
+
+def _undecidable(gate: Gate, cases: Sequence[Case], rows: Rows) -> Iterator[tuple[str, str, str]]:
+    """Tell of the first segment that has no critical case, or only one group of a gap."""
+    for segment, held in (segments_in(cases, rows, gate.by) if gate.by else {"": rows}).items():
+        here = [cases[row] for row in held.tolist()]
+        of = f" of `{segment}`" if segment else ""
+        if isinstance(gate.ask, GapAtMost):
+            if len({field_of(case, gate.ask.field) for case in here}) < 2:
+                yield "gap", f"all cases{of} have one value of `{gate.ask.field}`", "a gap is between two"
+                return
+        elif not any(case.critical for case in here):
+            hint = "set `critical: true` on the cases that must never fail"
+            yield "critical", f"no case{of} is marked critical", f"{hint}, or leave `by` out" if segment else hint
+            return
 
 
 def _absent(gate: Gate, known: _Values) -> Iterator[tuple[str, str, str]]:

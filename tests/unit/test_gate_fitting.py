@@ -64,7 +64,7 @@ def test_no_case_is_critical(tmp_path) -> None:
 
 
 CASES = [
-    Case(case_id="a", prompt="1", segments={"plan": "pro", "site": "x"}, tags=("hard",)),
+    Case(case_id="a", prompt="1", segments={"plan": "pro", "site": "x"}, tags=("hard",), critical=True),
     Case(case_id="b", prompt="2", segments={"plan": "free"}),
 ]
 
@@ -84,8 +84,10 @@ def test_a_field_that_some_cases_lack_is_the_segment_none() -> None:
         (Gate(metric="m", ask=AtLeast(0.1), where={"segments.plan": ("free",), "tags": ("hard",)}), "has all of this"),
         (Gate(metric="m", ask=AtLeast(0.1), where={"tags": ("hart",)}), "did you mean `hard`?"),
         (Gate(metric="m", ask=GapAtMost("segments.plan", 0.1), where={"segments.plan": ("pro",)}), "have one value"),
-        (Gate(metric="m", ask=Critical(1.0), where={"segments.plan": ("pro",)}), "no case is marked critical"),
+        (Gate(metric="m", ask=Critical(1.0), where={"segments.plan": ("free",)}), "no case is marked critical"),
         (Gate(metric="m", ask=Robust(0.1), where={"segments.plan": ("pro",)}), "no case is a variant"),
+        (Gate(metric="m", ask=Critical(1.0), by=("segments.site",)), "no case of `site=(none)` is marked critical"),
+        (Gate(metric="m", ask=GapAtMost("segments.plan", 0.1), by=("segments.site",)), "all cases of `site=(none)`"),
     ],
 )
 def test_one_gate_of_a_test_in_python(gate, message) -> None:
