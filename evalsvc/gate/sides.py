@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsvc.gate.evaluated import Floats, MetricScores, Rows
-from evalsvc.gate.values import Gate, parse_statistic, scale_for
+from evalsvc.gate.values import Gate, least_success, parse_statistic, scale_for
 from evalsvc.stats.corpus import linearised
 from evalsvc.types import Scale
 
@@ -129,7 +129,7 @@ def pass_rates(values: Floats, gate: Gate, scale: Scale) -> Floats:
     (Chen et al. 2021), both unbiased.
     """
     statistic = parse_statistic(gate.statistic)
-    least = 1.0 if gate.success is None else gate.success
+    least = least_success(scale.better) if gate.success is None else gate.success
     present = ~np.isnan(values)
     wins = (values <= least if scale.better == "lower" else values >= least) & present
     out = np.full(values.shape[0], np.nan)
