@@ -89,17 +89,15 @@ def _told(gate: Gate, cases: Sequence[Case], known: _Values) -> Iterator[tuple[s
 
 
 def _undecidable(gate: Gate, cases: Sequence[Case], rows: Rows) -> Iterator[tuple[str, str, str]]:
-    """Tell of the first segment that has no critical case, or only one group of a gap."""
+    """Tell that no case is critical, or of the first segment that has only one group of a gap."""
+    if isinstance(gate.ask, Critical) and not any(cases[row].critical for row in rows.tolist()):
+        yield "critical", "no case is marked critical", "set `critical: true` on the cases that must never fail"
+    if not isinstance(gate.ask, GapAtMost):
+        return
     for segment, held in (segments_in(cases, rows, gate.by) if gate.by else {"": rows}).items():
-        here = [cases[row] for row in held.tolist()]
-        of = f" of `{segment}`" if segment else ""
-        if isinstance(gate.ask, GapAtMost):
-            if len({field_of(case, gate.ask.field) for case in here}) < 2:
-                yield "gap", f"all cases{of} have one value of `{gate.ask.field}`", "a gap is between two"
-                return
-        elif not any(case.critical for case in here):
-            hint = "set `critical: true` on the cases that must never fail"
-            yield "critical", f"no case{of} is marked critical", f"{hint}, or leave `by` out" if segment else hint
+        if len({field_of(cases[row], gate.ask.field) for row in held.tolist()}) < 2:
+            of = f" of `{segment}`" if segment else ""
+            yield "gap", f"all cases{of} have one value of `{gate.ask.field}`", "a gap is between two"
             return
 
 

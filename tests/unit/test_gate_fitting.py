@@ -86,7 +86,6 @@ def test_a_field_that_some_cases_lack_is_the_segment_none() -> None:
         (Gate(metric="m", ask=GapAtMost("segments.plan", 0.1), where={"segments.plan": ("pro",)}), "have one value"),
         (Gate(metric="m", ask=Critical(1.0), where={"segments.plan": ("free",)}), "no case is marked critical"),
         (Gate(metric="m", ask=Robust(0.1), where={"segments.plan": ("pro",)}), "no case is a variant"),
-        (Gate(metric="m", ask=Critical(1.0), by=("segments.site",)), "no case of `site=(none)` is marked critical"),
         (Gate(metric="m", ask=GapAtMost("segments.plan", 0.1), by=("segments.site",)), "all cases of `site=(none)`"),
     ],
 )
