@@ -198,7 +198,7 @@ def parse_statistic(text: str) -> Statistic:
         InputError: on a text that names none.
     """
     found = _STATISTIC.fullmatch(text)
-    if not found or found[1] in ("0", "00"):
+    if not found or (found[1] and not float(found[1])):
         raise InputError(f"Expected a statistic: mean, corpus, p95, pass^3 or pass@3 (any number), but got {text!r}")
     if found[1]:
         return Statistic("quantile", quantile=float(found[1]) / 100.0)
