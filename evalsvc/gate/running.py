@@ -106,7 +106,7 @@ def run_suite(
         verdict = msgspec.structs.replace(verdict, notes=(*verdict.notes, *notes))
     if suite.looks > len(planned.ends):
         note = _fewer_looks(suite.looks, planned, len(set(clusters_of(cases.cases, cases.digests))))
-        verdict = msgspec.structs.replace(verdict, notes=(*verdict.notes, note))
+        verdict = msgspec.structs.replace(verdict, notes=(note, *verdict.notes))
     if len(cases) < len(whole):
         note = f"a random part of {len(cases):,} of the {len(whole):,} cases was asked"
         verdict = msgspec.structs.replace(verdict, notes=(note, *verdict.notes))
