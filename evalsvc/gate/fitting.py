@@ -46,15 +46,15 @@ def check_fit(gates: Sequence[Gate], cases: Sequence[Case], path: Path, shown: s
         raise_problems([_problem(misfit, items, shown) for misfit in found])
 
 
-def check_gate_fits(gate: Gate, cases: Sequence[Case]) -> None:
-    """Refuse one gate that does not fit the cases.
+def check_gate_fits(gate: Gate, cases: Sequence[Case], whose: str = "a gate") -> None:
+    """Refuse one gate, or what ``whose`` words say in its form, that does not fit the cases.
 
     Raises:
         InputError: naming what no case has.
     """
     for misfit in misfits([gate], cases):
         hint = f" ({misfit.hint})" if misfit.hint else ""
-        raise InputError(f"Expected a gate that fits the cases, but {misfit.message}{hint}")
+        raise InputError(f"Expected {whose} that fits the cases, but {misfit.message}{hint}")
 
 
 class _Values:
