@@ -77,8 +77,7 @@ class Sides(NamedTuple):
 
     @property
     def _of_neither(self) -> NDArray[np.bool_]:
-        old, new = self._tables
-        return np.isnan(old).all(axis=1) & np.isnan(new).all(axis=1)
+        return np.asarray(np.isnan(np.hstack(self._tables)).all(axis=1), dtype=np.bool_)
 
 
 def _gone(table: Floats, of_neither: NDArray[np.bool_]) -> NDArray[np.bool_]:
