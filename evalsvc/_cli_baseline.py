@@ -248,10 +248,12 @@ def from_production(options: argparse.Namespace) -> int:
     """Freeze estimates of production as a baseline."""
     from evalsvc import assemble, project, scorers
     from evalsvc.gate import baselines
+    from evalsvc.gate.fitting import check_fit
     from evalsvc.gate.production import freeze
     from evalsvc.gate.record import encode_production
 
     suite, now = _suite(options.suite), datetime.now(UTC)
+    check_fit(suite.gates, suite.cases.read().cases, suite.path, options.suite)
     found = project.load_settings(root_for([Path(options.suite)]))
     specs = {one.spec.metric: one.spec for one in (scorers.create(s.name, s.options) for s in suite.scorers)}
     where: dict[str, tuple[str, ...]] = {}

@@ -293,11 +293,14 @@ def _again_stored(verdict_id: str, root: Path, options: argparse.Namespace) -> A
 
 
 def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
+    from evalsvc.gate.fitting import check_fit
     from evalsvc.gate.power import POWER, as_json, plan_power, spread_of
 
     for suite, shown in suites:
+        cases = suite.cases.read()
+        check_fit(suite.gates, cases.cases, suite.path, shown)
         spread = spread_of(suite, shown, root)
-        planned = plan_power(suite, suite.cases.read(), spread)
+        planned = plan_power(suite, cases, spread)
         if how == "json":
             print(as_json(planned))
             continue

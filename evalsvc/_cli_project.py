@@ -51,15 +51,16 @@ def init(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     """Check files; print every problem on stdout and return whether there was one."""
     from evalsvc.gate.checking import check_suites, split
+    from evalsvc.governance.rubric.checking import check_rubrics
 
     here = not options.files_only
     asked = split([Path(path) for path in options.paths])
     found = project.check(asked.rest, here=here) if asked.rest is not None else project.Checked((), (), ())
     suites = check_suites(asked.suites, here=here)
-    problems = sorted({*found.problems, *suites.problems})
+    problems = sorted({*found.problems, *suites.problems, *check_rubrics(asked.rubrics)})
     for problem in problems:
         print(problem)
-    looked_at = len(found.files) + len(suites.files)
+    looked_at = len(found.files) + len(suites.files) + len(asked.rubrics)
     files = f"{looked_at} file{'' if looked_at == 1 else 's'}"
     if problems:
         count = len(problems)
@@ -86,6 +87,8 @@ def check(options: argparse.Namespace) -> int:
         names.append(f"{count} receiver{'' if count == 1 else 's'}")
     if suites.right:
         names.append(f"{suites.right} suite{'' if suites.right == 1 else 's'}")
+    if count := len(asked.rubrics):
+        names.append(f"{count} rubric{'' if count == 1 else 's'}")
     print(f"{files} checked, no problem: {', '.join(names) or 'settings'}")
     return OK
 

@@ -1,4 +1,4 @@
-"""The command ``schema``: JSON Schemas of operators' files about alerts."""
+"""The command ``schema``: JSON Schemas of operators' files about alerts, suites and rubrics."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from evalsvc import project, scorers
 from evalsvc.cli import OK
 from evalsvc.errors import EvalsvcError
+from evalsvc.gate.schema import of_suite
+from evalsvc.governance.rubric.schema import of_rubric
 from evalsvc.notify.schema import of_routes
 from evalsvc.rules import schema as schemas
 
@@ -17,6 +19,8 @@ SCHEMAS: Mapping[str, Callable[[Sequence[str]], dict[str, Any]]] = {
     "rules": schemas.of_rules,
     "tests": schemas.of_tests,
     "routes": lambda metrics: of_routes(),
+    "suite": of_suite,
+    "rubric": lambda metrics: of_rubric(),
 }
 
 

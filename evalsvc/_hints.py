@@ -9,6 +9,15 @@ SHOWN = 20
 """How many known words a hint lists at most."""
 
 
+def within_a_line(message: str) -> str:
+    """Return a sentence as it stands after a place: small, unless it begins with an abbreviation.
+
+    >>> within_a_line("Expected a number"), within_a_line("JSON is malformed")
+    ('expected a number', 'JSON is malformed')
+    """
+    return message if message[1:2].isupper() else message[:1].lower() + message[1:]
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint with the nearest known word, by its spelling or as a part of it; empty when none is near.
 

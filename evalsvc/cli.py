@@ -544,7 +544,9 @@ def _add_schema(add: _Adder) -> None:
         "schema", "evalsvc._cli_schema:schema", "the JSON Schema of a kind of file, for editors that complete it"
     )
     schema.add_argument(
-        "of", choices=("rules", "tests", "routes"), help="NAME.rules.yaml, NAME.test.yaml, or routes.yaml"
+        "of",
+        choices=("rules", "tests", "routes", "suite", "rubric"),
+        help="NAME.rules.yaml, NAME.test.yaml, routes.yaml, NAME.suite.yaml, or NAME.rubric.yaml",
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from evalsvc._hints import did_you_mean, nearest
+from evalsvc._hints import did_you_mean, nearest, within_a_line
 
 if TYPE_CHECKING:
     from evalsvc._yaml.document import Document
@@ -29,7 +29,7 @@ class Value:
 
     def problem(self, message: str, hint: str = "") -> None:
         """Report a problem here; what another part of evalsvc said of the value is fitted to the line."""
-        self.document.report(self.node, message[:1].lower() + message[1:], hint)
+        self.document.report(self.node, within_a_line(message), hint)
 
     def expected(self, what: str, hint: str = "", *, secret: bool = False) -> None:
         """Report that something else was expected; ``secret`` leaves out what came."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from evalsvc._hints import did_you_mean
+from evalsvc._hints import did_you_mean, within_a_line
 from evalsvc.cases._columns import FIELDS
 from evalsvc.cases.values import Case
 from evalsvc.sources._wire import MAX_EVENT_BYTES, OVERSIZED_ROW, UNREADABLE_ROW
@@ -148,20 +148,16 @@ def _converted(fields: Mapping[str, Any], report: Report) -> Case | None:
                     msgspec.convert(fields[name], kind)
                 except msgspec.ValidationError as wrong:
                     what, at, place = str(wrong).partition(" - at `$")
-                    report(f"`{name}{place.rstrip('`') if at else ''}`: {_lower(what)}", "")
+                    report(f"`{name}{place.rstrip('`') if at else ''}`: {within_a_line(what)}", "")
                     found += 1
         if not found:
-            report(_lower(str(error)), "")
+            report(within_a_line(str(error)), "")
         return None
 
 
 @lru_cache(maxsize=1)
 def _types() -> Mapping[str, Any]:
     return {field.name: field.type for field in msgspec.structs.fields(Case)}
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def _shown(name: str) -> str:

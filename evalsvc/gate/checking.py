@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,13 +13,19 @@ from evalsvc.gate.baselines import read_baseline
 from evalsvc.gate.fitting import check_fit
 from evalsvc.gate.reading import read_suite
 from evalsvc.gate.suite import Suite
-from evalsvc.gate.suite_files import SUFFIX, find_suites
+from evalsvc.gate.suite_files import SUFFIX
+
+RUBRICS = (".rubric.yaml", ".rubric.yml")
 
 
 class Split(NamedTuple):
-    """Paths to check: of suites, and of everything else; ``rest`` is None where only suites were asked for."""
+    """Paths to check: of suites, of rubrics, and of everything else.
+
+    ``rest`` is None where only suites and rubrics were asked for.
+    """
 
     suites: tuple[Path, ...]
+    rubrics: tuple[Path, ...]
     rest: tuple[Path, ...] | None
 
 
@@ -32,36 +38,55 @@ class CheckedSuites(NamedTuple):
 
 
 def split(paths: Sequence[Path]) -> Split:
-    """Return which of the paths are suites; without any, the project's suites and the project."""
-    if not paths:
-        root = project.find_root(Path.cwd())
-        return Split(tuple(_below(root)), ())
-    suites: list[Path] = []
+    """Return which of the paths are suites and rubrics; without any, the current project's, and the project.
+
+    A folder that is no project's own is looked through for both, and read for other files where it has none.
+    """
+    found: list[_Found] = []
     rest: list[Path] = []
-    for path in paths:
-        root = project.find_root(path.resolve())
-        folder = root / _folder(root)
-        if path.name.endswith(SUFFIX):
-            suites.append(path)
-        elif path.is_dir() and path.resolve().is_relative_to(folder) and folder.is_dir():
-            suites += find_suites([path])
+    for path in paths or [project.find_root(Path.cwd())]:
+        if path.is_dir():
+            inner = _in_folder(path, deep=bool(paths))
+            found.append(inner)
+            rest += [path] if inner.others else []
+        elif path.name.endswith((SUFFIX, *RUBRICS)):
+            found.append(_sorted([path]))
         else:
             rest.append(path)
-            suites += _below(root) if path.is_dir() and path.resolve() == root else []
-    return Split(tuple(dict.fromkeys(suites)), tuple(rest) or None)
+    suites = dict.fromkeys(path for each in found for path in each.suites)
+    rubrics = dict.fromkeys(path for each in found for path in each.rubrics)
+    return Split(tuple(suites), tuple(rubrics), (tuple(rest) or None) if paths else ())
 
 
-def _below(root: Path) -> list[Path]:
-    folder = root / _folder(root)
-    return find_suites([folder]) if folder.is_dir() else []
+class _Found(NamedTuple):
+    """Suites and rubrics, and whether there may be other files to check."""
+
+    suites: list[Path]
+    rubrics: list[Path]
+    others: bool = True
 
 
-def _folder(root: Path) -> str:
-    try:
-        return project.load_settings(root).settings.suites
-    except ConfigError:
-        # Told by the check of the settings.
-        return "suites"
+def _in_folder(path: Path, *, deep: bool) -> _Found:
+    resolved = path.resolve()
+    root = project.find_root(resolved)
+    settings, _ = project.read_settings(root, "")
+    suites = root / settings.suites
+    if resolved == root and (suites.is_dir() or project.has_settings(root)):
+        return _sorted(suites.rglob("*"))
+    found = _sorted(path.rglob("*") if deep else path.glob("*"))
+    own = [root / folder for folder in (settings.consumers, settings.alerts, settings.dashboards)]
+    others = any(folder.is_dir() and _one_in_other(folder, resolved) for folder in own)
+    return found._replace(others=others or not (found.suites or found.rubrics or resolved.is_relative_to(suites)))
+
+
+def _one_in_other(folder: Path, other: Path) -> bool:
+    return folder.is_relative_to(other) or other.is_relative_to(folder)
+
+
+def _sorted(paths: Iterable[Path]) -> _Found:
+    files = sorted(paths)
+    suites, rubrics = ([path for path in files if path.name.endswith(names)] for names in (SUFFIX, RUBRICS))
+    return _Found(suites, rubrics)
 
 
 def check_suites(files: Sequence[Path], *, here: bool = True) -> CheckedSuites:

@@ -10,7 +10,7 @@ from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Document, Value, raise_problems
 from evalsvc.cases import Case
 from evalsvc.errors import InputError, Problem
-from evalsvc.gate.evaluated import field_of, rows_where
+from evalsvc.gate.evaluated import Rows, field_of, rows_where, segments_in
 from evalsvc.gate.values import Critical, GapAtMost, Gate, Robust
 
 NONE = "(none)"
@@ -46,15 +46,15 @@ def check_fit(gates: Sequence[Gate], cases: Sequence[Case], path: Path, shown: s
         raise_problems([_problem(misfit, items, shown) for misfit in found])
 
 
-def check_gate_fits(gate: Gate, cases: Sequence[Case]) -> None:
-    """Refuse one gate that does not fit the cases.
+def check_gate_fits(gate: Gate, cases: Sequence[Case], whose: str = "a gate") -> None:
+    """Refuse one gate, or what ``whose`` words say in its form, that does not fit the cases.
 
     Raises:
         InputError: naming what no case has.
     """
     for misfit in misfits([gate], cases):
         hint = f" ({misfit.hint})" if misfit.hint else ""
-        raise InputError(f"Expected a gate that fits the cases, but {misfit.message}{hint}")
+        raise InputError(f"Expected {whose} that fits the cases, but {misfit.message}{hint}")
 
 
 class _Values:
@@ -80,15 +80,25 @@ def _told(gate: Gate, cases: Sequence[Case], known: _Values) -> Iterator[tuple[s
     if lacking or values:
         return
     rows = rows_where(cases, gate.where)
-    here = [cases[row] for row in rows.tolist()]
-    if not here:
+    if not rows.size:
         yield "where", "no case has all of this", "each of the fields has to fit"
-    elif isinstance(gate.ask, Critical) and not any(case.critical for case in here):
-        yield "critical", "no case is marked critical", "set `critical: true` on the cases that must never fail"
-    elif isinstance(gate.ask, GapAtMost) and len({field_of(case, gate.ask.field) for case in here}) < 2:
-        yield "gap", f"all cases have one value of `{gate.ask.field}`", "a gap is between two"
-    elif isinstance(gate.ask, Robust) and not _varied(cases, here):
+    elif isinstance(gate.ask, Robust) and not _varied(cases, [cases[row] for row in rows.tolist()]):
         yield "robust_within", "no case is a variant of another one of the set", "make some: evalsvc cases vary"
+    elif isinstance(gate.ask, Critical | GapAtMost):
+        yield from _undecidable(gate, cases, rows)
+
+
+def _undecidable(gate: Gate, cases: Sequence[Case], rows: Rows) -> Iterator[tuple[str, str, str]]:
+    """Tell that no case is critical, or of the first segment that has only one group of a gap."""
+    if isinstance(gate.ask, Critical) and not any(cases[row].critical for row in rows.tolist()):
+        yield "critical", "no case is marked critical", "set `critical: true` on the cases that must never fail"
+    if not isinstance(gate.ask, GapAtMost):
+        return
+    for segment, held in (segments_in(cases, rows, gate.by) if gate.by else {"": rows}).items():
+        if len({field_of(cases[row], gate.ask.field) for row in held.tolist()}) < 2:
+            of = f" of `{segment}`" if segment else ""
+            yield "gap", f"all cases{of} have one value of `{gate.ask.field}`", "a gap is between two"
+            return
 
 
 def _absent(gate: Gate, known: _Values) -> Iterator[tuple[str, str, str]]:

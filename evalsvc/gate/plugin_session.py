@@ -15,8 +15,10 @@ from evalsvc.cases import Case
 from evalsvc.errors import EvalsvcError, InputError
 from evalsvc.gate.evaluated import Rows, rows_where, segments_in
 from evalsvc.gate.evaluation import CaseAnswer, Evaluation
+from evalsvc.gate.fitting import check_gate_fits
 from evalsvc.gate.plugin import MARKER, folder_of
 from evalsvc.gate.shared_runs import Kept, SharedRuns, Wanted
+from evalsvc.gate.values import AtLeast, Critical, Gate
 from evalsvc.project import find_root
 from evalsvc.verdicts.words import because, title
 
@@ -102,16 +104,16 @@ class PluginSession:
         by_case, by_segment = (_is_ours(metafunc, name) for name in ("answer", "segment"))
         if by_case and by_segment:
             raise InputError("Expected a test to take `answer` or `segment`, but it takes both")
-        if not (by_case or by_segment):
+        narrowed = bool(chosen.marked.where or chosen.marked.critical)
+        if not (by_case or by_segment or narrowed):
             return
         cases = self.runs.cases(suite).cases
+        _check_fits(cases, chosen.marked, _fields(chosen.marked) if by_segment else ())
         rows = _rows(cases, chosen.marked)
-        if not rows.size:
-            raise InputError("Expected a case for the test, but none fits the marker's `where` and `critical`")
         if by_case:
             names = [cases[row].case_id for row in rows.tolist()]
             metafunc.parametrize("answer", names, ids=names, indirect=True)
-        else:
+        elif by_segment:
             segments = list(segments_in(cases, rows, _fields(chosen.marked)))
             metafunc.parametrize("segment", segments, ids=segments, indirect=True)
 
@@ -145,6 +147,8 @@ class PluginSession:
             rows = _rows(evaluation.cases, chosen.marked)
         except EvalsvcError as error:
             pytest.fail(str(error), pytrace=False)
+        if not rows.size:
+            pytest.skip("the run stopped before any of these cases, when the answer was clear")
         return evaluation.narrowed(rows.tolist(), ""), chosen.marked
 
     def finish(self, folder: Path) -> None:
@@ -224,12 +228,22 @@ def _is_field(field: str) -> bool:
     return field in ("group", "variant") or (field.startswith("segments.") and len(field) > len("segments."))
 
 
-def _rows(cases: Sequence[Case], marked: _Marked) -> Rows:
+def _check_fits(cases: Sequence[Case], marked: _Marked, by: Sequence[str] = ()) -> None:
+    """Refuse fields and values that no case has: a test of no case passes whatever it says."""
+    ask = Critical(0.0) if marked.critical else AtLeast(0.0)
+    check_gate_fits(Gate(metric="", ask=ask, by=tuple(by), where=_where(marked)), cases, "a marker `evalsvc`")
+
+
+def _where(marked: _Marked) -> dict[str, tuple[str, ...]]:
     where = {field: (value,) if isinstance(value, str) else value for field, value in marked.where.items()}
     for field in where:
         if field != "tags" and not _is_field(field):
             raise InputError(f"Expected `where` by segments.NAME, tags, group or variant, but got {field!r}")
-    rows = rows_where(cases, where)
+    return where
+
+
+def _rows(cases: Sequence[Case], marked: _Marked) -> Rows:
+    rows = rows_where(cases, _where(marked))
     if not marked.critical:
         return rows
     return np.array([row for row in rows.tolist() if cases[row].critical], dtype=np.int64)

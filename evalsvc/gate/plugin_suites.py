@@ -11,6 +11,7 @@ from evalsvc.errors import EvalsvcError
 from evalsvc.gate.deciding import leaves_of
 from evalsvc.gate.evaluated import Evaluated
 from evalsvc.gate.evaluation import finding_told, told
+from evalsvc.gate.fitting import check_fit
 from evalsvc.gate.plugin import session_of
 from evalsvc.gate.suite import Suite
 from evalsvc.verdicts import Decision, GateResult
@@ -37,7 +38,9 @@ class SuiteFile(pytest.File):
             yield GateItem.from_parent(self, name=_printable(name), gate=gate, segment=segment)
 
     def _found(self, suite: Suite) -> list[tuple[str, str]]:
-        held = session_of(self.config).runs.cases(suite)
+        session = session_of(self.config)
+        held = session.runs.cases(suite)
+        check_fit(suite.gates, held.cases, suite.path, session.shown(self.path))
         unasked = Evaluated(
             cases=held.cases, digests=held.digests, answers=(), scores={}, model="", model_version="", signature=""
         )

@@ -55,12 +55,20 @@ def read_suite(document: Document, path: Path, *, here: bool = False) -> Suite |
     name, repeats, seed, level = (section.get(key) for key in ("suite", "repeats", "seed", "level"))
     cases, model = section.need("cases", "a file of cases, as in `cases: cases.jsonl`"), section.need("model")
     baseline, looks, spending = section.get("baseline"), section.get("looks"), section.get("spending")
-    configured = read_scorers(section.need("scorers", "as in `scorers: [rouge_l]`"), here, whose="a suite")
+    listed = section.need("scorers", "as in `scorers: [rouge_l]`")
+    configured = read_scorers(listed, here, whose="a suite", rates=False)
     limits, budget = section.get("limits"), section.get("budget")
-    times = repeats.integer(1, low=1, high=MOST_REPEATS) if repeats else 1
+    times = repeats.integer(0, low=1, high=MOST_REPEATS) if repeats else 1
     compared = baseline.text(pattern=NAME, what="a name of a-z, 0-9, _ and -") if baseline else ""
-    known = Known(specs=_specs(configured), repeats=times, baseline=bool(compared))
+    # What could not be read is told once, and not again by every gate that needs it.
+    known = Known(
+        specs=_specs(configured),
+        repeats=times or MOST_REPEATS,
+        baseline=baseline is not None,
+        whole=listed is not None and listed.is_list and len(configured) == len(listed.items()),
+    )
     place = _cases(cases, path.parent) if cases else None
+    often = looks.integer(0, low=1, high=MOST_LOOKS) if looks else 1
     return Suite(
         name=name.text(pattern=NAME, what="a name of a-z, 0-9, _ and -") if name else path.name.removesuffix(SUFFIX),
         path=path,
@@ -69,18 +77,22 @@ def read_suite(document: Document, path: Path, *, here: bool = False) -> Suite |
         scorers=configured,
         gates=read_gates(section.need("gates", "a list, as in `- {metric: rouge_l, not_worse_by: 0.02}`"), known),
         baseline=compared,
-        repeats=times,
+        repeats=times or 1,
         seed=seed.integer(0, low=0, high=2**31 - 1) if seed else 0,
         level=level.number(0.05, above=0.0, high=0.4) if level else 0.05,
-        looks=looks.integer(1, low=1, high=MOST_LOOKS) if looks else 1,
-        spending=cast("Spending", _spending(spending)),
+        looks=often,
+        spending=cast("Spending", _spending(spending, often)),
         limits=_limits(limits.section()) if limits else AskLimits(),
         budget=_budget(budget.section()) if budget else BudgetConfig(),
     )
 
 
-def _spending(value: Value | None) -> str:
-    return value.text("obrien-fleming", choices=("obrien-fleming", "pocock")) if value else "obrien-fleming"
+def _spending(value: Value | None, looks: int) -> str:
+    if value is None:
+        return "obrien-fleming"
+    if looks == 1:
+        value.problem("`spending` is of several looks, and this suite has one", "set `looks: 2` or leave it out")
+    return value.text("obrien-fleming", choices=("obrien-fleming", "pocock"))
 
 
 def _specs(configured: Sequence[ScorerConfig]) -> Mapping[str, ScorerSpec]:

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Section, Value
 from evalsvc.errors import InputError
+from evalsvc.gate.reading_fits import Asked, check_fits, check_used
 from evalsvc.gate.values import (
-    COMPARED,
     MAX_MISSING,
     Ask,
     AtLeast,
@@ -25,9 +25,10 @@ from evalsvc.gate.values import (
     NotWorse,
     Robust,
     Statistic,
+    least_success,
     parse_statistic,
 )
-from evalsvc.types import Scale, ScorerSpec
+from evalsvc.types import ScorerSpec
 
 QUESTIONS = (
     "not_worse_by",
@@ -45,16 +46,21 @@ _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 class Known(NamedTuple):
-    """What a suite measures, how often it asks, and whether it names a baseline."""
+    """What a suite measures, how often it asks, and whether it names a baseline.
+
+    ``whole`` is false where a scorer could not be read, so that what it measures is not known.
+    """
 
     specs: Mapping[str, ScorerSpec]
     repeats: int
     baseline: bool
+    whole: bool = True
 
 
 def read_gates(value: Value | None, known: Known) -> tuple[Gate, ...]:
     """Read the list; what is wrong is reported at its place. Two gates that ask the same are one mistake."""
     gates: list[Gate] = []
+    asked: dict[tuple[object, ...], str] = {}
     items = value.items() if value else []
     if value and value.is_list and not items:
         value.problem("expected at least one gate, but the list is empty", "without one, nothing is decided")
@@ -62,10 +68,27 @@ def read_gates(value: Value | None, known: Known) -> tuple[Gate, ...]:
         gate = _Reader(item, known).gate()
         if gate is None:
             continue
-        if any(other.name == gate.name for other in gates):
-            item.problem(f"the gate `{gate.name}` is there twice")
+        question = _question(gate, known.specs.get(gate.metric))
+        first = asked.setdefault(question, gate.name)
+        if first != gate.name or any(other.name == gate.name for other in gates):
+            hint = f"as `{first}`" if first != gate.name else ""
+            item.problem(f"the gate `{gate.name}` is there twice", hint)
         gates.append(gate)
     return tuple(gates)
+
+
+def _question(gate: Gate, spec: ScorerSpec | None) -> tuple[object, ...]:
+    """Return what a gate asks, the same however it is written."""
+    try:
+        statistic = parse_statistic(gate.statistic)
+    except InputError:
+        statistic = None
+    better = gate.direction or (spec.scale.better if spec else "")
+    success = gate.success
+    if statistic and statistic.k and success is None:
+        success = least_success(better)
+    where = frozenset((field, frozenset(values)) for field, values in gate.where.items())
+    return gate.metric, statistic, gate.ask, frozenset(gate.by), where, better, success
 
 
 class _Reader:
@@ -81,44 +104,30 @@ class _Reader:
         name = metric.text(what="a metric") if metric else ""
         direction = self._direction(section, self.known.specs.get(name))
         spec = self._turned(self.known.specs.get(name), direction)
-        if metric and name and spec is None and self.known.specs:
+        if metric and name and spec is None and self.known.whole:
             metric.problem(f"no scorer of this suite measures `{name}`", did_you_mean(name, self.known.specs))
         asked = self._statistic(statistic, section, spec)
         ask = self._ask(section, spec)
-        by, where = section.get("by"), section.get("where")
+        fields, where = section.get("by"), section.get("where")
+        by = _fields(fields) if fields else ()
         missing, advisory = section.get("max_missing"), section.get("advisory")
         success = section.get("success")
-        if success and spec is not None:
-            self._on_scale(success.number(1.0), spec)
         if ask is None or not name:
             return None
+        check_used(section, ask, asked, by)
         if spec is not None:
-            self._fits(ask, asked, spec)
-        self._used(section, ask, asked)
+            check_fits(section, Asked(ask, asked, spec), baseline=self.known.baseline)
         return Gate(
             metric=name,
             ask=ask,
             statistic=statistic.text("mean") if statistic else "mean",
-            by=_fields(by) if by else (),
+            by=by,
             where=_where(where.section()) if where else {},
             direction=direction,
             success=success.number(1.0) if success else None,
             max_missing=_share(missing) if missing else MAX_MISSING,
             advisory=advisory.flag() if advisory else False,
         )
-
-    def _used(self, section: Section, ask: Ask, statistic: Statistic) -> None:
-        """Report what would be read and then have no effect."""
-        if isinstance(ask, Robust) and statistic.kind != "mean":
-            section.key_problem("statistic", "variants are held against their cases by their means", "leave it out")
-        if isinstance(ask, Robust) and "by" in section:
-            section.key_problem("by", "each kind of variant is decided by itself", "leave it out, or narrow by `where`")
-        if isinstance(ask, Critical) and "by" in section:
-            section.key_problem("by", "every critical case has to reach it, wherever it is", "leave it out")
-        if isinstance(ask, Critical) and "max_missing" in section:
-            section.key_problem("max_missing", "no critical case may be without a score", "leave it out")
-        if "success" in section and not statistic.k:
-            section.key_problem("success", "only pass^k and pass@k count successes", "add `statistic: pass^3`")
 
     def _direction(self, section: Section, spec: ScorerSpec | None) -> Literal["", "higher", "lower"]:
         value = section.get("direction")
@@ -203,71 +212,6 @@ class _Reader:
             self.item.problem(f"`{spec.metric}` is not yes or no", f"say what every case has to reach: `{side}: 0.8`")
         return Critical(0.0 if lower else 1.0)
 
-    def _fits(self, ask: Ask, statistic: Statistic, spec: ScorerSpec) -> None:
-        if isinstance(ask, COMPARED):
-            self._fits_baseline(ask, statistic, spec)
-        if isinstance(ask, Critical | GapAtMost) and statistic.kind != "mean":
-            kind = "critical" if isinstance(ask, Critical) else "gap"
-            self.item.problem(f"a {kind} gate looks at single scores or means", "leave `statistic` out")
-        if isinstance(ask, AtLeast | AtMost) and statistic.kind == "corpus":
-            self.item.problem("a corpus score is compared with a baseline's", "ask `not_worse_by`")
-        if isinstance(ask, AtLeast | AtMost):
-            self._reachable(ask, statistic, spec)
-        if isinstance(ask, Critical):
-            self._on_scale(ask.value, spec)
-        if isinstance(ask, GapAtMost | Robust):
-            self._narrower(ask.value if isinstance(ask, GapAtMost) else ask.margin, spec)
-        if isinstance(ask, Robust) and spec.scale.better == "neither":
-            self.item.problem(f"neither direction of `{spec.metric}` is better", "say which is: `direction: lower`")
-
-    def _fits_baseline(self, ask: Ask, statistic: Statistic, spec: ScorerSpec) -> None:
-        if not self.known.baseline:
-            self.item.problem("this gate compares, but the suite names no `baseline`", "as in `baseline: main`")
-        if statistic.kind == "quantile":
-            self.item.problem(
-                "a quantile is held against a number", "ask `at_most`, or compare the mean: `not_worse_by: 10%`"
-            )
-        if spec.scale.better == "neither" and not isinstance(ask, Equivalent):
-            self.item.problem(
-                f"neither direction of `{spec.metric}` is better",
-                "say which is, as in `direction: lower`, or ask `within`",
-            )
-        if not getattr(ask, "relative", False):
-            self._narrower(getattr(ask, "margin", 0.0), _scale(statistic, spec))
-
-    def _narrower(self, margin: float, spec: ScorerSpec) -> None:
-        width = (spec.scale.high or 0.0) - (spec.scale.low or 0.0) if spec.scale.bounded else None
-        if width is not None and margin >= width:
-            self.item.problem(f"expected a number below the width of the scale, {width:g}, but got {margin:g}")
-
-    def _on_scale(self, value: float, spec: ScorerSpec) -> None:
-        low, high = spec.scale.low, spec.scale.high
-        if (low is not None and value < low) or (high is not None and value > high):
-            self.item.problem(f"expected a number on the scale of `{spec.metric}`, but got {value:g}")
-
-    def _reachable(self, ask: AtLeast | AtMost, statistic: Statistic, spec: ScorerSpec) -> None:
-        if statistic.kind == "quantile":
-            end = spec.scale.low if isinstance(ask, AtLeast) else spec.scale.high
-            if end is not None and ask.value == end:
-                self.item.problem(f"every score is so, since {end:g} is the end of the scale", "ask for less than all")
-            self._on_scale(ask.value, spec)
-            return
-        spec = _scale(statistic, spec)
-        low, high = spec.scale.low, spec.scale.high
-        best = high if isinstance(ask, AtLeast) else low
-        if best is not None and ask.value == best:
-            self.item.problem(
-                f"no number of cases shows a mean of {best:g}, which is the end of the scale",
-                "ask for less, or mark the cases that must never fail and ask `critical: true`",
-            )
-        else:
-            self._on_scale(ask.value, spec)
-
-
-def _scale(statistic: Statistic, spec: ScorerSpec) -> ScorerSpec:
-    """Return a metric's spec with the scale of a statistic of it: rates of success are shares."""
-    return replace(spec, scale=Scale(0.0, 1.0, "higher")) if statistic.k else spec
-
 
 def _amount(value: Value) -> tuple[float, bool]:
     """Return a margin and whether it is a share of the baseline's value."""
@@ -292,6 +236,8 @@ def _share(value: Value) -> float:
 
 def _fields(value: Value) -> tuple[str, ...]:
     names: list[str] = []
+    if value.is_list and not value.items():
+        value.problem("expected at least one field, but the list is empty", "leave `by` out for all cases together")
     for item in value.items() if value.is_list else [value]:
         name = item.text(pattern=FIELDS, what="a field: segments.NAME, group or variant")
         if name in names:
@@ -303,7 +249,11 @@ def _fields(value: Value) -> tuple[str, ...]:
 
 def _where(section: Section) -> dict[str, tuple[str, ...]]:
     found = {}
+    if section.value.is_mapping and not len(section):
+        section.value.problem("expected at least one field, but got none", "leave `where` out for all cases")
     for name, value in section:
+        if value.is_list and not value.items():
+            value.problem("expected at least one value, but the list is empty", f"leave `{name}` out for any")
         if not re.fullmatch(f"tags|{FIELDS}", name):
             section.key_problem(name, f"unknown field `{name}`", "segments.NAME, tags, group or variant")
             continue

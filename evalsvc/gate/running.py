@@ -17,7 +17,7 @@ from evalsvc.gate.deciding import overall
 from evalsvc.gate.evaluated import Evaluated, clusters_of
 from evalsvc.gate.evaluating import Version, evaluate, settle
 from evalsvc.gate.fitting import check_fit
-from evalsvc.gate.looking import Looked, Plan, look, order_of, plan
+from evalsvc.gate.looking import FEWEST_A_LOOK, Looked, Plan, look, order_of, plan
 from evalsvc.gate.production import check_gates
 from evalsvc.gate.record import digest_of_record, encode_record
 from evalsvc.gate.stating import id_of, notes_of, party_of, scorers_of, state
@@ -104,10 +104,18 @@ def run_suite(
     if callable(coverage):
         notes = tuple(coverage(whole.cases, suite.repeats).notes)
         verdict = msgspec.structs.replace(verdict, notes=(*verdict.notes, *notes))
+    if suite.looks > len(planned.ends):
+        note = _fewer_looks(suite.looks, planned, len(set(clusters_of(cases.cases, cases.digests))))
+        verdict = msgspec.structs.replace(verdict, notes=(note, *verdict.notes))
     if len(cases) < len(whole):
         note = f"a random part of {len(cases):,} of the {len(whole):,} cases was asked"
         verdict = msgspec.structs.replace(verdict, notes=(note, *verdict.notes))
     return Run(suite, verdict, candidate, baseline, cases, content)
+
+
+def _fewer_looks(asked: int, planned: Plan, groups: int) -> str:
+    looks = "1 look" if len(planned.ends) == 1 else f"{len(planned.ends)} looks"
+    return f"{looks} in place of {asked}: a look has at least {FEWEST_A_LOOK} groups of cases, and there are {groups:,}"
 
 
 def sampled(cases: CaseSet, count: int, seed: int) -> CaseSet:

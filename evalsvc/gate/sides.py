@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsvc.gate.evaluated import Floats, MetricScores, Rows
-from evalsvc.gate.values import Gate, parse_statistic, scale_for
+from evalsvc.gate.values import Gate, least_success, parse_statistic, scale_for
 from evalsvc.stats.corpus import linearised
 from evalsvc.types import Scale
 
@@ -77,8 +77,7 @@ class Sides(NamedTuple):
 
     @property
     def _of_neither(self) -> NDArray[np.bool_]:
-        old, new = self._tables
-        return np.isnan(old).all(axis=1) & np.isnan(new).all(axis=1)
+        return np.asarray(np.isnan(np.hstack(self._tables)).all(axis=1), dtype=np.bool_)
 
 
 def _gone(table: Floats, of_neither: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -129,7 +128,7 @@ def pass_rates(values: Floats, gate: Gate, scale: Scale) -> Floats:
     (Chen et al. 2021), both unbiased.
     """
     statistic = parse_statistic(gate.statistic)
-    least = 1.0 if gate.success is None else gate.success
+    least = least_success(scale.better) if gate.success is None else gate.success
     present = ~np.isnan(values)
     wins = (values <= least if scale.better == "lower" else values >= least) & present
     out = np.full(values.shape[0], np.nan)

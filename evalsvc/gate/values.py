@@ -93,7 +93,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         by: the fields that split the cases; each segment is a finding of its own.
         where: fields (``segments.NAME``, ``tags``) and the values that a case must have one of.
         direction: which is better here, ``higher`` or ``lower``, of a metric whose scale says none; else "".
-        success: from which value a score counts as a success, for ``pass^k`` and ``pass@k``; None: 1 on yes or no.
+        success: from which value a score is a success, for ``pass^k`` and ``pass@k``; None: :func:`least_success`.
         max_missing: the largest share of cases without a score with which it may pass, in [0, 1).
         advisory: it is shown and decides nothing.
     """
@@ -116,6 +116,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         'rouge_l not worse by 0.02, by segments.plan'
         """
         subject = self.metric if self.statistic == "mean" else f"{self.metric} {self.statistic}"
+        subject += "" if self.success is None else f" (success: {self.success:.12g})"
         wished = f" ({self.direction} is better)" if self.direction else ""
         parts = [f"{subject} {asked(self.ask)}{wished}"]
         parts += [f"by {', '.join(self.by)}"] if self.by else []
@@ -182,6 +183,11 @@ def scale_for(gate: Gate, scale: Scale) -> Scale:
     return msgspec.structs.replace(scale, better=gate.direction) if gate.direction else scale
 
 
+def least_success(better: str) -> float:
+    """Return from which value a score of yes or no is a success: 1, or 0 where lower is better."""
+    return 0.0 if better == "lower" else 1.0
+
+
 def parse_statistic(text: str) -> Statistic:
     """Return a statistic's parts.
 
@@ -192,7 +198,7 @@ def parse_statistic(text: str) -> Statistic:
         InputError: on a text that names none.
     """
     found = _STATISTIC.fullmatch(text)
-    if not found or found[1] in ("0", "00"):
+    if not found or (found[1] and not float(found[1])):
         raise InputError(f"Expected a statistic: mean, corpus, p95, pass^3 or pass@3 (any number), but got {text!r}")
     if found[1]:
         return Statistic("quantile", quantile=float(found[1]) / 100.0)

@@ -23,7 +23,7 @@ from evalsvc.judges.settings import TokenField
 
 KINDS = ("recorded", "callable", "command", "endpoint", "transformers")
 
-_VERSION = r"[A-Za-z0-9][A-Za-z0-9_.:+/@-]{0,99}"
+VERSION = r"[A-Za-z0-9][A-Za-z0-9_.:+/@-]{0,99}"
 T = TypeVar("T")
 
 
@@ -45,7 +45,7 @@ def read_model(value: Value, folder: Path) -> Generator | None:
     given = section.get(kind)
     version, name = section.get("version"), section.get("name")
     said = {
-        "version": version.text(pattern=_VERSION, what="a version, as in 2026-08-01") if version else "",
+        "version": version.text(pattern=VERSION, what="a version, as in 2026-08-01") if version else "",
         "name": name.text(what="the model's name in reports") if name else "",
     }
     return _READERS[kind](given, section, folder, said) if given else None
@@ -69,7 +69,7 @@ def _callable(value: Value, section: Section, folder: Path, said: dict[str, str]
 
 
 def _command(value: Value, section: Section, folder: Path, said: dict[str, str]) -> Generator | None:
-    if value.is_scalar:
+    if not value.is_list:
         value.expected("a list of a program and its arguments", "write [program, argument]: no shell reads it")
     argv = value.texts() if value.is_list else ()
     timeout, output = section.get("timeout"), section.get("output")

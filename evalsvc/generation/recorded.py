@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from evalsvc._hints import within_a_line
 from evalsvc.cases.values import DIGEST_LENGTH, Case
 from evalsvc.errors import ConfigError, InputError, Problem
 from evalsvc.generation.values import Answer, Request, failed, told_by_others
@@ -202,7 +203,7 @@ def _problem(shown: str, number: int, error: msgspec.MsgspecError) -> Problem:
     message = str(error)
     place = _BYTE.search(message)
     hint = f"fields: case_id, repeat, {', '.join(_FIELDS)}" if "unknown field" in message else ""
-    return Problem(shown, number, int(place[1]) + 1 if place else 1, message[:1].lower() + message[1:], hint)
+    return Problem(shown, number, int(place[1]) + 1 if place else 1, within_a_line(message), hint)
 
 
 _DECODER = msgspec.json.Decoder(_Line)

@@ -28,7 +28,7 @@ from evalsvc.project.checking import (
     shown,
     test_files,
 )
-from evalsvc.project.settings import Environment, find_root, host_and_port, read_settings
+from evalsvc.project.settings import Environment, find_root, has_settings, host_and_port, read_settings
 from evalsvc.project.source import field_hint, is_event_field
 from evalsvc.project.starter import fitted_rules, fitted_tests
 from evalsvc.project.values import (
@@ -68,6 +68,7 @@ __all__ = [
     "find_root",
     "fitted_rules",
     "fitted_tests",
+    "has_settings",
     "host_and_port",
     "is_event_field",
     "load_consumer",
@@ -78,6 +79,7 @@ __all__ = [
     "measured_in",
     "read_cases",
     "read_rule_files",
+    "read_settings",
     "read_test_files",
     "rule_files",
     "shown",

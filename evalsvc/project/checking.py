@@ -31,6 +31,8 @@ YAML = (".yaml", ".yml")
 RULES = (".rules.yaml", ".rules.yml")
 ROUTES = ("routes.yaml", "routes.yml")
 TESTS = (".test.yaml", ".test.yml")
+SUITES = (".suite.yaml", ".rubric.yaml", ".rubric.yml")
+"""Of suites and rubrics, which are read by what is above."""
 
 Scales = Callable[[str], Scale | None]
 Configured = Mapping[str, Sequence[ScorerConfig]]
@@ -277,11 +279,19 @@ def _check_path(path: Path) -> _Found:
     if any(path.is_relative_to(folder) for folder in foreign):
         return _Found([], _foreign_files(path))
     if path != root:
-        return _Found(consumer_files(path), [])
+        return _by_name(path)
     own = [root / "pyproject.toml"] if (root / "pyproject.toml").is_file() else []
     folder = root / settings.consumers
     files = [file for each in foreign for file in _foreign_files(each)]
-    return _Found(consumer_files(folder if folder.is_dir() else root), [*own, *files])
+    found = _Found(consumer_files(folder), []) if folder.is_dir() else _by_name(root)
+    return _Found(found.consumers, [*own, *files, *found.others])
+
+
+def _by_name(folder: Path) -> _Found:
+    """Return what lies in a folder that is no project's own: consumers, but for what is named as something else."""
+    files = consumer_files(folder)
+    others = [path for path in files if path.name.endswith((*RULES, *TESTS, *ROUTES))]
+    return _Found([path for path in files if path not in others and not path.name.endswith(SUITES)], others)
 
 
 def _foreign_files(folder: Path) -> list[Path]:

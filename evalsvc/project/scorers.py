@@ -15,10 +15,12 @@ from evalsvc.project.sampling import read_rate
 from evalsvc.project.values import ScorerConfig
 
 
-def read_scorers(value: Value | None, here: bool, *, whose: str = "a consumer") -> tuple[ScorerConfig, ...]:
+def read_scorers(
+    value: Value | None, here: bool, *, whose: str = "a consumer", rates: bool = True
+) -> tuple[ScorerConfig, ...]:
     """Read the list; each metric once. Every scorer is built, which loads no model; with ``here``, told what it lacks.
 
-    ``whose`` list it is, for messages.
+    ``whose`` list it is, for messages; without ``rates`` everything is scored.
     """
     found: list[ScorerConfig] = []
     items = value.items() if value else []
@@ -27,7 +29,7 @@ def read_scorers(value: Value | None, here: bool, *, whose: str = "a consumer") 
     # Once, since other packages' metadata are read for it.
     names = frozenset(scorers.names()) if items else frozenset()
     for item in items:
-        scorer = _scorer(item, here, names)
+        scorer = _scorer(item, here, names, whose, rates)
         if scorer and any(other.metric == scorer.metric for other in found):
             item.problem(f"the metric `{scorer.metric}` is measured twice", f"one scorer a metric in {whose}")
         elif scorer:
@@ -35,13 +37,15 @@ def read_scorers(value: Value | None, here: bool, *, whose: str = "a consumer") 
     return tuple(found)
 
 
-def _scorer(item: Value, here: bool, names: Collection[str]) -> ScorerConfig | None:
+def _scorer(item: Value, here: bool, names: Collection[str], whose: str, rates: bool) -> ScorerConfig | None:
     if not item.is_mapping:
         name = item.text(what="a scorer's name, or a mapping with `name`")
         return _checked(item, ScorerConfig(name=name), here, names) if name else None
     section = item.section()
     name_value, rate, options = section.need("name"), section.get("rate"), section.get("options")
     name = name_value.text(what="a scorer's name") if name_value else ""
+    if rate is not None and not rates:
+        section.key_problem("rate", f"{whose} has no `rate`: it scores every answer", "leave it out")
     share = read_rate(rate)
     given = options.section() if options else None
     plain = {key: value.plain() for key, value in given} if given is not None else {}

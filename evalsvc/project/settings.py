@@ -70,11 +70,13 @@ def host_and_port(address: str, name: str) -> tuple[str, int]:
 
 def find_root(start: Path) -> Path:
     """Return the nearest folder upwards whose pyproject.toml has ``[tool.evalsvc]``; else ``start``."""
-    for folder in (start, *start.parents):
-        file = folder / "pyproject.toml"
-        if file.is_file() and re.search(rb"^\s*\[tool\.evalsvc[\].]", file.read_bytes(), re.MULTILINE):
-            return folder
-    return start
+    return next((folder for folder in (start, *start.parents) if has_settings(folder)), start)
+
+
+def has_settings(folder: Path) -> bool:
+    """Return whether a folder has a pyproject.toml with ``[tool.evalsvc]``, which makes it the root of a project."""
+    file = folder / "pyproject.toml"
+    return file.is_file() and re.search(rb"^\s*\[tool\.evalsvc[\].]", file.read_bytes(), re.MULTILINE) is not None
 
 
 def read_settings(root: Path, shown: str) -> tuple[Settings, list[Problem]]:

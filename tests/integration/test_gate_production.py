@@ -71,7 +71,11 @@ def project(tmp_path, monkeypatch, store):
     folder = tmp_path / "suites"
     folder.mkdir()
     cases = [
-        {"case_id": f"c{n}", "prompt": f"question {n}", "segments": {"language": "de" if n % 3 else "en"}}
+        {
+            "case_id": f"c{n}",
+            "prompt": f"question {n}",
+            "segments": {"language": "de" if n % 3 else "en", "plan": "pro"},
+        }
         for n in range(600)
     ]
     (folder / "cases.jsonl").write_text("\n".join(map(json.dumps, cases)) + "\n")

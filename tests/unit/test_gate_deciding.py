@@ -420,6 +420,14 @@ class TestPasses:
         got = pass_rates(table, gate(AtLeast(0.5), statistic="pass^2", success=success), scale)
         assert got.tolist() == ([1.0, 0.0] if scale is SHARE else [0.0, 1.0])
 
+    @pytest.mark.parametrize("direction", ["", "lower"])
+    def test_of_yes_and_no_the_better_one_is_a_success(self, direction) -> None:
+        scale = Scale(0.0, 1.0, "neither" if direction else "lower", binary=True)
+        held = version(np.ones((100, 2)), scale)
+        asked = gate(AtLeast(0.5), statistic="pass^2", direction=direction)
+        assert one(asked, held).decision == "FAIL"
+        assert one(asked, version(np.zeros((100, 2)), scale)).decision == "PASS"
+
     @pytest.mark.parametrize(("least", "decision"), [(0.6, "PASS"), (0.8, "INCONCLUSIVE"), (0.95, "FAIL")])
     def test_as_a_gate(self, least, decision) -> None:
         table = np.ones((100, 3))

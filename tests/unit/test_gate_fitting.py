@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evalsvc.cases import Case
+from evalsvc.cli import main
 from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.checking import check_suites
@@ -63,8 +64,34 @@ def test_no_case_is_critical(tmp_path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["gate", "SUITE", "--power"],
+        ["gate", "SUITE"],
+        ["baseline", "from-production", "SUITE", "--name", "week", "--since", "7d", "--because", "tests"],
+    ],
+)
+def test_whatever_is_asked_of_the_suite(tmp_path, monkeypatch, capsys, words) -> None:
+    path = write_project(tmp_path, 40, gates="  - {metric: token_f1, not_worse_by: 0.1, by: segments.plam}\n")
+    monkeypatch.chdir(tmp_path)
+    assert main([str(path) if word == "SUITE" else word for word in words]) == 2
+    assert "no case has `segments.plam` (did you mean `segments.plan`?)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("looks", "said"), [(2, ""), (4, "3 looks in place of 4"), (20, "3 looks in place of 20")])
+def test_looks_that_the_cases_are_too_few_for_are_told(tmp_path, looks, said) -> None:
+    gates = "  - {metric: token_f1, at_least: 0.8}\n"
+    path = write_project(tmp_path, 190, gates=gates, extra=f"looks: {looks}\n")
+    with DiskCache.open(None) as cache:
+        verdict = run_suite(load_suite(path), cache, generator=CountingModel(0.2, "1")).verdict
+    notes = [note for note in verdict.notes if "in place of" in note]
+    more = ": a look has at least 30 groups of cases, and there are 95"
+    assert notes == ([said + more] if said else [])
+
+
 CASES = [
-    Case(case_id="a", prompt="1", segments={"plan": "pro", "site": "x"}, tags=("hard",)),
+    Case(case_id="a", prompt="1", segments={"plan": "pro", "site": "x"}, tags=("hard",), critical=True),
     Case(case_id="b", prompt="2", segments={"plan": "free"}),
 ]
 
@@ -84,8 +111,9 @@ def test_a_field_that_some_cases_lack_is_the_segment_none() -> None:
         (Gate(metric="m", ask=AtLeast(0.1), where={"segments.plan": ("free",), "tags": ("hard",)}), "has all of this"),
         (Gate(metric="m", ask=AtLeast(0.1), where={"tags": ("hart",)}), "did you mean `hard`?"),
         (Gate(metric="m", ask=GapAtMost("segments.plan", 0.1), where={"segments.plan": ("pro",)}), "have one value"),
-        (Gate(metric="m", ask=Critical(1.0), where={"segments.plan": ("pro",)}), "no case is marked critical"),
+        (Gate(metric="m", ask=Critical(1.0), where={"segments.plan": ("free",)}), "no case is marked critical"),
         (Gate(metric="m", ask=Robust(0.1), where={"segments.plan": ("pro",)}), "no case is a variant"),
+        (Gate(metric="m", ask=GapAtMost("segments.plan", 0.1), by=("segments.site",)), "all cases of `site=(none)`"),
     ],
 )
 def test_one_gate_of_a_test_in_python(gate, message) -> None:

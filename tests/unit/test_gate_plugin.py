@@ -74,6 +74,14 @@ def test_mistakes_of_a_suite_are_one_collection_error_with_their_places(project)
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_a_gate_on_a_field_that_no_case_has_is_a_collection_error(project):
+    project.suite(SUITE.replace("segments.language", "segments.langage"), model='{callable: "model.py:ask"}')
+    result = project.run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*colours.suite.yaml:*: no case has `segments.langage`*`segments.language`?*"])
+    assert asked(project) == 0
+
+
 def test_processes_beside_each_other_ask_once_even_what_no_cache_keeps(project):
     project.suite(model='{callable: "model.py:ask"}')
     wanted = Wanted(project.path / "colours.suite.yaml")

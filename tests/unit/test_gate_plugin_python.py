@@ -11,7 +11,7 @@ import pytest
 
 from evalsvc.errors import InputError
 from evalsvc.gate.shared_runs import Wanted
-from plugin_project import MARKED, RIGHT, SUITE, WRONG, N, answers, cases, evaluated
+from plugin_project import MARKED, RIGHT, SUITE, WRONG, N, answers, asked, cases, evaluated
 
 pytest_plugins = ["pytester", "plugin_project"]
 
@@ -140,7 +140,12 @@ def test_part(segment):
         ('"colours.suite.yaml", repeats="two"', "Expected `int"),
         ('"colours.suite.yaml", repeats=0', "Expected `repeats` of at least 1"),
         ('"colours.suite.yaml", where={"plan": "pro"}', "Expected `where` by segments.NAME"),
-        ('"colours.suite.yaml", where={"tags": "none"}', "none fits the marker's `where`"),
+        (
+            '"colours.suite.yaml", where={"tags": "none"}',
+            "marker `evalsvc` that fits the cases, but no case has tags",
+        ),
+        ('"colours.suite.yaml", where={"segments.language": "dee"}', "no case has `dee` as `segments.language`"),
+        ('"colours.suite.yaml", where={"segments.language": "de"}, critical=True', "no case is marked critical"),
     ],
 )
 def test_a_wrong_marker_is_a_collection_error(project, marker, said):
@@ -149,6 +154,20 @@ def test_a_wrong_marker_is_a_collection_error(project, marker, said):
     result = project.run("test_one.py")
     result.assert_outcomes(errors=1)
     assert said in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("fixture", "marker"),
+    [("evaluation", 'where={"segments.langage": "de"}'), ("segment", 'segment="segments.langage"')],
+)
+def test_a_test_of_no_case_is_a_collection_error_before_anything_is_asked(project, fixture, marker):
+    project.suite(model='{callable: "model.py:ask"}')
+    test = f"@pytest.mark.evalsvc({marker})\ndef test_all({fixture}):\n    assert all({fixture}.answers)\n"
+    project.write(test_colours__py=MARKED + test)
+    result = project.run("test_colours.py")
+    result.assert_outcomes(errors=1)
+    assert "no case has `segments.langage` (did you mean `segments.language`?)" in result.stdout.str()
+    assert asked(project) == 0
 
 
 def test_a_gate_that_no_file_may_have_is_refused_in_the_same_words(project):

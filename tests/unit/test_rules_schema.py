@@ -6,7 +6,6 @@ After a change on purpose, ``python tests/unit/test_rules_schema.py`` writes the
 from __future__ import annotations
 
 import ast
-import copy
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft202012Validator
 
 from evalsvc import scorers
@@ -27,31 +25,15 @@ from evalsvc.rules.reading import read_rules
 from evalsvc.rules.reading_tests import read_tests, rules_named, what_is_tested
 from evalsvc.rules.reading_values import Measured
 from evalsvc.types import Scale
+from schemas_read import changed, held, of_other_shapes, parsed, paths
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PUBLISHED = ROOT / "docs" / "reference"
 METRICS = sorted(scorers.KNOWN)
 SHARE = Scale(0.0, 1.0, "higher")
+ALERTS = ("rules", "tests", "routes")
 VALIDATORS = {name: Draft202012Validator(make(METRICS)) for name, make in SCHEMAS.items()}
-
-
-class Core(yaml.SafeLoader):
-    """YAML 1.2's core schema, as editors read files: only true and false are truths, and a date is a text."""
-
-
-Core.yaml_implicit_resolvers = {}
-for tag, pattern in {
-    "bool": r"true|True|TRUE|false|False|FALSE",
-    "null": r"~|null|Null|NULL|",
-    "int": r"[-+]?[0-9]+",
-    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?",
-}.items():
-    Core.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), None)
-
-
-def parsed(text: str) -> Any:
-    return yaml.load(text, Core)  # noqa: S506 - a safe loader with fewer tags
 
 
 def refusals(kind: str, value: object) -> list[str]:
@@ -128,7 +110,7 @@ def samples(kind: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("kind", SCHEMAS)
+@pytest.mark.parametrize("kind", ALERTS)
 def test_right_files_pass(kind: str) -> None:
     found = samples(kind)
     assert len(found) >= 2
@@ -241,7 +223,7 @@ PARTS = [
 ]
 
 
-@pytest.mark.parametrize("kind", SCHEMAS)
+@pytest.mark.parametrize("kind", ALERTS)
 def test_what_has_every_key_passes_both(kind: str) -> None:
     assert read(kind, WHOLE[kind]).finish() == ()
     assert refusals(kind, parsed(WHOLE[kind])) == []
@@ -263,7 +245,7 @@ def mappings(schema: Mapping[str, Any], value: object, name: str = "") -> Iterat
         yield from mappings(properties.get(key, rest or {}), inner, f"{name}.{key}" if name else key)
 
 
-@pytest.mark.parametrize("kind", SCHEMAS)
+@pytest.mark.parametrize("kind", ALERTS)
 def test_the_schemas_keys_are_those_that_the_readers_ask_for(kind: str) -> None:
     known: dict[str, set[str]] = dict(mappings(VALIDATORS[kind].schema, parsed(WHOLE[kind])))
     document = read(kind, WHOLE[kind])
@@ -279,24 +261,6 @@ def test_the_schemas_keys_are_those_that_the_readers_ask_for(kind: str) -> None:
         assert own <= keys, name
 
 
-def paths(value: object, at: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
-    yield at
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in inner:
-        yield from paths(item, (*at, key))
-
-
-def changed(value: object, at: tuple[object, ...], new: object) -> object:
-    if not at:
-        return new
-    made = copy.deepcopy(value)
-    place: Any = made
-    for key in at[:-1]:
-        place = place[key]
-    place[at[-1]] = new
-    return made
-
-
 # What a reader knows of the rest of the file, and of the project.
 BEYOND_SHAPE = re.compile("no consumer here measures|there is no receiver|no route leads to|no alert ever comes")
 
@@ -307,12 +271,7 @@ def test_a_value_of_another_shape_is_right_or_wrong_to_both(kind: str, text: str
     whole = parsed(text)
     tried = 0
     for at in paths(whole):
-        old: Any = whole
-        for key in at:
-            old = old[key]
-        others: list[object] = [{"unknown_key": 1}, [["x"]], None, "%&"]
-        others += [{**old, "unknown_key": 1}] if isinstance(old, dict) else []
-        for new in others:
+        for new in of_other_shapes(held(whole, at)):
             text = json.dumps(changed(whole, at, new))
             said = [str(one) for one in read(kind, text).finish()]
             right = VALIDATORS[kind].is_valid(parsed(text))
