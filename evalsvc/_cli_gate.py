@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalsvc._cli_output import Progress, aligned
+from evalsvc._plain import harmless, harmless_json, unobeyed, visible
 from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem, StoreError
 from evalsvc.gate.suite_files import SUFFIX, find_suites, root_for
 
@@ -33,7 +34,7 @@ def gate(options: argparse.Namespace) -> int:
     try:
         return _gate(options)
     except EvalsvcError as error:
-        print(f"evalsvc: {error}", file=sys.stderr)
+        print(f"evalsvc: {harmless(str(error))}", file=sys.stderr)
         return ERROR
 
 
@@ -179,7 +180,7 @@ def _print(runs: Sequence[Run], options: argparse.Namespace) -> None:
 
     if options.format == "json":
         for run in runs:
-            print(msgspec.json.encode(run.verdict).decode())
+            print(harmless_json(msgspec.json.encode(run.verdict).decode()))
     elif options.format == "markdown":
         from evalsvc.gate.reports.markdown import markdown
         from evalsvc.gate.reports.regressions import regressions
@@ -193,7 +194,7 @@ def told(verdict: Verdict) -> str:
     """Return a verdict as a terminal shows it: what it is, each gate, and why each that did not pass did not."""
     from evalsvc.verdicts.words import because, difference, number, rows, subtitle, title
 
-    lines = [title(verdict), subtitle(verdict), "", because(verdict), ""]
+    lines = [*map(visible, (title(verdict), subtitle(verdict), "", because(verdict))), ""]
     table, whys = [], []
     for one in verdict.gates:
         whole = len(one.findings) == 1 and not one.findings[0].segment
@@ -211,12 +212,12 @@ def told(verdict: Verdict) -> str:
             )
             if found.decision != "PASS":
                 cases = f" ({', '.join(found.cases)})" if found.cases else ""
-                whys.append(f"{found.decision}  {name}: {found.reason}{cases}")
+                whys.append(visible(f"{found.decision}  {name}: {found.reason}{cases}"))
     lines.append(aligned(table, right={"candidate", "baseline", "n"}))
     lines += ["", *whys] if whys else []
-    lines += ["", *(f"note: {note}" for note in verdict.notes)] if verdict.notes else []
-    lines += ["", f"verdict {verdict.verdict_id}"]
-    return "\n".join(lines)
+    lines += ["", *(visible(f"note: {note}") for note in verdict.notes)] if verdict.notes else []
+    lines += ["", visible(f"verdict {verdict.verdict_id}")]
+    return unobeyed("\n".join(lines))
 
 
 @contextmanager

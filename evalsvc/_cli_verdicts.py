@@ -11,6 +11,7 @@ import msgspec
 from evalsvc import project
 from evalsvc._cli_gate import open_log, told
 from evalsvc._cli_output import aligned
+from evalsvc._plain import harmless_json
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
 from evalsvc.verdicts import Verdict, VerdictQuery
@@ -26,7 +27,7 @@ def listed(options: argparse.Namespace) -> int:
         found = log.verdicts(asked, options.limit)
     if options.format == "json":
         for verdict in found:
-            print(msgspec.json.encode(verdict).decode())
+            print(harmless_json(msgspec.json.encode(verdict).decode()))
     elif found:
         print(aligned([_row(verdict) for verdict in found]))
         if len(found) == options.limit:
@@ -45,7 +46,8 @@ def show(options: argparse.Namespace) -> int:
         raise InputError(
             f"Expected the whole id of a recorded verdict, but got {options.id!r}; `evalsvc verdicts` lists them"
         )
-    print(msgspec.json.encode(verdict).decode() if options.format == "json" else told(verdict))
+    as_json = options.format == "json"
+    print(harmless_json(msgspec.json.encode(verdict).decode()) if as_json else told(verdict))
     return OK
 
 

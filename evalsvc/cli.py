@@ -18,6 +18,7 @@ from datetime import date
 from typing import NoReturn
 
 from evalsvc import __version__
+from evalsvc._plain import harmless
 from evalsvc.errors import (
     EngineError,
     EvalsvcError,
@@ -780,7 +781,7 @@ def _run(options: argparse.Namespace) -> int:
     except EvalsvcError as error:
         if verbose:
             _show_traceback()
-        print(f"evalsvc: {error}", file=sys.stderr)
+        print(f"evalsvc: {harmless(str(error))}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         print("evalsvc: interrupted", file=sys.stderr)

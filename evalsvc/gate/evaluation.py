@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from evalsvc._hints import did_you_mean
+from evalsvc._plain import unobeyed, visible
 from evalsvc._yaml import Document
 from evalsvc.cases import Case, ToolCall
 from evalsvc.errors import InputError
@@ -77,7 +78,8 @@ class CaseAnswer:
         held = scores_of(self._evaluated, metric)
         for repeat in range(len(self.answers)):
             if (why := held.missing.get((self._row, repeat))) is not None:
-                raise AssertionError(f"{self.case.case_id}, answer {repeat + 1}: no {metric}, since {why.reason}")
+                said = f"{self.case.case_id}, answer {repeat + 1}: no {metric}, since {why.reason}"
+                raise AssertionError(visible(said))
         return float(held.values[self._row].mean())
 
     def scores(self, metric: str) -> tuple[float | None, ...]:
@@ -100,7 +102,7 @@ class CaseAnswer:
     def _there(self, answers: Sequence[Answer]) -> Sequence[Answer]:
         for answer in answers:
             if answer.status == "failed":
-                raise AssertionError(f"{self.case.case_id} has no answer: {answer.reason}")
+                raise AssertionError(visible(f"{self.case.case_id} has no answer: {answer.reason}"))
         return answers
 
 
@@ -311,7 +313,7 @@ def finding_told(name: str, finding: Finding) -> str:
         lines.append(f"  candidate {number(finding.candidate)}{against}{moved}")
     lines.append(f"  {finding.n:,} cases in {finding.n_clusters:,} groups" if finding.n else "")
     lines.append(f"  cases: {', '.join(finding.cases)}" if finding.cases else "")
-    return "\n".join(line for line in lines if line)
+    return unobeyed("\n".join(visible(line) for line in lines if line))
 
 
 def _known(value: float) -> float | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from evalsvc._plain import harmless, visible
 from evalsvc.errors import EvalsvcError
 from evalsvc.gate.deciding import leaves_of
 from evalsvc.gate.evaluated import Evaluated
@@ -34,7 +35,7 @@ class SuiteFile(pytest.File):
             raise self.CollectError(str(error)) from error
         for gate, segment in found:
             name = f"{gate}[{segment}]" if segment else gate
-            yield GateItem.from_parent(self, name=_printable(name), gate=gate, segment=segment)
+            yield GateItem.from_parent(self, name=visible(name), gate=gate, segment=segment)
 
     def _found(self, suite: Suite) -> list[tuple[str, str]]:
         held = session_of(self.config).runs.cases(suite)
@@ -87,7 +88,7 @@ class GateItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
         """Show what was decided and why; a traceback only of what is nobody's decision."""
         if isinstance(excinfo.value, NotPassed | EvalsvcError):
-            return str(excinfo.value)
+            return harmless(str(excinfo.value))
         return str(super().repr_failure(excinfo))
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
@@ -98,7 +99,3 @@ class GateItem(pytest.Item):
 
 class NotPassed(Exception):
     """A gate that did not pass, with all that is to be said of it."""
-
-
-def _printable(name: str) -> str:
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)

@@ -129,7 +129,7 @@ def test_junit_has_a_case_for_each_finding_and_holds_what_xml_cannot(worse: Run)
     assert [suite.get("tests") for suite in suites] == [str(len(findings))] * 2
     failed = [case for case in suites[1].findall("testcase") if case.find("failure") is not None]
     assert len(failed) == sum(found.decision != "PASS" for found in findings)
-    assert "\ufffd" in suites[0].find("testcase/failure").get("message")
+    assert "(javascript:y) \\x00\\x1b[31m" in suites[0].find("testcase/failure").get("message")
     assert {case.get("name") for case in failed} >= {"token_f1 not worse by 0.05"}
 
 

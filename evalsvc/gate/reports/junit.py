@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
+from evalsvc._plain import harmless
 from evalsvc.verdicts import Finding, GateResult, Verdict
 from evalsvc.verdicts.words import difference, number, title
 
@@ -69,4 +70,4 @@ def _numbers(found: Finding) -> str:
 
 
 def _legal(text: str) -> str:
-    return _FORBIDDEN.sub("\ufffd", text)
+    return _FORBIDDEN.sub("\ufffd", harmless(text))
