@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalsvc._cli_output import Progress, aligned
-from evalsvc._plain import harmless, harmless_json, unobeyed, visible
+from evalsvc._gate_told import exit_code, told
+from evalsvc._plain import harmless, harmless_json
 from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem, StoreError
 from evalsvc.gate.suite_files import SUFFIX, find_suites, root_for
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from evalsvc.gate.power import Planned
     from evalsvc.gate.running import Run
     from evalsvc.gate.suite import Suite
-    from evalsvc.verdicts import Decision, Verdict, VerdictLog
+    from evalsvc.verdicts import VerdictLog
 
 ERROR = 2
 
@@ -63,7 +64,7 @@ def _gate(options: argparse.Namespace) -> int:
             "about the version: see that the model answers, and run it again",
             file=sys.stderr,
         )
-    return ERROR if silent else _exit_code([verdict.decision for verdict in verdicts], options.inconclusive)
+    return ERROR if silent else exit_code(verdicts, options.inconclusive)
 
 
 def _suites(paths: Sequence[str], root: Path) -> list[tuple[Suite, str]]:
@@ -190,36 +191,6 @@ def _print(runs: Sequence[Run], options: argparse.Namespace) -> None:
         print("\n\n".join(told(run.verdict) for run in runs))
 
 
-def told(verdict: Verdict) -> str:
-    """Return a verdict as a terminal shows it: what it is, each gate, and why each that did not pass did not."""
-    from evalsvc.verdicts.words import because, difference, number, rows, subtitle, title
-
-    lines = [*map(visible, (title(verdict), subtitle(verdict), "", because(verdict))), ""]
-    table, whys = [], []
-    for one in verdict.gates:
-        whole = len(one.findings) == 1 and not one.findings[0].segment
-        for segment, found in rows(one):
-            name = one.gate if whole else f"{one.gate} [{segment}]"
-            table.append(
-                {
-                    "decision": found.decision,
-                    "gate": name + (" (advisory)" if one.advisory else ""),
-                    "candidate": number(found.candidate),
-                    "baseline": number(found.baseline),
-                    "difference": difference(found),
-                    "n": f"{found.n:,}",
-                }
-            )
-            if found.decision != "PASS":
-                cases = f" ({', '.join(found.cases)})" if found.cases else ""
-                whys.append(visible(f"{found.decision}  {name}: {found.reason}{cases}"))
-    lines.append(aligned(table, right={"candidate", "baseline", "n"}))
-    lines += ["", *whys] if whys else []
-    lines += ["", *(visible(f"note: {note}") for note in verdict.notes)] if verdict.notes else []
-    lines += ["", visible(f"verdict {verdict.verdict_id}")]
-    return unobeyed("\n".join(lines))
-
-
 @contextmanager
 def open_log(root: Path, options: argparse.Namespace, *, create: bool = False) -> Iterator[VerdictLog]:
     """Open what the project's store remembers of verdicts; with ``create`` an embedded one is made where there is none.
@@ -314,9 +285,3 @@ def _power_row(one: Planned) -> dict[str, str]:
         "an equal version passes": "" if one.chance is None else f"{one.chance:.0%} of the time",
         "needed": "" if one.cases is None else f"{one.cases:,}",
     }
-
-
-def _exit_code(decisions: Sequence[Decision], inconclusive: str) -> int:
-    if "FAIL" in decisions:
-        return 1
-    return {"fail": 1, "pass": 0, "code": 3}[inconclusive] if "INCONCLUSIVE" in decisions else 0

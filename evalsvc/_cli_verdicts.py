@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 
 from evalsvc import project
-from evalsvc._cli_gate import open_log, told
+from evalsvc._cli_gate import open_log
 from evalsvc._cli_output import aligned
+from evalsvc._gate_told import told
 from evalsvc._plain import harmless_json
 from evalsvc.cli import OK
 from evalsvc.errors import InputError

@@ -59,7 +59,10 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
 
 
 def critical_evidence(leaf: Leaf, candidate: Evaluated) -> Evidence:
-    """Return whether every repeat of every critical case reaches the value: no chance is allowed for."""
+    """Return whether every repeat of every critical case reaches the value: no chance is allowed for.
+
+    An answer that says nothing falls short of every value; a request that failed leaves it open.
+    """
     ask = leaf.gate.ask
     value = ask.value if isinstance(ask, Critical) else 0.0
     scores = candidate.scores[leaf.gate.metric]
@@ -68,18 +71,32 @@ def critical_evidence(leaf: Leaf, candidate: Evaluated) -> Evidence:
         return Evidence(reason="no case is marked `critical: true`")
     table = scores.values[rows]
     lower = scale_for(leaf.gate, scores.spec.scale).better == "lower"
-    short = (table > value) if lower else (table < value)
-    failing, open_ones = rows[short.any(axis=1)], rows[np.isnan(table).any(axis=1)]
+    silent = np.array(
+        [[_says_nothing(scores, row, repeat) for repeat in range(table.shape[1])] for row in rows.tolist()]
+    )
+    short = ((table > value) if lower else (table < value)) | silent
+    failing, open_ones = rows[short.any(axis=1)], rows[(np.isnan(table) & ~silent).any(axis=1)]
     known = Evidence(
-        n=int(rows.size), n_clusters=int(rows.size), n_unscored=int(open_ones.size), test="none: every one"
+        n=int(rows.size),
+        n_clusters=int(rows.size),
+        n_unscored=int(np.isnan(table).any(axis=1).sum()),
+        n_short=int(failing.size),
+        test="none: every one",
     )
     if failing.size:
         said = f"{failing.size:,} of {rows.size:,} critical cases fell short"
+        mute = int(silent.any(axis=1).sum())
+        said += f", {mute:,} by an answer that says nothing or has no end" if mute else ""
         return known._replace(fixed="FAIL", cases=_names(candidate, failing), reason=said)
     if open_ones.size:
         said = f"{open_ones.size:,} of {rows.size:,} critical cases have no score ({reasons_of(scores, open_ones)})"
         return known._replace(cases=_names(candidate, open_ones), blocked=said)
     return known._replace(fixed="PASS", reason=f"all {rows.size:,} critical cases reached it")
+
+
+def _says_nothing(scores: MetricScores, row: int, repeat: int) -> bool:
+    missing = scores.missing.get((row, repeat))
+    return missing is not None and missing.of_the_model
 
 
 def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:

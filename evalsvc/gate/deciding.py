@@ -171,6 +171,8 @@ def _finding(leaf: Leaf, evidence: Evidence, p_fail: float | None, levels: Level
         n_clusters=evidence.n_clusters,
         n_one_sided=evidence.n_one_sided,
         n_unscored=evidence.n_unscored,
+        n_short=evidence.n_short,
+        lacking=decision == "INCONCLUSIVE" and (bool(evidence.blocked) or not evidence.n),
         cases=evidence.cases,
         needed=evidence.needed if decision == "INCONCLUSIVE" else None,
         test=evidence.test,

@@ -115,7 +115,7 @@ class Evaluation:
         verdict: Verdict,
         evaluated: Evaluated,
         baseline: Callable[[str], Evaluated],
-        undecided: Callable[[str], None],
+        undecided: Callable[[str, bool], None],
         segment: str = "",
     ) -> None:
         """Take what a run left.
@@ -125,7 +125,8 @@ class Evaluation:
             verdict: of the suite's own gates, on all cases.
             evaluated: the candidate's answers and scores.
             baseline: gives what a metric is compared with.
-            undecided: is told what an inconclusive gate says, and raises where that is no pass.
+            undecided: is told what an inconclusive gate says, and whether something is missing for it; raises where
+                that is no pass.
             segment: a name for the part of the cases that this is.
         """
         self._suite, self._evaluated, self._baseline, self._undecided = suite, evaluated, baseline, undecided
@@ -231,7 +232,7 @@ class Evaluation:
         if result.decision == "FAIL":
             raise AssertionError(told(result, self.segment))
         if result.decision == "INCONCLUSIVE":
-            self._undecided(told(result, self.segment))
+            self._undecided(told(result, self.segment), result.lacking)
         return result
 
     def _checked(self, keys: Mapping[str, object]) -> Gate:

@@ -25,6 +25,7 @@ class Evidence(NamedTuple):
     n_clusters: int = 0
     n_one_sided: int = 0
     n_unscored: int = 0
+    n_short: int = 0
     baseline: float | None = None
     candidate: float | None = None
     difference: float | None = None

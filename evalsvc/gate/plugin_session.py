@@ -77,10 +77,10 @@ class PluginSession:
         """
         return self.runs.evaluation(wanted, self.shown(wanted.path), folder_of(self.config), self.undecided)
 
-    def undecided(self, said: str) -> None:
-        """Do with an inconclusive gate what the options say: fail, skip, or nothing."""
+    def undecided(self, said: str, lacking: bool) -> None:
+        """Fail on an inconclusive gate, skip or do nothing, as the options say; where something is missing, fail."""
         __tracebackhide__ = True
-        if self._policy == "fail":
+        if self._policy == "fail" or lacking:
             raise AssertionError(said)
         if self._policy == "skip":
             pytest.skip(said)

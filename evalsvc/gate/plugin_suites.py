@@ -66,24 +66,25 @@ class GateItem(pytest.Item):
         session = session_of(self.config)
         verdict = session.run(session.wanted(self.path)).verdict
         result = next(result for result in verdict.gates if result.gate == self.gate)
-        decision, said = self._decided(result)
+        decision, said, lacking = self._decided(result)
         if result.advisory and decision != "PASS":
             pytest.skip(f"advisory: {said}")
         if decision == "FAIL":
             raise NotPassed(said)
         if decision == "INCONCLUSIVE":
             try:
-                session.undecided(said)
+                session.undecided(said, lacking)
             except AssertionError as error:
                 raise NotPassed(said) from error
 
-    def _decided(self, result: GateResult) -> tuple[Decision, str]:
+    def _decided(self, result: GateResult) -> tuple[Decision, str, bool]:
         for finding in result.findings:
             if finding.segment == self.segment:
-                return finding.decision, finding_told(result.gate, finding)
+                return finding.decision, finding_told(result.gate, finding), finding.lacking
         if result.findings:
-            return "INCONCLUSIVE", f"INCONCLUSIVE: {self.name}\n  the run stopped before any case of it was asked"
-        return result.decision, told(result)
+            said = f"INCONCLUSIVE: {self.name}\n  the run stopped before any case of it was asked"
+            return "INCONCLUSIVE", said, False
+        return result.decision, told(result), True
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
         """Show what was decided and why; a traceback only of what is nobody's decision."""

@@ -251,6 +251,22 @@ class TestCritical:
         assert (finding.decision, finding.cases) == ("INCONCLUSIVE", ("c3",))
         assert "HTTP 429" in finding.reason
 
+    @pytest.mark.parametrize("better", [SHARE, BAD])
+    def test_an_answer_that_says_nothing_falls_short_whichever_way_is_better(self, better) -> None:
+        scores = np.full((40, 2), 1.0 if better is SHARE else 0.0)
+        scores[3, 1] = np.nan
+        new = version(scores, better, self.CASES, "no answer: empty answer")
+        finding = one(Critical(0.5), new)
+        assert (finding.decision, finding.cases, finding.n_short, finding.n_unscored) == ("FAIL", ("c3",), 1, 1)
+        assert finding.reason == ("1 of 5 critical cases fell short, 1 by an answer that says nothing or has no end")
+
+    @pytest.mark.parametrize("reason", ["no answer: HTTP 503", "no answer: no answer in time", "empty answer"])
+    def test_a_request_that_failed_leaves_it_open(self, reason) -> None:
+        scores = np.ones(40)
+        scores[3] = np.nan
+        finding = one(Critical(0.5), version(scores, cases=self.CASES, missing=reason))
+        assert (finding.decision, finding.lacking, finding.n_short) == ("INCONCLUSIVE", True, 0)
+
     def test_without_a_critical_case_nothing_is_shown(self) -> None:
         assert one(Critical(0.5), version(np.ones(40))).decision == "INCONCLUSIVE"
 

@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from evalsvc._cli_gate import told
 from evalsvc._cli_output import aligned
+from evalsvc._gate_told import told
 from evalsvc._plain import harmless, harmless_json, visible
 from evalsvc.gate.evaluation import finding_told
 from evalsvc.gate.reports import escaping

@@ -15,7 +15,10 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 def junit(verdicts: Sequence[Verdict], inconclusive: str = "failure") -> str:
-    """Return the report of one or several suites; ``inconclusive`` is the element of such a finding, or ``skipped``."""
+    """Return the report of one or several suites; ``inconclusive`` is the element of such a finding.
+
+    One that is so since something is missing is a failure all the same.
+    """
     root = ElementTree.Element("testsuites", name="evalsvc")
     for verdict in verdicts:
         root.append(_suite(verdict, inconclusive))
@@ -51,7 +54,8 @@ def _case(verdict: Verdict, gate: GateResult, found: Finding, inconclusive: str)
     name = f"{gate.gate} [{found.segment}]" if found.segment else gate.gate
     case = ElementTree.Element("testcase", classname=f"evalsvc.{verdict.suite}", name=_legal(name), time="0")
     if found.decision != "PASS":
-        kind = "skipped" if gate.advisory else "failure" if found.decision == "FAIL" else inconclusive
+        open_kind = "failure" if found.lacking else inconclusive
+        kind = "skipped" if gate.advisory else "failure" if found.decision == "FAIL" else open_kind
         said = f"{found.decision}{' (advisory)' if gate.advisory else ''}: {found.reason}"
         element = ElementTree.SubElement(case, kind, message=_legal(said))
         element.text = _legal(f"{title(verdict)}\n{_numbers(found)}\n{found.reason}")

@@ -1,0 +1,58 @@
+"""A verdict as a terminal shows it, and what a command ends with because of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from evalsvc._cli_output import aligned
+from evalsvc._plain import harmless, unobeyed, visible
+from evalsvc.verdicts import Verdict
+from evalsvc.verdicts.words import because, difference, number, rows, subtitle, title
+
+
+def told(verdict: Verdict) -> str:
+    """Return a verdict as a terminal shows it: what it is, each gate, and why each that did not pass did not."""
+    lines = [*map(visible, (title(verdict), subtitle(verdict), "", because(verdict))), ""]
+    table, whys = [], []
+    for one in verdict.gates:
+        whole = len(one.findings) == 1 and not one.findings[0].segment
+        for segment, found in rows(one):
+            name = one.gate if whole else f"{one.gate} [{segment}]"
+            table.append(
+                {
+                    "decision": found.decision,
+                    "gate": name + (" (advisory)" if one.advisory else ""),
+                    "candidate": number(found.candidate),
+                    "baseline": number(found.baseline),
+                    "difference": difference(found),
+                    "n": f"{found.n:,}",
+                }
+            )
+            if found.decision != "PASS":
+                cases = f" ({', '.join(found.cases)})" if found.cases else ""
+                whys.append(visible(f"{found.decision}  {name}: {found.reason}{cases}"))
+    lines.append(aligned(table, right={"candidate", "baseline", "n"}))
+    lines += ["", *whys] if whys else []
+    lines += ["", *(visible(f"note: {note}") for note in verdict.notes)] if verdict.notes else []
+    lines += ["", visible(f"verdict {verdict.verdict_id}")]
+    return unobeyed("\n".join(lines))
+
+
+def exit_code(verdicts: Sequence[Verdict], inconclusive: str) -> int:
+    """Return 0 where all pass, 1 where one fails, and what ``inconclusive`` says where one shows neither.
+
+    To ship on too few cases is a choice that ``pass`` makes; nobody chose to ship what was not measured.
+    """
+    waiting = [verdict for verdict in verdicts if verdict.decision == "INCONCLUSIVE"]
+    if any(verdict.decision == "FAIL" for verdict in verdicts):
+        return 1
+    if not waiting or inconclusive == "fail":
+        return 1 if waiting else 0
+    lacking = [verdict for verdict in waiting if verdict.lacking or all(gate.advisory for gate in verdict.gates)]
+    if inconclusive == "pass":
+        for verdict in lacking:
+            what = "; ".join(verdict.lacking) or "no gate decides anything"
+            said = f"`--inconclusive pass` is for too few cases, not for what is missing: {what}"
+            print(harmless(f"evalsvc: {verdict.suite}: {said}"), file=sys.stderr)
+    return 0 if inconclusive == "pass" and not lacking else 3
