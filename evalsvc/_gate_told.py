@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from evalsvc._cli_output import aligned
 from evalsvc._plain import harmless, unobeyed, visible
 from evalsvc.verdicts import Verdict
-from evalsvc.verdicts.words import because, difference, number, rows, subtitle, title
+from evalsvc.verdicts.words import because, difference, interval_kind, number, rows, subtitle, title
 
 
 def told(verdict: Verdict) -> str:
     """Return a verdict as a terminal shows it: what it is, each gate, and why each that did not pass did not."""
     lines = [*map(visible, (title(verdict), subtitle(verdict), "", because(verdict))), ""]
-    table, whys = [], []
+    kind = f"difference ({interval_kind(verdict)})"
+    table: list[dict[str, str]] = []
+    whys: dict[tuple[str, str], list[str]] = {}
     for one in verdict.gates:
         whole = len(one.findings) == 1 and not one.findings[0].segment
         for segment, found in rows(one):
@@ -24,19 +26,27 @@ def told(verdict: Verdict) -> str:
                     "decision": found.decision,
                     "gate": name + (" (advisory)" if one.advisory else ""),
                     "candidate": number(found.candidate),
-                    "baseline": number(found.baseline),
-                    "difference": difference(found),
+                    "baseline or limit": number(found.baseline),
+                    kind: difference(found),
                     "n": f"{found.n:,}",
                 }
             )
             if found.decision != "PASS":
                 cases = f" ({', '.join(found.cases)})" if found.cases else ""
-                whys.append(visible(f"{found.decision}  {name}: {found.reason}{cases}"))
-    lines.append(aligned(table, right={"candidate", "baseline", "n"}))
-    lines += ["", *whys] if whys else []
+                whys.setdefault((found.decision, f"{found.reason}{cases}"), []).append(name)
+    lines.append(aligned(table, right={"candidate", "baseline or limit", "n"}))
+    if whys:
+        # What failed comes before what is open.
+        sorted_whys = sorted(whys.items(), key=lambda item: item[0][0] != "FAIL")
+        lines += ["", *(visible(f"{decision}  {_named(names)}: {why}") for (decision, why), names in sorted_whys)]
     lines += ["", *(visible(f"note: {note}") for note in verdict.notes)] if verdict.notes else []
     lines += ["", visible(f"verdict {verdict.verdict_id}")]
     return unobeyed("\n".join(lines))
+
+
+def _named(names: Sequence[str], most: int = 2) -> str:
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return "; ".join([*names[:most], *more])
 
 
 def exit_code(verdicts: Sequence[Verdict], inconclusive: str) -> int:

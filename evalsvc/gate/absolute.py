@@ -21,6 +21,7 @@ from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, pars
 from evalsvc.stats.inversion import beyond, tail_of
 from evalsvc.stats.limits import exact_limit
 from evalsvc.types import Estimate, Scale
+from evalsvc.verdicts.values import EVERY_ONE
 
 SHARE = Scale(0.0, 1.0, "higher", binary=True)
 RATE = Scale(0.0, 1.0, "higher")
@@ -81,7 +82,7 @@ def critical_evidence(leaf: Leaf, candidate: Evaluated) -> Evidence:
         n_clusters=int(rows.size),
         n_unscored=int(np.isnan(table).any(axis=1).sum()),
         n_short=int(failing.size),
-        test="none: every one",
+        test=EVERY_ONE,
     )
     if failing.size:
         said = f"{failing.size:,} of {rows.size:,} critical cases fell short"
@@ -108,9 +109,10 @@ def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
     labels = [field_of(candidate.cases[row], field) for row in leaf.rows.tolist()]
     groups = _groups(values, scale, candidate, leaf.rows, labels)
     limits = Limits(groups)
-    if limits.left_out:
+    too_few = bool(limits.left_out) and not blocked
+    if too_few:
         names = ", ".join(limits.left_out[:5])
-        blocked = blocked or f"too few cases to say anything of {names}: add some, or leave them out by `where`"
+        blocked = f"too few cases to say anything of {names}: add some, or leave them out by `where`"
     if len(limits.groups) < 2:
         return Evidence(
             n_unscored=unscored, blocked=blocked, reason=f"fewer than two groups of {field} have an interval"
@@ -138,6 +140,7 @@ def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
         p_fail=tail_of(lambda confidence: beyond(at(confidence).low, most, 1.0)),
         test=f"inverted: {found.method}",
         blocked=blocked,
+        too_few=too_few,
         needed=needed_gap(found.naive, found.high, most, _scored(values)),
         reason="; ".join(filter(None, [worst, found.reason])),
     )

@@ -105,7 +105,7 @@ def run_suite(
         verdict = msgspec.structs.replace(verdict, notes=(*verdict.notes, *notes))
     if len(cases) < len(whole):
         note = f"a random part of {len(cases):,} of the {len(whole):,} cases was asked"
-        verdict = msgspec.structs.replace(verdict, notes=(note, *verdict.notes))
+        verdict = msgspec.structs.replace(verdict, notes=(*verdict.notes, note))
     return Run(suite, verdict, candidate, baseline, cases, content)
 
 
@@ -238,7 +238,12 @@ def _party(evaluated: Evaluated, digest: str) -> Party:
 
 
 def _notes(candidate: Evaluated, baseline: Evaluated | None, cases: CaseSet, stopped: int) -> list[str]:
+    """Return what to know beside the gates, first what somebody has to act on."""
     notes = []
+    failed = candidate.counts[1]
+    if failed:
+        have = "request has" if failed == 1 else "requests have"
+        notes.append(f"{failed:,} {have} no answer: {_most_frequent(candidate)}")
     if baseline is not None and baseline.production is None:
         alone = int((places_in(baseline, candidate) < 0).sum())
         if alone:
@@ -246,9 +251,6 @@ def _notes(candidate: Evaluated, baseline: Evaluated | None, cases: CaseSet, sto
                 f"{alone:,} of {len(candidate.cases):,} cases are not in the baseline, or were changed since: they are "
                 "not compared; promote a run that has them"
             )
-    failed = candidate.counts[1]
-    if failed:
-        notes.append(f"{failed:,} requests have no answer: {_most_frequent(candidate)}")
     if stopped < len(cases):
         notes.append(f"stopped after {stopped:,} of {len(cases):,} cases, when the answer was clear")
     return notes

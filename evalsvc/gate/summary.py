@@ -87,18 +87,22 @@ def _compared(
 def slices(candidate: Evaluated, baseline: Evaluated, metrics: Mapping[str, Scale], seed: int = 0) -> tuple[Slice, ...]:
     """Return how each metric moved in every segment that the cases have, the greatest losses first.
 
-    ``metrics`` has each one's scale, for its direction. Losses are ordered by how many of its own half widths an
-    interval lies on the worse side, so that metrics of different units can stand in one list.
+    ``metrics`` has each one's scale, for its direction. A loss is counted in standard deviations of the metric's
+    differences over all cases, so that metrics of different units can stand in one list, and within a metric the
+    greater difference comes first.
     """
     places = places_in(baseline, candidate)
-    segments = _segments(candidate, np.flatnonzero(places >= 0))
-    found = [
-        _slice(metric, name, candidate, baseline, rows, places[rows], seed)
-        for metric in metrics
-        if metric in baseline.scores
-        for name, rows in segments.items()
-    ]
-    return tuple(sorted(found, key=lambda one: (-_loss(one, metrics[one.metric]), one.metric, one.name)))
+    known = np.flatnonzero(places >= 0)
+    segments = _segments(candidate, known)
+    found = []
+    for metric, scale in metrics.items():
+        if metric in baseline.scores:
+            spread = _spread(metric, candidate, baseline, known, places[known])
+            made = (
+                _slice(metric, name, candidate, baseline, rows, places[rows], seed) for name, rows in segments.items()
+            )
+            found += [(-_loss(one, scale, spread), -one.n, one.metric, one.name, one) for one in made]
+    return tuple(one for *_, one in sorted(found, key=lambda item: item[:4]))
 
 
 def _segments(candidate: Evaluated, rows: Rows) -> dict[str, Rows]:
@@ -126,9 +130,16 @@ def _slice(
     )
 
 
-def _loss(one: Slice, scale: Scale) -> float:
-    low, high = one.difference.low, one.difference.high
-    if low is None or high is None or high <= low:
+def _spread(metric: str, candidate: Evaluated, baseline: Evaluated, rows: Rows, places: Rows) -> float:
+    """Return the standard deviation of a metric's differences; 1 where they do not vary."""
+    change = candidate.scores[metric].by_case[rows] - baseline.scores[metric].by_case[places]
+    known = change[~np.isnan(change)]
+    return (float(np.std(known)) if known.size else 0.0) or 1.0
+
+
+def _loss(one: Slice, scale: Scale, spread: float) -> float:
+    change = one.difference.value
+    if change is None:
         return -np.inf
-    nearest = low if scale.better == "lower" else -high if scale.better == "higher" else max(low, -high)
-    return 2.0 * nearest / (high - low)
+    loss = change if scale.better == "lower" else -change if scale.better == "higher" else abs(change)
+    return loss / spread

@@ -16,6 +16,7 @@ from evalsvc.verdicts.words import (
     change,
     difference,
     interval,
+    interval_kind,
     money,
     moved,
     number,
@@ -91,7 +92,8 @@ def tag(decision: Decision) -> str:
 
 
 def _gates(verdict: Verdict) -> str:
-    head = "<th>decision<th>gate<th class=n>candidate<th class=n>baseline or limit<th>difference, interval<th>why"
+    head = "<th>decision<th>gate<th class=n>candidate<th class=n>baseline or limit"
+    head += f"<th>difference ({interval_kind(verdict)})<th>why"
     lines = [line for gate in verdict.gates for line in _gate_lines(gate)]
     said = (
         "<p class=soft>Dashed: no difference. Red: what the gate allows; an interval beyond it on the good side passes."

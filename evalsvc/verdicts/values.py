@@ -15,6 +15,9 @@ from evalsvc.types import Better
 
 Decision = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
+EVERY_ONE = "none: every one"
+"""The test of a critical gate: no chance is allowed for."""
+
 EXIT_CODES: Mapping[Decision, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
 
 

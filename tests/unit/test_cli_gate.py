@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -50,7 +51,7 @@ def test_a_critical_case_answered_with_nothing_fails(project, capsys, silence):
     assert project.gate("--inconclusive", "pass") == 1
     said = capsys.readouterr().out
     assert "1 of 6 critical cases fell short, 1 by an answer that says nothing or has no end (c10)" in said
-    assert "1 requests have no answer: empty answer (1)" in said
+    assert "1 request has no answer: empty answer (1)" in said
 
 
 @pytest.mark.parametrize(("policy", "code"), [("code", 3), ("pass", 3), ("fail", 1)])
@@ -68,6 +69,33 @@ def test_too_few_cases_pass_where_the_policy_says_so(project, capsys):
     assert project.gate() == 3
     assert project.gate("--inconclusive", "pass", "--junit", "junit.xml") == 0
     assert parsed("junit.xml").find("testsuite").get("skipped") == "1"
+
+
+def test_what_one_has_to_act_on_is_noted_first(project, capsys):
+    project.answer(lambda place: {"response": ""} if place % 4 == 1 else {})
+    project.gate("--sample", "40")
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert "requests have no answer: empty answer" in notes[0]
+    assert notes[-1].startswith("note: a random part of")
+
+
+def test_gates_of_one_reason_are_named_in_one_line(project, capsys):
+    project.path.write_text(
+        project.path.read_text().replace("seed: 3", "seed: 3\nlooks: 3").split("gates:")[0]
+        + "gates:\n"
+        + "".join(f"  - {{metric: latency_ms, at_most: {value}}}\n" for value in (11, 12, 13, 14))
+        + GATES
+    )
+    project.answer(lambda place: {"response": "nothing of it"} if place == 10 else {"latency_ms": 10 + place % 7})
+    assert project.gate() == 1
+    said = capsys.readouterr().out.splitlines()
+    whys = [line for line in said if "not decided" in line]
+    assert len(whys) == 1
+    assert "; and " in whys[0]
+    assert whys[0].endswith("more: not decided: the run stopped when the verdict was clear")
+    assert not any("more cases" in line for line in said)
+    first = next(line for line in said if re.match("(FAIL|INCONCLUSIVE)  .*: ", line))
+    assert first.startswith("FAIL")
 
 
 def test_more_than_half_of_the_answers_empty_are_no_verdict(project, capsys):

@@ -13,7 +13,7 @@ _MARKUP = re.compile(r"[\\`*\[\]~$!]|_(?![A-Za-z0-9])|(?<![A-Za-z0-9])_")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&vert;"}
 # A name, a number of an issue, an address, a smiley: each is one only with what follows its first letters.
 _CALLS = re.compile(r"[@#](?=\w)|GH-(?=\d)|www(?=\.)|(?<=mailto):|(?<=xmpp):|:(?=//|[a-z0-9_+-]+:)", re.IGNORECASE)
-_FIRST = re.compile(r"^(?P<digits>\d*)(?P<sign>[-+#=.)])")
+_FIRST = re.compile(r"^(?P<digits>\d*)(?P<sign>[.)](?!\d)|[-+](?!\d)|[#=])")
 
 
 def text(given: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from evalsvc._plain import visible
-from evalsvc.gate.reports.regressions import Regression, word_diff
+from evalsvc.gate.reports.regressions import Regression, heading, word_diff
 from evalsvc.verdicts import Verdict
 from evalsvc.verdicts import page as verdict_page
 from evalsvc.verdicts.words import number
@@ -21,7 +21,7 @@ def worst_cases(worst: Sequence[Regression]) -> str:
     """Return the cases that lost most as HTML, with both answers and what differs in them; empty without any."""
     if not worst:
         return ""
-    return "<h2>The cases that lost most</h2>" + "".join(map(_regression, worst))
+    return f"<h2>{heading(worst)}</h2>" + "".join(map(_regression, worst))
 
 
 def _regression(one: Regression) -> str:

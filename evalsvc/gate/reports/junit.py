@@ -69,6 +69,7 @@ def _numbers(found: Finding) -> str:
         f"candidate {number(found.candidate)}, baseline or limit {number(found.baseline)}",
         f"difference {difference(found)}, {found.n:,} cases in {found.n_clusters:,} groups",
         f"test: {found.test}",
+        *([f"cases: {', '.join(found.cases)}"] if found.cases else []),
     ]
     return "\n".join(parts)
 

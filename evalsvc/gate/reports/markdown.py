@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from evalsvc.gate.reports.escaping import block, text
-from evalsvc.gate.reports.regressions import Regression, word_diff
-from evalsvc.verdicts import GateResult, MetricSummary, Slice, Verdict
+from evalsvc.gate.reports.regressions import Regression, heading, word_diff
+from evalsvc.verdicts import Finding, GateResult, MetricSummary, Slice, Verdict
 from evalsvc.verdicts.words import (
     because,
     change,
     difference,
     estimate,
     interval,
+    interval_kind,
     money,
     moved,
     number,
@@ -41,11 +42,9 @@ def markdown(verdict: Verdict, worst: Sequence[Regression] = ()) -> str:
 
 
 def _gates(gates: Sequence[GateResult], verdict: Verdict) -> str:
-    # At one of several looks each gate has limits of its own.
-    kind = "interval" if verdict.looks else f"{100.0 * (1.0 - 2.0 * verdict.level):.3g} % interval"
-    head = f"| | gate | candidate | baseline or limit | difference ({kind}) | why |\n|---|---|--:|--:|--:|---|"
+    head = f"| | gate | candidate | baseline or limit | difference ({interval_kind(verdict)}) | why |"
     lines = [line for gate in gates for line in _gate_lines(gate)]
-    return "\n".join([head, *lines])
+    return "\n".join([head, "|---|---|--:|--:|--:|---|", *lines])
 
 
 def _gate_lines(gate: GateResult) -> Iterable[str]:
@@ -53,7 +52,7 @@ def _gate_lines(gate: GateResult) -> Iterable[str]:
     if len(gate.findings) == 1 and not gate.findings[0].segment:
         found = gate.findings[0]
         values = number(found.candidate), number(found.baseline), difference(found)
-        yield _line(f"**{gate.decision}**", name, *values, text(found.reason))
+        yield _line(f"**{gate.decision}**", name, *values, _why(found))
         return
     passed = sum(found.decision == "PASS" for found in gate.findings)
     yield _line(f"**{gate.decision}**", name, "", "", "", f"{passed} of {len(gate.findings)} segments pass")
@@ -65,10 +64,14 @@ def _gate_lines(gate: GateResult) -> Iterable[str]:
             number(found.candidate),
             number(found.baseline),
             difference(found),
-            text(found.reason),
+            _why(found),
         )
     if len(shown) > MOST_SEGMENTS:
         yield _line("", f"↳ {len(shown) - MOST_SEGMENTS} further segments do not pass", "", "", "", "")
+
+
+def _why(found: Finding) -> str:
+    return text(found.reason) + (f" ({', '.join(map(text, found.cases))})" if found.cases else "")
 
 
 def _metrics(metrics: Sequence[MetricSummary]) -> str:
@@ -117,11 +120,7 @@ def _arrow(one: MetricSummary) -> str:
 def _regressions(worst: Sequence[Regression]) -> str:
     if not worst:
         return ""
-    parts = [
-        f"<details><summary>The {len(worst)} cases that lost most</summary>"
-        if len(worst) > 1
-        else "<details><summary>The case that lost most</summary>"
-    ]
+    parts = [f"<details><summary>{heading(worst)}</summary>"]
     for one in worst:
         scores = f"{number(one.baseline)} → {number(one.candidate)}"
         parts.append(f"**{text(one.case_id)}**, {text(one.metric)} {scores}")
