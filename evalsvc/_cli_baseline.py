@@ -93,6 +93,7 @@ def _first_run(suite: Suite, root: Path, options: argparse.Namespace) -> bytes:
     generator = RecordedAnswers(Path(options.answers)) if options.answers else None
     alone, far = msgspec.structs.replace(suite, gates=(), baseline="", looks=1), HowFar()
     with (
+        far.if_interrupted(kept=True),
         DiskCache.open(default_cache_path(root)) as cache,
         Progress(suite.name, "answers and scores", far.measure, far.note),
     ):

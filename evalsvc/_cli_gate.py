@@ -40,6 +40,7 @@ def gate(options: argparse.Namespace) -> int:
 
 
 def _gate(options: argparse.Namespace) -> int:
+    _check_options(options)
     root = root_for([Path(path) for path in options.paths])
     if options.again:
         return _again(options.again, root, options)
@@ -65,6 +66,34 @@ def _gate(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return ERROR if silent else exit_code(verdicts, options.inconclusive)
+
+
+_OF_A_RUN = {
+    "answers": None,
+    "sample": None,
+    "budget": None,
+    "no_cache": False,
+    "inconclusive": "code",
+    "markdown": None,
+    "junit": None,
+    "html": None,
+    "record": False,
+}
+"""What only a run looks at, and what it is where it is not given."""
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Refuse options that another one leaves nothing to do."""
+    for name, formats in (("again", ("table",)), ("power", ("table", "json"))):
+        if not getattr(options, name):
+            continue
+        given = [one for one, absent in _OF_A_RUN.items() if getattr(options, one) != absent]
+        given += ["power"] if name == "again" and options.power else []
+        if given:
+            shown = ", ".join(f"--{one.replace('_', '-')}" for one in given)
+            raise InputError(f"Expected --{name} without {shown}, since it runs no suite; drop one of them")
+        if options.format not in formats:
+            raise InputError(f"Expected --{name} with --format {' or '.join(formats)}, but got {options.format}")
 
 
 def _suites(paths: Sequence[str], root: Path) -> list[tuple[Suite, str]]:
@@ -122,8 +151,13 @@ def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> R
         generator = RecordedAnswers(Path(options.answers))
     budget = RunBudget(options.budget, suite.budget.requests) if options.budget else None
     path = None if options.no_cache else default_cache_path(root)
-    far = HowFar()
-    with DiskCache.open(path) as cache, Progress(suite.name, "answers and scores", far.measure, far.note):
+    far, model = HowFar(), generator or suite.model
+    kept = path is not None and model is not None and model.cacheable
+    with (
+        far.if_interrupted(kept=kept),
+        DiskCache.open(path) as cache,
+        Progress(suite.name, "answers and scores", far.measure, far.note),
+    ):
         return run_suite(
             suite,
             cache,

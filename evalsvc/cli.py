@@ -472,8 +472,8 @@ def _add_gate(add: _Adder) -> None:
         "--answers", metavar="FILE", help="the candidate's recorded answers, in place of the suite's model"
     )
     gate.add_argument("--power", action="store_true", help="ask nothing: say what the suite can detect")
-    gate.add_argument("--sample", type=int, metavar="N", help="ask about N cases only, drawn by the suite's seed")
-    gate.add_argument("--budget", type=float, metavar="USD", help="stop asking at this cost; before the suite's own")
+    gate.add_argument("--sample", type=_count, metavar="N", help="ask about N cases only, drawn by the suite's seed")
+    gate.add_argument("--budget", type=_dollars, metavar="USD", help="stop asking at this cost; before the suite's own")
     gate.add_argument("--no-cache", action="store_true", help="ask and score everything anew, and keep nothing")
     gate.add_argument(
         "--inconclusive",
@@ -729,6 +729,16 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected a number above 0, but got {text!r}")
     return int(text)
+
+
+def _dollars(text: str) -> float:
+    try:
+        dollars = float(text)
+    except ValueError:
+        dollars = 0.0
+    if not 0.0 < dollars < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected dollars above 0, but got {text!r}")
+    return dollars
 
 
 def _day(text: str) -> date:

@@ -80,7 +80,7 @@ def run_suite(
     if model is None:
         raise InputError("Expected a model to ask, but the suite's own could not be read")
     whole, work = suite.cases.read(), [scorers.create(one.name, one.options) for one in suite.scorers]
-    cases = sampled(whole, sample, suite.seed) if sample else whole
+    cases = whole if sample is None else sampled(whole, sample, suite.seed)
     for scorer in work:
         settle(scorer)
     baseline = _baseline(suite, shown, work)

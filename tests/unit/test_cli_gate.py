@@ -102,3 +102,57 @@ def test_more_than_half_of_the_answers_empty_are_no_verdict(project, capsys):
     project.answer(lambda place: {"response": " "} if place < 31 else {})
     assert project.gate("--inconclusive", "pass") == 2
     assert "31 of 60 requests have no answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "x", "1.5"])
+def test_a_sample_has_at_least_one_case(project, capsys, number):
+    project.answer()
+    assert project.gate(f"--sample={number}") == 2
+    assert f"argument --sample: expected a number above 0, but got {number!r}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dollars", ["0", "-1", "nan", "inf"])
+def test_a_budget_of_nothing_is_no_budget(project, capsys, dollars):
+    project.answer()
+    assert project.gate(f"--budget={dollars}") == 2
+    assert "argument --budget: expected dollars above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--again", "v", "--power"], "Expected --again without --power, since it runs no suite; drop one of them"),
+        (["--again", "v", "--sample", "5", "--record"], "Expected --again without --sample, --record"),
+        (["--again", "v", "--inconclusive", "pass"], "Expected --again without --inconclusive"),
+        (["--again", "v", "--format", "json"], "Expected --again with --format table, but got json"),
+        (["--power", "--junit", "x.xml", "--no-cache"], "Expected --power without --no-cache, --junit"),
+        (["--power", "--format", "markdown"], "Expected --power with --format table or json, but got markdown"),
+    ],
+)
+def test_options_that_another_leaves_nothing_to_do_are_refused(project, capsys, options, told):
+    project.answer()
+    assert project.gate(*options) == 2
+    assert told in capsys.readouterr().err
+
+
+CALLS = """
+from pathlib import Path
+def reply(prompt):
+    number = int(prompt.split()[-1])
+    if number == 50 and not Path("go").exists():
+        raise KeyboardInterrupt
+    return "parcel"
+"""
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_an_interrupted_run_says_what_is_kept_and_how_to_go_on(project, capsys, cached):
+    (project.path.parent / "bot.py").write_text(CALLS)
+    text = project.path.read_text().replace("model: {recorded: answers.jsonl}", "model: {callable: 'bot.py:reply'}")
+    project.path.write_text(text.replace("seed: 3", "seed: 3\nlimits: {concurrency: 1}"))
+    options = [] if cached else ["--no-cache"]
+    assert project.gate(*options) == 130
+    kept = "they are kept: the same command goes on from there" if cached else "nothing is kept"
+    assert re.search(rf"evalsvc: stopped after \d+ of 60 answers; {kept}\n", capsys.readouterr().err)
+    Path("go").touch()
+    assert project.gate() == 1
