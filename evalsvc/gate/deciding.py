@@ -116,7 +116,7 @@ def leaves_of(gate: Gate, candidate: Evaluated) -> list[Leaf]:
         raise InputError(
             f"Expected at most {MOST_SEGMENTS} segments for the gate {gate.name!r}, but the cases have {count}"
         )
-    return [Leaf(gate, name, held) for name, held in segments.items()]
+    return [Leaf(gate, name, held) for name, held in segments.items()] or [Leaf(gate, "", rows)]
 
 
 def _evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated | None, level: float, seed: int) -> Evidence:

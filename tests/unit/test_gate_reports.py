@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from evalsvc._gate_told import told
 from evalsvc.disk_cache import DiskCache
 from evalsvc.gate import baselines
+from evalsvc.gate.deciding import decide
 from evalsvc.gate.reading import load_suite
 from evalsvc.gate.reports.html import page
 from evalsvc.gate.reports.junit import junit
@@ -23,6 +24,7 @@ from evalsvc.gate.reports.markdown import diff_lines, markdown
 from evalsvc.gate.reports.regressions import Regression, cut, regressions, word_diff
 from evalsvc.gate.running import Run, run_suite
 from evalsvc.gate.summary import slices
+from evalsvc.gate.values import AtLeast, Gate
 from evalsvc.generation import Answer
 from suites_made import CountingModel, write_project
 
@@ -212,6 +214,35 @@ def test_an_inconclusive_finding_is_what_the_policy_says(worse: Run, inconclusiv
     root = parsed(junit([msgspec.structs.replace(worse.verdict, gates=(gate,))], inconclusive))
     (case,) = root.iter("testcase")
     assert [child.tag for child in case] == [element]
+
+
+def test_the_totals_are_on_the_root_as_well(worse: Run) -> None:
+    root = parsed(junit([worse.verdict, worse.verdict]))
+    suites = root.findall("testsuite")
+    for name in ("tests", "failures", "errors", "skipped"):
+        assert int(root.get(name)) == sum(int(suite.get(name)) for suite in suites)
+    assert int(root.get("tests")) == len(list(root.iter("testcase")))
+    assert int(root.get("failures")) == len(list(root.iter("failure"))) > 0
+    assert {node.get("time") for node in (root, *suites, *root.iter("testcase"))} == {"0"}
+
+
+def test_where_no_gate_decides_junit_is_not_green(worse: Run) -> None:
+    advisory = tuple(msgspec.structs.replace(gate, advisory=True) for gate in worse.verdict.gates)
+    nowhere = msgspec.structs.replace(worse.verdict.gates[0], findings=(), decision="INCONCLUSIVE")
+    for gates in ((), advisory, (nowhere,)):
+        verdict = msgspec.structs.replace(worse.verdict, gates=gates, decision="INCONCLUSIVE")
+        root = parsed(junit([verdict], "skipped"))
+        assert (root.get("failures"), root.find("testsuite").get("failures")) == ("1", "1")
+
+
+def test_a_gate_without_cases_is_in_every_format(worse: Run) -> None:
+    nowhere = Gate(metric="token_f1", ask=AtLeast(0.1), by=("segments.plan",), where={"segments.plan": ("c",)})
+    (result,) = decide([nowhere], worse.candidate, None)
+    assert (result.decision, result.lacking) == ("INCONCLUSIVE", True)
+    verdict = msgspec.structs.replace(worse.verdict, gates=(result,), decision="INCONCLUSIVE")
+    for text in (told(verdict), markdown(verdict), page(verdict), junit([verdict])):
+        assert result.gate in text
+        assert "no case is in it" in text
 
 
 @given(st.text(max_size=80), st.text(max_size=80))

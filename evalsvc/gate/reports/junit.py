@@ -22,12 +22,18 @@ def junit(verdicts: Sequence[Verdict], inconclusive: str = "failure") -> str:
     root = ElementTree.Element("testsuites", name="evalsvc")
     for verdict in verdicts:
         root.append(_suite(verdict, inconclusive))
+    for name in ("tests", "failures", "errors", "skipped"):
+        root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
+    root.set("time", "0")
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
 def _suite(verdict: Verdict, inconclusive: str) -> ElementTree.Element:
     cases = [_case(verdict, gate, found, inconclusive) for gate in verdict.gates for found in gate.findings]
+    # A file without a failure is green, and nothing was shown.
+    if all(gate.advisory or not gate.findings for gate in verdict.gates):
+        cases.append(_undecided(verdict))
     suite = ElementTree.Element(
         "testsuite",
         name=verdict.suite,
@@ -35,6 +41,7 @@ def _suite(verdict: Verdict, inconclusive: str) -> ElementTree.Element:
         failures=str(sum(case.find("failure") is not None for case in cases)),
         skipped=str(sum(case.find("skipped") is not None for case in cases)),
         errors="0",
+        time="0",
         timestamp=verdict.decided_at.isoformat(),
     )
     kept = ElementTree.SubElement(suite, "properties")
@@ -61,6 +68,13 @@ def _case(verdict: Verdict, gate: GateResult, found: Finding, inconclusive: str)
         element.text = _legal(f"{title(verdict)}\n{_numbers(found)}\n{found.reason}")
         if kind == "failure":
             element.set("type", found.decision)
+    return case
+
+
+def _undecided(verdict: Verdict) -> ElementTree.Element:
+    case = ElementTree.Element("testcase", classname=f"evalsvc.{verdict.suite}", name="gates", time="0")
+    said = "no gate decides anything: all are advisory, or there is none"
+    ElementTree.SubElement(case, "failure", message=f"{verdict.decision}: {said}", type=verdict.decision)
     return case
 
 
