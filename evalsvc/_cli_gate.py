@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalsvc._cli_output import Progress, aligned
-from evalsvc._gate_told import exit_code, told
+from evalsvc._gate_told import all_told, exit_code, told
 from evalsvc._plain import harmless, harmless_json
 from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem, StoreError
 from evalsvc.gate.suite_files import SUFFIX, find_suites, root_for
@@ -53,8 +53,8 @@ def _gate(options: argparse.Namespace) -> int:
             pass
     runs = [_run(suite, shown, root, options) for suite, shown in suites]
     verdicts = [run.verdict for run in runs]
-    _write(runs, root, options)
-    _print(runs, options)
+    kept = _write(runs, root, options)
+    _print(runs, kept, options)
     if options.record:
         _record(runs, root, options)
     silent = [one for one in verdicts if one.candidate.failed > one.candidate.answered]
@@ -169,7 +169,8 @@ def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> R
         )
 
 
-def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> None:
+def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> list[str]:
+    """Keep the runs, write what was asked for, and return where each one's report is; '' where it is not kept."""
     from evalsvc.gate.keeping import RunKeeper
     from evalsvc.gate.reports.html import page
     from evalsvc.gate.reports.junit import junit
@@ -177,7 +178,7 @@ def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> None
     from evalsvc.gate.reports.regressions import regressions
 
     keeper = RunKeeper(root)
-    summaries = []
+    summaries, places = [], []
     for run in runs:
         worst = regressions(run)
         files = {"summary.md": markdown(run.verdict, worst), "report.html": page(run.verdict, worst)}
@@ -185,8 +186,9 @@ def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> None
         old = run.baseline
         records = [run.record, *([old.content] if old else [])]
         try:
-            keeper.keep(run.verdict, files, *records)
+            places.append(_shown(keeper.keep(run.verdict, files, *records) / "report.html"))
         except OSError as error:
+            places.append("")
             said = error.strerror or str(error)
             print(f"evalsvc: the run is not kept, since .evalsvc cannot be written ({said})", file=sys.stderr)
         if options.html:
@@ -196,6 +198,7 @@ def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> None
     if options.junit:
         kind = "skipped" if options.inconclusive == "pass" else "failure"
         _put(options.junit, junit([run.verdict for run in runs], kind))
+    return places
 
 
 def _named(path: str, suite: str) -> str:
@@ -210,7 +213,7 @@ def _put(path: str, text: str) -> None:
         raise InputError(f"Cannot write {path}: {error.strerror or error}") from error
 
 
-def _print(runs: Sequence[Run], options: argparse.Namespace) -> None:
+def _print(runs: Sequence[Run], kept: Sequence[str], options: argparse.Namespace) -> None:
     import msgspec
 
     if options.format == "json":
@@ -222,7 +225,7 @@ def _print(runs: Sequence[Run], options: argparse.Namespace) -> None:
 
         print("\n".join(markdown(run.verdict, regressions(run)) for run in runs), end="")
     else:
-        print("\n\n".join(told(run.verdict) for run in runs))
+        print(all_told([run.verdict for run in runs], kept))
 
 
 @contextmanager

@@ -44,6 +44,17 @@ def told(verdict: Verdict) -> str:
     return unobeyed("\n".join(lines))
 
 
+def all_told(verdicts: Sequence[Verdict], reports: Sequence[str]) -> str:
+    """Return the verdicts of a run, each with its report where that was kept, and at the end all in a line."""
+    parts = [
+        told(verdict) + (harmless(f"\nreport  {report}") if report else "")
+        for verdict, report in zip(verdicts, reports, strict=True)
+    ]
+    if len(parts) > 1:
+        parts.append(f"{len(parts)} suites: " + ", ".join(f"{one.suite} {one.decision}" for one in verdicts))
+    return "\n\n".join(parts)
+
+
 def _named(names: Sequence[str], most: int = 2) -> str:
     more = [f"and {len(names) - most} more"] if len(names) > most else []
     return "; ".join([*names[:most], *more])

@@ -96,6 +96,8 @@ def spread_of(suite: Suite, shown: str, root: Path) -> Spread | None:
 
 
 def _filled(planned: Planned, gate: Gate, level: float, spread: Spread | None) -> Planned:
+    if not planned.n:
+        return planned._replace(reason="no case is in it")
     if gate.statistic != "mean":
         return planned._replace(reason=f"not known for {gate.statistic}")
     if spread is None or gate.metric not in spread.before.scores:

@@ -27,7 +27,7 @@ from evalsvc.generation.limits import RunBudget
 from evalsvc.generation.progress import Progress
 from evalsvc.generation.runner import Asker
 from evalsvc.protocols import Scorer
-from evalsvc.types import Scale
+from evalsvc.types import Better, Scale
 from evalsvc.verdicts import Party, Verdict
 
 
@@ -196,7 +196,7 @@ def _verdict(
         suite=suite.name,
         decision=overall(looked.results),
         gates=looked.results,
-        metrics=summarise(candidate, old, suite.seed),
+        metrics=summarise(candidate, old, suite.seed, _directions(suite)),
         candidate=_party(candidate, digest),
         baseline=_party(old, baseline.pointer.digest) if baseline and old else None,
         cases=suite.cases.path.name,
@@ -215,6 +215,15 @@ def _verdict(
         notes=tuple(_notes(candidate, old, cases, looked.stopped_at)),
         slices=slices(candidate, old, _compared_metrics(suite, candidate), suite.seed) if old else (),
     )
+
+
+def _directions(suite: Suite) -> dict[str, Better]:
+    """Return which way gates say is better, of metrics that none contradicts another about."""
+    said: dict[str, set[Better]] = {}
+    for gate in suite.gates:
+        if gate.direction:
+            said.setdefault(gate.metric, set()).add(gate.direction)
+    return {metric: next(iter(ways)) for metric, ways in said.items() if len(ways) == 1}
 
 
 def _compared_metrics(suite: Suite, candidate: Evaluated) -> dict[str, Scale]:

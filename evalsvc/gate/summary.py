@@ -5,26 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from msgspec.structs import replace
 
 from evalsvc.gate.absolute import interval_of
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows, places_in
 from evalsvc.gate.evaluating import repeat_sd
 from evalsvc.stats import Question, compare_paired
 from evalsvc.stats.comparison import Comparison
-from evalsvc.types import Scale
+from evalsvc.types import Better, Scale
 from evalsvc.verdicts import MetricSummary, Number, Slice
 
 CONFIDENCE = 0.95
+NO_DIRECTIONS: Mapping[str, Better] = {}
 MOST_SLICES = 20
 """A field with more values than this (a customer's id) is no segment to list."""
 FEWEST = 5
 """Cases below which a slice is not shown."""
 
 
-def summarise(candidate: Evaluated, baseline: Evaluated | None, seed: int = 0) -> tuple[MetricSummary, ...]:
-    """Return a summary of each metric, with 95 % intervals; differences are over the cases of both versions."""
+def summarise(
+    candidate: Evaluated, baseline: Evaluated | None, seed: int = 0, directions: Mapping[str, Better] = NO_DIRECTIONS
+) -> tuple[MetricSummary, ...]:
+    """Return a summary of each metric, with 95 % intervals; differences are over the cases of both versions.
+
+    ``directions`` says which way is better of a metric that has none of its own.
+    """
     places = places_in(baseline, candidate) if baseline is not None else None
-    return tuple(_summary(name, candidate, baseline, places, seed) for name in candidate.scores)
+    found = (_summary(name, candidate, baseline, places, seed) for name in candidate.scores)
+    return tuple(
+        replace(one, better=directions[one.metric]) if one.better == "neither" and one.metric in directions else one
+        for one in found
+    )
 
 
 def _summary(

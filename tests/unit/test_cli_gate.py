@@ -156,3 +156,20 @@ def test_an_interrupted_run_says_what_is_kept_and_how_to_go_on(project, capsys, 
     assert re.search(rf"evalsvc: stopped after \d+ of 60 answers; {kept}\n", capsys.readouterr().err)
     Path("go").touch()
     assert project.gate() == 1
+
+
+def test_several_suites_end_in_one_line_and_name_their_reports(project, capsys):
+    project.answer()
+    other = project.path.with_name("other.suite.yaml")
+    other.write_text(project.path.read_text().replace("at_least: 0.85", "at_least: 0.999"))
+    assert main(["gate", str(project.path.parent)]) == 3
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == "2 suites: made PASS, other INCONCLUSIVE"
+    reports = [line.split()[1] for line in said if line.startswith("report  ")]
+    assert [Path(report).parts[:3] for report in reports] == [
+        (".evalsvc", "runs", "made"),
+        (".evalsvc", "runs", "other"),
+    ]
+    assert all(Path(report).is_file() for report in reports)
+    project.gate()
+    assert capsys.readouterr().out.splitlines()[-1].startswith("report  .evalsvc/runs/made/")

@@ -337,3 +337,12 @@ def test_an_answer_that_failed_is_missing_with_its_reason(path: Path) -> None:
     )
     assert found.reasons() == {"no answer: HTTP 429": 1}
     assert scorer.scored == 1
+
+
+def test_a_gate_s_direction_is_the_summary_s_where_the_metric_has_none(path: Path) -> None:
+    gates = "  - {metric: refusal, direction: lower, at_most: 0.2}\n  - {metric: token_f1, at_least: 0.1}\n"
+    text = path.read_text().split("gates:")[0].replace("[token_f1,", "[refusal, token_f1,")
+    path.write_text(f"{text}gates:\n{gates}")
+    suite = msgspec.structs.replace(load_suite(path), baseline="")
+    found = {one.metric: one.better for one in run(suite, CountingModel()).verdict.metrics}
+    assert (found["refusal"], found["token_f1"], found["latency_ms"]) == ("lower", "higher", "lower")
