@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from evalsvc._hints import did_you_mean
+from evalsvc._plain import harmless
 from evalsvc.cases import Case
 from evalsvc.errors import EvalsvcError, InputError
 from evalsvc.gate.evaluated import Rows, rows_where, segments_in
@@ -154,9 +155,9 @@ class PluginSession:
         try:
             kept = self.runs.keep(folder, place)
         except EvalsvcError as error:
-            self.lines.append(str(error))
+            self.lines.append(harmless(str(error)))
             kept = self.runs.keep(folder, None)
-        self.lines += [self._line(one, place) for one in kept]
+        self.lines += [harmless(self._line(one, place)) for one in kept]
 
     def _line(self, kept: Kept, reports: Path | None) -> str:
         said = f"{title(kept.verdict)}. {because(kept.verdict)}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from evalsvc._plain import harmless
+from evalsvc._plain import harmless, visible
 from evalsvc.verdicts import Finding, GateResult, Verdict
 from evalsvc.verdicts.words import difference, number, title
 
@@ -83,7 +83,7 @@ def _numbers(found: Finding) -> str:
         f"candidate {number(found.candidate)}, baseline or limit {number(found.baseline)}",
         f"difference {difference(found)}, {found.n:,} cases in {found.n_clusters:,} groups",
         f"test: {found.test}",
-        *([f"cases: {', '.join(found.cases)}"] if found.cases else []),
+        *([f"cases: {visible(', '.join(found.cases))}"] if found.cases else []),
     ]
     return "\n".join(parts)
 
