@@ -6,9 +6,10 @@ web application serves the same page with links around it.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Sequence
-from html import escape
 
+from evalsvc._plain import visible
 from evalsvc.verdicts.values import Decision, Finding, GateResult, MetricSummary, Number, Slice, Verdict
 from evalsvc.verdicts.words import (
     NOTHING,
@@ -84,6 +85,11 @@ def page(verdict: Verdict, worst: str = "", navigation: str = "", foot: str = ""
         f"<title>{escape(title(verdict))}</title><style>{_STYLE}{TAG_STYLE}</style></head>\n<body>"
     )
     return head + "\n".join(part for part in parts if part) + "\n</body></html>\n"
+
+
+def escape(text: str) -> str:
+    """Return a text as HTML that shows all of it."""
+    return html.escape(visible(text))
 
 
 def tag(decision: Decision) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import msgspec
@@ -18,6 +19,7 @@ from evalsvc._gate_told import told
 from evalsvc._plain import harmless, harmless_json, visible
 from evalsvc.gate.evaluation import finding_told
 from evalsvc.gate.reports import escaping
+from evalsvc.gate.reports.html import page
 from evalsvc.gate.reports.junit import junit
 from evalsvc.gate.reports.markdown import markdown
 from evalsvc.gate.reports.regressions import Regression
@@ -118,7 +120,7 @@ def shape(source: str) -> tuple[list[str], list[str]]:
 @example("**a**](x)")
 @example("1. - # :")
 @example("@ada #1 GH-1 www.x.de https://x.de a@b.de :joy:")
-@example("a\x1b[2J\n::error::x")
+@example("a\ud800\x00\x1b[2J\n::error::x")
 def test_a_summary_has_the_same_shape_whatever_cases_and_models_say(text: str) -> None:
     text = text if text.strip() else "x"
     source = rendered(text)
@@ -131,6 +133,7 @@ def test_a_summary_has_the_same_shape_whatever_cases_and_models_say(text: str) -
 
 
 @given(hostile)
+@example("a\ud800\x00\x1b|\n::error::x")
 def test_a_text_in_markdown_is_shown_letter_by_letter(text: str) -> None:
     shown = visible(re.sub(r"\s*[\r\n]+\s*", " ", text)).strip()
     if not shown:
@@ -141,6 +144,7 @@ def test_a_text_in_markdown_is_shown_letter_by_letter(text: str) -> None:
 
 
 @given(hostile)
+@example("a\ud800\x00\x1b|\n::error::x")
 def test_a_terminal_is_told_nothing_that_it_or_a_ci_server_obeys(text: str) -> None:
     finding = Finding(decision="FAIL", reason=text, segment=text, cases=(text,), n=3, candidate=0.5)
     for said in (told(verdict_of(text)), finding_told(text, finding), harmless(text), aligned([{text: "", "a": text}])):
@@ -158,7 +162,32 @@ def test_a_line_of_json_is_the_same_value_and_obeyed_by_nobody(text: str) -> Non
     assert not OBEYED.search(line)
 
 
+class Tags(HTMLParser):
+    """Every tag and attribute's name of a page, in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, ...]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, *(name for name, _ in attrs)))
+
+
 @given(hostile)
+@example("a\ud800\x00\x1b|\n::error::x")
+def test_a_page_has_the_same_tags_whatever_cases_and_models_say(text: str) -> None:
+    text = text if text.strip() else "x"
+
+    def made(said: str) -> str:
+        return page(verdict_of(said), [Regression(said, said, 1.0, 0.0, said, said, said, said)])
+
+    assert Tags(made(text)).seen == Tags(made("x")).seen
+    made(text).encode()
+
+
+@given(hostile)
+@example("a\ud800\x00\x1b|\n::error::x")
 def test_junit_is_xml_whatever_cases_and_models_say(text: str) -> None:
     said = junit([verdict_of(text)])
     ElementTree.fromstring(said.encode())  # noqa: S314 - our own

@@ -32,7 +32,7 @@ def _regression(one: Regression) -> str:
         after += [text if piece.side == "same" else f"<ins>{text}</ins>"] if piece.side != "before" else []
     reference = f"<p class=soft>reference</p><div class=text>{_escaped(one.reference)}</div>" if one.reference else ""
     return (
-        f"<article><p><strong>{_escaped(one.case_id)}</strong>, {escape(one.metric)} {number(one.baseline)} → "
+        f"<article><p><strong>{_escaped(one.case_id)}</strong>, {_escaped(one.metric)} {number(one.baseline)} → "
         f"{number(one.candidate)}</p><p class=soft>prompt</p><div class=text>{_escaped(one.prompt)}</div>{reference}"
         f"<div class=pair><div><p class=soft>baseline</p><div class=text>{''.join(before)}</div></div>"
         f"<div><p class=soft>candidate</p><div class=text>{''.join(after)}</div></div></div></article>"
