@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalsvc._cli_output import Progress, aligned
+from evalsvc._cli_output import Progress, aligned, terminal_width
 from evalsvc._gate_told import all_told, exit_code, told
 from evalsvc._plain import harmless, harmless_json
 from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem, StoreError
@@ -225,7 +225,7 @@ def _print(runs: Sequence[Run], kept: Sequence[str], options: argparse.Namespace
 
         print("\n".join(markdown(run.verdict, regressions(run)) for run in runs), end="")
     else:
-        print(all_told([run.verdict for run in runs], kept))
+        print(all_told([run.verdict for run in runs], kept, terminal_width()))
 
 
 @contextmanager
@@ -262,7 +262,7 @@ def _again(verdict_id: str, root: Path, options: argparse.Namespace) -> int:
         keeper.again(keeper.find(verdict_id)) if keeper.has(verdict_id) else _again_stored(verdict_id, root, options)
     )
     verdict = found.verdict
-    print(told(verdict))
+    print(told(verdict, terminal_width()))
     if not found.same:
         print(f"evalsvc: decided again by evalsvc, it is not the same as by {verdict.evalsvc}", file=sys.stderr)
         return ERROR

@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import math
+import shutil
 import sys
 import threading
 import time
@@ -43,6 +44,11 @@ def aligned(rows: Sequence[Mapping[str, str]], right: Collection[str] = ()) -> s
         ).rstrip()
 
     return unobeyed("\n".join(map(line, [{name: name for name in columns}, *rows])))
+
+
+def terminal_width() -> int:
+    """Return how many letters a line of stdout has on a terminal; 0 where it is none, and no line has an end."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
 def number(value: float | None, sign: str = "") -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from evalsvc import project
 from evalsvc._cli_gate import open_log
-from evalsvc._cli_output import aligned
+from evalsvc._cli_output import aligned, terminal_width
 from evalsvc._gate_told import told
 from evalsvc._plain import harmless_json
 from evalsvc.cli import OK
@@ -48,7 +48,7 @@ def show(options: argparse.Namespace) -> int:
             f"Expected the whole id of a recorded verdict, but got {options.id!r}; `evalsvc verdicts` lists them"
         )
     as_json = options.format == "json"
-    print(harmless_json(msgspec.json.encode(verdict).decode()) if as_json else told(verdict))
+    print(harmless_json(msgspec.json.encode(verdict).decode()) if as_json else told(verdict, terminal_width()))
     return OK
 
 

@@ -216,6 +216,14 @@ def test_an_inconclusive_finding_is_what_the_policy_says(worse: Run, inconclusiv
     assert [child.tag for child in case] == [element]
 
 
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_terminal_s_lines_fit_and_say_the_same(worse: Run, width: int) -> None:
+    narrow, wide = told(worse.verdict, width), told(worse.verdict)
+    assert max(map(len, narrow.splitlines())) <= width
+    words = [set(re.sub("[,:]", " ", text).split()) for text in (narrow, wide)]
+    assert words[0] >= words[1] - {"decision", "gate", "–"}
+
+
 def test_the_totals_are_on_the_root_as_well(worse: Run) -> None:
     root = parsed(junit([worse.verdict, worse.verdict]))
     suites = root.findall("testsuite")
