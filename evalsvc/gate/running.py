@@ -20,14 +20,14 @@ from evalsvc.gate.looking import Looked, Plan, look, order_of, plan
 from evalsvc.gate.production import check_gates
 from evalsvc.gate.record import digest_of_record, encode_record
 from evalsvc.gate.suite import Suite
-from evalsvc.gate.summary import slices, summarise
+from evalsvc.gate.summary import directions_of, slices, summarise
 from evalsvc.gate.values import COMPARED, scale_for
 from evalsvc.generation import Answer, Generator
 from evalsvc.generation.limits import RunBudget
 from evalsvc.generation.progress import Progress
 from evalsvc.generation.runner import Asker
 from evalsvc.protocols import Scorer
-from evalsvc.types import Better, Scale
+from evalsvc.types import Scale
 from evalsvc.verdicts import Party, Verdict
 
 
@@ -196,7 +196,7 @@ def _verdict(
         suite=suite.name,
         decision=overall(looked.results),
         gates=looked.results,
-        metrics=summarise(candidate, old, suite.seed, _directions(suite)),
+        metrics=summarise(candidate, old, suite.seed, directions_of(suite.gates)),
         candidate=_party(candidate, digest),
         baseline=_party(old, baseline.pointer.digest) if baseline and old else None,
         cases=suite.cases.path.name,
@@ -215,15 +215,6 @@ def _verdict(
         notes=tuple(_notes(candidate, old, cases, looked.stopped_at)),
         slices=slices(candidate, old, _compared_metrics(suite, candidate), suite.seed) if old else (),
     )
-
-
-def _directions(suite: Suite) -> dict[str, Better]:
-    """Return which way gates say is better, of metrics that none contradicts another about."""
-    said: dict[str, set[Better]] = {}
-    for gate in suite.gates:
-        if gate.direction:
-            said.setdefault(gate.metric, set()).add(gate.direction)
-    return {metric: next(iter(ways)) for metric, ways in said.items() if len(ways) == 1}
 
 
 def _compared_metrics(suite: Suite, candidate: Evaluated) -> dict[str, Scale]:

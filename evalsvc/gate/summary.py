@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from msgspec.structs import replace
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from evalsvc.gate.absolute import interval_of
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows, places_in
 from evalsvc.gate.evaluating import repeat_sd
+from evalsvc.gate.values import Gate
 from evalsvc.stats import Question, compare_paired
 from evalsvc.stats.comparison import Comparison
 from evalsvc.types import Better, Scale
@@ -36,6 +37,15 @@ def summarise(
         replace(one, better=directions[one.metric]) if one.better == "neither" and one.metric in directions else one
         for one in found
     )
+
+
+def directions_of(gates: Iterable[Gate]) -> dict[str, Better]:
+    """Return which way gates say is better, of metrics that none contradicts another about."""
+    said: dict[str, set[Better]] = {}
+    for gate in gates:
+        if gate.direction:
+            said.setdefault(gate.metric, set()).add(gate.direction)
+    return {metric: next(iter(ways)) for metric, ways in said.items() if len(ways) == 1}
 
 
 def _summary(
