@@ -103,6 +103,7 @@ def _run(suite: Suite, keeper: RunKeeper, options: argparse.Namespace) -> Verdic
     generator = RecordedAnswers(Path(options.answers)) if options.answers else None
     whole, far = msgspec.structs.replace(_comparable(suite, options), looks=1), HowFar()
     with (
+        far.if_interrupted(kept=True),
         DiskCache.open(default_cache_path(keeper.root.parent)) as cache,
         Progress(suite.name, "answers and scores", far.measure, far.note),
     ):

@@ -14,7 +14,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalsvc._cli_output import Progress, aligned
+from evalsvc._cli_output import Progress, aligned, terminal_width
+from evalsvc._gate_told import all_told, exit_code, told
+from evalsvc._plain import harmless, harmless_json
 from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem, StoreError
 from evalsvc.gate.suite_files import SUFFIX, find_suites, root_for
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from evalsvc.gate.power import Planned
     from evalsvc.gate.running import Run
     from evalsvc.gate.suite import Suite
-    from evalsvc.verdicts import Decision, Verdict, VerdictLog
+    from evalsvc.verdicts import VerdictLog
 
 ERROR = 2
 MOST_NAMED = 10
@@ -37,11 +39,12 @@ def gate(options: argparse.Namespace) -> int:
     try:
         return _gate(options)
     except EvalsvcError as error:
-        print(f"evalsvc: {error}", file=sys.stderr)
+        print(f"evalsvc: {harmless(str(error))}", file=sys.stderr)
         return ERROR
 
 
 def _gate(options: argparse.Namespace) -> int:
+    _check_options(options)
     root = root_for([Path(path) for path in options.paths])
     if options.again:
         return _again(options.again, root, options)
@@ -54,8 +57,8 @@ def _gate(options: argparse.Namespace) -> int:
             pass
     runs = [_run(suite, shown, root, options) for suite, shown in suites]
     verdicts = [run.verdict for run in runs]
-    _write(runs, root, options)
-    _print(runs, options)
+    kept = _write(runs, root, options)
+    _print(runs, kept, options)
     if options.record:
         _record(runs, root, options)
     silent = [one for one in verdicts if one.candidate.failed > one.candidate.answered]
@@ -66,7 +69,35 @@ def _gate(options: argparse.Namespace) -> int:
             "about the version: see that the model answers, and run it again",
             file=sys.stderr,
         )
-    return ERROR if silent else _exit_code([verdict.decision for verdict in verdicts], options.inconclusive)
+    return ERROR if silent else exit_code(verdicts, options.inconclusive)
+
+
+_OF_A_RUN = {
+    "answers": None,
+    "sample": None,
+    "budget": None,
+    "no_cache": False,
+    "inconclusive": "code",
+    "markdown": None,
+    "junit": None,
+    "html": None,
+    "record": False,
+}
+"""What only a run looks at, and what it is where it is not given."""
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Refuse options that another one leaves nothing to do."""
+    for name, formats in (("again", ("table",)), ("power", ("table", "json"))):
+        if not getattr(options, name):
+            continue
+        given = [one for one, absent in _OF_A_RUN.items() if getattr(options, one) != absent]
+        given += ["power"] if name == "again" and options.power else []
+        if given:
+            shown = ", ".join(f"--{one.replace('_', '-')}" for one in given)
+            raise InputError(f"Expected --{name} without {shown}, since it runs no suite; drop one of them")
+        if options.format not in formats:
+            raise InputError(f"Expected --{name} with --format {' or '.join(formats)}, but got {options.format}")
 
 
 def _suites(paths: Sequence[str], root: Path) -> list[tuple[Suite, str]]:
@@ -124,8 +155,13 @@ def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> R
         generator = RecordedAnswers(Path(options.answers))
     budget = RunBudget(options.budget, suite.budget.requests) if options.budget else None
     path = None if options.no_cache else default_cache_path(root)
-    far = HowFar()
-    with DiskCache.open(path) as cache, Progress(suite.name, "answers and scores", far.measure, far.note):
+    far, model = HowFar(), generator or suite.model
+    kept = path is not None and model is not None and model.cacheable
+    with (
+        far.if_interrupted(kept=kept),
+        DiskCache.open(path) as cache,
+        Progress(suite.name, "answers and scores", far.measure, far.note),
+    ):
         return run_suite(
             suite,
             cache,
@@ -137,7 +173,8 @@ def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> R
         )
 
 
-def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> None:
+def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> list[str]:
+    """Keep the runs, write what was asked for, and return where each one's report is; '' where it is not kept."""
     from evalsvc.gate.keeping import RunKeeper
     from evalsvc.gate.reports.html import page
     from evalsvc.gate.reports.junit import junit
@@ -145,7 +182,7 @@ def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> None
     from evalsvc.gate.reports.regressions import regressions
 
     keeper = RunKeeper(root)
-    summaries = []
+    summaries, places = [], []
     for run in runs:
         worst = regressions(run)
         files = {"summary.md": markdown(run.verdict, worst), "report.html": page(run.verdict, worst)}
@@ -153,8 +190,9 @@ def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> None
         old = run.baseline
         records = [run.record, *([old.content] if old else [])]
         try:
-            keeper.keep(run.verdict, files, *records)
+            places.append(_shown(keeper.keep(run.verdict, files, *records) / "report.html"))
         except OSError as error:
+            places.append("")
             said = error.strerror or str(error)
             print(f"evalsvc: the run is not kept, since .evalsvc cannot be written ({said})", file=sys.stderr)
         if options.html:
@@ -164,6 +202,7 @@ def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> None
     if options.junit:
         kind = "skipped" if options.inconclusive == "pass" else "failure"
         _put(options.junit, junit([run.verdict for run in runs], kind))
+    return places
 
 
 def _named(path: str, suite: str) -> str:
@@ -178,49 +217,19 @@ def _put(path: str, text: str) -> None:
         raise InputError(f"Cannot write {path}: {error.strerror or error}") from error
 
 
-def _print(runs: Sequence[Run], options: argparse.Namespace) -> None:
+def _print(runs: Sequence[Run], kept: Sequence[str], options: argparse.Namespace) -> None:
     import msgspec
 
     if options.format == "json":
         for run in runs:
-            print(msgspec.json.encode(run.verdict).decode())
+            print(harmless_json(msgspec.json.encode(run.verdict).decode()))
     elif options.format == "markdown":
         from evalsvc.gate.reports.markdown import markdown
         from evalsvc.gate.reports.regressions import regressions
 
         print("\n".join(markdown(run.verdict, regressions(run)) for run in runs), end="")
     else:
-        print("\n\n".join(told(run.verdict) for run in runs))
-
-
-def told(verdict: Verdict) -> str:
-    """Return a verdict as a terminal shows it: what it is, each gate, and why each that did not pass did not."""
-    from evalsvc.verdicts.words import because, difference, number, rows, subtitle, title
-
-    lines = [title(verdict), subtitle(verdict), "", because(verdict), ""]
-    table, whys = [], []
-    for one in verdict.gates:
-        whole = len(one.findings) == 1 and not one.findings[0].segment
-        for segment, found in rows(one):
-            name = one.gate if whole else f"{one.gate} [{segment}]"
-            table.append(
-                {
-                    "decision": found.decision,
-                    "gate": name + (" (advisory)" if one.advisory else ""),
-                    "candidate": number(found.candidate),
-                    "baseline": number(found.baseline),
-                    "difference": difference(found),
-                    "n": f"{found.n:,}",
-                }
-            )
-            if found.decision != "PASS":
-                cases = f" ({', '.join(found.cases)})" if found.cases else ""
-                whys.append(f"{found.decision}  {name}: {found.reason}{cases}")
-    lines.append(aligned(table, right={"candidate", "baseline", "n"}))
-    lines += ["", *whys] if whys else []
-    lines += ["", *(f"note: {note}" for note in verdict.notes)] if verdict.notes else []
-    lines += ["", f"verdict {verdict.verdict_id}"]
-    return "\n".join(lines)
+        print(all_told([run.verdict for run in runs], kept, terminal_width()))
 
 
 @contextmanager
@@ -257,7 +266,7 @@ def _again(verdict_id: str, root: Path, options: argparse.Namespace) -> int:
         keeper.again(keeper.find(verdict_id)) if keeper.has(verdict_id) else _again_stored(verdict_id, root, options)
     )
     verdict = found.verdict
-    print(told(verdict))
+    print(told(verdict, terminal_width()))
     if not found.same:
         print(
             f"evalsvc: decided again from its records, it is not what evalsvc {verdict.evalsvc} decided; other are: "
@@ -348,9 +357,3 @@ def _power_row(one: Planned) -> dict[str, str]:
         "needed": "" if one.cases is None else f"{one.cases:,}",
         "note": one.reason,
     }
-
-
-def _exit_code(decisions: Sequence[Decision], inconclusive: str) -> int:
-    if "FAIL" in decisions:
-        return 1
-    return {"fail": 1, "pass": 0, "code": 3}[inconclusive] if "INCONCLUSIVE" in decisions else 0

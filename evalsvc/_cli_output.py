@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import math
+import shutil
 import sys
 import threading
 import time
@@ -13,6 +14,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TextIO
+
+from evalsvc._plain import unobeyed, visible
 
 FIRST_LINE_SECONDS = 5.0
 LINE_SECONDS = 30.0
@@ -22,11 +25,14 @@ LINE_SECONDS = 30.0
 def aligned(rows: Sequence[Mapping[str, str]], right: Collection[str] = ()) -> str:
     """Return rows under their columns' names, in the order in which columns first come; ``right`` ones end in line.
 
+    What cannot be seen in a cell is written out, a line end too, and no line is one that a CI server obeys.
+
     >>> print(aligned([{"n": "7", "reason": "not_json"}, {"n": "12"}], right={"n"}))
      n  reason
      7  not_json
     12
     """
+    rows = [{visible(name): visible(cell) for name, cell in row.items()} for row in rows]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     widths = {name: max(len(name), *(len(row.get(name, "")) for row in rows)) for name in columns}
 
@@ -37,7 +43,12 @@ def aligned(rows: Sequence[Mapping[str, str]], right: Collection[str] = ()) -> s
             for name, part in zip(columns, parts, strict=True)
         ).rstrip()
 
-    return "\n".join(map(line, [{name: name for name in columns}, *rows]))
+    return unobeyed("\n".join(map(line, [{name: name for name in columns}, *rows])))
+
+
+def terminal_width() -> int:
+    """Return how many letters a line of stdout has on a terminal; 0 where it is none, and no line has an end."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
 def number(value: float | None, sign: str = "") -> str:

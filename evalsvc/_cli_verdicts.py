@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from evalsvc import project
-from evalsvc._cli_gate import open_log, told
-from evalsvc._cli_output import aligned
+from evalsvc._cli_gate import open_log
+from evalsvc._cli_output import aligned, terminal_width
+from evalsvc._gate_told import told
+from evalsvc._plain import harmless_json
 from evalsvc.cli import OK
 from evalsvc.errors import InputError
 from evalsvc.gate.suite_files import root_for
@@ -37,7 +39,7 @@ def listed(options: argparse.Namespace) -> int:
         found = _kept(root).verdicts(asked, options.limit)
     if options.format == "json":
         for verdict in found:
-            print(msgspec.json.encode(verdict).decode())
+            print(harmless_json(msgspec.json.encode(verdict).decode()))
     elif found:
         print(aligned([_row(verdict) for verdict in found]))
         if len(found) == options.limit:
@@ -65,7 +67,8 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _print(verdict: Verdict, options: argparse.Namespace) -> None:
-    print(msgspec.json.encode(verdict).decode() if options.format == "json" else told(verdict))
+    as_json = options.format == "json"
+    print(harmless_json(msgspec.json.encode(verdict).decode()) if as_json else told(verdict, terminal_width()))
 
 
 def _kept(root: Path) -> RunKeeper:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from evalsvc.gate.running import Told
 from evalsvc.generation.progress import Progress as Asked
 
@@ -27,6 +31,17 @@ class HowFar:
         parts += [f"{asked.cached} cached"] if asked.cached else []
         parts += [f"${asked.cost_usd:.4f}"] if asked.cost_usd else []
         return ", ".join([*parts, *([f"scoring {self._metric}"] if self._metric else [])])
+
+    @contextmanager
+    def if_interrupted(self, *, kept: bool) -> Iterator[None]:
+        """Say what is left of a run that Ctrl-C ends; ``kept``: whether there is a cache on disk."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            have, total = self._asked.answered + self._asked.cached, self._asked.total
+            what = "they are kept: the same command goes on from there" if kept and have else "nothing is kept"
+            print(f"evalsvc: stopped after {have:,} of {total:,} answers; {what}", file=sys.stderr)
+            raise
 
     def _ask(self, progress: Asked) -> None:
         self._asked, self._metric = progress, ""

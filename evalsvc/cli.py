@@ -18,6 +18,7 @@ from datetime import date
 from typing import NoReturn
 
 from evalsvc import __version__
+from evalsvc._plain import harmless
 from evalsvc.errors import (
     EngineError,
     EvalsvcError,
@@ -471,8 +472,8 @@ def _add_gate(add: _Adder) -> None:
         "--answers", metavar="FILE", help="the candidate's recorded answers, in place of the suite's model"
     )
     gate.add_argument("--power", action="store_true", help="ask nothing: say what the suite can detect")
-    gate.add_argument("--sample", type=int, metavar="N", help="ask about N cases only, drawn by the suite's seed")
-    gate.add_argument("--budget", type=float, metavar="USD", help="stop asking at this cost; before the suite's own")
+    gate.add_argument("--sample", type=_count, metavar="N", help="ask about N cases only, drawn by the suite's seed")
+    gate.add_argument("--budget", type=_dollars, metavar="USD", help="stop asking at this cost; before the suite's own")
     gate.add_argument("--no-cache", action="store_true", help="ask and score everything anew, and keep nothing")
     gate.add_argument(
         "--inconclusive",
@@ -733,6 +734,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _dollars(text: str) -> float:
+    try:
+        dollars = float(text)
+    except ValueError:
+        dollars = 0.0
+    if not 0.0 < dollars < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected dollars above 0, but got {text!r}")
+    return dollars
+
+
 def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
@@ -783,7 +794,7 @@ def _run(options: argparse.Namespace) -> int:
     except EvalsvcError as error:
         if verbose:
             _show_traceback()
-        print(f"evalsvc: {error}", file=sys.stderr)
+        print(f"evalsvc: {harmless(str(error))}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         print("evalsvc: interrupted", file=sys.stderr)

@@ -22,6 +22,7 @@ from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, pars
 from evalsvc.stats.inversion import beyond, tail_of
 from evalsvc.stats.limits import exact_limit
 from evalsvc.types import Estimate, Scale
+from evalsvc.verdicts.values import EVERY_ONE
 
 SHARE = Scale(0.0, 1.0, "higher", binary=True)
 RATE = Scale(0.0, 1.0, "higher")
@@ -62,7 +63,10 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
 
 
 def critical_evidence(leaf: Leaf, candidate: Evaluated) -> Evidence:
-    """Return whether every repeat of every critical case reaches the value: no chance is allowed for."""
+    """Return whether every repeat of every critical case reaches the value: no chance is allowed for.
+
+    An answer that says nothing falls short of every value; a request that failed leaves it open.
+    """
     ask = leaf.gate.ask
     value = ask.value if isinstance(ask, Critical) else 0.0
     scores = candidate.scores[leaf.gate.metric]
@@ -71,18 +75,32 @@ def critical_evidence(leaf: Leaf, candidate: Evaluated) -> Evidence:
         return Evidence(reason="no case is marked `critical: true`")
     table = scores.values[rows]
     lower = scale_for(leaf.gate, scores.spec.scale).better == "lower"
-    short = (table > value) if lower else (table < value)
-    failing, open_ones = rows[short.any(axis=1)], rows[np.isnan(table).any(axis=1)]
+    silent = np.array(
+        [[_says_nothing(scores, row, repeat) for repeat in range(table.shape[1])] for row in rows.tolist()]
+    )
+    short = ((table > value) if lower else (table < value)) | silent
+    failing, open_ones = rows[short.any(axis=1)], rows[(np.isnan(table) & ~silent).any(axis=1)]
     known = Evidence(
-        n=int(rows.size), n_clusters=int(rows.size), n_unscored=int(open_ones.size), test="none: every one"
+        n=int(rows.size),
+        n_clusters=int(rows.size),
+        n_unscored=int(np.isnan(table).any(axis=1).sum()),
+        n_short=int(failing.size),
+        test=EVERY_ONE,
     )
     if failing.size:
         said = f"{failing.size:,} of {rows.size:,} critical cases fell short"
+        mute = int(silent.any(axis=1).sum())
+        said += f", {mute:,} by an answer that says nothing or has no end" if mute else ""
         return known._replace(fixed="FAIL", cases=_names(candidate, failing), reason=said)
     if open_ones.size:
         said = f"{open_ones.size:,} of {rows.size:,} critical cases have no score ({reasons_of(scores, open_ones)})"
         return known._replace(cases=_names(candidate, open_ones), blocked=said)
     return known._replace(fixed="PASS", reason=f"all {rows.size:,} critical cases reached it")
+
+
+def _says_nothing(scores: MetricScores, row: int, repeat: int) -> bool:
+    missing = scores.missing.get((row, repeat))
+    return missing is not None and missing.of_the_model
 
 
 def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
@@ -94,9 +112,10 @@ def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
     labels = [field_of(candidate.cases[row], field) for row in leaf.rows.tolist()]
     groups = _groups(values, scale, candidate, leaf.rows, labels)
     limits = Limits(groups)
-    if limits.left_out:
+    too_few = bool(limits.left_out) and not blocked
+    if too_few:
         names = ", ".join(limits.left_out[:5])
-        blocked = blocked or f"too few cases to say anything of {names}: add some, or leave them out by `where`"
+        blocked = f"too few cases to say anything of {names}: add some, or leave them out by `where`"
     if len(limits.groups) < 2:
         return Evidence(
             n_unscored=unscored, blocked=blocked, reason=f"fewer than two groups of {field} have an interval"
@@ -124,6 +143,7 @@ def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
         p_fail=tail_of(lambda confidence: beyond(at(confidence).low, most, 1.0)),
         test=f"inverted: {found.method}",
         blocked=blocked,
+        too_few=too_few,
         needed=needed_gap(found.naive, found.high, most, _scored(values)),
         reason="; ".join(filter(None, [worst, found.reason])),
     )

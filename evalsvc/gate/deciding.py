@@ -9,6 +9,7 @@ with at most that chance. Everything else is inconclusive, and so is what too ma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from evalsvc.gate.findings import Evidence, Leaf
 from evalsvc.gate.paired import paired_evidence
 from evalsvc.gate.robust import robust_evidence, variant_rows
 from evalsvc.gate.unpaired import unpaired_evidence
-from evalsvc.gate.values import COMPARED, Critical, GapAtMost, Gate, Robust, asked, refuted
+from evalsvc.gate.values import COMPARED, Critical, Equivalent, GapAtMost, Gate, Robust, asked, refuted
 from evalsvc.stats import adjust_p_values
 from evalsvc.verdicts import Decision, Finding, GateResult, Needed, worst_of
 
@@ -60,7 +61,7 @@ def decide(
     counted = sum(
         evidence.p_fail is not None and not leaf.gate.advisory for leaf, evidence in zip(leaves, found, strict=True)
     )
-    levels = Levels(level, fail_level(counted) if fail_level and counted else level)
+    levels = Levels(level, fail_level(counted) if fail_level and counted else level, counted)
     findings: dict[str, list[Finding]] = {gate.name: [] for gate in gates}
     for leaf, evidence, p in zip(leaves, found, adjusted, strict=True):
         findings[leaf.gate.name].append(_finding(leaf, evidence, p, levels))
@@ -85,10 +86,11 @@ def _check(gates: Sequence[Gate], level: float) -> None:
 
 
 class Levels(NamedTuple):
-    """At which a finding passes, and at which, with its corrected p-value, it fails."""
+    """At which a finding passes, and at which, with its p-value corrected for so many ``findings``, it fails."""
 
     passes: float
     fails: float
+    findings: int
 
 
 def overall(results: Sequence[GateResult]) -> Decision:
@@ -116,7 +118,7 @@ def leaves_of(gate: Gate, candidate: Evaluated) -> list[Leaf]:
         raise InputError(
             f"Expected at most {MOST_SEGMENTS} segments for the gate {gate.name!r}, but the cases have {count}"
         )
-    return [Leaf(gate, name, held) for name, held in segments.items()]
+    return [Leaf(gate, name, held) for name, held in segments.items()] or [Leaf(gate, "", rows)]
 
 
 def _evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated | None, level: float, seed: int) -> Evidence:
@@ -173,6 +175,8 @@ def _finding(leaf: Leaf, evidence: Evidence, p_fail: float | None, levels: Level
         n_clusters=evidence.n_clusters,
         n_one_sided=evidence.n_one_sided,
         n_unscored=evidence.n_unscored,
+        n_short=evidence.n_short,
+        lacking=decision == "INCONCLUSIVE" and ((bool(evidence.blocked) and not evidence.too_few) or not evidence.n),
         cases=evidence.cases,
         needed=evidence.needed if decision == "INCONCLUSIVE" else None,
         test=evidence.test,
@@ -191,22 +195,50 @@ def _decision(evidence: Evidence, p_fail: float | None, levels: Levels) -> Decis
 def _reason(leaf: Leaf, evidence: Evidence, decision: Decision, p_fail: float | None, levels: Levels) -> str:
     if evidence.fixed is not None:
         return evidence.reason
-    wish = asked(leaf.gate.ask)
+    wish, opposite = asked(leaf.gate.ask), refuted(leaf.gate.ask)
     if decision == "PASS":
-        return _joined(f"{wish} is shown", evidence.reason)
+        said = "" if _excludes(leaf, evidence) else f" by its test ({_p(evidence.p_pass)})"
+        return _joined(f"{wish} is shown{said}", evidence.reason)
     if decision == "FAIL":
-        return _joined(f"{refuted(leaf.gate.ask)} is shown", evidence.reason)
+        among = (
+            f", corrected for {levels.findings:,} findings" if levels.findings > 1 and not leaf.gate.advisory else ""
+        )
+        return _joined(f"{opposite} is shown ({_p(p_fail)}{among})", evidence.reason)
     if evidence.blocked:
         return evidence.blocked
     if evidence.p_pass is None:
         return evidence.reason or "nothing is known of it"
-    alone = evidence.p_fail is not None and evidence.p_fail <= levels.fails and p_fail != evidence.p_fail
-    why = (
-        f"{refuted(leaf.gate.ask)} would be shown were it the only thing looked at"
-        if alone
-        else "neither that nor its opposite is shown"
+    return _joined(_open(leaf, evidence, p_fail, levels), _more(evidence.needed), evidence.reason)
+
+
+def _open(leaf: Leaf, evidence: Evidence, p_fail: float | None, levels: Levels) -> str:
+    """Return why neither is shown, with the p-value where the interval alone would say that one is."""
+    alone, opposite = evidence.p_fail, refuted(leaf.gate.ask)
+    if alone is not None and p_fail is not None and alone <= levels.fails < p_fail:
+        return (
+            f"{opposite} would be shown were it the only thing looked at ({_p(alone)}); among {levels.findings:,} "
+            f"findings it is not ({_p(p_fail)} by Holm, above {levels.fails:.2g})"
+        )
+    said = "neither that nor its opposite is shown"
+    if not _excludes(leaf, evidence):
+        return said
+    nearest = min(p for p in (evidence.p_pass, evidence.p_fail) if p is not None)
+    return f"{said}, whatever the interval: by the test, which decides, {_p(nearest)}"
+
+
+def _excludes(leaf: Leaf, evidence: Evidence) -> bool:
+    """Whether an interval, or what it has of one, leaves out the difference that the gate allows."""
+    if evidence.limit is None or (evidence.low is None and evidence.high is None):
+        return False
+    low, high = (
+        end if end is not None else side for end, side in ((evidence.low, -math.inf), (evidence.high, math.inf))
     )
-    return _joined(why, _more(evidence.needed), evidence.reason)
+    limits = (evidence.limit, -evidence.limit) if isinstance(leaf.gate.ask, Equivalent) else (evidence.limit,)
+    return not any(low <= limit <= high for limit in limits)
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else "p < 0.0001" if value < 1e-4 else f"p = {value:.2g}"
 
 
 def _more(needed: Needed | None) -> str:

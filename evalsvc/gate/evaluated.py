@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evalsvc.cases import Case
 from evalsvc.gate.production import Production
 from evalsvc.generation import Answer
+from evalsvc.generation.runner import EMPTY, TOO_LONG
 from evalsvc.types import Need, ScorerSpec, Status
 
 Floats = NDArray[np.float64]
@@ -20,6 +21,8 @@ Rows = NDArray[np.int64]
 
 OF_THE_CASE: tuple[Need, ...] = ("prompt", "contexts", "reference")
 """What a case lacks under every version: its missing scores say nothing about a version."""
+OF_THE_MODEL = (EMPTY, TOO_LONG)
+"""Answers that are none: no measurement failed, the model did."""
 
 
 class Missing(NamedTuple):
@@ -32,6 +35,11 @@ class Missing(NamedTuple):
     def of_the_case(self) -> bool:
         """Whether it is the case that lacks something, and not the answer."""
         return self.status == "abstained" and self.reason in {f"no {need}" for need in OF_THE_CASE}
+
+    @property
+    def of_the_model(self) -> bool:
+        """Whether the model answered, and said nothing or found no end: asked again, it would do the same."""
+        return self.status == "failed" and self.reason in {f"no answer: {reason}" for reason in OF_THE_MODEL}
 
 
 class MetricScores(NamedTuple):

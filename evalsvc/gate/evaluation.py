@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from evalsvc._hints import did_you_mean
+from evalsvc._plain import unobeyed, visible
 from evalsvc._yaml import Document
 from evalsvc.cases import Case, ToolCall
 from evalsvc.errors import InputError
@@ -78,7 +79,8 @@ class CaseAnswer:
         held = scores_of(self._evaluated, metric)
         for repeat in range(len(self.answers)):
             if (why := held.missing.get((self._row, repeat))) is not None:
-                raise AssertionError(f"{self.case.case_id}, answer {repeat + 1}: no {metric}, since {why.reason}")
+                said = f"{self.case.case_id}, answer {repeat + 1}: no {metric}, since {why.reason}"
+                raise AssertionError(visible(said))
         return float(held.values[self._row].mean())
 
     def scores(self, metric: str) -> tuple[float | None, ...]:
@@ -101,7 +103,7 @@ class CaseAnswer:
     def _there(self, answers: Sequence[Answer]) -> Sequence[Answer]:
         for answer in answers:
             if answer.status == "failed":
-                raise AssertionError(f"{self.case.case_id} has no answer: {answer.reason}")
+                raise AssertionError(visible(f"{self.case.case_id} has no answer: {answer.reason}"))
         return answers
 
 
@@ -114,7 +116,7 @@ class Evaluation:
         verdict: Verdict,
         evaluated: Evaluated,
         baseline: Callable[[str], Evaluated],
-        undecided: Callable[[str], None],
+        undecided: Callable[[str, bool], None],
         segment: str = "",
     ) -> None:
         """Take what a run left.
@@ -124,7 +126,8 @@ class Evaluation:
             verdict: of the suite's own gates, on all cases.
             evaluated: the candidate's answers and scores.
             baseline: gives what a metric is compared with.
-            undecided: is told what an inconclusive gate says, and raises where that is no pass.
+            undecided: is told what an inconclusive gate says, and whether something is missing for it; raises where
+                that is no pass.
             segment: a name for the part of the cases that this is.
         """
         self._suite, self._evaluated, self._baseline, self._undecided = suite, evaluated, baseline, undecided
@@ -231,7 +234,7 @@ class Evaluation:
         if result.decision == "FAIL":
             raise AssertionError(told(result, self.segment))
         if result.decision == "INCONCLUSIVE":
-            self._undecided(told(result, self.segment))
+            self._undecided(told(result, self.segment), result.lacking)
         return result
 
     def _checked(self, keys: Mapping[str, object]) -> Gate:
@@ -313,7 +316,7 @@ def finding_told(name: str, finding: Finding) -> str:
         lines.append(f"  candidate {number(finding.candidate)}{against}{moved}")
     lines.append(f"  {finding.n:,} cases in {finding.n_clusters:,} groups" if finding.n else "")
     lines.append(f"  cases: {', '.join(finding.cases)}" if finding.cases else "")
-    return "\n".join(line for line in lines if line)
+    return unobeyed("\n".join(visible(line) for line in lines if line))
 
 
 def _known(value: float) -> float | None:

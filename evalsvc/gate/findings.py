@@ -18,13 +18,15 @@ MOST_TO_ALLOW = 0.2
 class Evidence(NamedTuple):
     """The numbers of a :class:`~evalsvc.verdicts.Finding`, and what stands in the way of a PASS.
 
-    ``fixed`` decides where no chance is allowed for. ``blocked`` says why it may not pass, whatever the p-values.
+    ``fixed`` decides where no chance is allowed for. ``blocked`` says why it may not pass, whatever the p-values;
+    ``too_few`` that this is for want of cases, and not of what was to be measured on them.
     """
 
     n: int = 0
     n_clusters: int = 0
     n_one_sided: int = 0
     n_unscored: int = 0
+    n_short: int = 0
     baseline: float | None = None
     candidate: float | None = None
     difference: float | None = None
@@ -38,6 +40,7 @@ class Evidence(NamedTuple):
     cases: tuple[str, ...] = ()
     needed: Needed | None = None
     blocked: str = ""
+    too_few: bool = False
     reason: str = ""
     fixed: Decision | None = None
 

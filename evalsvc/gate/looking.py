@@ -22,6 +22,7 @@ from evalsvc.verdicts import GateResult
 
 FEWEST_A_LOOK = 30
 """Groups below which no look is taken: of so few, what is rare has often not been met."""
+NOT_DECIDED = "not decided: the run stopped when the verdict was clear"
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,9 +108,7 @@ def look(
 def _left_open(result: GateResult) -> GateResult:
     """Return a result that says of what is open that the run did not go on, instead of how many cases it needs."""
     findings = tuple(
-        msgspec.structs.replace(one, needed=None, reason="the run ended before this was clear")
-        if one.decision == "INCONCLUSIVE"
-        else one
+        msgspec.structs.replace(one, needed=None, reason=NOT_DECIDED) if one.decision == "INCONCLUSIVE" else one
         for one in result.findings
     )
     return msgspec.structs.replace(result, findings=findings)

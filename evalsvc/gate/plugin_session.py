@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from evalsvc._hints import did_you_mean
+from evalsvc._plain import harmless
 from evalsvc.cases import Case
 from evalsvc.errors import EvalsvcError, InputError
 from evalsvc.gate.evaluated import Rows, rows_where, segments_in
@@ -79,10 +80,10 @@ class PluginSession:
         """
         return self.runs.evaluation(wanted, self.shown(wanted.path), folder_of(self.config), self.undecided)
 
-    def undecided(self, said: str) -> None:
-        """Do with an inconclusive gate what the options say: fail, skip, or nothing."""
+    def undecided(self, said: str, lacking: bool) -> None:
+        """Fail on an inconclusive gate, skip or do nothing, as the options say; where something is missing, fail."""
         __tracebackhide__ = True
-        if self._policy == "fail":
+        if self._policy == "fail" or lacking:
             raise AssertionError(said)
         if self._policy == "skip":
             pytest.skip(said)
@@ -158,9 +159,9 @@ class PluginSession:
         try:
             kept = self.runs.keep(folder, place)
         except EvalsvcError as error:
-            self.lines.append(str(error))
+            self.lines.append(harmless(str(error)))
             kept = self.runs.keep(folder, None)
-        self.lines += [self._line(one, place) for one in kept]
+        self.lines += [harmless(self._line(one, place)) for one in kept]
 
     def _line(self, kept: Kept, reports: Path | None) -> str:
         said = f"{title(kept.verdict)}. {because(kept.verdict)}"

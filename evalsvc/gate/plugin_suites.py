@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from evalsvc._plain import harmless, visible
 from evalsvc.errors import EvalsvcError
 from evalsvc.gate.deciding import leaves_of
 from evalsvc.gate.evaluated import Evaluated
@@ -35,7 +36,7 @@ class SuiteFile(pytest.File):
             raise self.CollectError(str(error)) from error
         for gate, segment in found:
             name = f"{gate}[{segment}]" if segment else gate
-            yield GateItem.from_parent(self, name=_printable(name), gate=gate, segment=segment)
+            yield GateItem.from_parent(self, name=visible(name), gate=gate, segment=segment)
 
     def _found(self, suite: Suite) -> list[tuple[str, str]]:
         session = session_of(self.config)
@@ -68,29 +69,30 @@ class GateItem(pytest.Item):
         session = session_of(self.config)
         verdict = session.run(session.wanted(self.path)).verdict
         result = next(result for result in verdict.gates if result.gate == self.gate)
-        decision, said = self._decided(result)
+        decision, said, lacking = self._decided(result)
         if result.advisory and decision != "PASS":
             pytest.skip(f"advisory: {said}")
         if decision == "FAIL":
             raise NotPassed(said)
         if decision == "INCONCLUSIVE":
             try:
-                session.undecided(said)
+                session.undecided(said, lacking)
             except AssertionError as error:
                 raise NotPassed(said) from error
 
-    def _decided(self, result: GateResult) -> tuple[Decision, str]:
+    def _decided(self, result: GateResult) -> tuple[Decision, str, bool]:
         for finding in result.findings:
             if finding.segment == self.segment:
-                return finding.decision, finding_told(result.gate, finding)
+                return finding.decision, finding_told(result.gate, finding), finding.lacking
         if result.findings:
-            return "INCONCLUSIVE", f"INCONCLUSIVE: {self.name}\n  the run stopped before any case of it was asked"
-        return result.decision, told(result)
+            said = f"INCONCLUSIVE: {self.name}\n  the run stopped before any case of it was asked"
+            return "INCONCLUSIVE", said, False
+        return result.decision, told(result), True
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
         """Show what was decided and why; a traceback only of what is nobody's decision."""
         if isinstance(excinfo.value, NotPassed | EvalsvcError):
-            return str(excinfo.value)
+            return harmless(str(excinfo.value))
         return str(super().repr_failure(excinfo))
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
@@ -101,7 +103,3 @@ class GateItem(pytest.Item):
 
 class NotPassed(Exception):
     """A gate that did not pass, with all that is to be said of it."""
-
-
-def _printable(name: str) -> str:
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)

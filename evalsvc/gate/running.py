@@ -81,7 +81,7 @@ def run_suite(
         raise InputError("Expected a model to ask, but the suite's own could not be read")
     whole, work = suite.cases.read(), [scorers.create(one.name, one.options) for one in suite.scorers]
     check_fit(suite.gates, whole.cases, suite.path, shown or suite.path.name)
-    cases = sampled(whole, sample, suite.seed) if sample else whole
+    cases = whole if sample is None else sampled(whole, sample, suite.seed)
     for scorer in work:
         settle(scorer)
     baseline = _baseline(suite, shown, work)
@@ -109,7 +109,7 @@ def run_suite(
         verdict = msgspec.structs.replace(verdict, notes=(note, *verdict.notes))
     if len(cases) < len(whole):
         note = f"a random part of {len(cases):,} of the {len(whole):,} cases was asked"
-        verdict = msgspec.structs.replace(verdict, notes=(note, *verdict.notes))
+        verdict = msgspec.structs.replace(verdict, notes=(*verdict.notes, note))
     return Run(suite, verdict, candidate, baseline, cases, content)
 
 

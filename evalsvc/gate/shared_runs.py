@@ -103,7 +103,9 @@ class SharedRuns:
             self._cases[suite.path] = suite.cases.read()
         return self._cases[suite.path]
 
-    def evaluation(self, wanted: Wanted, shown: str, folder: Path, undecided: Callable[[str], None]) -> Evaluation:
+    def evaluation(
+        self, wanted: Wanted, shown: str, folder: Path, undecided: Callable[[str, bool], None]
+    ) -> Evaluation:
         """Return a suite's evaluation, which is made by whoever asks first.
 
         Args:

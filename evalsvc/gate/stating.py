@@ -12,7 +12,7 @@ from evalsvc.gate.evaluated import Evaluated, places_in
 from evalsvc.gate.looking import Definition, Looked
 from evalsvc.gate.record import Header
 from evalsvc.gate.suite import digest_of_definition
-from evalsvc.gate.summary import slices, summarise
+from evalsvc.gate.summary import directions_of, slices, summarise
 from evalsvc.gate.values import COMPARED, scale_for
 from evalsvc.types import Scale
 from evalsvc.verdicts import MetricSummary, Party, Slice, Verdict
@@ -34,7 +34,8 @@ def state(definition: Definition, candidate: Evaluated, baseline: Evaluated | No
         wanted = set(drawn)
         candidate = candidate.of([row for row, digest in enumerate(candidate.digests) if digest in wanted])
     found = slices(candidate, baseline, _compared(definition, candidate), definition.seed) if baseline else ()
-    return Stated(summarise(candidate, baseline, definition.seed), found)
+    metrics = summarise(candidate, baseline, definition.seed, directions_of(definition.gates))
+    return Stated(metrics, found)
 
 
 def _compared(definition: Definition, candidate: Evaluated) -> dict[str, Scale]:
@@ -64,8 +65,12 @@ def scorers_of(candidate: Evaluated) -> dict[str, str]:
 
 
 def notes_of(candidate: Evaluated, baseline: Evaluated | None, total: int, stopped: int) -> list[str]:
-    """Return what a reader has to know of the answers: those that are not compared, lack, or were not asked for."""
+    """Return what to know beside the gates, first what somebody has to act on."""
     notes = []
+    failed = candidate.counts[1]
+    if failed:
+        have = "request has" if failed == 1 else "requests have"
+        notes.append(f"{failed:,} {have} no answer: {_most_frequent(candidate)}")
     if baseline is not None and baseline.production is None:
         alone = int((places_in(baseline, candidate) < 0).sum())
         if alone:
@@ -73,9 +78,6 @@ def notes_of(candidate: Evaluated, baseline: Evaluated | None, total: int, stopp
                 f"{alone:,} of {len(candidate.cases):,} cases are not in the baseline, or were changed since: they are "
                 "not compared; promote a run that has them"
             )
-    failed = candidate.counts[1]
-    if failed:
-        notes.append(f"{failed:,} requests have no answer: {_most_frequent(candidate)}")
     if stopped < total:
         beside = len(candidate.cases) - stopped
         without = f"; metrics and segments leave out the {beside:,} critical cases asked beside them" if beside else ""

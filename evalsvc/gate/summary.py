@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+from msgspec.structs import replace
 
 from evalsvc.gate.absolute import interval_of
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows, places_in
 from evalsvc.gate.evaluating import repeat_sd
+from evalsvc.gate.values import Gate
 from evalsvc.stats import Question, compare_paired
 from evalsvc.stats.comparison import Comparison
-from evalsvc.types import Scale
+from evalsvc.types import Better, Scale
 from evalsvc.verdicts import MetricSummary, Number, Slice
 
 CONFIDENCE = 0.95
+NO_DIRECTIONS: Mapping[str, Better] = {}
 MOST_SLICES = 20
 """A field with more values than this (a customer's id) is no segment to list."""
 FEWEST = 5
 """Cases below which a slice is not shown."""
 
 
-def summarise(candidate: Evaluated, baseline: Evaluated | None, seed: int = 0) -> tuple[MetricSummary, ...]:
-    """Return a summary of each metric, with 95 % intervals; differences are over the cases of both versions."""
+def summarise(
+    candidate: Evaluated, baseline: Evaluated | None, seed: int = 0, directions: Mapping[str, Better] = NO_DIRECTIONS
+) -> tuple[MetricSummary, ...]:
+    """Return a summary of each metric, with 95 % intervals; differences are over the cases of both versions.
+
+    ``directions`` says which way is better of a metric that has none of its own.
+    """
     places = places_in(baseline, candidate) if baseline is not None else None
-    return tuple(_summary(name, candidate, baseline, places, seed) for name in candidate.scores)
+    found = (_summary(name, candidate, baseline, places, seed) for name in candidate.scores)
+    return tuple(
+        replace(one, better=directions[one.metric]) if one.better == "neither" and one.metric in directions else one
+        for one in found
+    )
+
+
+def directions_of(gates: Iterable[Gate]) -> dict[str, Better]:
+    """Return which way gates say is better, of metrics that none contradicts another about."""
+    said: dict[str, set[Better]] = {}
+    for gate in gates:
+        if gate.direction:
+            said.setdefault(gate.metric, set()).add(gate.direction)
+    return {metric: next(iter(ways)) for metric, ways in said.items() if len(ways) == 1}
 
 
 def _summary(
@@ -87,18 +108,22 @@ def _compared(
 def slices(candidate: Evaluated, baseline: Evaluated, metrics: Mapping[str, Scale], seed: int = 0) -> tuple[Slice, ...]:
     """Return how each metric moved in every segment that the cases have, the greatest losses first.
 
-    ``metrics`` has each one's scale, for its direction. Losses are ordered by how many of its own half widths an
-    interval lies on the worse side, so that metrics of different units can stand in one list.
+    ``metrics`` has each one's scale, for its direction. A loss is counted in standard deviations of the metric's
+    differences over all cases, so that metrics of different units can stand in one list, and within a metric the
+    greater difference comes first.
     """
     places = places_in(baseline, candidate)
-    segments = _segments(candidate, np.flatnonzero(places >= 0))
-    found = [
-        _slice(metric, name, candidate, baseline, rows, places[rows], seed)
-        for metric in metrics
-        if metric in baseline.scores
-        for name, rows in segments.items()
-    ]
-    return tuple(sorted(found, key=lambda one: (-_loss(one, metrics[one.metric]), one.metric, one.name)))
+    known = np.flatnonzero(places >= 0)
+    segments = _segments(candidate, known)
+    found = []
+    for metric, scale in metrics.items():
+        if metric in baseline.scores:
+            spread = _spread(metric, candidate, baseline, known, places[known])
+            made = (
+                _slice(metric, name, candidate, baseline, rows, places[rows], seed) for name, rows in segments.items()
+            )
+            found += [(-_loss(one, scale, spread), -one.n, one.metric, one.name, one) for one in made]
+    return tuple(one for *_, one in sorted(found, key=lambda item: item[:4]))
 
 
 def _segments(candidate: Evaluated, rows: Rows) -> dict[str, Rows]:
@@ -126,9 +151,16 @@ def _slice(
     )
 
 
-def _loss(one: Slice, scale: Scale) -> float:
-    low, high = one.difference.low, one.difference.high
-    if low is None or high is None or high <= low:
+def _spread(metric: str, candidate: Evaluated, baseline: Evaluated, rows: Rows, places: Rows) -> float:
+    """Return the standard deviation of a metric's differences; 1 where they do not vary."""
+    change = candidate.scores[metric].by_case[rows] - baseline.scores[metric].by_case[places]
+    known = change[~np.isnan(change)]
+    return (float(np.std(known)) if known.size else 0.0) or 1.0
+
+
+def _loss(one: Slice, scale: Scale, spread: float) -> float:
+    change = one.difference.value
+    if change is None:
         return -np.inf
-    nearest = low if scale.better == "lower" else -high if scale.better == "higher" else max(low, -high)
-    return 2.0 * nearest / (high - low)
+    loss = change if scale.better == "lower" else -change if scale.better == "higher" else abs(change)
+    return loss / spread

@@ -17,6 +17,8 @@ from evalsvc.stats.comparison import Comparison
 from evalsvc.stats.distributions import normal_quantile
 from evalsvc.types import Estimate, Scale
 
+SKEWED = "the scores are too skewed for so few cases: by their own interval alone it would pass"
+
 
 def unpaired_evidence(leaf: Leaf, candidate: Evaluated, production: Production, level: float) -> Evidence:
     """Return what the candidate's cases say about not being worse than production by a margin.
@@ -43,7 +45,7 @@ def unpaired_evidence(leaf: Leaf, candidate: Evaluated, production: Production, 
         up = scale.better == "higher"
         p_pass, p_fail = (_skewed(p, scores, candidate, leaf, up=side) for p, side in ((p_pass, up), (p_fail, not up)))
         if not blocked and found.p_value is not None and p_pass is not None and found.p_value <= level < p_pass:
-            blocked = "the scores are too skewed for so few cases: by their own interval alone it would pass"
+            blocked = SKEWED
     if not blocked and old.missing_share > gate.max_missing:
         blocked = f"{old.missing_share:.0%} of production's events have no {gate.metric}"
     if not blocked and found.p_value is not None and found.p_value <= level:
@@ -62,6 +64,7 @@ def unpaired_evidence(leaf: Leaf, candidate: Evaluated, production: Production, 
         p_fail=p_fail,
         test=found.test,
         blocked=blocked,
+        too_few=blocked == SKEWED,
         reason="; ".join(filter(None, [f"unpaired, against production of {_said(production)}", found.reason])),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,8 @@ _KEPT_ERROR_BYTES = 1 << 16
 _BLOCK_BYTES = 1 << 16
 _GRACE_SECONDS = 1.0
 _PROMPT = "{prompt}"
+_INTERPRETERS = re.compile(r"(ba|da|z|k|fi|a)?sh|busybox|python[0-9.]*|perl|ruby|node|php|pwsh|powershell")
+_CODE = re.compile(r"-[a-zA-Z]*[cCeEr]|--eval|--print|--command")
 
 _running: set[int] = set()
 
@@ -36,7 +39,8 @@ class CommandModel:
 
     It reads one JSON object from standard input (``case_id``, ``prompt``, ``contexts``, ``segments``, ``tags``,
     ``repeat``, ``seed``; never the reference), or is given the prompt's text in place of ``{prompt}`` in an argument.
-    Its standard output is the answer, or with ``output="json"`` the fields of an :class:`Answer` as an object.
+    One that begins with it has to come after ``--``, since a prompt may begin with a dash. Its standard output is the
+    answer, or with ``output="json"`` the fields of an :class:`Answer` as an object.
 
     Args:
         argv: the command and its arguments.
@@ -47,7 +51,8 @@ class CommandModel:
         version: of what the command runs; a change of it is another model.
 
     Raises:
-        InputError: when there is no command, or its time-out is not above 0.
+        InputError: when there is no command, its time-out is not above 0, or a prompt could be read as an option or as
+            code.
     """
 
     cacheable = True
@@ -67,6 +72,7 @@ class CommandModel:
             raise InputError(f"Expected `command` to be a list of a program and its arguments, but got {argv!r}")
         if not 0.0 < timeout_seconds < float("inf"):
             raise InputError(f"Expected `timeout_seconds` above 0, but got {timeout_seconds!r}")
+        _check_prompt(argv)
         self.argv, self.folder, self._timeout = tuple(argv), folder or Path(), timeout_seconds
         self._output, self._version = output, version
         self.model = model or Path(argv[0]).name
@@ -146,6 +152,24 @@ class CommandModel:
             return Answer(response=output.decode().removesuffix("\n").removesuffix("\r"))
         except UnicodeDecodeError:
             return failed("output is not UTF-8", permanent=True)
+
+
+def _check_prompt(argv: Sequence[str]) -> None:
+    """Refuse a place for the prompt where its author could say what the program does."""
+    for place, argument in enumerate(argv[1:], start=1):
+        if _PROMPT not in argument:
+            continue
+        if _INTERPRETERS.fullmatch(Path(argv[0]).name) and _CODE.fullmatch(argv[place - 1]):
+            raise InputError(
+                f"Expected no {_PROMPT} in what {argv[0]} runs as code, but got {argument!r}; leave it out, and read "
+                "the `prompt` of the JSON object on standard input"
+            )
+        if argument.startswith(_PROMPT) and "--" not in argv[1:place]:
+            raise InputError(
+                f"Expected an argument `--` before {_PROMPT}, since a prompt that begins with - would be an option of "
+                f'{argv[0]}; write [{", ".join([*argv[:place], "--"])}, "{_PROMPT}"] if it knows `--`, else leave it '
+                "out, and read the `prompt` of the JSON object on standard input"
+            )
 
 
 class _Ended(NamedTuple):

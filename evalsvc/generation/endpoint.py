@@ -139,6 +139,7 @@ class EndpointModel:
         post: sends one request; tests may replace it.
         seed: for the jitter of pauses; ``None`` draws one.
         name: what reports call the model; empty is its name at the endpoint.
+        address_key: what messages call the address: what whoever wrote it called it.
     """
 
     cacheable = True
@@ -151,8 +152,10 @@ class EndpointModel:
         post: Post = post,
         seed: int | None = None,
         name: str = "",
+        address_key: str = "base_url",
     ) -> None:
         self.settings = settings
+        self._address_key = address_key
         self.model = name or settings.model
         self.model_version = settings.model_version or settings.model
         self.signature = settings.signature
@@ -278,13 +281,28 @@ class EndpointModel:
         return self._read(stream.said(), stream.served_model, stream.usage, timing, estimate)
 
     def _refused(self, reply: Reply) -> _Try:
-        status, settings = reply.status, self.settings
+        status = reply.status
         if (status in REFUSALS | {407} and not (status == 403 and self._health.answered)) or 300 <= status < 400:
-            key = f"the key in {settings.api_key_env}" if settings.api_key_env else "`api_key_env`, which is not given"
-            raise EngineError(f"{self!r} answers HTTP {status} to every request; check `base_url`, `model` and {key}")
+            raise EngineError(f"{self!r} answers HTTP {status} to every request; {self._to_check(status)}")
         retry = status in RETRIED or status >= 500
         pause = retry_after_seconds(reply.retry_after, self._clock.now()) if retry else 0.0
         return _Try(failed(f"HTTP {status}", cost_usd=0.0), retry, status in _BUSY, pause)
+
+    def _to_check(self, status: int) -> str:
+        """Return what to look at, by the names that the operator knows; of the key, never its value."""
+        variable, where = self.settings.api_key_env, f"`{self._address_key}` and `model`"
+        key = (
+            f"the key in the environment variable {variable}"
+            if variable
+            else "`api_key_env`, which is not given: it names the environment variable with the key"
+        )
+        if status == 401:
+            return f"check {key}"
+        if status in (402, 403):
+            return f"check {key}, what its account may do, and {where}"
+        if status == 404:
+            return f"check {where}: there is no such address, or no such model for the key"
+        return f"check {where}" if status != 407 else f"a proxy before it asks for a password: check {where}"
 
     def _whole(self, body: bytes, took: float, estimate: float) -> _Try:
         try:

@@ -19,7 +19,7 @@ from evalsvc.generation.recorded import RecordedAnswers
 from evalsvc.generation.transformers import TransformersModel, TransformersSettings
 from evalsvc.generation.values import Generator
 from evalsvc.judges import CallLimits, Prices
-from evalsvc.judges.settings import TokenField
+from evalsvc.judges.settings import TokenField, check_url
 
 KINDS = ("recorded", "callable", "command", "endpoint", "transformers")
 
@@ -117,8 +117,12 @@ def _endpoint(value: Value, section: Section, folder: Path, said: dict[str, str]
     }
     if not fields["base_url"] or not fields["model"]:
         return None
-    settings = _built(value, lambda: EndpointSettings(**fields))
-    return None if settings is None else EndpointModel(settings, name=said["name"])
+
+    def build() -> EndpointModel:
+        check_url(fields["base_url"], value.name.rpartition(".")[2])
+        return EndpointModel(EndpointSettings(**fields), name=said["name"], address_key="endpoint")
+
+    return _built(value, build)
 
 
 def _transformers(value: Value, section: Section, folder: Path, said: dict[str, str]) -> Generator | None:

@@ -18,6 +18,7 @@ from evalsvc.errors import EngineError, EvalsvcError, InputError, ModelUnavailab
 from evalsvc.generation.limits import AskLimits, Pacer, RunBudget
 from evalsvc.generation.progress import Progress
 from evalsvc.generation.values import Answer, Generator, Request, failed, told_by_others
+from evalsvc.judges.retries import speakable
 from evalsvc.protocols import Clock
 
 MAX_ANSWER_CHARACTERS = 1 << 20
@@ -286,6 +287,20 @@ def _answered(generator: Generator, request: Request) -> Answer:
         return _without_text(answer, TOO_LONG)
     if not answer.response.strip() and not answer.tool_calls:
         return _without_text(answer, EMPTY)
+    return _writable(answer)
+
+
+def _writable(answer: Answer) -> Answer:
+    """Return an answer that can be kept: of a pair of which a model said one half, UTF-8 has nothing."""
+    try:
+        msgspec.json.encode(answer)
+    except UnicodeEncodeError:
+        whole = msgspec.structs.replace(answer, response=speakable(answer.response))
+        try:
+            msgspec.json.encode(whole)
+        except UnicodeEncodeError:
+            return _without_text(answer, "a tool call that is no Unicode text")
+        return whole
     return answer
 
 

@@ -187,8 +187,8 @@ def _converted(given: dict[str, Any], kind: type[T], name: str) -> T:
         raise InputError(f"{error}" + (f" (in `{name}`)" if name else "")) from None
 
 
-def check_url(base_url: str) -> None:
-    """Refuse an address that no request can be sent to, or that holds a secret.
+def check_url(base_url: str, key: str = "base_url") -> None:
+    """Refuse an address that no request can be sent to, or that holds a secret; ``key`` is what a file calls it.
 
     Raises:
         InputError: what is wrong with it; a secret in it is not quoted.
@@ -202,6 +202,6 @@ def check_url(base_url: str) -> None:
         wrong, parts = True, urlsplit("")
     # A key in the address would be in every log of every proxy; it is not quoted here either.
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise InputError("Expected `base_url` without user, password, query or fragment; a key goes into `api_key_env`")
+        raise InputError(f"Expected `{key}` without user, password, query or fragment; a key goes into `api_key_env`")
     if wrong or any(character <= " " or character == "\x7f" or character > "~" for character in base_url):
-        raise InputError(f"Expected `base_url` like https://host/v1 (http or https), but got {base_url!r}")
+        raise InputError(f"Expected `{key}` like https://host/v1 (http or https), but got {base_url!r}")

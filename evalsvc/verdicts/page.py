@@ -6,9 +6,10 @@ web application serves the same page with links around it.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Sequence
-from html import escape
 
+from evalsvc._plain import visible
 from evalsvc.verdicts.values import Decision, Finding, GateResult, MetricSummary, Number, Slice, Verdict
 from evalsvc.verdicts.words import (
     NOTHING,
@@ -16,6 +17,7 @@ from evalsvc.verdicts.words import (
     change,
     difference,
     interval,
+    interval_kind,
     money,
     moved,
     number,
@@ -85,13 +87,19 @@ def page(verdict: Verdict, worst: str = "", navigation: str = "", foot: str = ""
     return head + "\n".join(part for part in parts if part) + "\n</body></html>\n"
 
 
+def escape(text: str) -> str:
+    """Return a text as HTML that shows all of it."""
+    return html.escape(visible(text))
+
+
 def tag(decision: Decision) -> str:
     """Return a decision as it is shown, in its colour and in words."""
     return f"<span class='tag {decision}'>{decision}</span>"
 
 
 def _gates(verdict: Verdict) -> str:
-    head = "<th>decision<th>gate<th class=n>candidate<th class=n>baseline or limit<th>difference, interval<th>why"
+    head = "<th>decision<th>gate<th class=n>candidate<th class=n>baseline or limit"
+    head += f"<th>difference ({interval_kind(verdict)})<th>why"
     lines = [line for gate in verdict.gates for line in _gate_lines(gate)]
     said = (
         "<p class=soft>Dashed: no difference. Red: what the gate allows; an interval beyond it on the good side passes."

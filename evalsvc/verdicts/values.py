@@ -15,6 +15,9 @@ from evalsvc.types import Better
 
 Decision = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
+EVERY_ONE = "none: every one"
+"""The test of a critical gate: no chance is allowed for."""
+
 EXIT_CODES: Mapping[Decision, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
 
 
@@ -66,6 +69,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         n_clusters: groups of cases among them that do not depend on each other.
         n_one_sided: cases scored under one version only.
         n_unscored: cases without a score under the candidate.
+        n_short: critical cases that fell short.
+        lacking: whether it is inconclusive since something is missing: scores, answers, cases. More cases like these
+            would not settle that.
         cases: ids of cases that decided it, where single ones did.
         needed: what would settle it, where it is inconclusive.
         test: behind the p-values.
@@ -90,6 +96,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     n_clusters: int = 0
     n_one_sided: int = 0
     n_unscored: int = 0
+    n_short: int = 0
+    lacking: bool = False
     cases: tuple[str, ...] = ()
     needed: Needed | None = None
     test: str = ""
@@ -107,6 +115,11 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     advisory: bool = False
     settled_at: int = 0
+
+    @property
+    def lacking(self) -> bool:
+        """Whether it is inconclusive since something is missing on any of its cases."""
+        return self.decision == "INCONCLUSIVE" and any(one.lacking for one in self.findings)
 
 
 class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,6 +204,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     looks: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     slices: tuple[Slice, ...] = ()
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The gates that are inconclusive since something is missing, but for advisory ones."""
+        return tuple(gate.gate for gate in self.gates if gate.lacking and not gate.advisory)
 
     @property
     def exit_code(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from evalsvc.verdicts.values import Finding, GateResult, MetricSummary, Number, Party, Verdict
+from evalsvc.verdicts.values import EVERY_ONE, Finding, GateResult, MetricSummary, Number, Party, Verdict
 
 NOTHING = "–"
 
@@ -49,10 +49,20 @@ def interval(low: float | None, high: float | None, *, relative: bool = False) -
 
 
 def difference(finding: Finding) -> str:
-    """Return a finding's difference with its interval."""
+    """Return a finding's difference with its interval; of critical cases, how many fell short."""
+    if finding.test == EVERY_ONE:
+        return _every_one(finding)
     limits = interval(finding.low, finding.high, relative=finding.relative)
     value = change(finding.difference, relative=finding.relative)
     return f"{value} ({limits})" if limits else value
+
+
+def _every_one(finding: Finding) -> str:
+    if finding.n_short:
+        return f"{finding.n_short:,} of {finding.n:,} fell short"
+    if finding.n_unscored:
+        return f"{finding.n_unscored:,} of {finding.n:,} have no score"
+    return f"all {finding.n:,} reached it"
 
 
 def estimate(found: Number | None, unit: str = "") -> str:
@@ -131,8 +141,23 @@ def money(usd: float | None) -> str:
     return f"${usd:,.2f}" if usd >= 1.0 or usd == 0.0 else f"${usd:.4f}"
 
 
+def interval_kind(verdict: Verdict) -> str:
+    """Return what the intervals of findings are: at one of several looks, each gate has limits of its own."""
+    return "interval" if verdict.looks else f"{100.0 * (1.0 - 2.0 * verdict.level):.3g} % interval"
+
+
 def rows(gate: GateResult) -> list[tuple[str, Finding]]:
-    """Return a gate's findings with their names, the worst first; those of many segments that pass come last."""
+    """Return a gate's findings with their names, the worst first: by decision, then by what speaks for a FAIL."""
     order = {"FAIL": 0, "INCONCLUSIVE": 1, "PASS": 2}
-    found = sorted(gate.findings, key=lambda one: (order[one.decision], one.segment))
+    found = sorted(
+        gate.findings,
+        key=lambda one: (order[one.decision], 1.0 if one.p_fail is None else one.p_fail, -_beyond(one), one.segment),
+    )
     return [(one.segment or "all cases", one) for one in found]
+
+
+def _beyond(finding: Finding) -> float:
+    """Return how far a difference is from 0 in the direction of the limit."""
+    if finding.difference is None or not finding.limit:
+        return 0.0
+    return finding.difference if finding.limit > 0.0 else -finding.difference

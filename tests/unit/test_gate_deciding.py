@@ -277,6 +277,22 @@ class TestCritical:
         assert (finding.decision, finding.cases) == ("INCONCLUSIVE", ("c3",))
         assert "HTTP 429" in finding.reason
 
+    @pytest.mark.parametrize("better", [SHARE, BAD])
+    def test_an_answer_that_says_nothing_falls_short_whichever_way_is_better(self, better) -> None:
+        scores = np.full((40, 2), 1.0 if better is SHARE else 0.0)
+        scores[3, 1] = np.nan
+        new = version(scores, better, self.CASES, "no answer: empty answer")
+        finding = one(Critical(0.5), new)
+        assert (finding.decision, finding.cases, finding.n_short, finding.n_unscored) == ("FAIL", ("c3",), 1, 1)
+        assert finding.reason == ("1 of 5 critical cases fell short, 1 by an answer that says nothing or has no end")
+
+    @pytest.mark.parametrize("reason", ["no answer: HTTP 503", "no answer: no answer in time", "empty answer"])
+    def test_a_request_that_failed_leaves_it_open(self, reason) -> None:
+        scores = np.ones(40)
+        scores[3] = np.nan
+        finding = one(Critical(0.5), version(scores, cases=self.CASES, missing=reason))
+        assert (finding.decision, finding.lacking, finding.n_short) == ("INCONCLUSIVE", True, 0)
+
     def test_without_a_critical_case_nothing_is_shown(self) -> None:
         assert one(Critical(0.5), version(np.ones(40))).decision == "INCONCLUSIVE"
 
@@ -677,3 +693,68 @@ class TestManyFindings:
             decide([gate(NotWorse(0.1))], version(BASE), None)
         with pytest.raises(InputError, match="scores of 'other'"):
             decide([Gate(metric="other", ask=AtLeast(0.1))], version(BASE), None)
+
+
+class TestNoIntervalBesideAnotherDecisionWithoutAWord:
+    """An interval that leaves out the limit, or holds it, beside a decision that says another thing has its p-value."""
+
+    ASKS = (NotWorse(0.05), NotWorse(0.1, relative=True), Better(), Equivalent(0.05), AtLeast(0.5), AtMost(0.5))
+
+    @staticmethod
+    def excludes(ask, found: Finding) -> bool:
+        low = -math.inf if found.low is None else found.low
+        high = math.inf if found.high is None else found.high
+        limits = (found.limit, -found.limit) if isinstance(ask, Equivalent) else (found.limit,)
+        return not any(low <= limit <= high for limit in limits)
+
+    @pytest.mark.parametrize("ask", ASKS, ids=lambda ask: type(ask).__name__)
+    @pytest.mark.parametrize("n", [12, 40])
+    def test_on_many_draws(self, ask, n) -> None:
+        rng, contradictions = np.random.default_rng(n), 0
+        for binary in (True, False):
+            base = (rng.random((3, n)) < 0.5).astype(float) if binary else rng.beta(5, 5, (3, n))
+            for shift in (-0.3, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1):
+                noise = np.where(rng.random((3, n)) < abs(shift) + 0.05, np.sign(shift), 0.0) if binary else shift
+                new = np.clip(base + noise + (0 if binary else 0.05 * rng.standard_normal((3, n))), 0.0, 1.0)
+                scale = GOOD if binary else SHARE
+                tables = [version({f"m{i}": side[i] for i in range(3)}, scale) for side in (base, new)]
+                gates = [Gate(metric=f"m{i}", ask=ask) for i in range(3)]
+                for found in (result.findings[0] for result in decide(gates, tables[1], tables[0])):
+                    if found.limit is None or (found.low is None and found.high is None) or found.lacking:
+                        continue
+                    if self.excludes(ask, found) == (found.decision == "INCONCLUSIVE"):
+                        contradictions += 1
+                        assert "p = " in found.reason or "p < " in found.reason, found
+        assert contradictions or n != 40 or not isinstance(ask, Better), "nothing was tested"
+
+    @pytest.mark.parametrize("ask", [AtMost(2.2), AtLeast(2.2)], ids=lambda ask: type(ask).__name__)
+    def test_on_quantiles(self, ask) -> None:
+        rng = np.random.default_rng(1)
+        for n in (15, 40, 90) * 3:
+            for shift, statistic in itertools.product((0.8, 1.0, 1.2), ("p95", "p50")):
+                values = rng.lognormal(0.0, 0.5, n) * shift
+                values[rng.random(n) < 0.03] = np.nan
+                one_gate = Gate(metric="m", ask=ask, statistic=statistic, max_missing=0.2)
+                found = decide([one_gate], version(values, LATENCY), None)[0].findings[0]
+                known = found.low is not None or found.high is not None
+                if known and self.excludes(ask, found) == (found.decision == "INCONCLUSIVE"):
+                    assert "p = " in found.reason or "p < " in found.reason, found
+
+    def test_what_holm_says_is_said_with_both_p_values(self) -> None:
+        names = [f"m{i}" for i in range(20)]
+        table = {name: BASE + around(0.0, 200, 0.08, seed=i + 50) for i, name in enumerate(names)}
+        table["m0"] = BASE - 0.0075 + around(0.0, 200, 0.08, seed=7)
+        gates = [Gate(metric=name, ask=Better()) for name in names]
+        found = decide(gates, version(table), version(dict.fromkeys(names, BASE)))[0].findings[0]
+        assert found.high < found.limit
+        assert found.reason.startswith(
+            f"worse than the baseline would be shown were it the only thing looked at (p = {found.p_fail:.2g}); among "
+            f"20 findings it is not (p = {found.p_fail_adjusted:.2g} by Holm, above 0.05)"
+        )
+
+    def test_a_fail_says_among_how_many_findings(self) -> None:
+        worse = version({"m": BASE - 0.2, "n": BASE})
+        found = decide(
+            [gate(NotWorse(0.05)), Gate(metric="n", ask=AtLeast(0.1))], worse, version({"m": BASE, "n": BASE})
+        )
+        assert found[0].findings[0].reason.endswith("corrected for 2 findings)")

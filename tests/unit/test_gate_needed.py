@@ -127,7 +127,7 @@ def test_what_a_run_leaves_open_when_it_stops_gets_no_advice() -> None:
     assert looked.stopped_at < 200
     assert [result.decision for result in looked.results] == ["FAIL", "INCONCLUSIVE"]
     (open_one,) = looked.results[1].findings
-    assert (open_one.reason, open_one.needed) == ("the run ended before this was clear", None)
+    assert (open_one.reason, open_one.needed) == ("not decided: the run stopped when the verdict was clear", None)
 
 
 @pytest.mark.parametrize(("share", "hint"), [(0.1, "max_missing: 11%"), (0.5, "leave them out by `where`")])

@@ -8,18 +8,24 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalsvc._gate_told import told
 from evalsvc.disk_cache import DiskCache
 from evalsvc.gate import baselines
+from evalsvc.gate.deciding import decide
 from evalsvc.gate.reading import load_suite
 from evalsvc.gate.reports.html import page
 from evalsvc.gate.reports.junit import junit
 from evalsvc.gate.reports.markdown import diff_lines, markdown
 from evalsvc.gate.reports.regressions import Regression, cut, regressions, word_diff
 from evalsvc.gate.running import Run, run_suite
+from evalsvc.gate.summary import slices
+from evalsvc.gate.values import AtLeast, Gate
+from evalsvc.generation import Answer
 from suites_made import CountingModel, write_project
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -129,8 +135,76 @@ def test_junit_has_a_case_for_each_finding_and_holds_what_xml_cannot(worse: Run)
     assert [suite.get("tests") for suite in suites] == [str(len(findings))] * 2
     failed = [case for case in suites[1].findall("testcase") if case.find("failure") is not None]
     assert len(failed) == sum(found.decision != "PASS" for found in findings)
-    assert "\ufffd" in suites[0].find("testcase/failure").get("message")
+    assert "(javascript:y) \\x00\\x1b[31m" in suites[0].find("testcase/failure").get("message")
     assert {case.get("name") for case in failed} >= {"token_f1 not worse by 0.05"}
+
+
+def test_segments_come_by_their_losses_in_every_format(worse: Run) -> None:
+    held = [one for one in worse.verdict.slices if one.metric == "token_f1"]
+    losses = [-one.difference.value for one in held]
+    assert losses == sorted(losses, reverse=True)
+    names = [one.name for one in worse.verdict.slices]
+    assert len(set(names)) > 1
+    part = page(worse.verdict).split("<h2>Segments</h2>")[1]
+    assert re.findall(r"<tr><td>[^<]*<td>([^<]*)<td", part) == names
+    part = markdown(worse.verdict).split("Segments, the greatest losses first")[1]
+    assert re.findall(r"\| (plan=\w+) \|", part) == names[:10]
+
+
+def test_segments_that_all_lose_the_same_come_first_though_they_have_no_spread(worse: Run) -> None:
+    new, old = worse.candidate, worse.baseline.evaluated
+    metrics = {"latency_ms": new.scores["latency_ms"].spec.scale}
+    table = new.scores["latency_ms"].values.copy()
+    places = [old.digests.index(digest) for digest in new.digests]
+    in_b = [case.segments["plan"] == "b" for case in new.cases]
+    for row, place in enumerate(places):
+        table[row] = old.scores["latency_ms"].values[place] + (500.0 if in_b[row] else row % 2)
+    scores = {**new.scores, "latency_ms": new.scores["latency_ms"]._replace(values=table)}
+    found = slices(msgspec.structs.replace(new, scores=scores), old, metrics)
+    assert [one.name for one in found] == ["plan=b", "plan=a"]
+
+
+def test_segments_of_a_gate_come_worst_first_in_every_format(worse: Run) -> None:
+    (gate,) = (gate for gate in worse.verdict.gates if len(gate.findings) > 1)
+    first = msgspec.structs.replace(gate.findings[0], decision="FAIL", p_fail=0.01, segment="plan=a")
+    findings = (
+        first,
+        msgspec.structs.replace(first, p_fail=0.001, segment="plan=c"),
+        msgspec.structs.replace(first, decision="INCONCLUSIVE", p_fail=0.9, segment="plan=b"),
+    )
+    verdict = msgspec.structs.replace(worse.verdict, gates=(msgspec.structs.replace(gate, findings=findings),))
+    for text in (told(verdict), markdown(verdict), page(verdict)):
+        part = text.split("Segments")[0].split("<h2>All")[0].split("All metrics")[0]
+        named = [name for name in re.findall(r"plan=\w", part) if name in ("plan=a", "plan=b", "plan=c")]
+        assert named[:3] == ["plan=c", "plan=a", "plan=b"], text
+
+
+def test_a_case_that_the_candidate_alone_does_not_answer_comes_after_those_that_lost(worse: Run) -> None:
+    failed = Answer(status="failed", reason="empty answer")
+    row = 3
+    answers = tuple((failed,) if place == row else one for place, one in enumerate(worse.candidate.answers))
+    scores = {}
+    for name, held in worse.candidate.scores.items():
+        values = held.values.copy()
+        values[row] = np.nan
+        scores[name] = held._replace(values=values)
+    candidate = msgspec.structs.replace(worse.candidate, answers=answers, scores=scores)
+    found = regressions(worse._replace(candidate=candidate), 200)
+    assert (found[-1].case_id, found[-1].candidate) == (candidate.cases[row].case_id, None)
+    assert found[-1].after == "(no answer: empty answer)"
+    losses = [one.baseline - one.candidate for one in found[:-1] if one.metric == "token_f1"]
+    assert losses == sorted(losses, reverse=True)
+    assert "+ (no answer: empty answer)" in markdown(worse.verdict, found[-1:])
+
+
+def test_a_critical_gate_says_how_many_fell_short_in_every_format(worse: Run) -> None:
+    gate = next(gate for gate in worse.verdict.gates if "critical" in gate.gate)
+    assert "all 12 reached it" in told(worse.verdict)
+    fell = msgspec.structs.replace(gate.findings[0], decision="FAIL", n_short=2, cases=("c7", "c17"))
+    verdict = msgspec.structs.replace(worse.verdict, gates=(msgspec.structs.replace(gate, findings=(fell,)),))
+    for text in (told(verdict), markdown(verdict), page(verdict), junit([verdict])):
+        assert "2 of 12 fell short" in text
+        assert "c7, c17" in text
 
 
 @pytest.mark.parametrize(("inconclusive", "element"), [("failure", "failure"), ("skipped", "skipped")])
@@ -140,6 +214,43 @@ def test_an_inconclusive_finding_is_what_the_policy_says(worse: Run, inconclusiv
     root = parsed(junit([msgspec.structs.replace(worse.verdict, gates=(gate,))], inconclusive))
     (case,) = root.iter("testcase")
     assert [child.tag for child in case] == [element]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_terminal_s_lines_fit_and_say_the_same(worse: Run, width: int) -> None:
+    narrow, wide = told(worse.verdict, width), told(worse.verdict)
+    assert max(map(len, narrow.splitlines())) <= width
+    words = [set(re.sub("[,:]", " ", text).split()) for text in (narrow, wide)]
+    assert words[0] >= words[1] - {"decision", "gate", "–"}
+
+
+def test_the_totals_are_on_the_root_as_well(worse: Run) -> None:
+    root = parsed(junit([worse.verdict, worse.verdict]))
+    suites = root.findall("testsuite")
+    for name in ("tests", "failures", "errors", "skipped"):
+        assert int(root.get(name)) == sum(int(suite.get(name)) for suite in suites)
+    assert int(root.get("tests")) == len(list(root.iter("testcase")))
+    assert int(root.get("failures")) == len(list(root.iter("failure"))) > 0
+    assert {node.get("time") for node in (root, *suites, *root.iter("testcase"))} == {"0"}
+
+
+def test_where_no_gate_decides_junit_is_not_green(worse: Run) -> None:
+    advisory = tuple(msgspec.structs.replace(gate, advisory=True) for gate in worse.verdict.gates)
+    nowhere = msgspec.structs.replace(worse.verdict.gates[0], findings=(), decision="INCONCLUSIVE")
+    for gates in ((), advisory, (nowhere,)):
+        verdict = msgspec.structs.replace(worse.verdict, gates=gates, decision="INCONCLUSIVE")
+        root = parsed(junit([verdict], "skipped"))
+        assert (root.get("failures"), root.find("testsuite").get("failures")) == ("1", "1")
+
+
+def test_a_gate_without_cases_is_in_every_format(worse: Run) -> None:
+    nowhere = Gate(metric="token_f1", ask=AtLeast(0.1), by=("segments.plan",), where={"segments.plan": ("c",)})
+    (result,) = decide([nowhere], worse.candidate, None)
+    assert (result.decision, result.lacking) == ("INCONCLUSIVE", True)
+    verdict = msgspec.structs.replace(worse.verdict, gates=(result,), decision="INCONCLUSIVE")
+    for text in (told(verdict), markdown(verdict), page(verdict), junit([verdict])):
+        assert result.gate in text
+        assert "no case is in it" in text
 
 
 @given(st.text(max_size=80), st.text(max_size=80))

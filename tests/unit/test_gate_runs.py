@@ -364,3 +364,12 @@ def test_a_verdict_is_there_whole_or_not_at_all(path: Path, tmp_path: Path, monk
     monkeypatch.undo()
     keeper.keep(found.verdict, {"summary.md": "x"}, found.record)
     assert keeper.latest("made") == found.verdict
+
+
+def test_a_gate_s_direction_is_the_summary_s_where_the_metric_has_none(path: Path) -> None:
+    gates = "  - {metric: refusal, direction: lower, at_most: 0.2}\n  - {metric: token_f1, at_least: 0.1}\n"
+    text = path.read_text().split("gates:")[0].replace("[token_f1,", "[refusal, token_f1,")
+    path.write_text(f"{text}gates:\n{gates}")
+    suite = msgspec.structs.replace(load_suite(path), baseline="")
+    found = {one.metric: one.better for one in run(suite, CountingModel()).verdict.metrics}
+    assert (found["refusal"], found["token_f1"], found["latency_ms"]) == ("lower", "higher", "lower")

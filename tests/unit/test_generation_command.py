@@ -49,6 +49,36 @@ def test_the_prompt_may_be_an_argument_and_no_shell_reads_it():
     assert model.generate(Request(chat, 0, 0)).response == "Q: Be brief.\nWhy? 0"
 
 
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["sort", "{prompt}"], 'write [sort, --, "{prompt}"] if it knows `--`'),
+        (["sort", "-r", "{prompt}.txt"], "a prompt that begins with - would be an option of sort"),
+        (["sort", "{prompt}", "--"], "Expected an argument `--` before {prompt}"),
+        (["sh", "-c", "echo {prompt}"], "in what sh runs as code"),
+        (["/bin/bash", "-ec", "--", "{prompt}"], None),
+        (["python3", "-c", "print('{prompt}')", "x"], "read the `prompt` of the JSON object on standard input"),
+        (["sort", "--", "{prompt}"], None),
+        (["sort", "--key={prompt}"], None),
+    ],
+)
+def test_no_prompt_is_read_as_an_option_or_as_code(argv, told):
+    if told is None:
+        CommandModel(argv)
+        return
+    with pytest.raises(InputError) as caught:
+        CommandModel(argv)
+    assert told in str(caught.value)
+
+
+def test_a_prompt_with_a_dash_is_the_program_s_text(tmp_path):
+    written = tmp_path / "written"
+    case = Case(case_id="a", prompt=f"--output={written}")
+    model = CommandModel(["sort", "--", "{prompt}"], tmp_path)
+    assert "exit status 2" in model.generate(Request(case, 0, 0)).reason
+    assert not written.exists()
+
+
 def test_fields_of_an_answer_as_json():
     model = python('print(\'{"response": "x", "cost_usd": 0.5, "latency_ms": 3}\')', output="json")
     assert model.generate(ASK) == Answer(response="x", cost_usd=0.5, latency_ms=3.0)
@@ -155,12 +185,12 @@ def test_its_files_are_its_version(tmp_path):
 def test_what_it_sees_is_in_the_key():
     other = Case(case_id="b", prompt=CASE.prompt)
     assert python("").seen(CASE) != python("").seen(other)
-    assert python("", "{prompt}").seen(CASE) == python("", "{prompt}").seen(other) == ""
+    assert python("", "--", "{prompt}").seen(CASE) == python("", "--", "{prompt}").seen(other) == ""
     assert "secret" not in python("").seen(CASE)
 
 
 def test_an_argument_that_no_system_takes():
-    model = python("", "{prompt}")
+    model = python("", "--", "{prompt}")
     assert model.generate(Request(Case(case_id="a", prompt="a\0b"), 0, 0)).reason == (
         "the command cannot be started (ValueError)"
     )

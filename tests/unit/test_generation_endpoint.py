@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evalsvc._yaml import Document
 from evalsvc.cases.values import Case, ToolCall
 from evalsvc.errors import EngineError, InputError, ModelUnavailable
 from evalsvc.generation import Answer, Asker, AskLimits, EndpointModel, EndpointSettings, Generator, Request, RunBudget
 from evalsvc.generation.chat import messages_of
+from evalsvc.generation.reading import read_model
 from evalsvc.generation.stream import ChatStream
 from evalsvc.judges import CallLimits, Prices
 from evalsvc.testing import ManualClock
@@ -258,9 +261,31 @@ def test_a_request_that_is_never_answered_fails_alone(server):
 @pytest.mark.parametrize("code", [401, 402, 403, 404, 302])
 def test_a_refusal_of_everything_ends_the_run(server, code):
     server.rule = lambda request: status(code)
-    with pytest.raises(EngineError, match=f"HTTP {code} to every request; check `base_url`, `model`"):
+    with pytest.raises(EngineError, match=f"HTTP {code} to every request; check "):
         Asker(model(server), limits=AskLimits(concurrency=1)).ask(cases(5))
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("code", [401, 402, 403, 404, 302, 407])
+def test_a_refusal_names_what_the_operator_wrote_and_never_the_key(server, monkeypatch, code):
+    monkeypatch.setenv("MODEL_KEY", "sk-secret")
+    server.rule = lambda request: status(code)
+    lines = f'model: {{endpoint: "{server.url}", model: m, api_key_env: MODEL_KEY}}'.encode()
+    document = Document("x.suite.yaml", lines)
+    ours = read_model(document.root.need("model"), Path())
+    with pytest.raises(EngineError) as caught:
+        Asker(ours, limits=AskLimits(concurrency=1)).ask(cases(2))
+    said = str(caught.value)
+    assert "sk-secret" not in said
+    assert "base_url" not in said
+    assert ("environment variable MODEL_KEY" in said) == (code in (401, 402, 403))
+    assert ("`endpoint` and `model`" in said) == (code != 401)
+
+
+def test_a_401_without_a_key_says_how_one_is_named(server):
+    server.rule = lambda request: status(401)
+    with pytest.raises(EngineError, match="check `api_key_env`, which is not given: it names the environment variable"):
+        Asker(model(server)).ask([CASE])
 
 
 def test_a_403_beside_answers_is_one_request_s(server):

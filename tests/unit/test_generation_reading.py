@@ -64,10 +64,10 @@ def test_callable(folder):
 
 
 def test_command(folder):
-    model = read(b'model: {command: [echo, "{prompt}"], timeout: 5s, name: bot}', folder)
+    model = read(b'model: {command: [echo, "Q: {prompt}"], timeout: 5s, name: bot}', folder)
     assert isinstance(model, CommandModel)
-    assert model.argv == ("echo", "{prompt}")
-    assert model.generate(Request(cases(1)[0], 0, 0)).response == "prompt 0"
+    assert model.argv == ("echo", "Q: {prompt}")
+    assert model.generate(Request(cases(1)[0], 0, 0)).response == "Q: prompt 0"
     spoken = read(b"""model: {command: [echo, '{"response": "x"}'], output: json}""", folder)
     assert spoken.generate(Request(cases(1)[0], 0, 0)).response == "x"
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from evalsvc.cases.values import ToolCall
 from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import EngineError, InputError, ModelUnavailable
 from evalsvc.generation import (
@@ -115,6 +116,14 @@ def test_a_kept_answer_of_another_release_is_asked_again(cache):
 def test_an_answer_that_is_none(response, reason):
     (answer,) = Asker(FakeModel(lambda request: Answer(response=response, cost_usd=0.5))).ask(cases(1))
     assert answer == failed(reason, permanent=True, cost_usd=0.5)
+
+
+def test_half_of_a_pair_is_no_text_that_can_be_kept_and_ends_no_run(tmp_path):
+    with DiskCache.open(tmp_path / "cache.sqlite") as cache:
+        (answer,) = Asker(FakeModel(lambda _: Answer(response="a\ud83db")), cache).ask(cases(1))
+        assert answer == Answer(response="a?b")
+        broken = FakeModel(lambda _: Answer(tool_calls=(ToolCall("find", {"a": "\ud83d"}),)), version="2")
+        assert Asker(broken, cache).ask(cases(1)) == [failed("a tool call that is no Unicode text", permanent=True)]
 
 
 def test_what_a_generator_raises_is_a_failed_answer_without_its_text():

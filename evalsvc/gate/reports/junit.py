@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
+from evalsvc._plain import harmless, visible
 from evalsvc.verdicts import Finding, GateResult, Verdict
 from evalsvc.verdicts.words import difference, number, title
 
@@ -14,16 +15,25 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 def junit(verdicts: Sequence[Verdict], inconclusive: str = "failure") -> str:
-    """Return the report of one or several suites; ``inconclusive`` is the element of such a finding, or ``skipped``."""
+    """Return the report of one or several suites; ``inconclusive`` is the element of such a finding.
+
+    One that is so since something is missing is a failure all the same.
+    """
     root = ElementTree.Element("testsuites", name="evalsvc")
     for verdict in verdicts:
         root.append(_suite(verdict, inconclusive))
+    for name in ("tests", "failures", "errors", "skipped"):
+        root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
+    root.set("time", "0")
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
 def _suite(verdict: Verdict, inconclusive: str) -> ElementTree.Element:
     cases = [_case(verdict, gate, found, inconclusive) for gate in verdict.gates for found in gate.findings]
+    # A file without a failure is green, and nothing was shown.
+    if all(gate.advisory or not gate.findings for gate in verdict.gates):
+        cases.append(_undecided(verdict))
     suite = ElementTree.Element(
         "testsuite",
         name=verdict.suite,
@@ -31,6 +41,7 @@ def _suite(verdict: Verdict, inconclusive: str) -> ElementTree.Element:
         failures=str(sum(case.find("failure") is not None for case in cases)),
         skipped=str(sum(case.find("skipped") is not None for case in cases)),
         errors="0",
+        time="0",
         timestamp=verdict.decided_at.isoformat(),
     )
     kept = ElementTree.SubElement(suite, "properties")
@@ -50,7 +61,8 @@ def _case(verdict: Verdict, gate: GateResult, found: Finding, inconclusive: str)
     name = f"{gate.gate} [{found.segment}]" if found.segment else gate.gate
     case = ElementTree.Element("testcase", classname=f"evalsvc.{verdict.suite}", name=_legal(name), time="0")
     if found.decision != "PASS":
-        kind = "skipped" if gate.advisory else "failure" if found.decision == "FAIL" else inconclusive
+        open_kind = "failure" if found.lacking else inconclusive
+        kind = "skipped" if gate.advisory else "failure" if found.decision == "FAIL" else open_kind
         said = f"{found.decision}{' (advisory)' if gate.advisory else ''}: {found.reason}"
         element = ElementTree.SubElement(case, kind, message=_legal(said))
         element.text = _legal(f"{title(verdict)}\n{_numbers(found)}\n{found.reason}")
@@ -59,14 +71,22 @@ def _case(verdict: Verdict, gate: GateResult, found: Finding, inconclusive: str)
     return case
 
 
+def _undecided(verdict: Verdict) -> ElementTree.Element:
+    case = ElementTree.Element("testcase", classname=f"evalsvc.{verdict.suite}", name="gates", time="0")
+    said = "no gate decides anything: all are advisory, or there is none"
+    ElementTree.SubElement(case, "failure", message=f"{verdict.decision}: {said}", type=verdict.decision)
+    return case
+
+
 def _numbers(found: Finding) -> str:
     parts = [
         f"candidate {number(found.candidate)}, baseline or limit {number(found.baseline)}",
         f"difference {difference(found)}, {found.n:,} cases in {found.n_clusters:,} groups",
         f"test: {found.test}",
+        *([f"cases: {visible(', '.join(found.cases))}"] if found.cases else []),
     ]
     return "\n".join(parts)
 
 
 def _legal(text: str) -> str:
-    return _FORBIDDEN.sub("\ufffd", text)
+    return _FORBIDDEN.sub("\ufffd", harmless(text))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
-from evalsvc.gate.reports.regressions import Regression, word_diff
-from evalsvc.verdicts import GateResult, MetricSummary, Slice, Verdict
+from evalsvc.gate.reports.escaping import block, text
+from evalsvc.gate.reports.regressions import Regression, heading, word_diff
+from evalsvc.verdicts import Finding, GateResult, MetricSummary, Slice, Verdict
 from evalsvc.verdicts.words import (
     because,
     change,
     difference,
     estimate,
     interval,
+    interval_kind,
     money,
     moved,
     number,
@@ -27,13 +28,13 @@ MOST_SEGMENTS = 10
 def markdown(verdict: Verdict, worst: Sequence[Regression] = ()) -> str:
     """Return the summary; ``worst`` are the cases to show."""
     parts = [
-        f"## {_cell(title(verdict))}",
-        _cell(subtitle(verdict)) + ".",
-        f"**{_cell(because(verdict))}**",
+        f"## {text(title(verdict))}",
+        text(subtitle(verdict)) + ".",
+        f"**{text(because(verdict))}**",
         _gates(verdict.gates, verdict),
         _metrics(verdict.metrics),
         _slices(verdict.slices),
-        *(f"> {_cell(note)}." for note in verdict.notes),
+        *(f"> {text(note)}." for note in verdict.notes),
         _regressions(worst),
         _foot(verdict),
     ]
@@ -41,19 +42,17 @@ def markdown(verdict: Verdict, worst: Sequence[Regression] = ()) -> str:
 
 
 def _gates(gates: Sequence[GateResult], verdict: Verdict) -> str:
-    # At one of several looks each gate has limits of its own.
-    kind = "interval" if verdict.looks else f"{100.0 * (1.0 - 2.0 * verdict.level):.3g} % interval"
-    head = f"| | gate | candidate | baseline or limit | difference ({kind}) | why |\n|---|---|--:|--:|--:|---|"
+    head = f"| | gate | candidate | baseline or limit | difference ({interval_kind(verdict)}) | why |"
     lines = [line for gate in gates for line in _gate_lines(gate)]
-    return "\n".join([head, *lines])
+    return "\n".join([head, "|---|---|--:|--:|--:|---|", *lines])
 
 
 def _gate_lines(gate: GateResult) -> Iterable[str]:
-    name = gate.gate + (" (advisory)" if gate.advisory else "")
+    name = text(gate.gate) + (" (advisory)" if gate.advisory else "")
     if len(gate.findings) == 1 and not gate.findings[0].segment:
         found = gate.findings[0]
         values = number(found.candidate), number(found.baseline), difference(found)
-        yield _line(f"**{gate.decision}**", name, *values, found.reason)
+        yield _line(f"**{gate.decision}**", name, *values, _why(found))
         return
     passed = sum(found.decision == "PASS" for found in gate.findings)
     yield _line(f"**{gate.decision}**", name, "", "", "", f"{passed} of {len(gate.findings)} segments pass")
@@ -61,14 +60,18 @@ def _gate_lines(gate: GateResult) -> Iterable[str]:
     for segment, found in shown[:MOST_SEGMENTS]:
         yield _line(
             found.decision,
-            f"↳ {segment} (n = {found.n:,})",
+            f"↳ {text(segment)} (n = {found.n:,})",
             number(found.candidate),
             number(found.baseline),
             difference(found),
-            found.reason,
+            _why(found),
         )
     if len(shown) > MOST_SEGMENTS:
         yield _line("", f"↳ {len(shown) - MOST_SEGMENTS} further segments do not pass", "", "", "", "")
+
+
+def _why(found: Finding) -> str:
+    return text(found.reason) + (f" ({', '.join(map(text, found.cases))})" if found.cases else "")
 
 
 def _metrics(metrics: Sequence[MetricSummary]) -> str:
@@ -78,14 +81,14 @@ def _metrics(metrics: Sequence[MetricSummary]) -> str:
     )
     lines = [head, "|---|--:|" + ("--:|--:|" if compared else "") + "--:|---|"]
     for one in metrics:
-        cells = [f"{one.metric} {_arrow(one)}".strip(), estimate(one.candidate, one.unit)]
+        cells = [f"{text(one.metric)} {_arrow(one)}".strip(), text(estimate(one.candidate, one.unit))]
         if compared:
             found = one.difference
             said = f"{change(found.value)} ({interval(found.low, found.high)})" if found else ""
             word = moved(one)
-            cells += [estimate(one.baseline, one.unit), f"{said} **{word}**" if word else said]
+            cells += [text(estimate(one.baseline, one.unit)), f"{said} **{word}**" if word else said]
         gone = ", ".join(f"{reason}: {count:,}" for reason, count in list(one.reasons.items())[:2])
-        cells += [f"{one.candidate.n:,}", gone]
+        cells += [f"{one.candidate.n:,}", text(gone)]
         lines.append(_line(*cells))
     return "<details open><summary>All metrics</summary>\n\n" + "\n".join(lines) + "\n\n</details>"
 
@@ -100,7 +103,9 @@ def _slices(slices: Sequence[Slice]) -> str:
     for one in slices[:MOST_SEGMENTS]:
         found = one.difference
         said = f"{change(found.value)} ({interval(found.low, found.high)})"
-        lines.append(_line(one.metric, one.name, f"{one.n:,}", number(one.candidate), number(one.baseline), said))
+        lines.append(
+            _line(text(one.metric), text(one.name), f"{one.n:,}", number(one.candidate), number(one.baseline), said)
+        )
     more = f" of {len(slices)}" if len(slices) > MOST_SEGMENTS else ""
     head = (
         f"Segments, the greatest losses first ({min(len(slices), MOST_SEGMENTS)}{more}; not corrected for their number)"
@@ -115,18 +120,14 @@ def _arrow(one: MetricSummary) -> str:
 def _regressions(worst: Sequence[Regression]) -> str:
     if not worst:
         return ""
-    parts = [
-        f"<details><summary>The {len(worst)} cases that lost most</summary>"
-        if len(worst) > 1
-        else "<details><summary>The case that lost most</summary>"
-    ]
+    parts = [f"<details><summary>{heading(worst)}</summary>"]
     for one in worst:
         scores = f"{number(one.baseline)} → {number(one.candidate)}"
-        parts.append(f"**{_cell(one.case_id)}**, {one.metric} {scores}")
-        parts.append(_block("prompt", one.prompt))
+        parts.append(f"**{text(one.case_id)}**, {text(one.metric)} {scores}")
+        parts.append(block("text", f"prompt: {one.prompt}"))
         if one.reference:
-            parts.append(_block("reference", one.reference))
-        parts.append(_fenced("diff", diff_lines(one.before, one.after)))
+            parts.append(block("text", f"reference: {one.reference}"))
+        parts.append(block("diff", diff_lines(one.before, one.after)))
     return "\n\n".join([*parts, "</details>"])
 
 
@@ -139,25 +140,9 @@ def diff_lines(before: str, after: str) -> str:
     return "\n".join(lines)
 
 
-def _block(name: str, text: str) -> str:
-    return _fenced("text", f"{name}: {text}")
-
-
-def _fenced(kind: str, text: str) -> str:
-    """Return a code block whose fence is longer than any run of backticks in the text."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{kind}\n{text}\n{fence}"
-
-
 def _line(*cells: str) -> str:
-    return "| " + " | ".join(cell if cell.startswith("**") else _cell(cell) for cell in cells) + " |"
-
-
-def _cell(text: str) -> str:
-    """Return a text that cannot end its cell, open HTML or call anybody."""
-    plain = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("@", "&#64;")
-    return re.sub(r"\s*[\r\n]+\s*", " ", plain)
+    """Return a row of a table; its cells are Markdown."""
+    return f"| {' | '.join(cells)} |"
 
 
 def _foot(verdict: Verdict) -> str:

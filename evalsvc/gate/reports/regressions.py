@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,12 +20,15 @@ LONGEST = 2_000
 
 
 class Regression(NamedTuple):
-    """A case on which the candidate's score is worse than the baseline's, with both answers of the first repeat."""
+    """A case on which the candidate's score is worse than the baseline's, with both answers of the first repeat.
+
+    ``candidate`` is None where it has no score, ``after`` then says why.
+    """
 
     case_id: str
     metric: str
     baseline: float
-    candidate: float
+    candidate: float | None
     prompt: str
     reference: str
     before: str
@@ -42,7 +46,8 @@ def regressions(run: Run, most: int = MOST) -> list[Regression]:
     """Return the cases that lost most under the metrics of gates that did not pass, else of all that compare.
 
     Losses are counted in standard deviations of the metric's differences, so that metrics can be ranked together; a
-    case is named once, under the metric by which it lost most.
+    case is named once, under the metric by which it lost most. Cases that the candidate alone has no answer to come
+    after those that lost.
     """
     baseline = run.baseline.evaluated if run.baseline else None
     if baseline is None or baseline.production is not None:
@@ -53,11 +58,13 @@ def regressions(run: Run, most: int = MOST) -> list[Regression]:
     metrics = open_metrics or {gate.metric for gate in compared}
     scales = {gate.metric: scale_for(gate, run.candidate.scores[gate.metric].spec.scale) for gate in compared}
     ranked: list[tuple[float, int, int, str]] = []
+    unanswered: list[tuple[float, int, int, str]] = []
+    found: dict[int, Regression] = {}
     places = places_in(baseline, run.candidate)
     for metric in sorted(metrics):
         ranked += _losses(run.candidate, baseline, places, metric, scales[metric])
-    found: dict[int, Regression] = {}
-    for _, row, place, metric in sorted(ranked, reverse=True):
+        unanswered += _unanswered(run.candidate, baseline, places, metric)
+    for _, row, place, metric in [*sorted(ranked, key=lambda one: (-one[0], *one[1:])), *sorted(unanswered)]:
         if row not in found and len(found) < most:
             found[row] = _regression(run.candidate, baseline, row, place, metric)
     return list(found.values())
@@ -78,18 +85,38 @@ def _losses(
     ]
 
 
+def _unanswered(
+    candidate: Evaluated, baseline: Evaluated, places: Rows, metric: str
+) -> list[tuple[float, int, int, str]]:
+    rows = np.flatnonzero(places >= 0)
+    known = ~np.isnan(baseline.scores[metric].by_case[places[rows]])
+    return [
+        (0.0, row, int(places[row]), metric)
+        for row in rows[known].tolist()
+        if all(answer.status == "failed" for answer in candidate.answers[row])
+    ]
+
+
+def heading(worst: Sequence[Regression]) -> str:
+    """Return the heading above the cases."""
+    several = len({one.metric for one in worst}) > 1
+    unit = ", by standard deviations of each metric" if several else ""
+    return f"The {len(worst)} cases that lost most{unit}" if len(worst) > 1 else "The case that lost most"
+
+
 def _regression(new: Evaluated, old: Evaluated, row: int, place: int, metric: str) -> Regression:
     case = new.cases[row]
     prompt = case.prompt if isinstance(case.prompt, str) else "\n".join(f"{m.role}: {m.content}" for m in case.prompt)
+    value, answer = float(new.scores[metric].by_case[row]), new.answers[row][0]
     return Regression(
         case.case_id,
         metric,
         float(old.scores[metric].by_case[place]),
-        float(new.scores[metric].by_case[row]),
+        None if np.isnan(value) else value,
         cut(prompt),
         cut(case.reference or ""),
         cut(old.answers[place][0].response),
-        cut(new.answers[row][0].response),
+        f"(no answer: {answer.reason})" if answer.status == "failed" else cut(answer.response),
     )
 
 

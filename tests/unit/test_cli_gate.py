@@ -1,0 +1,175 @@
+"""``evalsvc gate`` as it is called: what it ends with, and what it says to whoever has to act."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from evalsvc.cli import main
+from suites_made import write_project
+
+GATES = "  - {metric: token_f1, critical: true, at_least: 0.2}\n  - {metric: token_f1, at_least: 0.85}\n"
+
+
+class Project:
+    """A project with a suite and recorded answers, of which some are replaced."""
+
+    def __init__(self, folder: Path, gates: str) -> None:
+        self.path = write_project(folder, 60, gates=gates)
+        self.cases = [json.loads(line) for line in (self.path.parent / "cases.jsonl").read_text().splitlines()]
+
+    def answer(self, by: Callable[[int], dict[str, object] | None] = lambda place: {}) -> None:
+        lines = []
+        for place, case in enumerate(self.cases):
+            if (fields := by(place)) is not None:
+                lines.append({"case_id": case["case_id"], "response": case["reference"], "latency_ms": 10} | fields)
+        (self.path.parent / "answers.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+    def gate(self, *options: str) -> int:
+        return main(["gate", str(self.path), *options])
+
+
+def parsed(path: str) -> ElementTree.Element:
+    return ElementTree.parse(path).getroot()  # noqa: S314 - our own
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(tmp_path)
+    return Project(tmp_path, GATES)
+
+
+@pytest.mark.parametrize("silence", ["", " \n\t "])
+def test_a_critical_case_answered_with_nothing_fails(project, capsys, silence):
+    project.answer(lambda place: {"response": silence} if place == 10 else {})
+    assert project.gate() == 1
+    assert project.gate("--inconclusive", "pass") == 1
+    said = capsys.readouterr().out
+    assert "1 of 6 critical cases fell short, 1 by an answer that says nothing or has no end (c10)" in said
+    assert "1 request has no answer: empty answer (1)" in said
+
+
+@pytest.mark.parametrize(("policy", "code"), [("code", 3), ("pass", 3), ("fail", 1)])
+def test_a_critical_case_without_an_answer_is_open_whatever_the_policy(project, capsys, policy, code):
+    project.answer(lambda place: None if place == 10 else {})
+    assert project.gate("--inconclusive", policy, "--junit", "junit.xml") == code
+    told = "`--inconclusive pass` is for too few cases, not for what is missing: token_f1 reaches 0.2"
+    assert (told in capsys.readouterr().err) == (policy == "pass")
+    suite = parsed("junit.xml").find("testsuite")
+    assert (suite.get("failures"), suite.get("skipped")) == ("1", "0")
+
+
+def test_too_few_cases_pass_where_the_policy_says_so(project, capsys):
+    project.answer(lambda place: {"response": "nothing of it"} if place % 5 == 1 else {})
+    assert project.gate() == 3
+    assert project.gate("--inconclusive", "pass", "--junit", "junit.xml") == 0
+    assert parsed("junit.xml").find("testsuite").get("skipped") == "1"
+
+
+def test_what_one_has_to_act_on_is_noted_first(project, capsys):
+    project.answer(lambda place: {"response": ""} if place % 4 == 1 else {})
+    project.gate("--sample", "40")
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert "requests have no answer: empty answer" in notes[0]
+    assert notes[-1].startswith("note: a random part of")
+
+
+def test_gates_of_one_reason_are_named_in_one_line(project, capsys):
+    project.path.write_text(
+        project.path.read_text().replace("seed: 3", "seed: 3\nlooks: 3").split("gates:")[0]
+        + "gates:\n"
+        + "".join(f"  - {{metric: latency_ms, at_most: {value}}}\n" for value in (11, 12, 13, 14))
+        + GATES
+    )
+    project.answer(lambda place: {"response": "nothing of it"} if place == 10 else {"latency_ms": 10 + place % 7})
+    assert project.gate() == 1
+    said = capsys.readouterr().out.splitlines()
+    whys = [line for line in said if "not decided" in line]
+    assert len(whys) == 1
+    assert "; and " in whys[0]
+    assert whys[0].endswith("more: not decided: the run stopped when the verdict was clear")
+    assert not any("more cases" in line for line in said)
+    first = next(line for line in said if re.match("(FAIL|INCONCLUSIVE)  .*: ", line))
+    assert first.startswith("FAIL")
+
+
+def test_more_than_half_of_the_answers_empty_are_no_verdict(project, capsys):
+    project.answer(lambda place: {"response": " "} if place < 31 else {})
+    assert project.gate("--inconclusive", "pass") == 2
+    assert "31 of 60 requests have no answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "x", "1.5"])
+def test_a_sample_has_at_least_one_case(project, capsys, number):
+    project.answer()
+    assert project.gate(f"--sample={number}") == 2
+    assert f"argument --sample: expected a number above 0, but got {number!r}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dollars", ["0", "-1", "nan", "inf"])
+def test_a_budget_of_nothing_is_no_budget(project, capsys, dollars):
+    project.answer()
+    assert project.gate(f"--budget={dollars}") == 2
+    assert "argument --budget: expected dollars above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--again", "v", "--power"], "Expected --again without --power, since it runs no suite; drop one of them"),
+        (["--again", "v", "--sample", "5", "--record"], "Expected --again without --sample, --record"),
+        (["--again", "v", "--inconclusive", "pass"], "Expected --again without --inconclusive"),
+        (["--again", "v", "--format", "json"], "Expected --again with --format table, but got json"),
+        (["--power", "--junit", "x.xml", "--no-cache"], "Expected --power without --no-cache, --junit"),
+        (["--power", "--format", "markdown"], "Expected --power with --format table or json, but got markdown"),
+    ],
+)
+def test_options_that_another_leaves_nothing_to_do_are_refused(project, capsys, options, told):
+    project.answer()
+    assert project.gate(*options) == 2
+    assert told in capsys.readouterr().err
+
+
+CALLS = """
+from pathlib import Path
+def reply(prompt):
+    number = int(prompt.split()[-1])
+    if number == 50 and not Path("go").exists():
+        raise KeyboardInterrupt
+    return "parcel"
+"""
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_an_interrupted_run_says_what_is_kept_and_how_to_go_on(project, capsys, cached):
+    (project.path.parent / "bot.py").write_text(CALLS)
+    text = project.path.read_text().replace("model: {recorded: answers.jsonl}", "model: {callable: 'bot.py:reply'}")
+    project.path.write_text(text.replace("seed: 3", "seed: 3\nlimits: {concurrency: 1}"))
+    options = [] if cached else ["--no-cache"]
+    assert project.gate(*options) == 130
+    kept = "they are kept: the same command goes on from there" if cached else "nothing is kept"
+    assert re.search(rf"evalsvc: stopped after \d+ of 60 answers; {kept}\n", capsys.readouterr().err)
+    Path("go").touch()
+    assert project.gate() == 1
+
+
+def test_several_suites_end_in_one_line_and_name_their_reports(project, capsys):
+    project.answer()
+    other = project.path.with_name("other.suite.yaml")
+    other.write_text(project.path.read_text().replace("at_least: 0.85", "at_least: 0.999"))
+    assert main(["gate", str(project.path.parent)]) == 3
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == "2 suites: made PASS, other INCONCLUSIVE"
+    reports = [line.split()[1] for line in said if line.startswith("report  ")]
+    assert [Path(report).parts[:3] for report in reports] == [
+        (".evalsvc", "runs", "made"),
+        (".evalsvc", "runs", "other"),
+    ]
+    assert all(Path(report).is_file() for report in reports)
+    project.gate()
+    assert capsys.readouterr().out.splitlines()[-1].startswith("report  .evalsvc/runs/made/")
