@@ -142,12 +142,18 @@ def _by_group(known: Known, values: Floats) -> Floats:
 
 
 def _turned(known: Known, values: Floats, share: Floats, rng: np.random.Generator) -> _Made:
-    """Return the last run with the versions exchanged on so many cases of the one ahead that neither is."""
+    """Return the last run with the versions exchanged on so many cases of the one ahead that neither is.
+
+    What chance put ahead is left: the groups are drawn with their versions exchanged as well, and cases that are turned
+    one by one do not move with their groups any more.
+    """
     gain, loss = (float((share * np.maximum(way, 0.0)).sum()) for way in (values, -values))
-    if gain == loss:
+    ahead = gain - loss
+    error2 = float((np.bincount(known.groups, weights=share * (values - ahead)) ** 2).sum())
+    if ahead**2 <= error2:
         return _Made(values, known.old)
-    sign = 1.0 if gain > loss else -1.0
-    turn = (values * sign > 0.0) & (rng.random(values.size) < abs(gain - loss) / (2.0 * max(gain, loss)))
+    beyond = math.sqrt(ahead**2 - error2)
+    turn = (values * ahead > 0.0) & (rng.random(values.size) < beyond / (2.0 * max(gain, loss)))
     return _Made(np.where(turn, -values, values), np.where(turn, known.old + known.sign * values, known.old))
 
 

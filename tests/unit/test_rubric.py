@@ -95,6 +95,29 @@ def test_the_finer_weights_count_where_the_file_says_so() -> None:
     )
 
 
+def test_a_metric_behind_two_criteria_is_off_once() -> None:
+    """Right and kind, .3 of the total each, from one number: they reach .6 of its interval, and not .3·√2."""
+    twice = {**MEASURES, "kind": Measure("right", LINE)}
+    a, b = (
+        model(name, right=measured(value, 0.5, 0.4), price=measured(3.0)) for name, value in (("a", 3.4), ("b", 3.0))
+    )
+    found = compare(score_sheet(choice(a, b, measures=twice)), draws=100_000)
+    total, (difference,) = found.totals["a"], found.differences
+    assert (total.low, total.high) == pytest.approx((total.value - 0.3, total.value + 0.24))
+    assert difference.low == pytest.approx(0.24 - math.hypot(0.3, 0.24))
+    once = choice(a, b, measures=twice, rubric=Rubric((Category("all", "All", 1.0, (Criterion("right", "R", 1.0),)),)))
+    best = compare(score_sheet(once), draws=100_000).totals["a"].best[0]
+    assert found.totals["a"].best[0] == pytest.approx(best, abs=0.01)
+
+
+def test_a_metric_that_counts_for_and_against_takes_itself_back() -> None:
+    down = ScoreMap("lines", "lower", ((1.0, 5.0), (5.0, 1.0)))
+    both = {**MEASURES, "kind": Measure("right", down)}
+    a, b = (model(name, right=measured(3.0, 0.5), price=measured(3.0)) for name in "ab")
+    total = compare(score_sheet(choice(a, b, measures=both))).totals["a"]
+    assert (total.low, total.high) == pytest.approx((total.value, total.value))
+
+
 def test_the_chance_to_be_best_is_the_normal_one() -> None:
     """Two totals whose difference is normal: its chance is known in closed form."""
     a = model("a", right=measured(3.1, 0.6), kind=measured(3.0), price=measured(3.0))
@@ -112,7 +135,7 @@ def test_an_interval_of_unequal_sides_is_drawn_with_its_ends_as_quantiles() -> N
     from evalsvc.governance.rubric.scoring import drawn
 
     sheet = score_sheet(choice(A, B))
-    found = drawn(sheet, "a", "right", np.random.default_rng(1), 400_000)
+    found = drawn(sheet, "a", "right", np.random.default_rng(1), 400_000, {})
     assert np.quantile(found, [0.025, 0.5, 0.975]) == pytest.approx([3.7, 4.0, 4.2], abs=0.004)
 
 

@@ -1,7 +1,8 @@
 """Totals with intervals, differences of models, who leads, and the chance that each model is the best.
 
 Intervals of totals and differences are made by MOVER (Zou & Donner 2008) from those of the criteria: around the total
-T = Σ w·s the lower end is T - √Σ (w·(s - l))², and likewise above. Scores of different criteria and models are taken as
+T = Σ w·s the lower end is T - √Σ (w·(s - l))², and likewise above. Criteria that are scored from one metric are one
+term of that sum, since it is one number that is off. Otherwise scores of different criteria and models are taken as
 independent: of models that were measured on the same cases this makes differences look less certain than they are. A
 criterion that is missing gives bounds, [its score 1, its score 5], and is never a number.
 """
@@ -136,13 +137,36 @@ def _total(sheet: Sheet, model: str, best: tuple[float, float]) -> Total:
 def _summed(sheet: Sheet, model: str, missing: float) -> tuple[float, float, float]:
     """Return a total and how far its interval reaches below and above it."""
     scores, below, above, whole = sheet.scores[model], [], [], []
+    of_metrics: dict[str, dict[str, float]] = {}
     for name, share in sheet.choice.rubric.shares.items():
         score = scores[name]
         whole.append(share * filled(score, missing))
-        if score.value is not None and score.low is not None and score.high is not None:
+        if score.metric is not None:
+            of_metrics.setdefault(sheet.choice.measures[name].metric, {})[name] = share
+        elif score.value is not None and score.low is not None and score.high is not None:
             below.append(share * (score.value - score.low))
             above.append(share * (score.high - score.value))
+    for shares in of_metrics.values():
+        down, up = _reach(sheet, model, shares)
+        below.append(down)
+        above.append(up)
     return math.fsum(whole), math.hypot(*below), math.hypot(*above)
+
+
+def _reach(sheet: Sheet, model: str, shares: Mapping[str, float]) -> tuple[float, float]:
+    """Return how far criteria that are scored from one metric reach together below and above what they add."""
+    metric = sheet.scores[model][next(iter(shares))].metric
+    if metric is None or metric.value is None or metric.low is None or metric.high is None:
+        return 0.0, 0.0
+    low, high = metric.low, metric.high
+    maps = {name: sheet.choice.measures[name].map for name in shares}
+    # Maps of opposite directions may be furthest off where one of them bends or steps.
+    bends = {at for score_map in maps.values() for at, _ in score_map.points if low < at < high}
+    at = np.array(
+        [metric.value, low, high, *bends, *(math.nextafter(bend, way) for bend in bends for way in (low, high))]
+    )
+    added = np.sum([share * maps[name].many(at) for name, share in shares.items()], axis=0)
+    return float(added[0] - added.min()), float(added.max() - added[0])
 
 
 def _difference(sheet: Sheet, totals: Mapping[str, Total], first: str, second: str) -> Difference:
@@ -182,9 +206,10 @@ def drawn_scores(sheet: Sheet, draws: int, seed: int, missing: float) -> Floats:
     names = [criterion.name for criterion in sheet.choice.rubric.criteria]
     found = np.full((len(sheet.choice.models), len(names), draws), missing)
     for row, model in enumerate(sheet.choice.models):
+        metrics: dict[str, Floats] = {}
         for column, name in enumerate(names):
             if sheet.scores[model.name][name].value is not None:
-                found[row, column] = drawn(sheet, model.name, name, generator, draws)
+                found[row, column] = drawn(sheet, model.name, name, generator, draws, metrics)
     return found
 
 

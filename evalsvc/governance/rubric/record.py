@@ -270,9 +270,9 @@ def _leads(sheet: Sheet, model: str) -> list[tuple[float, str]]:
 def _method(sheet: Sheet, seed: int) -> Part:
     people = any(score.kind == "people" for scores in sheet.scores.values() for score in scores.values())
     listed = [
-        "Intervals of totals and differences: MOVER over the criteria. Scores of different criteria and models are "
-        "taken as independent; of models measured on the same cases this makes differences look less certain than they "
-        "are.",
+        "Intervals of totals and differences: MOVER over the criteria, those scored from one metric together. Scores "
+        "of other criteria and of different models are taken as independent; of models measured on the same cases this "
+        "makes differences look less certain than they are.",
         f"Chances and wins are drawn with the seed {seed}.",
     ]
     if people:

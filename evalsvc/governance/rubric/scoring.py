@@ -90,8 +90,13 @@ def score_sheet(choice: Choice) -> Sheet:
     return Sheet(choice, scores, spread, _agreement(choice))
 
 
-def drawn(sheet: Sheet, model: str, criterion: str, generator: np.random.Generator, size: int) -> Floats:
+def drawn(
+    sheet: Sheet, model: str, criterion: str, generator: np.random.Generator, size: int, metrics: dict[str, Floats]
+) -> Floats:
     """Return draws of a score that is there, as its interval says.
+
+    ``metrics`` holds what was drawn of the model's metrics already, and is added to: criteria that are scored from one
+    metric are scored from the same draws of it.
 
     A metric is drawn from a normal distribution whose halves have the widths of the interval's two sides, so that its
     ends are the quantiles that they are meant to be, and then goes through the map; people's mean is drawn from
@@ -104,9 +109,12 @@ def drawn(sheet: Sheet, model: str, criterion: str, generator: np.random.Generat
     metric = score.metric
     if metric is None or metric.value is None or metric.low is None or metric.high is None:
         raise InputError(f"Expected a score of {criterion!r} to draw, but it is missing")
-    normal = generator.standard_normal(size) / normal_quantile(two_sided(choice.confidence))
-    sides = np.where(normal < 0.0, metric.value - metric.low, metric.high - metric.value)
-    return choice.measures[criterion].map.many(metric.value + normal * sides)
+    measure = choice.measures[criterion]
+    if measure.metric not in metrics:
+        normal = generator.standard_normal(size) / normal_quantile(two_sided(choice.confidence))
+        sides = np.where(normal < 0.0, metric.value - metric.low, metric.high - metric.value)
+        metrics[measure.metric] = metric.value + normal * sides
+    return measure.map.many(metrics[measure.metric])
 
 
 def _score(choice: Choice, model: Model, criterion: str, spread: RaterSpread) -> CriterionScore:
