@@ -104,7 +104,8 @@ class CausalModel(Transformer):
         counts = [item.stop - item.start for item in batch]
         # All targets in one transfer: each waits for what the device still computes.
         targets = torch.tensor([token for item in batch for token in item.ids[item.start : item.stop]])
-        for scores, item, target in zip(logits, batch, targets.to(logits.device).split(counts), strict=True):
+        parts = torch.split(targets.to(logits.device), counts)
+        for scores, item, target in zip(logits, batch, parts, strict=True):
             # One sequence at a time: a float32 copy of all logits can be larger than the model.
             wanted = torch.log_softmax(scores[item.start - 1 : item.stop - 1].float(), dim=-1)
             losses.append(-wanted.gather(1, target[:, None])[:, 0])
