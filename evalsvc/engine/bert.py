@@ -9,8 +9,11 @@ length (on a CPU) or padded with a mask (on a GPU, where many small calls cost m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
@@ -79,14 +82,20 @@ class PackedBert:
         from torch.nn import functional
 
         lengths = [len(window) for window in windows]
-        ids = self._on_device([token for window in windows for token in window])
-        places = self._on_device([place for length in lengths for place in range(length)])
+        # A list of all tokens, and torch's own reading of lists, take as long as a GPU takes for a small model.
+        ids = self._on_device(np.fromiter(chain.from_iterable(windows), dtype=np.int64, count=sum(lengths)))
+        sizes = self._on_device(np.array(lengths, dtype=np.int64))
+        starts = torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes, output_size=ids.numel())
+        places = torch.arange(ids.numel(), device=ids.device) - starts
         hidden = functional.embedding(ids, self._words) + functional.embedding(places, self._positions)
         hidden = functional.layer_norm(hidden, (self._width,), *self._norm, self._epsilon)
-        attention = self._masked_attention(lengths, places) if self._padded else self._grouped_attention(lengths)
+        if self._padded:
+            attention = self._masked_attention(sizes, max(lengths), places)
+        else:
+            attention = self._grouped_attention(lengths)
         for layer in self._layers:
             hidden = self._forward(hidden, layer, attention)
-        pooled = torch.segment_reduce(hidden.float(), "mean", lengths=self._on_device(lengths), unsafe=True)
+        pooled = torch.segment_reduce(hidden.float(), "mean", lengths=sizes, unsafe=True)
         return pooled, (max(lengths) * len(lengths) if self._padded else sum(lengths))
 
     def _forward(self, hidden: torch.Tensor, layer: Layer, attention: Attention) -> torch.Tensor:
@@ -122,12 +131,11 @@ class PackedBert:
 
         return attend
 
-    def _masked_attention(self, lengths: Sequence[int], places: torch.Tensor) -> Attention:
+    def _masked_attention(self, sizes: torch.Tensor, longest: int, places: torch.Tensor) -> Attention:
         import torch
         from torch.nn import functional
 
-        count, longest = len(lengths), max(lengths)
-        sizes = self._on_device(lengths)
+        count = len(sizes)
         rows = torch.repeat_interleave(torch.arange(count, device=self._device), sizes, output_size=places.numel())
         slots = rows * longest + places
         mask = (torch.arange(longest, device=self._device)[None] < sizes[:, None])[:, None, None]
@@ -141,10 +149,10 @@ class PackedBert:
 
         return attend
 
-    def _on_device(self, values: Sequence[int]) -> torch.Tensor:
+    def _on_device(self, values: NDArray[np.int64]) -> torch.Tensor:
         import torch
 
-        tensor = torch.tensor(values, dtype=torch.long)
+        tensor = torch.from_numpy(values)
         return tensor.pin_memory().to(self._device, non_blocking=True) if self._padded else tensor
 
     def _pair(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -101,12 +101,14 @@ class CausalModel(Transformer):
         import torch
 
         losses = []
-        for scores, item in zip(logits, batch, strict=True):
+        counts = [item.stop - item.start for item in batch]
+        # All targets in one transfer: each waits for what the device still computes.
+        targets = torch.tensor([token for item in batch for token in item.ids[item.start : item.stop]])
+        parts = torch.split(targets.to(logits.device), counts)
+        for scores, item, target in zip(logits, batch, parts, strict=True):
             # One sequence at a time: a float32 copy of all logits can be larger than the model.
             wanted = torch.log_softmax(scores[item.start - 1 : item.stop - 1].float(), dim=-1)
-            targets = torch.tensor(item.ids[item.start : item.stop], dtype=torch.long, device=wanted.device)
-            losses.append(-wanted.gather(1, targets[:, None])[:, 0])
-        counts = [item.stop - item.start for item in batch]
+            losses.append(-wanted.gather(1, target[:, None])[:, 0])
         values: Row = torch.cat(losses).cpu().numpy()
         return list(np.split(values, np.cumsum(counts)[:-1]))
 

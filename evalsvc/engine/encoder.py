@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import accumulate
 
 import msgspec
 import numpy as np
@@ -128,9 +128,16 @@ class Encoder:
 
     def _vectors(self, tokenised: list[Tokenised]) -> list[Vector | ItemFailure | TooLong]:
         windows = [window for item in tokenised if isinstance(item, list) for window in item]
-        rows = iter(self._run(windows))
+        rows = self._run(windows)
         counts = [len(item) if isinstance(item, list) else 0 for item in tokenised]
-        return [self._join(item, list(islice(rows, count))) for item, count in zip(tokenised, counts, strict=True)]
+        starts = [0, *accumulate(counts)]
+        alone = [number for number, count in enumerate(counts) if count == 1]
+        # Nearly all texts are one window: one by one they would take longer here than on a GPU.
+        units = dict(zip(alone, _unit_rows([rows[starts[number]] for number in alone]), strict=True))
+        return [
+            self._join(item, rows[start : start + count]) if (unit := units.get(number)) is None else unit
+            for number, (item, start, count) in enumerate(zip(tokenised, starts[:-1], counts, strict=True))
+        ]
 
     def _run(self, windows: list[Window]) -> list[Vector | ItemFailure]:
         lengths = [len(window) for window in windows]
@@ -176,3 +183,20 @@ class Encoder:
                 vectors[row] = outcome
         self.stats.add(failures=len(failures))
         return Embeddings(vectors, failures, too_long)
+
+
+def _unit_rows(rows: Sequence[Vector | ItemFailure]) -> list[Vector | None]:
+    """Return each row divided by its length, all at once; ``None`` where there is no row or it is not finite."""
+    given = [number for number, row in enumerate(rows) if not isinstance(row, ItemFailure)]
+    units: list[Vector | None] = [None] * len(rows)
+    if not given:
+        return units
+    matrix = np.stack([rows[number] for number in given])
+    # A product of a row with itself has the digits of `np.linalg.norm` of that row; the norm along an axis has not.
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.sqrt(np.matmul(matrix[:, None, :], matrix[:, :, None])[:, 0])
+        matrix /= np.maximum(norms, np.float32(1e-12))
+    finite = np.isfinite(norms[:, 0])
+    for number, unit, good in zip(given, matrix, finite.tolist(), strict=True):
+        units[number] = unit if good else None
+    return units

@@ -15,6 +15,7 @@ from evalsvc.engine.device import device_lock
 from evalsvc.engine.registry import release_models
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.tokens import TooLong
+from evalsvc.engine.transformer import Input
 from evalsvc.errors import EngineError, ModelRefused
 from models.tiny_encoder import make_tiny_encoder
 from models.tiny_transformers import make_tiny_causal, make_tiny_classifier
@@ -245,3 +246,13 @@ def test_long_sums_are_taken_in_double_precision(model, monkeypatch):
     monkeypatch.setattr(model, "rows", lambda inputs: [tiny for _ in inputs])
     (found,) = model.likelihoods([("", "hello")])
     assert found.nats == pytest.approx(2**12 * float(np.float32(0.1)), rel=1e-12)
+
+
+def test_reading_a_batch_at_once_gives_each_sequence_the_digits_that_it_has_alone(model):
+    batch = [Input(tuple(range(size)), (), start, size) for size, start in ((9, 1), (5, 4), (7, 3), (2, 1))]
+    logits = torch.randn(len(batch), 9, 40, generator=torch.Generator().manual_seed(0))
+    together = model.read(logits, batch)
+    assert [len(row) for row in together] == [8, 1, 4, 1]
+    for number, row in enumerate(together):
+        (alone,) = model.read(logits[number : number + 1], batch[number : number + 1])
+        np.testing.assert_array_equal(row, alone)

@@ -10,10 +10,12 @@ import pytest
 
 from evalsvc.engine import Encoder, EngineSettings, shared_encoder
 from evalsvc.engine.cache import EmbeddingCache
+from evalsvc.engine.encoder import _unit_rows
 from evalsvc.engine.executor import is_out_of_memory
 from evalsvc.engine.forward import TransformersPooler
 from evalsvc.engine.models import locate
 from evalsvc.engine.registry import release_encoders
+from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.tokens import window_starts
 from evalsvc.errors import EngineError
 from models.tiny_encoder import WORDS, make_tiny_encoder
@@ -75,7 +77,7 @@ def test_the_masked_attention_of_a_gpu_agrees_with_the_grouped_one(folder, encod
     expected = encoder.encode(TEXTS)
     other = load(folder)
     monkeypatch.setattr(other._pooler, "_padded", True)
-    monkeypatch.setattr(other._pooler, "_on_device", lambda values: torch.tensor(values, dtype=torch.long))
+    monkeypatch.setattr(other._pooler, "_on_device", torch.from_numpy)
     np.testing.assert_allclose(other.encode(TEXTS), expected, atol=1e-5)
     assert other.stats.padding_waste > 0
 
@@ -150,6 +152,25 @@ def test_a_value_that_is_not_finite_is_a_failure_with_the_models_name(encoder, m
     monkeypatch.setattr(encoder._pooler, "pool", lambda windows: (nan.repeat(len(windows), 1), len(windows)))
     failures = encoder.embed(["hello"]).failures
     assert encoder.files.name in failures[0]
+
+
+@pytest.mark.parametrize("width", [1, 8, 384, 1000])
+def test_rows_divided_at_once_have_the_digits_of_rows_divided_one_by_one(width):
+    """All that changes a digit is in the signature, and how many texts were asked for is not."""
+    rng = np.random.default_rng(0)
+    rows = (rng.normal(size=(500, width)) * rng.lognormal(0, 3, size=(500, 1))).astype(np.float32)
+    rows[0] = 0.0
+    expected = [row / max(np.linalg.norm(row), np.float32(1e-12)) for row in rows]
+    np.testing.assert_array_equal(np.stack(_unit_rows(list(rows))), np.stack(expected))
+
+
+def test_rows_without_a_length_are_left_out_at_once_and_the_others_kept():
+    rows = [ItemFailure("broke"), np.float32([3, 4]), np.float32([np.inf, 0]), np.float32([3e38, 3e38])]
+    units = _unit_rows([*rows, np.float32([np.nan, 1])])
+    assert [unit is None for unit in units] == [True, False, True, True, True]
+    np.testing.assert_allclose(units[1], [0.6, 0.8], rtol=1e-6)
+    assert _unit_rows([ItemFailure("broke")]) == [None]
+    assert _unit_rows([]) == []
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
