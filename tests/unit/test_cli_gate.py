@@ -19,8 +19,9 @@ GATES = "  - {metric: token_f1, critical: true, at_least: 0.2}\n  - {metric: tok
 class Project:
     """A project with a suite and recorded answers, of which some are replaced."""
 
-    def __init__(self, folder: Path, gates: str) -> None:
-        self.path = write_project(folder, 60, gates=gates)
+    def __init__(self, folder: Path, gates: str, count: int = 60) -> None:
+        folder.mkdir(exist_ok=True)
+        self.path = write_project(folder, count, gates=gates)
         self.cases = [json.loads(line) for line in (self.path.parent / "cases.jsonl").read_text().splitlines()]
 
     def answer(self, by: Callable[[int], dict[str, object] | None] = lambda place: {}) -> None:
@@ -79,7 +80,8 @@ def test_what_one_has_to_act_on_is_noted_first(project, capsys):
     assert notes[-1].startswith("note: a random part of")
 
 
-def test_gates_of_one_reason_are_named_in_one_line(project, capsys):
+def test_gates_of_one_reason_are_named_in_one_line(tmp_path, capsys):
+    project = Project(tmp_path / "larger", GATES, 180)
     project.path.write_text(
         project.path.read_text().replace("seed: 3", "seed: 3\nlooks: 3").split("gates:")[0]
         + "gates:\n"
