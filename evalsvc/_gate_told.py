@@ -12,10 +12,10 @@ from evalsvc.verdicts import Verdict
 from evalsvc.verdicts.words import NOTHING, because, difference, interval_kind, number, rows, subtitle, title
 
 
-def told(verdict: Verdict, width: int = 0) -> str:
+def told(verdict: Verdict, width: int = 0, report: str = "") -> str:
     """Return a verdict as a terminal shows it: what it is, each gate, and why each that did not pass did not.
 
-    ``width`` is the terminal's; 0 folds nothing.
+    ``width`` is the terminal's; 0 folds nothing. ``report`` is the path of the page that was kept; '' where none was.
     """
     lines = [*map(visible, (title(verdict), subtitle(verdict), "", because(verdict))), ""]
     kind = f"difference ({interval_kind(verdict)})"
@@ -44,7 +44,7 @@ def told(verdict: Verdict, width: int = 0) -> str:
         sorted_whys = sorted(whys.items(), key=lambda item: item[0][0] != "FAIL")
         lines += ["", *(visible(f"{decision}  {_named(names)}: {why}") for (decision, why), names in sorted_whys)]
     lines += ["", *(visible(f"note: {note}") for note in verdict.notes)] if verdict.notes else []
-    lines += ["", visible(f"verdict {verdict.verdict_id}")]
+    lines += ["", *([visible(f"report  {report}")] if report else []), visible(f"verdict {verdict.verdict_id}")]
     return unobeyed("\n".join(part for line in lines for part in _folded(line, width)))
 
 
@@ -70,10 +70,7 @@ def _folded(line: str, width: int) -> list[str]:
 
 def all_told(verdicts: Sequence[Verdict], reports: Sequence[str], width: int = 0) -> str:
     """Return the verdicts of a run, each with its report where that was kept, and at the end all in a line."""
-    parts = [
-        told(verdict, width) + (harmless(f"\nreport  {report}") if report else "")
-        for verdict, report in zip(verdicts, reports, strict=True)
-    ]
+    parts = [told(verdict, width, report) for verdict, report in zip(verdicts, reports, strict=True)]
     if len(parts) > 1:
         parts.append(f"{len(parts)} suites: " + ", ".join(f"{one.suite} {one.decision}" for one in verdicts))
     return "\n\n".join(parts)

@@ -174,4 +174,6 @@ def test_several_suites_end_in_one_line_and_name_their_reports(project, capsys):
     ]
     assert all(Path(report).is_file() for report in reports)
     project.gate()
-    assert capsys.readouterr().out.splitlines()[-1].startswith("report  .evalsvc/runs/made/")
+    report, verdict = capsys.readouterr().out.splitlines()[-2:]
+    assert report.startswith("report  .evalsvc/runs/made/")
+    assert verdict.startswith("verdict ")
