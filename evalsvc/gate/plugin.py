@@ -2,7 +2,8 @@
 
 It loads in every pytest run of an environment that evalsvc is installed in. So it imports nothing but the standard
 library and pytest until a suite or a marked test is met, its options all begin with ``--evalsvc-``, and its fixtures
-give way to those of the same name in a conftest. ``-p no:evalsvc`` leaves it out.
+give way to those of the same name in a conftest, and in another plugin where a test is not marked. ``-p no:evalsvc``
+leaves it out.
 
 PYTEST_DONT_REWRITE: it asserts nothing, so that pytest need not warn when it was imported before.
 """
@@ -10,11 +11,14 @@ PYTEST_DONT_REWRITE: it asserts nothing, so that pytest need not warn when it wa
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
+import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 
@@ -28,6 +32,8 @@ MARKER = "evalsvc"
 _FOLDER = pytest.StashKey[Path]()
 _SESSION = pytest.StashKey["PluginSession"]()
 _WORKER_INPUT = "evalsvc_folder"
+_KEYS = re.compile(r"^(suite|cases|model|baseline|scorers|gates)[ \t]*:", re.MULTILINE)
+T = TypeVar("T")
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -86,8 +92,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
-    """Collect ``*.suite.yaml``."""
+    """Collect ``*.suite.yaml``, but for files of that name which are somebody else's and which nobody named."""
     if not file_path.name.endswith(SUFFIX):
+        return None
+    if not parent.session.isinitpath(file_path) and not _is_suite(file_path):
         return None
     from evalsvc.gate.plugin_suites import SuiteFile
 
@@ -124,19 +132,36 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture
 def evaluation(request: pytest.FixtureRequest) -> Evaluation:
     """The run of the suite that the test's marker names: `.answers`, `.scores(metric)`, `.verdict`, `.gate(metric)`."""
-    return session_of(request.config).evaluation(request)
+    return _of_marked(request, lambda: session_of(request.config).evaluation(request))
 
 
 @pytest.fixture
 def answer(request: pytest.FixtureRequest) -> CaseAnswer:
     """One case after the other, with what was answered: `.case`, `.response`, `.score(metric)`, `.spread(metric)`."""
-    return session_of(request.config).answer(request)
+    return _of_marked(request, lambda: session_of(request.config).answer(request))
 
 
 @pytest.fixture
 def segment(request: pytest.FixtureRequest) -> Evaluation:
     """One segment after the other of the field that the marker's `segment=` names, as an `evaluation` of its own."""
-    return session_of(request.config).segment(request)
+    return _of_marked(request, lambda: session_of(request.config).segment(request))
+
+
+def _of_marked(request: pytest.FixtureRequest, ours: Callable[[], T]) -> T:
+    """Return our fixture for a marked test; of another test, that of another plugin, where one has the same name."""
+    if request.fixturename and request.node.get_closest_marker(MARKER) is None:
+        with contextlib.suppress(pytest.FixtureLookupError):
+            return cast("T", request.getfixturevalue(request.fixturename))
+    return ours()
+
+
+def _is_suite(path: Path) -> bool:
+    """Whether a file has two of a suite's keys; one that cannot be read is told of when it is collected."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return len({found[1] for found in _KEYS.finditer(text)}) > 1
 
 
 def folder_of(config: pytest.Config) -> Path:

@@ -150,10 +150,17 @@ class SharedRuns:
         part.mkdir(exist_ok=True)
         try:
             run = self._run(suite, wanted, shown)
+            self._leave(run, part)
         except EvalsvcError as error:
             (part / "error.txt").write_text(str(error), encoding="utf-8")
-        else:
-            self._leave(run, part)
+        except BaseException as error:
+            # A time-out of one test, say: asked again by every further test, the model would be paid each time.
+            said = (
+                f"the run of {suite.name!r} was cut off by {type(error).__name__} in the test that came first; what was"
+            )
+            (part / "error.txt").write_text(f"{said} answered is kept: run it again", encoding="utf-8")
+            part.replace(place)
+            raise
         part.replace(place)
 
     def _run(self, suite: Suite, wanted: Wanted, shown: str) -> Run:

@@ -274,3 +274,42 @@ def test_the_example_passes_what_is_as_good_and_fails_what_is_not(project, versi
     result = project.run("-c", "pyproject.toml", str(EXAMPLE), "--evalsvc-answers", str(recorded))
     assert result.parseoutcomes().get("failed", 0) == failed
     assert result.parseoutcomes()["passed"] + failed == 62
+
+
+def test_another_plugin_s_fixture_of_the_name_is_a_foreign_test_s(project):
+    project.write(theirs__py="import pytest\n\n@pytest.fixture\ndef answer(): return 42\n")
+    foreign = "def test_theirs(answer):\n    assert answer == 42\n"
+    project.write(test_foreign__py=foreign, test_colours__py=MARKED + "def test_ours(answer): assert answer.response\n")
+    for order in (("theirs", "evalsvc.gate.plugin"), ("evalsvc.gate.plugin", "theirs")):
+        loaded = [word for name in order for word in ("-p", name)]
+        result = project.pytester.runpytest_subprocess(*loaded, "-p", "no:cacheprovider", "test_foreign.py")
+        result.assert_outcomes(passed=1)
+    ours = project.pytester.runpytest_subprocess("-p", "theirs", *ALONE, "test_colours.py")
+    ours.assert_outcomes(passed=N)
+
+
+def test_a_foreign_file_of_the_name_is_left_alone_unless_it_is_named(project):
+    (project.path / "colours.suite.yaml").unlink()
+    project.write(theirs__suite__yaml="tests:\n  - name: something else\n", test_foreign__py="def test_it(): pass\n")
+    project.run().assert_outcomes(passed=1)
+    project.run("theirs.suite.yaml").assert_outcomes(errors=1)
+    # A slip in a suite of ours is told.
+    project.write(slip__suite__yaml="cases: cases.jsonl\nscorers: [rouge_l]\ngate: []\n")
+    project.run().assert_outcomes(errors=1)
+
+
+def test_a_run_that_was_cut_off_is_not_begun_again_by_the_next_test(project, monkeypatch):
+    begun = []
+
+    def cut(*_: object) -> None:
+        begun.append(1)
+        # As pytest-timeout does in the midst of a test.
+        pytest.fail("Timeout")
+
+    monkeypatch.setattr(SharedRuns, "_run", cut)
+    wanted = Wanted(project.path / "colours.suite.yaml", project.path / "good.jsonl")
+    with pytest.raises(pytest.fail.Exception):
+        evaluated(project.path, wanted)
+    with pytest.raises(EvalsvcError, match="the run of 'colours' was cut off by Failed in the test that came first"):
+        evaluated(project.path, wanted)
+    assert begun == [1]
