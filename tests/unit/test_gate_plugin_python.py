@@ -11,7 +11,7 @@ import pytest
 
 from evalsvc.errors import InputError
 from evalsvc.gate.shared_runs import Wanted
-from plugin_project import MARKED, RIGHT, SUITE, WRONG, N, answers, asked, cases, evaluated
+from plugin_project import COUNTING, MARKED, RIGHT, SUITE, WRONG, N, answers, asked, cases, evaluated
 
 pytest_plugins = ["pytester", "plugin_project"]
 
@@ -238,3 +238,50 @@ def test_the_file_of_the_guide_passes(project):
     outcomes = result.parseoutcomes()
     assert set(outcomes) == {"passed"}
     assert outcomes["passed"] > 40
+
+
+def test_every_argument_of_a_gate_reaches_it(project):
+    wanted = Wanted(project.path / "colours.suite.yaml", project.path / "good.jsonl")
+    evaluation = evaluated(project.path, wanted)
+    asked = evaluation.gate("rouge_l", statistic="pass^1", success=0.7, where={"segments.language": "de"})
+    assert asked.at_least(0.5).gate == "rouge_l pass^1 (success: 0.7) at least 0.5, where segments.language=de"
+    with pytest.raises(InputError, match="of `rouge_l`, higher is better"):
+        evaluation.gate("rouge_l", direction="lower").at_least(0.5)
+    with pytest.raises(InputError, match="max_missing"):
+        evaluation.gate("exact_match", max_missing=1.5).at_least(0.5)
+    with pytest.raises(InputError, match="did you mean `segments"):
+        evaluation.gate("rouge_l", by="segments.langauge").at_least(0.5)
+
+
+def test_options_of_the_session_reach_the_run(project):
+    project.suite(SUITE, "{callable: 'model.py:ask'}")
+    project.write(model__py=COUNTING, test_colours__py=MARKED + "def test_it(evaluation): assert evaluation.cases\n")
+    for _ in range(2):
+        project.run("test_colours.py").assert_outcomes(passed=1)
+    assert asked(project) == N, "answers are kept"
+    project.run("test_colours.py", "--evalsvc-no-cache").assert_outcomes(passed=1)
+    assert asked(project) == 2 * N
+    costs = COUNTING.replace('return "the sky is blue"', 'return {"response": "the sky is blue", "cost_usd": 0.1}')
+    project.write(model__py=costs)
+    project.run("test_colours.py", "--evalsvc-no-cache", "--evalsvc-budget", "0.5")
+    # What is under way when the budget is full is paid too.
+    assert 2 * N + 5 <= asked(project) < 2 * N + 5 + 4
+
+
+def test_a_segment_that_a_stopped_run_never_reached_is_no_pass(project):
+    # 79 German cases, which are asked first for the most part, and one French one that is asked late or not at all.
+    lines = [json.loads(line) for line in cases(80).splitlines()]
+    seen = []
+    for rare in range(80):
+        for number, line in enumerate(lines):
+            line["segments"] = {"language": "fr" if number == rare else "de"}
+        project.write(cases__jsonl="".join(json.dumps(line) + "\n" for line in lines), bad__jsonl=answers(WRONG, 80))
+        gates = "gates:\n  - {metric: rouge_l, at_least: 0.5, by: segments.language}\n"
+        alone = SUITE.split("gates:")[0].replace("baseline: main\n", "") + gates + "looks: 2\n"
+        project.suite(alone, "{recorded: bad.jsonl}")
+        result = project.run("colours.suite.yaml")
+        seen.append(result.parseoutcomes())
+        if "the run stopped before any case of it was asked" in result.stdout.str():
+            assert seen[-1]["failed"] == 2
+            return
+    raise AssertionError(f"every run reached the one case: {seen}")
