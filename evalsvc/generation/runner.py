@@ -105,8 +105,6 @@ class Asker:
         """
         if repeats < 1:
             raise InputError(f"Expected `repeats` of at least 1, but got {repeats!r}")
-        if self._ends is None and self.limits.deadline_seconds is not None:
-            self._ends = self._clock.monotonic() + self.limits.deadline_seconds
         items = self._items(cases, repeats, seed)
         answers: dict[int, Answer] = {}
         self._count(total=len(items))
@@ -119,6 +117,8 @@ class Asker:
                 if rest:
                     # Whose answers are all kept needs neither its key nor its weights.
                     self.generator.load()
+                    if self._ends is None and self.limits.deadline_seconds is not None:
+                        self._ends = self._clock.monotonic() + self.limits.deadline_seconds
                     self._ask(rest, answers)
         return [answers[place] for place in range(len(items))]
 

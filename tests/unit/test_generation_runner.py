@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,6 +21,7 @@ from evalsvc.generation import (
     Request,
     RunBudget,
     failed,
+    runner,
 )
 from evalsvc.generation.limits import Pacer
 from evalsvc.testing import ManualClock
@@ -177,6 +180,21 @@ def test_after_the_deadline_nothing_is_asked():
     answers = Asker(model, limits=AskLimits(concurrency=1, deadline_seconds=25.0), clock=clock).ask(cases(5))
     assert [answer.reason for answer in answers] == ["", "", "", "deadline passed", "deadline passed"]
     assert len(model.requests) == 3
+
+
+def test_the_deadline_begins_with_the_first_request_not_with_the_wait_for_another_run(cache, monkeypatch):
+    clock = ManualClock()
+
+    @contextmanager
+    def held_by_another(*_: object) -> Iterator[None]:
+        clock.sleep(600)
+        yield
+
+    monkeypatch.setattr(runner, "exclusive", held_by_another)
+    model = FakeModel()
+    model.load = lambda: clock.sleep(600)
+    answers = Asker(model, cache, limits=AskLimits(deadline_seconds=25.0), clock=clock).ask(cases(3))
+    assert [answer.reason for answer in answers] == ["", "", ""]
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
