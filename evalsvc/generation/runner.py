@@ -15,7 +15,7 @@ from evalsvc.cases.values import Case, digest_of
 from evalsvc.clock import SystemClock
 from evalsvc.disk_cache import DiskCache, exclusive
 from evalsvc.errors import EngineError, EvalsvcError, InputError, ModelUnavailable
-from evalsvc.generation.limits import AskLimits, Pacer, RunBudget
+from evalsvc.generation.limits import AskLimits, Pacer, RunBudget, Turns
 from evalsvc.generation.progress import Progress
 from evalsvc.generation.values import Answer, Generator, Request, failed, told_by_others
 from evalsvc.judges.retries import speakable
@@ -25,7 +25,6 @@ MAX_ANSWER_CHARACTERS = 1 << 20
 """A longer answer is a failed one: no scorer reads it, and a model that does not stop has failed."""
 EMPTY = "empty answer"
 TOO_LONG = f"answer longer than {MAX_ANSWER_CHARACTERS} characters"
-DEADLINE = "deadline passed"
 
 _KIND = "answer"
 # A change of what is kept, or of what it means, makes a new number.
@@ -207,21 +206,24 @@ class Asker:
         self._keep(_drained(results), answers)
 
     def _one(self, request: Request, stop: threading.Event) -> Answer:
-        if self._ends is not None and self._clock.monotonic() >= self._ends:
-            return failed(DEADLINE, attempts=0)
-        estimate = self.generator.estimate_usd(request) or 0.0
-        full = self.budget.reserve(estimate, stop.is_set)
-        if full:
-            return failed(full, attempts=0)
+        turns = Turns(
+            self.budget,
+            self._pacer,
+            self._clock,
+            estimate_usd=self.generator.estimate_usd(request) or 0.0,
+            ends=self._ends,
+            stopped=stop.is_set,
+        )
+        refused = turns.begin()
+        if refused:
+            return failed(refused, attempts=0)
         usd, attempts = 0.0, 0
         try:
-            self._pacer.wait()
             answer = _answered(self.generator, request)
             if not self.generator.recorded:
                 usd, attempts = answer.cost_usd or 0.0, answer.attempts
         finally:
-            self.budget.settle(estimate, usd, attempts)
-        self._pacer.charge(attempts - 1)
+            turns.end(usd, attempts)
         return answer
 
     def _keep(self, batch: Sequence[_Result], answers: dict[int, Answer]) -> None:

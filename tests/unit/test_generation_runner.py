@@ -163,9 +163,9 @@ def test_requests_per_minute_with_retries_counted():
 def test_an_unlimited_pace_never_waits():
     clock = ManualClock()
     pacer = Pacer(None, clock)
-    pacer.wait()
+    assert pacer.wait() == ""
     pacer.charge(5)
-    pacer.wait()
+    assert pacer.wait() == ""
     assert clock.monotonic() == 0.0
 
 
@@ -195,6 +195,28 @@ def test_the_deadline_begins_with_the_first_request_not_with_the_wait_for_anothe
     model.load = lambda: clock.sleep(600)
     answers = Asker(model, cache, limits=AskLimits(deadline_seconds=25.0), clock=clock).ask(cases(3))
     assert [answer.reason for answer in answers] == ["", "", ""]
+
+
+def test_nothing_is_asked_after_the_deadline_by_who_waited_for_its_turn():
+    clock = ManualClock()
+    model, budget = FakeModel(), RunBudget(requests=5)
+    limits = AskLimits(concurrency=1, requests_per_minute=60.0, deadline_seconds=2.5)
+    answers = Asker(model, limits=limits, budget=budget, clock=clock).ask(cases(5))
+    assert [answer.reason for answer in answers] == ["", "", "", "deadline passed", "deadline passed"]
+    assert len(model.requests) == budget.requests == 3
+    assert clock.monotonic() == pytest.approx(2.0)  # a turn that would come too late is not waited for
+
+
+def test_nothing_is_asked_after_the_run_has_ended_by_who_waited_for_its_turn():
+    def refuses(request: Request) -> Answer:
+        time.sleep(0.3)  # until the others wait for their turns
+        raise EngineError("HTTP 401")
+
+    model = FakeModel(refuses)
+    with pytest.raises(EngineError, match="HTTP 401"):
+        Asker(model, limits=AskLimits(concurrency=4, requests_per_minute=60.0)).ask(cases(8))
+    assert len(model.requests) == 1
+    assert not [thread for thread in threading.enumerate() if thread.name == "evalsvc-ask"]
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
