@@ -307,6 +307,8 @@ class EndpointModel:
     def _whole(self, body: bytes, took: float, estimate: float) -> _Try:
         try:
             answer = json.loads(body)
+            if answer.get("error"):
+                return _Try(failed("answer holds an error", cost_usd=estimate), retry=True)
             choice = answer["choices"][0]
             said = said_by(choice["message"], choice.get("finish_reason"))
         except (ValueError, RecursionError):
@@ -325,7 +327,7 @@ class EndpointModel:
         counted: dict[str, Any] = {"input_tokens": taken, "output_tokens": given, "cost_usd": cost}
         if self.settings.served_model and served != self.settings.served_model:
             return _Try(failed("answered by another model than `served_model`", **counted))
-        if said.reason.startswith("stream"):
+        if said.retry:
             return _Try(failed(said.reason, cost_usd=cost), retry=True)
         if said.reason:
             return _Try(failed(said.reason, permanent=True, finish_reason=said.finish_reason, **counted))

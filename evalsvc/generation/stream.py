@@ -53,9 +53,9 @@ class ChatStream:
         if self.too_long:
             return Said(reason=f"answer longer than {MAX_TEXT_CHARACTERS} characters")
         if self.problem:
-            return Said(reason=self.problem)
+            return Said(reason=self.problem, retry=True)
         if self._finish is None:
-            return Said(reason="stream ended before the answer")
+            return Said(reason="stream ended before the answer", retry=True)
         calls = [{"function": self._calls[index]} for index in sorted(self._calls)]
         message = {"content": "".join(self._parts), "refusal": self._refused, "tool_calls": calls}
         return said_by(message, self._finish)

@@ -13,7 +13,7 @@ from evalsvc._yaml import Document
 from evalsvc.cases.values import Case, ToolCall
 from evalsvc.errors import EngineError, InputError, ModelUnavailable
 from evalsvc.generation import Answer, Asker, AskLimits, EndpointModel, EndpointSettings, Generator, Request, RunBudget
-from evalsvc.generation.chat import messages_of
+from evalsvc.generation.chat import Said, messages_of
 from evalsvc.generation.reading import read_model
 from evalsvc.generation.stream import ChatStream
 from evalsvc.judges import CallLimits, Prices
@@ -149,6 +149,7 @@ def test_tool_calls_come_in_pieces(server):
 
 
 NO_FINISH = streams("All ", last=[DONE])
+AN_ERROR = Sent(body=json.dumps({**json.loads(says("All ").body), "error": {"code": 502}}).encode())
 CASES = [
     # What is sent, whether streamed, the reason, the requests, and the cost; None: the estimate of each.
     (status(500), True, "HTTP 500", 3, 0.0),
@@ -169,6 +170,11 @@ CASES = [
     (streams("All ", last=[b"data: {nonsense\n\n"]), True, "stream is not JSON", 3, None),
     (streams("All ", last=[b"data: []\n\n"]), True, "stream is no chat completion", 3, None),
     (streams("All ", last=[event(error={"message": "overloaded"})]), True, "stream holds an error", 3, None),
+    (streams("All ", finish="abort"), True, "answer stopped midway", 3, 3 * COST),
+    (streams("All ", finish="error"), True, "answer stopped midway", 3, 3 * COST),
+    (says("All ", finish="error"), False, "answer stopped midway", 3, 3 * COST),
+    (says("All ", finish=None), False, "answer stopped midway", 3, 3 * COST),
+    (AN_ERROR, False, "answer holds an error", 3, None),
     (HTML, True, "stream ended before the answer", 3, None),
     (HANG, True, "no answer in time", 3, None),
     (HANG, False, "no answer in time", 3, None),
@@ -323,7 +329,7 @@ def test_the_stream_may_be_cut_anywhere():
         for start in range(0, len(whole), size):
             if not stream.feed(whole[start : start + size]):
                 break
-        assert stream.said() == ("é€ü\u2028x", (), "stop", "")
+        assert stream.said() == Said("é€ü\u2028x", finish_reason="stop")
         assert json.loads(json.dumps(stream.usage))["prompt_tokens"] == 100
 
 
