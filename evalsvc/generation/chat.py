@@ -88,7 +88,7 @@ def _calls(given: object) -> tuple[ToolCall, ...] | None:
         function = field_of(call, "function")
         name, arguments = field_of(function, "name"), field_of(function, "arguments")
         try:
-            read = json.loads(arguments or "{}") if isinstance(arguments, str) else arguments
+            read = json.loads(arguments or "{}") if isinstance(arguments, str) or arguments is None else arguments
         except (ValueError, RecursionError):
             return None
         if not isinstance(name, str) or not name or not isinstance(read, dict):

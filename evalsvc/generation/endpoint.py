@@ -266,6 +266,9 @@ class EndpointModel:
         begun = time.perf_counter()
         reply = self._post(self._url, body, headers, settings.calls.timeout_seconds, reading)
         took = (time.perf_counter() - begun) * 1000.0
+        if isinstance(reply, NoReply) and stream is not None and stream.complete_at is not None:
+            # Only the end of the stream is missing.
+            reply, took = Reply(200, "", b""), (stream.complete_at - begun) * 1000.0
         if isinstance(reply, NoReply):
             if reply.reason == TOO_LONG:
                 return _Try(failed("answer longer than a reply may be", permanent=True, cost_usd=estimate))
@@ -325,10 +328,11 @@ class EndpointModel:
         known = prices is not None and taken is not None and given is not None
         cost = prices.usd(taken or 0, given or 0) if prices is not None and known else estimate
         counted: dict[str, Any] = {"input_tokens": taken, "output_tokens": given, "cost_usd": cost}
+        if said.retry:
+            # Before the model's name is looked at: what breaks early bears none.
+            return _Try(failed(said.reason, cost_usd=cost), retry=True)
         if self.settings.served_model and served != self.settings.served_model:
             return _Try(failed("answered by another model than `served_model`", **counted))
-        if said.retry:
-            return _Try(failed(said.reason, cost_usd=cost), retry=True)
         if said.reason:
             return _Try(failed(said.reason, permanent=True, finish_reason=said.finish_reason, **counted))
         fields: dict[str, Any] = {**counted, **timing}

@@ -307,6 +307,62 @@ def test_another_model_than_promised_is_no_answer(server):
     assert model(server, served_model="fake-1").generate(ASK).status == "ok"
 
 
+@pytest.mark.parametrize("broken", [[PING], [event(error={"message": "overloaded"})]])
+def test_a_stream_that_breaks_before_it_names_its_model_is_asked_again(server, broken):
+    server.answers = [Sent(parts=tuple(broken)), streams("well")]
+    answer = model(server, served_model="fake-1").generate(ASK)
+    assert (answer.response, answer.attempts) == ("well", 2)
+
+
+def test_a_whole_answer_is_kept_when_its_connection_stalls_before_the_end_of_the_stream(server):
+    whole = (event({"content": "well"}), event({}, "stop"), usage(), PING)
+    server.answers = [Sent(parts=(*whole, 5.0))]
+    answer = model(server, stall_seconds=0.5).generate(ASK)
+    assert (answer.response, answer.attempts, answer.cost_usd) == ("well", 1, pytest.approx(COST))
+    assert answer.latency_ms < 400.0  # of the answer, not of the wait for more
+    server.answers = [Sent(parts=whole, cut=True)]
+    assert model(server).generate(ASK).response == "well"
+    # What its usage does not close may have gone on.
+    server.answers = [Sent(parts=(*whole[:2], 5.0)), streams("better")]
+    assert model(server, stall_seconds=0.1).generate(ASK).response == "better"
+
+
+def calls_in(*pieces: dict[str, Any]) -> tuple[ToolCall, ...]:
+    stream = ChatStream()
+    for piece in pieces:
+        stream.feed(event({"tool_calls": [piece]}))
+    stream.feed(event({}, "tool_calls"))
+    return stream.said().tool_calls
+
+
+@pytest.mark.parametrize("index", [{}, {"index": 0}, {"index": None}])
+def test_an_id_tells_tool_calls_apart_where_their_index_does_not(index):
+    pieces = [
+        {**index, "id": "1", "function": {"name": "find", "arguments": '{"city": '}},
+        {**index, "id": "", "function": {"arguments": '"Bern"'}},
+        {**index, "id": "1", "function": {"arguments": "}"}},
+        {**index, "id": "2", "function": {"name": "find", "arguments": ""}},
+        {**index, "id": None, "function": {"arguments": '{"city": "Chur"}'}},
+    ]
+    assert calls_in(*pieces) == (ToolCall("find", {"city": "Bern"}), ToolCall("find", {"city": "Chur"}))
+
+
+def test_an_id_of_each_piece_does_not_tear_a_call_apart():
+    pieces = [
+        {"index": 0, "id": "1", "function": {"name": "find", "arguments": ""}},
+        {"index": 0, "id": "2", "function": {"arguments": '{"city": '}},
+        {"index": 0, "id": "3", "function": {"name": None, "arguments": '"Bern"}'}},
+    ]
+    assert calls_in(*pieces) == (ToolCall("find", {"city": "Bern"}),)
+
+
+def test_a_call_without_arguments_has_none(server):
+    call = {"id": "1", "type": "function", "function": {"name": "now", "arguments": None}}
+    server.answers = [says(None, finish="tool_calls", tool_calls=[call])]
+    assert model(server, stream=False).generate(ASK).tool_calls == (ToolCall("now"),)
+    assert calls_in({"index": 0, **call}) == (ToolCall("now"),)
+
+
 def test_without_prices_the_cost_is_unknown(server):
     answer = model(server, prices=None).generate(ASK)
     assert answer.cost_usd is None
