@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -20,9 +19,11 @@ from evalsvc.cases.values import Case, digest_of
 from evalsvc.clock import SystemClock
 from evalsvc.errors import EngineError, InputError, ModelUnavailable
 from evalsvc.generation.chat import Said, messages_of, said_by
+from evalsvc.generation.health import Health
+from evalsvc.generation.limits import Turns
 from evalsvc.generation.stream import ChatStream
 from evalsvc.generation.values import Answer, Request, failed
-from evalsvc.judges import CallLimits, CircuitBreaker, Prices
+from evalsvc.judges import CallLimits, Prices
 from evalsvc.judges.retries import (
     REFUSALS,
     RETRIED,
@@ -40,7 +41,6 @@ MAX_STREAM_BYTES = 64 << 20
 TOO_LONG = "connection failed (ReplyTooLongError)"
 
 Post = Callable[[str, bytes, Mapping[str, str], float, Reading | None], Reply | NoReply]
-_WAIT_SECONDS = 1.0
 _BUSY = frozenset({429, 503, 529})
 
 
@@ -164,7 +164,9 @@ class EndpointModel:
         self._url = f"{settings.base_url.rstrip('/')}/chat/completions"
         self._key = ""
         self._random = random.Random(seed)  # noqa: S311 - jitter, no secret
-        self._health = _Health(settings, self._clock)
+        self._health = Health(
+            f"{settings.model} at {settings.base_url}", settings.calls, settings.give_up_seconds, self._clock
+        )
 
     def __repr__(self) -> str:
         """Name the model without its key."""
@@ -196,25 +198,34 @@ class EndpointModel:
             ModelUnavailable: when the endpoint answered nobody for ``give_up_seconds``.
             EngineError: when it refuses every request, as with a wrong key.
         """
-        messages = self._messages(request.case)
-        body, calls = self._body(messages, request.seed), self.settings.calls
+        return self.generate_in_turns(request, Turns(clock=self._clock))
+
+    def generate_in_turns(self, request: Request, turns: Turns) -> Answer:
+        """Do the same, each try in a turn of its own; a turn that is refused is why there is no answer."""
+        calls = self.settings.calls
+        body = self._body(self._messages(request.case), request.seed)
         estimate = self.estimate_usd(request) or 0.0
         attempts, tries, cost = 0, 0, 0.0
         begun, answered_before = self._clock.monotonic(), self._health.answered
         while True:
-            begun += self._health.wait()
-            now = self._attempt(body, estimate)
-            attempts, cost = attempts + 1, cost + (now.answer.cost_usd or 0.0)
+            before = self._clock.monotonic()
+            refused = turns.begin(self._health.wait)
+            begun += self._clock.monotonic() - before
+            now = _Try(failed(refused)) if refused else self._attempt(body, estimate, turns)
+            attempts, cost = attempts + (not refused), cost + (now.answer.cost_usd or 0.0)
             # Others are answered, or it fails by itself: it is this request's own try.
             own = not now.everyone or self._health.answered > answered_before
             tries += own
             pause = max(now.pause_seconds, jitter(self._random, calls, max(tries, 1)))
             late = own and self._clock.monotonic() + pause - begun >= calls.deadline_seconds
-            if not now.retry or tries >= calls.attempts or late:
-                paid = None if self.settings.prices is None else cost
-                return msgspec.structs.replace(now.answer, attempts=attempts, cost_usd=paid)
-            if pause > self.settings.give_up_seconds:
+            last = not now.retry or tries >= calls.attempts or late
+            if not last and pause > self.settings.give_up_seconds:
                 raise ModelUnavailable(f"{self!r} asks for a pause of {pause:.0f} s ({now.answer.reason})")
+            too_late = "" if last else turns.over(pause)
+            if last or too_late:
+                paid = None if self.settings.prices is None else cost
+                answer = failed(too_late) if too_late else now.answer
+                return msgspec.structs.replace(answer, attempts=attempts, cost_usd=paid)
             self._clock.sleep(pause)
             begun += 0.0 if own else pause
 
@@ -243,12 +254,16 @@ class EndpointModel:
             fields |= {"stream": True, "stream_options": {"include_usage": True}}
         return json.dumps(fields).encode()
 
-    def _attempt(self, body: bytes, estimate: float) -> _Try:
+    def _attempt(self, body: bytes, estimate: float, turns: Turns) -> _Try:
+        usd = 0.0
         try:
             now = self._ask(body, estimate)
+            usd = now.answer.cost_usd or 0.0
         except BaseException:
             self._health.failed("no answer")
             raise
+        finally:
+            turns.end(usd)
         if now.retry:
             self._health.failed(now.answer.reason)
         else:
@@ -337,47 +352,3 @@ class EndpointModel:
             return _Try(failed(said.reason, permanent=True, finish_reason=said.finish_reason, **counted))
         fields: dict[str, Any] = {**counted, **timing}
         return _Try(Answer(response=said.text, tool_calls=said.tool_calls, finish_reason=said.finish_reason, **fields))
-
-
-class _Health:
-    """Whether the endpoint answers anybody, for all threads of a model together."""
-
-    def __init__(self, settings: EndpointSettings, clock: Clock) -> None:
-        calls = settings.calls
-        self.answered = 0
-        self._name = f"{settings.model} at {settings.base_url}"
-        self._patience, self._clock = settings.give_up_seconds, clock
-        self._breaker = CircuitBreaker(calls.breaker_failures, calls.breaker_pause_seconds, clock)
-        self._lock = threading.Lock()
-        self._silent_since: float | None = None
-        self._last = ""
-
-    def wait(self) -> float:
-        """Return, once a request may be sent, how many seconds that took.
-
-        Raises:
-            ModelUnavailable: when the endpoint answers nobody for too long.
-        """
-        begun = self._clock.monotonic()
-        while not self._breaker.allow():
-            with self._lock:
-                since, last = self._silent_since, self._last
-            silent = 0.0 if since is None else self._clock.monotonic() - since
-            if silent >= self._patience:
-                raise ModelUnavailable(f"{self._name} answers nobody for {silent:.0f} s (last: {last})")
-            self._clock.sleep(min(_WAIT_SECONDS, self._patience))
-        return self._clock.monotonic() - begun
-
-    def succeeded(self) -> None:
-        """A request was answered."""
-        self._breaker.succeeded()
-        with self._lock:
-            self.answered, self._silent_since = self.answered + 1, None
-
-    def failed(self, reason: str) -> None:
-        """A request was not."""
-        self._breaker.failed()
-        with self._lock:
-            self._last = reason
-            if self._silent_since is None:
-                self._silent_since = self._clock.monotonic()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from evalsvc.clock import SystemClock
 from evalsvc.errors import InputError
+from evalsvc.generation.values import Answer, Request
 from evalsvc.protocols import Clock
 
 MAX_CONCURRENCY = 256
@@ -172,18 +174,34 @@ class Turns:
         late = self._ends is not None and self._clock.monotonic() + seconds >= self._ends
         return DEADLINE if late else ""
 
-    def begin(self) -> str:
-        """Wait until the next request may begin and return '', or return why none may."""
+    def begin(self, ready: Callable[[Callable[[], str]], str] = lambda over: "") -> str:
+        """Wait until the next request may begin and return '', or return why none may.
+
+        ``ready(over)`` is waited for last: it returns '' once whoever is asked can take a request, or what ``over()``
+        says meanwhile.
+        """
         refused = self.over() or self._budget.reserve(self._estimate, self._stopped)
         if refused:
             return refused
-        # Waiting takes time: what was allowed before it may not be after it.
-        refused = self._pacer.wait(self.over) or self.over()
-        if refused:
-            self.end(0.0, 0)
+        refused = STOPPED
+        try:
+            # Waiting takes time: what was allowed before it may not be after it.
+            refused = self._pacer.wait(self.over) or self.over() or ready(self.over)
+        finally:
+            if refused:
+                self.end(0.0, 0)
         return refused
 
     def end(self, usd: float, requests: int = 1) -> None:
         """Tell what came of a turn: what it cost, and how many requests it was."""
         self._budget.settle(self._estimate, usd, requests)
         self._pacer.charge(requests - 1)
+
+
+@runtime_checkable
+class TakesTurns(Protocol):
+    """A generator that may send several requests for one answer, and takes a turn for each."""
+
+    def generate_in_turns(self, request: Request, turns: Turns) -> Answer:
+        """Answer as :meth:`Generator.generate` does; why a turn is refused is then why there is no answer."""
+        ...

@@ -15,7 +15,7 @@ from evalsvc.cases.values import Case, digest_of
 from evalsvc.clock import SystemClock
 from evalsvc.disk_cache import DiskCache, exclusive
 from evalsvc.errors import EngineError, EvalsvcError, InputError, ModelUnavailable
-from evalsvc.generation.limits import AskLimits, Pacer, RunBudget, Turns
+from evalsvc.generation.limits import AskLimits, Pacer, RunBudget, TakesTurns, Turns
 from evalsvc.generation.progress import Progress
 from evalsvc.generation.values import Answer, Generator, Request, failed, told_by_others
 from evalsvc.judges.retries import speakable
@@ -214,13 +214,16 @@ class Asker:
             ends=self._ends,
             stopped=stop.is_set,
         )
+        generator = self.generator
+        if isinstance(generator, TakesTurns):
+            return _answered(generator, lambda: generator.generate_in_turns(request, turns))
         refused = turns.begin()
         if refused:
             return failed(refused, attempts=0)
         usd, attempts = 0.0, 0
         try:
-            answer = _answered(self.generator, request)
-            if not self.generator.recorded:
+            answer = _answered(generator, lambda: generator.generate(request))
+            if not generator.recorded:
                 usd, attempts = answer.cost_usd or 0.0, answer.attempts
         finally:
             turns.end(usd, attempts)
@@ -274,10 +277,10 @@ class Asker:
         return kind(f"{error}. Answered before that: {have} of {now.total} requests; {kept}")
 
 
-def _answered(generator: Generator, request: Request) -> Answer:
+def _answered(generator: object, ask: Callable[[], Answer]) -> Answer:
     """Return an answer that a scorer can use, or a failed one; what a generator raises beside its contract is one."""
     try:
-        answer = generator.generate(request)
+        answer = ask()
     except EvalsvcError:
         raise
     except Exception as error:  # somebody else's code; its message may quote a text

@@ -363,6 +363,59 @@ def test_a_call_without_arguments_has_none(server):
     assert calls_in({"index": 0, **call}) == (ToolCall("now"),)
 
 
+@pytest.mark.parametrize(("requests", "concurrency"), [(1, 1), (10, 1), (10, 8)])
+def test_a_budget_in_requests_is_not_passed_by_retries(server, requests, concurrency):
+    server.rule = lambda request: status(500)
+    budget = RunBudget(requests=requests)
+    ours = model(server, calls={"breaker_failures": 1000})
+    answers = Asker(ours, budget=budget, limits=AskLimits(concurrency=concurrency)).ask(cases(20))
+    assert len(server.requests) == budget.requests == requests
+    assert sum(answer.attempts for answer in answers) == requests
+    assert {answer.reason for answer in answers} <= {"HTTP 500", f"budget of {requests} requests used up"}
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_a_budget_in_money_is_not_passed_by_retries(server, concurrency):
+    server.rule = lambda request: streams("All ", last=[])  # billed as what it may cost at most
+    ours = model(server, calls={"breaker_failures": 1000})
+    budget = RunBudget(usd=5.5 * ours.estimate_usd(ASK))
+    answers = Asker(ours, budget=budget, limits=AskLimits(concurrency=concurrency)).ask([CASE], repeats=20)
+    assert len(server.requests) == budget.requests == 5
+    assert budget.usd == pytest.approx(5 * ours.estimate_usd(ASK))
+    assert budget.usd == pytest.approx(sum(answer.cost_usd for answer in answers))
+
+
+def test_retries_keep_the_pace_and_the_deadline(server):
+    clock = ManualClock()
+    server.rule = lambda request: status(500)
+    ours = model(server, clock, calls={"attempts": 9, "backoff_seconds": 0.001, "backoff_max_seconds": 0.001})
+    limits = AskLimits(concurrency=1, requests_per_minute=6.0, deadline_seconds=25.0)
+    answers = Asker(ours, limits=limits, clock=clock).ask(cases(2))
+    assert [(answer.reason, answer.attempts) for answer in answers] == [("deadline passed", 3), ("deadline passed", 0)]
+    assert len(server.requests) == 3
+    assert clock.monotonic() < 25.0
+
+
+def test_a_pause_past_the_deadline_is_not_waited_for(server):
+    clock = ManualClock()
+    server.rule = lambda request: status(429, Retry_After="300")
+    (answer,) = Asker(model(server, clock), limits=AskLimits(deadline_seconds=60.0), clock=clock).ask([CASE])
+    assert (answer.reason, answer.attempts, clock.monotonic()) == ("deadline passed", 1, 0.0)
+
+
+def test_who_waits_for_an_endpoint_that_answers_nobody_sends_nothing_after_the_deadline(server):
+    clock = ManualClock()
+    server.rule = lambda request: status(429)
+    ours = model(server, clock, calls={"breaker_failures": 2, "breaker_pause_seconds": 60.0})
+    answers = Asker(ours, limits=AskLimits(concurrency=1, deadline_seconds=30.0), clock=clock).ask(cases(3))
+    assert {answer.reason for answer in answers} == {"deadline passed"}
+    assert len(server.requests) == 2
+    # Nobody holds the try that closes the breaker again.
+    server.rule = lambda request: streams("well")
+    clock.sleep(60.0)
+    assert ours.generate(ASK).response == "well"
+
+
 def test_without_prices_the_cost_is_unknown(server):
     answer = model(server, prices=None).generate(ASK)
     assert answer.cost_usd is None
