@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from evalsvc._yaml import Document
 from evalsvc.cases.values import Case, ToolCall
+from evalsvc.clock import SystemClock
 from evalsvc.errors import EngineError, InputError, ModelUnavailable
 from evalsvc.generation import Answer, Asker, AskLimits, EndpointModel, EndpointSettings, Generator, Request, RunBudget
 from evalsvc.generation.chat import Said, messages_of
@@ -414,6 +417,20 @@ def test_who_waits_for_an_endpoint_that_answers_nobody_sends_nothing_after_the_d
     server.rule = lambda request: streams("well")
     clock.sleep(60.0)
     assert ours.generate(ASK).response == "well"
+
+
+def test_no_retry_is_sent_after_the_run_has_ended(server):
+    def refuses_one(request: Any) -> Sent:
+        if request.text != "prompt 0":
+            return status(429, Retry_After="1")
+        time.sleep(0.3)
+        return status(401)
+
+    server.rule = refuses_one
+    with pytest.raises(EngineError, match="HTTP 401"):
+        Asker(model(server, SystemClock()), limits=AskLimits(concurrency=2)).ask(cases(2))
+    assert not [thread for thread in threading.enumerate() if thread.name == "evalsvc-ask"]
+    assert len(server.requests) == 2
 
 
 def test_without_prices_the_cost_is_unknown(server):

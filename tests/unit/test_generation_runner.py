@@ -23,7 +23,7 @@ from evalsvc.generation import (
     failed,
     runner,
 )
-from evalsvc.generation.limits import Pacer
+from evalsvc.generation.limits import Pacer, Turns
 from evalsvc.testing import ManualClock
 from generators import FakeModel, cases, echo
 
@@ -217,6 +217,25 @@ def test_nothing_is_asked_after_the_run_has_ended_by_who_waited_for_its_turn():
         Asker(model, limits=AskLimits(concurrency=4, requests_per_minute=60.0)).ask(cases(8))
     assert len(model.requests) == 1
     assert not [thread for thread in threading.enumerate() if thread.name == "evalsvc-ask"]
+
+
+def test_a_turn_that_is_not_taken_leaves_its_money_to_others():
+    budget, clock = RunBudget(usd=1.0, requests=1), ManualClock()
+    ended = threading.Event()
+    turns = Turns(budget, Pacer(60.0, clock), clock, estimate_usd=1.0, stopped=ended.is_set)
+
+    def gone(over: object) -> str:
+        raise ModelUnavailable("nobody answers")
+
+    with pytest.raises(ModelUnavailable):
+        turns.begin(gone)
+    assert turns.begin(lambda over: "no answer") == "no answer"
+    assert (turns.begin(), budget.requests) == ("", 0)
+    turns.end(0.5)
+    assert (budget.usd, budget.requests) == (0.5, 1)
+    assert turns.begin() == "budget of $1 used up"
+    ended.set()
+    assert turns.begin() == turns.over() == "stopped"
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
