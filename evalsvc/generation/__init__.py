@@ -2,7 +2,8 @@
 
 from evalsvc.generation.callable import CallableModel
 from evalsvc.generation.command import CommandModel
-from evalsvc.generation.endpoint import EndpointModel, EndpointSettings
+from evalsvc.generation.endpoint import EndpointModel
+from evalsvc.generation.endpoint_settings import EndpointSettings
 from evalsvc.generation.limits import AskLimits, RunBudget
 from evalsvc.generation.progress import Progress
 from evalsvc.generation.reading import read_model

@@ -14,16 +14,23 @@ from evalsvc.types import Message
 DEFAULT_TEMPLATE = "{contexts}\n\n{prompt}"
 """What the user says where a case has contexts and no template takes them."""
 
+BROKEN_OFF = frozenset({"abort", "error"})
+"""How servers finish an answer that they could not: its text, half of one, is none."""
+
 _PLACES = re.compile(r"\{(prompt|contexts)\}")
 
 
 class Said(NamedTuple):
-    """A message of the model: its text and calls, or the ``reason`` why there is no answer in it."""
+    """A message of the model: its text and calls, or the ``reason`` why there is no answer in it.
+
+    ``retry``: the model did not end by itself, so that another try may help.
+    """
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str | None = None
     reason: str = ""
+    retry: bool = False
 
 
 def messages_of(case: Case, system: str = "", template: str = "") -> list[dict[str, str]]:
@@ -56,6 +63,8 @@ def said_by(message: Mapping[str, Any], finish_reason: str | None) -> Said:
     """Return what a message says, or why it says nothing that can be scored."""
     if message.get("refusal") or finish_reason == "content_filter":
         return Said(finish_reason=finish_reason, reason="the model refused")
+    if not finish_reason or finish_reason in BROKEN_OFF:
+        return Said(finish_reason=finish_reason, reason="answer stopped midway", retry=True)
     content = message.get("content")
     text = content if isinstance(content, str) else _joined(content)
     calls = _calls(message.get("tool_calls"))
@@ -79,7 +88,7 @@ def _calls(given: object) -> tuple[ToolCall, ...] | None:
         function = field_of(call, "function")
         name, arguments = field_of(function, "name"), field_of(function, "arguments")
         try:
-            read = json.loads(arguments or "{}") if isinstance(arguments, str) else arguments
+            read = json.loads(arguments or "{}") if isinstance(arguments, str) or arguments is None else arguments
         except (ValueError, RecursionError):
             return None
         if not isinstance(name, str) or not name or not isinstance(read, dict):

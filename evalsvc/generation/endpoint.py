@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -16,13 +15,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from evalsvc._wire import NoReply, Reading, Reply, post
-from evalsvc.cases.values import Case, digest_of
+from evalsvc.cases.values import Case
 from evalsvc.clock import SystemClock
-from evalsvc.errors import EngineError, InputError, ModelUnavailable
+from evalsvc.errors import EngineError, ModelUnavailable
 from evalsvc.generation.chat import Said, messages_of, said_by
+from evalsvc.generation.endpoint_settings import EndpointSettings
+from evalsvc.generation.health import Health
+from evalsvc.generation.limits import Turns
 from evalsvc.generation.stream import ChatStream
 from evalsvc.generation.values import Answer, Request, failed
-from evalsvc.judges import CallLimits, CircuitBreaker, Prices
 from evalsvc.judges.retries import (
     REFUSALS,
     RETRIED,
@@ -32,7 +33,6 @@ from evalsvc.judges.retries import (
     retry_after_seconds,
     token_count,
 )
-from evalsvc.judges.settings import TokenField, check_url
 from evalsvc.protocols import Clock
 
 MAX_STREAM_BYTES = 64 << 20
@@ -40,85 +40,7 @@ MAX_STREAM_BYTES = 64 << 20
 TOO_LONG = "connection failed (ReplyTooLongError)"
 
 Post = Callable[[str, bytes, Mapping[str, str], float, Reading | None], Reply | NoReply]
-_WAIT_SECONDS = 1.0
 _BUSY = frozenset({429, 503, 529})
-
-
-class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One model at one endpoint. The key itself is never here: ``api_key_env`` names the variable that holds it.
-
-    Attributes:
-        model: its name at the endpoint.
-        base_url: the address before ``/chat/completions``.
-        model_version: what reports call this version; empty is ``model``.
-        served_model: where given, an answer by another ``model`` is none: an alias may be moved silently.
-        api_key_env: the variable with the key; empty sends none.
-        system: the system's message, with ``{contexts}`` where they belong; empty sends none.
-        template: what the user says, with ``{prompt}`` and ``{contexts}``; empty is the prompt, after the contexts.
-        temperature: ``None`` is not sent, for models that refuse the field.
-        max_output_tokens: the longest answer.
-        token_field: how the endpoint calls that limit.
-        send_seed: whether the request's seed is sent.
-        stream: whether answers are streamed, which gives the time to the first token.
-        stall_seconds: the longest pause within a stream.
-        tools: passed through, as the API describes them.
-        extra: further fields of the request.
-        calls: time-outs, tries and pauses; ``concurrency`` is the run's, not read here.
-        give_up_seconds: how long an endpoint may answer nobody before the run ends.
-        prices: of a million tokens, for the cost.
-    """
-
-    model: str
-    base_url: str
-    model_version: str = ""
-    served_model: str = ""
-    api_key_env: str = ""
-    system: str = ""
-    template: str = ""
-    temperature: float | None = 0.0
-    max_output_tokens: int = 1024
-    token_field: TokenField = "max_tokens"  # noqa: S105 - a field of the protocol
-    send_seed: bool = True
-    stream: bool = True
-    stall_seconds: float = 30.0
-    tools: tuple[Mapping[str, Any], ...] = ()
-    extra: Mapping[str, Any] = {}
-    calls: CallLimits = CallLimits()
-    give_up_seconds: float = 600.0
-    prices: Prices | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a model that cannot be asked."""
-        if not self.model.strip():
-            raise InputError("Expected `model`, its name at the endpoint, but got an empty text")
-        check_url(self.base_url)
-        if self.template and "{prompt}" not in self.template:
-            raise InputError("Expected `template` to hold {prompt}, where the case's prompt belongs, but it does not")
-        if self.temperature is not None and not 0.0 <= self.temperature <= 2.0:
-            raise InputError(f"Expected `temperature` in [0, 2] or `default`, but got {self.temperature!r}")
-        for name in ("max_output_tokens", "stall_seconds", "give_up_seconds"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"Expected `{name}` above 0, but got {getattr(self, name)!r}")
-        for name in self.extra:
-            if name in _OWN_FIELDS:
-                raise InputError(f"Expected `extra` without {name!r}, which has an option of its own, or none")
-
-    @property
-    def signature(self) -> str:
-        """All that may change an answer or its timing; texts by their digest."""
-        temperature = "default" if self.temperature is None else f"{self.temperature:g}"
-        texts = digest_of((self.system, self.template, self.tools, self.extra), 16)
-        return (
-            f"endpoint:{self.base_url.rstrip('/')}|model:{self.model}|served:{self.served_model}|"
-            f"version:{self.model_version}|temperature:{temperature}|{self.token_field}:{self.max_output_tokens}|"
-            f"seed:{self.send_seed}|stream:{self.stream}|texts:{texts}"
-        )
-
-
-_OWN_FIELDS = frozenset(
-    {"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "seed", "stream", "stream_options"}
-    | {"tools", "n"}
-)
 
 
 class _Try(NamedTuple):
@@ -164,7 +86,9 @@ class EndpointModel:
         self._url = f"{settings.base_url.rstrip('/')}/chat/completions"
         self._key = ""
         self._random = random.Random(seed)  # noqa: S311 - jitter, no secret
-        self._health = _Health(settings, self._clock)
+        self._health = Health(
+            f"{settings.model} at {settings.base_url}", settings.calls, settings.give_up_seconds, self._clock
+        )
 
     def __repr__(self) -> str:
         """Name the model without its key."""
@@ -196,25 +120,34 @@ class EndpointModel:
             ModelUnavailable: when the endpoint answered nobody for ``give_up_seconds``.
             EngineError: when it refuses every request, as with a wrong key.
         """
-        messages = self._messages(request.case)
-        body, calls = self._body(messages, request.seed), self.settings.calls
+        return self.generate_in_turns(request, Turns(clock=self._clock))
+
+    def generate_in_turns(self, request: Request, turns: Turns) -> Answer:
+        """Do the same, each try in a turn of its own; a turn that is refused is why there is no answer."""
+        calls = self.settings.calls
+        body = self._body(self._messages(request.case), request.seed)
         estimate = self.estimate_usd(request) or 0.0
         attempts, tries, cost = 0, 0, 0.0
         begun, answered_before = self._clock.monotonic(), self._health.answered
         while True:
-            begun += self._health.wait()
-            now = self._attempt(body, estimate)
-            attempts, cost = attempts + 1, cost + (now.answer.cost_usd or 0.0)
+            before = self._clock.monotonic()
+            refused = turns.begin(self._health.wait)
+            begun += self._clock.monotonic() - before
+            now = _Try(failed(refused)) if refused else self._attempt(body, estimate, turns)
+            attempts, cost = attempts + (not refused), cost + (now.answer.cost_usd or 0.0)
             # Others are answered, or it fails by itself: it is this request's own try.
             own = not now.everyone or self._health.answered > answered_before
             tries += own
             pause = max(now.pause_seconds, jitter(self._random, calls, max(tries, 1)))
             late = own and self._clock.monotonic() + pause - begun >= calls.deadline_seconds
-            if not now.retry or tries >= calls.attempts or late:
-                paid = None if self.settings.prices is None else cost
-                return msgspec.structs.replace(now.answer, attempts=attempts, cost_usd=paid)
-            if pause > self.settings.give_up_seconds:
+            last = not now.retry or tries >= calls.attempts or late
+            if not last and pause > self.settings.give_up_seconds:
                 raise ModelUnavailable(f"{self!r} asks for a pause of {pause:.0f} s ({now.answer.reason})")
+            too_late = "" if last else turns.over(pause)
+            if last or too_late:
+                paid = None if self.settings.prices is None else cost
+                answer = failed(too_late) if too_late else now.answer
+                return msgspec.structs.replace(answer, attempts=attempts, cost_usd=paid)
             self._clock.sleep(pause)
             begun += 0.0 if own else pause
 
@@ -243,12 +176,16 @@ class EndpointModel:
             fields |= {"stream": True, "stream_options": {"include_usage": True}}
         return json.dumps(fields).encode()
 
-    def _attempt(self, body: bytes, estimate: float) -> _Try:
+    def _attempt(self, body: bytes, estimate: float, turns: Turns) -> _Try:
+        usd = 0.0
         try:
             now = self._ask(body, estimate)
+            usd = now.answer.cost_usd or 0.0
         except BaseException:
             self._health.failed("no answer")
             raise
+        finally:
+            turns.end(usd)
         if now.retry:
             self._health.failed(now.answer.reason)
         else:
@@ -266,6 +203,9 @@ class EndpointModel:
         begun = time.perf_counter()
         reply = self._post(self._url, body, headers, settings.calls.timeout_seconds, reading)
         took = (time.perf_counter() - begun) * 1000.0
+        if isinstance(reply, NoReply) and stream is not None and stream.complete_at is not None:
+            # Only the end of the stream is missing.
+            reply, took = Reply(200, "", b""), (stream.complete_at - begun) * 1000.0
         if isinstance(reply, NoReply):
             if reply.reason == TOO_LONG:
                 return _Try(failed("answer longer than a reply may be", permanent=True, cost_usd=estimate))
@@ -307,6 +247,8 @@ class EndpointModel:
     def _whole(self, body: bytes, took: float, estimate: float) -> _Try:
         try:
             answer = json.loads(body)
+            if answer.get("error"):
+                return _Try(failed("answer holds an error", cost_usd=estimate), retry=True)
             choice = answer["choices"][0]
             said = said_by(choice["message"], choice.get("finish_reason"))
         except (ValueError, RecursionError):
@@ -323,55 +265,12 @@ class EndpointModel:
         known = prices is not None and taken is not None and given is not None
         cost = prices.usd(taken or 0, given or 0) if prices is not None and known else estimate
         counted: dict[str, Any] = {"input_tokens": taken, "output_tokens": given, "cost_usd": cost}
+        if said.retry:
+            # Before the model's name is looked at: what breaks early bears none.
+            return _Try(failed(said.reason, cost_usd=cost), retry=True)
         if self.settings.served_model and served != self.settings.served_model:
             return _Try(failed("answered by another model than `served_model`", **counted))
-        if said.reason.startswith("stream"):
-            return _Try(failed(said.reason, cost_usd=cost), retry=True)
         if said.reason:
             return _Try(failed(said.reason, permanent=True, finish_reason=said.finish_reason, **counted))
         fields: dict[str, Any] = {**counted, **timing}
         return _Try(Answer(response=said.text, tool_calls=said.tool_calls, finish_reason=said.finish_reason, **fields))
-
-
-class _Health:
-    """Whether the endpoint answers anybody, for all threads of a model together."""
-
-    def __init__(self, settings: EndpointSettings, clock: Clock) -> None:
-        calls = settings.calls
-        self.answered = 0
-        self._name = f"{settings.model} at {settings.base_url}"
-        self._patience, self._clock = settings.give_up_seconds, clock
-        self._breaker = CircuitBreaker(calls.breaker_failures, calls.breaker_pause_seconds, clock)
-        self._lock = threading.Lock()
-        self._silent_since: float | None = None
-        self._last = ""
-
-    def wait(self) -> float:
-        """Return, once a request may be sent, how many seconds that took.
-
-        Raises:
-            ModelUnavailable: when the endpoint answers nobody for too long.
-        """
-        begun = self._clock.monotonic()
-        while not self._breaker.allow():
-            with self._lock:
-                since, last = self._silent_since, self._last
-            silent = 0.0 if since is None else self._clock.monotonic() - since
-            if silent >= self._patience:
-                raise ModelUnavailable(f"{self._name} answers nobody for {silent:.0f} s (last: {last})")
-            self._clock.sleep(min(_WAIT_SECONDS, self._patience))
-        return self._clock.monotonic() - begun
-
-    def succeeded(self) -> None:
-        """A request was answered."""
-        self._breaker.succeeded()
-        with self._lock:
-            self.answered, self._silent_since = self.answered + 1, None
-
-    def failed(self, reason: str) -> None:
-        """A request was not."""
-        self._breaker.failed()
-        with self._lock:
-            self._last = reason
-            if self._silent_since is None:
-                self._silent_since = self._clock.monotonic()

@@ -5,13 +5,21 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from evalsvc.clock import SystemClock
 from evalsvc.errors import InputError
+from evalsvc.generation.values import Answer, Request
 from evalsvc.protocols import Clock
 
 MAX_CONCURRENCY = 256
+DEADLINE = "deadline passed"
+STOPPED = "stopped"
+
+# How soon who waits for a turn sees that the run has ended.
+_STOP_SECONDS = 0.2
 
 
 class AskLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,16 +50,19 @@ class Pacer:
         self._interval = 60.0 / per_minute if per_minute else 0.0
         self._clock, self._lock, self._next = clock, threading.Lock(), -math.inf
 
-    def wait(self) -> None:
-        """Return when the next request may begin."""
+    def wait(self, over: Callable[[float], str] = lambda seconds: "") -> str:
+        """Return '' when the next request may begin, or why none does: what ``over(seconds to go)`` says meanwhile."""
         if not self._interval:
-            return
+            return ""
         with self._lock:
-            now = self._clock.monotonic()
-            begins = max(now, self._next)
+            begins = max(self._clock.monotonic(), self._next)
             self._next = begins + self._interval
-        if begins > now:
-            self._clock.sleep(begins - now)
+        while (left := begins - self._clock.monotonic()) > 0.0:
+            why = over(left)
+            if why:
+                return why
+            self._clock.sleep(min(left, _STOP_SECONDS))
+        return ""
 
     def charge(self, requests: int) -> None:
         """Count requests that were made beside it, so that those to come are later."""
@@ -101,7 +112,7 @@ class RunBudget:
             while True:
                 spent = self._full(estimate_usd, 0.0, 0)
                 if spent or stopped():
-                    return spent or "stopped"
+                    return spent or STOPPED
                 if not self._full(estimate_usd, self._held_usd, self._held):
                     self._held_usd, self._held = self._held_usd + estimate_usd, self._held + 1
                     return ""
@@ -126,3 +137,71 @@ class RunBudget:
         if self.request_limit is not None and self._requests + held >= self.request_limit:
             return f"budget of {self.request_limit} requests used up"
         return ""
+
+
+class Turns:
+    """The requests that one question takes, each begun within the run's budget, pace and deadline.
+
+    A :meth:`begin` that returns '' is followed by :meth:`end`. Of one thread. Without arguments, every turn comes at
+    once.
+
+    Args:
+        budget: what pays; without one, nothing is counted.
+        pacer: when the next may begin.
+        estimate_usd: what one request may cost.
+        ends: when the last may begin, by ``clock``; ``None`` is never.
+        stopped: whether the run has ended.
+    """
+
+    def __init__(
+        self,
+        budget: RunBudget | None = None,
+        pacer: Pacer | None = None,
+        clock: Clock | None = None,
+        *,
+        estimate_usd: float = 0.0,
+        ends: float | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._budget, self._pacer = budget or RunBudget(), pacer or Pacer(None, self._clock)
+        self._estimate, self._ends, self._stopped = estimate_usd, ends, stopped
+
+    def over(self, seconds: float = 0.0) -> str:
+        """Return why no request may begin ``seconds`` from now, its price aside; '' where one may."""
+        if self._stopped():
+            return STOPPED
+        late = self._ends is not None and self._clock.monotonic() + seconds >= self._ends
+        return DEADLINE if late else ""
+
+    def begin(self, ready: Callable[[Callable[[], str]], str] = lambda over: "") -> str:
+        """Wait until the next request may begin and return '', or return why none may.
+
+        ``ready(over)`` is waited for last: it returns '' once whoever is asked can take a request, or what ``over()``
+        says meanwhile.
+        """
+        refused = self.over() or self._budget.reserve(self._estimate, self._stopped)
+        if refused:
+            return refused
+        refused = STOPPED
+        try:
+            # Waiting takes time: what was allowed before it may not be after it.
+            refused = self._pacer.wait(self.over) or self.over() or ready(self.over)
+        finally:
+            if refused:
+                self.end(0.0, 0)
+        return refused
+
+    def end(self, usd: float, requests: int = 1) -> None:
+        """Tell what came of a turn: what it cost, and how many requests it was."""
+        self._budget.settle(self._estimate, usd, requests)
+        self._pacer.charge(requests - 1)
+
+
+@runtime_checkable
+class TakesTurns(Protocol):
+    """A generator that may send several requests for one answer, and takes a turn for each."""
+
+    def generate_in_turns(self, request: Request, turns: Turns) -> Answer:
+        """Answer as :meth:`Generator.generate` does; why a turn is refused is then why there is no answer."""
+        ...

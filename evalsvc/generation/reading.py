@@ -14,7 +14,8 @@ from evalsvc._yaml import Section, Value, read_env_name
 from evalsvc.errors import InputError
 from evalsvc.generation.callable import CallableModel
 from evalsvc.generation.command import CommandModel
-from evalsvc.generation.endpoint import EndpointModel, EndpointSettings
+from evalsvc.generation.endpoint import EndpointModel
+from evalsvc.generation.endpoint_settings import EndpointSettings
 from evalsvc.generation.recorded import RecordedAnswers
 from evalsvc.generation.transformers import TransformersModel, TransformersSettings
 from evalsvc.generation.values import Generator

@@ -38,6 +38,7 @@ _OURS = re.compile(
             "the model refused",
             "answer is not JSON",
             "answer is no chat completion",
+            "answer holds an error",
             "answer longer than a reply may be",
             f"answer longer than {_NUMBER} characters",
             "answered by another model than `served_model`",

@@ -15,7 +15,7 @@ from evalsvc.cases.values import Case, digest_of
 from evalsvc.clock import SystemClock
 from evalsvc.disk_cache import DiskCache, exclusive
 from evalsvc.errors import EngineError, EvalsvcError, InputError, ModelUnavailable
-from evalsvc.generation.limits import AskLimits, Pacer, RunBudget
+from evalsvc.generation.limits import AskLimits, Pacer, RunBudget, TakesTurns, Turns
 from evalsvc.generation.progress import Progress
 from evalsvc.generation.values import Answer, Generator, Request, failed, told_by_others
 from evalsvc.judges.retries import speakable
@@ -25,7 +25,6 @@ MAX_ANSWER_CHARACTERS = 1 << 20
 """A longer answer is a failed one: no scorer reads it, and a model that does not stop has failed."""
 EMPTY = "empty answer"
 TOO_LONG = f"answer longer than {MAX_ANSWER_CHARACTERS} characters"
-DEADLINE = "deadline passed"
 
 _KIND = "answer"
 # A change of what is kept, or of what it means, makes a new number.
@@ -105,8 +104,6 @@ class Asker:
         """
         if repeats < 1:
             raise InputError(f"Expected `repeats` of at least 1, but got {repeats!r}")
-        if self._ends is None and self.limits.deadline_seconds is not None:
-            self._ends = self._clock.monotonic() + self.limits.deadline_seconds
         items = self._items(cases, repeats, seed)
         answers: dict[int, Answer] = {}
         self._count(total=len(items))
@@ -119,6 +116,8 @@ class Asker:
                 if rest:
                     # Whose answers are all kept needs neither its key nor its weights.
                     self.generator.load()
+                    if self._ends is None and self.limits.deadline_seconds is not None:
+                        self._ends = self._clock.monotonic() + self.limits.deadline_seconds
                     self._ask(rest, answers)
         return [answers[place] for place in range(len(items))]
 
@@ -207,21 +206,27 @@ class Asker:
         self._keep(_drained(results), answers)
 
     def _one(self, request: Request, stop: threading.Event) -> Answer:
-        if self._ends is not None and self._clock.monotonic() >= self._ends:
-            return failed(DEADLINE, attempts=0)
-        estimate = self.generator.estimate_usd(request) or 0.0
-        full = self.budget.reserve(estimate, stop.is_set)
-        if full:
-            return failed(full, attempts=0)
+        turns = Turns(
+            self.budget,
+            self._pacer,
+            self._clock,
+            estimate_usd=self.generator.estimate_usd(request) or 0.0,
+            ends=self._ends,
+            stopped=stop.is_set,
+        )
+        generator = self.generator
+        if isinstance(generator, TakesTurns):
+            return _answered(generator, lambda: generator.generate_in_turns(request, turns))
+        refused = turns.begin()
+        if refused:
+            return failed(refused, attempts=0)
         usd, attempts = 0.0, 0
         try:
-            self._pacer.wait()
-            answer = _answered(self.generator, request)
-            if not self.generator.recorded:
+            answer = _answered(generator, lambda: generator.generate(request))
+            if not generator.recorded:
                 usd, attempts = answer.cost_usd or 0.0, answer.attempts
         finally:
-            self.budget.settle(estimate, usd, attempts)
-        self._pacer.charge(attempts - 1)
+            turns.end(usd, attempts)
         return answer
 
     def _keep(self, batch: Sequence[_Result], answers: dict[int, Answer]) -> None:
@@ -272,10 +277,10 @@ class Asker:
         return kind(f"{error}. Answered before that: {have} of {now.total} requests; {kept}")
 
 
-def _answered(generator: Generator, request: Request) -> Answer:
+def _answered(generator: object, ask: Callable[[], Answer]) -> Answer:
     """Return an answer that a scorer can use, or a failed one; what a generator raises beside its contract is one."""
     try:
-        answer = generator.generate(request)
+        answer = ask()
     except EvalsvcError:
         raise
     except Exception as error:  # somebody else's code; its message may quote a text

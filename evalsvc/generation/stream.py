@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from evalsvc.generation.chat import Said, said_by
@@ -21,11 +22,13 @@ MAX_TEXT_CHARACTERS = 1 << 20
 class ChatStream:
     """Takes the bytes of a stream. ``first_at`` is when the first text or call came, by ``clock``, in seconds.
 
+    ``complete_at`` is when both its ``finish_reason`` and its usage had come, after which an answer has no more to say.
     ``problem`` is why no answer can be read from it; '' while there is none.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.first_at: float | None = None
+        self.complete_at: float | None = None
         self.usage: object = None
         self.served_model: object = None
         self.problem = ""
@@ -34,7 +37,9 @@ class ChatStream:
         self._rest = b""
         self._parts: list[str] = []
         self._size = 0
-        self._calls: dict[int, dict[str, str]] = {}
+        # By index and id; which id each index is at.
+        self._calls: dict[tuple[int, str], dict[str, str]] = {}
+        self._current: dict[int, str] = {}
         self._refused = False
         self._finish: str | None = None
         self._done = False
@@ -53,10 +58,11 @@ class ChatStream:
         if self.too_long:
             return Said(reason=f"answer longer than {MAX_TEXT_CHARACTERS} characters")
         if self.problem:
-            return Said(reason=self.problem)
+            return Said(reason=self.problem, retry=True)
         if self._finish is None:
-            return Said(reason="stream ended before the answer")
-        calls = [{"function": self._calls[index]} for index in sorted(self._calls)]
+            return Said(reason="stream ended before the answer", retry=True)
+        ordered = sorted(self._calls, key=itemgetter(0))
+        calls = [{"function": self._calls[key]} for key in ordered]
         message = {"content": "".join(self._parts), "refusal": self._refused, "tool_calls": calls}
         return said_by(message, self._finish)
 
@@ -100,10 +106,20 @@ class ChatStream:
         ended = field_of(choice, "finish_reason")
         if isinstance(ended, str) and ended:
             self._finish = ended
+        if self._finish and self.usage and self.complete_at is None:
+            self.complete_at = self._clock()
 
     def _call(self, call: object) -> None:
-        index, function = field_of(call, "index"), field_of(call, "function")
-        whole = self._calls.setdefault(index if isinstance(index, int) else 0, {"name": "", "arguments": ""})
+        number, identity, function = (field_of(call, name) for name in ("index", "id", "function"))
+        index = number if isinstance(number, int) else 0
+        # Some servers number all calls 0, or none: an id of its own begins another call. Some give each piece of one
+        # call a new id: such a piece names no function.
+        known = isinstance(identity, str) and identity and (index, identity) in self._calls
+        if not known and not (identity and field_of(function, "name")):
+            identity = self._current.get(index, identity)
+        key = (index, identity if isinstance(identity, str) else "")
+        self._current[index] = key[1]
+        whole = self._calls.setdefault(key, {"name": "", "arguments": ""})
         for name in whole:
             part = field_of(function, name)
             if isinstance(part, str):

@@ -30,7 +30,7 @@ class Answer:
 
 
 def says(
-    text: str | None, *, usage: tuple[int, int] | None = (100, 20), finish: str = "stop", **message: Any
+    text: str | None, *, usage: tuple[int, int] | None = (100, 20), finish: str | None = "stop", **message: Any
 ) -> Answer:
     """A chat completion with this text."""
     choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text, **message}}

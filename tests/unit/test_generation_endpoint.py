@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ import pytest
 
 from evalsvc._yaml import Document
 from evalsvc.cases.values import Case, ToolCall
+from evalsvc.clock import SystemClock
 from evalsvc.errors import EngineError, InputError, ModelUnavailable
 from evalsvc.generation import Answer, Asker, AskLimits, EndpointModel, EndpointSettings, Generator, Request, RunBudget
-from evalsvc.generation.chat import messages_of
+from evalsvc.generation.chat import Said, messages_of
 from evalsvc.generation.reading import read_model
 from evalsvc.generation.stream import ChatStream
 from evalsvc.judges import CallLimits, Prices
@@ -149,6 +152,7 @@ def test_tool_calls_come_in_pieces(server):
 
 
 NO_FINISH = streams("All ", last=[DONE])
+AN_ERROR = Sent(body=json.dumps({**json.loads(says("All ").body), "error": {"code": 502}}).encode())
 CASES = [
     # What is sent, whether streamed, the reason, the requests, and the cost; None: the estimate of each.
     (status(500), True, "HTTP 500", 3, 0.0),
@@ -169,6 +173,11 @@ CASES = [
     (streams("All ", last=[b"data: {nonsense\n\n"]), True, "stream is not JSON", 3, None),
     (streams("All ", last=[b"data: []\n\n"]), True, "stream is no chat completion", 3, None),
     (streams("All ", last=[event(error={"message": "overloaded"})]), True, "stream holds an error", 3, None),
+    (streams("All ", finish="abort"), True, "answer stopped midway", 3, 3 * COST),
+    (streams("All ", finish="error"), True, "answer stopped midway", 3, 3 * COST),
+    (says("All ", finish="error"), False, "answer stopped midway", 3, 3 * COST),
+    (says("All ", finish=None), False, "answer stopped midway", 3, 3 * COST),
+    (AN_ERROR, False, "answer holds an error", 3, None),
     (HTML, True, "stream ended before the answer", 3, None),
     (HANG, True, "no answer in time", 3, None),
     (HANG, False, "no answer in time", 3, None),
@@ -301,6 +310,129 @@ def test_another_model_than_promised_is_no_answer(server):
     assert model(server, served_model="fake-1").generate(ASK).status == "ok"
 
 
+@pytest.mark.parametrize("broken", [[PING], [event(error={"message": "overloaded"})]])
+def test_a_stream_that_breaks_before_it_names_its_model_is_asked_again(server, broken):
+    server.answers = [Sent(parts=tuple(broken)), streams("well")]
+    answer = model(server, served_model="fake-1").generate(ASK)
+    assert (answer.response, answer.attempts) == ("well", 2)
+
+
+def test_a_whole_answer_is_kept_when_its_connection_stalls_before_the_end_of_the_stream(server):
+    whole = (event({"content": "well"}), event({}, "stop"), usage(), PING)
+    server.answers = [Sent(parts=(*whole, 5.0))]
+    answer = model(server, stall_seconds=0.5).generate(ASK)
+    assert (answer.response, answer.attempts, answer.cost_usd) == ("well", 1, pytest.approx(COST))
+    assert answer.latency_ms < 400.0  # of the answer, not of the wait for more
+    server.answers = [Sent(parts=whole, cut=True)]
+    assert model(server).generate(ASK).response == "well"
+    # What its usage does not close may have gone on.
+    server.answers = [Sent(parts=(*whole[:2], 5.0)), streams("better")]
+    assert model(server, stall_seconds=0.1).generate(ASK).response == "better"
+
+
+def calls_in(*pieces: dict[str, Any]) -> tuple[ToolCall, ...]:
+    stream = ChatStream()
+    for piece in pieces:
+        stream.feed(event({"tool_calls": [piece]}))
+    stream.feed(event({}, "tool_calls"))
+    return stream.said().tool_calls
+
+
+@pytest.mark.parametrize("index", [{}, {"index": 0}, {"index": None}])
+def test_an_id_tells_tool_calls_apart_where_their_index_does_not(index):
+    pieces = [
+        {**index, "id": "1", "function": {"name": "find", "arguments": '{"city": '}},
+        {**index, "id": "", "function": {"arguments": '"Bern"'}},
+        {**index, "id": "1", "function": {"arguments": "}"}},
+        {**index, "id": "2", "function": {"name": "find", "arguments": ""}},
+        {**index, "id": None, "function": {"arguments": '{"city": "Chur"}'}},
+    ]
+    assert calls_in(*pieces) == (ToolCall("find", {"city": "Bern"}), ToolCall("find", {"city": "Chur"}))
+
+
+def test_an_id_of_each_piece_does_not_tear_a_call_apart():
+    pieces = [
+        {"index": 0, "id": "1", "function": {"name": "find", "arguments": ""}},
+        {"index": 0, "id": "2", "function": {"arguments": '{"city": '}},
+        {"index": 0, "id": "3", "function": {"name": None, "arguments": '"Bern"}'}},
+    ]
+    assert calls_in(*pieces) == (ToolCall("find", {"city": "Bern"}),)
+
+
+def test_a_call_without_arguments_has_none(server):
+    call = {"id": "1", "type": "function", "function": {"name": "now", "arguments": None}}
+    server.answers = [says(None, finish="tool_calls", tool_calls=[call])]
+    assert model(server, stream=False).generate(ASK).tool_calls == (ToolCall("now"),)
+    assert calls_in({"index": 0, **call}) == (ToolCall("now"),)
+
+
+@pytest.mark.parametrize(("requests", "concurrency"), [(1, 1), (10, 1), (10, 8)])
+def test_a_budget_in_requests_is_not_passed_by_retries(server, requests, concurrency):
+    server.rule = lambda request: status(500)
+    budget = RunBudget(requests=requests)
+    ours = model(server, calls={"breaker_failures": 1000})
+    answers = Asker(ours, budget=budget, limits=AskLimits(concurrency=concurrency)).ask(cases(20))
+    assert len(server.requests) == budget.requests == requests
+    assert sum(answer.attempts for answer in answers) == requests
+    assert {answer.reason for answer in answers} <= {"HTTP 500", f"budget of {requests} requests used up"}
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_a_budget_in_money_is_not_passed_by_retries(server, concurrency):
+    server.rule = lambda request: streams("All ", last=[])  # billed as what it may cost at most
+    ours = model(server, calls={"breaker_failures": 1000})
+    budget = RunBudget(usd=5.5 * ours.estimate_usd(ASK))
+    answers = Asker(ours, budget=budget, limits=AskLimits(concurrency=concurrency)).ask([CASE], repeats=20)
+    assert len(server.requests) == budget.requests == 5
+    assert budget.usd == pytest.approx(5 * ours.estimate_usd(ASK))
+    assert budget.usd == pytest.approx(sum(answer.cost_usd for answer in answers))
+
+
+def test_retries_keep_the_pace_and_the_deadline(server):
+    clock = ManualClock()
+    server.rule = lambda request: status(500)
+    ours = model(server, clock, calls={"attempts": 9, "backoff_seconds": 0.001, "backoff_max_seconds": 0.001})
+    limits = AskLimits(concurrency=1, requests_per_minute=6.0, deadline_seconds=25.0)
+    answers = Asker(ours, limits=limits, clock=clock).ask(cases(2))
+    assert [(answer.reason, answer.attempts) for answer in answers] == [("deadline passed", 3), ("deadline passed", 0)]
+    assert len(server.requests) == 3
+    assert clock.monotonic() < 25.0
+
+
+def test_a_pause_past_the_deadline_is_not_waited_for(server):
+    clock = ManualClock()
+    server.rule = lambda request: status(429, Retry_After="300")
+    (answer,) = Asker(model(server, clock), limits=AskLimits(deadline_seconds=60.0), clock=clock).ask([CASE])
+    assert (answer.reason, answer.attempts, clock.monotonic()) == ("deadline passed", 1, 0.0)
+
+
+def test_who_waits_for_an_endpoint_that_answers_nobody_sends_nothing_after_the_deadline(server):
+    clock = ManualClock()
+    server.rule = lambda request: status(429)
+    ours = model(server, clock, calls={"breaker_failures": 2, "breaker_pause_seconds": 60.0})
+    answers = Asker(ours, limits=AskLimits(concurrency=1, deadline_seconds=30.0), clock=clock).ask(cases(3))
+    assert {answer.reason for answer in answers} == {"deadline passed"}
+    assert len(server.requests) == 2
+    # Nobody holds the try that closes the breaker again.
+    server.rule = lambda request: streams("well")
+    clock.sleep(60.0)
+    assert ours.generate(ASK).response == "well"
+
+
+def test_no_retry_is_sent_after_the_run_has_ended(server):
+    def refuses_one(request: Any) -> Sent:
+        if request.text != "prompt 0":
+            return status(429, Retry_After="1")
+        time.sleep(0.3)
+        return status(401)
+
+    server.rule = refuses_one
+    with pytest.raises(EngineError, match="HTTP 401"):
+        Asker(model(server, SystemClock()), limits=AskLimits(concurrency=2)).ask(cases(2))
+    assert not [thread for thread in threading.enumerate() if thread.name == "evalsvc-ask"]
+    assert len(server.requests) == 2
+
+
 def test_without_prices_the_cost_is_unknown(server):
     answer = model(server, prices=None).generate(ASK)
     assert answer.cost_usd is None
@@ -323,7 +455,7 @@ def test_the_stream_may_be_cut_anywhere():
         for start in range(0, len(whole), size):
             if not stream.feed(whole[start : start + size]):
                 break
-        assert stream.said() == ("é€ü\u2028x", (), "stop", "")
+        assert stream.said() == Said("é€ü\u2028x", finish_reason="stop")
         assert json.loads(json.dumps(stream.usage))["prompt_tokens"] == 100
 
 

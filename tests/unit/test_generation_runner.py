@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,8 +21,9 @@ from evalsvc.generation import (
     Request,
     RunBudget,
     failed,
+    runner,
 )
-from evalsvc.generation.limits import Pacer
+from evalsvc.generation.limits import Pacer, Turns
 from evalsvc.testing import ManualClock
 from generators import FakeModel, cases, echo
 
@@ -160,9 +163,9 @@ def test_requests_per_minute_with_retries_counted():
 def test_an_unlimited_pace_never_waits():
     clock = ManualClock()
     pacer = Pacer(None, clock)
-    pacer.wait()
+    assert pacer.wait() == ""
     pacer.charge(5)
-    pacer.wait()
+    assert pacer.wait() == ""
     assert clock.monotonic() == 0.0
 
 
@@ -177,6 +180,62 @@ def test_after_the_deadline_nothing_is_asked():
     answers = Asker(model, limits=AskLimits(concurrency=1, deadline_seconds=25.0), clock=clock).ask(cases(5))
     assert [answer.reason for answer in answers] == ["", "", "", "deadline passed", "deadline passed"]
     assert len(model.requests) == 3
+
+
+def test_the_deadline_begins_with_the_first_request_not_with_the_wait_for_another_run(cache, monkeypatch):
+    clock = ManualClock()
+
+    @contextmanager
+    def held_by_another(*_: object) -> Iterator[None]:
+        clock.sleep(600)
+        yield
+
+    monkeypatch.setattr(runner, "exclusive", held_by_another)
+    model = FakeModel()
+    model.load = lambda: clock.sleep(600)
+    answers = Asker(model, cache, limits=AskLimits(deadline_seconds=25.0), clock=clock).ask(cases(3))
+    assert [answer.reason for answer in answers] == ["", "", ""]
+
+
+def test_nothing_is_asked_after_the_deadline_by_who_waited_for_its_turn():
+    clock = ManualClock()
+    model, budget = FakeModel(), RunBudget(requests=5)
+    limits = AskLimits(concurrency=1, requests_per_minute=60.0, deadline_seconds=2.5)
+    answers = Asker(model, limits=limits, budget=budget, clock=clock).ask(cases(5))
+    assert [answer.reason for answer in answers] == ["", "", "", "deadline passed", "deadline passed"]
+    assert len(model.requests) == budget.requests == 3
+    assert clock.monotonic() == pytest.approx(2.0)  # a turn that would come too late is not waited for
+
+
+def test_nothing_is_asked_after_the_run_has_ended_by_who_waited_for_its_turn():
+    def refuses(request: Request) -> Answer:
+        time.sleep(0.3)  # until the others wait for their turns
+        raise EngineError("HTTP 401")
+
+    model = FakeModel(refuses)
+    with pytest.raises(EngineError, match="HTTP 401"):
+        Asker(model, limits=AskLimits(concurrency=4, requests_per_minute=60.0)).ask(cases(8))
+    assert len(model.requests) == 1
+    assert not [thread for thread in threading.enumerate() if thread.name == "evalsvc-ask"]
+
+
+def test_a_turn_that_is_not_taken_leaves_its_money_to_others():
+    budget, clock = RunBudget(usd=1.0, requests=1), ManualClock()
+    ended = threading.Event()
+    turns = Turns(budget, Pacer(60.0, clock), clock, estimate_usd=1.0, stopped=ended.is_set)
+
+    def gone(over: object) -> str:
+        raise ModelUnavailable("nobody answers")
+
+    with pytest.raises(ModelUnavailable):
+        turns.begin(gone)
+    assert turns.begin(lambda over: "no answer") == "no answer"
+    assert (turns.begin(), budget.requests) == ("", 0)
+    turns.end(0.5)
+    assert (budget.usd, budget.requests) == (0.5, 1)
+    assert turns.begin() == "budget of $1 used up"
+    ended.set()
+    assert turns.begin() == turns.over() == "stopped"
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
