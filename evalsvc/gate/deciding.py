@@ -246,6 +246,8 @@ def _more(needed: Needed | None) -> str:
         return ""
     if needed.more is None:
         return needed.reason
+    if needed.more <= 1:
+        return "how many more cases would settle it cannot be told from these, of which few outweigh the others"
     return f"about {needed.more:,} more cases like these, {needed.cases:,} in all, would settle it if {needed.assuming}"
 
 

@@ -14,6 +14,7 @@ from evalsvc.cases import Case
 from evalsvc.gate.production import Production
 from evalsvc.generation import Answer
 from evalsvc.generation.runner import EMPTY, TOO_LONG
+from evalsvc.stats.scores import mean_of_repeats
 from evalsvc.types import Need, ScorerSpec, Status
 
 Floats = NDArray[np.float64]
@@ -56,10 +57,7 @@ class MetricScores(NamedTuple):
     @property
     def by_case(self) -> Floats:
         """The mean over repeats, ``[cases]``; NaN where no repeat has a score."""
-        present = ~np.isnan(self.values)
-        counts = present.sum(axis=1)
-        sums = np.where(present, self.values, 0.0).sum(axis=1)
-        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+        return mean_of_repeats(self.values)
 
     def inapplicable(self) -> NDArray[np.bool_]:
         """Which cases lack, for themselves, what the metric needs; ``[cases]``."""

@@ -11,6 +11,7 @@ from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows
 from evalsvc.gate.values import Gate
 from evalsvc.verdicts import Decision, Needed
 
+_UNASKED = ("no answer: budget of", "no answer: deadline passed")
 MOST_TO_ALLOW = 0.2
 """Up to such a share of missing scores it is said how to allow them."""
 
@@ -68,9 +69,12 @@ def gap_in(leaf: Leaf, candidate: Evaluated) -> tuple[int, str]:
     if int(gone.sum()) > missing * gone.shape[1]:
         told = f"{int(gone.sum()):,} of {gone.size:,} scores of {leaf.gate.metric} are missing"
     hint = "mend that, or leave them out by `where`"
+    unasked = [reason for reason in scores.reasons(leaf.rows) if reason.startswith(_UNASKED)]
+    if unasked and len(unasked) == len(scores.reasons(leaf.rows)):
+        hint = "run it again with more of that: what was answered is kept"
     # Of more than a few, no one should be told to look away.
-    if share <= MOST_TO_ALLOW:
-        hint = f"mend that, leave them out by `where`, or allow it by `max_missing: {_percent_above(share)}%`"
+    elif share <= MOST_TO_ALLOW:
+        hint = f"mend that, leave them out by `where`, or allow it by `max_missing: {percent_above(share)}%`"
     return missing, f"{told} ({reasons_of(scores, leaf.rows)}); {hint}"
 
 
@@ -85,5 +89,6 @@ def reasons_of(scores: MetricScores, rows: Rows, most: int = 2) -> str:
     return ", ".join([*said, *([f"{len(found) - most} further reasons"] if len(found) > most else [])])
 
 
-def _percent_above(share: float) -> int:
+def percent_above(share: float) -> int:
+    """Return the least whole percentage above a share, at most 99."""
     return min(99, math.floor(100.0 * share) + 1)

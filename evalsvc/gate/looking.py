@@ -8,7 +8,7 @@ are asked before all others: they are all looked at, and none of them is a matte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -25,14 +25,18 @@ FEWEST_A_LOOK = 30
 NOT_DECIDED = "not decided: the run stopped when the verdict was clear"
 
 
-class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a verdict is decided by, beside its scores."""
+class Definition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a verdict is decided by, beside its scores.
+
+    ``critical`` says of a sample how many critical cases of the whole set each gate on them has, by its name.
+    """
 
     gates: tuple[Gate, ...]
     level: float
     seed: int
     looks: int
     spending: Spending
+    critical: Mapping[str, int] = {}
 
 
 class Plan(NamedTuple):
@@ -101,8 +105,18 @@ def look(
                 settled[result.gate] = msgspec.structs.replace(result, settled_at=at)
         if overall(list(settled.values())) != "INCONCLUSIVE":
             break
-    results = tuple(settled[gate.name] for gate in definition.gates)
+    results = tuple(_all_critical(settled[gate.name], definition) for gate in definition.gates)
     return Looked(results if end == planned.total else tuple(map(_left_open, results)), end)
+
+
+def _all_critical(result: GateResult, definition: Definition) -> GateResult:
+    """Return a result that passes only where every critical case was asked: a sample says nothing of the others."""
+    total, asked = definition.critical.get(result.gate, 0), sum(finding.n for finding in result.findings)
+    if asked >= total or result.decision == "FAIL":
+        return result
+    said = f"{total - asked:,} of {total:,} critical cases were not asked; without `--sample` all of them are"
+    finding = msgspec.structs.replace(result.findings[0], decision="INCONCLUSIVE", reason=said, lacking=True)
+    return msgspec.structs.replace(result, decision="INCONCLUSIVE", findings=(finding,))
 
 
 def _left_open(result: GateResult) -> GateResult:

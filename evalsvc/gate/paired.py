@@ -80,6 +80,10 @@ def _relative(evidence: Evidence, gate: Gate, asking: Asking) -> Evidence:
         blocked=evidence.blocked or _depends(asking, gate),
         reason=found.reason,
     )
+    if not asking.sides.scale.bounded and _same(asking.sides):
+        # However the baseline's own scores vary, of the differences no spread is known.
+        evidence = evidence._replace(p_pass=None, p_fail=None, low=None, high=None, needed=None)
+        return _identical(evidence, asking.sides)
     return _identical(evidence, asking.sides) if found.claim and found.p_pass is None else evidence
 
 
@@ -186,10 +190,15 @@ def _identical(evidence: Evidence, sides: Sides) -> Evidence:
 
     They tell no spread, and nothing bounds what the cases that were not asked could differ by; only how many can.
     """
-    old, new, whole = by_case(sides.baseline), by_case(sides.candidate), sides.whole
-    if not evidence.n_clusters or not bool((old[whole] == new[whole]).all()):
+    if not evidence.n_clusters or not _same(sides):
         return evidence
-    return evidence._replace(reason=f"{unseen(evidence.n_clusters)}, by an amount that this scale sets no bounds")
+    said = f"{unseen(evidence.n_clusters)}, by an amount that this scale sets no bounds"
+    return evidence._replace(reason=f"{said}; hold it against a number (`at_most`), or mark the gate `advisory: true`")
+
+
+def _same(sides: Sides) -> bool:
+    old, new, whole = by_case(sides.baseline), by_case(sides.candidate), sides.whole
+    return bool((old[whole] == new[whole]).all())
 
 
 def unseen(groups: int) -> str:

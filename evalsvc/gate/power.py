@@ -101,13 +101,18 @@ def spread_of(suite: Suite, shown: str, root: Path) -> Spread | None:
     """Return the scores that tell the spread: of the last run and its baseline, or of the baseline alone."""
     keeper = RunKeeper(root)
     last = keeper.latest(suite.name)
-    if last is not None and (last.baseline is None or last.candidate.digest != last.baseline.digest):
+    promoted = bool(suite.baseline) and suite.baseline in names_in(suite.folder)
+    # The run that was promoted compares with nothing; of its baseline more is known.
+    alone = last is not None and last.baseline is None and not (promoted and suite.compares)
+    if last is not None and (alone or (last.baseline and last.candidate.digest != last.baseline.digest)):
         parties = [last.baseline, last.candidate] if last.baseline else [last.candidate]
         sides = [decode_record(keeper.record(party.digest), party.digest).evaluated for party in parties]
-        return Spread(
-            sides[0] if last.baseline else None, sides[-1], f"the spread is that of the last run, {last.verdict_id}"
+        said = (
+            f"the spread is that of the last run, {last.verdict_id}: {last.candidate.model_version} on "
+            f"{len(sides[-1].cases):,} cases"
         )
-    if suite.baseline and suite.baseline in names_in(suite.folder):
+        return Spread(sides[0] if last.baseline else None, sides[-1], said)
+    if promoted:
         held = read_baseline(suite.folder, suite.baseline, shown)
         low, high = CORRELATIONS
         said = (

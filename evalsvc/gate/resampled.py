@@ -214,7 +214,10 @@ def _least(known: Known, samples: Samples, old: Floats, asked: Asked, level: flo
 
 def _least_relative(known: Known, samples: Samples, old: Floats, level: float) -> Floats:
     if known.ends is None:
-        return least_relative_margins(old, samples, lower=known.lower, level=level)
+        plain = least_relative_margins(old, samples, lower=known.lower, level=level)
+        same = (samples.gains.sum(axis=1) == 0.0) & (samples.losses.sum(axis=1) == 0.0)
+        # The very same scores show nothing on a scale without two ends.
+        return np.where(same, np.inf, plain)
     low, high = known.ends
     each, mean = samples.weights.mean(axis=1), old.sum(axis=1) / samples.weights.sum(axis=1)
     loss = known.collapse(mean)

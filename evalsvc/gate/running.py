@@ -14,7 +14,7 @@ from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import InputError
 from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
 from evalsvc.gate.deciding import overall
-from evalsvc.gate.evaluated import Evaluated, clusters_of
+from evalsvc.gate.evaluated import Evaluated, clusters_of, rows_where
 from evalsvc.gate.evaluating import Version, evaluate, settle
 from evalsvc.gate.fitting import check_fit
 from evalsvc.gate.looking import FEWEST_A_LOOK, Looked, Plan, look, order_of, plan
@@ -22,7 +22,7 @@ from evalsvc.gate.production import check_gates
 from evalsvc.gate.record import digest_of_record, encode_record
 from evalsvc.gate.stating import id_of, notes_of, party_of, scorers_of, state
 from evalsvc.gate.suite import Suite
-from evalsvc.gate.values import COMPARED
+from evalsvc.gate.values import COMPARED, Critical
 from evalsvc.generation import Answer, Generator
 from evalsvc.generation.limits import RunBudget
 from evalsvc.generation.progress import Progress
@@ -81,7 +81,10 @@ def run_suite(
         raise InputError("Expected a model to ask, but the suite's own could not be read")
     whole, work = suite.cases.read(), [scorers.create(one.name, one.options) for one in suite.scorers]
     check_fit(suite.gates, whole.cases, suite.path, shown or suite.path.name)
-    cases = whole if sample is None else sampled(whole, sample, suite.seed)
+    cases = whole
+    if sample is not None:
+        cases = sampled(whole, sample, suite.seed)
+        suite = msgspec.structs.replace(suite, critical=_critical_of(suite, whole))
     for scorer in work:
         settle(scorer)
     baseline = _baseline(suite, shown, work)
@@ -111,6 +114,14 @@ def run_suite(
         note = f"a random part of {len(cases):,} of the {len(whole):,} cases was asked"
         verdict = msgspec.structs.replace(verdict, notes=(*verdict.notes, note))
     return Run(suite, verdict, candidate, baseline, cases, content)
+
+
+def _critical_of(suite: Suite, whole: CaseSet) -> dict[str, int]:
+    return {
+        gate.name: sum(whole.cases[row].critical for row in rows_where(whole.cases, gate.where).tolist())
+        for gate in suite.gates
+        if isinstance(gate.ask, Critical)
+    }
 
 
 def _fewer_looks(asked: int, planned: Plan, groups: int) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from evalsvc.gate.evaluated import Floats, MetricScores, Rows
 from evalsvc.gate.values import Gate, least_success, parse_statistic, scale_for
 from evalsvc.stats.corpus import linearised
+from evalsvc.stats.scores import mean_of_repeats
 from evalsvc.types import Scale
 
 
@@ -142,8 +143,4 @@ def pass_rates(values: Floats, gate: Gate, scale: Scale) -> Floats:
 
 def by_case(values: Floats) -> Floats:
     """Return the mean over repeats, ``[cases]``; NaN where there is none."""
-    if values.ndim == 1:
-        return values
-    present = ~np.isnan(values)
-    counts = present.sum(axis=1)
-    return np.where(counts > 0, np.where(present, values, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)
+    return values if values.ndim == 1 else mean_of_repeats(values)

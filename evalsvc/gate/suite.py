@@ -61,6 +61,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
         spending: how the error rate is spent over the looks.
         limits: how fast the model is asked.
         budget: what a run may cost.
+        critical: of a sample, how many critical cases of the whole set each gate on them has, by its name.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
     spending: Spending = "obrien-fleming"
     limits: AskLimits = AskLimits()
     budget: BudgetConfig = BudgetConfig()
+    critical: Mapping[str, int] = {}
 
     @property
     def folder(self) -> Path:
@@ -91,7 +93,14 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def definition(self) -> Definition:
         """What a verdict is decided by, beside the scores."""
-        return Definition(gates=self.gates, level=self.level, seed=self.seed, looks=self.looks, spending=self.spending)
+        return Definition(
+            gates=self.gates,
+            level=self.level,
+            seed=self.seed,
+            looks=self.looks,
+            spending=self.spending,
+            critical=self.critical,
+        )
 
     @property
     def definition_text(self) -> str:

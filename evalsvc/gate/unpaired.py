@@ -9,7 +9,7 @@ import numpy as np
 
 from evalsvc.gate.absolute import interval_of
 from evalsvc.gate.evaluated import Evaluated, MetricScores
-from evalsvc.gate.findings import Evidence, Leaf, gap_in
+from evalsvc.gate.findings import Evidence, Leaf, gap_in, percent_above
 from evalsvc.gate.production import Production
 from evalsvc.gate.values import NotWorse, scale_for
 from evalsvc.stats import Question, compare_estimates
@@ -47,7 +47,10 @@ def unpaired_evidence(leaf: Leaf, candidate: Evaluated, production: Production, 
         if not blocked and found.p_value is not None and p_pass is not None and found.p_value <= level < p_pass:
             blocked = SKEWED
     if not blocked and old.missing_share > gate.max_missing:
-        blocked = f"{old.missing_share:.0%} of production's events have no {gate.metric}"
+        blocked = (
+            f"{old.missing_share:.0%} of production's events have no {gate.metric}; freeze events that have one, or "
+            f"allow it by `max_missing: {percent_above(old.missing_share)}%`"
+        )
     if not blocked and found.p_value is not None and found.p_value <= level:
         blocked = _in_the_worst_case(leaf, candidate, old, scale, question)
     return Evidence(

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -116,7 +116,7 @@ class CallableModel:
             said = self._function(given[first], **{name: given[name] for name in named})
             if inspect.isawaitable(said):
                 said = self._loop.result(said)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a model never chooses how a gate ends
             return failed(f"{type(error).__name__} at {_place(error)}")
         took = (time.perf_counter() - begun) * 1000.0
         answer = _read(said)
@@ -141,9 +141,22 @@ class _Loop:
                 threading.Thread(target=self._loop.run_forever, name="evalsvc-callable", daemon=True).start()
 
         async def wait() -> object:
-            return await awaited
+            try:
+                return await awaited
+            except SystemExit as error:
+                # Raised in a task it would end the loop, and nobody would ever be answered.
+                return _Exit(error)
 
-        return asyncio.run_coroutine_threadsafe(wait(), self._loop).result()
+        found = asyncio.run_coroutine_threadsafe(wait(), self._loop).result()
+        if isinstance(found, _Exit):
+            raise found.error
+        return found
+
+
+class _Exit(NamedTuple):
+    """That a coroutine called ``sys.exit``."""
+
+    error: SystemExit
 
 
 def _read(said: object) -> Answer:
@@ -162,7 +175,7 @@ def _found(target: str, folder: Path) -> object:
         raise EngineError(f"Expected `callable` like package.module:function or file.py:function, but got {target!r}")
     try:
         found: Any = _from_file(folder / module_name) if module_name.endswith(".py") else _module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EngineError(
             f"Importing {module_name} for the `callable` failed: {type(error).__name__} at {_place(error)}"
         ) from error
@@ -214,6 +227,13 @@ def _plan(function: Callable[..., Any], where: str) -> tuple[str, tuple[str, ...
     first = "case" if hint is Case else "request" if hint is Request else "prompt"
     if hint is None and name in ("case", "request"):
         first = name
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    for each in parameters[1:]:
+        if each.name not in _GIVEN and each.kind in by_name and each.default is inspect.Parameter.empty:
+            raise EngineError(
+                f"Expected {where} to take, beside the first, some of {', '.join(_GIVEN)}, but nobody gives it "
+                f"`{each.name}`; give that a default"
+            )
     return first, tuple(each.name for each in parameters[1:] if each.name in _GIVEN)
 
 

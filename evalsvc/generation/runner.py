@@ -283,7 +283,7 @@ def _answered(generator: object, ask: Callable[[], Answer]) -> Answer:
         answer = ask()
     except EvalsvcError:
         raise
-    except Exception as error:  # somebody else's code; its message may quote a text
+    except (Exception, SystemExit) as error:  # somebody else's code; its message may quote a text
         return failed(f"the generator raised {type(error).__name__}")
     if answer.status == "failed":
         # Ours say what they say in known words, with the place of an exception in somebody else's code.

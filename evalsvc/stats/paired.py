@@ -39,7 +39,7 @@ from evalsvc.stats.comparison import (
     without_extremes,
 )
 from evalsvc.stats.distributions import normal_quantile, t_quantile, t_tail, two_sided
-from evalsvc.stats.scores import check_scores
+from evalsvc.stats.scores import check_scores, mean_of_repeats
 from evalsvc.types import Scale
 
 Method = Literal["auto", "t", "sign-flip", "newcombe"]
@@ -155,11 +155,8 @@ def _by_case(scores: ArrayLike, scale: Scale, name: str, *, averaged: bool) -> A
     if array.ndim not in (1, 2):
         raise InputError(f"Expected `{name}` of shape (cases,) or (cases, repeats), but got {array.shape}")
     table = array if array.ndim == 2 else array[:, None]
-    present = ~np.isnan(table)
     check_scores(table, replace(scale, binary=False) if averaged else scale, name)
-    counts = present.sum(axis=1)
-    sums = np.where(present, table, 0.0).sum(axis=1)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return mean_of_repeats(table)
 
 
 def _floats(values: ArrayLike, name: str) -> Array:
