@@ -68,7 +68,7 @@ def _surplus(what: str, cases: Sequence[Case], found: Sequence[Sequence[int]]) -
 def split_findings(sets: Sequence[CaseSet], pairs: Sequence[Near]) -> list[Finding]:
     """Return, for each set but the first, how many of its cases are nearly those of an earlier one.
 
-    ``pairs`` are those of all sets' cases, one set after another.
+    The verdict is by the larger of the two sets' shares. ``pairs`` are those of all sets' cases, one set after another.
     """
     cases = [case for each in sets for case in each.cases]
     of = [number for number, each in enumerate(sets) for _ in each.cases]
@@ -76,28 +76,31 @@ def split_findings(sets: Sequence[CaseSet], pairs: Sequence[Near]) -> list[Findi
     found = []
     for later in range(1, len(sets)):
         for earlier in range(later):
-            leaked = [
-                place
-                for places in joined
-                if any(of[place] == earlier for place in places)
-                for place in places
-                if of[place] == later
-            ]
-            found.append(_leak(sets[earlier], sets[later], [cases[place].case_id for place in sorted(leaked)]))
+            shared = [places for places in joined if {earlier, later} <= {of[place] for place in places}]
+            there, here = (
+                [cases[place].case_id for place in sorted(set().union(*shared)) if of[place] == number]
+                for number in (earlier, later)
+            )
+            found.append(_leak(sets[earlier], sets[later], there, here))
     return found
 
 
-def _leak(earlier: CaseSet, later: CaseSet, leaked: Sequence[str]) -> Finding:
-    share = len(leaked) / len(later)
+def _leak(earlier: CaseSet, later: CaseSet, there: Sequence[str], here: Sequence[str]) -> Finding:
+    # A small test set may lie wholly inside a large one that was tuned on: the larger share is what it has lost.
+    share = max(len(there) / len(earlier), len(here) / len(later))
     return Finding(
         subject="splits",
         what=f"{later.name} in {earlier.name}",
         value=share,
-        said=f"{len(leaked):,} of {len(later):,} ({share:.1%}) are nearly there as well",
-        verdict="ok" if not leaked else "bad" if share > _CONTAMINATED_BAD else "look",
-        next="take them out of one of the two: what was trained or tuned on tells nothing" if leaked else "",
-        cases=tuple(leaked[:SHOWN]),
+        said=f"{_of(here, later)} are nearly there as well, which is {_of(there, earlier)} there",
+        verdict="ok" if not here else "bad" if share > _CONTAMINATED_BAD else "look",
+        next="take them out of one of the two: what was trained or tuned on tells nothing" if here else "",
+        cases=tuple(here[:SHOWN]),
     )
+
+
+def _of(names: Sequence[str], cases: CaseSet) -> str:
+    return f"{len(names):,} of {len(cases):,} ({len(names) / len(cases):.1%})"
 
 
 def label_findings(cases: Sequence[Case], pairs: Sequence[Near]) -> list[Finding]:

@@ -291,10 +291,24 @@ def test_contamination_is_counted_for_each_pair_of_sets() -> None:
     clean = CaseSet("clean", tuple(case(i) for i in range(5)))
     sets = [tuned, held, clean]
     found = {finding.what: finding for finding in split_findings(sets, alike([each for one in sets for each in one]))}
-    assert found["held in tuned"].value == pytest.approx(3 / 103)
+    assert found["held in tuned"].value == pytest.approx(3 / 100)
     assert found["held in tuned"].verdict == "bad"
     assert found["held in tuned"].cases == ("97", "98", "99")
     assert found["clean in tuned"].verdict == found["clean in held"].verdict == "ok"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_test_set_inside_a_large_tuned_set_is_bad_in_either_order(turned: bool) -> None:
+    generator = np.random.default_rng(21)
+    texts = [text(generator, 12) for _ in range(2000)]
+    sets = [
+        CaseSet("test", tuple(case(f"a{i}", t) for i, t in enumerate(texts[:20]))),
+        CaseSet("tuned", tuple(case(f"b{i}", t) for i, t in enumerate(texts))),
+    ]
+    (found,) = [finding for finding in audit(sets[::-1] if turned else sets).findings if finding.subject == "splits"]
+    assert (found.value, found.verdict) == (1.0, "bad")
+    assert "20 of 20 (100.0%)" in found.said
+    assert "20 of 2,000 (1.0%)" in found.said
 
 
 def test_an_audit_quotes_no_text_and_needs_a_set() -> None:
