@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalsvc.cases.values import Case, CaseSet
-from evalsvc.set_audit.near import Near, folded, groups, jaccard, near_pairs, runs
+from evalsvc.set_audit.near import Near, folded, groups, near_pairs
 from evalsvc.set_audit.texts import asked
 from evalsvc.set_audit.values import Finding, Verdict
 
@@ -19,20 +19,32 @@ SHOWN = 5
 _DUPLICATES_BAD, _CONTAMINATED_BAD = 0.05, 0.01
 
 
-def alike(cases: Sequence[Case]) -> list[Near]:
-    """Return pairs of cases whose questions are nearly the same, and their contexts too; variants are none."""
-    pairs = near_pairs([asked(case) for case in cases], NEAR)
-    return [pair for pair in pairs if _same_contexts(cases[pair.first], cases[pair.second])]
+def alike(*sets: Sequence[Case]) -> list[Near]:
+    """Return pairs of cases whose questions are nearly the same, and their contexts too, by their places.
+
+    Cases of several sets have their places one set after another. Variants within one set are like no other; between
+    sets they count as all others, and are like what they are variants of.
+    """
+    cases = [case for each in sets for case in each]
+    within = len(sets) == 1
+    pairs = near_pairs(
+        ["" if within and case.variant_of else asked(case) for case in cases],
+        NEAR,
+        contexts=["\n".join(case.contexts) for case in cases],
+        sizes=[len(each) for each in sets],
+    )
+    return pairs if within else [*pairs, *_families(cases)]
 
 
-def _same_contexts(first: Case, second: Case) -> bool:
-    if first.variant_of or second.variant_of:
-        return False
-    if first.contexts == second.contexts:
-        return True
-    if not first.contexts or not second.contexts:
-        return False
-    return jaccard(runs("\n".join(first.contexts)), runs("\n".join(second.contexts))) >= NEAR
+def _families(cases: Sequence[Case]) -> list[Near]:
+    """Return pairs of a case and a variant of it, or of two variants of one case that is not there."""
+    first: dict[str, int] = {}
+    pairs = []
+    for place, case in enumerate(cases):
+        for digest in (case.digest, case.variant_of):
+            if digest and (held := first.setdefault(digest, place)) != place:
+                pairs.append(Near(held, place, 1.0))
+    return pairs
 
 
 def duplicate_findings(cases: Sequence[Case], pairs: Sequence[Near]) -> list[Finding]:
@@ -65,34 +77,33 @@ def _surplus(what: str, cases: Sequence[Case], found: Sequence[Sequence[int]]) -
     )
 
 
-def split_findings(sets: Sequence[CaseSet], pairs: Sequence[Near]) -> list[Finding]:
+def split_findings(sets: Sequence[CaseSet]) -> list[Finding]:
     """Return, for each set but the first, how many of its cases are nearly those of an earlier one.
 
-    The verdict is by the larger of the two sets' shares. ``pairs`` are those of all sets' cases, one set after another.
+    The verdict is by the larger of the two sets' shares.
     """
-    cases = [case for each in sets for case in each.cases]
-    of = [number for number, each in enumerate(sets) for _ in each.cases]
-    joined = groups(pairs, len(cases))
-    found = []
-    for later in range(1, len(sets)):
-        for earlier in range(later):
-            shared = [places for places in joined if {earlier, later} <= {of[place] for place in places}]
-            there, here = (
-                [cases[place].case_id for place in sorted(set().union(*shared)) if of[place] == number]
-                for number in (earlier, later)
-            )
-            found.append(_leak(sets[earlier], sets[later], there, here))
-    return found
+    return [_split(sets[earlier], sets[later]) for later in range(1, len(sets)) for earlier in range(later)]
+
+
+def _split(earlier: CaseSet, later: CaseSet) -> Finding:
+    cases = (*earlier.cases, *later.cases)
+    joined = groups(alike(earlier.cases, later.cases), len(cases))
+    shared = sorted(place for places in joined if places[0] < len(earlier) <= places[-1] for place in places)
+    names = [cases[place].case_id for place in shared]
+    there = sum(place < len(earlier) for place in shared)
+    return _leak(earlier, later, names[:there], names[there:])
 
 
 def _leak(earlier: CaseSet, later: CaseSet, there: Sequence[str], here: Sequence[str]) -> Finding:
     # A small test set may lie wholly inside a large one that was tuned on: the larger share is what it has lost.
     share = max(len(there) / len(earlier), len(here) / len(later))
+    where = f", where they are {_of(there, earlier)}" if here else ""
     return Finding(
         subject="splits",
         what=f"{later.name} in {earlier.name}",
         value=share,
-        said=f"{_of(here, later)} are nearly there as well, which is {_of(there, earlier)} there",
+        said=f"{_of(here, later)} are nearly there as well"
+        + (f", where they are {_of(there, earlier)}" if here else ""),
         verdict="ok" if not here else "bad" if share > _CONTAMINATED_BAD else "look",
         next="take them out of one of the two: what was trained or tuned on tells nothing" if here else "",
         cases=tuple(here[:SHOWN]),

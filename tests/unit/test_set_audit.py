@@ -290,7 +290,7 @@ def test_contamination_is_counted_for_each_pair_of_sets() -> None:
     held = CaseSet("held", tuple(case(i, f"{t} x" if i < 103 else t) for i, t in enumerate(texts[97:], 97)))
     clean = CaseSet("clean", tuple(case(i) for i in range(5)))
     sets = [tuned, held, clean]
-    found = {finding.what: finding for finding in split_findings(sets, alike([each for one in sets for each in one]))}
+    found = {finding.what: finding for finding in split_findings(sets)}
     assert found["held in tuned"].value == pytest.approx(3 / 100)
     assert found["held in tuned"].verdict == "bad"
     assert found["held in tuned"].cases == ("97", "98", "99")
@@ -309,6 +309,92 @@ def test_a_test_set_inside_a_large_tuned_set_is_bad_in_either_order(turned: bool
     assert (found.value, found.verdict) == (1.0, "bad")
     assert "20 of 20 (100.0%)" in found.said
     assert "20 of 2,000 (1.0%)" in found.said
+
+
+SUMMARISE = "Summarise the text in one sentence."
+
+
+def test_cases_of_one_prompt_are_told_apart_by_their_contexts() -> None:
+    generator = np.random.default_rng(22)
+    contexts = [text(generator, 60) for _ in range(40)]
+    test, tuned = (
+        CaseSet(name, tuple(case(f"{name}{i}", SUMMARISE, contexts=(c,)) for i, c in enumerate(contexts)))
+        for name in ("test", "tuned")
+    )
+    (found,) = split_findings([test, tuned])
+    assert (found.value, found.verdict) == (1.0, "bad")
+    assert all(finding.value == 0.0 for finding in duplicate_findings(test.cases, alike(test.cases)))
+    near = [case(i, SUMMARISE, contexts=(c + " again" * (i >= 20),)) for i, c in enumerate(contexts[:20] * 2)]
+    assert duplicate_findings(near, alike(near))[1].value == 0.5
+
+
+def test_short_contexts_are_told_apart_under_many_long_prompts() -> None:
+    """Each prompt is too rare to be common, and long: question and contexts together are alike for all its cases."""
+    generator = np.random.default_rng(23)
+    prompts, contexts = [text(generator, 100) for _ in range(12)], [text(generator, 12) for _ in range(100)]
+    cases = [
+        case(f"{i}-{j}-{end}", prompt, contexts=(context + end,))
+        for i, prompt in enumerate(prompts)
+        for end in ("", " x")
+        for j, context in enumerate(contexts)
+    ]
+    joined = groups(alike(cases), len(cases))
+    assert len(joined) > 0.99 * 1200
+    assert all(len(places) == 2 for places in joined)
+
+
+def test_variants_are_no_duplicates_but_contaminate_another_set() -> None:
+    generator = np.random.default_rng(24)
+    sources = [case(i, text(generator)) for i in range(30)]
+    # Changed so much that only `variant_of` tells where they are from.
+    variants = [case(f"v{c.case_id}", text(generator), variant_of=c.digest, variant="other words") for c in sources]
+    test, tuned = CaseSet("test", tuple(sources)), CaseSet("tuned", tuple(variants))
+    for first, second in ((test, tuned), (tuned, test)):
+        (found,) = split_findings([first, second])
+        assert (found.value, found.verdict) == (1.0, "bad")
+    copies = CaseSet("copies", tuple(case(f"c{c.case_id}", c.prompt + "!") for c in variants[:10]))
+    assert split_findings([tuned, copies])[0].said == (
+        "10 of 10 (100.0%) are nearly there as well, where they are 10 of 30 (33.3%)"
+    )
+    siblings = CaseSet(
+        "siblings", tuple(case(f"s{c.case_id}", text(generator), variant_of=c.variant_of) for c in variants[:3])
+    )
+    assert split_findings([tuned, siblings])[0].value == 1.0
+    assert alike([*sources, *variants]) == []
+
+
+@pytest.mark.parametrize("copies", [4, 10, 11, 30])
+@pytest.mark.parametrize("leaked", [0, 1, 11, 30])
+def test_more_near_copies_never_make_the_finding_vanish(copies: int, leaked: int) -> None:
+    generator = np.random.default_rng(25)
+    long = text(generator, 60)
+    test, tuned = (
+        CaseSet(
+            name,
+            tuple(
+                case(f"{name}{i}", f"{long} {text(generator, 1)}" if i < near else text(generator, 60))
+                for i in range(near + others)
+            ),
+        )
+        for name, near, others in (("test", copies, 50), ("tuned", leaked, 20))
+    )
+    found = duplicate_findings(test.cases, alike(test.cases))[1]
+    assert found.value == pytest.approx((copies - 1) / len(test))
+    (shared,) = split_findings([test, tuned])
+    assert shared.value == pytest.approx(max(copies / len(test), leaked / len(tuned)) if leaked else 0.0)
+
+
+def test_long_instructions_of_several_tasks_make_no_copies() -> None:
+    """Four tasks, each a quarter of both sets, with a long instruction and a short question."""
+    generator = np.random.default_rng(26)
+    tasks = [text(generator, 200) for _ in range(4)]
+    test, tuned = (
+        CaseSet(name, tuple(case(f"{name}{i}", f"{tasks[i % 4]} {text(generator, 6)}") for i in range(size)))
+        for name, size in (("test", 80), ("tuned", 8))
+    )
+    assert index(str(test.cases[0].prompt), str(test.cases[4].prompt)) > 0.8
+    assert alike(test.cases) == []
+    assert split_findings([test, tuned])[0].value == 0.0
 
 
 def test_an_audit_quotes_no_text_and_needs_a_set() -> None:
