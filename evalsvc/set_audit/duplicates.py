@@ -102,8 +102,7 @@ def _leak(earlier: CaseSet, later: CaseSet, there: Sequence[str], here: Sequence
         subject="splits",
         what=f"{later.name} in {earlier.name}",
         value=share,
-        said=f"{_of(here, later)} are nearly there as well"
-        + (f", where they are {_of(there, earlier)}" if here else ""),
+        said=f"{_of(here, later)} are nearly there as well{where}",
         verdict="ok" if not here else "bad" if share > _CONTAMINATED_BAD else "look",
         next="take them out of one of the two: what was trained or tuned on tells nothing" if here else "",
         cases=tuple(here[:SHOWN]),
