@@ -52,7 +52,7 @@ def duplicate_findings(cases: Sequence[Case], pairs: Sequence[Near]) -> list[Fin
     exact: dict[tuple[str, tuple[str, ...]], list[int]] = {}
     for place, case in enumerate(cases):
         if not case.variant_of:
-            exact.setdefault((folded(asked(case)), tuple(map(folded, case.contexts))), []).append(place)
+            exact.setdefault(_said(case), []).append(place)
     same = [places for places in exact.values() if len(places) > 1]
     joined = groups(pairs, len(cases))
     return [
@@ -114,17 +114,23 @@ def _of(names: Sequence[str], cases: CaseSet) -> str:
 
 
 def label_findings(cases: Sequence[Case], pairs: Sequence[Near]) -> list[Finding]:
-    """Return which references are unlike those of nearly the same questions: at most one of the two is right."""
+    """Return which references are unlike those of nearly the same questions: at most one of the two is right.
+
+    Of the same question every other reference is worth a look: "valid" and "invalid" are much alike.
+    """
     from rapidfuzz.fuzz import ratio
 
+    references = [None if case.reference is None else folded(case.reference) for case in cases]
+    said_by = [_said(case) for case in cases]
+    near = {(pair.first, pair.second) for pair in pairs}
     looked, worth = 0, []
-    for pair in pairs:
-        first, second = cases[pair.first], cases[pair.second]
-        if first.reference is None or second.reference is None:
+    for first, second in sorted(near | _differing(said_by, references, cases)):
+        one, other = references[first], references[second]
+        if one is None or other is None:
             continue
         looked += 1
-        if ratio(folded(first.reference), folded(second.reference)) < 100.0 * UNLIKE:
-            worth.append((first.case_id, second.case_id))
+        if one != other if said_by[first] == said_by[second] else ratio(one, other) < 100.0 * UNLIKE:
+            worth.append((cases[first].case_id, cases[second].case_id))
     if not looked:
         said = "no two nearly equal questions both have a reference"
         return [Finding(subject="labels", what="references", value=None, said=said, verdict="ok")]
@@ -133,7 +139,8 @@ def label_findings(cases: Sequence[Case], pairs: Sequence[Near]) -> list[Finding
             subject="labels",
             what="references of nearly equal questions",
             value=float(len(worth)),
-            said=f"{len(worth):,} of {looked:,} pairs have unlike references (Indel similarity below {UNLIKE:g})",
+            said=f"{len(worth):,} of {looked:,} pairs have unlike references (of the same question: another one; "
+            f"otherwise Indel similarity below {UNLIKE:g})",
             verdict="look" if worth else "ok",
             next="read both: at most one reference of a pair is right, or the questions differ in what counts"
             if worth
@@ -141,3 +148,21 @@ def label_findings(cases: Sequence[Case], pairs: Sequence[Near]) -> list[Finding
             cases=tuple(dict.fromkeys(name for pair_of in worth for name in pair_of))[: 2 * SHOWN],
         )
     ]
+
+
+def _said(case: Case) -> tuple[str, tuple[str, ...]]:
+    return folded(asked(case)), tuple(map(folded, case.contexts))
+
+
+def _differing(
+    said_by: Sequence[tuple[str, tuple[str, ...]]], references: Sequence[str | None], cases: Sequence[Case]
+) -> set[tuple[int, int]]:
+    """Return the first case of each content with each later one whose reference is another."""
+    first: dict[tuple[str, tuple[str, ...]], int] = {}
+    found = set()
+    for place, (said, reference, case) in enumerate(zip(said_by, references, cases, strict=True)):
+        if reference is not None and not case.variant_of:
+            held = first.setdefault(said, place)
+            if references[held] != reference:
+                found.add((held, place))
+    return found

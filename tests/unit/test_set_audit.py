@@ -15,6 +15,7 @@ import pytest
 
 from evalsvc.cases import Case, CaseSet, ToolCall
 from evalsvc.cases.reading import write_cases
+from evalsvc.cases.values import clusters_of
 from evalsvc.cli import main
 from evalsvc.errors import InputError
 from evalsvc.set_audit import Finding, Wish, audit
@@ -22,7 +23,7 @@ from evalsvc.set_audit.balance import agreement_findings, balance_findings, even
 from evalsvc.set_audit.contents import EDGES, kinds, topic_patterns, topics
 from evalsvc.set_audit.duplicates import alike, duplicate_findings, label_findings, split_findings
 from evalsvc.set_audit.near import folded, groups, near_pairs
-from evalsvc.set_audit.size import clusters, effective, group_size, size_findings
+from evalsvc.set_audit.size import effective, group_size, size_findings
 from evalsvc.types import Message
 
 
@@ -140,8 +141,8 @@ def test_the_size_holds_by_simulation() -> None:
 
 def test_groups_and_weights_make_a_set_smaller() -> None:
     grouped = [case(i, group=f"g{i // 4}") for i in range(80)] + [case("alone")]
-    assert clusters(grouped) == 21
-    assert group_size(grouped) == pytest.approx((20 * 16 + 1) / 81)
+    assert group_size(clusters_of(grouped, [c.digest for c in grouped])) == pytest.approx((20 * 16 + 1) / 81)
+    assert "in 21 groups" in said(size_findings(grouped, Wish()), "whole set").said
     weighted = [case(i, weight=3.0 if i < 10 else 1.0) for i in range(100)]
     assert effective(weighted) == pytest.approx((30 + 90) ** 2 / (10 * 9 + 90))
     assert effective([case(i, weight=1e300) for i in range(3)]) == pytest.approx(3.0)
@@ -149,6 +150,22 @@ def test_groups_and_weights_make_a_set_smaller() -> None:
     together = said(size_findings(grouped, Wish()), "whole set")
     added = [int(finding.next.split()[1].replace(",", "")) for finding in (alone, together)]
     assert added[0] < added[1]
+
+
+def test_variants_are_of_the_group_of_their_source() -> None:
+    source = case("a")
+    cases = [source, *(case(i, variant_of=source.digest, segments={"kind": "typos"}) for i in range(10))]
+    found = size_findings(cases, Wish())
+    assert "in 1 groups (a case's group has 11.0 on average)" in said(found, "whole set").said
+    # Those of a segment are of one group though their source is not of it.
+    apart = size_findings([source, *(case(i, segments={"kind": "typos"}) for i in range(10))], Wish())
+    needed = [int(said(each, "segments.kind=typos").said.split()[-1].replace(",", "")) for each in (found, apart)]
+    assert needed[0] > 1.5 * needed[1]
+
+
+def test_labels_of_people_are_no_segments_of_a_size() -> None:
+    cases = [case(i, segments={"label.ada": "good" if i % 2 else "bad"}) for i in range(40)]
+    assert [finding.what for finding in size_findings(cases, Wish())] == ["whole set"]
 
 
 def test_a_small_segment_is_named() -> None:
@@ -295,6 +312,27 @@ def test_contamination_is_counted_for_each_pair_of_sets() -> None:
     assert found["held in tuned"].verdict == "bad"
     assert found["held in tuned"].cases == ("97", "98", "99")
     assert found["clean in tuned"].verdict == found["clean in held"].verdict == "ok"
+
+
+def test_another_reference_of_the_same_question_is_worth_a_look_however_alike() -> None:
+    asked = "Is the argument in the text sound, yes or no?"
+    cases = [
+        case("none", asked),
+        case("a", asked, reference="valid"),
+        *(case(f"again {i}", asked, reference="Valid " + " " * i) for i in range(12)),
+        case("b", asked.upper(), reference="invalid"),
+        case("near", asked + "!", reference="unvalid"),
+    ]
+    (found,) = label_findings(cases, alike(cases))
+    assert found.verdict == "look"
+    assert {"a", "b"} <= set(found.cases)
+    # Not the same but nearly: only unlike references count.
+    assert "near" not in found.cases
+    other = [
+        case("x", asked, contexts=("one",), reference="valid"),
+        case("y", asked, contexts=("two",), reference="no"),
+    ]
+    assert label_findings(other, alike(other))[0].verdict == "ok"
 
 
 @pytest.mark.parametrize("turned", [False, True])
