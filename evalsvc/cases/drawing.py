@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from evalsvc._hints import did_you_mean
+from evalsvc.cases._pool import WORST, Pool, Reference
 from evalsvc.cases.values import Case
 from evalsvc.errors import InputError, UnknownMetric
 from evalsvc.protocols import CellQuery, ScoreStore
-from evalsvc.types import Event, Score, ScorerSpec, Subject, Window
+from evalsvc.types import Score, ScorerSpec, Subject, Window
 
 MOST_SCORES = 50_000
 """How many scored events are drawn from at most: of more, a random part, the same one every time."""
 
-WORST = "worst"
-"""The tag of a case that was taken because a metric is worst there."""
-
-_AT_ONCE = 500
 _LABELS = ("application", "model", "model_version")
-
-Reference = Literal["own", "response"]
 
 
 class Draw(NamedTuple):
@@ -69,8 +64,10 @@ class Drawn(msgspec.Struct, frozen=True, kw_only=True):
         looked: how many of them were looked at.
         without_text: of these, how many had no text left, since events are kept for a shorter time than scores.
         without_prompt: of these, how many had a text but no prompt.
-        merged: how many said the same as another one, whose weight they went to.
-        strata: cases by stratum, as in ``{"segments.language=de": 20}``; of fewer than wished, texts have run out.
+        merged: how many said the same as another one. They are one case of their common weight, told by one of them,
+            drawn by weight: its id, segments and group are the case's.
+        strata: cases by stratum, as in ``{"segments.language=de": 20}``; of fewer than wished, texts have run out, or
+            others ask the same.
     """
 
     cases: tuple[Case, ...]
@@ -100,7 +97,7 @@ def draw_cases(store: ScoreStore, draw: Draw) -> Drawn:
     _check_frame(frame, draw)
     worst = _worst(frame, spec, draw)
     taken = {score.subject.event_id for score in worst}
-    pool = _Pool(store, draw)
+    pool = Pool(store, reference=draw.reference, seed=draw.seed)
     if worst:
         pool.take(WORST, worst, len(worst), certain=True)
     strata = _strata([score for score in frame if score.subject.event_id not in taken], draw)
@@ -230,76 +227,3 @@ def _sizes(available: Mapping[str, int], n: int) -> dict[str, int]:
             more = min(share, available[name] - sizes[name], left)
             sizes[name], left = sizes[name] + more, left - more
     return sizes
-
-
-class _Pool:
-    """Cases drawn so far, by their contents, with what each stands for."""
-
-    def __init__(self, store: ScoreStore, draw: Draw) -> None:
-        self._store, self._draw = store, draw
-        self._cases: dict[str, Case] = {}
-        self._weights: dict[str, float] = {}
-        self.looked = self.without_text = self.without_prompt = self.merged = 0
-        self.strata: dict[str, int] = {}
-
-    def take(self, name: str, scores: Sequence[Score], wanted: int, *, certain: bool) -> None:
-        """Look at events in their order until so many distinct cases are found.
-
-        An event is looked at with probability looked/all, and taken where its text is kept: that is the probability
-        of its draw.
-        """
-        taken: list[tuple[str, float]] = []
-        looked = new = 0
-        for start in range(0, len(scores), _AT_ONCE):
-            part = scores[start : start + _AT_ONCE]
-            events = self._store.events([score.subject.event_id for score in part])
-            for score in part:
-                if new == wanted:
-                    break
-                looked += 1
-                digest = self._case(events.get(score.subject.event_id), name if certain else "")
-                if digest:
-                    new += digest not in self._weights
-                    self._weights.setdefault(digest, 0.0)
-                    taken.append((digest, score.pi))
-            if new == wanted:
-                break
-        probability = 1.0 if certain else looked / len(scores)
-        for digest, pi in taken:
-            self._weights[digest] += 1.0 / (pi * probability)
-        self.merged += len(taken) - new
-        self.looked += looked
-        self.strata[name] = new
-
-    def _case(self, event: Event | None, tag: str) -> str:
-        """Keep the case that an event is, and return its digest; empty where it is none."""
-        if event is None:
-            self.without_text += 1
-            return ""
-        reference = (event.response or None) if self._draw.reference == "response" else event.reference
-        if not event.prompt_text.strip():
-            self.without_prompt += 1
-            return ""
-        case = Case(
-            case_id=event.event_id,
-            prompt=event.prompt,
-            contexts=event.contexts,
-            reference=reference,
-            segments=dict(event.segments),
-            tags=(tag,) if tag else (),
-            group=event.session_id or "",
-        )
-        digest = case.digest
-        self._cases.setdefault(digest, case)
-        return digest
-
-    def finish(self) -> tuple[Case, ...]:
-        if not self._cases:
-            raise InputError(
-                f"Expected events with a prompt, but of {self.looked:,} looked at {self.without_text:,} have no text "
-                f"left and {self.without_prompt:,} no prompt; see `retention.events`, or take a later --since"
-            )
-        mean = sum(self._weights.values()) / len(self._weights)
-        return tuple(
-            msgspec.structs.replace(case, weight=self._weights[digest] / mean) for digest, case in self._cases.items()
-        )

@@ -43,7 +43,8 @@ def read_cases(
         fields: column to field, for foreign names: ``{"question": "prompt", "answers": "reference"}``.
         split: of a folder, as in ``test``; needed where it has several.
         config: of a folder whose README has several (default: the one that it calls so).
-        merge: whether cases of one content become the first of them, with their common weight, instead of a mistake.
+        merge: whether cases of one content become the first of them instead of a mistake, with their common weight and
+            all of their tags, and critical where one of them is.
 
     Raises:
         SourceError: the path does not exist, is of another kind, or is damaged.
@@ -114,7 +115,12 @@ class _Found:
         first = self._by_content.setdefault(digest, len(self.cases))
         if self._merge and first < len(self.cases):
             held = self.cases[first]
-            self.cases[first] = msgspec.structs.replace(held, weight=held.weight + case.weight)
+            self.cases[first] = msgspec.structs.replace(
+                held,
+                weight=held.weight + case.weight,
+                critical=held.critical or case.critical,
+                tags=tuple(dict.fromkeys((*held.tags, *case.tags))),
+            )
             return
         name = self._places.setdefault(("case_id", case.case_id), place)
         content = self._places.setdefault(("content", digest), place)

@@ -159,6 +159,22 @@ def changes(old: Sequence[Case], new: Sequence[Case]) -> CaseChanges:
     )
 
 
+def clusters_of(cases: Sequence[Case], digests: Sequence[str]) -> tuple[str, ...]:
+    """Return the cluster of each case: its group, or else that of the case that it is a variant of, or else itself."""
+    groups = {digest: case.group for case, digest in zip(cases, digests, strict=True)}
+    sources = {digest: case.variant_of for case, digest in zip(cases, digests, strict=True)}
+
+    def cluster(digest: str) -> str:
+        seen = {digest}
+        # A variant of a variant belongs to where it all began.
+        while not groups.get(digest) and sources.get(digest) and sources[digest] not in seen:
+            digest = sources[digest]
+            seen.add(digest)
+        return f"group:{groups[digest]}" if groups.get(digest) else digest
+
+    return tuple(map(cluster, digests))
+
+
 def digest_of(content: object, length: int = DIGEST_LENGTH) -> str:
     """Return the first hexadecimal digits of the SHA-256 of a value's JSON, with sorted keys."""
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:length]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsvc.cases import Case
+from evalsvc.cases.values import clusters_of
 from evalsvc.gate.production import Production
 from evalsvc.generation import Answer
 from evalsvc.generation.runner import EMPTY, TOO_LONG
@@ -142,22 +143,6 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """What its answers cost in US dollars; None where no answer says."""
         known = [answer.cost_usd for row in self.answers for answer in row if answer.cost_usd is not None]
         return sum(known) if known else None
-
-
-def clusters_of(cases: Sequence[Case], digests: Sequence[str]) -> tuple[str, ...]:
-    """Return the cluster of each case: its group, or else that of the case that it is a variant of, or else itself."""
-    groups = {digest: case.group for case, digest in zip(cases, digests, strict=True)}
-    sources = {digest: case.variant_of for case, digest in zip(cases, digests, strict=True)}
-
-    def cluster(digest: str) -> str:
-        seen = {digest}
-        # A variant of a variant belongs to where it all began.
-        while not groups.get(digest) and sources.get(digest) and sources[digest] not in seen:
-            digest = sources[digest]
-            seen.add(digest)
-        return f"group:{groups[digest]}" if groups.get(digest) else digest
-
-    return tuple(map(cluster, digests))
 
 
 def places_in(baseline: Evaluated, candidate: Evaluated) -> Rows:

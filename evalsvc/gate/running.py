@@ -10,11 +10,12 @@ import msgspec
 
 from evalsvc import __version__, scorers
 from evalsvc.cases import CaseSet
+from evalsvc.cases.values import clusters_of
 from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import InputError
 from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
 from evalsvc.gate.deciding import overall
-from evalsvc.gate.evaluated import Evaluated, clusters_of, rows_where
+from evalsvc.gate.evaluated import Evaluated, rows_where
 from evalsvc.gate.evaluating import Version, evaluate, settle
 from evalsvc.gate.fitting import check_fit
 from evalsvc.gate.looking import FEWEST_A_LOOK, Looked, Plan, look, order_of, plan

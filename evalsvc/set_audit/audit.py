@@ -40,8 +40,7 @@ def audit(
     if not sets:
         raise InputError("Expected at least one set of cases to audit, but got none")
     cases = sets[0].cases
-    everywhere = alike([case for each in sets for case in each.cases])
-    pairs = [pair for pair in everywhere if pair.second < len(cases)]
+    pairs = alike(cases)
     own, theirs = look_at(cases), look_at(traffic)
     found: list[Finding] = [
         *size_findings(cases, wish or Wish()),
@@ -51,7 +50,7 @@ def audit(
         *content_findings(cases, own, rare_contents(traffic, theirs) if traffic else ()),
         *duplicate_findings(cases, pairs),
         *label_findings(cases, pairs),
-        *(split_findings(sets, everywhere) if len(sets) > 1 else []),
+        *split_findings(sets),
         *further,
     ]
     chosen: tuple[Pick, ...] = ()

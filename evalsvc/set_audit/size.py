@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from evalsvc.cases.values import Case
+from evalsvc.cases.values import Case, clusters_of
+from evalsvc.set_audit.balance import LABEL
 from evalsvc.set_audit.values import Finding, Verdict, Wish
 from evalsvc.stats.comparison import Question
 from evalsvc.stats.power import PairedShares, cases_for, detectable
@@ -19,18 +20,25 @@ def size_findings(cases: Sequence[Case], wish: Wish) -> list[Finding]:
     """Return the set's size against the wish, and that of each value of a segment that is too small.
 
     Cases count by Kish's effective number where weights differ, and cases of one group by the design effect
-    1 + (m - 1)·icc, with m the mean size of a case's group, Σm²/Σm.
+    1 + (m - 1)·icc, with m the mean size of a case's group, Σm²/Σm. A gate's groups are these: a variant without a
+    group is of that of its source.
     """
     wish.check()
-    found = [_whole(cases, wish)]
-    values: dict[str, list[Case]] = {}
-    for case in cases:
+    groups = clusters_of(cases, [case.digest for case in cases])
+    found = [_whole(cases, groups, wish)]
+    values: dict[str, list[int]] = {}
+    for place, case in enumerate(cases):
         for name, value in case.segments.items():
-            values.setdefault(f"segments.{name}={value}", []).append(case)
+            if not name.startswith(LABEL):
+                values.setdefault(f"segments.{name}={value}", []).append(place)
     for name in sorted(values, key=lambda name: (len(values[name]), name)):
         if len(found) > MOST_SEGMENTS:
             break
-        if len(values[name]) < len(cases) and (finding := _segment(name, values[name], wish)) is not None:
+        places = values[name]
+        if len(places) == len(cases):
+            continue
+        members, theirs = [cases[place] for place in places], [groups[place] for place in places]
+        if (finding := _segment(name, members, theirs, wish)) is not None:
             found.append(finding)
     return found
 
@@ -42,27 +50,24 @@ def effective(cases: Sequence[Case]) -> float:
     return math.fsum(weights) ** 2 / math.fsum(weight * weight for weight in weights)
 
 
-def group_size(cases: Sequence[Case]) -> float:
-    """Return the mean size of the group that a case is in, Σm²/Σm; a case without a group is one of its own."""
-    sizes = Counter(case.group for case in cases if case.group)
-    alone = sum(not case.group for case in cases)
-    return (alone + sum(size * size for size in sizes.values())) / len(cases)
+def group_size(groups: Sequence[str]) -> float:
+    """Return the mean size of the group that a case is in, Σm²/Σm, of the group of each case.
+
+    >>> group_size(["a", "a", "a", "b"])
+    2.5
+    """
+    return sum(size * size for size in Counter(groups).values()) / len(groups)
 
 
-def clusters(cases: Sequence[Case]) -> int:
-    """Return how many groups there are, cases without one counted as groups of their own."""
-    return len({case.group for case in cases if case.group}) + sum(not case.group for case in cases)
-
-
-def _whole(cases: Sequence[Case], wish: Wish) -> Finding:
-    n, m, usable = len(cases), group_size(cases), effective(cases)
+def _whole(cases: Sequence[Case], groups: Sequence[str], wish: Wish) -> Finding:
+    n, m, usable = len(cases), group_size(groups), effective(cases)
     question = Question("non-inferiority", wish.margin, wish.level)
     design = PairedShares(wish.discordant, m, wish.icc)
     needed = cases_for(design, 0.0, power=wish.power, question=question)
     seen = detectable(design, max(2, int(usable)), power=wish.power, question=question)
     margin = "no margin" if seen is None else f"a margin of {seen:.3g}"
     weighing = "" if usable > 0.99 * n else f", worth {usable:,.0f} by their weights"
-    grouping = "" if m == 1.0 else f", in {clusters(cases):,} groups (a case's group has {m:.1f} on average)"
+    grouping = "" if m == 1.0 else f", in {len(set(groups)):,} groups (a case's group has {m:.1f} on average)"
     said = f"{n:,} cases{grouping}{weighing}: an equal version passes {margin} with power {wish.power:g}"
     if needed is None:
         advice = f"no number of cases does for a margin of {wish.margin:g}"
@@ -74,10 +79,10 @@ def _whole(cases: Sequence[Case], wish: Wish) -> Finding:
     return Finding(subject="size", what="whole set", value=float(n), said=said, verdict=verdict, next=advice)
 
 
-def _segment(name: str, members: Sequence[Case], wish: Wish) -> Finding | None:
+def _segment(name: str, members: Sequence[Case], groups: Sequence[str], wish: Wish) -> Finding | None:
     """Return a finding on a value of a segment that cannot show twice the margin."""
     question = Question("non-inferiority", 2.0 * wish.margin, wish.level)
-    design = PairedShares(wish.discordant, group_size(members), wish.icc)
+    design = PairedShares(wish.discordant, group_size(groups), wish.icc)
     needed = cases_for(design, 0.0, power=wish.power, question=question) if 2.0 * wish.margin < 1.0 else 2
     usable = effective(members)
     if needed is None or needed <= usable:

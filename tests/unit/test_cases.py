@@ -377,6 +377,16 @@ def test_cases_of_one_content_can_be_merged(tmp_path: Path):
     assert problems(path, merge=True) == [f"5: `case_id` 'b' is also that of {path}:2"]
 
 
+def test_a_merged_case_keeps_what_a_later_row_says_of_it(tmp_path: Path):
+    rows = [
+        {"case_id": "a", "prompt": "One", "tags": ["x", "y"]},
+        {"case_id": "b", "prompt": "One", "tags": ["y", "z"], "critical": True},
+        {"case_id": "c", "prompt": "One"},
+    ]
+    (case,) = read_cases(jsonl(tmp_path / "a.jsonl", *rows), merge=True)
+    assert (case.case_id, case.tags, case.critical, case.weight) == ("a", ("x", "y", "z"), True, 3.0)
+
+
 def test_real_questions_of_others(shared_data: Path):
     """Real answers of several models to the same questions: each question is one case."""
     path = shared_data / "traffic" / "llmdrift" / "visible.jsonl.gz"

@@ -144,6 +144,42 @@ def test_equal_events_are_one_case_of_their_common_weight():
     assert same.weight / min(case.weight for case in drawn.cases) == pytest.approx(3.0)
 
 
+def test_what_several_strata_ask_counts_to_each_as_often_as_it_asks_it():
+    """Two plans ask the same 30 questions, German three times as often; each asks 30 of its own."""
+    store = MemoryStore()
+    for index in range(180):
+        shared = index < 120
+        language = ("en" if index % 4 == 0 else "de") if shared else ("en" if index % 2 else "de")
+        write(store, index, language=language, pi=1.0, prompt=f"Shared {index // 4}?" if shared else None)
+    for by in ((), ("segments.language",)):
+        drawn = [draw_cases(store, Draw(DAY, 60, by=by, seed=seed)) for seed in range(60)]
+        shares = [german_share(each.cases) for each in drawn]
+        # 90 of 120, and 30 of 60; a share's standard deviation over seeds is below .05.
+        assert sum(shares) / 60 == pytest.approx(120 / 180, abs=0.025)
+        assert all(len(each.cases) == sum(each.strata.values()) == 60 for each in drawn)
+    first = drawn[0]
+    languages = [case.segments["language"] for case in first.cases]
+    assert languages == sorted(languages)
+    assert first.strata == {f"segments.language={name}": languages.count(name) for name in ("de", "en")}
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 5])
+def test_where_texts_run_out_the_weights_stay_right(wanted: int):
+    """20 German texts are kept of 200, all English of 200; a draw that ends with its last find took German for more."""
+    store = MemoryStore()
+    for index in range(400):
+        german = index < 200
+        write(store, index, language="de" if german else "en", pi=1.0, text=not german or index % 10 == 0)
+    ratios = []
+    for seed in range(300):
+        cases = draw_cases(store, Draw(DAY, 2 * wanted, by=("segments.language",), seed=seed)).cases
+        german, english = (sum(c.weight for c in cases if c.segments["language"] == name) for name in ("de", "en"))
+        # English stands for 200 whatever is drawn, and so tells the unit of the weights.
+        ratios.append(200 * german / english)
+    error = (sum((ratio - 20) ** 2 for ratio in ratios) / 300 / 300) ** 0.5
+    assert sum(ratios) / 300 == pytest.approx(20, abs=3.5 * error)
+
+
 def test_the_metric_with_most_scores_says_which_events_there_are():
     store = MemoryStore()
     for index in range(10):

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalsvc.cases import Case
+from evalsvc.cases.values import clusters_of
 from evalsvc.errors import InputError
 from evalsvc.gate.deciding import decide, overall
-from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing, clusters_of
+from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
 from evalsvc.gate.sides import pass_rates
 from evalsvc.gate.values import AtLeast, AtMost, Better, Critical, Equivalent, GapAtMost, Gate, NotWorse
 from evalsvc.scorers.bleu import corpus_statistics

@@ -15,6 +15,7 @@ import pytest
 
 from evalsvc.cases import Case, CaseSet, ToolCall
 from evalsvc.cases.reading import write_cases
+from evalsvc.cases.values import clusters_of
 from evalsvc.cli import main
 from evalsvc.errors import InputError
 from evalsvc.set_audit import Finding, Wish, audit
@@ -22,7 +23,7 @@ from evalsvc.set_audit.balance import agreement_findings, balance_findings, even
 from evalsvc.set_audit.contents import EDGES, kinds, topic_patterns, topics
 from evalsvc.set_audit.duplicates import alike, duplicate_findings, label_findings, split_findings
 from evalsvc.set_audit.near import folded, groups, near_pairs
-from evalsvc.set_audit.size import clusters, effective, group_size, size_findings
+from evalsvc.set_audit.size import effective, group_size, size_findings
 from evalsvc.types import Message
 
 
@@ -140,8 +141,8 @@ def test_the_size_holds_by_simulation() -> None:
 
 def test_groups_and_weights_make_a_set_smaller() -> None:
     grouped = [case(i, group=f"g{i // 4}") for i in range(80)] + [case("alone")]
-    assert clusters(grouped) == 21
-    assert group_size(grouped) == pytest.approx((20 * 16 + 1) / 81)
+    assert group_size(clusters_of(grouped, [c.digest for c in grouped])) == pytest.approx((20 * 16 + 1) / 81)
+    assert "in 21 groups" in said(size_findings(grouped, Wish()), "whole set").said
     weighted = [case(i, weight=3.0 if i < 10 else 1.0) for i in range(100)]
     assert effective(weighted) == pytest.approx((30 + 90) ** 2 / (10 * 9 + 90))
     assert effective([case(i, weight=1e300) for i in range(3)]) == pytest.approx(3.0)
@@ -149,6 +150,22 @@ def test_groups_and_weights_make_a_set_smaller() -> None:
     together = said(size_findings(grouped, Wish()), "whole set")
     added = [int(finding.next.split()[1].replace(",", "")) for finding in (alone, together)]
     assert added[0] < added[1]
+
+
+def test_variants_are_of_the_group_of_their_source() -> None:
+    source = case("a")
+    cases = [source, *(case(i, variant_of=source.digest, segments={"kind": "typos"}) for i in range(10))]
+    found = size_findings(cases, Wish())
+    assert "in 1 groups (a case's group has 11.0 on average)" in said(found, "whole set").said
+    # Those of a segment are of one group though their source is not of it.
+    apart = size_findings([source, *(case(i, segments={"kind": "typos"}) for i in range(10))], Wish())
+    needed = [int(said(each, "segments.kind=typos").said.split()[-1].replace(",", "")) for each in (found, apart)]
+    assert needed[0] > 1.5 * needed[1]
+
+
+def test_labels_of_people_are_no_segments_of_a_size() -> None:
+    cases = [case(i, segments={"label.ada": "good" if i % 2 else "bad"}) for i in range(40)]
+    assert [finding.what for finding in size_findings(cases, Wish())] == ["whole set"]
 
 
 def test_a_small_segment_is_named() -> None:
@@ -290,11 +307,132 @@ def test_contamination_is_counted_for_each_pair_of_sets() -> None:
     held = CaseSet("held", tuple(case(i, f"{t} x" if i < 103 else t) for i, t in enumerate(texts[97:], 97)))
     clean = CaseSet("clean", tuple(case(i) for i in range(5)))
     sets = [tuned, held, clean]
-    found = {finding.what: finding for finding in split_findings(sets, alike([each for one in sets for each in one]))}
-    assert found["held in tuned"].value == pytest.approx(3 / 103)
+    found = {finding.what: finding for finding in split_findings(sets)}
+    assert found["held in tuned"].value == pytest.approx(3 / 100)
     assert found["held in tuned"].verdict == "bad"
     assert found["held in tuned"].cases == ("97", "98", "99")
     assert found["clean in tuned"].verdict == found["clean in held"].verdict == "ok"
+
+
+def test_another_reference_of_the_same_question_is_worth_a_look_however_alike() -> None:
+    asked = "Is the argument in the text sound, yes or no?"
+    cases = [
+        case("none", asked),
+        case("a", asked, reference="valid"),
+        *(case(f"again {i}", asked, reference="Valid " + " " * i) for i in range(12)),
+        case("b", asked.upper(), reference="invalid"),
+        case("near", asked + "!", reference="unvalid"),
+    ]
+    (found,) = label_findings(cases, alike(cases))
+    assert found.verdict == "look"
+    assert {"a", "b"} <= set(found.cases)
+    # Not the same but nearly: only unlike references count.
+    assert "near" not in found.cases
+    other = [
+        case("x", asked, contexts=("one",), reference="valid"),
+        case("y", asked, contexts=("two",), reference="no"),
+    ]
+    assert label_findings(other, alike(other))[0].verdict == "ok"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_test_set_inside_a_large_tuned_set_is_bad_in_either_order(turned: bool) -> None:
+    generator = np.random.default_rng(21)
+    texts = [text(generator, 12) for _ in range(2000)]
+    sets = [
+        CaseSet("test", tuple(case(f"a{i}", t) for i, t in enumerate(texts[:20]))),
+        CaseSet("tuned", tuple(case(f"b{i}", t) for i, t in enumerate(texts))),
+    ]
+    (found,) = [finding for finding in audit(sets[::-1] if turned else sets).findings if finding.subject == "splits"]
+    assert (found.value, found.verdict) == (1.0, "bad")
+    assert "20 of 20 (100.0%)" in found.said
+    assert "20 of 2,000 (1.0%)" in found.said
+
+
+SUMMARISE = "Summarise the text in one sentence."
+
+
+def test_cases_of_one_prompt_are_told_apart_by_their_contexts() -> None:
+    generator = np.random.default_rng(22)
+    contexts = [text(generator, 60) for _ in range(40)]
+    test, tuned = (
+        CaseSet(name, tuple(case(f"{name}{i}", SUMMARISE, contexts=(c,)) for i, c in enumerate(contexts)))
+        for name in ("test", "tuned")
+    )
+    (found,) = split_findings([test, tuned])
+    assert (found.value, found.verdict) == (1.0, "bad")
+    assert all(finding.value == 0.0 for finding in duplicate_findings(test.cases, alike(test.cases)))
+    near = [case(i, SUMMARISE, contexts=(c + " again" * (i >= 20),)) for i, c in enumerate(contexts[:20] * 2)]
+    assert duplicate_findings(near, alike(near))[1].value == 0.5
+
+
+def test_short_contexts_are_told_apart_under_many_long_prompts() -> None:
+    """Each prompt is too rare to be common, and long: question and contexts together are alike for all its cases."""
+    generator = np.random.default_rng(23)
+    prompts, contexts = [text(generator, 100) for _ in range(12)], [text(generator, 12) for _ in range(100)]
+    cases = [
+        case(f"{i}-{j}-{end}", prompt, contexts=(context + end,))
+        for i, prompt in enumerate(prompts)
+        for end in ("", " x")
+        for j, context in enumerate(contexts)
+    ]
+    joined = groups(alike(cases), len(cases))
+    assert len(joined) > 0.99 * 1200
+    assert all(len(places) == 2 for places in joined)
+
+
+def test_variants_are_no_duplicates_but_contaminate_another_set() -> None:
+    generator = np.random.default_rng(24)
+    sources = [case(i, text(generator)) for i in range(30)]
+    # Changed so much that only `variant_of` tells where they are from.
+    variants = [case(f"v{c.case_id}", text(generator), variant_of=c.digest, variant="other words") for c in sources]
+    test, tuned = CaseSet("test", tuple(sources)), CaseSet("tuned", tuple(variants))
+    for first, second in ((test, tuned), (tuned, test)):
+        (found,) = split_findings([first, second])
+        assert (found.value, found.verdict) == (1.0, "bad")
+    copies = CaseSet("copies", tuple(case(f"c{c.case_id}", c.prompt + "!") for c in variants[:10]))
+    assert split_findings([tuned, copies])[0].said == (
+        "10 of 10 (100.0%) are nearly there as well, where they are 10 of 30 (33.3%)"
+    )
+    siblings = CaseSet(
+        "siblings", tuple(case(f"s{c.case_id}", text(generator), variant_of=c.variant_of) for c in variants[:3])
+    )
+    assert split_findings([tuned, siblings])[0].value == 1.0
+    assert alike([*sources, *variants]) == []
+
+
+@pytest.mark.parametrize("copies", [4, 10, 11, 30])
+@pytest.mark.parametrize("leaked", [0, 1, 11, 30])
+def test_more_near_copies_never_make_the_finding_vanish(copies: int, leaked: int) -> None:
+    generator = np.random.default_rng(25)
+    long = text(generator, 60)
+    test, tuned = (
+        CaseSet(
+            name,
+            tuple(
+                case(f"{name}{i}", f"{long} {text(generator, 1)}" if i < near else text(generator, 60))
+                for i in range(near + others)
+            ),
+        )
+        for name, near, others in (("test", copies, 50), ("tuned", leaked, 20))
+    )
+    found = duplicate_findings(test.cases, alike(test.cases))[1]
+    assert found.value == pytest.approx((copies - 1) / len(test))
+    (shared,) = split_findings([test, tuned])
+    assert shared.value == pytest.approx(max(copies / len(test), leaked / len(tuned)) if leaked else 0.0)
+
+
+def test_long_instructions_of_several_tasks_make_no_copies() -> None:
+    """Four tasks, each a quarter of both sets, with a long instruction and a short question."""
+    generator = np.random.default_rng(26)
+    tasks = [text(generator, 200) for _ in range(4)]
+    test, tuned = (
+        CaseSet(name, tuple(case(f"{name}{i}", f"{tasks[i % 4]} {text(generator, 6)}") for i in range(size)))
+        for name, size in (("test", 80), ("tuned", 8))
+    )
+    assert index(str(test.cases[0].prompt), str(test.cases[4].prompt)) > 0.8
+    assert alike(test.cases) == []
+    assert split_findings([test, tuned])[0].value == 0.0
 
 
 def test_an_audit_quotes_no_text_and_needs_a_set() -> None:

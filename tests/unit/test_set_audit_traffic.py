@@ -36,6 +36,18 @@ def compared(cases: list[Case], traffic: list[Case]) -> list[Finding]:
     return traffic_findings(cases, traffic, look_at(cases), look_at(traffic))
 
 
+def test_of_too_much_traffic_no_stratum_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of `cases draw --by` has one stratum after another."""
+    monkeypatch.setattr("evalsvc.set_audit.selection.MOST_TRAFFIC", 400)
+    cases = [case("own", prompt="where is the invoice of last month")]
+    asked = [case(i, "a", "where is the invoice of last month") for i in range(400)]
+    asked += [case(f"z{i}", "z", "refund my flight to Lisbon", weight=3.0) for i in range(100)]
+    found = select(cases, asked, 5)
+    assert found.finding.value == pytest.approx(400 / 700, abs=0.06)
+    assert [pick.segments for pick in found.picks] == ["plan=z"]
+    assert select(cases, asked[::-1], 5) == found
+
+
 def test_shares_are_weighted_and_their_interval_is_wilsons_at_the_sessions() -> None:
     traffic = [case(i, weight=3.0 if i < 10 else 1.0, group=f"s{i // 2}") for i in range(40)]
     has = [i < 10 for i in range(40)]
