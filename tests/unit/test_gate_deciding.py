@@ -759,3 +759,32 @@ class TestNoIntervalBesideAnotherDecisionWithoutAWord:
             [gate(NotWorse(0.05)), Gate(metric="n", ask=AtLeast(0.1))], worse, version({"m": BASE, "n": BASE})
         )
         assert found[0].findings[0].reason.endswith("corrected for 2 findings)")
+
+
+@pytest.mark.parametrize("ask", [NotWorse(5.0), NotWorse(0.05, relative=True)], ids=["margin", "share"])
+def test_the_very_same_scores_show_nothing_on_an_open_scale(ask) -> None:
+    scores = np.random.default_rng(0).uniform(100.0, 900.0, 400)
+    finding = one(ask, version(scores, LATENCY), version(scores, LATENCY))
+    assert finding.decision == "INCONCLUSIVE"
+    assert "an amount that this scale sets no bounds; hold it against a number" in finding.reason
+    other = scores.copy()
+    other[0] += 1e-6
+    assert one(ask, version(other, LATENCY), version(scores, LATENCY)).decision == "PASS"
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 3, 5, 7])
+def test_equal_repeats_are_as_one(repeats) -> None:
+    scores = np.random.default_rng(0).choice([0.1, 0.7, 1.0 / 3.0, 0.9], 120)
+    alone, many = version(scores), version(np.tile(scores[:, None], repeats))
+    for new, old in ((alone, many), (many, alone), (many, many)):
+        finding = one(NotWorse(0.02), new, old)
+        assert finding.difference == 0.0
+        assert (finding.decision, "no case differs" in finding.reason) == ("INCONCLUSIVE", True)
+
+
+def test_requests_that_a_budget_did_not_pay_are_asked_by_the_next_run() -> None:
+    new = np.where(np.arange(200) < 150, BASE, np.nan)
+    finding = one(AtLeast(0.3), version(new, missing="no answer: budget of 150 requests used up"))
+    assert "run it again with more of that: what was answered is kept" in finding.reason
+    mixed = version(new, missing="no answer: HTTP 500")
+    assert "run it again with more" not in one(AtLeast(0.3), mixed).reason

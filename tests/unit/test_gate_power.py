@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from evalsvc.cases import Case, CaseSet
+from evalsvc.disk_cache import DiskCache
+from evalsvc.gate.baselines import promote
 from evalsvc.gate.deciding import decide
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
-from evalsvc.gate.power import UNKNOWN, Planned, Spread, as_json, plan_power
+from evalsvc.gate.keeping import RunKeeper
+from evalsvc.gate.power import UNKNOWN, Planned, Spread, as_json, plan_power, spread_of
 from evalsvc.gate.production import Production
+from evalsvc.gate.reading import load_suite
+from evalsvc.gate.running import run_suite
 from evalsvc.gate.suite import CasesPlace, Suite
 from evalsvc.gate.values import AtLeast, AtMost, Better, Critical, Equivalent, GapAtMost, Gate, NotWorse, Robust
 from evalsvc.types import Scale, ScorerSpec, Window
+from suites_made import CountingModel, write_project
 
 YES = Scale(0.0, 1.0, "higher", binary=True)
 GRADED = Scale(0.0, 1.0, "higher")
@@ -281,3 +289,18 @@ def test_as_json_every_field_has_its_name() -> None:
     line = json.loads(as_json(power(NotWorse(0.1), old=version(np.random.default_rng(0).random(50)))))
     assert list(line) == list(Planned._fields)
     assert len(line["varied"]) == 2
+
+
+def test_a_run_that_was_promoted_leaves_the_baseline_s_scores_to_tell_the_spread(tmp_path) -> None:
+    path = write_project(tmp_path, 120)
+    suite = load_suite(path)
+    with DiskCache.open(None) as cache:
+        alone = msgspec.structs.replace(suite, gates=(), baseline="")
+        found = run_suite(alone, cache, generator=CountingModel(0.2))
+    keeper = RunKeeper(tmp_path)
+    keeper.keep(found.verdict, {}, found.record)
+    promote(found.record, "run", suite.folder, "main", by="Ada", because="first", now=datetime(2026, 3, 1, tzinfo=UTC))
+    spread = spread_of(suite, "", tmp_path)
+    assert spread is not None
+    assert spread.after is None
+    assert "taken from the baseline's scores" in spread.said

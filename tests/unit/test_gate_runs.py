@@ -373,3 +373,19 @@ def test_a_gate_s_direction_is_the_summary_s_where_the_metric_has_none(path: Pat
     suite = msgspec.structs.replace(load_suite(path), baseline="")
     found = {one.metric: one.better for one in run(suite, CountingModel()).verdict.metrics}
     assert (found["refusal"], found["token_f1"], found["latency_ms"]) == ("lower", "higher", "lower")
+
+
+def test_a_sample_passes_no_gate_on_critical_cases_that_it_did_not_ask(path: Path, tmp_path: Path) -> None:
+    gates = "  - {metric: token_f1, critical: true, at_least: 0.2}\n  - {metric: token_f1, at_least: 0.1}\n"
+    path.write_text(path.read_text().split("gates:")[0].replace("baseline: main\n", "") + f"gates:\n{gates}")
+    suite = load_suite(path)
+    assert run(suite, CountingModel()).verdict.gates[0].decision == "PASS"
+    found = run(suite, CountingModel(), sample=60)
+    critical, other = found.verdict.gates
+    (finding,) = critical.findings
+    assert (critical.decision, finding.lacking, other.decision) == ("INCONCLUSIVE", True, "PASS")
+    assert "of 12 critical cases were not asked; without `--sample` all of them are" in finding.reason
+    assert found.verdict.decision == "INCONCLUSIVE"
+    keeper = RunKeeper(tmp_path)
+    keeper.keep(found.verdict, {}, found.record)
+    assert keeper.again(found.verdict).same

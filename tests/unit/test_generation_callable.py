@@ -174,3 +174,24 @@ def test_what_cannot_be_loaded(tmp_path, target, message):
     (tmp_path / "broken.py").write_text("1 / 0\n")
     with pytest.raises(EngineError, match=message):
         CallableModel(target, tmp_path).load()
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_model_that_exits_does_not_end_the_run(tmp_path, kind):
+    (tmp_path / "bot.py").write_text(f"import sys\n{kind} ask(prompt):\n    sys.exit(0)\n")
+    model = CallableModel("bot.py:ask", tmp_path)
+    for _ in range(2):
+        answer = model.generate(Request(Case(case_id="a", prompt="b"), 0, 0))
+        assert (answer.status, answer.reason) == ("failed", "SystemExit at bot.py:3")
+
+
+def test_a_file_that_exits_when_it_is_imported_is_an_error(tmp_path):
+    (tmp_path / "bot.py").write_text("import sys\nsys.exit(0)\ndef ask(prompt): return prompt\n")
+    with pytest.raises(EngineError, match="SystemExit at bot"):
+        CallableModel("bot.py:ask", tmp_path).load()
+
+
+def test_a_parameter_that_nobody_gives_is_told_before_anything_is_asked(tmp_path):
+    (tmp_path / "bot.py").write_text("def ask(prompt, foo, *more, seed=0, bar=1, **rest): return prompt\n")
+    with pytest.raises(EngineError, match="nobody gives it `foo`; give that a default"):
+        CallableModel("bot.py:ask", tmp_path).load()
