@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from _harness import Aim, Row, machine, paired_seconds, table
+from evalsvc.engine.settings import DtypeName
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,7 @@ SETS = (
     ("questions", DATA / "traffic" / "banking77" / "visible.jsonl.gz", "text"),
     ("answers", DATA / "faithfulness" / "ragtruth_qa_test" / "visible.jsonl.gz", "response"),
 )
+DTYPES: tuple[DtypeName, ...] = ("bfloat16", "float32")
 PRODUCT = 8192
 PEER_BATCH = 16
 SIZES = {
@@ -57,7 +59,7 @@ def run(quick: bool, device: str = "cuda", model: str = "all-MiniLM-L6-v2") -> l
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             texts = list(dict.fromkeys(str(json.loads(line)[field]) for line in lines))
         random.Random(0).shuffle(texts)
-        for dtype in ("bfloat16", "float32"):
+        for dtype in DTYPES:
             rows += _encoder(name, texts[:2000] if quick else texts, dtype, device, model, peak)
     for name, config in SIZES.items():
         if quick and "1.1B" in name:
@@ -89,7 +91,7 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _encoder(name: str, texts: Sequence[str], dtype: str, device: str, model: str, peak: float) -> list[Row]:
+def _encoder(name: str, texts: Sequence[str], dtype: DtypeName, device: str, model: str, peak: float) -> list[Row]:
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -197,7 +199,7 @@ def _make(folder: Path, config: dict[str, Any], device: str) -> int:
     model.to("cpu").save_pretrained(folder)
     embedded = model.get_input_embeddings().weight.numel()
     tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
-    return sum(part.numel() for part in model.parameters()) - (0 if tied else embedded)
+    return sum(int(part.numel()) for part in model.parameters()) - (0 if tied else int(embedded))
 
 
 _peers: dict[str, tuple[Any, Any]] = {}
