@@ -38,7 +38,7 @@ COUNTER = """
 import json, os, sys, time
 case = json.load(sys.stdin)
 time.sleep(0.02)
-with open(sys.argv[1], "a") as file:
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "asked.txt"), "a") as file:
     file.write(case["case_id"] + "\\n")
 print("answer to " + case["case_id"])
 """
@@ -79,10 +79,11 @@ def evalsvc(folder: Path, *arguments: str) -> float:
 def asked_twice(folder: Path, count: int) -> tuple[int, int]:
     """Kill a run in its midst, run it again, and return how many requests there were of how many cases."""
     (folder / "ask.py").write_text(COUNTER)
+    # No argument of the command: what a file that it names holds is part of the model's signature.
     log = folder / "asked.txt"
     suite = folder / "asked.suite.yaml"
     suite.write_text(
-        f"cases: few.jsonl\nmodel: {{command: [{sys.executable}, {folder / 'ask.py'}, {log}], version: '1'}}\n"
+        f"cases: few.jsonl\nmodel: {{command: [{sys.executable}, {folder / 'ask.py'}], version: '1'}}\n"
         "scorers: [refusal]\ngates:\n  - {metric: refusal, at_most: 0.5}\n"
     )
     rows = (folder / "cases.jsonl").read_text().splitlines()[:count]
