@@ -2,6 +2,8 @@
 
 Run ``python benchmarks/gates.py [--runs 200]``: it prints the first tables of ``docs/reference/gates-calibration.md``.
 Some of its designs are a test (``tests/calibration/test_gate_calibration.py``).
+
+Longer than other files: the designs of one page stand together, and share how scores are drawn and decided.
 """
 
 from __future__ import annotations

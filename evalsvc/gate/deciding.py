@@ -111,8 +111,6 @@ def leaves_of(gate: Gate, candidate: Evaluated) -> list[Leaf]:
     if not gate.by:
         return [Leaf(gate, "", rows)]
     segments = segments_in(candidate.cases, rows, gate.by)
-    if not segments:
-        return [Leaf(gate, "", rows)]
     if len(segments) > MOST_SEGMENTS:
         count = f"{len(segments):,}"
         raise InputError(

@@ -103,18 +103,26 @@ def run_suite(
     candidate = asking.evaluated(list(asking.answers))
     content = encode_record(candidate, suite.name, cases.digest, suite.seed)
     verdict = _verdict(suite, looked, candidate, baseline, cases, planned, content, now or datetime.now(UTC))
+    first, last = _beside(suite, model, planned, cases, whole)
+    verdict = msgspec.structs.replace(verdict, notes=(*first, *verdict.notes, *last))
+    return Run(suite, verdict, candidate, baseline, cases, content)
+
+
+def _beside(
+    suite: Suite, model: Generator, planned: Plan, cases: CaseSet, whole: CaseSet
+) -> tuple[list[str], list[str]]:
+    """Return what to note before and after what the answers themselves say."""
+    first: list[str] = []
+    last: list[str] = []
     # Answers that were recorded elsewhere may be of other cases.
     coverage = getattr(model, "coverage", None)
     if callable(coverage):
-        notes = tuple(coverage(whole.cases, suite.repeats).notes)
-        verdict = msgspec.structs.replace(verdict, notes=(*verdict.notes, *notes))
+        last += coverage(whole.cases, suite.repeats).notes
     if suite.looks > len(planned.ends):
-        note = _fewer_looks(suite.looks, planned, len(set(clusters_of(cases.cases, cases.digests))))
-        verdict = msgspec.structs.replace(verdict, notes=(note, *verdict.notes))
+        first.append(_fewer_looks(suite.looks, planned, len(set(clusters_of(cases.cases, cases.digests)))))
     if len(cases) < len(whole):
-        note = f"a random part of {len(cases):,} of the {len(whole):,} cases was asked"
-        verdict = msgspec.structs.replace(verdict, notes=(*verdict.notes, note))
-    return Run(suite, verdict, candidate, baseline, cases, content)
+        last.append(f"a random part of {len(cases):,} of the {len(whole):,} cases was asked")
+    return first, last
 
 
 def _critical_of(suite: Suite, whole: CaseSet) -> dict[str, int]:

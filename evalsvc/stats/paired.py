@@ -12,12 +12,14 @@ What is done depends on the scores and on how many independent clusters there ar
 
 The last three know nothing of a change that is rare and large, such as an answer in twenty that is refused: on few
 clusters it is often not met at all, and the rest seems to vary little. ``rare`` allows for it on bounded scales.
+
+Longer than other files: which test is made, and what it takes a cluster for, is read in one place.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -240,8 +242,11 @@ def _compare(pairs: Pairs, scale: Scale, doing: _Doing) -> Comparison:
     if not doing.rare:
         return _answer(question, scale, evidence, name, known, reason)
     down, up = _collapses(scale, float(known["baseline"]), float(known["candidate"]))
-    fallen, risen = (_general(_one_more(sums, question, change), doing, flips=flips)[0] for change in (-down, up))
-    seen, evidence = evidence, _claimed(evidence, fallen, risen, scale, question)
+
+    def against(change: float) -> Evidence:
+        return _general(_one_more(sums, question, change), doing, flips=flips)[0]
+
+    seen, evidence = evidence, _claimed(evidence, lambda: against(-down), lambda: against(up), scale, question)
     if question.asked == "non-inferiority":
         down, up = (up, up) if scale.better == "lower" else (down, down)
     known |= {"unmet": _unmet(question) * max(down, up)}
@@ -252,12 +257,17 @@ def _compare(pairs: Pairs, scale: Scale, doing: _Doing) -> Comparison:
     return msgspec.structs.replace(found, reason="; ".join(filter(None, [reason, unmet])))
 
 
-def _claimed(plain: Evidence, fallen: Evidence, risen: Evidence, scale: Scale, question: Question) -> Evidence:
+def _claimed(
+    plain: Evidence, falling: Callable[[], Evidence], rising: Callable[[], Evidence], scale: Scale, question: Question
+) -> Evidence:
     """Return the evidence in which a claim has to hold with a cluster more against it; its opposite has not."""
     if question.asked == "non-inferiority":
+        # Signings are dear: they are made for the claim's own side only.
+        one = rising() if scale.better == "lower" else falling()
         if scale.better == "lower":
-            return plain._replace(high=risen.high, below=risen.below)
-        return plain._replace(low=fallen.low, above=fallen.above)
+            return plain._replace(high=one.high, below=one.below)
+        return plain._replace(low=one.low, above=one.above)
+    fallen, risen = falling(), rising()
     # Of equivalence either side is a claim: from below up to the margin, and from above down to it.
     further = plain.low is not None and plain.low > question.margin
     less = plain.high is not None and plain.high < -question.margin
