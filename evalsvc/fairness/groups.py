@@ -30,6 +30,7 @@ from evalsvc.stats.strata import Layout, StratumKey, Target, lay_out, of_the_pro
 from evalsvc.types import Cell, Estimate, Scale, Window
 
 Floats = NDArray[np.float64]
+Names = NDArray[np.str_]
 
 MIN_GROUP = 30
 """Groups with fewer scored events, or a smaller effective number of them, are suppressed."""
@@ -197,11 +198,11 @@ def plain_error(layout: Layout) -> float | None:
 
 def groups_of_values(
     values: ArrayLike,
-    labels: Sequence[str],
+    labels: Sequence[str] | Names,
     scale: Scale,
     *,
     pi: ArrayLike | None = None,
-    clusters: Sequence[str] | None = None,
+    clusters: Sequence[str] | Names | NDArray[np.int64] | None = None,
     target: Target = "process",
 ) -> list[Group]:
     """Return a group for each label, from one score an event; in the labels' order.
@@ -211,7 +212,7 @@ def groups_of_values(
         labels: ``[n]`` group names; of intersections, joined ones.
         scale: of the metric.
         pi: ``[n]`` selection probabilities in (0, 1]; ``None`` takes all as 1.
-        clusters: ``[n]`` sessions or users; ``None`` takes events as independent.
+        clusters: ``[n]`` sessions or users, by name or as whole numbers; ``None`` takes events as independent.
         target: ``process`` or ``window``.
 
     Raises:
@@ -224,13 +225,13 @@ def groups_of_values(
     scores = np.asarray(values, dtype=np.float64)
     names = np.asarray(labels, dtype=np.str_)
     probability = np.ones(scores.size) if pi is None else np.asarray(pi, dtype=np.float64)
-    within = np.asarray(clusters if clusters is not None else [], dtype=np.str_)
+    within = np.asarray(clusters if clusters is not None else [])
     _same_length(scores, names, probability, within if clusters is not None else names)
     check_scores(scores, scale, "values")
     if probability.size and not (np.all(probability > 0.0) and np.all(probability <= 1.0)):
         raise InputError("Expected every `pi` in (0, 1], but got one outside; give the probability, not the weight")
     found = []
-    for name in sorted(set(names.tolist())):
+    for name in np.unique(names).tolist():
         chosen = names == name
         some = within[chosen] if clusters is not None else None
         cells = cells_of(scores[chosen], probability[chosen], some)
@@ -238,7 +239,7 @@ def groups_of_values(
     return found
 
 
-def cells_of(values: Floats, pi: Floats, clusters: NDArray[np.str_] | None = None) -> list[Cell]:
+def cells_of(values: Floats, pi: Floats, clusters: Names | NDArray[np.int64] | None = None) -> list[Cell]:
     """Return a cell for each π: counts, sums and, where clusters are given, the sums over them.
 
     A cluster whose events have several π counts as one in each.

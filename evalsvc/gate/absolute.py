@@ -250,7 +250,7 @@ def _quantile_limits(
 def _limits(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows) -> Callable[[float], Estimate]:
     group = _groups(values, scale, candidate, rows, ["all"] * rows.size)[0]
     known = values[~np.isnan(values)]
-    alone = len({candidate.groups[row] for row in rows.tolist()}) == rows.size and values.shape[1] == 1
+    alone = np.unique(candidate.codes[rows]).size == rows.size and values.shape[1] == 1
     if not (scale.binary and alone and known.size and np.ptp(candidate.weights[rows]) == 0.0):
         return group.at
     share, n = float(known.mean()), known.size
@@ -268,14 +268,14 @@ def _groups(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows, labe
     """Return groups of cases by label: each repeat is an event, and a case's repeats are of one cluster."""
     repeats = values.shape[1]
     weights = candidate.weights[rows]
-    clusters = [candidate.groups[row] for row in rows.tolist()]
-    alone = repeats == 1 and len(set(clusters)) == len(clusters)
+    clusters = candidate.codes[rows]
+    alone = repeats == 1 and np.unique(clusters).size == clusters.size
     return groups_of_values(
         values.reshape(-1),
-        np.repeat(np.asarray(labels, dtype=np.str_), repeats).tolist(),
+        np.repeat(np.asarray(labels, dtype=np.str_), repeats),
         scale,
         pi=np.repeat(weights.min() / weights, repeats),
-        clusters=None if alone else np.repeat(np.asarray(clusters, dtype=np.str_), repeats).tolist(),
+        clusters=None if alone else np.repeat(clusters, repeats),
     )
 
 
@@ -327,7 +327,7 @@ def _scored(values: Floats) -> int:
 
 def _clusters(candidate: Evaluated, rows: Rows, values: Floats) -> int:
     some = rows[(~np.isnan(values)).any(axis=1)]
-    return len({candidate.groups[row] for row in some.tolist()})
+    return int(np.unique(candidate.codes[some]).size)
 
 
 def counting_groups(candidate: Evaluated, rows: Rows, values: Floats) -> float:

@@ -169,6 +169,8 @@ def segments_in(cases: Sequence[Case], rows: Rows, by: Sequence[str]) -> dict[st
 
 def rows_where(cases: Sequence[Case], where: Mapping[str, tuple[str, ...]]) -> Rows:
     """Return the rows of the cases that have, of each field, one of its values; ``tags`` one of theirs."""
+    if not where:
+        return np.arange(len(cases), dtype=np.int64)
     found = [
         row
         for row, case in enumerate(cases)

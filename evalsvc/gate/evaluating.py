@@ -96,10 +96,11 @@ def evaluate(
         [key_of_event(case, digest, answer, repeat) for repeat, answer in enumerate(row)]
         for case, digest, row in zip(cases, digests, answers, strict=True)
     ]
+    asked = _Asked.of(answers)
     scores = {}
     for scorer in scorers:
         settle(scorer)
-        work = _Work(scorer, cases, answers, keys, version, cache, progress)
+        work = _Work(scorer, cases, answers, keys, version, cache, progress, asked)
         scores[scorer.spec.metric] = work.scores()
     return Evaluated(
         cases=tuple(cases),
@@ -124,6 +125,22 @@ def settle(scorer: Scorer) -> None:
         scorer.load()
 
 
+class _Asked(NamedTuple):
+    """Where answers are, as (case, repeat), and why there is none in other places; the same for every scorer."""
+
+    places: tuple[tuple[int, int], ...]
+    failed: Mapping[tuple[int, int], Missing]
+
+    @classmethod
+    def of(cls, answers: Sequence[Sequence[Answer]]) -> _Asked:
+        """Sort them."""
+        every = [((row, repeat), one) for row, repeats in enumerate(answers) for repeat, one in enumerate(repeats)]
+        return cls(
+            tuple(place for place, one in every if one.status == "ok"),
+            {place: Missing("failed", f"no answer: {one.reason}") for place, one in every if one.status == "failed"},
+        )
+
+
 class _Work:
     """One scorer over all answers; its spec is settled."""
 
@@ -136,18 +153,14 @@ class _Work:
         version: Version,
         cache: DiskCache,
         progress: Progress,
+        asked: _Asked,
     ) -> None:
         self.scorer, self.cases, self.answers, self.keys = scorer, cases, answers, keys
-        self.version, self.cache, self.progress = version, cache, progress
+        self.version, self.cache, self.progress, self.asked = version, cache, progress, asked
 
     def scores(self) -> MetricScores:
         """Look up, score the rest, keep it, and lay it out by case and repeat."""
-        places = [
-            (row, repeat)
-            for row, repeats in enumerate(self.answers)
-            for repeat, answer in enumerate(repeats)
-            if answer.status == "ok"
-        ]
+        places = self.asked.places
         prefix = _prefix(self.scorer.spec, self.version)
         wanted = {place: prefix + self.keys[place[0]][place[1]] for place in places}
         whole = digest_of(tuple(wanted.values()))
@@ -211,10 +224,7 @@ class _Work:
         for place, one in kept.items():
             if one.value is None:
                 missing[place] = Missing(one.status, one.reason)
-        for row, answers in enumerate(self.answers):
-            for repeat, answer in enumerate(answers):
-                if answer.status == "failed":
-                    missing[row, repeat] = Missing("failed", f"no answer: {answer.reason}")
+        missing.update(self.asked.failed)
         return MetricScores(spec, values, missing, _statistics(spec, shape, scored))
 
 

@@ -34,8 +34,7 @@ def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level
     sides = sides_of(gate, new, old, known, places[known], candidate.weights[known])
     if sides is None:
         return Evidence(n_unscored=unscored, reason=f"these cases have no {gate.statistic} score")
-    weights = candidate.weights[known].tolist()
-    asking = Asking(sides, weights, candidate.codes[known].tolist(), level, seed)
+    asking = Asking(sides, candidate.weights[known], candidate.codes[known], level, seed)
     blocked = blocked or _unasked(int(known.size), leaf.rows.size)
     known_of_it = Evidence(n_one_sided=sides.one_sided, n_unscored=unscored, blocked=blocked)
     if isinstance(gate.ask, NotWorse) and gate.ask.relative:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evalsvc.gate.evaluated import Floats
+from evalsvc.gate.evaluated import Floats, Rows
 from evalsvc.gate.sides import Sides, by_case
 from evalsvc.stats import Question, compare_paired
 from evalsvc.stats.comparison import Comparison
@@ -29,8 +29,8 @@ class Asking(NamedTuple):
     """Both sides with the weight and the group of each case, and at which level of which seed they are asked about."""
 
     sides: Sides
-    weights: list[float]
-    groups: list[int]
+    weights: Floats
+    groups: Rows
     level: float
     seed: int
 
@@ -66,14 +66,14 @@ class _Whole(NamedTuple):
     old: Floats
     new: Floats
     weights: Floats
-    groups: list[int]
+    groups: Rows
     pull: _Pull | None
 
 
 def relative_change(asking: Asking, margin: float, *, limits: bool = True) -> Relative:
     """Return what is known of "not worse by a share ``margin`` of the baseline", in (0, 1) where higher is better."""
     whole = _whole(asking)
-    known = Relative(int(whole.old.size), len(set(whole.groups)))
+    known = Relative(int(whole.old.size), np.unique(whole.groups).size)
     if not whole.old.size:
         return known._replace(reason="no case was scored under both versions")
     old, new = (float(np.average(values, weights=whole.weights)) for values in (whole.old, whole.new))
@@ -100,10 +100,9 @@ def relative_change(asking: Asking, margin: float, *, limits: bool = True) -> Re
 def _whole(asking: Asking) -> _Whole:
     keep, sides = asking.sides.whole, asking.sides
     old, new = by_case(sides.baseline)[keep], by_case(sides.candidate)[keep]
-    groups = [group for group, kept in zip(asking.groups, keep.tolist(), strict=True) if kept]
-    differing = {group for group, differs in zip(groups, (old != new).tolist(), strict=True) if differs}
-    weights = np.asarray(asking.weights)[keep]
-    return _Whole(old, new, weights, groups, _pull_of(asking, old, weights, len(differing)))
+    weights, groups = asking.weights[keep], asking.groups[keep]
+    differing = int(np.unique(groups[old != new]).size)
+    return _Whole(old, new, weights, groups, _pull_of(asking, old, weights, differing))
 
 
 def _pull_of(asking: Asking, old: Floats, weights: Floats, differing: int) -> _Pull | None:
@@ -125,12 +124,12 @@ def _pulled(whole: _Whole, *, down: bool) -> _Whole:
     scores = whole.pull and (whole.pull.down if down else whole.pull.up)
     if whole.pull is None or scores is None:
         return whole
-    weight = whole.pull.clusters * whole.weights.sum() / len(set(whole.groups))
+    weight = whole.pull.clusters * whole.weights.sum() / np.unique(whole.groups).size
     return whole._replace(
         old=np.append(whole.old, scores[0]),
         new=np.append(whole.new, scores[1]),
         weights=np.append(whole.weights, weight),
-        groups=[*whole.groups, max(whole.groups) + 1],
+        groups=np.append(whole.groups, whole.groups.max() + 1),
     )
 
 
@@ -142,7 +141,7 @@ def _tested(asking: Asking, whole: _Whole, factor: float, better: Better, *, dow
         cases.new,
         Scale(None, None, better, asking.sides.scale.unit),
         clusters=cases.groups,
-        weights=cases.weights.tolist(),
+        weights=cases.weights,
         question=Question("non-inferiority", 0.0, asking.level),
         seed=asking.seed,
     )

@@ -98,8 +98,8 @@ def _compared(
         old.values[places],
         new.values[rows],
         new.spec.scale,
-        clusters=candidate.codes[rows].tolist(),
-        weights=candidate.weights[rows].tolist(),
+        clusters=candidate.codes[rows],
+        weights=candidate.weights[rows],
         question=Question("superiority", level=1.0 - CONFIDENCE),
         seed=seed,
     )

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -118,7 +119,7 @@ class Asker:
                     self.generator.load()
                     if self._ends is None and self.limits.deadline_seconds is not None:
                         self._ends = self._clock.monotonic() + self.limits.deadline_seconds
-                    self._ask(rest, answers)
+                    self._recorded(rest, answers) if self.generator.recorded else self._ask(rest, answers)
         return [answers[place] for place in range(len(items))]
 
     def _items(self, cases: Sequence[Case], repeats: int, seed: int) -> list[_Item]:
@@ -187,6 +188,13 @@ class Asker:
             stop.set()
             self._keep(_drained(results), answers)
 
+    def _recorded(self, items: Sequence[_Item], answers: dict[int, Answer]) -> None:
+        """Take answers that were made before: they wait for nobody, cost nothing, and need neither worker nor limit."""
+        for item in items:
+            answers[item.place] = _answered(self.generator, partial(self.generator.generate, item.request))
+        bad = sum(answers[item.place].status == "failed" for item in items)
+        self._count(answered=len(items) - bad, failed=bad)
+
     def _receive(self, results: queue.SimpleQueue[_Result], count: int, answers: dict[int, Answer]) -> None:
         while count > 0:
             batch = [results.get(), *_drained(results)]
@@ -223,8 +231,7 @@ class Asker:
         usd, attempts = 0.0, 0
         try:
             answer = _answered(generator, lambda: generator.generate(request))
-            if not generator.recorded:
-                usd, attempts = answer.cost_usd or 0.0, answer.attempts
+            usd, attempts = answer.cost_usd or 0.0, answer.attempts
         finally:
             turns.end(usd, attempts)
         return answer
@@ -247,7 +254,7 @@ class Asker:
         if not came:
             return
         bad = sum(answer.status == "failed" for _, answer in came)
-        cost = 0.0 if self.generator.recorded else sum(answer.cost_usd or 0.0 for _, answer in came)
+        cost = sum(answer.cost_usd or 0.0 for _, answer in came)
         self._count(answered=len(came) - bad, failed=bad, cost_usd=cost)
 
     def _count(

@@ -133,7 +133,7 @@ class Generator(Protocol):
 
     @property
     def recorded(self) -> bool:
-        """Whether its answers were made, and paid, before this run."""
+        """Whether its answers were made, and paid, before this run: no limit holds them, and none waits for another."""
         ...
 
     def load(self) -> None:

@@ -79,8 +79,8 @@ def compare_paired(
     candidate: ArrayLike,
     scale: Scale,
     *,
-    clusters: Sequence[Hashable] | None = None,
-    weights: Sequence[float] | None = None,
+    clusters: Sequence[Hashable] | NDArray[np.int64] | None = None,
+    weights: ArrayLike | None = None,
     question: Question | None = None,
     method: Method = "auto",
     worst_case: bool = False,
@@ -169,7 +169,7 @@ def _floats(values: ArrayLike, name: str) -> Array:
         raise InputError(f"Expected `{name}` to hold numbers, or None where there is none, but got others") from error
 
 
-def _weights(weights: Sequence[float] | None, cases: int) -> Array:
+def _weights(weights: ArrayLike | None, cases: int) -> Array:
     if weights is None:
         return np.ones(cases)
     array = _floats(weights, "weights")
@@ -179,11 +179,15 @@ def _weights(weights: Sequence[float] | None, cases: int) -> Array:
     return np.maximum(array / array.max(), 1e-150) if cases else array
 
 
-def _codes(clusters: Sequence[Hashable] | None, cases: int) -> NDArray[np.int64]:
+def _codes(clusters: Sequence[Hashable] | NDArray[np.int64] | None, cases: int) -> NDArray[np.int64]:
+    """Return the clusters as codes 0, 1, … in the order in which they come."""
     if clusters is None:
         return np.arange(cases, dtype=np.int64)
     if len(clusters) != cases:
         raise InputError(f"Expected a cluster for each of {cases} cases, but got {len(clusters)}")
+    if isinstance(clusters, np.ndarray):
+        _, places, codes = np.unique(clusters, return_index=True, return_inverse=True)
+        return np.argsort(np.argsort(places))[codes].astype(np.int64)
     first: dict[Hashable, int] = {}
     return np.array([first.setdefault(cluster, len(first)) for cluster in clusters], dtype=np.int64)
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalsvc.stats.clustered import Array, Clusters, SignFlip, cr2, gather
 from evalsvc.stats.distributions import t_quantile, two_sided
 from evalsvc.stats.paired import FEW_CLUSTERS
+
+Ints = NDArray[np.int64]
 
 FURTHEST = 1e3
 """A relative change that is as good as none known."""
@@ -24,7 +27,7 @@ def change_limits(
     baseline: Array,
     candidate: Array,
     *,
-    clusters: Sequence[int],
+    clusters: Sequence[int] | Ints,
     weights: Array,
     seen: float,
     confidence: float = 0.95,

@@ -9,7 +9,20 @@ import pytest
 
 from evalsvc.cases.values import Case
 from evalsvc.errors import ConfigError, InputError
-from evalsvc.generation import Answer, Asker, Coverage, Generator, RecordedAnswers, Request, failed, write_answers
+from evalsvc.generation import (
+    Answer,
+    Asker,
+    AskLimits,
+    Coverage,
+    Generator,
+    Progress,
+    RecordedAnswers,
+    Request,
+    RunBudget,
+    failed,
+    write_answers,
+)
+from evalsvc.testing import ManualClock
 from generators import cases
 
 GOOD = b'{"case_id": "case-0", "response": "A", "latency_ms": 12.5}\n'
@@ -119,3 +132,15 @@ def test_an_absent_file(tmp_path):
 def test_a_windows_file_reads_the_same(tmp_path):
     content = b"\xef\xbb\xbf" + json.dumps({"case_id": "case-0", "response": "A"}).encode() + b"\r\n"
     assert Asker(recorded(tmp_path, content)).ask(cases(1)) == [Answer(response="A")]
+
+
+def test_no_limit_or_budget_holds_what_was_paid_before(tmp_path):
+    lines = b"".join(b'{"case_id": "case-%d", "response": "A", "cost_usd": 2.0}\n' % number for number in range(50))
+    clock = ManualClock()
+    asker = Asker(
+        recorded(tmp_path, lines), limits=AskLimits(1, requests_per_minute=1), budget=RunBudget(1.0, 1), clock=clock
+    )
+    answers = asker.ask(cases(50), repeats=2)
+    assert [answer.status for answer in answers] == ["ok", "failed"] * 50
+    assert asker.progress == Progress(total=100, answered=50, failed=50)
+    assert clock.monotonic() == ManualClock().monotonic()

@@ -123,6 +123,17 @@ def test_clusters_are_not_cases() -> None:
     assert "CR2" in together.method
 
 
+def test_clusters_as_an_array_are_those_of_a_list() -> None:
+    rng = np.random.default_rng(4)
+    old, new = rng.normal(size=(2, 30))
+    codes = rng.permutation(np.repeat(np.arange(6), 5)) * 7
+    for method in ("auto", "t"):
+        ways = (codes, codes.tolist(), [f"source {code}" for code in codes])
+        found = [compare_paired(old, new, Scale(None, None, "higher"), clusters=way, method=method) for way in ways]
+        assert found[0] == found[1] == found[2]
+        assert found[0].n_clusters == 6
+
+
 def test_repeats_are_averaged_and_ragged_ones_allowed() -> None:
     old = [[0.5, 0.7, None], [0.2, None, None], [0.4, 0.4, 0.4]]
     new = [[0.8], [0.3], [None]]

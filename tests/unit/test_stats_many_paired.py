@@ -70,6 +70,6 @@ def test_a_relative_margin_is_shown_from_where_the_gate_shows_it(groups, better)
         held = sums(improved, np.ones(codes.size), codes)
         of_old = gather(old, np.ones(codes.size), codes).totals[None, :]
         (margin,) = least_relative_margins(of_old, held, lower=better == "lower", level=LEVEL)
-        asking = Asking(Sides(old, new, scale), [1.0] * codes.size, codes.tolist(), LEVEL, 0)
+        asking = Asking(Sides(old, new, scale), np.ones(codes.size), codes, LEVEL, 0)
         for at, shown in ((margin * 1.001 + 1e-9, True), (margin * 0.999, margin < 1e-9)):
             assert (relative_change(asking, at, limits=False).p_pass <= LEVEL) == shown
