@@ -138,7 +138,10 @@ def test_no_limit_or_budget_holds_what_was_paid_before(tmp_path):
     lines = b"".join(b'{"case_id": "case-%d", "response": "A", "cost_usd": 2.0}\n' % number for number in range(50))
     clock = ManualClock()
     asker = Asker(
-        recorded(tmp_path, lines), limits=AskLimits(1, requests_per_minute=1), budget=RunBudget(1.0, 1), clock=clock
+        recorded(tmp_path, lines),
+        limits=AskLimits(requests_per_minute=1, deadline_seconds=1),
+        budget=RunBudget(1.0, 1),
+        clock=clock,
     )
     answers = asker.ask(cases(50), repeats=2)
     assert [answer.status for answer in answers] == ["ok", "failed"] * 50
