@@ -21,7 +21,7 @@ from evalsvc.cases import Case
 from evalsvc.gate.deciding import decide, overall
 from evalsvc.gate.evaluated import Evaluated, MetricScores
 from evalsvc.gate.looking import Definition, look, plan
-from evalsvc.gate.values import AtLeast, Better, Gate, NotWorse
+from evalsvc.gate.values import Better, Gate, NotWorse
 from evalsvc.stats.spending import nominal_levels
 from evalsvc.types import Scale, ScorerSpec
 from evalsvc.verdicts import GateResult
@@ -377,24 +377,6 @@ def measure_rare(groups: int, size: int, level: float, looks: int, runs: int, se
     )
 
 
-NUMBERS = (30, 100, 200, 400)
-FAILING = 0.05
-
-
-def measure_number(cases: int, runs: int, seed: int) -> tuple[float, float]:
-    """Return how often `at_least` passes and fails a version on the number: 0 in one case of 20, else about 0.9."""
-    rng, gate = np.random.default_rng(seed), Gate(metric="m", ask=AtLeast(0.9 * (1.0 - FAILING)))
-    held = tuple(Case(case_id=f"{i}", prompt=f"{i}") for i in range(cases))
-
-    def decision() -> str:
-        scores = 0.9 + 0.05 * _uniform(rng, (cases, 1))
-        failed = rng.random((cases, 1)) < FAILING
-        return overall(decide([gate], evaluated(held, {"m": np.where(failed, 0.0, scores)}, CONTINUOUS), None))
-
-    found = [decision() for _ in range(runs)]
-    return found.count("PASS") / runs, found.count("FAIL") / runs
-
-
 class Stopped(NamedTuple):
     """Shares of runs that ended in a wrong decision, and the mean share of cases used, of one way to stop early."""
 
@@ -511,10 +493,6 @@ def main() -> None:
         r = measure_rare(*rare, 2 * runs, 700 + place)
         shares = " | ".join(f"{value:.1%}" for value in r[4:])
         print(f"| {r.groups} | {r.size} | {r.level:g} | {r.looks} | {shares} |", flush=True)
-    print("\n| cases | on the number: PASS | FAIL |\n|--:|--:|--:|")
-    for cases in NUMBERS:
-        shares = " | ".join(f"{value:.1%}" for value in measure_number(cases, 5 * runs, 800 + cases))
-        print(f"| {cases} | {shares} |", flush=True)
     print("\n| looks | worse by the margin: PASS | equal: FAIL | equal: PASS | cases used, equal | 2 margins worse |")
     print("|---|--:|--:|--:|--:|--:|")
     for s in measure_stopping(runs, 900):

@@ -49,6 +49,7 @@ NAMES = (
     "fairness",
     "suites",
     "gates",
+    "gates_number",
     "gates_real",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"

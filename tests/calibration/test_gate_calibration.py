@@ -12,6 +12,7 @@ RUNS = 300
 MOST = 0.05 + 2.5 * (0.05 * 0.95 / RUNS) ** 0.5
 pytestmark = pytest.mark.slow
 gates = load_benchmark("gates")
+numbers = load_benchmark("gates_number")
 EVALSVC, Z, BOOTSTRAP, THRESHOLD, MEAN = range(5)
 SHORT = [
     "continuous, 20 groups, 5 repeats, ICC 0.5",
@@ -109,3 +110,25 @@ def test_the_most_faithful_summaries_are_better_than_any(real) -> None:
     found = real.faithful("summac_polytope", 60, 26)
     assert found.itself <= 0.05 + 2.5 * (0.05 * 0.95 / 60) ** 0.5
     assert found.worse > 0.95
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "yes in 80 % | 50 | 5 | 1 | 0.1",
+        "continuous | 200 | 5 | 3 | 0.1",
+        "continuous, 0 in one of 20 | 50 | 5 | 1 | 0.5",
+        "continuous, 0 in one of 20 | 200 | 5 | 1 | 0.1",
+    ],
+)
+def test_a_number_is_reached_by_mistake_as_rarely_as_said(name) -> None:
+    design = {design.name: design for design in numbers.designs()}[name]
+    found = numbers.measure(design, RUNS, 26)
+    assert found.passed_on_it <= MOST
+    assert found.failed_on_it <= MOST
+    if design.kind.share == 0.95 and design.groups == 50:
+        # The means' t limits do not know of failures that hardly any group met.
+        assert found.t_passed_on_it > MOST
+    if design.groups == 200:
+        assert found.passed_above > 0.6
+        assert found.failed_below > 0.9
