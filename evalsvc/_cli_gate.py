@@ -48,7 +48,7 @@ def _gate(options: argparse.Namespace) -> int:
     root = root_for([Path(path) for path in options.paths])
     if options.again:
         return _again(options.again, root, options)
-    suites = _suites(options.paths, root)
+    suites = _suites(options.paths, root, asks=not (options.power or options.answers), compares=not options.power)
     if options.power:
         return _power(suites, root, options.format)
     if options.record:
@@ -100,9 +100,9 @@ def _check_options(options: argparse.Namespace) -> None:
             raise InputError(f"Expected --{name} with --format {' or '.join(formats)}, but got {options.format}")
 
 
-def _suites(paths: Sequence[str], root: Path) -> list[tuple[Suite, str]]:
+def _suites(paths: Sequence[str], root: Path, *, asks: bool, compares: bool) -> list[tuple[Suite, str]]:
     """Read every suite, so that nothing is asked before all of them are right."""
-    from evalsvc.gate.reading import load_suite
+    from evalsvc.gate.checking import load_checked
 
     given = [Path(path) for path in paths] or [root / _folder(root)]
     files = find_suites(given)
@@ -114,7 +114,7 @@ def _suites(paths: Sequence[str], root: Path) -> list[tuple[Suite, str]]:
     for file in files:
         shown = _shown(file)
         try:
-            found.append((load_suite(file, shown), shown))
+            found.append((load_checked(file, shown, asks=asks, compares=compares), shown))
         except ConfigError as error:
             problems += error.problems
     if problems:
