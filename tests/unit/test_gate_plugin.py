@@ -97,7 +97,7 @@ def test_a_run_that_cannot_be_made_is_not_tried_again(project):
     project.write(model__py=f"raise RuntimeError\n{COUNTING}")
     wanted = Wanted(project.path / "colours.suite.yaml")
     for _ in range(2):
-        with pytest.raises(EvalsvcError, match="RuntimeError at model.py:1"):
+        with pytest.raises(EvalsvcError, match=r"RuntimeError at model\.py:1"):
             evaluated(project.path, wanted)
         project.write(model__py=COUNTING)
     assert asked(project) == 0
