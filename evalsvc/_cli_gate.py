@@ -201,7 +201,7 @@ def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> list
         _put(options.markdown, "\n".join(summaries))
     if options.junit:
         kind = "skipped" if options.inconclusive == "pass" else "failure"
-        _put(options.junit, junit([run.verdict for run in runs], kind))
+        _put(options.junit, junit([run.verdict for run in runs], kind, [run.seconds for run in runs]))
     return places
 
 

@@ -37,7 +37,9 @@ def seen_alone(
     """
     ask = leaf.gate.ask
     if isinstance(ask, Critical):
-        count = sum(shell.cases[row].critical for row in leaf.rows.tolist())
+        rows = [row for row in leaf.rows.tolist() if shell.cases[row].critical]
+        count = len(rows)
+        known = known._replace(n=count, groups=len({shell.groups[row] for row in rows}))
         if not count:
             return known._replace(reason="no case is marked `critical: true`", hopeless=True)
         return known._replace(reason=f"every one of {count:,} critical cases has to reach it: no chance is allowed for")

@@ -181,7 +181,7 @@ class SharedRuns:
             (folder / "baseline.jsonl").write_bytes(run.baseline.content)
         (folder / "summary.md").write_text(markdown(run.verdict, worst), encoding="utf-8")
         (folder / "report.html").write_text(page(run.verdict, worst), encoding="utf-8")
-        (folder / "junit.xml").write_text(junit([run.verdict], self._inconclusive), encoding="utf-8")
+        (folder / "junit.xml").write_text(junit([run.verdict], self._inconclusive, [run.seconds]), encoding="utf-8")
         (folder / "verdict.json").write_bytes(msgspec.json.encode(run.verdict))
 
     def keep(self, folder: Path, reports: Path | None) -> list[Kept]:
