@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from evalsvc.gate.evaluated import Evaluated, places_in
-from evalsvc.gate.findings import Evidence, Leaf, gap_in
+from evalsvc.gate.findings import MEND_EITHER, Evidence, Leaf, gap_in
 from evalsvc.gate.needed import needed_without_differences
 from evalsvc.gate.relative import Asking, relative_change
 from evalsvc.gate.sides import Sides, by_case, sides_of
@@ -129,7 +129,7 @@ def _depends(asking: Asking, gate: Gate) -> str:
         ends.append(sides.filled(better=True))
     if all(_passes(asking._replace(sides=end), gate) for end in ends):
         return ""
-    return f"{told}, and it would not pass if they went against the candidate"
+    return f"{told}, and it would not pass if they went against the candidate; {MEND_EITHER}"
 
 
 def _passes(asking: Asking, gate: Gate) -> bool:

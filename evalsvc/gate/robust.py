@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evalsvc.gate.evaluated import Evaluated, Rows
-from evalsvc.gate.findings import Evidence, Leaf, gap_in
+from evalsvc.gate.findings import MEND, Evidence, Leaf, gap_in
 from evalsvc.gate.paired import needed_for
 from evalsvc.gate.sides import Sides
 from evalsvc.gate.values import NotWorse, Robust, scale_for
@@ -80,4 +80,4 @@ def _depends(sides: Sides, leaf: Leaf, candidate: Evaluated, question: Question,
         return f"{told}, on a scale that sets them no bounds" if share > leaf.gate.max_missing else ""
     p = _compared(sides.filled(better=False), leaf, candidate, question, seed).p_value
     fine = p is not None and p <= question.level
-    return "" if fine else f"{told}, and it would not pass if they went against the variants"
+    return "" if fine else f"{told}, and it would not pass if they went against the variants; {MEND}"

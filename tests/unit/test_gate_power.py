@@ -242,6 +242,7 @@ class TestAlone:
         cases = some_cases(40, critical=[i < 5 for i in range(40)])
         found = one(Critical(0.5), new=version(np.ones(40), cases=cases))
         assert found.reason == "every one of 5 critical cases has to reach it: no chance is allowed for"
+        assert (found.n, found.groups) == (5, 5)
         assert one(Critical(0.5), new=version(np.ones(40))).hopeless
 
     def test_a_gap_is_named_and_not_predicted(self) -> None:
