@@ -16,7 +16,7 @@ from evalsvc.fairness import Gap, Group, gap, groups_of_values
 from evalsvc.fairness.gaps import Limits
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows, field_of
 from evalsvc.gate.findings import MEND, Evidence, Leaf, gap_in, reasons_of, said_reasons
-from evalsvc.gate.needed import needed_gap, needed_mean, needed_share
+from evalsvc.gate.needed import needed_gap, needed_mean, needed_share, told_of
 from evalsvc.gate.sides import pass_rates
 from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic, scale_for
 from evalsvc.stats.inversion import beyond, tail_of
@@ -53,7 +53,9 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
         counting = counting_groups(candidate, leaf.rows, values)
         needed = needed_share(found.value, number, level, up=up, n=n, clusters=counting)
     else:
-        needed = needed_mean(found, number, level, up=up, n=n)
+        needed = told_of(
+            needed_mean(found, number, level, up=up, n=n), candidate.weights[leaf.rows], candidate.codes[leaf.rows]
+        )
     return _against(found, number, n, clusters)._replace(
         n_unscored=unscored,
         p_pass=p_pass,
@@ -96,7 +98,7 @@ def critical_evidence(leaf: Leaf, candidate: Evaluated) -> Evidence:
         return known._replace(fixed="FAIL", cases=_names(candidate, failing), reason=said)
     if open_ones.size:
         said = f"{open_ones.size:,} of {rows.size:,} critical cases have no score ({reasons_of(scores, open_ones)})"
-        return known._replace(cases=_names(candidate, open_ones), blocked=said)
+        return known._replace(cases=_names(candidate, open_ones), blocked=f"{said}; {MEND}")
     return known._replace(fixed="PASS", reason=f"all {rows.size:,} critical cases reached it")
 
 
