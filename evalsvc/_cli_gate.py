@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ERROR = 2
 MOST_NAMED = 10
 """How many findings that cannot pass are named before the table."""
+OTHERWISE = "`evalsvc audit-set`, which knows no scores, assumes yes or no ones instead and names other sizes"
 MATTERS = 0.05
 """From which difference on the chances under other correlations are printed."""
 
@@ -303,7 +304,7 @@ def _again_stored(verdict_id: str, root: Path, options: argparse.Namespace) -> A
 
 def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
     from evalsvc.gate.fitting import check_fit
-    from evalsvc.gate.power import POWER, as_json, plan_power, spread_of
+    from evalsvc.gate.power import POWER, UNKNOWN, as_json, plan_power, spread_of
 
     for suite, shown in suites:
         cases = suite.cases.read()
@@ -319,7 +320,7 @@ def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
             print(f"cannot pass with these cases: {'; '.join(hopeless[:MOST_NAMED])}{more}")
         rows = [_power_row(one) for one in sorted(planned, key=lambda one: not one.hopeless)]
         print(aligned(rows, right={"cases", "groups", "needed"}) if rows else "no gate is there")
-        print(spread.said if spread else "nothing is known of the spread before a first run or a baseline")
+        print(f"{spread.said}; {OTHERWISE}" if spread else UNKNOWN)
     return 0
 
 
