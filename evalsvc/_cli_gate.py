@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ERROR = 2
 MOST_NAMED = 10
 """How many findings that cannot pass are named before the table."""
+OTHERWISE = "`evalsvc audit-set`, which knows no scores, assumes yes or no ones instead and names other sizes"
 MATTERS = 0.05
 """From which difference on the chances under other correlations are printed."""
 
@@ -48,7 +49,7 @@ def _gate(options: argparse.Namespace) -> int:
     root = root_for([Path(path) for path in options.paths])
     if options.again:
         return _again(options.again, root, options)
-    suites = _suites(options.paths, root)
+    suites = _suites(options.paths, root, asks=not (options.power or options.answers), compares=not options.power)
     if options.power:
         return _power(suites, root, options.format)
     if options.record:
@@ -100,9 +101,9 @@ def _check_options(options: argparse.Namespace) -> None:
             raise InputError(f"Expected --{name} with --format {' or '.join(formats)}, but got {options.format}")
 
 
-def _suites(paths: Sequence[str], root: Path) -> list[tuple[Suite, str]]:
+def _suites(paths: Sequence[str], root: Path, *, asks: bool, compares: bool) -> list[tuple[Suite, str]]:
     """Read every suite, so that nothing is asked before all of them are right."""
-    from evalsvc.gate.reading import load_suite
+    from evalsvc.gate.checking import load_checked
 
     given = [Path(path) for path in paths] or [root / _folder(root)]
     files = find_suites(given)
@@ -114,7 +115,7 @@ def _suites(paths: Sequence[str], root: Path) -> list[tuple[Suite, str]]:
     for file in files:
         shown = _shown(file)
         try:
-            found.append((load_suite(file, shown), shown))
+            found.append((load_checked(file, shown, asks=asks, compares=compares), shown))
         except ConfigError as error:
             problems += error.problems
     if problems:
@@ -201,7 +202,7 @@ def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> list
         _put(options.markdown, "\n".join(summaries))
     if options.junit:
         kind = "skipped" if options.inconclusive == "pass" else "failure"
-        _put(options.junit, junit([run.verdict for run in runs], kind))
+        _put(options.junit, junit([run.verdict for run in runs], kind, [run.seconds for run in runs]))
     return places
 
 
@@ -303,7 +304,7 @@ def _again_stored(verdict_id: str, root: Path, options: argparse.Namespace) -> A
 
 def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
     from evalsvc.gate.fitting import check_fit
-    from evalsvc.gate.power import POWER, as_json, plan_power, spread_of
+    from evalsvc.gate.power import POWER, UNKNOWN, as_json, plan_power, spread_of
 
     for suite, shown in suites:
         cases = suite.cases.read()
@@ -319,7 +320,7 @@ def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
             print(f"cannot pass with these cases: {'; '.join(hopeless[:MOST_NAMED])}{more}")
         rows = [_power_row(one) for one in sorted(planned, key=lambda one: not one.hopeless)]
         print(aligned(rows, right={"cases", "groups", "needed"}) if rows else "no gate is there")
-        print(spread.said if spread else "nothing is known of the spread before a first run or a baseline")
+        print(f"{spread.said}; {OTHERWISE}" if spread else UNKNOWN)
     return 0
 
 

@@ -23,6 +23,7 @@ _SPLITS: Mapping[str, str] = {
 }
 _SHARD = re.compile(r"^(?P<split>\w+(?:\.\w+)*)-\d{5}-of-\d{5}(?:-\w+)?\.")
 _FRONT = re.compile(r"\A---\n(.*?)\n---\s*$", re.DOTALL | re.MULTILINE)
+_TO_START = "put cases there or name another folder; `evalsvc cases draw --out FILE` draws some from production"
 _ABOUT = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
 
 
@@ -35,7 +36,7 @@ def data_files(folder: Path, split: str, config: str) -> tuple[Path, ...]:
     by_split = _by_config(folder, config) or _by_name(folder, config)
     if not by_split:
         arrow = any(folder.rglob("*.arrow"))
-        hint = "Arrow files are not read: save the set with `to_parquet`" if arrow else "check the path"
+        hint = "Arrow files are not read: save the set with `to_parquet`" if arrow else _TO_START
         raise SourceError(f"{folder}: the folder holds no file ending in {suffixes()}; {hint}")
     if split and split not in by_split:
         raise SourceError(f"{folder}: there is no split {split!r} ({did_you_mean(split, by_split)})")

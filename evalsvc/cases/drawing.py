@@ -15,6 +15,7 @@ import msgspec
 
 from evalsvc._hints import did_you_mean
 from evalsvc.cases._pool import WORST, Pool, Reference
+from evalsvc.cases.matching import absent_field, value_of, why_none
 from evalsvc.cases.values import Case
 from evalsvc.errors import InputError, UnknownMetric
 from evalsvc.protocols import CellQuery, ScoreStore
@@ -94,6 +95,8 @@ def draw_cases(store: ScoreStore, draw: Draw) -> Drawn:
     query = CellQuery(spec.metric, draw.window, int(draw.window.seconds) or 1, where=draw.where)
     read = store.scores(query, MOST_SCORES + 1)
     frame = _one_each(read[:MOST_SCORES])
+    if not frame:
+        raise _none_match(store, [spec.metric], draw)
     _check_frame(frame, draw)
     worst = _worst(frame, spec, draw)
     taken = {score.subject.event_id for score in worst}
@@ -144,7 +147,7 @@ def _spec(store: ScoreStore, draw: Draw) -> ScorerSpec:
         for name, groups in store.cells_by_metric(names, query).items()
     }
     if not any(counts.values()):
-        raise InputError("Expected scored events to draw from, but none match; a longer --since looks further back")
+        raise _none_match(store, names, draw)
     return specs[max(names, key=lambda name: counts.get(name, 0))]
 
 
@@ -159,9 +162,16 @@ def _one_each(scores: Iterable[Score]) -> list[Score]:
     return list(latest.values())
 
 
+def _none_match(store: ScoreStore, metrics: Sequence[str], draw: Draw) -> InputError:
+    told = why_none(store, metrics, draw.window, draw.where)
+    return InputError(
+        f"Expected scored events to draw from, but {told or 'none match; a longer --since looks further back'}"
+    )
+
+
 def _check_frame(frame: Sequence[Score], draw: Draw) -> None:
-    if not frame:
-        raise InputError("Expected scored events to draw from, but none match; a longer --since looks further back")
+    if told := absent_field([score.subject for score in frame], draw.by):
+        raise InputError(f"Expected `by` to name a field of events, but {told}")
     consumers = sorted({score.subject.consumer for score in frame})
     if len(consumers) > 1:
         # Each sampled the traffic for itself: together they would count what both took twice.
@@ -195,11 +205,7 @@ def _strata(scores: Sequence[Score], draw: Draw) -> dict[str, list[Score]]:
 
 
 def _stratum(subject: Subject, by: Sequence[str]) -> str:
-    values = [
-        subject.segments.get(name.removeprefix("segments."), "") if "." in name else str(getattr(subject, name))
-        for name in by
-    ]
-    return ", ".join(f"{name}={value}" for name, value in zip(by, values, strict=True)) or "all"
+    return ", ".join(f"{name}={value_of(subject, name)}" for name in by) or "all"
 
 
 def _order(seed: int, score: Score) -> bytes:

@@ -99,7 +99,8 @@ class CaseSet(msgspec.Struct, frozen=True, dict=True):
     def __post_init__(self) -> None:
         """Refuse an empty set and two cases of one name or one content."""
         if not self.cases:
-            raise InputError(f"Expected {self.name} to hold at least one case, but it is empty")
+            hint = 'write a line for each, as in {"prompt": "…"}, or draw some: evalsvc cases draw --out FILE'
+            raise InputError(f"Expected {self.name} to hold at least one case, but it is empty; {hint}")
         for kind, keys in (("case_id", [case.case_id for case in self.cases]), ("content", list(self.digests))):
             seen: dict[str, int] = {}
             for place, key in enumerate(keys):

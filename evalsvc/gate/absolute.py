@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from evalsvc.fairness import Gap, Group, gap, groups_of_values
 from evalsvc.fairness.gaps import Limits
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows, field_of
-from evalsvc.gate.findings import Evidence, Leaf, gap_in, reasons_of
-from evalsvc.gate.needed import needed_gap, needed_mean, needed_share
+from evalsvc.gate.findings import MEND, Evidence, Leaf, gap_in, reasons_of, said_reasons
+from evalsvc.gate.needed import needed_gap, needed_mean, needed_share, told_of
 from evalsvc.gate.sides import pass_rates
 from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic, scale_for
 from evalsvc.stats.inversion import beyond, tail_of
@@ -44,14 +44,18 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
     p_pass, p_fail = _p_values(at, number, up=up)
     worst = _in_the_worst_case(values, scale, candidate, leaf, number, up=up) if scale.bounded else p_pass
     if not blocked and p_pass <= level < worst:
-        gone = int(np.isnan(candidate.scores[gate.metric].values[leaf.rows]).sum())
-        blocked = f"{gone:,} scores are missing, and it would not pass if they were the worst there are"
+        held = candidate.scores[gate.metric]
+        gone = int(np.isnan(held.values[leaf.rows]).sum())
+        told = f"{gone:,} {'score is' if gone == 1 else 'scores are'} missing{said_reasons(held, leaf.rows)}"
+        blocked = f"{told}, and it would not pass if they were the worst there are; {MEND}"
     found, n, clusters = at(1.0 - 2.0 * level), _scored(values), _clusters(candidate, leaf.rows, values)
     if scale.binary and found.value is not None:
         counting = counting_groups(candidate, leaf.rows, values)
         needed = needed_share(found.value, number, level, up=up, n=n, clusters=counting)
     else:
-        needed = needed_mean(found, number, level, up=up, n=n)
+        needed = told_of(
+            needed_mean(found, number, level, up=up, n=n), candidate.weights[leaf.rows], candidate.codes[leaf.rows]
+        )
     return _against(found, number, n, clusters)._replace(
         n_unscored=unscored,
         p_pass=p_pass,
@@ -94,7 +98,7 @@ def critical_evidence(leaf: Leaf, candidate: Evaluated) -> Evidence:
         return known._replace(fixed="FAIL", cases=_names(candidate, failing), reason=said)
     if open_ones.size:
         said = f"{open_ones.size:,} of {rows.size:,} critical cases have no score ({reasons_of(scores, open_ones)})"
-        return known._replace(cases=_names(candidate, open_ones), blocked=said)
+        return known._replace(cases=_names(candidate, open_ones), blocked=f"{said}; {MEND}")
     return known._replace(fixed="PASS", reason=f"all {rows.size:,} critical cases reached it")
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from evalsvc import project
-from evalsvc._yaml import Document
-from evalsvc.errors import ConfigError, EvalsvcError, Problem
-from evalsvc.gate.baselines import read_baseline
-from evalsvc.gate.fitting import check_fit
+from evalsvc._yaml import Document, raise_problems
+from evalsvc.errors import InputError, Problem
+from evalsvc.gate.beyond import problems_of
 from evalsvc.gate.reading import read_suite
 from evalsvc.gate.suite import Suite
 from evalsvc.gate.suite_files import SUFFIX
@@ -90,39 +89,37 @@ def _sorted(paths: Iterable[Path]) -> _Found:
 
 
 def check_suites(files: Sequence[Path], *, here: bool = True) -> CheckedSuites:
-    """Read suites, their cases and their baselines; with ``here``, what their scorers lack on this machine is wrong."""
+    """Read suites, their cases, models and baselines; with ``here``, what their scorers lack on this machine is wrong.
+
+    What a model says is read and never run; without ``here`` only what lies beside the suite.
+    """
     problems: list[Problem] = []
     right = 0
     for path in files:
         shown = project.shown(path)
         document = Document.open(path, shown)
         suite = read_suite(document, path.resolve(), here=here)
-        found = list(document.finish())
-        if suite is not None and not found:
-            found = _beyond_the_file(document, suite, shown)
+        found = problems_of(document, suite, shown, installed=here)
         problems += found
         right += not found
     return CheckedSuites(right, tuple(files), tuple(problems))
 
 
-def _beyond_the_file(document: Document, suite: Suite, shown: str) -> list[Problem]:
-    def read_cases() -> None:
-        check_fit(suite.gates, suite.cases.read().cases, suite.path, shown)
+def load_checked(path: Path, shown: str, *, asks: bool = True, compares: bool = True) -> Suite:
+    """Read a suite's file, and all that it names, before any of it is used.
 
-    checks: list[tuple[str, Callable[[], object]]] = [("cases", read_cases)]
-    if suite.compares:
-        checks.append(("baseline", lambda: read_baseline(suite.folder, suite.baseline, shown)))
-    problems: list[Problem] = []
-    for key, check in checks:
-        value = document.root.get(key) if document.root is not None else None
-        line, column = (value.node.start_mark.line + 1, value.node.start_mark.column + 1) if value else (1, 1)
-        try:
-            check()
-        except ConfigError as error:
-            if error.problems:
-                problems += error.problems
-            else:
-                problems.append(Problem(shown, line, column, str(error)))
-        except EvalsvcError as error:
-            problems.append(Problem(shown, line, column, str(error)))
-    return problems
+    Args:
+        path: of the file.
+        shown: the name that mistakes are told under.
+        asks: whether its own model is to answer.
+        compares: whether its baseline is needed.
+
+    Raises:
+        ConfigError: with every mistake.
+    """
+    document = Document.open(path, shown)
+    suite = read_suite(document, path.resolve(), here=True)
+    raise_problems(problems_of(document, suite, shown, asks=asks, compares=compares))
+    if suite is None:
+        raise InputError(f"Expected a suite in {shown}, but it could not be read")
+    return suite

@@ -12,6 +12,9 @@ from evalsvc.gate.values import Gate
 from evalsvc.verdicts import Decision, Needed
 
 _UNASKED = ("no answer: budget of", "no answer: deadline passed")
+MEND = "mend that and run it again: what was answered is kept"
+"""What to do about scores that are missing, where nothing else is known of them."""
+MEND_EITHER = f"{MEND}, or promote a baseline that has its scores"
 MOST_TO_ALLOW = 0.2
 """Up to such a share of missing scores it is said how to allow them."""
 
@@ -87,6 +90,12 @@ def reasons_of(scores: MetricScores, rows: Rows, most: int = 2) -> str:
     found = sorted(counts.items(), key=lambda item: -len(item[1]))
     said = [f"{reason}: {len(places):,}" for reason, places in found[:most]]
     return ", ".join([*said, *([f"{len(found) - most} further reasons"] if len(found) > most else [])])
+
+
+def said_reasons(scores: MetricScores, rows: Rows) -> str:
+    """Return :func:`reasons_of` in brackets after a space; empty where there are none."""
+    found = reasons_of(scores, rows)
+    return f" ({found})" if found else ""
 
 
 def percent_above(share: float) -> int:

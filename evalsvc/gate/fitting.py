@@ -43,7 +43,7 @@ def check_fit(gates: Sequence[Gate], cases: Sequence[Case], path: Path, shown: s
     found = misfits(gates, cases)
     if found:
         items = _items(path, shown)
-        raise_problems([_problem(misfit, items, shown) for misfit in found])
+        raise_problems([problem_of(misfit, items, shown) for misfit in found])
 
 
 def check_gate_fits(gate: Gate, cases: Sequence[Case], whose: str = "a gate") -> None:
@@ -126,7 +126,8 @@ def _items(path: Path, shown: str) -> list[Value]:
     return gates.items() if gates else []
 
 
-def _problem(misfit: Misfit, items: Sequence[Value], shown: str) -> Problem:
+def problem_of(misfit: Misfit, items: Sequence[Value], shown: str) -> Problem:
+    """Return a misfit at its place, among the items of the file's gates."""
     if misfit.gate >= len(items):
         return Problem(shown, 1, 1, misfit.message, misfit.hint)
     item = items[misfit.gate]

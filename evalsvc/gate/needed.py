@@ -6,7 +6,11 @@ A chance of 80 % of showing it is asked for, as everywhere; two sides are counte
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
+
+from evalsvc.gate.evaluated import Floats, Rows
 from evalsvc.stats import PairedMeans, Question, cases_for
 from evalsvc.stats.binary_pairs import stretched_tail
 from evalsvc.stats.comparison import Comparison
@@ -18,7 +22,31 @@ from evalsvc.verdicts import Needed
 
 POWER = 0.8
 SEEN = "the value seen is the true one"
+UNTOLD = "how many more cases would settle it cannot be told from these, of which few outweigh the others"
+OUTWEIGHS, TIMES = 0.05, 10.0
+"""A group outweighs the others that has so much of all weight, and so many times its equal part of it."""
 NEVER = Needed(None, None, reason="what is seen does not reach it, and no number of cases shows what is not so")
+
+
+def few_outweigh(weights: Sequence[float] | Floats, groups: Sequence[int] | Rows) -> bool:
+    """Whether a group has so much of all weight that its own difference decides about every advice.
+
+    >>> few_outweigh([1.0] * 100, range(100)), few_outweigh([30.0] + [1.0] * 99, range(100))
+    (False, True)
+    """
+    if not len(weights):
+        return False
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
+    held = np.bincount(codes, weights=np.asarray(weights))
+    share = float(held.max() / held.sum())
+    return share > OUTWEIGHS and share * held.size > TIMES
+
+
+def told_of(needed: Needed | None, weights: Sequence[float] | Floats, groups: Sequence[int] | Rows) -> Needed | None:
+    """Return the advice, or that it cannot be told where few groups outweigh the others."""
+    if needed is None or needed.more is None or not few_outweigh(weights, groups):
+        return needed
+    return Needed(None, None, reason=UNTOLD)
 
 
 def needed_mean(found: Estimate, number: float, level: float, *, up: bool, n: int) -> Needed | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from evalsvc.gate.evaluated import Evaluated, places_in
-from evalsvc.gate.findings import Evidence, Leaf, gap_in
-from evalsvc.gate.needed import needed_without_differences
+from evalsvc.gate.findings import MEND_EITHER, Evidence, Leaf, gap_in
+from evalsvc.gate.needed import needed_without_differences, told_of
 from evalsvc.gate.relative import Asking, relative_change
 from evalsvc.gate.sides import Sides, by_case, sides_of
 from evalsvc.gate.values import Ask, Better, Equivalent, Gate, NotWorse
@@ -52,7 +52,7 @@ def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level
         p_pass=found.p_value,
         p_fail=found.p_opposite,
         test=found.test,
-        needed=needed_for(found, gate.ask, sides.scale),
+        needed=told_of(needed_for(found, gate.ask, sides.scale), asking.weights, asking.groups),
         blocked=blocked or _depends(asking, gate),
         reason=found.reason or (unseen(found.n_clusters) if found.discordant == 0.0 else ""),
     )
@@ -62,6 +62,7 @@ def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level
 def _relative(evidence: Evidence, gate: Gate, asking: Asking) -> Evidence:
     margin = getattr(gate.ask, "margin", 0.0)
     found = relative_change(asking, margin)
+    needed = needed_for(found.claim, gate.ask, asking.sides.scale) if found.claim else None
     evidence = evidence._replace(
         n=found.n,
         n_clusters=found.n_clusters,
@@ -75,7 +76,7 @@ def _relative(evidence: Evidence, gate: Gate, asking: Asking) -> Evidence:
         p_pass=found.p_pass,
         p_fail=found.p_fail,
         test=found.test,
-        needed=needed_for(found.claim, gate.ask, asking.sides.scale) if found.claim else None,
+        needed=told_of(needed, asking.weights, asking.groups),
         blocked=evidence.blocked or _depends(asking, gate),
         reason=found.reason,
     )
@@ -128,7 +129,7 @@ def _depends(asking: Asking, gate: Gate) -> str:
         ends.append(sides.filled(better=True))
     if all(_passes(asking._replace(sides=end), gate) for end in ends):
         return ""
-    return f"{told}, and it would not pass if they went against the candidate"
+    return f"{told}, and it would not pass if they went against the candidate; {MEND_EITHER}"
 
 
 def _passes(asking: Asking, gate: Gate) -> bool:

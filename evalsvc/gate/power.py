@@ -8,6 +8,7 @@ or a baseline nothing is known.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows, places_in
 from evalsvc.gate.findings import Leaf, gap_in
 from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.looking import plan
+from evalsvc.gate.needed import UNTOLD, few_outweigh
 from evalsvc.gate.paired import MOST_WITHOUT
 from evalsvc.gate.power_alone import seen_alone
 from evalsvc.gate.record import decode_record
@@ -173,9 +175,12 @@ class _Planner:
         if isinstance(ask, Better):
             # An equal version is not better: what is told is the improvement that is.
             return known if smallest is None else known._replace(smallest=smallest + margin)
-        groups = groups_needed(pool, known.groups, self.looks, asked, margin)
-        cases = None if groups is None else int(np.ceil(groups * known.n / known.groups))
-        known = known._replace(chance=float((least <= margin).mean()), cases=cases)
+        known = known._replace(chance=float((least <= margin).mean()))
+        if few_outweigh(found.weights, found.groups):
+            known = known._replace(reason="; ".join(filter(None, (known.reason, UNTOLD))))
+        else:
+            groups = groups_needed(pool, known.groups, self.looks, asked, margin)
+            known = known._replace(cases=None if groups is None else math.ceil(groups * known.n / known.groups))
         if found.improved is not None:
             return known
         low, high = (

@@ -10,7 +10,7 @@ import numpy as np
 from evalsvc.gate.absolute import absolute_evidence, counting_groups
 from evalsvc.gate.evaluated import Evaluated
 from evalsvc.gate.findings import Evidence, Leaf
-from evalsvc.gate.needed import cases_below, chance_below
+from evalsvc.gate.needed import UNTOLD, cases_below, chance_below, few_outweigh
 from evalsvc.gate.values import AtLeast, AtMost, Critical, parse_statistic, scale_for
 from evalsvc.stats import PairedMeans, Question, cases_for
 from evalsvc.stats.distributions import normal_quantile
@@ -37,7 +37,9 @@ def seen_alone(
     """
     ask = leaf.gate.ask
     if isinstance(ask, Critical):
-        count = sum(shell.cases[row].critical for row in leaf.rows.tolist())
+        rows = [row for row in leaf.rows.tolist() if shell.cases[row].critical]
+        count = len(rows)
+        known = known._replace(n=count, groups=len({shell.groups[row] for row in rows}))
         if not count:
             return known._replace(reason="no case is marked `critical: true`", hopeless=True)
         return known._replace(reason=f"every one of {count:,} critical cases has to reach it: no chance is allowed for")
@@ -75,11 +77,13 @@ def _value(known: Planned, leaf: Leaf, source: Evaluated, found: Evidence, level
     offset = (found.difference or 0.0) * (1.0 if up else -1.0)
     error = max(1e-12, inside + offset) / critical * math.sqrt(found.n_clusters / max(1, known.groups))
     design, question = PairedMeans(error * math.sqrt(known.n)), Question("non-inferiority", 0.0, level)
-    return known._replace(
+    known = known._replace(
         smallest=(critical + normal_quantile(POWER)) * error,
         chance=0.5 * math.erfc((critical - offset / error) / math.sqrt(2.0)),
-        cases=cases_for(design, offset, question=question) if offset > 0.0 else None,
     )
+    if offset > 0.0 and few_outweigh(source.weights[leaf.rows], source.codes[leaf.rows]):
+        return known._replace(reason=UNTOLD)
+    return known._replace(cases=cases_for(design, offset, question=question) if offset > 0.0 else None)
 
 
 def _quantile(known: Planned, leaf: Leaf, source: Evaluated, found: Evidence, level: float) -> Planned:

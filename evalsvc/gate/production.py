@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from evalsvc.cases.matching import why_none
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.values import Gate, NotWorse
 from evalsvc.protocols import ScoreStore
@@ -114,9 +115,9 @@ def freeze(
 def _rows(store: ScoreStore, query: EstimateQuery, spec: ScorerSpec) -> list[LabelledEstimate]:
     rows = estimates(store, query._replace(confidence=CONFIDENCE, target="process"))
     if not rows:
-        raise InputError(
-            f"Expected scores of {query.metric} in this window, but there are none; take an earlier --since"
-        )
+        told = why_none(store, [query.metric], query.window, query.where)
+        told = told or "there are none in this window; take an earlier --since"
+        raise InputError(f"Expected scores of {query.metric}, but {told}")
     others = {(row.scorer_version, row.signature) for row in rows} - {(spec.version, spec.signature)}
     if others:
         version, signature = min(others)

@@ -68,6 +68,7 @@ def read_suite(document: Document, path: Path, *, here: bool = False) -> Suite |
         whole=listed is not None and listed.is_list and len(configured) == len(listed.items()),
     )
     place = _cases(cases, path.parent) if cases else None
+    gates = read_gates(section.need("gates", "a list, as in `- {metric: rouge_l, not_worse_by: 0.02}`"), known)
     often = looks.integer(0, low=1, high=MOST_LOOKS) if looks else 1
     return Suite(
         name=name.text(pattern=NAME, what="a name of a-z, 0-9, _ and -") if name else path.name.removesuffix(SUFFIX),
@@ -75,7 +76,8 @@ def read_suite(document: Document, path: Path, *, here: bool = False) -> Suite |
         cases=place or CasesPlace(path=path),
         model=_model(model, path.parent),
         scorers=configured,
-        gates=read_gates(section.need("gates", "a list, as in `- {metric: rouge_l, not_worse_by: 0.02}`"), known),
+        gates=tuple(gates.values()),
+        places=tuple(gates),
         baseline=compared,
         repeats=times or 1,
         seed=seed.integer(0, low=0, high=2**31 - 1) if seed else 0,

@@ -57,24 +57,27 @@ class Known(NamedTuple):
     whole: bool = True
 
 
-def read_gates(value: Value | None, known: Known) -> tuple[Gate, ...]:
-    """Read the list; what is wrong is reported at its place. Two gates that ask the same are one mistake."""
-    gates: list[Gate] = []
+def read_gates(value: Value | None, known: Known) -> dict[int, Gate]:
+    """Read the list: gates by their places in it, from 0; what is wrong is reported.
+
+    Two gates that ask the same are one mistake.
+    """
+    gates: dict[int, Gate] = {}
     asked: dict[tuple[object, ...], str] = {}
     items = value.items() if value else []
     if value and value.is_list and not items:
         value.problem("expected at least one gate, but the list is empty", "without one, nothing is decided")
-    for item in items:
+    for place, item in enumerate(items):
         gate = _Reader(item, known).gate()
         if gate is None:
             continue
         question = _question(gate, known.specs.get(gate.metric))
         first = asked.setdefault(question, gate.name)
-        if first != gate.name or any(other.name == gate.name for other in gates):
+        if first != gate.name or any(other.name == gate.name for other in gates.values()):
             hint = f"as `{first}`" if first != gate.name else ""
             item.problem(f"the gate `{gate.name}` is there twice", hint)
-        gates.append(gate)
-    return tuple(gates)
+        gates[place] = gate
+    return gates
 
 
 def _question(gate: Gate, spec: ScorerSpec | None) -> tuple[object, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from evalsvc.gate.evaluated import Evaluated, Rows
-from evalsvc.gate.findings import Evidence, Leaf, gap_in
+from evalsvc.gate.findings import MEND, Evidence, Leaf, gap_in
+from evalsvc.gate.needed import told_of
 from evalsvc.gate.paired import needed_for
 from evalsvc.gate.sides import Sides
 from evalsvc.gate.values import NotWorse, Robust, scale_for
@@ -50,7 +51,9 @@ def robust_evidence(leaf: Leaf, candidate: Evaluated, level: float, seed: int) -
         p_pass=found.p_value,
         p_fail=found.p_opposite,
         test=found.test,
-        needed=needed_for(found, NotWorse(margin), sides.scale),
+        needed=told_of(
+            needed_for(found, NotWorse(margin), sides.scale), candidate.weights[leaf.rows], candidate.codes[leaf.rows]
+        ),
         blocked=blocked,
         reason=found.reason,
     )
@@ -80,4 +83,4 @@ def _depends(sides: Sides, leaf: Leaf, candidate: Evaluated, question: Question,
         return f"{told}, on a scale that sets them no bounds" if share > leaf.gate.max_missing else ""
     p = _compared(sides.filled(better=False), leaf, candidate, question, seed).p_value
     fine = p is not None and p <= question.level
-    return "" if fine else f"{told}, and it would not pass if they went against the variants"
+    return "" if fine else f"{told}, and it would not pass if they went against the variants; {MEND}"

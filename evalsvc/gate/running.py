@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -33,7 +34,10 @@ from evalsvc.verdicts import Verdict
 
 
 class Run(NamedTuple):
-    """What came of a suite: the verdict, both versions, and the candidate's record, from which it is decided again."""
+    """What came of a suite: the verdict, both versions, and the candidate's record, from which it is decided again.
+
+    ``seconds`` is how long it took, from reading the cases to the verdict.
+    """
 
     suite: Suite
     verdict: Verdict
@@ -41,6 +45,7 @@ class Run(NamedTuple):
     baseline: Baseline | None
     cases: CaseSet
     record: bytes
+    seconds: float = 0.0
 
 
 class Told(NamedTuple):
@@ -77,7 +82,7 @@ def run_suite(
         EvalsvcError: what is wrong with the suite, its model or its baseline; the baseline is looked at before the
             model is asked anything.
     """
-    model = generator or suite.model
+    begun, model = time.perf_counter(), generator or suite.model
     if model is None:
         raise InputError("Expected a model to ask, but the suite's own could not be read")
     whole, work = suite.cases.read(), [scorers.create(one.name, one.options) for one in suite.scorers]
@@ -105,7 +110,7 @@ def run_suite(
     verdict = _verdict(suite, looked, candidate, baseline, cases, planned, content, now or datetime.now(UTC))
     first, last = _beside(suite, model, planned, cases, whole)
     verdict = msgspec.structs.replace(verdict, notes=(*first, *verdict.notes, *last))
-    return Run(suite, verdict, candidate, baseline, cases, content)
+    return Run(suite, verdict, candidate, baseline, cases, content, time.perf_counter() - begun)
 
 
 def _beside(

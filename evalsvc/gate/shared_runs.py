@@ -19,10 +19,10 @@ from evalsvc.cases import CaseSet, digest_of
 from evalsvc.disk_cache import DiskCache, default_cache_path, exclusive
 from evalsvc.errors import EvalsvcError, InputError
 from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
+from evalsvc.gate.checking import load_checked
 from evalsvc.gate.evaluated import Evaluated
 from evalsvc.gate.evaluation import Evaluation, scores_of
 from evalsvc.gate.keeping import RunKeeper, read_verdict
-from evalsvc.gate.reading import load_suite
 from evalsvc.gate.record import decode_record
 from evalsvc.gate.running import Run, run_suite
 from evalsvc.gate.suite import Suite
@@ -89,7 +89,7 @@ class SharedRuns:
             EvalsvcError: with every mistake.
         """
         if wanted not in self._suites:
-            suite = load_suite(wanted.path, shown)
+            suite = load_checked(wanted.path, shown, asks=wanted.answers is None, compares=False)
             self._suites[wanted] = suite if wanted.repeats is None else _repeated(suite, wanted.repeats)
         return self._suites[wanted]
 
@@ -181,7 +181,7 @@ class SharedRuns:
             (folder / "baseline.jsonl").write_bytes(run.baseline.content)
         (folder / "summary.md").write_text(markdown(run.verdict, worst), encoding="utf-8")
         (folder / "report.html").write_text(page(run.verdict, worst), encoding="utf-8")
-        (folder / "junit.xml").write_text(junit([run.verdict], self._inconclusive), encoding="utf-8")
+        (folder / "junit.xml").write_text(junit([run.verdict], self._inconclusive, [run.seconds]), encoding="utf-8")
         (folder / "verdict.json").write_bytes(msgspec.json.encode(run.verdict))
 
     def keep(self, folder: Path, reports: Path | None) -> list[Kept]:

@@ -62,6 +62,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
         limits: how fast the model is asked.
         budget: what a run may cost.
         critical: of a sample, how many critical cases of the whole set each gate on them has, by its name.
+        places: of each gate, where it is in the file's list, from 0; others there could not be read.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
     limits: AskLimits = AskLimits()
     budget: BudgetConfig = BudgetConfig()
     critical: Mapping[str, int] = {}
+    places: tuple[int, ...] = ()
 
     @property
     def folder(self) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 
 from evalsvc.gate.absolute import interval_of
 from evalsvc.gate.evaluated import Evaluated, MetricScores
-from evalsvc.gate.findings import Evidence, Leaf, gap_in, percent_above
+from evalsvc.gate.findings import MEND, Evidence, Leaf, gap_in, percent_above, said_reasons
 from evalsvc.gate.production import Production
 from evalsvc.gate.values import NotWorse, scale_for
 from evalsvc.stats import Question, compare_estimates
@@ -113,7 +113,8 @@ def _in_the_worst_case(leaf: Leaf, candidate: Evaluated, old: Estimate, scale: S
     p = _compared(old, new, scale, question).p_value if new else None
     if p is not None and p <= question.level:
         return ""
-    return "scores are missing, and it would not pass if they were the worst there are"
+    why = said_reasons(scores, leaf.rows)
+    return f"scores are missing{why}, and it would not pass if they were the worst there are; {MEND}"
 
 
 def _said(production: Production) -> str:

@@ -22,12 +22,11 @@ import msgspec
 from evalsvc._hints import did_you_mean
 from evalsvc.cases.values import Case, digest_of
 from evalsvc.errors import EngineError
+from evalsvc.generation.callable_source import GIVEN, Mistake, mistake_in
 from evalsvc.generation.values import Answer, Request, answer_of, failed, told_by_others
 
 if TYPE_CHECKING:
     import asyncio
-
-_GIVEN = ("case", "request", "prompt", "contexts", "seed", "repeat")
 
 
 class CallableModel:
@@ -92,6 +91,14 @@ class CallableModel:
         self._source = _source_digest(function)
         self._function = function
 
+    def mistake(self, *, installed: bool = True) -> Mistake | None:
+        """Return what its source says is wrong, without running any of it.
+
+        Args:
+            installed: whether packages of this machine are looked at; without, only files.
+        """
+        return mistake_in(self._target, self._folder, installed=installed) if isinstance(self._target, str) else None
+
     def seen(self, case: Case) -> str:
         """Return all of the case where the function is given it; else its prompt and contexts are in the digest."""
         self.load()
@@ -109,7 +116,7 @@ class CallableModel:
             raise EngineError(f"{self._where} is not loaded")
         case = request.case
         values = (case, request, case.prompt, case.contexts, request.seed, request.repeat)
-        given: dict[str, Any] = dict(zip(_GIVEN, values, strict=True))
+        given: dict[str, Any] = dict(zip(GIVEN, values, strict=True))
         first, named = self._plan
         begun = time.perf_counter()
         try:
@@ -229,12 +236,12 @@ def _plan(function: Callable[..., Any], where: str) -> tuple[str, tuple[str, ...
         first = name
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     for each in parameters[1:]:
-        if each.name not in _GIVEN and each.kind in by_name and each.default is inspect.Parameter.empty:
+        if each.name not in GIVEN and each.kind in by_name and each.default is inspect.Parameter.empty:
             raise EngineError(
-                f"Expected {where} to take, beside the first, some of {', '.join(_GIVEN)}, but nobody gives it "
+                f"Expected {where} to take, beside the first, some of {', '.join(GIVEN)}, but nobody gives it "
                 f"`{each.name}`; give that a default"
             )
-    return first, tuple(each.name for each in parameters[1:] if each.name in _GIVEN)
+    return first, tuple(each.name for each in parameters[1:] if each.name in GIVEN)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
@@ -263,7 +270,9 @@ def _source_digest(function: Callable[..., Any]) -> str:
 
 
 def _place(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}:{error.lineno or 1}"
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen ")]
     theirs = [frame for frame in frames if Path(frame.filename) != Path(__file__)]
     last = (theirs or frames)[-1:]
     return f"{Path(last[0].filename).name}:{last[0].lineno}" if last else "an unknown place"

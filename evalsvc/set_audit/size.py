@@ -59,6 +59,12 @@ def group_size(groups: Sequence[str]) -> float:
     return sum(size * size for size in Counter(groups).values()) / len(groups)
 
 
+def assumed(wish: Wish, *, grouped: bool) -> str:
+    """Return what the size takes to be so, which scores alone would tell."""
+    alike = f" and groups' cases are alike by {wish.icc:g} (`--icc`)" if grouped else ""
+    return f"yes-or-no scores of the two differ on {wish.discordant:.0%} of cases (`--discordant`){alike}"
+
+
 def _whole(cases: Sequence[Case], groups: Sequence[str], wish: Wish) -> Finding:
     n, m, usable = len(cases), group_size(groups), effective(cases)
     question = Question("non-inferiority", wish.margin, wish.level)
@@ -69,6 +75,7 @@ def _whole(cases: Sequence[Case], groups: Sequence[str], wish: Wish) -> Finding:
     weighing = "" if usable > 0.99 * n else f", worth {usable:,.0f} by their weights"
     grouping = "" if m == 1.0 else f", in {len(set(groups)):,} groups (a case's group has {m:.1f} on average)"
     said = f"{n:,} cases{grouping}{weighing}: an equal version passes {margin} with power {wish.power:g}"
+    said += f", taken that {assumed(wish, grouped=m > 1.0)}"
     if needed is None:
         advice = f"no number of cases does for a margin of {wish.margin:g}"
         return Finding(subject="size", what="whole set", value=float(n), said=said, verdict="bad", next=advice)

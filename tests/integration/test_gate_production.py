@@ -101,6 +101,20 @@ def run(project, name="good", text=SUITE):
         return run_suite(load_suite(path, "small"), cache)
 
 
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("segments.langauge=de", "none of the 640 scored events in this window has `segments.langauge` (did you mean"),
+        ("segments.language=fr", "has `fr` as `segments.language` (known: de, en)"),
+    ],
+)
+def test_what_no_event_has_is_named_and_not_the_window(project, capsys, where, told):
+    assert promoted("--since", "1d", "--where", where) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert "earlier --since" not in said
+
+
 def test_what_is_frozen_is_what_query_says(store):
     production = freeze(store, GATES, {"refusal": SPEC}, WINDOW, {})
     asked = EstimateQuery("refusal", WINDOW, 7200, target="process")
@@ -124,7 +138,7 @@ def test_a_part_of_traffic(store):
 def test_what_cannot_be_frozen_is_refused(store):
     with pytest.raises(InputError, match="no such gate"):
         freeze(store, [Gate(metric="refusal", ask=AtLeast(0.1))], {"refusal": SPEC}, WINDOW, {})
-    with pytest.raises(InputError, match="there are none; take an earlier --since"):
+    with pytest.raises(InputError, match="there are none in this window; take an earlier --since"):
         freeze(store, GATES, {"refusal": SPEC}, Window(NOON - timedelta(days=9), NOON - timedelta(days=8)), {})
     with pytest.raises(UnknownMetric):
         freeze(store, [Gate(metric="rouge_l", ask=NotWorse(0.1))], {"rouge_l": SPEC}, WINDOW, {})

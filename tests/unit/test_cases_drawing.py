@@ -216,7 +216,30 @@ def test_samples_of_two_consumers_are_not_pooled(store: MemoryStore):
         (Draw(DAY, 601), "up to 600"),
         (Draw(DAY, 5, by=("langauge",)), "a field of events"),
         (Draw(DAY, 1, by=("segments.language",)), "number of strata, 2"),
-        (Draw(DAY, 5, where={"segments.language": ("fr",)}), "none match"),
+        (
+            Draw(DAY, 5, where={"segments.language": ("fr",)}),
+            r"none of the 600 scored events in this window has `fr` as `segments.language` \(known: de, en\)",
+        ),
+        (
+            Draw(DAY, 5, where={"segments.langauge": ("de",)}),
+            r"none of the 600 scored events in this window has `segments.langauge` \(did you mean `segments.language`",
+        ),
+        (
+            Draw(DAY, 5, metric="quality", where={"segments.plan": ("pro",)}),
+            r"has `segments.plan` \(known: application, consumer, model, model_version, segments.language\)",
+        ),
+        (
+            Draw(DAY, 5, where={"segments.language": ("de",), "model_version": ("2",)}),
+            r"has `2` as `model_version` \(known: 1\)",
+        ),
+        (
+            Draw(DAY, 5, by=("segments.langauge",)),
+            r"Expected `by` to name a field of events, but none of the 600 .* \(did you mean `segments.language`",
+        ),
+        (
+            Draw(Window(MIDNIGHT - timedelta(days=9), MIDNIGHT), 5, where={"segments.langauge": ("de",)}),
+            "none match; a longer --since",
+        ),
     ],
 )
 def test_what_cannot_be_drawn(store: MemoryStore, draw: Draw, message: str):

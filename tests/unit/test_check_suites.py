@@ -88,3 +88,85 @@ def test_what_else_lies_there_is_still_read(folder: Path, capsys) -> None:
     for asked in (["x.rules.yaml"], ["consumers/x.yaml"], ["consumers"]):
         assert main(["check", *asked]) == 1
         assert asked[0] in capsys.readouterr().out
+
+
+def called(folder: Path, target: str, source: str) -> None:
+    mine = folder / "suites" / "mine"
+    (mine / "bot.py").write_text(source)
+    (mine / "mine.suite.yaml").write_text(SUITE.replace("recorded: answers.jsonl", f"callable: {target}"))
+
+
+@pytest.mark.parametrize("command", ["check", "gate"])
+@pytest.mark.parametrize(
+    ("target", "source", "told"),
+    [
+        ("bot.py:reply", "x = 1\ndef reply(prompt:\n", "suites/mine/bot.py:2:10: is not Python: '(' was never closed"),
+        (
+            "bot.py:rply",
+            "exit()\ndef reply(prompt): ...\n",
+            "mine.suite.yaml:2:19: bot.py has no `rply` (did you mean `reply`, line 2?)",
+        ),
+        ("bt.py:reply", "", "mine.suite.yaml:2:19: no file bt.py (did you mean `bot.py`?)"),
+        ("bot.py:reply", "\ndef reply(): ...\n", "suites/mine/bot.py:2:1: expected `reply` to take the case or the pr"),
+        ("no_such_module_here:reply", "", "mine.suite.yaml:2:19: there is no module 'no_such_module_here' here"),
+    ],
+)
+def test_a_callable_is_read_and_not_run(
+    folder: Path, command: str, target: str, source: str, told: str, capsys
+) -> None:
+    called(folder, target, source)
+    assert main([command, "suites"]) == {"check": 1, "gate": 2}[command]
+    said = capsys.readouterr()
+    assert told in said.out + said.err
+
+
+def test_a_callable_that_nobody_asks_may_be_elsewhere(folder: Path, capsys) -> None:
+    called(folder, "no_such_module_here:reply", "")
+    assert main(["gate", "suites", "--answers", "suites/mine/answers.jsonl"]) in (0, 3)
+    assert main(["gate", "suites", "--power"]) == 0
+    assert main(["check", "--files-only", "suites"]) == 0
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("command", ["check", "gate"])
+def test_mistakes_of_all_kinds_are_told_in_one_round(folder: Path, command: str, capsys) -> None:
+    mine = folder / "suites" / "mine"
+    (mine / "cases.jsonl").write_text('{"case_id": "a", "prompt": "Hi", "reference": "Ho", "tgs": ["x"]}\n')
+    (mine / "bot.py").write_text("def reply(prompt:\n")
+    (mine / "mine.suite.yaml").write_text(
+        "cases: cases.jsonl\nmodel: {callable: bot.py:reply}\nbaseline: main\nsed: 7\nscorers: [exact_match, blue]\n"
+        "gates:\n  - {metric: exact_match, at_lest: 0.5}\n  - {metric: exact_match, not_worse_by: 0.1}\n"
+    )
+    assert main([command, "suites"]) == {"check": 1, "gate": 2}[command]
+    said = capsys.readouterr()
+    for told in (
+        "cases.jsonl:1:1: unknown field `tgs`",
+        "bot.py:1:10: is not Python",
+        "mine.suite.yaml:3:11: Expected a baseline 'main'",
+        "mine.suite.yaml:4:1: unknown key `sed`",
+        "mine.suite.yaml:5:24: unknown scorer `blue`",
+        "mine.suite.yaml:7:27: unknown key `at_lest`",
+    ):
+        assert told in said.out + said.err
+
+
+def test_gates_are_held_against_the_cases_beside_other_mistakes(folder: Path, capsys) -> None:
+    mine = folder / "suites" / "mine"
+    (mine / "mine.suite.yaml").write_text(
+        SUITE.replace("gates:\n", "gates:\n  - {metric: exact_match, at_lest: 0.5, by: [segments.x]}\n")
+        + "  - {metric: exact_match, at_least: 0.4, by: [segments.plan]}\n"
+        + "  - {metric: exact_match, at_least: 0.4, by: [plan], where: {group: [x]}}\n"
+    )
+    assert main(["check", "suites"]) == 1
+    out = capsys.readouterr().out
+    assert "mine.suite.yaml:5:27: unknown key `at_lest`" in out
+    assert "mine.suite.yaml:7:46: no case has `segments.plan`" in out
+    # Of a gate with a mistake nothing more is said: what was meant is not known.
+    assert ":8:" in out
+    assert "no case has `group`" not in out
+
+
+def test_recorded_answers_are_read(folder: Path, capsys) -> None:
+    (folder / "suites" / "mine" / "answers.jsonl").write_text("{oops\n")
+    assert main(["check", "suites"]) == 1
+    assert "answers.jsonl:1:2: JSON is malformed" in capsys.readouterr().out

@@ -177,3 +177,17 @@ def test_several_suites_end_in_one_line_and_name_their_reports(project, capsys):
     report, verdict = capsys.readouterr().out.splitlines()[-2:]
     assert report.startswith("report  .evalsvc/runs/made/")
     assert verdict.startswith("verdict ")
+
+
+def test_power_counts_critical_cases_and_names_what_it_takes_to_be_so(project, capsys):
+    assert project.gate("--power") == 0
+    assert "nothing is known of the spread before a first run or a baseline" in capsys.readouterr().out
+    project.answer()
+    project.gate()
+    capsys.readouterr()
+    assert project.gate("--power") == 0
+    said = capsys.readouterr().out
+    (row,) = (line for line in said.splitlines() if "critical case" in line)
+    assert re.search(r"\s6\s+6\s+every one of 6 critical cases", row)
+    assert "the spread is that of the last run" in said
+    assert "`evalsvc audit-set`, which knows no scores, assumes yes or no ones instead" in said

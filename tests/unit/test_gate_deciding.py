@@ -220,6 +220,7 @@ class TestMissing:
             assert found.n_unscored == 0
             # 4.8 % of the scores are missing, which ``max_missing`` allows; as failures they are a loss of a tenth.
             assert "would not pass if they" in found.reason
+            assert "; mend that and run it again: what was answered is kept" in found.reason
             failed = np.where(np.isnan(new), failure, new)
             assert one(asked, version(failed, scale), version(old, scale)).decision == "FAIL"
             few = np.where(np.arange(200)[:, None] < 2, new, success)

@@ -93,12 +93,13 @@ def test_processes_beside_each_other_ask_once_even_what_no_cache_keeps(project):
 
 
 def test_a_run_that_cannot_be_made_is_not_tried_again(project):
-    project.suite(model='{callable: "model.py:absent"}')
+    project.suite(model='{callable: "model.py:ask"}')
+    project.write(model__py=f"raise RuntimeError\n{COUNTING}")
     wanted = Wanted(project.path / "colours.suite.yaml")
     for _ in range(2):
-        with pytest.raises(EvalsvcError, match="absent"):
+        with pytest.raises(EvalsvcError, match=r"RuntimeError at model\.py:1"):
             evaluated(project.path, wanted)
-        project.write(model__py=COUNTING.replace("ask", "absent"))
+        project.write(model__py=COUNTING)
     assert asked(project) == 0
 
 

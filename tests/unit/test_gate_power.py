@@ -17,6 +17,7 @@ from evalsvc.gate.baselines import promote
 from evalsvc.gate.deciding import decide
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
 from evalsvc.gate.keeping import RunKeeper
+from evalsvc.gate.needed import UNTOLD
 from evalsvc.gate.power import UNKNOWN, Planned, Spread, as_json, plan_power, spread_of
 from evalsvc.gate.production import Production
 from evalsvc.gate.reading import load_suite
@@ -96,6 +97,28 @@ class TestFromTheBaseline:
         weighted = one(NotWorse(0.1), old=version(values, cases=some_cases(100, weight=weights)))
         plain = one(NotWorse(0.1), old=version(values))
         assert weighted.smallest > 2.0 * plain.smallest
+
+    @pytest.mark.parametrize(
+        ("heavy", "size", "told"), [(60.0, 1, False), (1.0, 1, True), (15.0, 1, True), (1.0, 100, False)]
+    )
+    def test_where_few_outweigh_the_others_it_names_no_number_and_neither_does_the_gate(
+        self, heavy: float, size: int, told: bool
+    ) -> None:
+        rng = np.random.default_rng(3)
+        weight = [heavy if i < 3 else 1.0 for i in range(400)]
+        group = ["large" if i < size else f"g{i}" for i in range(400)]
+        cases = some_cases(400, weight=weight, group=group)
+        old = np.clip(rng.normal(0.7, 0.15, 400), 0.0, 1.0)
+        new = np.clip(old + rng.normal(0.0, 0.2, 400), 0.0, 1.0)
+        new[:3] = 0.75
+        versions = [version(values, cases=cases) for values in (old, new)]
+        for ask in (NotWorse(0.005), NotWorse(0.005, relative=True), AtLeast(0.695)):
+            found = one(ask, old=versions[0], new=versions[1])
+            (result,) = decide([Gate(metric="m", ask=ask)], versions[1], versions[0])
+            assert result.decision == "INCONCLUSIVE"
+            assert (UNTOLD in result.findings[0].reason) != told, ask
+            assert (found.cases is not None, UNTOLD in found.reason) == (told, not told), ask
+            assert found.chance is not None
 
     def test_looks_spend_a_part_of_the_error_rate(self) -> None:
         old = version(np.random.default_rng(2).random(120))
@@ -242,6 +265,7 @@ class TestAlone:
         cases = some_cases(40, critical=[i < 5 for i in range(40)])
         found = one(Critical(0.5), new=version(np.ones(40), cases=cases))
         assert found.reason == "every one of 5 critical cases has to reach it: no chance is allowed for"
+        assert (found.n, found.groups) == (5, 5)
         assert one(Critical(0.5), new=version(np.ones(40))).hopeless
 
     def test_a_gap_is_named_and_not_predicted(self) -> None:

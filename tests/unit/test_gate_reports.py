@@ -231,7 +231,20 @@ def test_the_totals_are_on_the_root_as_well(worse: Run) -> None:
         assert int(root.get(name)) == sum(int(suite.get(name)) for suite in suites)
     assert int(root.get("tests")) == len(list(root.iter("testcase")))
     assert int(root.get("failures")) == len(list(root.iter("failure"))) > 0
-    assert {node.get("time") for node in (root, *suites, *root.iter("testcase"))} == {"0"}
+    assert {node.get("time") for node in (root, *suites, *root.iter("testcase"))} == {"0.000"}
+
+
+def test_junit_says_how_long_a_run_took_and_its_findings_add_up_to_it(worse: Run) -> None:
+    assert worse.seconds > 0.0
+    root = parsed(junit([worse.verdict, worse.verdict], seconds=[30.0, 12.5]))
+    assert root.get("time") == "42.500"
+    for suite, took in zip(root.findall("testsuite"), (30.0, 12.5), strict=True):
+        assert float(suite.get("time")) == took
+        times = {case.get("name"): float(case.get("time")) for case in suite.iter("testcase")}
+        assert sum(times.values()) == pytest.approx(took, abs=0.01)
+        # The critical cases are few of all: so is their part.
+        (critical,) = (time for name, time in times.items() if "critical" in name)
+        assert 0.0 < critical < max(times.values())
 
 
 def test_where_no_gate_decides_junit_is_not_green(worse: Run) -> None:

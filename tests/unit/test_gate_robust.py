@@ -98,7 +98,10 @@ def test_a_variant_without_a_score_does_not_help() -> None:
     values[gone] = np.nan
     found = one(gate, evaluated(cases, values))
     assert found.decision == "INCONCLUSIVE"
-    assert "10 scores are missing, and it would not pass if they went against the variants" in found.findings[0].reason
+    assert (
+        "10 scores are missing, and it would not pass if they went against the variants; mend that"
+        in found.findings[0].reason
+    )
 
 
 def test_a_set_without_variants_decides_nothing() -> None:

@@ -16,7 +16,9 @@ from scipy import stats
 
 from evalsvc._yaml import Document
 from evalsvc.errors import ConfigError
-from evalsvc.governance.rubric import PLAYBOOK, Decision, Measured, Opinion, load_choice, read_choice
+from evalsvc.governance.rubric import PLAYBOOK, Choice, Decision, Measured, Opinion, load_choice, read_choice
+from evalsvc.governance.rubric.scoring import score_sheet
+from evalsvc.stats.mean import ALL_EQUAL
 
 BAD = Path(__file__).parent / "bad_rubrics"
 FILES = sorted(BAD.glob("*.bad.rubric.yaml"))
@@ -91,20 +93,46 @@ def test_the_playbooks_weights_are_those_of_the_playbook() -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize(
-    ("values", "reason"), [("[0.5]", "one case has no interval"), ("[1, 1, 1]", "the spread is not known")]
-)
-def test_cases_that_tell_no_spread_leave_the_metric_undefined(tmp_path: Path, values: str, reason: str) -> None:
-    path = tmp_path / "x.rubric.yaml"
+def of_values(folder: Path, values: str) -> Choice:
+    path = folder / "x.rubric.yaml"
     path.write_text(
         GOOD.replace("[1, 0, 1, 1]", values)
         .replace("    results: a.json\n", "")
         .replace(", latency: ms", ", latency: exact"),
         encoding="utf-8",
     )
-    found = load_choice(path).models[0].measured["exact"]
-    assert found.value is None
-    assert reason in found.reason
+    return load_choice(path)
+
+
+def test_one_case_leaves_the_metric_undefined(tmp_path: Path) -> None:
+    found = of_values(tmp_path, "[0.5]").models[0].measured["exact"]
+    assert (found.value, found.reason) == (None, "one case has no interval")
+
+
+def test_a_metric_that_is_the_same_in_all_cases_is_no_missing_score(tmp_path: Path) -> None:
+    found = of_values(tmp_path, "[1, 1, 1]").models[0].measured["exact"]
+    assert (found.value, found.low, found.high, found.n) == (1.0, 1.0, 1.0, 3)
+    assert found.note == "the same in all: taken as exact"
+
+
+@pytest.mark.parametrize(
+    ("reason", "exact"), [(ALL_EQUAL, True), ("one score tells nothing of the spread", False), ("", False)]
+)
+def test_results_whose_scores_are_all_equal_are_taken_as_exact(tmp_path: Path, reason: str, exact: bool) -> None:
+    path = tmp_path / "x.rubric.yaml"
+    text = GOOD.replace("      exact: {values: [1, 0, 1, 1], source: four cases}\n", "").replace(
+        "latency: ms", "latency: exact"
+    )
+    path.write_text(text, encoding="utf-8")
+    given = {"value": 0.75, "low": None, "high": None, "n": 60, "reason": reason}
+    results = {"metrics": [{"metric": "exact", "candidate": given, "confidence": 0.9}]}
+    (tmp_path / "a.json").write_text(json.dumps(results), encoding="utf-8")
+    choice = load_choice(path)
+    found = choice.models[0].measured["exact"]
+    assert (found.low, found.high) == ((0.75, 0.75) if exact else (None, None))
+    score = score_sheet(choice).scores["a"]["accuracy"]
+    assert (score.kind == "measured") == exact
+    assert ("n = 60 (the same in all: taken as exact)" in score.said) == exact
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.removesuffix(".bad.rubric.yaml"))

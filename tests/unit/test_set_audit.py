@@ -464,6 +464,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     table = capsys.readouterr().out
     assert "0 bad" in table
     assert "an equal version passes a margin of" in table
+    assert "taken that yes-or-no scores of the two differ on 20% of cases (`--discordant`)" in table
     assert main(["audit-set", str(good), "--margin", "0.001", "--format", "json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["findings"][0]["verdict"] == "bad"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
@@ -14,23 +15,33 @@ from evalsvc.verdicts.words import difference, number, title
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(verdicts: Sequence[Verdict], inconclusive: str = "failure") -> str:
-    """Return the report of one or several suites; ``inconclusive`` is the element of such a finding.
+def junit(verdicts: Sequence[Verdict], inconclusive: str = "failure", seconds: Sequence[float] = ()) -> str:
+    """Return the report of one or several suites.
 
-    One that is so since something is missing is a failure all the same.
+    Args:
+        verdicts: of the suites.
+        inconclusive: the element of such a finding; one that is so since something is missing is a failure all the
+            same.
+        seconds: how long each suite's run took; none where nobody knows. A finding has the part of it that its cases
+            are of all findings' cases, so that the parts add up to the run, as CIs show them.
     """
     root = ElementTree.Element("testsuites", name="evalsvc")
-    for verdict in verdicts:
-        root.append(_suite(verdict, inconclusive))
+    for verdict, took in zip(verdicts, seconds or [0.0] * len(verdicts), strict=True):
+        root.append(_suite(verdict, inconclusive, took))
     for name in ("tests", "failures", "errors", "skipped"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
-    root.set("time", "0")
+    root.set("time", _seconds(math.fsum(seconds)))
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(verdict: Verdict, inconclusive: str) -> ElementTree.Element:
-    cases = [_case(verdict, gate, found, inconclusive) for gate in verdict.gates for found in gate.findings]
+def _suite(verdict: Verdict, inconclusive: str, seconds: float) -> ElementTree.Element:
+    asked = sum(max(found.n, 1) for gate in verdict.gates for found in gate.findings)
+    cases = [
+        _case(verdict, gate, found, inconclusive, seconds * max(found.n, 1) / asked)
+        for gate in verdict.gates
+        for found in gate.findings
+    ]
     # A file without a failure is green, and nothing was shown.
     if all(gate.advisory or not gate.findings for gate in verdict.gates):
         cases.append(_undecided(verdict))
@@ -41,7 +52,7 @@ def _suite(verdict: Verdict, inconclusive: str) -> ElementTree.Element:
         failures=str(sum(case.find("failure") is not None for case in cases)),
         skipped=str(sum(case.find("skipped") is not None for case in cases)),
         errors="0",
-        time="0",
+        time=_seconds(seconds),
         timestamp=verdict.decided_at.isoformat(),
     )
     kept = ElementTree.SubElement(suite, "properties")
@@ -57,9 +68,11 @@ def _suite(verdict: Verdict, inconclusive: str) -> ElementTree.Element:
     return suite
 
 
-def _case(verdict: Verdict, gate: GateResult, found: Finding, inconclusive: str) -> ElementTree.Element:
+def _case(verdict: Verdict, gate: GateResult, found: Finding, inconclusive: str, seconds: float) -> ElementTree.Element:
     name = f"{gate.gate} [{found.segment}]" if found.segment else gate.gate
-    case = ElementTree.Element("testcase", classname=f"evalsvc.{verdict.suite}", name=_legal(name), time="0")
+    case = ElementTree.Element(
+        "testcase", classname=f"evalsvc.{verdict.suite}", name=_legal(name), time=_seconds(seconds)
+    )
     if found.decision != "PASS":
         open_kind = "failure" if found.lacking else inconclusive
         kind = "skipped" if gate.advisory else "failure" if found.decision == "FAIL" else open_kind
@@ -72,7 +85,7 @@ def _case(verdict: Verdict, gate: GateResult, found: Finding, inconclusive: str)
 
 
 def _undecided(verdict: Verdict) -> ElementTree.Element:
-    case = ElementTree.Element("testcase", classname=f"evalsvc.{verdict.suite}", name="gates", time="0")
+    case = ElementTree.Element("testcase", classname=f"evalsvc.{verdict.suite}", name="gates", time="0.000")
     said = "no gate decides anything: all are advisory, or there is none"
     ElementTree.SubElement(case, "failure", message=f"{verdict.decision}: {said}", type=verdict.decision)
     return case
@@ -86,6 +99,10 @@ def _numbers(found: Finding) -> str:
         *([f"cases: {visible(', '.join(found.cases))}"] if found.cases else []),
     ]
     return "\n".join(parts)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3f}"
 
 
 def _legal(text: str) -> str:

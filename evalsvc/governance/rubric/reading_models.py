@@ -14,6 +14,7 @@ from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Section, Value
 from evalsvc.governance.rubric.values import HIGHEST, LOWEST, Measured, Model, Opinion
 from evalsvc.stats.distributions import t_quantile, two_sided
+from evalsvc.stats.mean import ALL_EQUAL
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 MAX_RESULTS_BYTES = 64 << 20
@@ -129,6 +130,9 @@ def _from_file(value: Value, folder: Path, confidence: float) -> dict[str, Measu
     for name, given in ((one.metric, one.candidate) for one in results.metrics):
         if wrong := _wrong_order(given.value, given.low, given.high):
             value.problem(f"{shown}: `{name}`: {wrong}")
+        if given.value is not None and given.low is None and given.high is None and given.reason == ALL_EQUAL:
+            found[name] = _without_spread(given.value, given.n, shown)
+            continue
         reason = given.reason or ("" if given.value is not None else "it has no value")
         found[name] = Measured(
             value=given.value, low=given.low, high=given.high, n=given.n, source=shown, reason=reason
@@ -181,15 +185,21 @@ def _wrong_order(value: float | None, low: float | None, high: float | None) -> 
 
 
 def _of_cases(values: Sequence[float], source: str, confidence: float) -> Measured:
-    """Return the mean with Student's interval; undefined for one value, and where all are the same."""
+    """Return the mean with Student's interval, of no width where all are the same; undefined for one value."""
     n = len(values)
-    if n < 2 or min(values) == max(values):
-        why = "the values of all cases are the same: the spread is not known" if n > 1 else "one case has no interval"
-        return Measured(n=n, source=source, reason=why if n else "there is no case")
+    if n < 2:
+        return Measured(n=n, source=source, reason="one case has no interval" if n else "there is no case")
+    if min(values) == max(values):
+        return _without_spread(values[0], n, source)
     mean = math.fsum(values) / n
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
     half = t_quantile(two_sided(confidence), n - 1) * math.sqrt(variance / n)
     return Measured(value=mean, low=mean - half, high=mean + half, n=n, source=source)
+
+
+def _without_spread(value: float, n: int | None, source: str) -> Measured:
+    """Return what every case had: no case tells of another value, and the report says that it is taken as exact."""
+    return Measured(value=value, low=value, high=value, n=n, source=source, note="the same in all: taken as exact")
 
 
 def _opinions(

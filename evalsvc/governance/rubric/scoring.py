@@ -131,6 +131,7 @@ def _score(choice: Choice, model: Model, criterion: str, spread: RaterSpread) ->
         return CriterionScore(kind="missing", reason=f"{measure.metric} in {found.source}: {why}")
     low, high = measure.map.interval(found.low, found.high)
     cases = "" if found.n is None else f", n = {found.n:,}"
+    cases += f" ({found.note})" if found.note else ""
     return CriterionScore(
         kind="measured",
         value=measure.map(found.value),

@@ -106,6 +106,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         n: how many cases it rests on; None where nobody said.
         source: the file, or what the operator named.
         reason: why there is no value.
+        note: what to know beside the interval.
     """
 
     value: float | None = None
@@ -114,6 +115,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     n: int | None = None
     source: str = ""
     reason: str = ""
+    note: str = ""
 
 
 class Opinion(NamedTuple):

@@ -1,0 +1,216 @@
+"""What is wrong with a ``callable`` as its source says: read and parsed, never imported or run."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import NamedTuple
+
+from evalsvc._hints import did_you_mean, within_a_line
+
+GIVEN = ("case", "request", "prompt", "contexts", "seed", "repeat")
+"""What a function may be given by its parameters' names."""
+
+_DYNAMIC = frozenset({"globals", "vars", "exec", "eval", "setattr", "locals", "__getattr__"})
+"""Whoever uses one of these may have names that no parser sees."""
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Mistake(NamedTuple):
+    """What is wrong, and where: in the source, or where ``file`` is None in the words that name the function."""
+
+    message: str
+    hint: str = ""
+    file: Path | None = None
+    line: int = 1
+    column: int = 1
+
+
+def mistake_in(target: str, folder: Path, *, installed: bool = True) -> Mistake | None:
+    """Return why a function cannot be the model, as far as its source tells.
+
+    Args:
+        target: ``package.module:attribute`` or ``file.py:attribute``.
+        folder: what a file is relative to.
+        installed: whether packages of this machine are looked at; without, only files.
+    """
+    where, _, attribute = target.rpartition(":")
+    if where.endswith(".py"):
+        file: Path | None = folder / where
+    elif installed:
+        found = _file_of(where)
+        if isinstance(found, Mistake):
+            return found
+        file = found
+    else:
+        return None
+    if file is None:
+        return None
+    try:
+        tree = _parsed(file.read_bytes(), file)
+    except OSError as error:
+        return Mistake(f"{where} cannot be read: {error.strerror or error}", "check the path and its permissions")
+    return tree if isinstance(tree, Mistake) else _named(tree, where, attribute, file)
+
+
+def _parsed(source: bytes, file: Path) -> ast.Module | Mistake:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source, str(file))
+            # What only a compiler sees: `return` outside of a function, a name that is a parameter and global.
+            compile(tree, str(file), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        hint = "the suite's `callable` cannot be imported before that is mended"
+        said = f"is not Python: {within_a_line(error.msg)}"
+        return Mistake(said, hint, file, max(error.lineno or 1, 1), max(error.offset or 1, 1))
+    except (ValueError, RecursionError, MemoryError):  # a null byte, or nested too deeply
+        return Mistake("is not Python", "the suite's `callable` cannot be imported", file)
+    return tree
+
+
+def _file_of(name: str) -> Path | Mistake | None:
+    """Return a module's source file; None where it has none, or only importing could tell."""
+    loaded = sys.modules.get(name)
+    spec = getattr(loaded, "__spec__", None) or _spec(name)
+    if isinstance(spec, Mistake) or spec is None:
+        return spec
+    return Path(spec.origin) if spec.has_location and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _spec(name: str) -> ModuleSpec | Mistake | None:
+    first, *rest = name.split(".")
+    try:
+        spec = importlib.util.find_spec(first)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    if spec is None:
+        hint = f"install what holds it, or write a path beside the suite, as in {first}.py:function"
+        return Mistake(f"there is no module {first!r} here", hint)
+    for depth, part in enumerate(rest, 1):
+        inner = ".".join((first, *rest[:depth]))
+        parent = spec
+        # importlib.util.find_spec would import the package.
+        spec = PathFinder.find_spec(inner, parent.submodule_search_locations) if _is_plain(parent) else None
+        if spec is None:
+            return Mistake(f"there is no module {inner!r} here", _beside(part, parent)) if _is_plain(parent) else None
+    return spec
+
+
+def _is_plain(package: ModuleSpec) -> bool:
+    """Whether a package's modules are those in its folders, and none that its code makes or finds."""
+    if package.submodule_search_locations is None:
+        return False
+    try:
+        text = Path(package.origin).read_text(encoding="utf-8") if package.origin else ""
+    except (OSError, ValueError):
+        return False
+    return "__path__" not in text and "sys.modules" not in text
+
+
+def _beside(name: str, package: ModuleSpec) -> str:
+    there = {path.stem for folder in package.submodule_search_locations or () for path in Path(folder).glob("*.py")}
+    return did_you_mean(name, there - {"__init__"})
+
+
+def _named(tree: ast.Module, where: str, attribute: str, file: Path) -> Mistake | None:
+    """Return what is wrong with a name in a module; None also where only running it could tell."""
+    body: ast.Module | ast.ClassDef = tree
+    inside = Path(where).name if where.endswith(".py") else where
+    for name in attribute.split("."):
+        bound = _bound(body)
+        if name not in bound:
+            return None if _is_open(body) else _absent(name, inside, bound)
+        if len(bound[name]) > 1:
+            return None
+        found = bound[name][0]
+        if not isinstance(found, ast.ClassDef):
+            # Of a method the first parameter may be the object itself.
+            return _unfit(found, attribute, file) if isinstance(body, ast.Module) and name == attribute else None
+        if found.decorator_list or found.bases or found.keywords:
+            return None
+        body, inside = found, f"{inside}:{name}"
+    return None
+
+
+def _absent(name: str, inside: str, bound: dict[str, list[ast.stmt]]) -> Mistake:
+    public = [other for other in bound if not other.startswith("_")]
+    hint = did_you_mean(name, public) or "it holds no public name"
+    near = hint.removeprefix("did you mean `").removesuffix("`?")
+    if near in bound:
+        hint = f"did you mean `{near}`, line {bound[near][0].lineno}?"
+    return Mistake(f"{inside} has no `{name}`", hint)
+
+
+def _is_open(body: ast.Module | ast.ClassDef) -> bool:
+    """Whether names may be there that no parser sees."""
+    for node in ast.walk(body):
+        if isinstance(node, ast.ImportFrom) and any(one.name == "*" for one in node.names):
+            return True
+        if isinstance(node, ast.Name) and node.id in _DYNAMIC:
+            return True
+        if isinstance(node, _Function) and node.name in _DYNAMIC:
+            return True
+        if isinstance(node, ast.Global) or (isinstance(node, ast.Attribute) and node.attr in ("modules", "__dict__")):
+            return True
+    return False
+
+
+def _bound(body: ast.Module | ast.ClassDef) -> dict[str, list[ast.stmt]]:
+    """Return what each name is bound by, branches included and functions' insides not."""
+    found: dict[str, list[ast.stmt]] = {}
+    for statement in _statements(body.body):
+        for name in _names_of(statement):
+            found.setdefault(name, []).append(statement)
+    return found
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for statement in body:
+        yield statement
+        if isinstance(statement, _Function | ast.ClassDef):
+            continue
+        for _, inner in ast.iter_fields(statement):
+            for one in inner if isinstance(inner, list) else ():
+                if isinstance(one, ast.stmt):
+                    yield from _statements([one])
+                elif isinstance(one, ast.ExceptHandler | ast.match_case):
+                    yield from _statements(one.body)
+
+
+def _names_of(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, _Function | ast.ClassDef):
+        yield statement.name
+    elif isinstance(statement, ast.Import | ast.ImportFrom):
+        yield from ((one.asname or one.name).partition(".")[0] for one in statement.names)
+    else:
+        inner = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+        yield from dict.fromkeys(node.id for node in inner if isinstance(node.ctx, ast.Store))
+
+
+def _unfit(found: ast.stmt, name: str, file: Path) -> Mistake | None:
+    place = file, found.lineno, found.col_offset + 1
+    if isinstance(found, ast.Assign) and isinstance(found.value, ast.Constant | ast.JoinedStr | ast.List | ast.Dict):
+        kind = type(found.value.value).__name__ if isinstance(found.value, ast.Constant) else "no function"
+        return Mistake(f"expected `{name}` to be a function, but it is {kind}", "name one in `callable`", *place)
+    if not isinstance(found, _Function) or found.decorator_list:
+        return None
+    by_place = [*found.args.posonlyargs, *found.args.args]
+    if not by_place and found.args.vararg is None:
+        hint = f"write `def {name}(prompt)`"
+        return Mistake(f"expected `{name}` to take the case or the prompt first, but it takes none", hint, *place)
+    plain = by_place[: len(by_place) - len(found.args.defaults)][1:]
+    plain = [one for one in plain if one not in found.args.posonlyargs]
+    named = zip(found.args.kwonlyargs, found.args.kw_defaults, strict=True)
+    for one in (*plain, *(given for given, default in named if default is None)):
+        if one.arg not in GIVEN:
+            said = f"`{name}` needs `{one.arg}`, which nobody gives it"
+            hint = f"give that a default; beside the first, it may take {', '.join(GIVEN)}"
+            return Mistake(said, hint, file, one.lineno, one.col_offset + 1)
+    return None
