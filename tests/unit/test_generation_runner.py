@@ -169,6 +169,38 @@ def test_an_unlimited_pace_never_waits():
     assert clock.monotonic() == 0.0
 
 
+def begins(pacer: Pacer, clock: ManualClock, count: int) -> list[float]:
+    times = []
+    for _ in range(count):
+        assert pacer.wait() == ""
+        times.append(round(clock.monotonic(), 6))
+    return times
+
+
+def test_a_pause_in_which_nobody_asked_is_not_made_up_for():
+    clock = ManualClock()
+    pacer = Pacer(60.0, clock)
+    assert begins(pacer, clock, 2) == [0.0, 1.0]
+    clock.sleep(599.0)
+    assert begins(pacer, clock, 3) == [600.0, 601.0, 602.0]
+
+
+def test_a_turn_that_is_not_taken_brings_no_other_forward():
+    clock = ManualClock()
+    pacer = Pacer(60.0, clock)
+    assert begins(pacer, clock, 2) == [0.0, 1.0]
+    pacer.charge(-1)  # as Turns does for a turn without a request: others may hold the turns after it
+    assert begins(pacer, clock, 1) == [2.0]
+
+
+def test_who_waits_long_for_its_turn_sees_soon_that_the_run_has_ended():
+    clock = ManualClock()
+    pacer = Pacer(1.0, clock)
+    assert pacer.wait() == ""
+    assert pacer.wait(lambda left: "stopped" if clock.monotonic() >= 10.0 else "") == "stopped"
+    assert clock.monotonic() < 11.0
+
+
 def test_after_the_deadline_nothing_is_asked():
     clock = ManualClock()
 
