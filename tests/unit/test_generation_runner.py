@@ -285,6 +285,50 @@ def test_a_budget_in_money_is_never_passed(cache, concurrency):
     assert len(richer.requests) == 9
 
 
+def test_who_finds_the_rest_held_for_requests_under_way_waits_for_what_they_cost():
+    under_way, most = [0], [0]
+
+    def slowly(request: Request) -> Answer:
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        time.sleep(0.05)
+        under_way[0] -= 1
+        return echo(request)
+
+    budget = RunBudget(usd=1.0)  # of which each may take six tenths, and takes a hundredth
+    asker = Asker(FakeModel(slowly, estimate=0.6), budget=budget, limits=AskLimits(concurrency=8))
+    begun = time.monotonic()
+    answers = asker.ask(cases(8))
+    assert time.monotonic() - begun < 2.0  # who waits is told at once
+    assert {answer.reason for answer in answers} == {""}
+    assert (budget.requests, most) == (8, [1])
+
+
+def test_who_waits_for_money_that_is_held_sees_that_the_run_has_ended():
+    budget, ended, told = RunBudget(usd=1.0), threading.Event(), []
+    assert budget.reserve(0.6) == ""
+    waits = threading.Thread(target=lambda: told.append(budget.reserve(0.6, ended.is_set)), daemon=True)
+    waits.start()
+    waits.join(0.1)
+    assert (waits.is_alive(), told) == (True, [])
+    ended.set()
+    waits.join(10)
+    assert told == ["stopped"]
+    budget.settle(0.6, 0.1, 1)
+    assert budget.reserve(0.6) == ""  # who was stopped holds nothing
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize("estimate", [0.0, 0.01])
+def test_a_model_that_costs_more_than_was_thought_passes_the_budget_by_what_is_under_way(concurrency, estimate):
+    budget = RunBudget(usd=1.0)
+    dear = FakeModel(lambda request: Answer(response="x", cost_usd=0.5), estimate=estimate)
+    answers = Asker(dear, budget=budget, limits=AskLimits(concurrency=concurrency)).ask(cases(20))
+    assert 1.0 <= budget.usd < 1.0 + 0.5 * concurrency
+    assert budget.usd == pytest.approx(sum(answer.cost_usd or 0.0 for answer in answers))
+    assert answers[-1].reason == "budget of $1 used up"
+
+
 def test_a_budget_in_requests_counts_retries():
     model = FakeModel(lambda request: Answer(response="x", attempts=2))
     answers = Asker(model, budget=RunBudget(requests=5), limits=AskLimits(concurrency=1)).ask(cases(5))
