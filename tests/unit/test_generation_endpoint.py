@@ -226,6 +226,42 @@ def test_the_pause_that_the_server_asks_for_is_made(server):
     assert 40.0 <= clock.monotonic() < 41.0
 
 
+def test_a_request_of_its_own_trouble_is_tried_until_its_own_deadline(server):
+    clock = ManualClock()
+    server.rule = lambda request: status(500, Retry_After="10")
+    answer = model(server, clock, calls={"attempts": 100, "deadline_seconds": 30.0}).generate(ASK)
+    assert (answer.reason, answer.attempts, clock.monotonic()) == ("HTTP 500", 3, 20.0)
+
+
+def test_what_an_endpoint_that_is_busy_takes_is_not_of_a_request_s_own_deadline(server):
+    clock = ManualClock()
+    busy = status(429, Retry_After="40")
+    server.answers = [busy, busy, status(500), streams("well")]
+    answer = model(server, clock, calls={"deadline_seconds": 60.0}).generate(ASK)
+    assert (answer.response, answer.attempts) == ("well", 4)
+    assert clock.monotonic() > 80.0
+
+
+def test_the_wait_for_a_turn_is_not_of_a_request_s_own_deadline(server):
+    clock = ManualClock()
+    server.answers = [status(500), status(500), streams("well")]
+    ours = model(server, clock, calls={"deadline_seconds": 30.0})
+    (answer,) = Asker(ours, limits=AskLimits(requests_per_minute=1.0), clock=clock).ask([CASE])
+    assert (answer.response, answer.attempts) == ("well", 3)
+    assert clock.monotonic() > 100.0
+
+
+def test_a_refused_try_of_an_endpoint_that_answered_nobody_lets_another_try(server):
+    clock = ManualClock()
+    server.answers = [status(429), status(429), status(401), streams("well")]
+    ours = model(server, clock, calls={"breaker_failures": 2, "breaker_pause_seconds": 60.0})
+    with pytest.raises(EngineError, match="HTTP 401"):
+        ours.generate(ASK)
+    assert clock.monotonic() >= 60.0  # the third waited until one may try
+    clock.sleep(60.0)
+    assert ours.generate(ASK).response == "well"
+
+
 def test_a_pause_that_nobody_waits_for_ends_the_run(server):
     server.rule = lambda request: status(429, Retry_After="86400")
     with pytest.raises(ModelUnavailable, match=r"asks for a pause of 86400 s \(HTTP 429\)\. Answered .* 0 of 3"):

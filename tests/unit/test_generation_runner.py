@@ -229,6 +229,49 @@ def test_the_deadline_begins_with_the_first_request_not_with_the_wait_for_anothe
     assert [answer.reason for answer in answers] == ["", "", ""]
 
 
+def test_what_another_run_asked_while_this_one_waited_is_not_asked_again(cache, monkeypatch):
+    theirs, ours = FakeModel(), FakeModel()
+
+    @contextmanager
+    def held_by_another(*_: object) -> Iterator[None]:
+        monkeypatch.undo()
+        Asker(theirs, cache).ask(cases(3))
+        yield
+
+    monkeypatch.setattr(runner, "exclusive", held_by_another)
+    answers = Asker(ours, cache).ask(cases(4))
+    assert [request.case.case_id for request in ours.requests] == ["case-3"]
+    assert answers == Asker(FakeModel()).ask(cases(4))
+
+
+def test_one_deadline_is_of_all_that_an_asker_asks():
+    clock = ManualClock()
+
+    def takes_ten(request: Request) -> Answer:
+        clock.sleep(10)
+        return echo(request)
+
+    asker = Asker(FakeModel(takes_ten), limits=AskLimits(concurrency=1, deadline_seconds=25.0), clock=clock)
+    assert [answer.reason for answer in asker.ask(cases(2))] == ["", ""]
+    assert [answer.reason for answer in asker.ask(cases(3, start=2))] == ["", "deadline passed", "deadline passed"]
+
+
+def test_a_run_that_ends_in_the_last_moment_of_a_wait_begins_nothing():
+    ended = threading.Event()
+
+    class Ends(ManualClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            ended.set()
+
+    clock, budget = Ends(), RunBudget(requests=2)
+    turns = Turns(budget, Pacer(300.0, clock), clock, stopped=ended.is_set)
+    assert turns.begin() == ""
+    turns.end(0.0)
+    assert turns.begin() == "stopped"
+    assert clock.monotonic() == pytest.approx(0.2)
+
+
 def test_nothing_is_asked_after_the_deadline_by_who_waited_for_its_turn():
     clock = ManualClock()
     model, budget = FakeModel(), RunBudget(requests=5)
@@ -333,6 +376,20 @@ def test_a_budget_in_requests_counts_retries():
     model = FakeModel(lambda request: Answer(response="x", attempts=2))
     answers = Asker(model, budget=RunBudget(requests=5), limits=AskLimits(concurrency=1)).ask(cases(5))
     assert [answer.reason for answer in answers] == ["", "", "", *["budget of 5 requests used up"] * 2]
+
+
+def test_a_budget_pays_for_whole_requests_whatever_floats_add_up_to():
+    model = FakeModel(lambda request: Answer(response="x", cost_usd=0.1), estimate=0.1)
+    Asker(model, budget=RunBudget(usd=0.3), limits=AskLimits(concurrency=1)).ask(cases(5))
+    assert len(model.requests) == 3
+
+
+def test_an_answer_that_was_paid_for_before_costs_nothing_now():
+    model, budget = FakeModel(), RunBudget(usd=0.015, requests=2)
+    model.recorded = True
+    asker = Asker(model, budget=budget)
+    assert {answer.reason for answer in asker.ask(cases(5))} == {""}
+    assert (budget.usd, budget.requests, asker.progress) == (0.0, 0, Progress(total=5, answered=5))
 
 
 def test_a_request_that_no_budget_pays():
