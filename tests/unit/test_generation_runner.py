@@ -136,6 +136,11 @@ def test_what_a_generator_raises_is_a_failed_answer_without_its_text():
     assert Asker(FakeModel(breaks)).ask(cases(1)) == [failed("the generator raised KeyError")]
 
 
+def test_what_somebody_else_s_model_says_of_a_failure_is_not_kept():
+    (answer,) = Asker(FakeModel(lambda request: failed("no answer to: my name is Ada"))).ask(cases(1))
+    assert (answer.status, answer.reason) == ("failed", "the model reported an error")
+
+
 def test_no_more_at_once_than_allowed():
     now, most, lock = 0, 0, threading.Lock()
 
@@ -430,6 +435,29 @@ def test_an_interrupt_keeps_what_is_done(cache):
     model = FakeModel()
     Asker(model, cache).ask(cases(3))
     assert model.requests == []
+
+
+def test_an_interrupt_keeps_what_came_while_another_answer_was_told(cache):
+    model = FakeModel()
+
+    def interrupt(progress: Progress) -> None:
+        if progress.answered:
+            ends = time.monotonic() + 10
+            while len(model.requests) < 4 and time.monotonic() < ends:
+                time.sleep(0.01)
+            time.sleep(0.1)
+            raise KeyboardInterrupt
+
+    def one_by_one(request: Request) -> Answer:
+        time.sleep(0.02 * int(request.case.case_id[5:]))
+        return echo(request)
+
+    model.rule = one_by_one
+    with pytest.raises(KeyboardInterrupt):
+        Asker(model, cache, progress=interrupt, limits=AskLimits(concurrency=4)).ask(cases(4))
+    again = FakeModel()
+    Asker(again, cache).ask(cases(4))
+    assert again.requests == []
 
 
 @pytest.mark.parametrize(
