@@ -226,6 +226,25 @@ def test_the_pause_that_the_server_asks_for_is_made(server):
     assert 40.0 <= clock.monotonic() < 41.0
 
 
+def test_who_makes_a_pause_holds_no_money_of_others(server):
+    refused = []
+
+    class Pauses(ManualClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if seconds >= 40.0:
+                refused.append(budget.reserve(price, stopped=iter((False, True)).__next__))
+                budget.settle(price, 0.0, 0)
+
+    clock = Pauses()
+    server.answers = [status(429, Retry_After="40"), streams("well")]
+    ours = model(server, clock)
+    price = ours.estimate_usd(ASK)
+    budget = RunBudget(usd=price)
+    (answer,) = Asker(ours, budget=budget, clock=clock).ask([CASE])
+    assert (answer.response, answer.attempts, refused) == ("well", 2, [""])
+
+
 def test_a_request_of_its_own_trouble_is_tried_until_its_own_deadline(server):
     clock = ManualClock()
     server.rule = lambda request: status(500, Retry_After="10")
@@ -515,7 +534,7 @@ def test_the_first_token_is_the_first_text_or_call_and_no_sign_of_life(said):
     for delta in said:
         stream.feed(event(delta))
         assert stream.first_at == 0.0
-    stream.feed(event({}, "stop") + DONE)
+    stream.feed(event({}, "stop") + event({"content": ""}) + DONE)
     assert (stream.first_at, stream.complete_at) == (0.0, 1.0)
 
 
@@ -564,7 +583,13 @@ def test_the_last_words_of_a_stream_are_not_the_end_of_an_answer():
     stream.feed(event({"content": "x"}) + event({"refusal": "no"}) + event({"content": "y"}, "stop"))
     assert stream.feed(event({}, None))
     assert stream.said() == Said(finish_reason="stop", reason="the model refused")
-    assert not stream.feed(DONE + event({"content": "z"}))
+    assert not stream.feed(DONE)
+
+
+def test_what_comes_after_the_end_is_not_of_the_answer():
+    stream = ChatStream()
+    assert not stream.feed(event({"content": "x"}, "stop") + DONE + event({"content": "y"}, "length"))
+    assert stream.said() == Said("x", finish_reason="stop")
 
 
 def test_calls_are_in_the_order_of_their_index():
