@@ -190,6 +190,18 @@ def test_a_pause_in_which_nobody_asked_is_not_made_up_for():
     assert begins(pacer, clock, 3) == [600.0, 601.0, 602.0]
 
 
+def test_a_turn_begins_when_it_is_given_not_when_it_was_asked_for():
+    clock = ManualClock()
+    pacer = Pacer(60.0, clock)
+    first = threading.Thread(target=pacer.wait)
+    with pacer._lock:  # others are given theirs
+        first.start()
+        first.join(0.1)
+        clock.sleep(10.0)
+    first.join(10)
+    assert begins(pacer, clock, 1) == [11.0]
+
+
 def test_a_turn_that_is_not_taken_brings_no_other_forward():
     clock = ManualClock()
     pacer = Pacer(60.0, clock)
