@@ -240,7 +240,7 @@ def _locked(path: Path, name: str) -> IO[str] | None:
 
 def _holder(lock: IO[str]) -> str:
     """Return the number of the process that holds a lock, which it writes just after it took it."""
-    for _ in range(20):
+    for _ in range(100):
         lock.seek(0)
         if holder := lock.read(20).strip():
             return holder
