@@ -220,10 +220,9 @@ def _locked(path: Path, name: str) -> IO[str] | None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read(20).strip()
             if not told:
-                log.warning("Waiting for process %s, which is at the same work (%s)", holder or "of another run", name)
+                holder = _holder(lock) or "of another run"
+                log.warning("Waiting for process %s, which is at the same work (%s)", holder, name)
             told = True
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -237,6 +236,16 @@ def _locked(path: Path, name: str) -> IO[str] | None:
         if _same_file(lock, path):
             return lock
         lock.close()
+
+
+def _holder(lock: IO[str]) -> str:
+    """Return the number of the process that holds a lock, which it writes just after it took it."""
+    for _ in range(100):
+        lock.seek(0)
+        if holder := lock.read(20).strip():
+            return holder
+        time.sleep(0.01)
+    return ""
 
 
 def _same_file(lock: IO[str], path: Path) -> bool:
@@ -283,17 +292,34 @@ def _set_aside(path: Path) -> Path:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path | None) -> None:
+    # In this order, since another process may be making the same file: its name and its table come together.
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if application != _APPLICATION_ID:
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
-            raise InputError(f"Expected {path} to be a cache of evalsvc, but it is another database; name another path")
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-    # Where the file system has no shared memory for it, SQLite keeps the journal that it had.
-    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if application != _APPLICATION_ID and tables:
+        raise InputError(f"Expected {path} to be a cache of evalsvc, but it is another database; name another path")
+    if not tables:
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(_TABLE)
+    _keep_a_journal(connection)
     # A kill loses nothing that was committed; a power cut may lose the last commits, which are asked for again.
     connection.execute("PRAGMA synchronous = NORMAL")
-    with connection:
-        connection.execute(_TABLE)
+
+
+def _keep_a_journal(connection: sqlite3.Connection) -> None:
+    ends = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            # Where the file system has no shared memory for it, SQLite keeps the journal that it had.
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            # Here SQLite does not wait by itself for another process that writes, as in making the same file.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= ends:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _numbers(kind: str, keys: Iterable[str]) -> list[int]:

@@ -15,6 +15,7 @@ from evalsvc.gate.values import MAX_MISSING
 from evalsvc.generation.limits import MAX_CONCURRENCY
 from evalsvc.generation.schema import of_model
 from evalsvc.rules.schema_values import (
+    ABOVE_0,
     DRAFT,
     DURATION,
     Schema,
@@ -23,6 +24,7 @@ from evalsvc.rules.schema_values import (
     listed,
     mapping,
     number,
+    offered,
     one_or_more,
     text,
     words,
@@ -31,7 +33,6 @@ from evalsvc.stats.spending import Spending
 
 _COMPARED = ("not_worse_by", "better", "better_by", "within")
 _BESIDE = {"gap": ("at_most",), "critical": ("at_least", "at_most")}
-_ABOVE_0: Schema = {"type": "number", "exclusiveMinimum": 0}
 _FIELD: Schema = {"type": "string", "pattern": anchored(FIELDS)}
 _STATISTIC = r"^(?:mean|corpus|p(?!0+(?:\.0+)?$)\d{1,2}(?:\.\d+)?|pass[\^@][1-9]\d?)$"
 
@@ -50,12 +51,12 @@ def of_suite(metrics: Sequence[str] = ()) -> Schema:
         "gates": described({**listed(_gate(metrics)), "minItems": 1}, "What decides."),
         "repeats": described({**whole, "minimum": 1, "maximum": MOST_REPEATS}, "Answers to each case.", [3], 1),
         "seed": described({**whole, "minimum": 0, "maximum": 2**31 - 1}, "Of model, order and permutations.", [7], 0),
-        "level": described({**_ABOVE_0, "maximum": 0.4}, "The one-sided error rate.", [0.05], 0.05),
+        "level": described({**ABOVE_0, "maximum": 0.4}, "The one-sided error rate.", [0.05], 0.05),
         "looks": described({**whole, "minimum": 1, "maximum": MOST_LOOKS}, "More than 1 stops early.", [5], 1),
         "spending": described({"enum": list(get_args(Spending))}, "Of the error rate over the looks."),
         "limits": described(_limits(), "How fast the model is asked."),
         "budget": described(
-            mapping({"usd": _ABOVE_0, "requests": {**whole, "minimum": 1}}), "What a run may cost.", [{"usd": 5}]
+            mapping({"usd": ABOVE_0, "requests": {**whole, "minimum": 1}}), "What a run may cost.", [{"usd": 5}]
         ),
     }
     several = {"required": ["looks"], "properties": {"looks": {"not": {"const": 1}}}}
@@ -81,7 +82,7 @@ def _cases() -> Schema:
 
 
 def _scorer(metrics: Sequence[str]) -> Schema:
-    name = _offered(metrics, "A scorer; `evalsvc scorers` lists all.")
+    name = offered(metrics, "A scorer; `evalsvc scorers` lists all.")
     options = described({"type": "object"}, "Its options.")
     return {"anyOf": [name, mapping({"name": name, "options": options}, ["name"])]}
 
@@ -91,7 +92,7 @@ def _limits() -> Schema:
         "concurrency": described(
             {"type": "integer", "minimum": 1, "maximum": MAX_CONCURRENCY}, "Requests at a time.", [8], 4
         ),
-        "requests_per_minute": described(_ABOVE_0, "At most.", [300]),
+        "requests_per_minute": described(ABOVE_0, "At most.", [300]),
         "deadline": described(DURATION, "For the whole run.", ["30m"]),
     }
     return mapping(keys)
@@ -101,7 +102,7 @@ def _gate(metrics: Sequence[str]) -> Schema:
     mean: Schema = {"properties": {"statistic": {"const": "mean"}}}
     single: Schema = {"properties": {"statistic": {"const": "mean"}, "by": False, "max_missing": False}}
     keys = {
-        "metric": _offered(metrics, "Measured by one of the suite's scorers."),
+        "metric": offered(metrics, "Measured by one of the suite's scorers."),
         **_questions(),
         **_beside(),
     }
@@ -131,15 +132,15 @@ def _questions() -> dict[str, Schema]:
     percent = {"type": "string", "pattern": r"^\s*(?!0+(?:\.0+)?\s*%)\d{1,2}(?:\.\d+)?\s*%\s*$"}
     true: Schema = {"const": True}
     return {
-        "not_worse_by": described({"anyOf": [_ABOVE_0, percent]}, "The loss that must be ruled out.", [0.02, "10%"]),
+        "not_worse_by": described({"anyOf": [ABOVE_0, percent]}, "The loss that must be ruled out.", [0.02, "10%"]),
         "better": described(true, "Better than the baseline."),
-        "better_by": described(_ABOVE_0, "Better than the baseline by more than that.", [0.02]),
-        "within": described(_ABOVE_0, "The two are less than that apart, either way.", [0.02]),
+        "better_by": described(ABOVE_0, "Better than the baseline by more than that.", [0.02]),
+        "within": described(ABOVE_0, "The two are less than that apart, either way.", [0.02]),
         "at_least": described(number(), "The candidate's own value.", [0.8]),
         "at_most": described(number(), "The candidate's own value, or the largest gap.", [1500]),
         "critical": described(true, "Every critical case reaches 1, or `at_least` or `at_most`."),
         "gap": described(_FIELD, "No two groups are further apart than `at_most`.", ["segments.plan"]),
-        "robust_within": described(_ABOVE_0, "No kind of variant is worse by that.", [0.05]),
+        "robust_within": described(ABOVE_0, "No kind of variant is worse by that.", [0.05]),
     }
 
 
@@ -165,8 +166,3 @@ def _beside() -> dict[str, Schema]:
         ),
         "advisory": described({"type": "boolean"}, "It is shown and decides nothing.", default=False),
     }
-
-
-def _offered(metrics: Sequence[str], what: str) -> Schema:
-    anything = words()
-    return {"description": what, **({"anyOf": [{"enum": sorted(metrics)}, anything]} if metrics else anything)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import get_args
 
-from evalsvc._yaml.names import ENV_NAME
 from evalsvc.generation.reading import VERSION
 from evalsvc.judges import Prices
 from evalsvc.judges.settings import TokenField
@@ -17,6 +16,7 @@ from evalsvc.rules.schema_values import (
     mapping,
     number,
     text,
+    variable,
     words,
 )
 
@@ -56,13 +56,12 @@ def _command() -> Schema:
 
 def _endpoint() -> Schema:
     url = {"type": "string", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[^/\s@?#]+[^\s@?#]*$"}
-    variable = {"type": "string", "pattern": anchored(ENV_NAME)}
     whole = {"type": "integer", "minimum": 1}
     prices = mapping({name: number(minimum=0) for name in Prices.__struct_fields__}, Prices.__struct_fields__)
     keys = {
         "model": text("Its name at the endpoint."),
         "served_model": text("An answer by another model is none: an alias may be moved silently."),
-        "api_key_env": described(variable, "The variable that holds the key.", ["MODEL_API_KEY"]),
+        "api_key_env": variable("Holds the key.", "MODEL_API_KEY"),
         **_texts(),
         "temperature": described(
             {"anyOf": [number(minimum=0, maximum=2), {"const": "default"}]}, "`default` sends none.", [0], 0

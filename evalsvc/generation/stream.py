@@ -47,10 +47,10 @@ class ChatStream:
     def feed(self, block: bytes) -> bool:
         """Take the next bytes; return whether more is wanted."""
         *lines, self._rest = (self._rest + block).replace(b"\r\n", b"\n").split(b"\n")
-        if len(self._rest) > 4 * MAX_TEXT_CHARACTERS:
-            self.too_long = True
         for line in lines:
             self._line(line)
+        if len(self._rest) > 4 * MAX_TEXT_CHARACTERS:
+            self.too_long = True
         return not (self._done or self.problem or self.too_long)
 
     def said(self) -> Said:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import get_args
 
-from evalsvc._yaml.names import ENV_NAME
 from evalsvc.notify.reading import ADDRESS, HOST, NAME
 from evalsvc.notify.values import NOBODY, MailSecurity
 from evalsvc.rules.reading import LABEL
@@ -22,6 +21,7 @@ from evalsvc.rules.schema_values import (
     mapping,
     one_or_more,
     text,
+    variable,
     words,
 )
 from evalsvc.rules.values import Severity
@@ -43,7 +43,7 @@ def of_routes() -> Schema:
         "default": described(_RECEIVERS, f"Who is told of what no route matches; {NOBODY} for nobody.", [NOBODY]),
         "routes": described(listed(_route()), "Asked in order."),
         "page": described(_URL, "Where people open evalsvc's page.", ["https://evalsvc.example.com"]),
-        "page_env": _variable("Its value replaces `page`, where it is set.", "EVALSVC_PAGE"),
+        "page_env": variable("Its value replaces `page`, where it is set.", "EVALSVC_PAGE"),
     }
     return {"$schema": DRAFT, "title": "Routes of evalsvc's alerts", **mapping(keys, ["default"])}
 
@@ -78,7 +78,7 @@ def _kind(name: str, keys: dict[str, Schema], needed: tuple[str, ...]) -> Schema
 def _alertmanager() -> Schema:
     keys = {
         **_address(),
-        "token_env": _variable("Holds a bearer token."),
+        "token_env": variable("Holds a bearer token."),
         "expires": described(DURATION, "How far ahead the end of what fires is said to be.", ["24h"], "24h"),
     }
     return {**_kind("alertmanager", keys, ()), **_ONE_ADDRESS}
@@ -86,14 +86,14 @@ def _alertmanager() -> Schema:
 
 def _pagerduty() -> Schema:
     keys = {
-        "key_env": _variable("Holds the integration key of Events API v2.", "PAGERDUTY_KEY"),
+        "key_env": variable("Holds the integration key of Events API v2.", "PAGERDUTY_KEY"),
         "url": described(_URL, "Where events are sent.", ["https://events.eu.pagerduty.com/v2/enqueue"]),
     }
     return _kind("pagerduty", keys, ("key_env",))
 
 
 def _slack() -> Schema:
-    return _kind("slack", {"url_env": _variable("Holds an incoming webhook's address.", "SLACK_WEBHOOK")}, ("url_env",))
+    return _kind("slack", {"url_env": variable("Holds an incoming webhook's address.", "SLACK_WEBHOOK")}, ("url_env",))
 
 
 def _email() -> Schema:
@@ -104,7 +104,7 @@ def _email() -> Schema:
         "from": described(_ADDRESS, "The sender.", ["evalsvc@example.com"]),
         "to": described(one_or_more(_ADDRESS) | {"minItems": 1}, "Who gets it.", ["oncall@example.com"]),
         "user": text("Who signs in."),
-        "password_env": _variable("Holds the user's password.", "MAIL_PASSWORD"),
+        "password_env": variable("Holds the user's password.", "MAIL_PASSWORD"),
     }
     return {
         **_kind("email", keys, ("host", "from", "to")),
@@ -115,7 +115,7 @@ def _email() -> Schema:
 
 
 def _webhook() -> Schema:
-    keys = {**_address(), "key_env": _variable("Holds the key that signs, whsec_ and base64.", "WEBHOOK_KEY")}
+    keys = {**_address(), "key_env": variable("Holds the key that signs, whsec_ and base64.", "WEBHOOK_KEY")}
     return {**_kind("webhook", keys, ("key_env",)), **_ONE_ADDRESS}
 
 
@@ -125,11 +125,5 @@ _ONE_ADDRESS: Schema = {"anyOf": [{"required": ["url"]}, {"required": ["url_env"
 def _address() -> dict[str, Schema]:
     return {
         "url": described(_URL, "Its address.", ["http://localhost:9093"]),
-        "url_env": _variable("Its value replaces `url`, where it is set."),
+        "url_env": variable("Its value replaces `url`, where it is set."),
     }
-
-
-def _variable(what: str, example: str = "") -> Schema:
-    """Return the schema of the name of an environment variable."""
-    name: Schema = {"type": "string", "pattern": anchored(ENV_NAME)}
-    return described(name, f"An environment variable. {what}", [example] if example else ())

@@ -17,6 +17,7 @@ from evalsvc.rules.reading_series import STRETCHES
 from evalsvc.rules.reading_tests import MOST_SCORES
 from evalsvc.rules.schema_kinds import KINDS
 from evalsvc.rules.schema_values import (
+    ABOVE_0,
     DRAFT,
     DURATION,
     DURATION_OR_ZERO,
@@ -28,6 +29,7 @@ from evalsvc.rules.schema_values import (
     listed,
     mapping,
     number,
+    offered,
     one_or_more,
     text,
     words,
@@ -165,9 +167,7 @@ def _series(metrics: Sequence[str]) -> Schema:
                 ["2h of 0.05, 1h of 0.4, 2h of 0.05"],
             ),
             "before": described(stretches, "What came until the test's start, at which nobody looks.", ["7d of 0.05"]),
-            "per_minute": described(
-                {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_SCORES}, "Scored events a minute.", [20], 10
-            ),
+            "per_minute": described({**ABOVE_0, "maximum": MOST_SCORES}, "Scored events a minute.", [20], 10),
             "rate": described(
                 number(minimum=1e-6, maximum=1), "The probability with which they were sampled.", [0.1], 1
             ),
@@ -205,8 +205,4 @@ def _expectation() -> Schema:
 
 
 def _metric(metrics: Sequence[str]) -> Schema:
-    anything = words()
-    return {
-        "description": "What is measured; `evalsvc scorers` lists all.",
-        **({"anyOf": [{"enum": sorted(metrics)}, anything]} if metrics else anything),
-    }
+    return offered(metrics, "What is measured; `evalsvc scorers` lists all.")

@@ -1,10 +1,11 @@
-"""The parts that the schemas are made of: durations, numbers, texts, and mappings without other keys."""
+"""The parts that all schemas are made of: durations, numbers, texts, and mappings without other keys."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evalsvc._yaml.names import ENV_NAME
 from evalsvc.rules.reading_values import FIELDS
 
 Schema = dict[str, Any]
@@ -17,6 +18,8 @@ DURATION_OR_ZERO: Schema = {"anyOf": [DURATION, {"enum": [0, "0", "0s", "0m"]}]}
 
 FIELD: Schema = {"type": "string", "pattern": rf"^(?:{'|'.join(FIELDS)}|segments\..+)$"}
 """The name of an event's field."""
+
+ABOVE_0: Schema = {"type": "number", "exclusiveMinimum": 0}
 
 
 def described(schema: Schema, text: str, examples: Sequence[Any] = (), default: object = None) -> Schema:
@@ -47,6 +50,18 @@ def text(what: str, examples: Sequence[Any] = ()) -> Schema:
 def number(**limits: float) -> Schema:
     """Return the schema of a number, with JSON Schema's limits."""
     return {"type": "number", **limits}
+
+
+def variable(what: str, example: str = "") -> Schema:
+    """Return the schema of the name of an environment variable, with its description."""
+    name: Schema = {"type": "string", "pattern": anchored(ENV_NAME)}
+    return described(name, f"An environment variable. {what}", [example] if example else ())
+
+
+def offered(names: Sequence[str], what: str) -> Schema:
+    """Return the schema of a text, with its description; ``names`` are offered as completions, any other is right."""
+    anything = words()
+    return {"description": what, **({"anyOf": [{"enum": sorted(names)}, anything]} if names else anything)}
 
 
 def listed(item: Schema) -> Schema:

@@ -316,10 +316,14 @@ class _Notes:
             self._leaving.difference_update(partitions)
 
     def settle(self, partition: TopicPartition) -> bool:
-        """Take a partition off the list; false when it left in the meantime."""
+        """Take a partition off the list; false when it left in the meantime, also where it has come back since.
+
+        Then the reader first lets go of what it had, and is asked again.
+        """
         with self._lock:
-            here = partition in self._arriving
-            self._arriving.discard(partition)
+            here = partition in self._arriving and partition not in self._leaving
+            if here:
+                self._arriving.discard(partition)
             return here
 
 

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,39 @@ def test_two_that_find_the_damage_keep_one_new_file(tmp_path):
         second.put_many("answer", {"b": b"2"})
         assert first.get_many("answer", ["a", "b"]) == {"a": b"1", "b": b"2"}
     assert len(list(tmp_path.glob("cache.sqlite.damaged-*"))) == 1
+
+
+def test_many_that_make_one_file_at_once_share_it(tmp_path, caplog):
+    together, kept = threading.Barrier(4), []
+
+    def work() -> None:
+        for number in range(40):
+            together.wait(60)
+            with DiskCache.open(tmp_path / f"{number}.sqlite") as cache:
+                kept.append(cache.path)
+
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(work) for _ in range(4)]:
+            done.result()
+    assert Counter(kept) == {tmp_path / f"{number}.sqlite": 4 for number in range(40)}
+    assert messages(caplog) == []
+
+
+def test_who_opens_a_file_that_another_is_making_waits_for_it(tmp_path, caplog):
+    path = tmp_path / "cache.sqlite"
+    with DiskCache.open(path) as cache:
+        cache.put_many("answer", {"a": b"1"})
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("PRAGMA journal_mode = DELETE")
+    other.execute("BEGIN IMMEDIATE")
+    ends = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    ends.start()
+    with DiskCache.open(path) as cache:
+        assert cache.path == path
+        assert cache.get_many("answer", ["a"]) == {"a": b"1"}
+    ends.join()
+    other.close()
+    assert messages(caplog) == []
 
 
 def test_another_program_s_database_is_left_alone(tmp_path):
@@ -248,6 +283,26 @@ def test_the_second_run_of_one_thing_waits_for_the_first(tmp_path, caplog):
         first.communicate()
     assert list(tmp_path.glob("*.lock")) == []
     assert messages(caplog) == [f"Waiting for process {first.pid}, which is at the same work (support)"]
+
+
+def test_who_waits_names_a_holder_that_has_not_written_its_number_yet(tmp_path, caplog):
+    path = tmp_path / "cache.sqlite"
+
+    def wait() -> None:
+        with exclusive(path, "support"):
+            pass
+
+    waits = threading.Thread(target=wait)
+    with exclusive(path, "support"):
+        (lock,) = tmp_path.glob("*.lock")
+        lock.write_text("")
+        threading.Timer(0.05, lock.write_text, ["4711\n"]).start()
+        waits.start()
+        ends = time.monotonic() + 10
+        while not messages(caplog) and time.monotonic() < ends:
+            time.sleep(0.01)
+    waits.join()
+    assert messages(caplog) == ["Waiting for process 4711, which is at the same work (support)"]
 
 
 def test_many_take_turns_and_leave_no_file(tmp_path):

@@ -226,6 +226,62 @@ def test_the_pause_that_the_server_asks_for_is_made(server):
     assert 40.0 <= clock.monotonic() < 41.0
 
 
+def test_who_makes_a_pause_holds_no_money_of_others(server):
+    refused = []
+
+    class Pauses(ManualClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if seconds >= 40.0:
+                refused.append(budget.reserve(price, stopped=iter((False, True)).__next__))
+                budget.settle(price, 0.0, 0)
+
+    clock = Pauses()
+    server.answers = [status(429, Retry_After="40"), streams("well")]
+    ours = model(server, clock)
+    price = ours.estimate_usd(ASK)
+    budget = RunBudget(usd=price)
+    (answer,) = Asker(ours, budget=budget, clock=clock).ask([CASE])
+    assert (answer.response, answer.attempts, refused) == ("well", 2, [""])
+
+
+def test_a_request_of_its_own_trouble_is_tried_until_its_own_deadline(server):
+    clock = ManualClock()
+    server.rule = lambda request: status(500, Retry_After="10")
+    answer = model(server, clock, calls={"attempts": 100, "deadline_seconds": 30.0}).generate(ASK)
+    assert (answer.reason, answer.attempts, clock.monotonic()) == ("HTTP 500", 3, 20.0)
+
+
+@pytest.mark.parametrize("code", [429, 503, 529])
+def test_what_an_endpoint_that_is_busy_takes_is_not_of_a_request_s_own_deadline(server, code):
+    clock = ManualClock()
+    busy = status(code, Retry_After="40")
+    server.answers = [busy, busy, status(500), streams("well")]
+    answer = model(server, clock, calls={"deadline_seconds": 60.0}).generate(ASK)
+    assert (answer.response, answer.attempts) == ("well", 4)
+    assert clock.monotonic() > 80.0
+
+
+def test_the_wait_for_a_turn_is_not_of_a_request_s_own_deadline(server):
+    clock = ManualClock()
+    server.answers = [status(500), status(500), streams("well")]
+    ours = model(server, clock, calls={"deadline_seconds": 30.0})
+    (answer,) = Asker(ours, limits=AskLimits(requests_per_minute=1.0), clock=clock).ask([CASE])
+    assert (answer.response, answer.attempts) == ("well", 3)
+    assert clock.monotonic() > 100.0
+
+
+def test_a_refused_try_of_an_endpoint_that_answered_nobody_lets_another_try(server):
+    clock = ManualClock()
+    server.answers = [status(429), status(429), status(401), streams("well")]
+    ours = model(server, clock, calls={"breaker_failures": 2, "breaker_pause_seconds": 60.0})
+    with pytest.raises(EngineError, match="HTTP 401"):
+        ours.generate(ASK)
+    assert clock.monotonic() >= 60.0  # the third waited until one may try
+    clock.sleep(60.0)
+    assert ours.generate(ASK).response == "well"
+
+
 def test_a_pause_that_nobody_waits_for_ends_the_run(server):
     server.rule = lambda request: status(429, Retry_After="86400")
     with pytest.raises(ModelUnavailable, match=r"asks for a pause of 86400 s \(HTTP 429\)\. Answered .* 0 of 3"):
@@ -433,6 +489,12 @@ def test_no_retry_is_sent_after_the_run_has_ended(server):
     assert len(server.requests) == 2
 
 
+def test_no_tokens_cost_nothing_and_are_no_unknown_number(server):
+    server.answers = [Sent(parts=(event(TEXT), event({}, "stop"), usage(100, 0), DONE))]
+    answer = model(server).generate(ASK)
+    assert (answer.output_tokens, answer.cost_usd) == (0, pytest.approx(1.0))
+
+
 def test_without_prices_the_cost_is_unknown(server):
     answer = model(server, prices=None).generate(ASK)
     assert answer.cost_usd is None
@@ -457,6 +519,82 @@ def test_the_stream_may_be_cut_anywhere():
                 break
         assert stream.said() == Said("é€ü\u2028x", finish_reason="stop")
         assert json.loads(json.dumps(stream.usage))["prompt_tokens"] == 100
+
+
+TEXT, CALL = {"content": "x"}, {"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f", "arguments": "{}"}}]}
+
+
+@pytest.mark.parametrize("said", [(TEXT, TEXT), (TEXT, CALL), (CALL, TEXT), (CALL, CALL)])
+def test_the_first_token_is_the_first_text_or_call_and_no_sign_of_life(said):
+    ticks = iter(range(100))
+    stream = ChatStream(clock=lambda: float(next(ticks)))
+    for silent in ({"role": "assistant"}, {"content": ""}, {"content": None, "tool_calls": None}):
+        stream.feed(PING + event(silent) + usage())
+    assert stream.first_at is None
+    for delta in said:
+        stream.feed(event(delta))
+        assert stream.first_at == 0.0
+    stream.feed(event({}, "stop") + event({"content": ""}) + DONE)
+    assert (stream.first_at, stream.complete_at) == (0.0, 1.0)
+
+
+def test_what_a_chunk_does_not_tell_takes_back_nothing():
+    stream = ChatStream()
+    nothing = event({"content": ""}, usage=None, model=None)
+    for chunk in (event({"content": "x"}), usage(7, 1), nothing, usage(7, 2), event({}, "stop"), nothing, nothing):
+        assert stream.feed(chunk)
+    assert stream.usage == {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    assert stream.served_model == "fake-1"
+    assert stream.said() == Said("x", finish_reason="stop")
+
+
+def test_a_usage_that_counts_up_and_ends_in_null_is_what_an_answer_costs(server):
+    chunks = (event({"content": "x"}, usage={"prompt_tokens": 100, "completion_tokens": 1}), usage(100, 20))
+    server.answers = [Sent(parts=(*chunks, event({}, "stop", usage=None), DONE))]
+    answer = model(server).generate(ASK)
+    assert (answer.input_tokens, answer.output_tokens, answer.cost_usd) == (100, 20, pytest.approx(COST))
+
+
+@pytest.mark.parametrize("name", ["name", "arguments"])
+def test_calls_without_an_end_are_broken_off(name):
+    stream = ChatStream()
+    for number in range(8):
+        piece = {"index": number, "id": f"{number}", "function": {"name": "f", "arguments": "", name: "x" * 200_000}}
+        if not stream.feed(event({"tool_calls": [piece]})):
+            break
+    assert number == 5  # 1.2 million characters, of all calls together
+    assert stream.said().reason == "answer longer than 1048576 characters"
+
+
+def test_calls_and_text_are_too_long_together():
+    stream = ChatStream()
+    assert stream.feed(event({"content": "x" * 600_000}))
+    assert not stream.feed(event({"tool_calls": [{"function": {"name": "f", "arguments": "x" * 600_000}}]}))
+
+
+def test_a_line_without_an_end_is_too_long_whatever_came_before_it():
+    stream = ChatStream()
+    assert not stream.feed(event(TEXT) + b"data: " + b"x" * 5_000_000)
+    assert stream.said().reason == "answer longer than 1048576 characters"
+
+
+def test_the_last_words_of_a_stream_are_not_the_end_of_an_answer():
+    stream = ChatStream()
+    stream.feed(event({"content": "x"}) + event({"refusal": "no"}) + event({"content": "y"}, "stop"))
+    assert stream.feed(event({}, None))
+    assert stream.said() == Said(finish_reason="stop", reason="the model refused")
+    assert not stream.feed(DONE)
+
+
+def test_what_comes_after_the_end_is_not_of_the_answer():
+    stream = ChatStream()
+    assert not stream.feed(event({"content": "x"}, "stop") + DONE + event({"content": "y"}, "length"))
+    assert stream.said() == Said("x", finish_reason="stop")
+
+
+def test_calls_are_in_the_order_of_their_index():
+    pieces = [{"index": n, "id": f"{n}", "function": {"name": f"f{n}", "arguments": "{}"}} for n in (1, 0, 2)]
+    assert [call.name for call in calls_in(*pieces)] == ["f0", "f1", "f2"]
 
 
 def test_signatures_differ_where_answers_may():

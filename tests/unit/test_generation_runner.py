@@ -136,6 +136,11 @@ def test_what_a_generator_raises_is_a_failed_answer_without_its_text():
     assert Asker(FakeModel(breaks)).ask(cases(1)) == [failed("the generator raised KeyError")]
 
 
+def test_what_somebody_else_s_model_says_of_a_failure_is_not_kept():
+    (answer,) = Asker(FakeModel(lambda request: failed("no answer to: my name is Ada"))).ask(cases(1))
+    assert (answer.status, answer.reason) == ("failed", "the model reported an error")
+
+
 def test_no_more_at_once_than_allowed():
     now, most, lock = 0, 0, threading.Lock()
 
@@ -169,6 +174,50 @@ def test_an_unlimited_pace_never_waits():
     assert clock.monotonic() == 0.0
 
 
+def begins(pacer: Pacer, clock: ManualClock, count: int) -> list[float]:
+    times = []
+    for _ in range(count):
+        assert pacer.wait() == ""
+        times.append(round(clock.monotonic(), 6))
+    return times
+
+
+def test_a_pause_in_which_nobody_asked_is_not_made_up_for():
+    clock = ManualClock()
+    pacer = Pacer(60.0, clock)
+    assert begins(pacer, clock, 2) == [0.0, 1.0]
+    clock.sleep(599.0)
+    assert begins(pacer, clock, 3) == [600.0, 601.0, 602.0]
+
+
+def test_a_turn_begins_when_it_is_given_not_when_it_was_asked_for():
+    clock = ManualClock()
+    pacer = Pacer(60.0, clock)
+    first = threading.Thread(target=pacer.wait)
+    with pacer._lock:  # others are given theirs
+        first.start()
+        first.join(0.1)
+        clock.sleep(10.0)
+    first.join(10)
+    assert begins(pacer, clock, 1) == [11.0]
+
+
+def test_a_turn_that_is_not_taken_brings_no_other_forward():
+    clock = ManualClock()
+    pacer = Pacer(60.0, clock)
+    assert begins(pacer, clock, 2) == [0.0, 1.0]
+    pacer.charge(-1)  # as Turns does for a turn without a request: others may hold the turns after it
+    assert begins(pacer, clock, 1) == [2.0]
+
+
+def test_who_waits_long_for_its_turn_sees_soon_that_the_run_has_ended():
+    clock = ManualClock()
+    pacer = Pacer(1.0, clock)
+    assert pacer.wait() == ""
+    assert pacer.wait(lambda left: "stopped" if clock.monotonic() >= 10.0 else "") == "stopped"
+    assert clock.monotonic() < 11.0
+
+
 def test_after_the_deadline_nothing_is_asked():
     clock = ManualClock()
 
@@ -195,6 +244,49 @@ def test_the_deadline_begins_with_the_first_request_not_with_the_wait_for_anothe
     model.load = lambda: clock.sleep(600)
     answers = Asker(model, cache, limits=AskLimits(deadline_seconds=25.0), clock=clock).ask(cases(3))
     assert [answer.reason for answer in answers] == ["", "", ""]
+
+
+def test_what_another_run_asked_while_this_one_waited_is_not_asked_again(cache, monkeypatch):
+    theirs, ours = FakeModel(), FakeModel()
+
+    @contextmanager
+    def held_by_another(*_: object) -> Iterator[None]:
+        monkeypatch.undo()
+        Asker(theirs, cache).ask(cases(3))
+        yield
+
+    monkeypatch.setattr(runner, "exclusive", held_by_another)
+    answers = Asker(ours, cache).ask(cases(4))
+    assert [request.case.case_id for request in ours.requests] == ["case-3"]
+    assert answers == Asker(FakeModel()).ask(cases(4))
+
+
+def test_one_deadline_is_of_all_that_an_asker_asks():
+    clock = ManualClock()
+
+    def takes_ten(request: Request) -> Answer:
+        clock.sleep(10)
+        return echo(request)
+
+    asker = Asker(FakeModel(takes_ten), limits=AskLimits(concurrency=1, deadline_seconds=25.0), clock=clock)
+    assert [answer.reason for answer in asker.ask(cases(2))] == ["", ""]
+    assert [answer.reason for answer in asker.ask(cases(3, start=2))] == ["", "deadline passed", "deadline passed"]
+
+
+def test_a_run_that_ends_in_the_last_moment_of_a_wait_begins_nothing():
+    ended = threading.Event()
+
+    class Ends(ManualClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            ended.set()
+
+    clock, budget = Ends(), RunBudget(requests=2)
+    turns = Turns(budget, Pacer(300.0, clock), clock, stopped=ended.is_set)
+    assert turns.begin() == ""
+    turns.end(0.0)
+    assert turns.begin() == "stopped"
+    assert clock.monotonic() == pytest.approx(0.2)
 
 
 def test_nothing_is_asked_after_the_deadline_by_who_waited_for_its_turn():
@@ -253,10 +345,68 @@ def test_a_budget_in_money_is_never_passed(cache, concurrency):
     assert len(richer.requests) == 9
 
 
+def test_who_finds_the_rest_held_for_requests_under_way_waits_for_what_they_cost():
+    under_way, most = [0], [0]
+
+    def slowly(request: Request) -> Answer:
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        time.sleep(0.05)
+        under_way[0] -= 1
+        return echo(request)
+
+    budget = RunBudget(usd=1.0)  # of which each may take six tenths, and takes a hundredth
+    asker = Asker(FakeModel(slowly, estimate=0.6), budget=budget, limits=AskLimits(concurrency=8))
+    begun = time.monotonic()
+    answers = asker.ask(cases(8))
+    assert time.monotonic() - begun < 2.0  # who waits is told at once
+    assert {answer.reason for answer in answers} == {""}
+    assert (budget.requests, most) == (8, [1])
+
+
+def test_who_waits_for_money_that_is_held_sees_that_the_run_has_ended():
+    budget, ended, told = RunBudget(usd=1.0), threading.Event(), []
+    assert budget.reserve(0.6) == ""
+    waits = threading.Thread(target=lambda: told.append(budget.reserve(0.6, ended.is_set)), daemon=True)
+    waits.start()
+    waits.join(0.1)
+    assert (waits.is_alive(), told) == (True, [])
+    ended.set()
+    waits.join(10)
+    assert told == ["stopped"]
+    budget.settle(0.6, 0.1, 1)
+    assert budget.reserve(0.6) == ""  # who was stopped holds nothing
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize("estimate", [0.0, 0.01])
+def test_a_model_that_costs_more_than_was_thought_passes_the_budget_by_what_is_under_way(concurrency, estimate):
+    budget = RunBudget(usd=1.0)
+    dear = FakeModel(lambda request: Answer(response="x", cost_usd=0.5), estimate=estimate)
+    answers = Asker(dear, budget=budget, limits=AskLimits(concurrency=concurrency)).ask(cases(20))
+    assert 1.0 <= budget.usd < 1.0 + 0.5 * concurrency
+    assert budget.usd == pytest.approx(sum(answer.cost_usd or 0.0 for answer in answers))
+    assert answers[-1].reason == "budget of $1 used up"
+
+
 def test_a_budget_in_requests_counts_retries():
     model = FakeModel(lambda request: Answer(response="x", attempts=2))
     answers = Asker(model, budget=RunBudget(requests=5), limits=AskLimits(concurrency=1)).ask(cases(5))
     assert [answer.reason for answer in answers] == ["", "", "", *["budget of 5 requests used up"] * 2]
+
+
+def test_a_budget_pays_for_whole_requests_whatever_floats_add_up_to():
+    model = FakeModel(lambda request: Answer(response="x", cost_usd=0.1), estimate=0.1)
+    Asker(model, budget=RunBudget(usd=0.3), limits=AskLimits(concurrency=1)).ask(cases(5))
+    assert len(model.requests) == 3
+
+
+def test_an_answer_that_was_paid_for_before_costs_nothing_now():
+    model, budget = FakeModel(), RunBudget(usd=0.015, requests=2)
+    model.recorded = True
+    asker = Asker(model, budget=budget)
+    assert {answer.reason for answer in asker.ask(cases(5))} == {""}
+    assert (budget.usd, budget.requests, asker.progress) == (0.0, 0, Progress(total=5, answered=5))
 
 
 def test_a_request_that_no_budget_pays():
@@ -297,6 +447,29 @@ def test_an_interrupt_keeps_what_is_done(cache):
     model = FakeModel()
     Asker(model, cache).ask(cases(3))
     assert model.requests == []
+
+
+def test_an_interrupt_keeps_what_came_while_another_answer_was_told(cache):
+    said = []
+
+    def interrupt(progress: Progress) -> None:
+        if progress.answered:
+            ends = time.monotonic() + 10
+            while len(said) < 4 and time.monotonic() < ends:
+                time.sleep(0.01)
+            time.sleep(0.1)  # until the last is handed over
+            raise KeyboardInterrupt
+
+    def one_by_one(request: Request) -> Answer:
+        time.sleep(0.02 * int(request.case.case_id[5:]))
+        said.append(request)
+        return echo(request)
+
+    with pytest.raises(KeyboardInterrupt):
+        Asker(FakeModel(one_by_one), cache, progress=interrupt, limits=AskLimits(concurrency=4)).ask(cases(4))
+    again = FakeModel()
+    Asker(again, cache).ask(cases(4))
+    assert again.requests == []
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,21 @@ from typing import get_args
 
 from evalsvc.governance.rubric.reading_models import NAME
 from evalsvc.governance.rubric.values import HIGHEST, LOWEST, Axis, Weighting
-from evalsvc.rules.schema_values import DRAFT, Schema, anchored, described, listed, mapping, number, one_or_more, words
+from evalsvc.rules.schema_values import (
+    ABOVE_0,
+    DRAFT,
+    Schema,
+    anchored,
+    described,
+    listed,
+    mapping,
+    number,
+    one_or_more,
+    words,
+)
 
 _FILLED: Schema = {"type": ["string", "number", "boolean"], "pattern": r"\S"}
 _DAY: Schema = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
-_ABOVE_0: Schema = {"type": "number", "exclusiveMinimum": 0}
 
 
 def of_rubric() -> Schema:
@@ -50,16 +60,16 @@ def _named(value: Schema) -> Schema:
 
 def _categories() -> Schema:
     title = described(_FILLED, "As it is shown.")
-    weighed = mapping({"weight": _ABOVE_0, "title": title}, ["weight"])
+    weighed = mapping({"weight": ABOVE_0, "title": title}, ["weight"])
     name = {"type": ["string", "number", "boolean"], "pattern": anchored(NAME)}
     criteria = {
         "anyOf": [
             {**listed(name), "minItems": 1, "uniqueItems": True},
-            {**_named({"anyOf": [_ABOVE_0, weighed]}), "minProperties": 1},
+            {**_named({"anyOf": [ABOVE_0, weighed]}), "minProperties": 1},
         ]
     }
     keys = {
-        "weight": described(_ABOVE_0, "Relative to the other categories'."),
+        "weight": described(ABOVE_0, "Relative to the other categories'."),
         "title": title,
         "criteria": described(criteria, "Names, which count alike, or names with weights that add to the category's."),
     }

@@ -1,0 +1,76 @@
+"""A Kafka source while its partitions come and go, with a consumer that does so at the worst moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("kafka")
+
+from kafka import TopicPartition
+
+from evalsvc.sources.kafka import KafkaSettings, KafkaSource, _listener
+from evalsvc.testing.sources import RecordingAssignment
+
+HERE = TopicPartition("t", 0)
+
+
+class FakeConsumer:
+    """Holds one partition with one record; ``asked`` is called in the middle of a question for what is committed."""
+
+    def __init__(self, asked: Callable[[], None]) -> None:
+        self._asked, self.paused, self.at = asked, False, 0
+        self._cluster = SimpleNamespace(topic_id=lambda topic: None)
+
+    def committed(self, partition: TopicPartition, timeout_ms: int) -> None:
+        self._asked()
+
+    def assignment(self) -> set[TopicPartition]:
+        return {HERE}
+
+    def seek_to_beginning(self, partition: TopicPartition) -> None:
+        self.at = 0
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        self.paused |= HERE in partitions
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self.paused &= HERE not in partitions
+
+    def poll(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        if self.paused or self.at:
+            return {}
+        self.at = 1
+        return {HERE: [SimpleNamespace(offset=0)]}
+
+
+def run(coroutine: Any) -> None:
+    """Run what awaits nothing."""
+    with pytest.raises(StopIteration):
+        coroutine.send(None)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_partition_that_leaves_and_comes_back_while_it_is_settled_is_read(lost):
+    once = [True]
+
+    def rebalance() -> None:
+        if once:
+            once.clear()
+            run(listener.on_partitions_lost([HERE]) if lost else listener.on_partitions_revoked([HERE]))
+            run(listener.on_partitions_assigned([HERE]))
+
+    consumer, reader = FakeConsumer(rebalance), RecordingAssignment()
+    source = KafkaSource(KafkaSettings(brokers=("b:1",), topics=("t",), group="g"))
+    source._consumer, source._assignment = consumer, reader
+    listener = _listener(source._notes, consumer, source._release)
+    run(listener.on_partitions_assigned([HERE]))
+    source.pause()
+    for _ in range(3):
+        assert source.poll(0.0) == []
+    source.resume()
+    read = [(chunk.partition, len(chunk.records)) for _ in range(3) for chunk in source.poll(0.0)]
+    assert read == [("t/0", 1)]
