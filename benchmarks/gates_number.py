@@ -127,11 +127,9 @@ def measure(design: Design, runs: int, seed: int) -> Found:
     theirs = [by_t(scores, number, held.codes) for scores in drawn]
     above = [decision(scores, number - AHEAD) for scores in drawn[: runs // 2]]
     below = [decision(scores, min(number + AHEAD, 1.0)) for scores in drawn[: runs // 2]]
-    return Found(
-        *(found.count(said) / runs for found in (ours, theirs) for said in ("PASS", "FAIL")),
-        above.count("PASS") / len(above),
-        below.count("FAIL") / len(below),
-    )
+    shares = [found.count(said) / runs for found in (ours, theirs) for said in ("PASS", "FAIL")]
+    shares += [above.count("PASS") / len(above), below.count("FAIL") / len(below)]
+    return Found(*shares)
 
 
 def run(quick: bool = False) -> list[Row]:

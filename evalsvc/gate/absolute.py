@@ -21,6 +21,7 @@ from evalsvc.gate.sides import pass_rates
 from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic, scale_for
 from evalsvc.stats.inversion import beyond, tail_of
 from evalsvc.stats.limits import exact_limit
+from evalsvc.stats.paired import SPARSE
 from evalsvc.types import Estimate, Scale
 from evalsvc.verdicts.values import EVERY_ONE
 
@@ -254,18 +255,51 @@ def _quantile_limits(
 def _limits(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows) -> Callable[[float], Estimate]:
     group = _groups(values, scale, candidate, rows, ["all"] * rows.size)[0]
     known = values[~np.isnan(values)]
+    if not scale.binary or not known.size:
+        return group.at
     alone = np.unique(candidate.codes[rows]).size == rows.size and values.shape[1] == 1
-    if not (scale.binary and alone and known.size and np.ptp(candidate.weights[rows]) == 0.0):
+    if not alone:
+        return _whole_groups(group.at, values, candidate, rows)
+    if np.ptp(candidate.weights[rows]) != 0.0:
         return group.at
     share, n = float(known.mean()), known.size
 
     def exactly(confidence: float) -> Estimate:
         """Clopper and Pearson's limits: a gate promises its error rate, where an estimate's holds on average."""
-        tail = (1.0 - confidence) / 2.0
-        low, high = exact_limit(share, n, tail), 1.0 - exact_limit(1.0 - share, n, tail)
-        return replace(group.at(confidence), low=low, high=high, method="share, exact")
+        return _exact(group.at(confidence), share, n, confidence, "share, exact")
 
     return exactly
+
+
+def _whole_groups(
+    at: Callable[[float], Estimate], values: Floats, candidate: Evaluated, rows: Rows
+) -> Callable[[float], Estimate]:
+    """Let a limit beyond which lie what few groups had take groups to fail, or to succeed, as a whole.
+
+    How far the answers of a group go together is not to be told from fewer than :data:`~evalsvc.stats.paired.SPARSE`.
+    """
+    codes = np.repeat(candidate.codes[rows][:, None], values.shape[1], axis=1)
+    few = [np.unique(codes[values == end]).size < SPARSE for end in (0.0, 1.0)]
+    if not any(few):
+        return at
+    groups = counting_groups(candidate, rows, values)
+
+    def wider(confidence: float) -> Estimate:
+        found = at(confidence)
+        if found.value is None or found.low is None or found.high is None:
+            return found
+        whole = _exact(found, found.value, groups, confidence, f"{found.method}, groups as a whole")
+        low = min(found.low, whole.low or 0.0) if few[0] else found.low
+        high = max(found.high, 1.0 if whole.high is None else whole.high) if few[1] else found.high
+        return replace(whole, low=low, high=high)
+
+    return wider
+
+
+def _exact(found: Estimate, share: float, n: float, confidence: float, method: str) -> Estimate:
+    tail = (1.0 - confidence) / 2.0
+    low, high = exact_limit(share, n, tail), 1.0 - exact_limit(1.0 - share, n, tail)
+    return replace(found, low=low, high=high, method=method)
 
 
 def _groups(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows, labels: Sequence[str]) -> list[Group]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,8 +97,12 @@ def read_baseline(folder: Path, name: str, suite_path: str) -> Baseline:
             f"Expected {file} to be what was promoted (sha256 {pointer.digest[:12]}…), but it is "
             f"another ({found[:12]}…): it was changed afterwards; restore it from git, or promote a run again"
         )
-    record = decode_record(content, str(file), name)
+    record = _decoded(content, str(file), name)
     return Baseline(pointer, record.header, record.evaluated, content)
+
+
+_decoded = lru_cache(maxsize=2)(decode_record)
+"""A suite is checked before it is run: the same content is decoded once."""
 
 
 def read_pointer(path: Path) -> Pointer:

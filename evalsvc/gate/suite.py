@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from evalsvc.project import ScorerConfig
 from evalsvc.stats.spending import Spending
 
 
-class CasesPlace(msgspec.Struct, frozen=True, kw_only=True):
+class CasesPlace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Where the cases are: a file or folder, columns that are fields, and which split and configuration of a folder."""
 
     path: Path
@@ -26,11 +27,15 @@ class CasesPlace(msgspec.Struct, frozen=True, kw_only=True):
     config: str = ""
 
     def read(self) -> CaseSet:
-        """Read them.
+        """Read them, once: what was checked is what is asked.
 
         Raises:
             EvalsvcError: with every mistake.
         """
+        return self._read
+
+    @cached_property
+    def _read(self) -> CaseSet:
         from evalsvc.cases.reading import read_cases
 
         return read_cases(self.path, fields=self.fields, split=self.split, config=self.config)

@@ -789,3 +789,19 @@ def test_requests_that_a_budget_did_not_pay_are_asked_by_the_next_run() -> None:
     assert "run it again with more of that: what was answered is kept" in finding.reason
     mixed = version(new, missing="no answer: HTTP 500")
     assert "run it again with more" not in one(AtLeast(0.3), mixed).reason
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_few_failing_groups_are_taken_to_fail_as_a_whole(repeats) -> None:
+    cases = tuple(Case(case_id=f"{i}", prompt=f"{i}", group=f"{i // 5}") for i in range(250))
+    scores = np.ones((250, repeats))
+    # Clopper and Pearson's limit of 0 failures in 50, and not in the answers of 50 groups.
+    limit = 0.05 ** (1 / 50)
+    for number, decision in ((limit - 1e-6, "PASS"), (limit + 1e-6, "INCONCLUSIVE")):
+        assert one(AtLeast(number), version(scores, GOOD, cases=cases)).decision == decision
+        assert one(AtMost(1.0 - number), version(1.0 - scores, GOOD, cases=cases)).decision == decision
+    # Ten groups that failed tell how far the answers of a group go together; nine do not.
+    scores[::25] = 0.0
+    assert one(AtLeast(0.91), version(scores, GOOD, cases=cases)).decision == "PASS"
+    scores[225] = 1.0
+    assert one(AtLeast(0.91), version(scores, GOOD, cases=cases)).decision == "INCONCLUSIVE"
