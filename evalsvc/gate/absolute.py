@@ -1,7 +1,6 @@
 """Gates that compare with a number: means, shares and quantiles of the candidate alone, critical cases, gaps of groups.
 
-Limits are those of the process behind the cases (:mod:`evalsvc.fairness.groups`), weighted, with groups of cases as
-clusters and repeats as events of their case; p-values are the levels at which they reach the number.
+p-values are the levels at which the limits (:mod:`evalsvc.gate.alone`) reach the number.
 """
 
 from __future__ import annotations
@@ -10,18 +9,16 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from msgspec.structs import replace
 
-from evalsvc.fairness import Gap, Group, gap, groups_of_values
+from evalsvc.fairness import Gap, gap
 from evalsvc.fairness.gaps import Limits
+from evalsvc.gate.alone import counting_groups, groups_by, limits_of
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows, field_of
 from evalsvc.gate.findings import MEND, Evidence, Leaf, gap_in, reasons_of, said_reasons
 from evalsvc.gate.needed import needed_gap, needed_mean, needed_share, told_of
 from evalsvc.gate.sides import pass_rates
 from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic, scale_for
 from evalsvc.stats.inversion import beyond, tail_of
-from evalsvc.stats.limits import exact_limit
-from evalsvc.stats.paired import SPARSE
 from evalsvc.types import Estimate, Scale
 from evalsvc.verdicts.values import EVERY_ONE
 
@@ -40,7 +37,7 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
     unscored, blocked = gap_in(leaf, candidate)
     if np.isnan(values).all():
         return Evidence(n_unscored=unscored, blocked=blocked, reason="no case has a score")
-    at = _limits(values, scale, candidate, leaf.rows)
+    at = limits_of(values, scale, candidate, leaf.rows)
     number, up = _number(gate)
     p_pass, p_fail = _p_values(at, number, up=up)
     worst = _in_the_worst_case(values, scale, candidate, leaf, number, up=up) if scale.bounded else p_pass
@@ -115,7 +112,7 @@ def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
     values, scale = _values(leaf, candidate)
     unscored, blocked = gap_in(leaf, candidate)
     labels = [field_of(candidate.cases[row], field) for row in leaf.rows.tolist()]
-    groups = _groups(values, scale, candidate, leaf.rows, labels)
+    groups = groups_by(values, scale, candidate, leaf.rows, labels)
     limits = Limits(groups)
     too_few = bool(limits.left_out) and not blocked
     if too_few:
@@ -154,14 +151,6 @@ def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
     )
 
 
-def interval_of(scores: MetricScores, candidate: Evaluated, rows: Rows, confidence: float) -> Estimate | None:
-    """Return the mean of a metric over cases with its interval; None where no case has a score."""
-    values = scores.values[rows]
-    if np.isnan(values).all():
-        return None
-    return _limits(values, scores.spec.scale, candidate, rows)(confidence)
-
-
 def _values(leaf: Leaf, candidate: Evaluated) -> tuple[Floats, Scale]:
     scores = candidate.scores[leaf.gate.metric]
     kind = parse_statistic(leaf.gate.statistic).kind
@@ -187,14 +176,14 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
     def tails(x: float) -> tuple[float, float]:
         within, gone = (values >= x if up else values <= x), np.isnan(values)
         # A missing score is never for the decision: beyond the number for PASS, within it for FAIL.
-        ats = [_limits(some.astype(np.float64), SHARE, candidate, leaf.rows) for some in (within, within | gone)]
+        ats = [limits_of(some.astype(np.float64), SHARE, candidate, leaf.rows) for some in (within, within | gone)]
         share = 1.0 - quantile if up else quantile
         return _p_values(ats[0], share, up=True)[0], _p_values(ats[1], share, up=True)[1]
 
     p_pass, p_fail = tails(number)
     low, high = _quantile_limits(values, tails, level, up=up)
     within = (values >= number) if up else (values <= number)
-    inside = _limits(within.astype(np.float64), SHARE, candidate, leaf.rows)(1.0 - 2.0 * level)
+    inside = limits_of(within.astype(np.float64), SHARE, candidate, leaf.rows)(1.0 - 2.0 * level)
     beyond_it, most = 1.0 - float(within.mean()), 1.0 - (inside.low or 0.0)
     said = f"{beyond_it:.2g} of the answers lie beyond {number:g}, and of all like these at most {most:.2g}"
     seen = _quantile(values, candidate.weights[leaf.rows], quantile)
@@ -252,71 +241,6 @@ def _quantile_limits(
     return (first(0, downwards), first(1, upwards)) if up else (first(1, downwards), first(0, upwards))
 
 
-def _limits(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows) -> Callable[[float], Estimate]:
-    group = _groups(values, scale, candidate, rows, ["all"] * rows.size)[0]
-    known = values[~np.isnan(values)]
-    if not scale.binary or not known.size:
-        return group.at
-    alone = np.unique(candidate.codes[rows]).size == rows.size and values.shape[1] == 1
-    if not alone:
-        return _whole_groups(group.at, values, candidate, rows)
-    if np.ptp(candidate.weights[rows]) != 0.0:
-        return group.at
-    share, n = float(known.mean()), known.size
-
-    def exactly(confidence: float) -> Estimate:
-        """Clopper and Pearson's limits: a gate promises its error rate, where an estimate's holds on average."""
-        return _exact(group.at(confidence), share, n, confidence, "share, exact")
-
-    return exactly
-
-
-def _whole_groups(
-    at: Callable[[float], Estimate], values: Floats, candidate: Evaluated, rows: Rows
-) -> Callable[[float], Estimate]:
-    """Let a limit beyond which lie what few groups had take groups to fail, or to succeed, as a whole.
-
-    How far the answers of a group go together is not to be told from fewer than :data:`~evalsvc.stats.paired.SPARSE`.
-    """
-    codes = np.repeat(candidate.codes[rows][:, None], values.shape[1], axis=1)
-    few = [np.unique(codes[values == end]).size < SPARSE for end in (0.0, 1.0)]
-    if not any(few):
-        return at
-    groups = counting_groups(candidate, rows, values)
-
-    def wider(confidence: float) -> Estimate:
-        found = at(confidence)
-        if found.value is None or found.low is None or found.high is None:
-            return found
-        whole = _exact(found, found.value, groups, confidence, f"{found.method}, groups as a whole")
-        low = min(found.low, whole.low or 0.0) if few[0] else found.low
-        high = max(found.high, 1.0 if whole.high is None else whole.high) if few[1] else found.high
-        return replace(whole, low=low, high=high)
-
-    return wider
-
-
-def _exact(found: Estimate, share: float, n: float, confidence: float, method: str) -> Estimate:
-    tail = (1.0 - confidence) / 2.0
-    low, high = exact_limit(share, n, tail), 1.0 - exact_limit(1.0 - share, n, tail)
-    return replace(found, low=low, high=high, method=method)
-
-
-def _groups(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows, labels: Sequence[str]) -> list[Group]:
-    """Return groups of cases by label: each repeat is an event, and a case's repeats are of one cluster."""
-    repeats = values.shape[1]
-    weights = candidate.weights[rows]
-    clusters = candidate.codes[rows]
-    alone = repeats == 1 and np.unique(clusters).size == clusters.size
-    return groups_of_values(
-        values.reshape(-1),
-        np.repeat(np.asarray(labels, dtype=np.str_), repeats),
-        scale,
-        pi=np.repeat(weights.min() / weights, repeats),
-        clusters=None if alone else np.repeat(clusters, repeats),
-    )
-
-
 def _p_values(at: Callable[[float], Estimate], number: float, *, up: bool) -> tuple[float, float]:
     above = tail_of(lambda confidence: beyond(at(confidence).low, number, 1.0))
     below = tail_of(lambda confidence: beyond(at(confidence).high, number, -1.0))
@@ -337,7 +261,7 @@ def _in_the_worst_case(
         filled = _succeeding(leaf, scores, np.where(gone, against, scores.values[leaf.rows]))
     else:
         filled = np.where(gone, (scale.low if up else scale.high) or 0.0, values)
-    return _p_values(_limits(filled, scale, candidate, leaf.rows), number, up=up)[0]
+    return _p_values(limits_of(filled, scale, candidate, leaf.rows), number, up=up)[0]
 
 
 def _number(gate: Gate) -> tuple[float, bool]:
@@ -366,13 +290,6 @@ def _scored(values: Floats) -> int:
 def _clusters(candidate: Evaluated, rows: Rows, values: Floats) -> int:
     some = rows[(~np.isnan(values)).any(axis=1)]
     return int(np.unique(candidate.codes[some]).size)
-
-
-def counting_groups(candidate: Evaluated, rows: Rows, values: Floats) -> float:
-    """Return how many groups of equal weight tell as much as those of the scored cases (Kish): (Σw)²/Σw²."""
-    some = rows[(~np.isnan(values)).any(axis=1)]
-    held = np.bincount(np.unique(candidate.codes[some], return_inverse=True)[1], weights=candidate.weights[some])
-    return float(held.sum() ** 2 / (held**2).sum()) if held.size else 0.0
 
 
 def _names(candidate: Evaluated, rows: Rows) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evalsvc.gate.absolute import absolute_evidence, counting_groups
+from evalsvc.gate.absolute import absolute_evidence
+from evalsvc.gate.alone import counting_groups
 from evalsvc.gate.evaluated import Evaluated
 from evalsvc.gate.findings import Evidence, Leaf
 from evalsvc.gate.needed import UNTOLD, cases_below, chance_below, few_outweigh

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from msgspec.structs import replace
 
-from evalsvc.gate.absolute import interval_of
+from evalsvc.gate.alone import interval_of
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows, places_in
 from evalsvc.gate.evaluating import repeat_sd
 from evalsvc.gate.values import Gate

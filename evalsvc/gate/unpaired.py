@@ -7,7 +7,7 @@ import math
 import msgspec
 import numpy as np
 
-from evalsvc.gate.absolute import interval_of
+from evalsvc.gate.alone import interval_of
 from evalsvc.gate.evaluated import Evaluated, MetricScores
 from evalsvc.gate.findings import MEND, Evidence, Leaf, gap_in, percent_above, said_reasons
 from evalsvc.gate.production import Production
