@@ -17,7 +17,7 @@ import numpy as np
 
 from evalsvc.cases import Case, digest_of
 from evalsvc.disk_cache import DiskCache
-from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Missing
+from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Missing, Rows
 from evalsvc.generation import Answer
 from evalsvc.generation.events import event_of, key_of_event
 from evalsvc.protocols import Scorer
@@ -126,17 +126,21 @@ def settle(scorer: Scorer) -> None:
 
 
 class _Asked(NamedTuple):
-    """Where answers are, as (case, repeat), and why there is none in other places; the same for every scorer."""
+    """Where answers are, as (case, repeat) and as two arrays, and why elsewhere there is none; for every scorer."""
 
     places: tuple[tuple[int, int], ...]
+    at: tuple[Rows, Rows]
     failed: Mapping[tuple[int, int], Missing]
 
     @classmethod
     def of(cls, answers: Sequence[Sequence[Answer]]) -> _Asked:
         """Sort them."""
         every = [((row, repeat), one) for row, repeats in enumerate(answers) for repeat, one in enumerate(repeats)]
+        places = tuple(place for place, one in every if one.status == "ok")
+        rows, repeats = np.array(places, dtype=np.int64).reshape(-1, 2).T
         return cls(
-            tuple(place for place, one in every if one.status == "ok"),
+            places,
+            (rows, repeats),
             {place: Missing("failed", f"no answer: {one.reason}") for place, one in every if one.status == "failed"},
         )
 
@@ -216,27 +220,22 @@ class _Work:
 
     def _laid_out(self, spec: ScorerSpec, kept: dict[tuple[int, int], Kept]) -> MetricScores:
         shape = (len(self.answers), max(map(len, self.answers), default=0))
-        values, missing = np.full(shape, np.nan), dict[tuple[int, int], Missing]()
-        scored = [(place, one) for place, one in kept.items() if one.value is not None]
-        if scored:
-            rows, repeats = np.array([place for place, _ in scored], dtype=np.int64).T
-            values[rows, repeats] = [one.value for _, one in scored]
-        for place, one in kept.items():
-            if one.value is None:
-                missing[place] = Missing(one.status, one.reason)
+        values = np.full(shape, np.nan)
+        if kept:
+            rows, repeats = self.asked.at
+            values[rows, repeats] = [kept[place].value for place in self.asked.places]
+        missing = {place: Missing(one.status, one.reason) for place, one in kept.items() if one.value is None}
         missing.update(self.asked.failed)
-        return MetricScores(spec, values, missing, _statistics(spec, shape, scored))
+        return MetricScores(spec, values, missing, _statistics(spec, shape, kept))
 
 
-def _statistics(
-    spec: ScorerSpec, shape: tuple[int, int], scored: Sequence[tuple[tuple[int, int], Kept]]
-) -> Floats | None:
-    width = max((len(one.statistics) for _, one in scored), default=0)
-    if not spec.corpus or not width:
+def _statistics(spec: ScorerSpec, shape: tuple[int, int], kept: Mapping[tuple[int, int], Kept]) -> Floats | None:
+    width = max((len(one.statistics) for one in kept.values()), default=0) if spec.corpus else 0
+    if not width:
         return None
     table = np.full((*shape, width), np.nan)
-    for place, one in scored:
-        if len(one.statistics) == width:
+    for place, one in kept.items():
+        if one.value is not None and len(one.statistics) == width:
             table[place] = one.statistics
     return table
 

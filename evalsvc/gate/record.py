@@ -297,8 +297,9 @@ def _scores(metric: str, made: Scorers, rows: Sequence[_Row], repeats: int) -> M
     values = np.array([row.scores.get(metric, blank) for row in rows], dtype=np.float64).reshape(len(rows), repeats)
     missing: dict[tuple[int, int], Missing] = {}
     for place, row in enumerate(rows):
-        for repeat_text, (status, reason) in row.missing.get(metric, {}).items():
-            missing[place, int(repeat_text)] = Missing(status, reason)
+        if row.missing:
+            for repeat_text, (status, reason) in row.missing.get(metric, {}).items():
+                missing[place, int(repeat_text)] = Missing(status, reason)
     spec = ScorerSpec(metric, made.version, made.scale, signature=made.signature, corpus=made.corpus)
     return MetricScores(spec, values, missing, _statistics(metric, rows, repeats))
 
