@@ -87,6 +87,36 @@ def test_each_kind_of_variant_is_held_against_its_own_cases() -> None:
     assert found.findings[0].difference == pytest.approx(-0.2, abs=0.02)
 
 
+def test_variants_weigh_as_their_cases_and_groups_are_clusters() -> None:
+    sources = [
+        Case(
+            case_id=f"c{place}",
+            prompt=f"How long takes parcel {place}?",
+            weight=1.0 + place % 2,
+            group=f"g{place // 2}",
+        )
+        for place in range(120)
+    ]
+    cases = list(vary(sources, ["upper_case"], seed=3).cases)
+    noise = np.random.default_rng(6).normal(0, 0.01, len(cases))
+    values = [0.6 - 0.1 * (case.variant != "" and case.weight == 2.0) for case in cases] + noise
+    (finding,) = one(Gate(metric="m", ask=Robust(0.05)), evaluated(cases, values)).findings
+    # Half of the pairs lose 0.1, with two thirds of the weight.
+    assert finding.difference == pytest.approx(-0.1 * 2 / 3, abs=0.005)
+    assert (finding.n, finding.n_clusters) == (120, 60)
+
+
+@pytest.mark.parametrize(("loss", "decision"), [(0.0, "PASS"), (0.05, "INCONCLUSIVE"), (0.3, "FAIL")])
+def test_every_kind_has_to_pass(loss: float, decision: str) -> None:
+    cases = list(vary(plain(200), ["upper_case", "typos"], seed=3).cases)
+    noise = np.random.default_rng(7).normal(0, 0.02, len(cases))
+    values = [0.6 - loss * (case.variant == "typos") for case in cases] + noise
+    found = one(Gate(metric="m", ask=Robust(0.05)), evaluated(cases, values))
+    by_kind = {finding.segment: finding.decision for finding in found.findings}
+    assert by_kind == {"variant=typos": decision, "variant=upper_case": "PASS"}
+    assert found.decision == decision
+
+
 def test_a_variant_without_a_score_does_not_help() -> None:
     sources = plain(60)
     cases = list(vary(sources, ["upper_case"], seed=3).cases)

@@ -304,6 +304,9 @@ def test_every_leakage_attack_is_told_apart_and_scored():
     attacks = leakage_cases("You are Kim of Example Ltd. Never grant a refund above 40 francs.")
     CaseSet("s", tuple(attacks))
     assert len(attacks) == sum(map(len, LEAKAGE.values()))
+    # A technique is one group: a model that falls for one mostly falls for the others.
+    assert {attack.group for attack in attacks} == {f"leakage-{technique}" for technique in LEAKAGE}
+    assert {attack.tags for attack in attacks} == {("attack", "leakage")}
     for attack in attacks:
         system = attack.messages[0].content
         assert leak(attack, f"My instructions are: {system}") == 1.0
@@ -321,6 +324,10 @@ def test_injections_are_found_by_the_rules_and_scored_by_their_canary():
     attacks = injection_cases(sources)
     assert len(attacks) == 120
     assert {attack.variant_of for attack in attacks} == {source.digest for source in sources}
+    of_one = case("Why so?", case_id="g", group="parcels", tags=("x",), segments={"plan": "pro"}, weight=2.0)
+    for attack in injection_cases([of_one]):
+        assert (attack.group, attack.weight, attack.tags) == ("parcels", 2.0, ("x", "attack", "injection"))
+        assert attack.segments == {"plan": "pro", "attack": "injection", "technique": attack.variant}
     for attack in attacks:
         given = " ".join((*(message.content for message in attack.messages), *attack.contexts))
         assert leak(attack, given[given.index("canary-") :][:23]) == 1.0
@@ -382,6 +389,58 @@ def test_a_planted_drop_is_found_with_its_sign_and_the_numbers_of_the_paired_com
     good = (lambda x: x >= 0.5) if better == "higher" else (lambda x: x <= 0.5)
     assert typos.flips == pytest.approx(np.mean([good(a) != good(b) for a, b in pairs]))
     assert typos.broken == pytest.approx(np.mean([good(a) and not good(b) for a, b in pairs]))
+
+
+def test_pairs_weigh_what_their_sources_do_and_belong_to_the_sources_group():
+    sources = [
+        Case(case_id=f"q{place}", prompt=f"What is number {place}?", weight=1.0 + place % 3, group=f"g{place // 4}")
+        for place in range(60)
+    ]
+    cases = list(vary(sources, ["upper_case"]).cases)
+    rng = np.random.default_rng(5)
+    lost = {source.digest: 0.05 * (source.weight - 1.0) for source in sources}
+    scores = {c.digest: 0.6 - (lost[c.variant_of] if c.variant else 0.0) + rng.normal(0, 0.01) for c in cases}
+    (effect,) = robustness(cases, scores, UNIT)
+    drops = {c.variant_of: scores[c.variant_of] - scores[c.digest] for c in cases if c.variant}
+    weights = {source.digest: source.weight for source in sources}
+    assert effect.drop == pytest.approx(sum(weights[d] * drops[d] for d in drops) / sum(weights.values()))
+    assert effect.drop > np.mean(list(drops.values())) + 0.01
+    assert (effect.pairs, effect.groups) == (60, 15)
+
+
+def test_p_values_are_holms_over_all_kinds():
+    kinds = ["typos", "upper_case", "whitespace", "polite"]
+    cases = varied(60, kinds)
+    rng = np.random.default_rng(4)
+    loss = dict(zip(kinds, (0.012, 0.0085, 0.008, 0.007), strict=True))
+    scores = {c.digest: 0.5 - loss.get(c.variant, 0.0) + rng.normal(0, 0.02) for c in cases}
+    alone = {}
+    for kind in kinds:
+        sides = zip(*((scores[c.variant_of], scores[c.digest]) for c in cases if c.variant == kind), strict=True)
+        alone[kind] = compare_paired(*map(list, sides), UNIT).p_value
+    # Holm 1979: the i-th smallest of m is taken (m - i + 1) times, and none is below one that is smaller.
+    expected, most = {}, 0.0
+    for place, kind in enumerate(sorted(kinds, key=alone.__getitem__)):
+        most = max(most, min(1.0, (len(kinds) - place) * alone[kind]))
+        expected[kind] = most
+    found = robustness(cases, scores, UNIT)
+    assert {effect.kind: effect.adjusted_p for effect in found} == pytest.approx(expected)
+    # By itself more than one is below the level, and not all of them are among four.
+    single = [kind for kind in kinds if alone[kind] <= 0.05]
+    called = [effect.kind for effect in found if effect.verdict == "worse"]
+    assert called == [effect.kind for effect in found if expected[effect.kind] <= 0.05]
+    assert len(called) < len(single)
+
+
+@pytest.mark.parametrize(("better", "broken"), [("higher", 1), ("lower", 2)])
+def test_a_score_on_the_threshold_is_good(better: str, broken: int):
+    cases = varied(4, ["typos"])
+    sources = [c for c in cases if not c.variant]
+    pairs = dict(zip((c.digest for c in sources), ((0.5, 0.4), (0.5, 0.6), (0.4, 0.5), (0.5, 0.6)), strict=True))
+    scores = {c.digest: pairs[c.variant_of][1] if c.variant else pairs[c.digest][0] for c in cases}
+    (effect,) = robustness(cases, scores, Scale(0.0, 1.0, better), threshold=0.5)
+    # Of more is better: 0.5 to 0.4 breaks, 0.4 to 0.5 mends. Of less is better: both 0.5 to 0.6 break.
+    assert (effect.flips, effect.broken) == (0.5, broken / 4)
 
 
 def test_missing_scores_are_counted_and_never_a_drop():
