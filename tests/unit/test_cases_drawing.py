@@ -122,6 +122,22 @@ def test_worst_is_the_highest_where_lower_is_better():
     assert sorted(case.case_id for case in drawn.cases) == ["event-18", "event-19"]
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_of_an_event_that_was_scored_again_the_latest_scorer_says_what_it_is_worth(first: int):
+    store = MemoryStore()
+    for version in (first, 3 - first):
+        spec = ScorerSpec("quality", version, Scale(0.0, 1.0, "higher"), signature=f"v{version}")
+        for index in range(20):
+            # The first version found event 0 worst; the second says that it is event 19.
+            value = index / 20 if version == 1 else (19 - index) / 20
+            write(store, index, language="en", pi=0.5, spec=spec, value=value)
+    drawn = draw_cases(store, Draw(DAY, 20, metric="quality", worst=3))
+    assert drawn.events == 20
+    assert {case.case_id for case in drawn.cases if "worst" in case.tags} == {"event-19", "event-18", "event-17"}
+    # An event stands for 1/π events, however often it was scored.
+    assert {case.weight for case in drawn.cases} == {1.0}
+
+
 def test_events_without_text_are_passed_over_and_told():
     store = MemoryStore()
     for index in range(200):
