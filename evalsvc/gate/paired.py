@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from evalsvc.gate.evaluated import Evaluated, places_in
-from evalsvc.gate.findings import MEND_EITHER, Evidence, Leaf, gap_in
+from evalsvc.gate.evaluated import Evaluated, Rows, places_in
+from evalsvc.gate.findings import MEND_EITHER, MOST_TO_ALLOW, Evidence, Leaf, gap_in, percent_above
 from evalsvc.gate.needed import needed_without_differences, told_of
 from evalsvc.gate.relative import Asking, relative_change
 from evalsvc.gate.sides import Sides, by_case, sides_of
@@ -35,7 +35,7 @@ def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level
     if sides is None:
         return Evidence(n_unscored=unscored, reason=f"these cases have no {gate.statistic} score")
     asking = Asking(sides, candidate.weights[known], candidate.codes[known], level, seed)
-    blocked = blocked or _unasked(int(known.size), leaf.rows.size)
+    blocked = blocked or uncompared(leaf, candidate, baseline, places)
     known_of_it = Evidence(n_one_sided=sides.one_sided, n_unscored=unscored, blocked=blocked)
     if isinstance(gate.ask, NotWorse) and gate.ask.relative:
         return _relative(known_of_it, gate, asking)
@@ -101,13 +101,24 @@ def _compared(asking: Asking, sides: Sides, question: Question) -> Comparison:
     )
 
 
-def _unasked(known: int, cases: int) -> str:
-    if cases - known <= MOST_WITHOUT * cases:
-        return ""
-    return (
-        f"{cases - known:,} of {cases:,} cases have no answer of the baseline, so that the few others stand for them; "
-        "promote a baseline that was asked them, or leave them out by `where`"
-    )
+def uncompared(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, places: Rows) -> str:
+    """Return why what has no answer of the baseline stands in the way of a PASS; empty where it does not.
+
+    ``places`` has each case's row in the baseline, -1 where it has none. Few of the cases that the baseline was asked
+    may have changed since: a change of just the cases that a version loses would hide the loss.
+    """
+    cases, rows = leaf.rows.size, leaf.rows[places[leaf.rows] < 0]
+    names = {case.case_id for case in baseline.cases}
+    changed = sum(candidate.cases[row].case_id in names for row in rows.tolist())
+    told, mend = "", "promote a baseline that was asked them"
+    if changed > leaf.gate.max_missing * cases:
+        told = f"{changed:,} of {cases:,} cases were changed since the baseline, so that what they lost is not seen"
+        if changed <= MOST_TO_ALLOW * cases:
+            mend += f", or allow it by `max_missing: {percent_above(changed / cases)}%`"
+    elif rows.size > MOST_WITHOUT * cases:
+        told = f"{rows.size:,} of {cases:,} cases have no answer of the baseline, so that the few others stand for them"
+        mend += ", or leave them out by `where`"
+    return f"{told}; {mend}" if told else ""
 
 
 def _depends(asking: Asking, gate: Gate) -> str:
@@ -159,9 +170,10 @@ def needed_for(found: Comparison, ask: Ask, scale: Scale) -> Needed | None:
         return None
     seen = found.difference * (-1.0 if scale.better == "lower" else 1.0)
     effect = _if_equal(ask, found)
+    equal = effect is not None and not _excluded(found, scale, effect)
     if found.discordant == 0.0 and scale.bounded and found.margin > 0.0:
         return needed_without_differences(found, (scale.high or 0.0) - (scale.low or 0.0))
-    if effect is not None:
+    if effect is not None and equal:
         need = cases_needed(found, effect=effect)
         # One case more is what is left of a number that is too small to be true.
         if need.more is None or need.more > 1:
@@ -174,6 +186,12 @@ def needed_for(found: Comparison, ask: Ask, scale: Scale) -> Needed | None:
     mirrored = replace(found, margin=0.0, asked="non-inferiority")
     need = cases_needed(mirrored, effect=-found.margin - seen)
     return Needed(need.more, need.cases, "the difference seen is the true one", need.reason)
+
+
+def _excluded(found: Comparison, scale: Scale, effect: float) -> bool:
+    """Whether the interval says that the candidate is worse than a version with this effect in the question put."""
+    best = found.low if scale.better == "lower" else found.high
+    return best is not None and (-best if scale.better == "lower" else best) < effect
 
 
 def _if_equal(ask: Ask, found: Comparison) -> float | None:

@@ -23,7 +23,7 @@ from evalsvc.gate.findings import Leaf, gap_in
 from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.looking import plan
 from evalsvc.gate.needed import UNTOLD, few_outweigh
-from evalsvc.gate.paired import MOST_WITHOUT
+from evalsvc.gate.paired import uncompared
 from evalsvc.gate.power_alone import seen_alone
 from evalsvc.gate.record import decode_record
 from evalsvc.gate.resampled import (
@@ -153,11 +153,12 @@ class _Planner:
             return known._replace(reason="not predicted: the last run had no baseline")
         if before.production is not None:
             return known._replace(reason="not predicted: production's estimate is compared with, not its cases")
-        rows = leaf.rows[self._places(before, self.shell)[leaf.rows] >= 0]
+        places = self._places(before, self.shell)
+        if told := uncompared(leaf, self.shell, before, places):
+            return known._replace(chance=0.0, hopeless=True, reason=f"it cannot pass: {told}")
+        rows = leaf.rows[places[leaf.rows] >= 0]
         if rows.size < leaf.rows.size:
             lacking = f"{leaf.rows.size - rows.size:,} of {leaf.rows.size:,} cases have no answer of the baseline"
-            if leaf.rows.size - rows.size > MOST_WITHOUT * leaf.rows.size:
-                return known._replace(chance=0.0, hopeless=True, reason=f"{lacking}, so that it cannot pass")
             groups = len({self.shell.groups[row] for row in rows.tolist()})
             known = known._replace(n=int(rows.size), groups=groups, reason=lacking)
         return self._compared(known, leaf, self._versions(leaf))

@@ -65,7 +65,8 @@ def _summary(
         unit=scores.spec.scale.unit,
         better=scores.spec.scale.better,
         scorer=f"{scores.spec.version}|{scores.spec.signature}",
-        candidate=_number(scores, candidate, everything),
+        # Of the same cases, so that the three numbers fit.
+        candidate=_number(scores, candidate, known if there else everything),
         baseline=_number(old, baseline, places[known]) if there and old and baseline and places is not None else None,
         difference=_difference(scores, old, candidate, known, places[known], seed)
         if there and old and places is not None

@@ -42,7 +42,8 @@ def evalsvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_three_answers(project: Path) -> None:
     equal = evalsvc(project, "gate")
-    assert (equal.returncode, equal.stderr) == (0, "")
+    # A slow machine is told how far it is.
+    assert (equal.returncode, "evalsvc:" in equal.stderr) == (0, False)
     assert "support: PASS" in equal.stdout
     assert "All 9 gates passed." in equal.stdout
     worse = evalsvc(project, "gate", "suites/support", "--answers", "suites/support/answers/version-3.jsonl")

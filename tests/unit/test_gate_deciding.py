@@ -252,6 +252,27 @@ class TestMissing:
         other = version(BASE[:50], cases=tuple(Case(case_id=f"o{i}", prompt=f"other {i}") for i in range(50)))
         assert "none of its cases" in one(NotWorse(0.05), new, other).reason
 
+    def test_cases_that_were_changed_since_the_baseline_hide_no_loss(self) -> None:
+        cases = some_cases(200)
+        scores = BASE + around(0.0, 200, 0.05, seed=2)
+        scores[:40] = 0.0
+        old = version(BASE, cases=cases)
+        assert one(NotWorse(0.05), version(scores, cases=cases), old).decision == "FAIL"
+
+        def edited(count: int) -> Evaluated:
+            touched = tuple(Case(case_id=case.case_id, prompt=f"{case.prompt} ") for case in cases[:count])
+            return version(scores, cases=(*touched, *cases[count:]))
+
+        hidden = one(NotWorse(0.05), edited(40), old)
+        assert (hidden.decision, hidden.n) == ("INCONCLUSIVE", 160)
+        assert "40 of 200 cases were changed since the baseline" in hidden.reason
+        assert "promote a baseline that was asked them, or allow it by `max_missing: 21%`" in hidden.reason
+        assert one(gate(NotWorse(0.05), max_missing=0.2), edited(40), old).decision == "PASS"
+        # As many new cases are no change: what the baseline was asked is all compared.
+        new = tuple(Case(case_id=f"new{i}", prompt=f"new {i}") for i in range(40))
+        more = version(np.concatenate([BASE, np.zeros(40)]), cases=(*cases, *new))
+        assert one(NotWorse(0.05), more, old).decision == "PASS"
+
     def test_no_score_at_all(self) -> None:
         none = version(np.full(50, np.nan))
         for ask in (NotWorse(0.05), AtLeast(0.1)):
@@ -805,3 +826,16 @@ def test_few_failing_groups_are_taken_to_fail_as_a_whole(repeats) -> None:
     assert one(AtLeast(0.91), version(scores, GOOD, cases=cases)).decision == "PASS"
     scores[225] = 1.0
     assert one(AtLeast(0.91), version(scores, GOOD, cases=cases)).decision == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+@pytest.mark.parametrize(
+    ("loss", "stated"), [(0.0, "the two are equal"), (0.035, "the difference seen is the true one")]
+)
+def test_the_cases_needed_assume_nothing_that_is_excluded(better, loss, stated) -> None:
+    sign = -1.0 if better == "higher" else 1.0
+    old = around(0.5, 100, 0.05)
+    new = old + sign * loss + around(0.0, 100, 0.3, seed=3)
+    finding = one(NotWorse(0.03), version(new, Scale(0.0, 1.0, better)), version(old, Scale(0.0, 1.0, better)))
+    assert finding.decision == "INCONCLUSIVE"
+    assert finding.needed.assuming == stated
