@@ -40,6 +40,11 @@ class Document:
             document.report_at(1, 1, f"cannot be read: {error.strerror or error}", "check the path and its permissions")
             return document
 
+    @property
+    def so_far(self) -> int:
+        """How many problems were reported so far."""
+        return len(self._problems)
+
     def report_at(self, line: int, column: int, message: str, hint: str = "") -> None:
         """Keep a problem at a place, both 1-based."""
         self._problems.add(Problem(self.path, line, column, message, hint))

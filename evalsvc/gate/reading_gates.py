@@ -110,12 +110,15 @@ class _Reader:
         if metric and name and spec is None and self.known.whole:
             metric.problem(f"no scorer of this suite measures `{name}`", did_you_mean(name, self.known.specs))
         asked = self._statistic(statistic, section, spec)
+        before = self.item.document.so_far
         ask = self._ask(section, spec)
+        # In the place of what was wrong there is a default: nothing follows from it.
+        sound = self.item.document.so_far == before
         fields, where = section.get("by"), section.get("where")
         by = _fields(fields) if fields else ()
         missing, advisory = section.get("max_missing"), section.get("advisory")
         success = section.get("success")
-        if ask is None or not name:
+        if ask is None or not name or not sound:
             return None
         check_used(section, ask, asked, by)
         if spec is not None:

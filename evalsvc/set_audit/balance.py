@@ -74,7 +74,7 @@ def reference_findings(cases: Sequence[Case]) -> list[Finding]:
     """Return which share has a reference, expected calls, and contexts, and which have neither of the first two."""
     found = []
     for what, has in (
-        ("with a reference", [case.reference is not None for case in cases]),
+        ("with a reference", [bool(case.reference and case.reference.strip()) for case in cases]),
         ("with expected calls", [bool(case.expected_tools) for case in cases]),
         ("with contexts", [bool(case.contexts) for case in cases]),
     ):
