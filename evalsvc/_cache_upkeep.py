@@ -43,10 +43,10 @@ def held(path: Path, before: int | None = None) -> Held:
         raise InputError(f"Cannot read the cache {path}: {error}") from error
 
 
-def drop_unused(path: Path, before: int) -> bool:
-    """Remove the rows last used before a day, a few at a time, and return whether the file was made smaller.
+def drop_unused(path: Path, before: int) -> str:
+    """Remove the rows last used before a day, a few at a time, and return why the file is not smaller; empty if it is.
 
-    It is not while a run is under way, which would have to wait; the run then fills the room that there is.
+    It is not made smaller while a run is under way, which would have to wait.
 
     Raises:
         InputError: when the file cannot be written.
@@ -56,13 +56,19 @@ def drop_unused(path: Path, before: int) -> bool:
         with closing(_connection(path)) as connection:
             while connection.execute(step, (before,)).rowcount:
                 pass
-            if under_way(path):
-                return False
-            connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            return True
+            return "a run is under way" if under_way(path) else _made_smaller(connection)
     except sqlite3.Error as error:
         raise InputError(f"Cannot prune the cache {path}: {error}; what is there stays whole, try again") from error
+
+
+def _made_smaller(connection: sqlite3.Connection) -> str:
+    try:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error as error:
+        # It takes a copy of what stays, for which the disk may have no room.
+        return str(error)
+    return ""
 
 
 def _connection(path: Path) -> sqlite3.Connection:

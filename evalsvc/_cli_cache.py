@@ -15,7 +15,7 @@ from evalsvc._durations import parse_duration
 from evalsvc.cli import OK
 from evalsvc.disk_cache import cache_places, today
 from evalsvc.errors import InputError
-from evalsvc.gate.pruning import Item, kept, prune, unwanted
+from evalsvc.gate.pruning import Item, kept, prune, would_prune
 from evalsvc.gate.suite_files import root_for
 
 _EPOCH = date(1970, 1, 1)
@@ -58,7 +58,7 @@ def remove(options: argparse.Namespace) -> int:
     root, moment = root_for([]), datetime.now(UTC)
     before = None if options.older_than is None else _back(moment, options.older_than)
     keep = 1 if options.keep is None else options.keep
-    gone = unwanted(kept(root), before, keep) if options.dry_run else prune(root, before, keep)
+    gone = (would_prune if options.dry_run else prune)(root, before, keep)
     rows, notes = _prune_caches(root, before, options.dry_run)
     rows += _of_items("runs", gone.runs, root)
     rows += _of_items("records", gone.records, root)
@@ -100,10 +100,11 @@ def _prune_caches(root: Path, before: datetime | None, dry: bool) -> tuple[list[
         found = held(path, day)
         if found.rows:
             rows.append(_of_cache(path, found, root))
-            if not dry and not drop_unused(path, day):
+            why = "" if dry else drop_unused(path, day)
+            if why:
                 notes.append(
-                    f"{_shown(path, root)} keeps its size, since a run is under way; what runs keep next goes into the "
-                    "room, and pruning after the run gives it back"
+                    f"{_shown(path, root)} keeps its size for now ({why}); what runs keep next goes into the room that "
+                    "there is, and the next prune that finds something to remove gives back the rest"
                 )
     damaged = _damaged(root, before)
     if not dry:

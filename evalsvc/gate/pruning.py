@@ -25,7 +25,7 @@ _PASSED_BY = frozenset({".evalsvc", ".git", ".venv", "node_modules", "__pycache_
 
 
 class Item(NamedTuple):
-    """A run's folder or a record's file; ``named`` when a baseline points to it."""
+    """A run's folder or a record's file; ``named`` when a baseline points to it, or a link stands in its place."""
 
     path: Path
     size: int
@@ -42,10 +42,17 @@ class Kept(NamedTuple):
 
 def kept(root: Path) -> Kept:
     """Return what is kept below a project's ``.evalsvc``."""
+    with RunKeeper(root).alone():
+        return _kept(root)
+
+
+def _kept(root: Path) -> Kept:
     keeper = RunKeeper(root)
     digests, verdicts = _named(root)
-    folders = [path for path in (keeper.root / "runs").glob("*/*") if path.is_dir() and not path.is_symlink()]
-    runs = [Item(path, _size(path), _decided(path), path.name in verdicts) for path in folders]
+    folders = [path for path in (keeper.root / "runs").glob("*/*") if path.is_dir()]
+    # A link is somebody's, who may want what it leads to.
+    named = {path for path in folders if path.name in verdicts or path.is_symlink()}
+    runs = [Item(path, _size(path), _decided(path), path in named) for path in folders]
     runs.sort(key=lambda item: (item.since, item.path.name), reverse=True)
     # What a promoted run was decided from is named with it.
     digests |= {digest for item in runs if item.named for digest in _digests(item.path)}
@@ -57,11 +64,13 @@ def kept(root: Path) -> Kept:
     return Kept(tuple(runs), tuple(records))
 
 
-def unwanted(now: Kept, before: datetime | None, keep: int) -> Kept:
-    """Return the runs decided before a moment (None: whenever) and the records that no other run was decided from.
+def would_prune(root: Path, before: datetime | None, keep: int) -> Kept:
+    """Return what :func:`prune` would remove now."""
+    with RunKeeper(root).alone():
+        return _unwanted(_kept(root), before, keep)
 
-    The ``keep`` newest runs of each suite are not among them, nor what a baseline names.
-    """
+
+def _unwanted(now: Kept, before: datetime | None, keep: int) -> Kept:
     counted: dict[str, int] = {}
     gone, stay = [], set()
     for item in now.runs:
@@ -82,9 +91,11 @@ def unwanted(now: Kept, before: datetime | None, keep: int) -> Kept:
 
 
 def prune(root: Path, before: datetime | None, keep: int) -> Kept:
-    """Remove what :func:`unwanted` names, the verdicts before what they were decided from, and return it.
+    """Remove the runs decided before a moment (None: whenever) and the records that no other run was decided from.
 
-    No run is kept meanwhile: one that ends just now is kept before, or after with all its records.
+    The ``keep`` newest runs of each suite stay, and what a baseline names. Verdicts go before what they were decided
+    from. Returned is what was removed. No run is kept meanwhile: one that ends just now is kept before, or after with
+    all its records.
 
     Raises:
         InputError: when something cannot be removed; what was removed until then is gone.
@@ -93,7 +104,7 @@ def prune(root: Path, before: datetime | None, keep: int) -> Kept:
     if not keeper.root.is_dir():
         return Kept((), ())
     with keeper.alone():
-        gone = unwanted(kept(root), before, keep)
+        gone = _unwanted(_kept(root), before, keep)
         try:
             for item in gone.runs:
                 # Where the verdict is, everything is.

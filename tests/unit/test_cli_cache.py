@@ -267,11 +267,44 @@ def test_while_a_run_is_under_way_rows_go_and_the_file_keeps_its_size(project, c
         with exclusive(path, "work"):
             size = path.stat().st_size
             assert main(["cache", "prune", "--older-than", "30d"]) == 0
-            assert "keeps its size, since a run is under way" in capsys.readouterr().out
+            assert "keeps its size for now (a run is under way)" in capsys.readouterr().out
             assert path.stat().st_size >= size
             cache.put_many("answer", {"new": b"1"})
             assert cache.get_many("answer", ["new", "k1"]) == {"new": b"1"}
     assert rows() == 1
+
+
+def test_without_room_for_a_copy_the_file_keeps_its_size_and_that_is_told(project, capsys, monkeypatch):
+    """VACUUM writes a copy; rows that went make room for others all the same."""
+    path = project / ".evalsvc" / "cache.sqlite"
+    with DiskCache.open(path) as cache:
+        cache.put_many("answer", {f"k{n}": b"x" * 1000 for n in range(100)})
+    age_rows(40)
+    monkeypatch.setattr("evalsvc._cache_upkeep._connection", lambda path: sqlite3.connect(path, factory=Full))
+    assert main(["cache", "prune", "--older-than", "30d"]) == 0
+    assert "keeps its size for now (database or disk is full)" in capsys.readouterr().out
+    assert rows() == 0
+
+
+class Full(sqlite3.Connection):
+    """A connection to a file on a disk that has no room for a second one."""
+
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named, isolation_level=None)
+
+    def execute(self, text, *values):
+        if text == "VACUUM":
+            raise sqlite3.OperationalError("database or disk is full")
+        return super().execute(text, *values)
+
+
+def test_a_run_behind_a_link_stays(project):
+    run = aged(gate("good"))
+    away = run.rename(project / "elsewhere")
+    run.symlink_to(away)
+    assert main(["cache", "prune", "--keep", "0"]) == 0
+    assert (runs(), len(records())) == ([run.name], 1)
+    assert (away / "verdict.json").is_file()
 
 
 def test_a_run_that_writes_meanwhile_loses_nothing(project):
@@ -300,7 +333,7 @@ def test_a_run_that_ends_meanwhile_is_kept_with_all_its_records(project, monkeyp
     run = aged(gate("good"))
     verdict, keeper = read_verdict(run / "verdict.json"), RunKeeper(project)
     content, seen, ended = keeper.record(verdict.candidate.digest), threading.Event(), []
-    looked = pruning.kept
+    looked = pruning._kept
 
     def look(root: Path) -> pruning.Kept:
         found = looked(root)
@@ -315,7 +348,7 @@ def test_a_run_that_ends_meanwhile_is_kept_with_all_its_records(project, monkeyp
         ended.append(keeper.keep(verdict, {}, content))
 
     ender = threading.Thread(target=end)
-    monkeypatch.setattr(pruning, "kept", look)
+    monkeypatch.setattr(pruning, "_kept", look)
     pruning.prune(project, None, 0)
     ender.join(10)
     assert keeper.again(keeper.find(verdict.verdict_id)).same
