@@ -95,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_gate(add)
     _add_verdicts(add)
     _add_baseline(add)
+    _add_cache(add)
     _add_schema(add)
     _add_alerts(add)
     _add_anchors(add)
@@ -538,6 +539,32 @@ def _add_baseline(add: _Adder) -> None:
     promote.add_argument("--answers", metavar="FILE", help="recorded answers of the version, in place of its last run")
     promote.add_argument("--whole", action="store_true", help="ask every case of the set first, without looks")
     promote.add_argument("--despite", action="store_true", help="even though its verdict is not PASS")
+
+
+def _add_cache(add: _Adder) -> None:
+    module, formats = "evalsvc._cli_cache", ("table", "json")
+    parent = add("cache", f"{module}:show", "what gates keep on disk: answers, scores, runs and records; prune them")
+    parent.set_defaults(format="table")
+    sub = _Adder(parent.add_subparsers(title="actions", metavar="ACTION"), add.common)
+    shown = sub("show", f"{module}:show", "how much of each there is (as without an action)")
+    prune = sub("prune", f"{module}:remove", "remove what is old; never what a baseline points to")
+    prune.add_argument(
+        "--older-than",
+        metavar="DURATION",
+        help="as in 30d: answers and scores not used since, and runs decided before",
+    )
+    prune.add_argument(
+        "--keep",
+        type=_whole,
+        metavar="N",
+        help="the newest runs of each suite stay, however old; alone, all others go (default: 1)",
+    )
+    prune.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    for command in (parent, shown, prune):
+        # Left out, it stays as it was given before the action, else at the default above.
+        command.add_argument(
+            "--format", choices=formats, default=argparse.SUPPRESS, help="json: one object a line, sizes in bytes"
+        )
 
 
 def _add_schema(add: _Adder) -> None:

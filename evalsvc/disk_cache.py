@@ -34,8 +34,11 @@ _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _MOVED = sqlite3.SQLITE_READONLY_DBMOVED
 # The checksum is taken over kind, key and value: where two keys have one number, the other's row is a miss.
 _TABLE = (
-    "CREATE TABLE IF NOT EXISTS entries (number INTEGER PRIMARY KEY, value BLOB NOT NULL, checksum INTEGER NOT NULL)"
+    "CREATE TABLE IF NOT EXISTS entries "
+    "(number INTEGER PRIMARY KEY, value BLOB NOT NULL, checksum INTEGER NOT NULL, used_on INTEGER NOT NULL)"
 )
+_INSERT = "INSERT OR REPLACE INTO entries (number, value, checksum, used_on) VALUES (?, ?, ?, ?)"
+_SECONDS_A_DAY = 86_400
 
 
 class DiskCache:
@@ -74,13 +77,14 @@ class DiskCache:
         """Keep values, all of them or, after a kill, none; one that is there is replaced."""
         seed = _seed(kind)
         sums = [zlib.crc32(value, zlib.crc32(key.encode(), seed)) for key, value in items.items()]
-        rows = list(zip(_numbers(kind, items), items.values(), sums, strict=True))
+        day = today()
+        rows = [(*row, day) for row in zip(_numbers(kind, items), items.values(), sums, strict=True)]
         rows.sort()
         with self._lock:
             for _ in range(2):
                 try:
                     with self._connection:
-                        self._connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", rows)
+                        self._connection.executemany(_INSERT, rows)
                     return
                 except sqlite3.Error as error:
                     if not self._mended(error):
@@ -104,20 +108,30 @@ class DiskCache:
         found: dict[str, bytes] = {}
         by_number = dict(zip(_numbers(kind, keys), keys, strict=True))
         # In the order of the file: neighbours are on one page.
-        numbers, seed = sorted(by_number), _seed(kind)
+        numbers, seed, day = sorted(by_number), _seed(kind), today()
+        stale: list[tuple[int, int]] = []
         for start in range(0, len(numbers), _KEYS_A_QUERY):
             part = numbers[start : start + _KEYS_A_QUERY]
             marks = ",".join("?" * len(part))
             # Only question marks are put into the text.
-            query = f"SELECT number, value, checksum FROM entries WHERE number IN ({marks})"  # noqa: S608
-            for number, value, checksum in self._connection.execute(query, part).fetchall():
+            query = f"SELECT number, value, checksum, used_on FROM entries WHERE number IN ({marks})"  # noqa: S608
+            for number, value, checksum, used_on in self._connection.execute(query, part).fetchall():
                 key = by_number[number]
                 if type(value) is bytes and zlib.crc32(value, zlib.crc32(key.encode(), seed)) == checksum:
                     found[key] = value
+                    if used_on < day:
+                        stale.append((day, number))
                 else:
                     self.damaged += 1
                     self._tell("damaged", "holds a row that was changed after it was written; it is not used")
+        if stale:
+            self._mark_used(stale)
         return found
+
+    def _mark_used(self, rows: Sequence[tuple[int, int]]) -> None:
+        """Note, once a day, that rows were used; where that fails they only seem older than they are."""
+        with suppress(sqlite3.Error), self._connection:
+            self._connection.executemany("UPDATE entries SET used_on = ? WHERE number = ?", rows)
 
     def _opened(self) -> sqlite3.Connection:
         if self.path is None:
@@ -173,17 +187,42 @@ def default_cache_path(root: Path) -> Path | None:
     ``<root>/.evalsvc/cache.sqlite``; where that cannot be written, a file of the project's own below
     ``$XDG_CACHE_HOME/evalsvc`` (``~/.cache/evalsvc``); else ``None``, with a warning.
     """
-    own = root.resolve() / ".evalsvc"
-    if _writable(own):
-        ignore = own / ".gitignore"
+    own, shared = cache_places(root)
+    if _writable(own.parent):
+        ignore = own.with_name(".gitignore")
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
-        return own / "cache.sqlite"
-    shared = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "evalsvc"
-    if _writable(shared):
-        return shared / f"{_short(str(root.resolve()))}.sqlite"
-    log.warning("Neither %s nor %s can be written: nothing is kept from this run for the next", own, shared)
+        return own
+    if _writable(shared.parent):
+        return shared
+    log.warning(
+        "Neither %s nor %s can be written: nothing is kept from this run for the next", own.parent, shared.parent
+    )
     return None
+
+
+def cache_places(root: Path) -> tuple[Path, Path]:
+    """Return where a project's cache may be: its own file, and the one it has where that cannot be written."""
+    shared = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "evalsvc"
+    return root.resolve() / ".evalsvc" / "cache.sqlite", shared / f"{_short(str(root.resolve()))}.sqlite"
+
+
+def today() -> int:
+    """Return the number of the day, as rows say when they were last used."""
+    return int(time.time()) // _SECONDS_A_DAY
+
+
+def under_way(path: Path) -> bool:
+    """Return whether a run holds a lock of the cache at ``path``."""
+    for lock in path.parent.glob(f"{path.name}.*.lock"):
+        try:
+            with open(lock, encoding="ascii") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            continue
+    return False
 
 
 @contextmanager
@@ -302,9 +341,21 @@ def _prepare(connection: sqlite3.Connection, path: Path | None) -> None:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             connection.execute(_TABLE)
+    elif not _has_days(connection):
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            if not _has_days(connection):
+                # Of the rows that are there nobody knows: they count as used today.
+                connection.execute(f"ALTER TABLE entries ADD COLUMN used_on INTEGER NOT NULL DEFAULT {today()}")
     _keep_a_journal(connection)
     # A kill loses nothing that was committed; a power cut may lose the last commits, which are asked for again.
     connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _has_days(connection: sqlite3.Connection) -> bool:
+    # Another process may have made the file just now, and its table in the same moment.
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(entries)")]
+    return "used_on" in columns or not columns
 
 
 def _keep_a_journal(connection: sqlite3.Connection) -> None:

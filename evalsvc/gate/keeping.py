@@ -7,11 +7,13 @@ answers and scores of a version, once, however many verdicts were made of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from evalsvc.disk_cache import exclusive
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.files import write_whole
 from evalsvc.gate.looking import Definition, Plan, look, order_of
@@ -56,21 +58,27 @@ class RunKeeper:
     def keep(self, verdict: Verdict, files: Mapping[str, str], *records: bytes) -> Path:
         """Write a verdict with its reports and records, each file whole or not at all, and return the folder.
 
-        The verdict comes last: where it is, everything is.
+        The verdict comes last: where it is, everything is. Meanwhile nothing that is kept is pruned.
 
         Raises:
             OSError: where nothing can be written, as on a read-only checkout.
         """
-        for content in records:
-            path = self.record_path(digest_of_record(content))
-            if not path.exists():
-                write_record(path, content)
         folder = self.folder(verdict)
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            write_whole(folder / name, text.encode())
-        write_whole(folder / "verdict.json", msgspec.json.format(msgspec.json.encode(verdict), indent=2) + b"\n")
+        with self.alone():
+            for content in records:
+                path = self.record_path(digest_of_record(content))
+                if not path.exists():
+                    write_record(path, content)
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, text in files.items():
+                write_whole(folder / name, text.encode())
+            write_whole(folder / "verdict.json", msgspec.json.format(msgspec.json.encode(verdict), indent=2) + b"\n")
         return folder
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Let one process at a time keep a run, or remove some."""
+        return exclusive(self.root / "runs", "keep")
 
     def find(self, verdict_id: str) -> Verdict:
         """Return a verdict by its id, or by a beginning of it that only one has.
