@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import os
 import subprocess
 import sys
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,49 +13,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from evalsvc._cli_output import Progress, aligned, number
+from evalsvc._gate_store import fetch_lacking, opened, remember, writes
 from evalsvc.cli import OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.suite_files import find_suites, root_for
 from evalsvc.windows import parse_span, whole_minutes
 
 if TYPE_CHECKING:
+    from evalsvc.gate.baselines import Pointer
     from evalsvc.gate.keeping import RunKeeper
     from evalsvc.gate.suite import Suite
     from evalsvc.verdicts import Verdict
-
-
-def show(options: argparse.Namespace) -> int:
-    """List the baselines of suites, and what is wrong with any of them."""
-    from evalsvc import project
-    from evalsvc.gate.baselines import names_in, read_baseline, read_pointer
-
-    root = root_for([Path(path) for path in options.paths])
-    paths = [Path(path) for path in options.paths] or [root / project.load_settings(root).settings.suites]
-    rows = []
-    for folder in dict.fromkeys(file.resolve().parent for file in find_suites(paths)):
-        for name in names_in(folder):
-            pointer = read_pointer(folder / "baselines" / f"{name}.yaml")
-            try:
-                read_baseline(folder, name, "SUITE")
-                state = "as promoted"
-            except ConfigError as error:
-                state = str(error)
-            rows.append(
-                {
-                    "baseline": name,
-                    "suite folder": folder.name,
-                    "version": f"{pointer.model} {pointer.model_version}".strip(),
-                    "promoted": pointer.promoted_at.isoformat(timespec="minutes"),
-                    "by": pointer.promoted_by,
-                    "because": pointer.because,
-                    "digest": pointer.digest[:12],
-                    "state": state,
-                }
-            )
-    print(
-        aligned(rows) if rows else "no baselines yet; evalsvc baseline promote SUITE --because '…' makes one of a run"
-    )
-    return OK
 
 
 def promote(options: argparse.Namespace) -> int:
@@ -67,7 +33,9 @@ def promote(options: argparse.Namespace) -> int:
 
     if options.run and (options.answers or options.whole):
         raise InputError("Expected either --run or --answers or --whole: a run was asked what it was asked")
-    suite, root = _suite(options.suite), root_for([Path(options.suite)])
+    suite, root = suite_of(options.suite), root_for([Path(options.suite)])
+    stored = writes(root, options)
+    fetch_lacking(suite.path, options.suite, root, options)
     keeper = RunKeeper(root)
     anew = options.answers or options.whole
     verdict = keeper.find(options.run) if options.run else None if anew else keeper.latest(suite.name)
@@ -79,14 +47,14 @@ def promote(options: argparse.Namespace) -> int:
         content,
         verdict.verdict_id,
         suite.folder,
-        _name(options.name, suite),
+        name_of(options.name, suite),
         by=options.by or _who(),
         because=options.because,
         verdict=verdict.verdict_id,
         decision=verdict.decision,
         now=datetime.now(UTC),
     )
-    _told(suite, pointer)
+    _told(suite, pointer, content, root if stored else None, options)
     return OK
 
 
@@ -200,14 +168,21 @@ def rescore(options: argparse.Namespace) -> int:
     from evalsvc.gate.evaluating import Version, evaluate
     from evalsvc.gate.record import encode_record
 
-    suite, root = _suite(options.suite), root_for([Path(options.suite)])
-    name = _name(options.name, suite)
+    suite, root = suite_of(options.suite), root_for([Path(options.suite)])
+    name = name_of(options.name, suite)
     held = baselines.read_baseline(suite.folder, name, options.suite)
     if held.header.production is not None:
         raise InputError(
             f"Expected a baseline of answers, but {name!r} is of production, and has none to score; freeze estimates "
             f"again: evalsvc baseline from-production {options.suite} --name {name} --since 7d --because TEXT"
         )
+    if held.digest != held.pointer.digest:
+        raise InputError(
+            f"Expected the answers of {name!r}, but only its scores are here: the store keeps no texts. Restore "
+            f"{held.pointer.file} from git, or promote a run again: evalsvc baseline promote {options.suite} "
+            f"--name {name} --because TEXT"
+        )
+    stored = writes(root, options)
     cases = suite.cases.read()
     texts = dict(zip(cases.digests, cases.cases, strict=True))
     rows = [row for row, digest in enumerate(held.evaluated.digests) if digest in texts]
@@ -227,8 +202,9 @@ def rescore(options: argparse.Namespace) -> int:
             cache,
             name=name,
         )
+    content = encode_record(again, suite.name, cases.digest, held.header.seed)
     pointer = baselines.promote(
-        encode_record(again, suite.name, cases.digest, held.header.seed),
+        content,
         name,
         suite.folder,
         name,
@@ -241,31 +217,30 @@ def rescore(options: argparse.Namespace) -> int:
     gone = len(held.evaluated.digests) - len(rows)
     if gone:
         print(f"evalsvc: {gone:,} of its cases are not in {suite.cases.path.name} any more: left out", file=sys.stderr)
-    _told(suite, pointer)
+    _told(suite, pointer, content, root if stored else None, options)
     return OK
 
 
 def from_production(options: argparse.Namespace) -> int:
     """Freeze estimates of production as a baseline."""
-    from evalsvc import assemble, project, scorers
+    from evalsvc import scorers
     from evalsvc.gate import baselines
     from evalsvc.gate.fitting import check_fit
     from evalsvc.gate.production import freeze
     from evalsvc.gate.record import encode_production
 
-    suite, now = _suite(options.suite), datetime.now(UTC)
+    suite, now = suite_of(options.suite), datetime.now(UTC)
     check_fit(suite.gates, suite.cases.read().cases, suite.path, options.suite)
-    found = project.load_settings(root_for([Path(options.suite)]))
+    root = root_for([Path(options.suite)])
     specs = {one.spec.metric: one.spec for one in (scorers.create(s.name, s.options) for s in suite.scorers)}
     where: dict[str, tuple[str, ...]] = {}
     for field, value in options.where:
         where[field] = (*where.get(field, ()), value)
     span = whole_minutes(parse_span(options.since, options.until, now))
-    environment, address = project.Environment.read(os.environ), getattr(options, "store", None)
-    with closing(assemble.open_project_store(found, environment, address)) as store:
+    with opened(root, options) as store:
         production = freeze(store, suite.gates, specs, span, where)
     content = encode_production(suite.name, production, specs)
-    name, by = _name(options.name, suite), options.by or _who()
+    name, by = name_of(options.name, suite), options.by or _who()
     pointer = baselines.promote(content, name, suite.folder, name, by=by, because=options.because, now=now)
     rows = [
         {
@@ -278,11 +253,16 @@ def from_production(options: argparse.Namespace) -> int:
         for one in production.estimates
     ]
     print(aligned(rows, right={"mean", "n"}))
-    _told(suite, pointer)
+    _told(suite, pointer, content, None if options.no_store else root, options)
     return OK
 
 
-def _suite(path: str) -> Suite:
+def suite_of(path: str) -> Suite:
+    """Return the suite of a file that was named.
+
+    Raises:
+        InputError, ConfigError: when there is none, or it cannot be read.
+    """
     from evalsvc.gate.reading import load_suite
 
     (file,) = find_suites([Path(path)]) if Path(path).is_file() else (Path(path),)
@@ -291,7 +271,12 @@ def _suite(path: str) -> Suite:
     return load_suite(file, path)
 
 
-def _name(given: str | None, suite: Suite) -> str:
+def name_of(given: str | None, suite: Suite) -> str:
+    """Return the name that was given, else the one that the suite compares with.
+
+    Raises:
+        InputError: when neither says one.
+    """
     name = given or suite.baseline
     if not name:
         raise InputError(
@@ -308,11 +293,20 @@ def _who() -> str:
     return found.stdout.strip() or getpass.getuser()
 
 
-def _told(suite: Suite, pointer: object) -> None:
-    from evalsvc.gate.baselines import FOLDER, Pointer
+def _told(suite: Suite, pointer: Pointer, content: bytes, root: Path | None, options: argparse.Namespace) -> None:
+    """Say what was promoted, and write it to the store of the project at ``root``; None is no store."""
+    from evalsvc.gate.baselines import FOLDER
 
-    if isinstance(pointer, Pointer):
+    print(
+        f"{pointer.baseline}: {pointer.model} {pointer.model_version}".rstrip()
+        + f", sha256 {pointer.digest[:12]}…, in {suite.folder.name}/{FOLDER}/; commit both files"
+    )
+    if root is not None:
+        remember(suite, pointer, content, root, options)
+        print("evalsvc: the promotion is recorded in the store", file=sys.stderr)
+    elif not options.no_store:
         print(
-            f"{pointer.baseline}: {pointer.model} {pointer.model_version}".rstrip()
-            + f", sha256 {pointer.digest[:12]}…, in {suite.folder.name}/{FOLDER}/; commit both files"
+            "evalsvc: there is no store yet, so these files are all there is of it; "
+            f"evalsvc baseline record {options.suite} writes them to one",
+            file=sys.stderr,
         )

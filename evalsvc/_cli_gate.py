@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalsvc._cli_output import Progress, aligned, terminal_width
+from evalsvc._gate_store import fetch_lacking, opened
 from evalsvc._gate_told import all_told, exit_code, told
 from evalsvc._plain import harmless, harmless_json
 from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem, StoreError
@@ -57,7 +57,7 @@ def _gate(options: argparse.Namespace) -> int:
     root = root_for([Path(path) for path in options.paths])
     if options.again:
         return _again(options.again, root, options)
-    suites = _suites(options.paths, root, asks=not (options.power or options.answers), compares=not options.power)
+    suites = _suites(options.paths, root, options)
     if options.power:
         return _power(suites, root, options.format)
     if options.record:
@@ -109,10 +109,11 @@ def _check_options(options: argparse.Namespace) -> None:
             raise InputError(f"Expected --{name} with --format {' or '.join(formats)}, but got {options.format}")
 
 
-def _suites(paths: Sequence[str], root: Path, *, asks: bool, compares: bool) -> list[tuple[Suite, str]]:
+def _suites(paths: Sequence[str], root: Path, options: argparse.Namespace) -> list[tuple[Suite, str]]:
     """Read every suite, so that nothing is asked before all of them are right."""
     from evalsvc.gate.checking import load_checked
 
+    asks, compares = not (options.power or options.answers), not options.power
     given = [Path(path) for path in paths] or [root / _folder(root)]
     files = find_suites(given)
     if not files:
@@ -123,8 +124,11 @@ def _suites(paths: Sequence[str], root: Path, *, asks: bool, compares: bool) -> 
     for file in files:
         shown = _shown(file)
         try:
+            fetch_lacking(file, shown, root, options)
             found.append((load_checked(file, shown, asks=asks, compares=compares), shown))
         except ConfigError as error:
+            if not error.problems:
+                raise
             problems += error.problems
     if problems:
         raise ConfigError(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}:", problems)
@@ -243,16 +247,8 @@ def _print(runs: Sequence[Run], kept: Sequence[str], options: argparse.Namespace
 
 @contextmanager
 def open_log(root: Path, options: argparse.Namespace, *, create: bool = False) -> Iterator[VerdictLog]:
-    """Open what the project's store remembers of verdicts; with ``create`` an embedded one is made where there is none.
-
-    Raises:
-        StoreUnavailable, StoreBusy, SchemaError, ConfigError: as :func:`evalsvc.store.open_store`.
-    """
-    from evalsvc import assemble, project
-
-    found, address = project.load_settings(root), getattr(options, "store", None)
-    environment = project.Environment.read(os.environ)
-    with closing(assemble.open_project_store(found, environment, address, create=create)) as store:
+    """Open what the project's store remembers of verdicts, as :func:`evalsvc._gate_store.opened` does."""
+    with opened(root, options, create=create) as store:
         yield store.verdicts
 
 

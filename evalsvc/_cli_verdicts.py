@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from evalsvc import project
 from evalsvc._cli_gate import open_log
 from evalsvc._cli_output import aligned, terminal_width
+from evalsvc._gate_store import has_store
 from evalsvc._gate_told import told
 from evalsvc._plain import harmless_json
 from evalsvc.cli import OK
@@ -32,7 +31,7 @@ def listed(options: argparse.Namespace) -> int:
     span = parse_span(options.since, options.until, datetime.now(UTC))
     asked = VerdictQuery(options.suite, span.start, span.end)
     root = root_for([])
-    if _has_store(root, options):
+    if has_store(root, options):
         with open_log(root, options) as log:
             found = log.verdicts(asked, options.limit)
     else:
@@ -53,7 +52,7 @@ def listed(options: argparse.Namespace) -> int:
 def show(options: argparse.Namespace) -> int:
     """Print one verdict."""
     root = root_for([])
-    if not _has_store(root, options):
+    if not has_store(root, options):
         _print(_kept(root).find(options.id), options)
         return OK
     with open_log(root, options) as log:
@@ -76,18 +75,6 @@ def _kept(root: Path) -> RunKeeper:
 
     print("evalsvc: there is no store yet; these are the runs kept in .evalsvc/runs", file=sys.stderr)
     return RunKeeper(root)
-
-
-def _has_store(root: Path, options: argparse.Namespace) -> bool:
-    """Return whether there is a store to ask, or one was named: what is kept in the project is no answer to that."""
-    from evalsvc.assemble import store_address
-    from evalsvc.store import folder
-    from evalsvc.store.address import parse_address
-
-    environment, given = project.Environment.read(os.environ), getattr(options, "store", None)
-    place = parse_address(store_address(project.load_settings(root), environment, given))
-    named = given or environment.store
-    return bool(named or place.host or not place.path or folder.exists(Path(place.path)))
 
 
 def _row(verdict: Verdict) -> dict[str, str]:

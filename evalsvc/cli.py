@@ -516,25 +516,31 @@ def _add_verdicts(add: _Adder) -> None:
 
 
 def _add_baseline(add: _Adder) -> None:
-    module = "evalsvc._cli_baseline"
-    parent = add("baseline", f"{module}:show", "what suites compare with: show, promote, score again")
+    module, kept = "evalsvc._cli_baseline", "evalsvc._cli_baseline_store"
+    parent = add("baseline", f"{kept}:listed", "what suites compare with: list, promote, fetch, score again")
     parent.set_defaults(paths=[])
     sub = _Adder(parent.add_subparsers(title="actions", metavar="ACTION"), add.common)
-    listed = sub("list", f"{module}:show", "the baselines of suites (as without an action)")
+    listed = sub("list", f"{kept}:listed", "the baselines of suites, and the store's (as without an action)")
     listed.add_argument("paths", nargs="*", metavar="PATH", help="suites or folders (default: suites/)")
     promote = sub("promote", f"{module}:promote", "make a run's candidate the baseline of its suite")
     rescore = sub("rescore", f"{module}:rescore", "score a baseline's answers by the suite's scorers of today")
     frozen = sub("from-production", f"{module}:from_production", "freeze estimates of production as a baseline")
+    show = sub("show", f"{kept}:show", "every promotion of a baseline that the store remembers, the last first")
+    fetch = sub("fetch", f"{kept}:fetch", "take the store's current baseline in place of the file's")
+    record = sub("record", f"{kept}:record", "write the baseline in the files to the store")
     _add_span(frozen, default="7d")
     frozen.add_argument(
         "--where", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="only these; repeat it for more"
     )
-    frozen.add_argument("--because", required=True, metavar="TEXT", help="why; it is kept with the baseline")
-    for command in (promote, rescore, frozen):
+    for command in (promote, rescore, frozen, show, fetch, record):
         command.add_argument("suite", metavar="SUITE", help="its file")
         command.add_argument("--name", help="of the baseline (default: the one that the suite names)")
+    for command in (promote, rescore, frozen):
         command.add_argument("--by", help="who says so (default: you, as git or the system knows you)")
-    promote.add_argument("--because", required=True, metavar="TEXT", help="why; it is kept with the baseline")
+        command.add_argument("--no-store", action="store_true", help="write the files alone")
+    for command in (promote, frozen):
+        command.add_argument("--because", required=True, metavar="TEXT", help="why; it is kept with the baseline")
+    show.add_argument("--limit", type=_count, default=100, metavar="N", help="at most, newest first (default: 100)")
     promote.add_argument("--run", metavar="VERDICT", help="whose candidate (default: the last run, or a first one)")
     promote.add_argument("--answers", metavar="FILE", help="recorded answers of the version, in place of its last run")
     promote.add_argument("--whole", action="store_true", help="ask every case of the set first, without looks")

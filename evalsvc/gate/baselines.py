@@ -2,7 +2,8 @@
 
 ``baselines/main.yaml`` names a file beside it, the SHA-256 of its lines, and who promoted it, when and why. Both are
 meant for git: promoting a version is a commit, and a file that was changed after its promotion is refused. In place of
-a version, estimates of production may be frozen (:mod:`evalsvc.gate.production`).
+the file, what the store has of it may be read, without texts (:mod:`evalsvc.gate.promotions`); in place of a version,
+estimates of production may be frozen (:mod:`evalsvc.gate.production`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from evalsvc._yaml import Document, raise_problems
 from evalsvc.errors import ConfigError, Problem
 from evalsvc.gate.evaluated import Evaluated
 from evalsvc.gate.files import write_whole
-from evalsvc.gate.record import Header, decode_record, digest_of_record, read_content, write_record
+from evalsvc.gate.keeping import RunKeeper
+from evalsvc.gate.record import Header, decode_record, digest_of_record, read_content, without_texts, write_record
+from evalsvc.gate.suite_files import root_for
 from evalsvc.types import ScorerSpec
 
 FOLDER = "baselines"
@@ -27,12 +30,13 @@ PLAIN_BYTES = 1 << 20
 """A smaller record is kept as plain lines, so that a change of it can be read in a diff."""
 
 _FILE = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
-_MAY_BE_EMPTY = ("model", "model_version", "cases_digest", "verdict", "decision")
+_MAY_BE_EMPTY = ("stored", "model", "model_version", "cases_digest", "verdict", "decision")
 
 
 class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     """What a name stands for: ``file`` beside the pointer, whose lines have the SHA-256 ``digest``.
 
+    ``stored`` is the SHA-256 of the same lines without texts, as a store holds them; empty in a pointer of before that.
     ``decision`` is the one of ``verdict``, the id of the run that was promoted.
     """
 
@@ -42,6 +46,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     promoted_at: datetime
     promoted_by: str
     because: str
+    stored: str = ""
     model: str = ""
     model_version: str = ""
     cases_digest: str = ""
@@ -57,6 +62,11 @@ class Baseline(NamedTuple):
     evaluated: Evaluated
     content: bytes
 
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the lines that were read: the pointer's ``digest``, or ``stored`` where texts are lacking."""
+        return digest_of_record(self.content)
+
 
 def pointer_path(folder: Path, name: str) -> Path:
     """Return where the pointer of a baseline is, or would be, in a suite's folder."""
@@ -66,6 +76,28 @@ def pointer_path(folder: Path, name: str) -> Path:
 def names_in(folder: Path) -> list[str]:
     """Return the names of a suite's baselines."""
     return sorted(path.stem for path in (folder / FOLDER).glob("*.yaml"))
+
+
+def is_here(folder: Path, name: str) -> bool:
+    """Return whether the files of a baseline are there, or what was taken from a store in their place."""
+    path = pointer_path(folder, name)
+    if not path.is_file():
+        return False
+    try:
+        pointer = read_pointer(path)
+    except ConfigError:
+        return True
+    return path.with_name(pointer.file).is_file() or _kept(folder, pointer) is not None
+
+
+def _kept(folder: Path, pointer: Pointer) -> bytes | None:
+    """Return the scores that were taken from a store in place of the file; None where none were.
+
+    A record with its texts does not stand in: that the file is not there is to be seen before it is committed.
+    """
+    keeper = RunKeeper(root_for([folder]))
+    there = bool(pointer.stored) and keeper.record_path(pointer.stored).is_file()
+    return keeper.record(pointer.stored) if there else None
 
 
 def read_baseline(folder: Path, name: str, suite_path: str) -> Baseline:
@@ -80,19 +112,21 @@ def read_baseline(folder: Path, name: str, suite_path: str) -> Baseline:
         there = f"there are: {', '.join(known)}" if known else "the suite has none yet"
         raise ConfigError(
             f"Expected a baseline {name!r} in {path.parent}, but {there}; make one of a run of this suite: "
-            f"evalsvc baseline promote {suite_path} --name {name} --because 'the version in production'"
+            f"evalsvc baseline promote {suite_path} --name {name} --because 'the version in production', or take the "
+            f"store's: evalsvc baseline fetch {suite_path} --name {name}"
         )
     pointer = read_pointer(path)
     file = path.with_name(pointer.file)
-    if not file.is_file():
+    kept = None if file.is_file() else _kept(folder, pointer)
+    if kept is None and not file.is_file():
         raise ConfigError(
             f"Expected {file}, which {path.name} names, but it is not there: restore it from git, where both files "
-            "were to be committed, or make another of a run: "
-            f"evalsvc baseline promote {suite_path} --name {name} --because TEXT"
+            f"were to be committed, take the store's: evalsvc baseline fetch {suite_path} --name {name}, or make "
+            f"another of a run: evalsvc baseline promote {suite_path} --name {name} --because TEXT"
         )
-    content = read_content(file)
+    content = read_content(file) if kept is None else kept
     found = digest_of_record(content)
-    if found != pointer.digest:
+    if kept is None and found != pointer.digest:
         raise ConfigError(
             f"Expected {file} to be what was promoted (sha256 {pointer.digest[:12]}…), but it is "
             f"another ({found[:12]}…): it was changed afterwards; restore it from git, or promote a run again"
@@ -147,11 +181,11 @@ def promote(
     """
     header = decode_record(content, shown).header
     digest = digest_of_record(content)
-    ending = "jsonl" if len(content) < PLAIN_BYTES else "jsonl.gz"
     pointer = Pointer(
         baseline=name,
-        file=f"{name}-{digest[:12]}.{ending}",
+        file=file_name(name, digest, plain=len(content) < PLAIN_BYTES),
         digest=digest,
+        stored=digest_of_record(without_texts(content)),
         model=header.model,
         model_version=header.model_version,
         cases_digest=header.cases_digest,
@@ -161,13 +195,28 @@ def promote(
         verdict=verdict,
         decision=decision,
     )
-    path = pointer_path(folder, name)
+    write_record(pointer_path(folder, name).with_name(pointer.file), content)
+    write_pointer(folder, pointer)
+    return pointer
+
+
+def file_name(name: str, digest: str, *, plain: bool) -> str:
+    """Return what the file of a baseline's record is called."""
+    return f"{name}-{digest[:12]}.{'jsonl' if plain else 'jsonl.gz'}"
+
+
+def write_pointer(folder: Path, pointer: Pointer) -> None:
+    """Write a pointer in place of the one before, and remove the file that only that one named.
+
+    Raises:
+        OSError: where nothing can be written.
+    """
+    path = pointer_path(folder, pointer.baseline)
     old = _file_of(path)
-    write_record(path.with_name(pointer.file), content)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, _pointer_text(pointer).encode())
     if old and old != pointer.file:
         path.with_name(old).unlink(missing_ok=True)
-    return pointer
 
 
 def _file_of(path: Path) -> str:

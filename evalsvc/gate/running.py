@@ -234,7 +234,7 @@ def _verdict(
         gates=looked.results,
         metrics=stated.metrics,
         candidate=party_of(candidate, digest),
-        baseline=party_of(old, baseline.pointer.digest) if baseline and old else None,
+        baseline=party_of(old, baseline.digest) if baseline and old else None,
         cases=suite.cases.path.name,
         cases_digest=cases.digest,
         n_cases=len(cases),

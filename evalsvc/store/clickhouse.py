@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from evalsvc.store.alerts import ClickHouseAlertLog
+    from evalsvc.store.baselines import ClickHouseBaselineLog
     from evalsvc.store.verdicts import ClickHouseVerdictLog
 
 _RAW_INSERT = {**SETTINGS, "optimize_on_insert": "0"}
@@ -119,6 +120,13 @@ class ClickHouseStore:
         from evalsvc.store.verdicts import ClickHouseVerdictLog
 
         return ClickHouseVerdictLog(self._pool)
+
+    @property
+    def baselines(self) -> ClickHouseBaselineLog:
+        """What is remembered of baselines, in the same database."""
+        from evalsvc.store.baselines import ClickHouseBaselineLog
+
+        return ClickHouseBaselineLog(self._pool)
 
     # Schema.
 

@@ -50,6 +50,7 @@ from evalsvc.windows import floored
 
 if TYPE_CHECKING:
     from evalsvc.store.alerts_memory import MemoryAlertLog
+    from evalsvc.store.baselines_memory import MemoryBaselineLog
     from evalsvc.store.verdicts_memory import MemoryVerdictLog
 
 HOUR = timedelta(hours=1)
@@ -73,6 +74,7 @@ class MemoryStore:
         self._clock = clock
         self._alerts: MemoryAlertLog | None = None
         self._verdicts: MemoryVerdictLog | None = None
+        self._baselines: MemoryBaselineLog | None = None
         self._lock = threading.RLock()
         self._scores: dict[tuple[object, ...], tuple[int, Score]] = {}
         self._events: dict[tuple[str, str], tuple[int, KnownEvent]] = {}
@@ -100,6 +102,15 @@ class MemoryStore:
         with self._lock:
             self._verdicts = self._verdicts or MemoryVerdictLog()
         return self._verdicts
+
+    @property
+    def baselines(self) -> MemoryBaselineLog:
+        """What is remembered of baselines; always the same object."""
+        from evalsvc.store.baselines_memory import MemoryBaselineLog
+
+        with self._lock:
+            self._baselines = self._baselines or MemoryBaselineLog()
+        return self._baselines
 
     def write(self, batch: WriteBatch) -> None:
         """Keep a batch; of two versions of a row the same one stays, whatever their order."""

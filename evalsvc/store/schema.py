@@ -248,6 +248,19 @@ TABLES: dict[str, Table] = {
         },
         "verdict_id",
     ),
+    "baselines": Table(
+        {
+            "suite": "String",
+            "name": "String",
+            "promoted_at": MOMENT,
+            **{name: "String" for name in ("digest", "stored", "promoted_by", "because")},
+            **{name: TEXT for name in ("model", "model_version")},
+            **{name: "String" for name in ("promotion", "record")},
+            "written_at": MOMENT,
+            "rank": "UInt64",
+        },
+        "suite, name, promoted_at, digest",
+    ),
     "verdict_records": Table({"digest": "String", "record": "String", "written_at": SECONDS}, "digest"),
 }
 

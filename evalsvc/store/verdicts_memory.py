@@ -73,14 +73,23 @@ def check_verdict(verdict: Verdict, records: Mapping[str, bytes]) -> str:
         raise InputError("Expected a verdict with an id, but it is empty")
     check_time("decided_at", verdict.decided_at)
     for digest, content in records.items():
-        found = hashlib.sha256(content).hexdigest()
-        if found != digest:
-            raise InputError(f"Expected the record {digest[:12]}… to be of that digest, but it is of {found[:12]}…")
-        try:
-            content.decode()
-        except UnicodeDecodeError as error:
-            raise InputError(f"Expected the record {digest[:12]}… in UTF-8, but it is not") from error
+        check_record(digest, content)
     return verdict_text(verdict)
+
+
+def check_record(digest: str, content: bytes) -> None:
+    """Refuse a record that is not its digest's.
+
+    Raises:
+        InputError: its SHA-256 is another, or it is no UTF-8.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise InputError(f"Expected the record {digest[:12]}… to be of that digest, but it is of {found[:12]}…")
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"Expected the record {digest[:12]}… in UTF-8, but it is not") from error
 
 
 def verdict_text(verdict: Verdict) -> str:

@@ -10,6 +10,7 @@ Each check raises ``AssertionError`` with what was promised and what came. They 
 
 from evalsvc.clock import ManualClock
 from evalsvc.testing.alert_logs import check_alert_log
+from evalsvc.testing.baseline_logs import check_baseline_log
 from evalsvc.testing.samples import make_event, make_sample
 from evalsvc.testing.scorers import check_scorer
 from evalsvc.testing.sources import MemoryLog, MemorySource, check_source
@@ -21,6 +22,7 @@ __all__ = [
     "MemoryLog",
     "MemorySource",
     "check_alert_log",
+    "check_baseline_log",
     "check_scorer",
     "check_source",
     "check_store",

@@ -1,6 +1,7 @@
 """Verdicts of gates, as they are stored and shown: values that import nothing but the errors' floor."""
 
 from evalsvc.verdicts.log import RemembersVerdicts, VerdictLog, VerdictQuery
+from evalsvc.verdicts.promotions import BaselineLog, Promotion, RemembersBaselines
 from evalsvc.verdicts.values import (
     EXIT_CODES,
     Decision,
@@ -17,6 +18,7 @@ from evalsvc.verdicts.values import (
 
 __all__ = [
     "EXIT_CODES",
+    "BaselineLog",
     "Decision",
     "Finding",
     "GateResult",
@@ -24,6 +26,8 @@ __all__ = [
     "Needed",
     "Number",
     "Party",
+    "Promotion",
+    "RemembersBaselines",
     "RemembersVerdicts",
     "Slice",
     "Verdict",

@@ -81,6 +81,7 @@ def test_migrating_again_does_nothing_and_dry_run_only_says(address, store):
         "0005_alerts",
         "0006_enrolments_eras",
         "0007_verdicts",
+        "0008_baselines",
     ]
     assert other.migrate(dry_run=True) == names
     with pytest.raises(SchemaError, match="evalsvc migrate"):
@@ -98,7 +99,7 @@ def test_edited_migration_is_refused(store, monkeypatch):
 def test_newer_schema_is_refused_with_the_way_out(store, address):
     with store.connection() as client:
         client.command("INSERT INTO migrations (version, name, checksum, release) VALUES (99, 'later', 'x', '9.9.0')")
-    with pytest.raises(SchemaError, match=r"at 99.*knows up to 7.*install that release"):
+    with pytest.raises(SchemaError, match=r"at 99.*knows up to 8.*install that release"):
         open_store(address)
     with pytest.raises(SchemaError, match=r"evalsvc 9\.9\.0"):
         store.check_schema()
@@ -129,6 +130,7 @@ def test_concurrent_migrators_agree(folder):
         (5, 1),
         (6, 1),
         (7, 1),
+        (8, 1),
     ]
     store.close()
 

@@ -1,0 +1,157 @@
+"""``evalsvc baseline list``, ``show``, ``fetch`` and ``record``: baselines in files and in the store, held together."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from evalsvc._cli_baseline import name_of, suite_of
+from evalsvc._cli_output import aligned
+from evalsvc._gate_store import has_store, opened, remember
+from evalsvc._plain import harmless
+from evalsvc.cli import OK
+from evalsvc.errors import ConfigError, StoreError
+from evalsvc.gate.suite_files import find_suites, root_for
+
+if TYPE_CHECKING:
+    from evalsvc.gate.baselines import Pointer
+    from evalsvc.verdicts import Promotion
+
+_Current = Mapping[str, tuple["Promotion", str]]
+"""The store's current promotion of each name, and the path of the suite that it is of."""
+
+
+def listed(options: argparse.Namespace) -> int:
+    """List the baselines of suites, what is wrong with any of them, and whether the store has the same."""
+    from evalsvc import project
+    from evalsvc.gate.baselines import names_in
+
+    root = root_for([Path(path) for path in options.paths])
+    paths = [Path(path) for path in options.paths] or [root / project.load_settings(root).settings.suites]
+    folders: dict[Path, list[Path]] = {}
+    for file in find_suites(paths):
+        folders.setdefault(file.resolve().parent, []).append(file)
+    stored = _stored(folders, root, options)
+    rows = []
+    for folder, files in folders.items():
+        current = {} if stored is None else stored[folder]
+        for name in sorted({*names_in(folder), *current}):
+            row = _row(folder, name, current, None if stored is None else project.shown(files[0]))
+            rows.append({"baseline": name, "suite folder": folder.name, **row})
+    print(
+        aligned(rows) if rows else "no baselines yet; evalsvc baseline promote SUITE --because '…' makes one of a run"
+    )
+    return OK
+
+
+def _stored(folders: Mapping[Path, list[Path]], root: Path, options: argparse.Namespace) -> dict[Path, _Current] | None:
+    """Return the current promotions by folder; None where there is no store, or it does not answer."""
+    from evalsvc import project
+    from evalsvc.gate.reading import names_of
+
+    if not folders or not has_store(root, options):
+        return None
+    try:
+        with opened(root, options) as store:
+            found: dict[Path, _Current] = {}
+            for folder, files in folders.items():
+                current: dict[str, tuple[Promotion, str]] = {}
+                for file in files:
+                    for one in store.baselines.promotions(names_of(file)[0], limit=1000):
+                        held = current.get(one.name)
+                        if held is None or held[0].promoted_at < one.promoted_at:
+                            current[one.name] = one, project.shown(file)
+                found[folder] = current
+            return found
+    except StoreError as error:
+        print(f"evalsvc: these are the files alone; the store was not asked: {harmless(str(error))}", file=sys.stderr)
+        return None
+
+
+def _row(folder: Path, name: str, current: _Current, shown: str | None) -> dict[str, str]:
+    """Return what a line says of a baseline; ``shown`` is a suite of the folder, None where no store was asked."""
+    from evalsvc.gate.baselines import pointer_path, read_baseline, read_pointer
+    from evalsvc.gate.promotions import agreement
+
+    path, pointer, state = pointer_path(folder, name), None, "no file"
+    promotion, suite = current.get(name, (None, shown))
+    if path.is_file():
+        pointer = read_pointer(path)
+        try:
+            read_baseline(folder, name, suite or "SUITE")
+            here = path.with_name(pointer.file).is_file()
+            state = "as promoted" if here else "as promoted: the store's scores, without texts"
+        except ConfigError as error:
+            state = str(error)
+    row = {**_facts(pointer or promotion), "state": state}
+    return row if shown is None else {**row, "store": agreement(pointer, promotion, suite or shown)}
+
+
+def _facts(one: Pointer | Promotion | None) -> dict[str, str]:
+    if one is None:
+        return {}
+    return {
+        "version": f"{one.model} {one.model_version}".strip(),
+        "promoted": one.promoted_at.isoformat(timespec="minutes"),
+        "by": one.promoted_by,
+        "because": one.because,
+        "digest": one.digest[:12],
+    }
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print what the store remembers of a suite's baseline, the last promoted first."""
+    suite, root = suite_of(options.suite), root_for([Path(options.suite)])
+    name = name_of(options.name, suite)
+    with opened(root, options) as store:
+        found = store.baselines.promotions(suite.name, name, limit=options.limit)
+    rows = [{**_facts(one), "run": one.verdict, "decision": one.decision} for one in found]
+    print(
+        aligned(rows)
+        if rows
+        else f"the store has no baseline {name!r} of {suite.name!r}; evalsvc baseline record {options.suite} writes it"
+    )
+    return OK
+
+
+def fetch(options: argparse.Namespace) -> int:
+    """Take the store's current baseline: its pointer, to commit, and its scores."""
+    from evalsvc.gate.baselines import FOLDER
+    from evalsvc.gate.promotions import fetch_current
+
+    suite, root = suite_of(options.suite), root_for([Path(options.suite)])
+    name = name_of(options.name, suite)
+    with opened(root, options) as store:
+        found = fetch_current(store.baselines, suite.name, suite.folder, name, root)
+    print(
+        f"{name}: {found.model} {found.model_version}".rstrip()
+        + f", sha256 {found.digest[:12]}…, promoted by {found.promoted_by}; commit "
+        f"{suite.folder.name}/{FOLDER}/{name}.yaml to pin it"
+    )
+    return OK
+
+
+def record(options: argparse.Namespace) -> int:
+    """Write the baseline in the files to the store, as it was promoted."""
+    from evalsvc.gate.baselines import read_baseline, write_pointer
+    from evalsvc.gate.promotions import for_store
+
+    suite, root = suite_of(options.suite), root_for([Path(options.suite)])
+    name = name_of(options.name, suite)
+    held = read_baseline(suite.folder, name, options.suite)
+    with opened(root, options, create=True):
+        pass
+    remember(suite, held.pointer, held.content, root, options)
+    said = f"{name}: {held.pointer.model} {held.pointer.model_version}".rstrip() + " is in the store"
+    if not held.pointer.stored:
+        # Of an earlier release: what it does not pin can be taken from no store.
+        stored = for_store(suite.name, held.pointer, held.content).promotion.stored
+        write_pointer(suite.folder, msgspec.structs.replace(held.pointer, stored=stored))
+        said += f"; {name}.yaml pins that now: commit it"
+    print(said)
+    return OK

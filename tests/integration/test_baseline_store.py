@@ -1,0 +1,261 @@
+"""Baselines in the store: written by a promotion, held against the files, and fetched where the files are not there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from evalsvc.cli import main
+from evalsvc.gate.baselines import read_baseline, read_pointer
+from evalsvc.store import open_store
+from evalsvc.verdicts import Promotion
+
+SECRET = "zebra-4711"
+STORE = "embedded:.evalsvc/store"
+SUITE = """suite: small
+cases: cases.jsonl
+model: {recorded: good.jsonl}
+baseline: main
+scorers: [token_f1]
+gates:
+  - {metric: token_f1, not_worse_by: 0.1}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a suite, answers that are right and wrong, and an empty store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EVALSVC_STORE", raising=False)
+    (tmp_path / "pyproject.toml").write_text("[tool.evalsvc]\n")
+    folder = tmp_path / "suites"
+    folder.mkdir()
+    cases, good, bad = [], [], []
+    for place in range(80):
+        reference = f"parcel {place} takes {place + 2} days to arrive in town {place}"
+        cases.append({"case_id": f"c{place}", "prompt": f"{SECRET} question {place}", "reference": reference})
+        said = reference if place % 4 else reference.replace("days", SECRET)
+        good.append({"case_id": f"c{place}", "response": said})
+        bad.append({"case_id": f"c{place}", "response": said if place % 9 == 0 else "I do not know"})
+    for name, rows in (("cases", cases), ("good", good), ("bad", bad)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "small.suite.yaml").write_text(SUITE)
+    open_store(STORE, migrate=True, create=True).close()
+    return tmp_path
+
+
+def promote(*words: str) -> int:
+    return main(["baseline", "promote", "suites/small.suite.yaml", "--because", "ticket 118", "--by", "Ada", *words])
+
+
+def baseline(action: str, *words: str) -> int:
+    return main(["baseline", action, "suites/small.suite.yaml", *words])
+
+
+def stored() -> list[Promotion]:
+    store = open_store(STORE)
+    try:
+        return list(store.baselines.promotions("small"))
+    finally:
+        store.close()
+
+
+def pointer(project: Path):
+    return read_pointer(project / "suites" / "baselines" / "main.yaml")
+
+
+def forget(project: Path, *, pointed: bool) -> None:
+    """Take the files of the baseline away, and the runs; the pointer stays where it is to."""
+    (project / "suites" / "baselines" / pointer(project).file).unlink()
+    for name in ("records", "runs"):
+        shutil.rmtree(project / ".evalsvc" / name, ignore_errors=True)
+    if not pointed:
+        shutil.rmtree(project / "suites" / "baselines")
+
+
+def later(project: Path, minutes: int) -> None:
+    """Move the pointer's time, as promotions are apart in life."""
+    path = project / "suites" / "baselines" / "main.yaml"
+    moment = pointer(project).promoted_at
+    moved = (moment + timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
+    path.write_text(path.read_text().replace(moment.isoformat().replace("+00:00", "Z"), moved))
+    assert pointer(project).promoted_at == moment + timedelta(minutes=minutes)
+
+
+def test_a_promotion_is_written_to_the_store_without_texts(project: Path, capsys) -> None:
+    assert promote() == 0
+    assert "the promotion is recorded in the store" in capsys.readouterr().err
+    (one,) = stored()
+    held = pointer(project)
+    assert (one.suite, one.name, one.digest, one.stored) == ("small", "main", held.digest, held.stored)
+    assert (one.promoted_by, one.because, one.verdict) == ("Ada", "ticket 118", held.verdict)
+    assert one.promoted_at == held.promoted_at
+    store = open_store(STORE)
+    record = store.baselines.baseline_record(one.stored)
+    store.close()
+    assert record is not None
+    assert SECRET.encode() in read_baseline(project / "suites", "main", "").content
+    assert SECRET.encode() not in record
+    files = [path for path in (project / ".evalsvc" / "store").rglob("*") if path.is_file()]
+    assert SECRET.encode() not in b"".join(path.read_bytes() for path in files)
+
+
+def test_without_a_store_it_is_told_and_none_is_made(project: Path, capsys) -> None:
+    shutil.rmtree(project / ".evalsvc")
+    assert promote() == 0
+    assert "there is no store yet" in capsys.readouterr().err
+    assert not (project / ".evalsvc" / "store").exists()
+    assert main(["baseline"]) == 0
+    assert "store" not in capsys.readouterr().out.splitlines()[0].split()
+    assert baseline("record") == 0
+    assert [one.digest for one in stored()] == [pointer(project).digest]
+
+
+def test_the_files_alone_can_be_asked_for(project: Path) -> None:
+    assert promote("--no-store") == 0
+    assert stored() == []
+
+
+def test_a_store_that_does_not_answer_is_told_before_anything_is_asked(project: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("evalsvc._cli_baseline._run", lambda *given: pytest.fail("a model was asked"))
+    assert promote("--store", "clickhouse://u:p@127.0.0.1:1/x") == 3
+    assert "127.0.0.1:1" in capsys.readouterr().err
+    assert not (project / "suites" / "baselines").exists()
+
+
+@pytest.mark.parametrize("pointed", [True, False], ids=["a pointer in git", "nothing in git"])
+def test_gate_takes_from_the_store_what_is_not_in_the_files(project: Path, pointed: bool, capsys) -> None:
+    assert promote() == 0
+    before = pointer(project)
+    capsys.readouterr()
+    assert main(["gate", "suites", "--answers", "suites/bad.jsonl", "--format", "json"]) == 1
+    whole = json.loads(capsys.readouterr().out)
+    forget(project, pointed=pointed)
+    assert main(["gate", "suites", "--answers", "suites/bad.jsonl", "--format", "json", "--record"]) == 1
+    out, err = capsys.readouterr()
+    assert "the baseline 'main' is the store's: " in err
+    assert ("as the file pins it" in err) is pointed
+    assert ("commit baselines/main.yaml to pin it" in err) is not pointed
+    verdict = json.loads(out)
+    assert verdict["gates"] == whole["gates"]
+    assert verdict["baseline"]["digest"] == before.stored
+    assert (pointer(project).digest, pointer(project).because) == (before.digest, before.because)
+    # Decided again from what was kept, and from the store alone.
+    assert main(["gate", "--again", verdict["verdict_id"]]) == 1
+    shutil.rmtree(project / ".evalsvc" / "runs")
+    assert main(["gate", "--again", verdict["verdict_id"]]) == 1
+    capsys.readouterr()
+    # What was taken serves every other command, and is not taken twice.
+    assert main(["gate", "suites", "--power"]) == 0
+    assert main(["check", "suites"]) == 0
+    assert "is the store's" not in capsys.readouterr().err
+    assert baseline("rescore") == 2
+    assert "only its scores are here: the store keeps no texts" in capsys.readouterr().err
+
+
+def test_a_pin_decides_which_one_is_taken(project: Path, capsys) -> None:
+    assert promote() == 0
+    first = pointer(project)
+    text = (project / "suites" / "baselines" / "main.yaml").read_text()
+    assert promote("--answers", "suites/bad.jsonl", "--despite") == 0
+    assert len(stored()) == 2
+    forget(project, pointed=False)
+    (project / "suites" / "baselines").mkdir()
+    (project / "suites" / "baselines" / "main.yaml").write_text(text)
+    capsys.readouterr()
+    assert main(["gate", "suites", "--format", "json"]) in (0, 3)
+    assert json.loads(capsys.readouterr().out)["baseline"]["digest"] == first.stored
+    # One that the store has not is not replaced by another.
+    forgotten = text.replace(first.digest, "0" * 64)
+    shutil.rmtree(project / ".evalsvc" / "records")
+    (project / "suites" / "baselines" / "main.yaml").write_text(forgotten)
+    assert main(["gate", "suites"]) == 2
+    assert "restore it from git" in capsys.readouterr().err
+
+
+def test_a_record_that_was_changed_in_the_store_is_refused(project: Path, capsys) -> None:
+    assert promote() == 0
+    store = open_store(STORE)
+    with store.connection() as client:
+        client.command("ALTER TABLE baselines UPDATE record = 'x' WHERE true SETTINGS mutations_sync = 2")
+    store.close()
+    forget(project, pointed=True)
+    assert main(["gate", "suites"]) == 2
+    out, err = capsys.readouterr()
+    assert "in the store, but it was changed" in err
+    assert "PASS" not in out
+
+
+def test_nowhere_is_told_with_both_ways_out(project: Path, capsys) -> None:
+    assert main(["gate", "suites"]) == 2
+    said = capsys.readouterr().err
+    assert "evalsvc baseline promote suites/small.suite.yaml --name main" in said
+    assert "evalsvc baseline fetch suites/small.suite.yaml --name main" in said
+    assert baseline("fetch") == 2
+    assert "there is none; `evalsvc baseline record SUITE`" in capsys.readouterr().err
+    assert main(["gate", "suites", "--store", "clickhouse://u:p@127.0.0.1:1/x"]) == 2
+    assert "and the store was not asked" in capsys.readouterr().err
+
+
+def test_promote_compares_with_the_stores_where_the_files_are_not_there(project: Path, capsys) -> None:
+    assert promote() == 0
+    forget(project, pointed=False)
+    assert promote("--answers", "suites/bad.jsonl") == 2
+    assert "is FAIL: 1 of 1 gates failed" in capsys.readouterr().err
+
+
+def test_list_says_where_file_and_store_disagree(project: Path, capsys) -> None:
+    def state() -> str:
+        capsys.readouterr()
+        assert main(["baseline", "list"]) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    assert promote("--no-store") == 0
+    assert "not in the store: evalsvc baseline record suites/small.suite.yaml --name main" in state()
+    assert baseline("record") == 0
+    assert state().endswith("as promoted the same")
+    # The file is ahead: somebody promoted without a store.
+    assert promote("--answers", "suites/bad.jsonl", "--despite", "--no-store") == 0
+    later(project, 5)
+    bad = pointer(project).digest
+    assert "the store has an earlier one (" in state()
+    assert "evalsvc baseline record suites/small.suite.yaml --name main" in state()
+    assert baseline("record") == 0
+    assert state().endswith("as promoted the same")
+    # The store is ahead: a checkout of before.
+    later(project, -60)
+    path = project / "suites" / "baselines" / "main.yaml"
+    path.write_text(path.read_text().replace(bad, "1" * 64))
+    assert "the store has a later one (" in state()
+    assert baseline("fetch") == 0
+    assert pointer(project).digest == bad
+    assert state().endswith("the same")
+    shutil.rmtree(project / "suites" / "baselines")
+    assert "only in the store (" in state()
+    assert baseline("show", "--name", "main") == 0
+    shown = capsys.readouterr().out
+    assert shown.count("ticket 118") == 2
+    assert shown.index(bad[:12]) < shown.index("PASS" if "PASS" in shown else "INCONCLUSIVE")
+
+
+def test_fetching_what_is_there_keeps_its_texts(project: Path) -> None:
+    assert promote() == 0
+    before = pointer(project)
+    assert baseline("fetch") == 0
+    assert pointer(project) == before
+    assert SECRET.encode() in read_baseline(project / "suites", "main", "").content
+
+
+def test_a_pointer_of_before_gets_its_pin_when_it_is_recorded(project: Path, capsys) -> None:
+    assert promote("--no-store") == 0
+    path = project / "suites" / "baselines" / "main.yaml"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("stored:")))
+    assert baseline("record") == 0
+    assert "main.yaml pins that now: commit it" in capsys.readouterr().out
+    assert pointer(project).stored == stored()[0].stored
+    forget(project, pointed=True)
+    assert main(["gate", "suites"]) in (0, 3)
