@@ -22,6 +22,7 @@ OTHERS = ("We met people of Iran and of Iraq there.", "the Kyiv office", "the Ki
         ("it costs 0 euros a month", "it costs 9 euros a month"),
         ("come on the 1st of May", "come on the 2nd of May"),
         ("Is the capital of Iran old?", "Is the capital of Iraq old?"),
+        ("we flew to Lima at last", "we flew to Lyon at last"),
         ("How many people live in Paris today", "How many people live in London today"),
     ],
 )
@@ -44,7 +45,9 @@ def test_other_numbers_and_names_make_a_template(one: str, other: str) -> None:
         ("Will my card arrive? Can you say", "Does my card arrive? Would you say"),
         ("How Can I Reset My Password", "How Do I Reset My Passcode"),
         ("HOW CAN I RESET IT", "HOW SHALL I RESET IT"),
-        ("may I go or may We go", "may I go or may I go"),
+        ("and then I can go", "and then They can go"),
+        ("we flew to Bonn at last", "we flew to Bern at last"),
+        ("so we asked Mohammed yet again", "so we asked Doctor Muhammad yet again"),
         ("the same", "the same"),
     ],
 )
@@ -79,7 +82,7 @@ def words(generator: np.random.Generator, number: int) -> list[str]:
     return ["".join(generator.choice(list("abcdefghilmnorstu"), generator.integers(2, 9))) for _ in range(number)]
 
 
-@pytest.mark.parametrize(("numbers", "frames"), [(4, 1), (60, FRAMES)])
+@pytest.mark.parametrize(("numbers", "frames"), [(4, 1), (24, FRAMES)])
 def test_a_filled_template_is_no_duplicate_no_leak_and_no_wrong_label(numbers: int, frames: int) -> None:
     size = numbers * frames
     test, tuned = orders("test", range(numbers), frames), orders("tuned", range(numbers, 2 * numbers), frames)
@@ -97,7 +100,7 @@ def test_a_filled_template_is_no_duplicate_no_leak_and_no_wrong_label(numbers: i
     assert [one.verdict for one in found] == ["ok", "ok", "ok", "look"]
 
 
-@pytest.mark.parametrize(("numbers", "frames"), [(4, 1), (60, FRAMES)])
+@pytest.mark.parametrize(("numbers", "frames"), [(4, 1), (24, FRAMES)])
 def test_copies_within_a_template_are_found(numbers: int, frames: int) -> None:
     """One number of each template is in the other set as well, with a slip of the pen, among many others."""
     test = orders("test", range(numbers), frames)
@@ -107,3 +110,16 @@ def test_copies_within_a_template_are_found(numbers: int, frames: int) -> None:
     assert shared.verdict == "bad"
     assert shared.cases == tuple(f"tuned{i * numbers}" for i in range(frames))[:5]
     assert f"{(numbers - 1) * frames} of {numbers * frames} " in shared.said
+
+
+def test_copies_and_templates_are_counted_each_once() -> None:
+    """Four of a template, the second of which is there twice; and two copies of something else."""
+    one = orders("one", range(4)).cases
+    slip = orders("slip", range(1, 2), slip=True).cases
+    asked = " ".join(words(np.random.default_rng(32), 20))
+    cases = [*one, *slip, *(Case(case_id=f"else{sign}", prompt=asked + sign) for sign in ".!")]
+    _, near, template = duplicate_findings(cases, alike(cases))
+    assert near.value == pytest.approx(2 / 7)
+    assert template.said.startswith("3 of 7 (42.9%)")
+    assert template.said.endswith("in 1 groups")
+    assert set(template.cases) == {"one0", "one1", "one2", "one3", "slip0"}
