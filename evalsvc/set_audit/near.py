@@ -45,11 +45,15 @@ _SEED = 20260331
 
 
 class Near(NamedTuple):
-    """A pair of texts, by their places, the first before the second, and their Jaccard index in (0, 1]."""
+    """A pair of texts, by their places, the first before the second, and their Jaccard index in (0, 1].
+
+    ``template`` says that they ask about something else: see :mod:`evalsvc.set_audit.templates`.
+    """
 
     first: int
     second: int
     alike: float
+    template: bool = False
 
 
 def folded(text: str) -> str:
