@@ -145,8 +145,17 @@ def test_greedy_picks_are_within_their_bound_of_the_best_ones() -> None:
         assert (1 - 1 / np.e) * best <= greedy <= best + 1e-9
 
 
-def write(store: MemoryStore, index: int, at: datetime, length: float, *, pi: float = 1.0, text: bool = True) -> None:
-    spec = ScorerSpec("prompt_length", 1, Scale(0.0, None, "neither"), needs=("prompt",))
+def write(
+    store: MemoryStore,
+    index: int,
+    at: datetime,
+    length: float,
+    *,
+    pi: float = 1.0,
+    text: bool = True,
+    of: str = "prompt",
+) -> None:
+    spec = ScorerSpec(f"{of}_length", 1, Scale(0.0, None, "neither"), needs=(of,))
     event = Event(
         event_id=f"event-{index}",
         occurred_at=at,
@@ -192,6 +201,22 @@ def test_freshness_says_what_moved_since_the_sets_day() -> None:
     assert (nothing.value, nothing.verdict) == (None, "look")
     with pytest.raises(InputError, match="future"):
         freshness_findings(store, date(2027, 1, 1), NOW)
+
+
+@pytest.mark.parametrize(("days", "verdict"), [(180, "ok"), (181, "look")])
+def test_a_set_is_old_after_180_days(days: int, verdict: str) -> None:
+    age = freshness_findings(MemoryStore(), (NOW - timedelta(days=days)).date(), NOW)[0]
+    assert (age.value, age.verdict) == (float(days), verdict)
+
+
+def test_answers_that_moved_make_no_set_old() -> None:
+    store, then = MemoryStore(), NOW - timedelta(days=60)
+    for index in range(200):
+        for at, length in ((then, 50.0), (NOW, 70.0)):
+            write(store, index, at - timedelta(hours=index % 160, minutes=5), length + index % 9, of="response")
+    found = freshness_findings(store, then.date(), NOW)
+    assert {each.verdict for each in found} == {"ok"}
+    assert not [each.what for each in found if each.what.startswith("response")]
 
 
 @pytest.fixture(scope="module")
