@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from evalsvc.cli import main
+from evalsvc.errors import ConfigError
 from evalsvc.gate.baselines import read_baseline, read_pointer
 from evalsvc.store import open_store
 from evalsvc.verdicts import Promotion
@@ -259,3 +260,14 @@ def test_a_pointer_of_before_gets_its_pin_when_it_is_recorded(project: Path, cap
     assert pointer(project).stored == stored()[0].stored
     forget(project, pointed=True)
     assert main(["gate", "suites"]) in (0, 3)
+
+
+def test_an_error_without_a_place_stops_the_gate(project: Path, capsys, monkeypatch) -> None:
+    """It was dropped together with its suite; no suite was left, and the command ended with 0."""
+
+    def broken(*given: object, **options: object) -> None:
+        raise ConfigError("the store's record was changed")
+
+    monkeypatch.setattr("evalsvc.gate.checking.load_checked", broken)
+    assert main(["gate", "suites"]) == 2
+    assert "the store's record was changed" in capsys.readouterr().err
