@@ -108,6 +108,8 @@ def uncompared(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, places: Ro
     may have changed since: a change of just the cases that a version loses would hide the loss.
     """
     cases, rows = leaf.rows.size, leaf.rows[places[leaf.rows] < 0]
+    if not rows.size:
+        return ""
     names = {case.case_id for case in baseline.cases}
     changed = sum(candidate.cases[row].case_id in names for row in rows.tolist())
     told, mend = "", "promote a baseline that was asked them"

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
-from evalsvc.errors import InputError
+from evalsvc.testing._expected import expect, refused
 from evalsvc.testing.verdict_logs import AWKWARD, NOON, make_record
 from evalsvc.verdicts import BaselineLog, Promotion
 
@@ -51,21 +51,21 @@ def check_comes_back_whole(log: BaselineLog) -> None:
         because=AWKWARD, model=AWKWARD, cases_digest="c" * 64, verdict="v", decision="PASS",
     )  # fmt: skip
     log.record_promotion(promotion, record)
-    _expect("the promotions", [promotion], list(log.promotions(AWKWARD, AWKWARD)))
+    expect("the promotions", [promotion], list(log.promotions(AWKWARD, AWKWARD)))
     found = log.baseline_record(stored)
-    _expect("that the record is as it was", True, found == record)
-    _expect("the record's type", bytes, type(found))
+    expect("that the record is as it was", True, found == record)
+    expect("the record's type", bytes, type(found))
 
 
 def check_nothing_is_nothing(log: BaselineLog) -> None:
     """An empty log answers with nothing, and so do names and digests that are only like one that is there."""
-    _expect("promotions of an empty log", [], list(log.promotions("support")))
-    _expect("a record of it", None, log.baseline_record(STORED))
+    expect("promotions of an empty log", [], list(log.promotions("support")))
+    expect("a record of it", None, log.baseline_record(STORED))
     log.record_promotion(make_promotion(), RECORD)
-    _expect("promotions of a beginning", [], list(log.promotions("support", "prod")))
-    _expect("promotions of another suite", [], list(log.promotions("other", "production")))
-    _expect("the record of a beginning", None, log.baseline_record(STORED[:10]))
-    _expect("none of none", [], list(log.promotions("support", limit=0)))
+    expect("promotions of a beginning", [], list(log.promotions("support", "prod")))
+    expect("promotions of another suite", [], list(log.promotions("other", "production")))
+    expect("the record of a beginning", None, log.baseline_record(STORED[:10]))
+    expect("none of none", [], list(log.promotions("support", limit=0)))
 
 
 def check_nothing_is_replaced(log: BaselineLog) -> None:
@@ -73,9 +73,9 @@ def check_nothing_is_replaced(log: BaselineLog) -> None:
     for version, minute in (("2", 5), ("1", 0), ("1", 9)):
         log.record_promotion(make_promotion(version, minute), RECORD)
     log.record_promotion(make_promotion("7", 7, name="next"), RECORD)
-    _expect("the history of a name", ["1", "2", "1"], _versions(log.promotions("support", "production")))
-    _expect("the history of all", ["1", "7", "2", "1"], _versions(log.promotions("support")))
-    _expect("the current one", ["1"], _versions(log.promotions("support", "production", limit=1)))
+    expect("the history of a name", ["1", "2", "1"], _versions(log.promotions("support", "production")))
+    expect("the history of all", ["1", "7", "2", "1"], _versions(log.promotions("support")))
+    expect("the current one", ["1"], _versions(log.promotions("support", "production", limit=1)))
 
 
 def check_written_twice_is_once(log: BaselineLog) -> None:
@@ -83,14 +83,14 @@ def check_written_twice_is_once(log: BaselineLog) -> None:
     first = make_promotion()
     for promotion in (first, first, make_promotion(because="another"), first):
         log.record_promotion(promotion, RECORD)
-    _expect("the promotions", [first], list(log.promotions("support")))
+    expect("the promotions", [first], list(log.promotions("support")))
 
 
 def check_the_last_written_of_a_time_is_current(log: BaselineLog) -> None:
     """Two promotions within a second: the one that was written last is current."""
     for version in "132":
         log.record_promotion(make_promotion(version), RECORD)
-    _expect("the history", ["2", "3", "1"], _versions(log.promotions("support")))
+    expect("the history", ["2", "3", "1"], _versions(log.promotions("support")))
 
 
 def check_wrong_arguments_are_refused(log: BaselineLog) -> None:
@@ -103,11 +103,11 @@ def check_wrong_arguments_are_refused(log: BaselineLog) -> None:
         ("a time too late", {"promoted_at": datetime(2101, 1, 1, tzinfo=UTC)}),
         ("a text that is cut", {"because": "\ud800"}),
     ):
-        _refused(what, lambda changes=changes: log.record_promotion(make_promotion(**changes), RECORD))  # type: ignore[misc]
+        refused(what, lambda changes=changes: log.record_promotion(make_promotion(**changes), RECORD))  # type: ignore[misc]
     digest, raw = make_record("x")
-    _refused("a record of other bytes", lambda: log.record_promotion(make_promotion(stored=digest), raw + b"\xff"))
-    _refused("a negative limit", lambda: log.promotions("support", limit=-1))
-    _expect("what was written", [], list(log.promotions("support")))
+    refused("a record of other bytes", lambda: log.record_promotion(make_promotion(stored=digest), raw + b"\xff"))
+    refused("a negative limit", lambda: log.promotions("support", limit=-1))
+    expect("what was written", [], list(log.promotions("support")))
 
 
 BASELINE_CHECKS: tuple[Callable[[BaselineLog], None], ...] = (
@@ -123,16 +123,3 @@ BASELINE_CHECKS: tuple[Callable[[BaselineLog], None], ...] = (
 
 def _versions(promotions: Sequence[Promotion]) -> list[str]:
     return [one.model_version for one in promotions]
-
-
-def _expect(what: str, expected: object, found: object) -> None:
-    if expected != found:
-        raise AssertionError(f"Expected {what} to be {expected!r}, but got {found!r}")
-
-
-def _refused(what: str, call: Callable[[], object]) -> None:
-    try:
-        call()
-    except InputError:
-        return
-    raise AssertionError(f"Expected {what} to be refused with InputError, but it was accepted")

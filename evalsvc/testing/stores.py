@@ -21,7 +21,6 @@ from typing import Any
 
 import msgspec
 
-from evalsvc.errors import InputError
 from evalsvc.protocols import (
     CellColumns,
     CellGroup,
@@ -33,6 +32,7 @@ from evalsvc.protocols import (
     StatusQuery,
 )
 from evalsvc.stats.quantile import bin_of
+from evalsvc.testing._expected import expect, refused
 from evalsvc.types import (
     Cell,
     DeadLetter,
@@ -113,8 +113,8 @@ def check_same_score_counts_once(store: ScoreStore) -> None:
     shuffled = random.Random(7).sample(scores, len(scores))  # noqa: S311
     for start in range(0, len(shuffled), 37):
         _write(store, shuffled[start : start + 37])
-    _expect("aggregates after redelivery with other boundaries", before, _both(store))
-    _expect("the number of scores", 120, _n(before[0]))
+    expect("aggregates after redelivery with other boundaries", before, _both(store))
+    expect("the number of scores", 120, _n(before[0]))
 
 
 def check_order_of_versions_is_no_matter(store: ScoreStore) -> None:
@@ -138,12 +138,12 @@ def check_order_of_versions_is_no_matter(store: ScoreStore) -> None:
         group.key["application"]: [(c.n, c.n_abstained, c.n_failed, c.total) for c in group.cells] for group in groups
     }
     for index in range(3):
-        _expect(
+        expect(
             f"what stays of three versions in order {orders[index]}",
             [(1, 0, 0, 0.75)],
             totals[f"order-{index}"],
         )
-    _expect("what stays of two ok values in either order", totals["twin-0"], totals["twin-1"])
+    expect("what stays of two ok values in either order", totals["twin-0"], totals["twin-1"])
 
 
 def check_unscored_is_counted(store: ScoreStore) -> None:
@@ -152,11 +152,11 @@ def check_unscored_is_counted(store: ScoreStore) -> None:
     (group,) = store.cells(CellQuery("quality", DAY, 24 * HOUR))
     (cell,) = group.cells
     found = (cell.n, cell.n_abstained, cell.n_failed, cell.total, cell.squares, cell.minimum, cell.maximum)
-    _expect("n, abstained, failed, Σ, Σ², minimum, maximum", (1, 1, 1, 1.0, 1.0, 1.0, 1.0), found)
+    expect("n, abstained, failed, Σ, Σ², minimum, maximum", (1, 1, 1, 1.0, 1.0, 1.0, 1.0), found)
     _write(store, [make_score(0, None, metric="silent")])
     (group,) = store.cells(CellQuery("silent", DAY, 24 * HOUR))
     silent = (group.cells[0].n, group.cells[0].minimum, group.cells[0].maximum)
-    _expect("n and extremes where nothing was scored", (0, None, None), silent)
+    expect("n and extremes where nothing was scored", (0, None, None), silent)
 
 
 def check_windows_are_half_open(store: ScoreStore) -> None:
@@ -188,8 +188,8 @@ def check_windows_are_half_open(store: ScoreStore) -> None:
     ):
         groups = store.cells(CellQuery("quality", Window(start, end), step))
         found = {group.window.start: sum(cell.total for cell in group.cells) for group in groups}
-        _expect(f"sums by step of {step} s from {start.time()} to {end.time()}", expected, found)
-        _expect("that no step passes the window's end", True, all(group.window.end <= end for group in groups))
+        expect(f"sums by step of {step} s from {start.time()} to {end.time()}", expected, found)
+        expect("that no step passes the window's end", True, all(group.window.end <= end for group in groups))
 
 
 def check_groups_and_filters(store: ScoreStore) -> None:
@@ -198,14 +198,14 @@ def check_groups_and_filters(store: ScoreStore) -> None:
     groups = store.cells(CellQuery("quality", DAY, 24 * HOUR, ("segments.tier", "model_version")))
     found = {(group.key["segments.tier"], group.key["model_version"]): _n([group]) for group in groups}
     expected = {("", "v1"): 30, **{(f"t{tier}", "v0"): 6 for tier in range(5)}}
-    _expect("counts by tier and version", expected, found)
+    expect("counts by tier and version", expected, found)
     where = {"application": ("app-0", "app-1"), "segments.language": ("en",)}
-    _expect("a filtered count", 20, _n(store.cells(CellQuery("quality", DAY, 24 * HOUR, (), where))))
-    _expect("a count of nothing", [], list(store.cells(CellQuery("quality", DAY, 24 * HOUR, (), {"model": ()}))))
+    expect("a filtered count", 20, _n(store.cells(CellQuery("quality", DAY, 24 * HOUR, (), where))))
+    expect("a count of nothing", [], list(store.cells(CellQuery("quality", DAY, 24 * HOUR, (), {"model": ()}))))
     strata = {cell.stratum: (cell.pi, cell.n) for cell in store.cells(CellQuery("quality", DAY, 24 * HOUR))[0].cells}
-    _expect("π and n by stratum", {"stratum-0": (1.0, 30), "stratum-1": (0.25, 30)}, strata)
+    expect("π and n by stratum", {"stratum-0": (1.0, 30), "stratum-1": (0.25, 30)}, strata)
     for wrong in ("stratum", "segments.", "event_id; DROP TABLE scores"):
-        _refused(f"by={wrong!r}", lambda name=wrong: store.cells(CellQuery("quality", DAY, HOUR, (name,))))  # type: ignore[misc]
+        refused(f"by={wrong!r}", lambda name=wrong: store.cells(CellQuery("quality", DAY, HOUR, (name,))))  # type: ignore[misc]
 
 
 def check_versions_are_not_pooled(store: ScoreStore) -> None:
@@ -222,7 +222,7 @@ def check_versions_are_not_pooled(store: ScoreStore) -> None:
     groups = store.cells(CellQuery("quality", DAY, 24 * HOUR))
     found = sorted((group.consumer, group.scorer_version, group.signature, _n([group])) for group in groups)
     expected = sorted((s.subject.consumer, s.scorer_version, s.signature, 1) for s in variants)
-    _expect("one group a consumer, version and signature", expected, found)
+    expect("one group a consumer, version and signature", expected, found)
 
 
 def check_cluster_moments(store: ScoreStore) -> None:
@@ -245,7 +245,7 @@ def check_cluster_moments(store: ScoreStore) -> None:
         sum(total * total for _, total in totals),
     )
     found = (cell.clusters, cell.cluster_n2, cell.cluster_ny, cell.cluster_y2)
-    _expect("clusters, Σn², Σn·y, Σy²", expected, found)
+    expect("clusters, Σn², Σn·y, Σy²", expected, found)
     awkward = 'plan="a"/\\\'ü\u2028\t%2C|always=q'
     subjects = [
         make_subject(0, event_id=f"awkward-{place}", session_id="s'\"\\", stratum=awkward, segments={"tier": awkward})
@@ -254,7 +254,7 @@ def check_cluster_moments(store: ScoreStore) -> None:
     _write(store, [Score(subject, "awkward", 1, awkward, 0.3, "ok", 0.5) for subject in subjects])
     (group,) = store.cells(CellQuery("awkward", DAY, 24 * HOUR, ("segments.tier",), clusters=True))
     named = (group.signature, group.key["segments.tier"], group.cells[0].stratum, group.cells[0].clusters)
-    _expect("texts and clusters of awkward names", (awkward, awkward, awkward, 1), named)
+    expect("texts and clusters of awkward names", (awkward, awkward, awkward, 1), named)
 
 
 def check_cells_since(store: ScoreStore) -> None:
@@ -270,9 +270,9 @@ def check_cells_since(store: ScoreStore) -> None:
             for start in starts:
                 window = Window(start, DAY.end)
                 alone += store.cells(query._replace(metric=metric, window=window, step_seconds=int(window.seconds)))
-            _expect(f"groups of {metric}", list(map(_compared, alone)), list(map(_compared, found[metric])))
+            expect(f"groups of {metric}", list(map(_compared, alone)), list(map(_compared, found[metric])))
     outside = [DAY.start - timedelta(seconds=1)]
-    _refused("a start before the window", lambda: store.cells_since(["quality"], CellQuery("", DAY, 1), outside))
+    refused("a start before the window", lambda: store.cells_since(["quality"], CellQuery("", DAY, 1), outside))
 
 
 def _compared(group: CellGroup) -> tuple[object, ...]:
@@ -293,7 +293,7 @@ def check_group_counts(store: ScoreStore) -> None:
         query = CellQuery("", window, 3600, by, where)
         one = store.cells(query._replace(metric="quality", step_seconds=math.ceil(window.seconds)))
         expected = {"quality": len({(group.consumer, *group.key.values()) for group in one}), "never": 0}
-        _expect(f"groups by {by}", expected, dict(store.group_counts(["quality", "never"], query)))
+        expect(f"groups by {by}", expected, dict(store.group_counts(["quality", "never"], query)))
 
 
 def check_versions(store: ScoreStore) -> None:
@@ -301,17 +301,17 @@ def check_versions(store: ScoreStore) -> None:
     _write(store, [make_score(0), make_score(1)])
     hours = [score.subject.occurred_at.replace(minute=0, second=0, microsecond=0) for score in (make_score(0),)]
     before = store.versions(["quality", "never"], DAY)
-    _expect("the metrics and hours that were written to", True, ("quality", hours[0]) in before)
-    _expect("numbers where nothing was written", before, store.versions(["quality"], DAY))
+    expect("the metrics and hours that were written to", True, ("quality", hours[0]) in before)
+    expect("numbers where nothing was written", before, store.versions(["quality"], DAY))
     far = make_subject(3, occurred_at=DAY.start + timedelta(hours=20, minutes=59))
     _write(store, [make_score(3, 0.5, subject=far)])
     after = store.versions(["quality"], DAY)
     late = ("quality", DAY.start + timedelta(hours=20))
-    _expect("the hour written to, and no other", {late}, {hour for hour in after if before.get(hour) != after[hour]})
+    expect("the hour written to, and no other", {late}, {hour for hour in after if before.get(hour) != after[hour]})
     _write(store, [make_score(3, 0.25, subject=far)])
-    _expect("whether a second write shows", True, store.versions(["quality"], DAY)[late] != after[late])
+    expect("whether a second write shows", True, store.versions(["quality"], DAY)[late] != after[late])
     begun = Window(late[1], late[1] + timedelta(minutes=1))
-    _expect("hours that begin in a window", [late], list(store.versions(["quality"], begun)))
+    expect("hours that begin in a window", [late], list(store.versions(["quality"], begun)))
 
 
 def check_histograms(store: ScoreStore) -> None:
@@ -324,13 +324,13 @@ def check_histograms(store: ScoreStore) -> None:
     expected: dict[int, int] = {}
     for value in values:
         expected[bin_of(value)] = expected.get(bin_of(value), 0) + 1
-    _expect(
+    expect(
         "bins by stratum",
         {("stratum-0", 1, 1.0): expected},
         {key: dict(bins) for key, bins in group.bins.items()},
     )
-    _expect("the cells", list(store.cells(query)), [group.group])
-    _expect("the number without a value", 1, sum(cell.n_abstained + cell.n_failed for cell in group.group.cells))
+    expect("the cells", list(store.cells(query)), [group.group])
+    expect("the number without a value", 1, sum(cell.n_abstained + cell.n_failed for cell in group.group.cells))
 
 
 def check_statistics(store: ScoreStore) -> None:
@@ -345,14 +345,14 @@ def check_statistics(store: ScoreStore) -> None:
     _write(store, [*scores, *scores, make_score(6, 0.5), make_score(8, None)])
     query = CellQuery("quality", DAY, 24 * HOUR)
     (group,) = store.statistics(query)
-    _expect("the cells", list(store.cells(query)), [group.group])
+    expect("the cells", list(store.cells(query)), [group.group])
     cell = ("stratum-0", 1, 1.0)
     alone = StatisticSums(3, [4.0, 6.5], [3.0, 4.0, 6.5, 10.0, 3.5, 20.25], 3)
-    _expect("sums by stratum", {cell: alone}, {key: _listed(sums) for key, sums in group.sums.items()})
+    expect("sums by stratum", {cell: alone}, {key: _listed(sums) for key, sums in group.sums.items()})
     (group,) = store.statistics(query._replace(clusters=True))
     # The session's sums are (2 events, 3, 4.5).
     together = StatisticSums(3, [4.0, 6.5], [5.0, 7.0, 11.0, 10.0, 15.5, 24.25], 2)
-    _expect("sums by session", {cell: together}, {key: _listed(sums) for key, sums in group.sums.items()})
+    expect("sums by session", {cell: together}, {key: _listed(sums) for key, sums in group.sums.items()})
 
 
 def check_feature_sums(store: ScoreStore) -> None:
@@ -363,15 +363,15 @@ def check_feature_sums(store: ScoreStore) -> None:
     cell = ("stratum-0", 1, 1.0)
     query = CellQuery("quality", DAY, 24 * HOUR)
     (group,) = store.feature_sums(query)
-    _expect("the cells", list(store.cells(query)), [group.group])
-    _expect("sums of the day", {cell: [2.0, 1.0, 6.5]}, {key: list(held) for key, held in group.sums.items()})
+    expect("the cells", list(store.cells(query)), [group.group])
+    expect("sums of the day", {cell: [2.0, 1.0, 6.5]}, {key: list(held) for key, held in group.sums.items()})
     late = msgspec.structs.replace(make_score(60), statistics=(0.0, 1.0, 8.0))
     _write(store, [late])
     hours = {each.group.window.start: each.sums for each in store.feature_sums(query._replace(step_seconds=HOUR))}
     found = [list(total) for sums in hours.values() for total in sums.values()]
-    _expect("Σ of all hours", [2.0, 2.0, 14.5], [sum(column) for column in zip(*found, strict=True)])
+    expect("Σ of all hours", [2.0, 2.0, 14.5], [sum(column) for column in zip(*found, strict=True)])
     none = store.feature_sums(query._replace(where={"application": ("nobody",)}))
-    _expect("groups of nobody", [], list(none))
+    expect("groups of nobody", [], list(none))
 
 
 def _listed(sums: StatisticSums) -> StatisticSums:
@@ -392,9 +392,9 @@ def check_cell_columns(store: ScoreStore) -> None:
             for metric, groups in sorted(store.cells_by_metric(["quality", "other"], asked).items())
             for group in groups
         ]
-        _expect("groups with their cells", expected, _in_rows(found))
+        expect("groups with their cells", expected, _in_rows(found))
     none = store.cell_columns(["quality"], query._replace(where={"application": ("nobody",)}))
-    _expect("groups of nobody", [], _in_rows(none))
+    expect("groups of nobody", [], _in_rows(none))
 
 
 def _in_rows(columns: CellColumns) -> list[tuple[Any, ...]]:
@@ -424,15 +424,15 @@ def check_scores(store: ScoreStore) -> None:
     _write(store, scores[10:40])
     query = CellQuery("quality", DAY, HOUR)
     by_digest = sorted(scores, key=lambda score: hashlib.md5(score.subject.event_id.encode()).digest())  # noqa: S324
-    _expect("all raw scores", by_digest, list(store.scores(query, 1000)))
-    _expect("a part of the raw scores", by_digest[:7], list(store.scores(query, 7)))
+    expect("all raw scores", by_digest, list(store.scores(query, 1000)))
+    expect("a part of the raw scores", by_digest[:7], list(store.scores(query, 7)))
     german = [score for score in by_digest if score.subject.segments["language"] == "de"]
     where = query._replace(where={"segments.language": ("de",)})
-    _expect("the raw scores of a segment", german, list(store.scores(where, 1000)))
+    expect("the raw scores of a segment", german, list(store.scores(where, 1000)))
     early = [score for score in by_digest if score.subject.occurred_at < MIDNIGHT + timedelta(hours=1)]
     hour = query._replace(window=Window(MIDNIGHT, MIDNIGHT + timedelta(hours=1)))
-    _expect("the raw scores of an hour", early, list(store.scores(hour, 1000)))
-    _refused("raw scores of no column", lambda: store.scores(query._replace(where={"plan": ("pro",)}), 5))
+    expect("the raw scores of an hour", early, list(store.scores(hour, 1000)))
+    refused("raw scores of no column", lambda: store.scores(query._replace(where={"plan": ("pro",)}), 5))
 
 
 def check_missing_reasons(store: ScoreStore) -> None:
@@ -442,10 +442,10 @@ def check_missing_reasons(store: ScoreStore) -> None:
     _write(store, [*scores, *scores, make_score(5, None, metric="other")])
     query = CellQuery("quality", DAY, 24 * HOUR)
     abstained, failed = MissingReason("abstained", "no reference", 3), MissingReason("failed", "broke", 1)
-    _expect("all reasons", [abstained, failed], list(store.missing(query, 10)))
-    _expect("the most frequent one", [abstained], list(store.missing(query, 1)))
+    expect("all reasons", [abstained, failed], list(store.missing(query, 10)))
+    expect("the most frequent one", [abstained], list(store.missing(query, 1)))
     german = query._replace(where={"segments.language": ("de",)})
-    _expect("those of a segment", [failed], list(store.missing(german, 10)))
+    expect("those of a segment", [failed], list(store.missing(german, 10)))
 
 
 def check_statuses(store: ScoreStore) -> None:
@@ -457,31 +457,31 @@ def check_statuses(store: ScoreStore) -> None:
     spec = ScorerSpec("quality", 1, Scale(0.0, 1.0, "higher"), signature="options:none")
     query = StatusQuery("quality", spec, ("failed",), DAY)
     ids = [f"event-{index}" for index in range(8)]
-    _expect("what failed and still does", set(ids[2:6]), set(store.with_status(query, [*ids, "absent"])))
-    _expect("of those asked for", {ids[5]}, set(store.with_status(query, ids[5:])))
+    expect("what failed and still does", set(ids[2:6]), set(store.with_status(query, [*ids, "absent"])))
+    expect("of those asked for", {ids[5]}, set(store.with_status(query, ids[5:])))
     both = query._replace(statuses=("failed", "abstained"))
-    _expect("two statuses", set(ids[1:7]), set(store.with_status(both, ids)))
+    expect("two statuses", set(ids[1:7]), set(store.with_status(both, ids)))
     early = query._replace(window=Window(MIDNIGHT, failed[4].subject.occurred_at))
-    _expect("those of a window", set(ids[2:4]), set(store.with_status(early, ids)))
+    expect("those of a window", set(ids[2:4]), set(store.with_status(early, ids)))
     for what, other in (
         ("another consumer's", query._replace(consumer="x")),
         ("another version's", query._replace(spec=msgspec.structs.replace(spec, version=2))),
         ("another signature's", query._replace(spec=msgspec.structs.replace(spec, signature=""))),
         ("another metric's", query._replace(spec=msgspec.structs.replace(spec, metric="other"))),
     ):
-        _expect(what, set(), set(store.with_status(other, ids)))
-    _expect("of none", set(), set(store.with_status(query, [])))
+        expect(what, set(), set(store.with_status(other, ids)))
+    expect("of none", set(), set(store.with_status(query, [])))
 
 
 def check_rollups_follow_writes(store: ScoreStore) -> None:
     """What was read once is not stale after the next write: new rows and replaced rows show."""
     query = CellQuery("quality", DAY, HOUR)
     _write(store, [make_score(index, None, status="failed") for index in range(30)])
-    _expect("failures at first", (0, 30), _counts(store.cells(query)))
+    expect("failures at first", (0, 30), _counts(store.cells(query)))
     _write(store, [make_score(index, 0.5) for index in range(10)])
-    _expect("after ten were scored after all", (10, 20), _counts(store.cells(query)))
+    expect("after ten were scored after all", (10, 20), _counts(store.cells(query)))
     _write(store, [make_score(index, 0.5) for index in range(200, 205)])
-    _expect(
+    expect(
         "after scores of later hours",
         (15, 20),
         _counts(store.cells(CellQuery("quality", Window(DAY.start, DAY.end + timedelta(days=1)), HOUR))),
@@ -490,26 +490,26 @@ def check_rollups_follow_writes(store: ScoreStore) -> None:
     cut = Window(DAY.start + timedelta(minutes=10), DAY.end - timedelta(minutes=10))
     edges = _counts(store.cells(CellQuery("quality", cut, 24 * HOUR)))
     inside = sum(cut.start <= make_subject(index).occurred_at < cut.end for index in (*range(30), *range(200, 205)))
-    _expect("the whole day", (15, 20), _counts(whole))
-    _expect("a window that cuts hours", inside, sum(edges))
+    expect("the whole day", (15, 20), _counts(whole))
+    expect("a window that cuts hours", inside, sum(edges))
 
 
 def check_ledger_resumes(store: ScoreStore) -> None:
     """The last chunk comes back whole, as of its greatest ``upto``, whatever the order of the writes."""
-    _expect("the entry of a partition that nobody read", None, store.resume("quality", "events/0"))
+    expect("the entry of a partition that nobody read", None, store.resume("quality", "events/0"))
     old = _ledger(0, 100, (10, "sampled", 1), (10, "skipped", 99))
     new = _ledger(0, 150, (10, "duplicate", 1), (10, "skipped", 148), (11, "sampled", 1))
     for entry in (new, old):
         store.write(WriteBatch(ledger=(entry,)))
     other = _ledger(0, 7, (1, "dead", 7), partition="events/1")
     store.write(WriteBatch(ledger=(other,)))
-    _expect("the chunk's entry", new, store.resume("quality", "events/0"))
-    _expect("what became of every record", 157, sum(store.outcomes("quality").values()))
+    expect("the chunk's entry", new, store.resume("quality", "events/0"))
+    expect("what became of every record", 157, sum(store.outcomes("quality").values()))
     later = _ledger(500, 501, (12, "skipped", 1))
     store.write(WriteBatch(ledger=(later,)))
-    _expect("the next chunk's entry", later, store.resume("quality", "events/0"))
-    _expect("another partition's entry", other, store.resume("quality", "events/1"))
-    _expect("another consumer's entry", None, store.resume("canary", "events/0"))
+    expect("the next chunk's entry", later, store.resume("quality", "events/0"))
+    expect("another partition's entry", other, store.resume("quality", "events/1"))
+    expect("another consumer's entry", None, store.resume("canary", "events/0"))
 
 
 def check_offered_is_exact(store: ScoreStore) -> None:
@@ -528,13 +528,13 @@ def check_offered_is_exact(store: ScoreStore) -> None:
     for batch in ((first, second), (stale,), (second, first)):
         store.write(WriteBatch(ledger=batch))
     found = [(o.window.start.hour, o.stratum, o.offered, o.sampled, o.duplicate) for o in store.offered(DAY, HOUR)]
-    _expect("offered, sampled, duplicate by hour", [(0, "all", 95, 3, 2), (1, "all", 95, 3, 2)], found)
-    _expect("offered to another consumer", [], list(store.offered(DAY, HOUR, "canary")))
+    expect("offered, sampled, duplicate by hour", [(0, "all", 95, 3, 2), (1, "all", 95, 3, 2)], found)
+    expect("offered to another consumer", [], list(store.offered(DAY, HOUR, "canary")))
     everything = {"sampled": 6, "skipped": 1180, "duplicate": 4, "dead": 8}
-    _expect("what became of every record", everything, dict(store.outcomes("quality")))
-    _expect("what became of another consumer's", {}, dict(store.outcomes("canary")))
+    expect("what became of every record", everything, dict(store.outcomes("quality")))
+    expect("what became of another consumer's", {}, dict(store.outcomes("canary")))
     (whole,) = store.offered(DAY, 24 * HOUR, "quality")
-    _expect("offered in the whole day", (190, 6, 4), (whole.offered, whole.sampled, whole.duplicate))
+    expect("offered in the whole day", (190, 6, 4), (whole.offered, whole.sampled, whole.duplicate))
 
 
 def check_known_events(store: ScoreStore) -> None:
@@ -542,7 +542,7 @@ def check_known_events(store: ScoreStore) -> None:
     ids = [f"id-{index}" for index in range(300)] + ["with 'quotes' \\ and\ttabs\n", "ünï-✓"]
     store.write(WriteBatch(events=tuple(_kept(name, 10 + place) for place, name in enumerate(ids))))
     found = store.known([*ids, "absent"], "quality")
-    _expect(
+    expect(
         "what is known",
         {name: KnownEvent(f"digest-{10 + place}", "events/0", 10 + place) for place, name in enumerate(ids)},
         dict(found),
@@ -551,23 +551,23 @@ def check_known_events(store: ScoreStore) -> None:
         name = f"twice-{first}"
         for offset in (first, second):
             store.write(WriteBatch(events=(_kept(name, offset),)))
-        _expect("the record that stays", 5, store.known([name], "quality")[name].offset)
+        expect("the record that stays", 5, store.known([name], "quality")[name].offset)
     store.write(WriteBatch(events=tuple(_kept(name, 10 + place) for place, name in enumerate(ids))))
-    _expect("what is known after the same events came again", dict(found), dict(store.known(ids, "quality")))
-    _expect("another consumer's knowledge", {}, dict(store.known(ids, "canary")))
-    _expect("what is known of nothing", {}, dict(store.known([], "quality")))
+    expect("what is known after the same events came again", dict(found), dict(store.known(ids, "quality")))
+    expect("another consumer's knowledge", {}, dict(store.known(ids, "canary")))
+    expect("what is known of nothing", {}, dict(store.known([], "quality")))
 
 
 def check_events(store: ScoreStore) -> None:
     """A kept event comes back whole by its id; of two under one id the earlier record's, and others not at all."""
-    _expect("events of an empty store", {}, store.events(["a"]))
+    expect("events of an empty store", {}, store.events(["a"]))
     store.write(WriteBatch(events=(_kept("a", 9), _kept("b", 3))))
     first = _kept("a", 2)
     event = msgspec.structs.replace(first.sample.event, response="the first\nanswer", segments={"tier": "a'"})
     sample = msgspec.structs.replace(first.sample, event=event)
     store.write(WriteBatch(events=(msgspec.structs.replace(first, sample=sample),)))
     store.write(WriteBatch(events=(_kept("a", 9),)))
-    _expect("the events asked for", {"a": event}, dict(store.events(["a", "nobody"])))
+    expect("the events asked for", {"a": event}, dict(store.events(["a", "nobody"])))
 
 
 def check_designs(store: ScoreStore) -> None:
@@ -576,10 +576,10 @@ def check_designs(store: ScoreStore) -> None:
     for version, since in ((2, later), (1, MIDNIGHT), (2, later)):
         store.record_design("quality", version, since, f'{{"version":{version}}}')
     expected = [(1, MIDNIGHT, '{"version":1}'), (2, later, '{"version":2}')]
-    _expect("designs, oldest first", expected, list(store.designs("quality")))
-    _refused("a version with other content", lambda: store.record_design("quality", 2, later, "{}"))
-    _expect("designs after a refusal", expected, list(store.designs("quality")))
-    _expect("another consumer's designs", [], list(store.designs("canary")))
+    expect("designs, oldest first", expected, list(store.designs("quality")))
+    refused("a version with other content", lambda: store.record_design("quality", 2, later, "{}"))
+    expect("designs after a refusal", expected, list(store.designs("quality")))
+    expect("another consumer's designs", [], list(store.designs("canary")))
 
 
 def check_scorers(store: ScoreStore) -> None:
@@ -588,7 +588,7 @@ def check_scorers(store: ScoreStore) -> None:
     specs = [ScorerSpec("quality", version, scale, signature=mark) for version in (1, 2) for mark in ("a", "b")]
     for _ in range(2):
         store.record_scorers(specs)
-    _expect("the scorers that wrote here", specs, list(store.metrics()))
+    expect("the scorers that wrote here", specs, list(store.metrics()))
 
 
 def check_dead_letters_and_empty_batches(store: ScoreStore) -> None:
@@ -596,7 +596,7 @@ def check_dead_letters_and_empty_batches(store: ScoreStore) -> None:
     for _ in range(2):
         store.write(WriteBatch(dead_letters=(_letter(3),)))
     store.write(WriteBatch())
-    _expect("aggregates of nothing", [], list(store.cells(CellQuery("quality", DAY, HOUR))))
+    expect("aggregates of nothing", [], list(store.cells(CellQuery("quality", DAY, HOUR))))
     store.close()
 
 
@@ -607,9 +607,9 @@ def check_dead_letters_are_counted_by_place(store: ScoreStore) -> None:
     store.write(WriteBatch(dead_letters=(_letter(4, partition="events/1"),)))
     for start, end, expected in ((0, 10, 3), (3, 9, 2), (6, 9, 0)):
         found = store.dead_letters_in("quality", "events/0", start, end)
-        _expect(f"dead letters at offsets [{start}, {end})", expected, found)
-    _expect("another partition's", 1, store.dead_letters_in("quality", "events/1", 0, 10))
-    _expect("another consumer's", 0, store.dead_letters_in("canary", "events/0", 0, 10))
+        expect(f"dead letters at offsets [{start}, {end})", expected, found)
+    expect("another partition's", 1, store.dead_letters_in("quality", "events/1", 0, 10))
+    expect("another consumer's", 0, store.dead_letters_in("canary", "events/0", 0, 10))
 
 
 def check_dead_letters_are_listed(store: ScoreStore) -> None:
@@ -620,19 +620,19 @@ def check_dead_letters_are_listed(store: ScoreStore) -> None:
     for batch in ((letters[3], other), letters, letters[:2]):
         store.write(WriteBatch(dead_letters=tuple(batch)))
     hour, mine = Window(MIDNIGHT, MIDNIGHT + timedelta(hours=1)), "quality"
-    _expect("every letter, newest first", [other, *letters[::-1]], list(store.dead_letters(DeadLetterQuery(hour), 10)))
+    expect("every letter, newest first", [other, *letters[::-1]], list(store.dead_letters(DeadLetterQuery(hour), 10)))
     query = DeadLetterQuery(hour, mine, "not_json")
     found = list(store.dead_letters(query, 2))
-    _expect("the two newest of one consumer and reason", [letters[3], letters[2]], found)
+    expect("the two newest of one consumer and reason", [letters[3], letters[2]], found)
     early = DeadLetterQuery(Window(MIDNIGHT, letters[2].received_at), mine)
-    _expect("those received before a moment", letters[:1], list(store.dead_letters(early, 10)))
+    expect("those received before a moment", letters[:1], list(store.dead_letters(early, 10)))
     first, second = letters[0], letters[1]
     expected = [
         DeadReason("not_json", 3, first.partition, first.offset, first.message, first.at),
         DeadReason("missing_field", 1, second.partition, second.offset, second.message, second.at),
     ]
-    _expect("records by reason, each with its first", expected, list(store.dead_reasons(DeadLetterQuery(hour, mine))))
-    _expect(
+    expect("records by reason, each with its first", expected, list(store.dead_reasons(DeadLetterQuery(hour, mine))))
+    expect(
         "reasons of another consumer", 1, sum(r.records for r in store.dead_reasons(DeadLetterQuery(hour, "canary")))
     )
 
@@ -706,16 +706,3 @@ def _n(groups: Iterable[CellGroup]) -> int:
 def _counts(groups: Sequence[CellGroup]) -> tuple[int, int]:
     failed = sum(cell.n_failed for group in groups for cell in group.cells)
     return _n(groups), failed
-
-
-def _expect(what: str, expected: object, found: object) -> None:
-    if expected != found:
-        raise AssertionError(f"Expected {what} to be {expected!r}, but got {found!r}")
-
-
-def _refused(what: str, call: Callable[[], object]) -> None:
-    try:
-        call()
-    except InputError:
-        return
-    raise AssertionError(f"Expected {what} to be refused with InputError, but it was accepted")

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 
-from evalsvc.errors import InputError
+from evalsvc.testing._expected import expect, refused
 from evalsvc.verdicts import (
     Finding,
     GateResult,
@@ -106,22 +106,22 @@ def check_comes_back_whole(log: VerdictLog) -> None:
     """A verdict comes back equal in every field, by its id and in a list, and so does a record, byte by byte."""
     verdict, (digest, content) = make_full_verdict(), make_record(f"{AWKWARD}\n{'x' * 3_000_000}\n")
     log.record_verdict(verdict, {digest: content})
-    _expect("the verdict of the id", verdict, log.verdict("full"))
-    _expect("the verdicts", [verdict], list(log.verdicts(VerdictQuery(), 10)))
+    expect("the verdict of the id", verdict, log.verdict("full"))
+    expect("the verdicts", [verdict], list(log.verdicts(VerdictQuery(), 10)))
     found = log.record(digest)
-    _expect("that the record is as it was", True, found == content)
-    _expect("the record's type", bytes, type(found))
+    expect("that the record is as it was", True, found == content)
+    expect("the record's type", bytes, type(found))
 
 
 def check_nothing_is_nothing(log: VerdictLog) -> None:
     """An empty log answers with nothing, and so do ids that are only like one that is there."""
-    _expect("verdicts of an empty log", [], list(log.verdicts(VerdictQuery(), 10)))
-    _expect("a verdict and a record of it", (None, None), (log.verdict("v"), log.record("c" * 64)))
+    expect("verdicts of an empty log", [], list(log.verdicts(VerdictQuery(), 10)))
+    expect("a verdict and a record of it", (None, None), (log.verdict("v"), log.record("c" * 64)))
     digest, content = make_record("a\n")
     log.record_verdict(make_verdict("v1"), {digest: content})
-    _expect("the verdict of a beginning", None, log.verdict("v"))
-    _expect("the record of a beginning", None, log.record(digest[:10]))
-    _expect("no verdict of none", [], list(log.verdicts(VerdictQuery(), 0)))
+    expect("the verdict of a beginning", None, log.verdict("v"))
+    expect("the record of a beginning", None, log.record(digest[:10]))
+    expect("no verdict of none", [], list(log.verdicts(VerdictQuery(), 0)))
 
 
 def check_written_twice_is_once(log: VerdictLog) -> None:
@@ -131,8 +131,8 @@ def check_written_twice_is_once(log: VerdictLog) -> None:
         log.record_verdict(make_verdict(), dict([one]))
     log.record_verdict(make_verdict(), dict([one, other]))
     log.record_verdict(make_verdict("w", 1), dict([one]))
-    _expect("the verdicts", ["w", "v"], _ids(log.verdicts(VerdictQuery(), 10)))
-    _expect("the records", [one[1], other[1]], [log.record(one[0]), log.record(other[0])])
+    expect("the verdicts", ["w", "v"], _ids(log.verdicts(VerdictQuery(), 10)))
+    expect("the records", [one[1], other[1]], [log.record(one[0]), log.record(other[0])])
 
 
 def check_another_of_an_id_is_refused(log: VerdictLog) -> None:
@@ -141,10 +141,10 @@ def check_another_of_an_id_is_refused(log: VerdictLog) -> None:
     log.record_verdict(make_verdict(), {})
     for changes in ({"decision": "PASS"}, {"seed": 8}, {"notes": ("another",)}, {"suite": "other"}):
         changed = make_verdict(**changes)
-        _refused(f"another verdict of the id ({changes})", lambda changed=changed: log.record_verdict(  # type: ignore[misc]
+        refused(f"another verdict of the id ({changes})", lambda changed=changed: log.record_verdict(  # type: ignore[misc]
             changed, {digest: content}))  # fmt: skip
-    _expect("the verdict", make_verdict(), log.verdict("v"))
-    _expect("the record of what was refused", None, log.record(digest))
+    expect("the verdict", make_verdict(), log.verdict("v"))
+    expect("the record of what was refused", None, log.record(digest))
 
 
 def check_newest_first(log: VerdictLog) -> None:
@@ -152,25 +152,25 @@ def check_newest_first(log: VerdictLog) -> None:
     for verdict_id, minute in (("b", 1.0), ("c", 3.0), ("a", 1.0), ("d", 2.0)):
         log.record_verdict(make_verdict(verdict_id, minute), {})
     log.record_verdict(make_verdict("e", decided_at=NOON + timedelta(minutes=3) + MICROSECOND), {})
-    _expect("all of them", ["e", "c", "d", "a", "b"], _ids(log.verdicts(VerdictQuery(), 10)))
-    _expect("the last four", ["e", "c", "d", "a"], _ids(log.verdicts(VerdictQuery(), 4)))
+    expect("all of them", ["e", "c", "d", "a", "b"], _ids(log.verdicts(VerdictQuery(), 10)))
+    expect("the last four", ["e", "c", "d", "a"], _ids(log.verdicts(VerdictQuery(), 4)))
 
 
 def check_selected(log: VerdictLog) -> None:
     """A query's suite is exact, its time half-open, in any zone."""
     for minute, suite in ((0, "support"), (1, "support"), (2, "support"), (1, AWKWARD)):
         log.record_verdict(make_verdict(f"{minute}-{suite}", minute, suite=suite), {})
-    _expect("those of a suite", [f"1-{AWKWARD}"], _ids(log.verdicts(VerdictQuery(AWKWARD), 10)))
-    _expect("those of no suite", [], _ids(log.verdicts(VerdictQuery("suppor"), 10)))
+    expect("those of a suite", [f"1-{AWKWARD}"], _ids(log.verdicts(VerdictQuery(AWKWARD), 10)))
+    expect("those of no suite", [], _ids(log.verdicts(VerdictQuery("suppor"), 10)))
     first, last = NOON + timedelta(minutes=1), NOON + timedelta(minutes=2)
     elsewhere = first.astimezone(timezone(timedelta(hours=-7)))
     found = _ids(log.verdicts(VerdictQuery("support", elsewhere, last), 10))
-    _expect("those in [1, 2)", ["1-support"], found)
+    expect("those in [1, 2)", ["1-support"], found)
     after = _ids(log.verdicts(VerdictQuery("support", since=first), 10))
-    _expect("those from 1 on", ["2-support", "1-support"], after)
-    _expect("those before 1", ["0-support"], _ids(log.verdicts(VerdictQuery("support", until=first), 10)))
+    expect("those from 1 on", ["2-support", "1-support"], after)
+    expect("those before 1", ["0-support"], _ids(log.verdicts(VerdictQuery("support", until=first), 10)))
     far = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-    _expect("those of all times", 4, len(log.verdicts(VerdictQuery("", *far), 10)))
+    expect("those of all times", 4, len(log.verdicts(VerdictQuery("", *far), 10)))
 
 
 def check_wrong_arguments_are_refused(log: VerdictLog) -> None:
@@ -186,14 +186,14 @@ def check_wrong_arguments_are_refused(log: VerdictLog) -> None:
         ("no id", make_verdict(""), dict([good])),
         ("half a character", make_verdict(notes=("\ud800",)), dict([good])),
     ):
-        _refused(what, lambda verdict=verdict, records=records: log.record_verdict(verdict, records))  # type: ignore[misc]
+        refused(what, lambda verdict=verdict, records=records: log.record_verdict(verdict, records))  # type: ignore[misc]
     for what, query, limit in (
         ("a limit below 0", VerdictQuery(), -1),
         ("a naive since", VerdictQuery(since=naive), 1),
         ("a naive until", VerdictQuery(until=naive), 1),
     ):
-        _refused(what, lambda query=query, limit=limit: log.verdicts(query, limit))  # type: ignore[misc]
-    _expect("what was written", ([], None), (list(log.verdicts(VerdictQuery(), 10)), log.record(good[0])))
+        refused(what, lambda query=query, limit=limit: log.verdicts(query, limit))  # type: ignore[misc]
+    expect("what was written", ([], None), (list(log.verdicts(VerdictQuery(), 10)), log.record(good[0])))
 
 
 def check_threads(log: VerdictLog) -> None:
@@ -213,12 +213,12 @@ def check_threads(log: VerdictLog) -> None:
         while any(thread.is_alive() for thread in threads):
             for verdict in log.verdicts(VerdictQuery(), 100):
                 known = log.record(verdict.candidate.stored) is not None
-                _expect(f"that {verdict.verdict_id} has its record", True, known)
+                expect(f"that {verdict.verdict_id} has its record", True, known)
     finally:
         for thread in threads:
             thread.join()
     expected = sorted(f"{name}{number}" for name in "abc" for number in range(rounds))
-    _expect("all verdicts", expected, sorted(_ids(log.verdicts(VerdictQuery(), 100))))
+    expect("all verdicts", expected, sorted(_ids(log.verdicts(VerdictQuery(), 100))))
 
 
 VERDICT_CHECKS: tuple[Callable[[VerdictLog], None], ...] = (
@@ -236,16 +236,3 @@ VERDICT_CHECKS: tuple[Callable[[VerdictLog], None], ...] = (
 
 def _ids(verdicts: Sequence[Verdict]) -> list[str]:
     return [verdict.verdict_id for verdict in verdicts]
-
-
-def _expect(what: str, expected: object, found: object) -> None:
-    if expected != found:
-        raise AssertionError(f"Expected {what} to be {expected!r}, but got {found!r}")
-
-
-def _refused(what: str, call: Callable[[], object]) -> None:
-    try:
-        call()
-    except InputError:
-        return
-    raise AssertionError(f"Expected {what} to be refused with InputError, but it was accepted")

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
-from itertools import count
 
 import pytest
 
 from evalsvc.rules.history import AlertLog
 from evalsvc.store import MemoryStore, open_store
-from evalsvc.store.bridge import Bridge
 from evalsvc.testing import ManualClock
 from evalsvc.testing.alert_logs import LEASE_CHECKS, LOG_CHECKS
 
-SERVER = os.environ.get("EVALSVC_TEST_CLICKHOUSE_URL", "")
-_numbers = count()
-
-
-@pytest.fixture(scope="module", params=["embedded", "bridge", "server"])
-def address(request, tmp_path_factory):
-    """Make addresses of fresh databases of one kind."""
-    if request.param == "server":
-        if not SERVER:
-            pytest.skip("EVALSVC_TEST_CLICKHOUSE_URL names no server")
-        base, _, options = SERVER.partition("?")
-        root = base.rsplit("/", 1)[0] if base.count("/") > 2 else base
-        yield lambda: f"{root}/evalsvc_alerts_{os.getpid()}_{next(_numbers)}?{options}"
-        return
-    folder = tmp_path_factory.mktemp("alerts")
-    with Bridge(folder) as bridge:
-        served = f"clickhouse://x:{bridge.token}@{bridge.url.removeprefix('http://')}/"
-        prefix, suffix = (served, "?margin=0") if request.param == "bridge" else (f"embedded:{folder}?database=", "")
-        yield lambda: f"{prefix}alerts{next(_numbers)}{suffix}"
+LOGS = "alerts"
 
 
 @pytest.fixture

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from itertools import count
-
 import pytest
 
 from evalsvc.store import MemoryStore, open_store
-from evalsvc.store.bridge import Bridge
 from evalsvc.testing.verdict_logs import VERDICT_CHECKS, make_record, make_verdict
 from evalsvc.verdicts import RemembersVerdicts, VerdictLog, VerdictQuery
 
-SERVER = os.environ.get("EVALSVC_TEST_CLICKHOUSE_URL", "")
-_numbers = count()
+LOGS = "verdicts"
 CHECKS = pytest.mark.parametrize("check", VERDICT_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-
-
-@pytest.fixture(scope="module", params=["embedded", "bridge", "server"])
-def address(request, tmp_path_factory):
-    """Make addresses of fresh databases of one kind."""
-    if request.param == "server":
-        if not SERVER:
-            pytest.skip("EVALSVC_TEST_CLICKHOUSE_URL names no server")
-        base, _, options = SERVER.partition("?")
-        root = base.rsplit("/", 1)[0] if base.count("/") > 2 else base
-        yield lambda: f"{root}/evalsvc_verdicts_{os.getpid()}_{next(_numbers)}?{options}"
-        return
-    folder = tmp_path_factory.mktemp("verdicts")
-    with Bridge(folder) as bridge:
-        served = f"clickhouse://x:{bridge.token}@{bridge.url.removeprefix('http://')}/"
-        prefix, suffix = (served, "?margin=0") if request.param == "bridge" else (f"embedded:{folder}?database=", "")
-        yield lambda: f"{prefix}verdicts{next(_numbers)}{suffix}"
 
 
 @pytest.fixture
