@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from evalsvc.disk_cache import BUSY_SECONDS, DiskCache, under_way
+from evalsvc._run_locks import under_way
+from evalsvc.disk_cache import BUSY_SECONDS, DiskCache
 from evalsvc.errors import InputError
 
 # A run that writes waits for no more than this many rows to go.

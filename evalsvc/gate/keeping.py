@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from evalsvc.disk_cache import exclusive
+from evalsvc._run_locks import exclusive
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.files import write_whole
 from evalsvc.gate.looking import Definition, Plan, look, order_of

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from evalsvc._run_locks import exclusive
 from evalsvc.cases import CaseSet, digest_of
-from evalsvc.disk_cache import DiskCache, default_cache_path, exclusive
+from evalsvc.disk_cache import DiskCache, default_cache_path
 from evalsvc.errors import EvalsvcError, InputError
 from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
 from evalsvc.gate.checking import load_checked

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from evalsvc._run_locks import exclusive
 from evalsvc.cases.values import Case, digest_of
 from evalsvc.clock import SystemClock
-from evalsvc.disk_cache import DiskCache, exclusive
+from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import EngineError, EvalsvcError, InputError, ModelUnavailable
 from evalsvc.generation.limits import AskLimits, Pacer, RunBudget, TakesTurns, Turns
 from evalsvc.generation.progress import Progress

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from evalsvc._cache_upkeep import held
+from evalsvc._run_locks import exclusive
 from evalsvc.cli import main
-from evalsvc.disk_cache import DiskCache, cache_places, exclusive, today
+from evalsvc.disk_cache import DiskCache, cache_places, today
 from evalsvc.gate import pruning
 from evalsvc.gate.keeping import RunKeeper, read_verdict
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from evalsvc.disk_cache import DiskCache, default_cache_path, exclusive
+from evalsvc._run_locks import exclusive
+from evalsvc.disk_cache import DiskCache, default_cache_path
 from evalsvc.errors import InputError
 
 ITEMS = {f"key-{number}": f"value {number}".encode() for number in range(2000)}
@@ -255,7 +256,7 @@ def test_a_path_that_cannot_be_made_is_kept_in_memory(tmp_path, caplog):
 def test_the_second_run_of_one_thing_waits_for_the_first(tmp_path, caplog):
     path = tmp_path / "cache.sqlite"
     code = (
-        "import sys, pathlib; from evalsvc.disk_cache import exclusive\n"
+        "import sys, pathlib; from evalsvc._run_locks import exclusive\n"
         "with exclusive(pathlib.Path(sys.argv[1]), 'support'): print('held', flush=True); sys.stdin.readline()\n"
     )
     first = subprocess.Popen(

@@ -1,0 +1,102 @@
+"""One process at a time at one work: locks of files beside what it works with, which end with whoever holds them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+log = logging.getLogger("evalsvc.cache")
+
+
+def short(text: str) -> str:
+    """Return a text as a part of a file's name."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def under_way(path: Path) -> bool:
+    """Return whether a run holds a lock of the cache at ``path``."""
+    for lock in path.parent.glob(f"{path.name}.*.lock"):
+        try:
+            with open(lock, encoding="ascii") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            continue
+    return False
+
+
+@contextmanager
+def exclusive(path: Path | None, name: str) -> Iterator[None]:
+    """Let one process at a time do ``name`` with the cache at ``path``; another waits, and says once for whom.
+
+    The lock is the kernel's: it ends with the process that holds it, however that ends. Where no lock file can be made,
+    or there is no path, nobody waits: two runs may then pay twice, and both are right.
+    """
+    lock = None if path is None else _locked(Path(f"{path}.{short(name)}.lock"), name)
+    if lock is None:
+        yield
+        return
+    with lock:
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        try:
+            yield
+        finally:
+            # While the lock is held: who waits for it sees that the file is gone, and takes the next one.
+            with suppress(OSError):
+                os.unlink(lock.name)
+
+
+def _locked(path: Path, name: str) -> IO[str] | None:
+    """Return the lock's file, held; ``None`` where none can be made."""
+    told = False
+    while True:
+        try:
+            lock = open(path, "a+", encoding="ascii")  # noqa: SIM115 - closed by the caller
+        except OSError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not told:
+                holder = _holder(lock) or "of another run"
+                log.warning("Waiting for process %s, which is at the same work (%s)", holder, name)
+            told = True
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except BaseException:
+                lock.close()
+                raise
+        except OSError:
+            # A file system without locks.
+            lock.close()
+            return None
+        if _same_file(lock, path):
+            return lock
+        lock.close()
+
+
+def _holder(lock: IO[str]) -> str:
+    """Return the number of the process that holds a lock, which it writes just after it took it."""
+    for _ in range(100):
+        lock.seek(0)
+        if holder := lock.read(20).strip():
+            return holder
+        time.sleep(0.01)
+    return ""
+
+
+def _same_file(lock: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
