@@ -36,7 +36,8 @@ class Draw(NamedTuple):
         where: field to the values of which an event has to have one, as in ``{"segments.language": ("de",)}``.
         by: fields (application, model, model_version, segments.NAME) whose combinations are strata of equal size.
         metric: whose scores say which events there are; the one with most scores where empty.
-        worst: how many of the ``n`` are those with the worst values of ``metric``, taken for certain.
+        worst: how many of the ``n`` are those with the worst values of ``metric``, taken for certain; only by the
+            latest version and options of its scorer, whose numbers can be compared.
         reference: whose text is the case's reference: the event's ``own``, or its ``response``.
         seed: another one draws others.
     """
@@ -184,12 +185,25 @@ def _check_frame(frame: Sequence[Score], draw: Draw) -> None:
 
 
 def _worst(frame: Sequence[Score], spec: ScorerSpec, draw: Draw) -> list[Score]:
+    """Return the worst scores of the latest scorer: those of other versions or options are not comparable with them."""
     if not draw.worst:
         return []
     if spec.scale.better == "neither":
         raise InputError(f"Expected a metric with a better direction for `worst`, but {spec.metric!r} has none")
     sign = 1.0 if spec.scale.better == "higher" else -1.0
-    scored = [(sign * score.value, _order(draw.seed, score), score) for score in frame if score.value is not None]
+    latest = max(
+        (score for score in frame if score.value is not None),
+        key=lambda score: (score.scorer_version, score.subject.occurred_at),
+        default=None,
+    )
+    if latest is None:
+        return []
+    scorer = (latest.scorer_version, latest.signature)
+    scored = [
+        (sign * score.value, _order(draw.seed, score), score)
+        for score in frame
+        if score.value is not None and (score.scorer_version, score.signature) == scorer
+    ]
     ranked = sorted(scored, key=lambda item: item[:2])
     return [score for _, _, score in ranked[: draw.worst]]
 

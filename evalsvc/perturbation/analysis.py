@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from evalsvc.cases.values import Case
+from evalsvc.cases.values import Case, clusters_of
 from evalsvc.errors import InputError
 from evalsvc.stats.comparison import Comparison, Question, Verdict
 from evalsvc.types import Scale
@@ -63,8 +63,9 @@ def robustness(
 ) -> list[KindEffect]:
     """Compare variants with their sources, by kind; the one that costs most comes first.
 
-    Each pair is a variant and its source; pairs are clustered by the cases' group and weighted by the source's weight
-    (:func:`evalsvc.stats.compare_paired`). p-values are Holm's over the kinds.
+    Each pair is a variant and its source; pairs are clustered by the source's group, or else the case where it all
+    began, as gates do, and weighted by the source's weight (:func:`evalsvc.stats.compare_paired`). p-values are Holm's
+    over the kinds.
 
     Args:
         cases: sources and variants; a source may have several variants, and one that has none is not looked at.
@@ -82,6 +83,8 @@ def robustness(
     from evalsvc.stats.paired import compare_paired
 
     by_kind = _pairs(cases)
+    digests = [case.digest for case in cases]
+    clusters = dict(zip(digests, clusters_of(cases, digests), strict=True))
     limit = 0.5 if threshold is None and scale.binary else threshold
     compared: dict[str, tuple[Comparison, float | None, float | None]] = {}
     for kind, pairs in by_kind.items():
@@ -91,7 +94,7 @@ def robustness(
             [float("nan") if value is None else value for value in old],
             [float("nan") if value is None else value for value in new],
             scale,
-            clusters=[source.group or source.digest for source, _ in pairs],
+            clusters=[clusters[source.digest] for source, _ in pairs],
             weights=None if len(set(weights)) == 1 else weights,
             question=Question(level=level),
             averaged=True,

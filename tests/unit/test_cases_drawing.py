@@ -138,6 +138,47 @@ def test_of_an_event_that_was_scored_again_the_latest_scorer_says_what_it_is_wor
     assert {case.weight for case in drawn.cases} == {1.0}
 
 
+@pytest.mark.parametrize("wanted", [60, 5])
+def test_lost_texts_and_sampling_are_in_one_weight(wanted: int):
+    """Of 200 German events sampled at 0.2, 20 have their text; of 100 English ones at 0.8, all."""
+    store = MemoryStore()
+    for index in range(300):
+        german = index < 200
+        write(
+            store,
+            index,
+            language="de" if german else "en",
+            pi=0.2 if german else 0.8,
+            text=index % 10 == 0 or not german,
+        )
+    drawn = draw_cases(store, Draw(DAY, 2 * wanted, by=("segments.language",)))
+    sizes = {name: drawn.strata[f"segments.language={name}"] for name in ("de", "en")}
+    assert sizes == {"de": min(wanted, 20), "en": wanted}
+    # Each English one that is looked at is taken; the rest were German, looked at whether or not their text is lost.
+    looked = {"en": sizes["en"], "de": drawn.looked - sizes["en"]}
+    assert drawn.without_text == looked["de"] - sizes["de"]
+    assert (looked["de"] == 200) is (wanted == 60)
+    german, english = 1 / (0.2 * looked["de"] / 200), 1 / (0.8 * looked["en"] / 100)
+    weights = {case.segments["language"]: case.weight for case in drawn.cases}
+    assert weights["de"] / weights["en"] == pytest.approx(german / english)
+    assert sum(case.weight for case in drawn.cases) == pytest.approx(len(drawn.cases))
+
+
+@pytest.mark.parametrize("again", ["version", "options"])
+def test_the_worst_are_by_the_latest_scorer_alone(again: str):
+    """Ten events have only a score of an older scorer, by which all are worse: such numbers are not comparable."""
+    store = MemoryStore()
+    older = ScorerSpec("quality", 1, Scale(0.0, 1.0, "higher"), signature="old")
+    latest = ScorerSpec("quality", 2 if again == "version" else 1, Scale(0.0, 1.0, "higher"), signature="new")
+    for index in range(30):
+        value = index / 1000 if index < 10 else 0.5 + index / 100
+        write(store, index, language="en", pi=0.5, spec=older if index < 10 else latest, value=value)
+    drawn = draw_cases(store, Draw(DAY, 30, metric="quality", worst=3))
+    assert {case.case_id for case in drawn.cases if "worst" in case.tags} == {"event-10", "event-11", "event-12"}
+    # They are traffic nonetheless.
+    assert (len(drawn.cases), drawn.strata) == (30, {"worst": 3, "all": 27})
+
+
 def test_events_without_text_are_passed_over_and_told():
     store = MemoryStore()
     for index in range(200):

@@ -134,6 +134,28 @@ def test_contexts_stand_before_the_last_words_of_the_user():
     assert messages_of(Case(case_id="a", prompt="\ud800"))[0]["content"] == "?"
 
 
+NO_USER = (Message("system", "Sum up what you are given."), Message("assistant", "Gladly."))
+
+
+@pytest.mark.parametrize(
+    ("system", "template", "said"),
+    [
+        ("", "", ["One.\n\nTwo."]),
+        ("", "Texts: {contexts}\nQuestion: {prompt}", ["Texts: One.\n\nTwo.\nQuestion:"]),
+        # Who leaves contexts out, or has them elsewhere, does not get them here.
+        ("", "Be brief. {prompt}", []),
+        ("Use {contexts}", "", []),
+    ],
+)
+def test_contexts_are_sent_where_no_message_is_the_users(system: str, template: str, said: list[str]):
+    case = Case(case_id="a", prompt=NO_USER, contexts=("One.", "Two."))
+    sent = messages_of(case, system, template)
+    assert [message["content"] for message in sent if message["role"] == "user"] == said
+    assert [m["content"] for m in sent if m["role"] != "user"][-2:] == [m.content for m in NO_USER]
+    assert sent[-1]["role"] == ("user" if said else "assistant")
+    assert len(messages_of(Case(case_id="a", prompt=NO_USER), "", template)) == 2
+
+
 def test_tool_calls_come_in_pieces(server):
     pieces = [
         {"index": 0, "id": "1", "function": {"name": "find", "arguments": ""}},

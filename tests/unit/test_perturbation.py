@@ -474,3 +474,14 @@ def test_no_kind_is_called_worse_more_often_than_the_level_says():
         wrong += any(effect.verdict != "inconclusive" for effect in robustness(cases, scores, SHARE))
     # P(more than 8 of 60) at 5 % is 0.3 %.
     assert wrong <= 8
+
+
+def test_a_variant_of_a_variant_is_of_the_group_where_it_all_began():
+    sources = [Case(case_id=f"q{place}", prompt=f"Question {place}?") for place in range(10)]
+    chain = list(sources)
+    for turn in ("Say", "Tell"):
+        for n, origin in enumerate(chain[-10:]):
+            made = Case(case_id=f"{turn}{n}", prompt=f"{turn} {n}", variant_of=origin.digest, variant="said")
+            chain.append(made)
+    (effect,) = robustness(chain, {c.digest: 0.5 for c in chain}, UNIT)
+    assert (effect.pairs, effect.groups) == (20, 10)
