@@ -134,6 +134,32 @@ def test_contexts_stand_before_the_last_words_of_the_user():
     assert messages_of(Case(case_id="a", prompt="\ud800"))[0]["content"] == "?"
 
 
+@pytest.mark.parametrize("template", ["", "{contexts} {prompt}", "Read {contexts}"])
+def test_contexts_are_sent_where_no_message_is_the_users(template: str):
+    chat = (Message("system", "Summarise."), Message("developer", "In German."), Message("assistant", "In short:"))
+    case = Case(case_id="a", prompt=chat, contexts=("One.", "Two."))
+    told = {"role": "user", "content": "One.\n\nTwo."}
+    sent = messages_of(case, template=template)
+    assert [message["role"] for message in sent] == ["system", "developer", "user", "assistant"]
+    assert sent[2] == told
+    only = Case(case_id="a", prompt=chat[:1], contexts=("One.", "Two."))
+    assert messages_of(only, system="Be brief.", template=template)[1:] == [
+        {"role": "system", "content": "Summarise."},
+        told,
+    ]
+
+
+def test_contexts_are_sent_once_or_not_at_all_where_that_is_asked_for():
+    chat = (Message("system", "Summarise."), Message("assistant", "In short:"))
+    case = Case(case_id="a", prompt=chat, contexts=("One.",))
+    sent = messages_of(case, system="Use {contexts}")
+    assert [message["content"] for message in sent] == ["Use One.", "Summarise.", "In short:"]
+    # As where the user says something: a template without them leaves them out.
+    assert [message["role"] for message in messages_of(case, template="{prompt}")] == ["system", "assistant"]
+    bare = Case(case_id="a", prompt=chat)
+    assert [message["role"] for message in messages_of(bare, template="{contexts} {prompt}")] == ["system", "assistant"]
+
+
 def test_tool_calls_come_in_pieces(server):
     pieces = [
         {"index": 0, "id": "1", "function": {"name": "find", "arguments": ""}},
