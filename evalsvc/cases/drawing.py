@@ -36,7 +36,8 @@ class Draw(NamedTuple):
         where: field to the values of which an event has to have one, as in ``{"segments.language": ("de",)}``.
         by: fields (application, model, model_version, segments.NAME) whose combinations are strata of equal size.
         metric: whose scores say which events there are; the one with most scores where empty.
-        worst: how many of the ``n`` are those with the worst values of ``metric``, taken for certain.
+        worst: how many of the ``n`` are those with the worst values of ``metric``, taken for certain; only values of
+            the latest version of its scorer that scored any are compared.
         reference: whose text is the case's reference: the event's ``own``, or its ``response``.
         seed: another one draws others.
     """
@@ -98,7 +99,7 @@ def draw_cases(store: ScoreStore, draw: Draw) -> Drawn:
     if not frame:
         raise _none_match(store, [spec.metric], draw)
     _check_frame(frame, draw)
-    worst = _worst(frame, spec, draw)
+    worst = _worst(frame, _specs(store, spec.metric), draw)
     taken = {score.subject.event_id for score in worst}
     pool = Pool(store, reference=draw.reference, seed=draw.seed)
     if worst:
@@ -183,13 +184,21 @@ def _check_frame(frame: Sequence[Score], draw: Draw) -> None:
         raise InputError(f"Expected `n` up to {len(frame):,}, the scored events that match, but got {draw.n:,}")
 
 
-def _worst(frame: Sequence[Score], spec: ScorerSpec, draw: Draw) -> list[Score]:
+def _specs(store: ScoreStore, metric: str) -> dict[int, ScorerSpec]:
+    return {spec.version: spec for spec in store.metrics() if spec.metric == metric}
+
+
+def _worst(frame: Sequence[Score], specs: Mapping[int, ScorerSpec], draw: Draw) -> list[Score]:
+    """Return the worst by the latest version that scored any: those of two versions are on no common scale."""
     if not draw.worst:
         return []
+    latest = max(score.scorer_version for score in frame)
+    spec = specs[latest]
     if spec.scale.better == "neither":
         raise InputError(f"Expected a metric with a better direction for `worst`, but {spec.metric!r} has none")
     sign = 1.0 if spec.scale.better == "higher" else -1.0
-    scored = [(sign * score.value, _order(draw.seed, score), score) for score in frame if score.value is not None]
+    of_latest = [score for score in frame if score.scorer_version == latest]
+    scored = [(sign * score.value, _order(draw.seed, score), score) for score in of_latest if score.value is not None]
     ranked = sorted(scored, key=lambda item: item[:2])
     return [score for _, _, score in ranked[: draw.worst]]
 
