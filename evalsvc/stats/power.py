@@ -242,6 +242,8 @@ def cases_needed(
     reason = _hopeless(question, effect)
     if reason:
         return msgspec.structs.replace(empty, reason=reason)
+    if comparison.standard_error == 0.0 and not comparison.plain_shares:
+        return msgspec.structs.replace(empty, reason="all pairs differ by the same, which tells no spread")
     design, method = _seen(comparison, assurance)
     cases = cases_for(design, effect, power=power, question=question)
     if cases is None:

@@ -10,7 +10,7 @@ from evalsvc.gate.deciding import decide
 from evalsvc.gate.evaluated import Evaluated, MetricScores
 from evalsvc.gate.looking import Definition, look, plan
 from evalsvc.gate.needed import needed_gap, needed_share
-from evalsvc.gate.values import AtLeast, AtMost, Gate, NotWorse
+from evalsvc.gate.values import AtLeast, AtMost, Better, Equivalent, Gate, NotWorse
 from evalsvc.generation import Answer
 from evalsvc.types import Scale, ScorerSpec
 from evalsvc.verdicts import Finding
@@ -138,3 +138,26 @@ def test_nobody_is_told_to_allow_many_missing_scores(share: float, hint: str) ->
     assert found.decision == "INCONCLUSIVE"
     assert hint in found.reason
     assert ("max_missing" in found.reason) == (share < 0.2)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.2])
+@pytest.mark.parametrize(
+    ("ask", "gain"),
+    [
+        (NotWorse(0.05), -0.049),
+        (NotWorse(0.05), -0.051),
+        (Better(0.03), 0.0301),
+        (Equivalent(0.05), 0.03),
+        (Equivalent(0.05), -0.049),
+    ],
+)
+def test_pairs_that_all_differ_by_the_same_tell_no_spread_and_no_number(
+    ask: NotWorse | Better | Equivalent, gain: float, spread: float
+) -> None:
+    # Away from one value the differences are the same up to the rounding of their numbers.
+    old = 0.5 + spread * np.random.default_rng(2).uniform(-1.0, 1.0, 20)
+    result = decide([Gate(metric="m", ask=ask)], evaluated(old + gain, GRADED), evaluated(old, GRADED))[0]
+    (finding,) = result.findings
+    assert finding.decision == "INCONCLUSIVE"
+    assert finding.needed is None or (finding.needed.more, finding.needed.cases) == (None, None)
+    assert "all pairs differ by the same" in finding.reason
