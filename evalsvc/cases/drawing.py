@@ -99,7 +99,7 @@ def draw_cases(store: ScoreStore, draw: Draw) -> Drawn:
     if not frame:
         raise _none_match(store, [spec.metric], draw)
     _check_frame(frame, draw)
-    worst = _worst(frame, spec, draw)
+    worst = _worst(frame, _specs(store, spec.metric), draw)
     taken = {score.subject.event_id for score in worst}
     pool = Pool(store, reference=draw.reference, seed=draw.seed)
     if worst:
@@ -184,13 +184,14 @@ def _check_frame(frame: Sequence[Score], draw: Draw) -> None:
         raise InputError(f"Expected `n` up to {len(frame):,}, the scored events that match, but got {draw.n:,}")
 
 
-def _worst(frame: Sequence[Score], spec: ScorerSpec, draw: Draw) -> list[Score]:
+def _specs(store: ScoreStore, metric: str) -> dict[int, ScorerSpec]:
+    return {spec.version: spec for spec in store.metrics() if spec.metric == metric}
+
+
+def _worst(frame: Sequence[Score], specs: Mapping[int, ScorerSpec], draw: Draw) -> list[Score]:
     """Return the worst scores of the latest scorer: those of other versions or options are not comparable with them."""
     if not draw.worst:
         return []
-    if spec.scale.better == "neither":
-        raise InputError(f"Expected a metric with a better direction for `worst`, but {spec.metric!r} has none")
-    sign = 1.0 if spec.scale.better == "higher" else -1.0
     latest = max(
         (score for score in frame if score.value is not None),
         key=lambda score: (score.scorer_version, score.subject.occurred_at),
@@ -198,7 +199,10 @@ def _worst(frame: Sequence[Score], spec: ScorerSpec, draw: Draw) -> list[Score]:
     )
     if latest is None:
         return []
-    scorer = (latest.scorer_version, latest.signature)
+    spec, scorer = specs[latest.scorer_version], (latest.scorer_version, latest.signature)
+    if spec.scale.better == "neither":
+        raise InputError(f"Expected a metric with a better direction for `worst`, but {spec.metric!r} has none")
+    sign = 1.0 if spec.scale.better == "higher" else -1.0
     scored = [
         (sign * score.value, _order(draw.seed, score), score)
         for score in frame

@@ -17,6 +17,8 @@ DEFAULT_TEMPLATE = "{contexts}\n\n{prompt}"
 BROKEN_OFF = frozenset({"abort", "error"})
 """How servers finish an answer that they could not: its text, half of one, is none."""
 
+_OPERATORS = frozenset({"system", "developer"})
+
 _PLACES = re.compile(r"\{(prompt|contexts)\}")
 
 
@@ -37,8 +39,8 @@ def messages_of(case: Case, system: str = "", template: str = "") -> list[dict[s
     """Return the messages for a case: the system's where there is one, then the case's own.
 
     ``{prompt}`` and ``{contexts}`` in ``template`` are replaced in what the user says last, ``{contexts}`` also in
-    ``system``; contexts are separated by an empty line. Other braces stay as they are. Where no message is the user's,
-    contexts are what the user says, in the template with an empty prompt.
+    ``system``; contexts are separated by an empty line. Other braces stay as they are. Where no message is the
+    user's, contexts that have a place in ``template`` are one of the user's, before what the model has said.
 
     >>> messages_of(Case(case_id="a", prompt="Why?", contexts=("Because.",)), template="{contexts} {prompt}")
     [{'role': 'user', 'content': 'Because. Why?'}]
@@ -51,7 +53,8 @@ def messages_of(case: Case, system: str = "", template: str = "") -> list[dict[s
     if template and last is not None:
         said[last] = Message("user", filled(template, said[last].content, contexts))
     elif contexts and "{contexts}" in template:
-        said.append(Message("user", filled(template, "", contexts).strip()))
+        first = next((place for place, message in enumerate(said) if message.role not in _OPERATORS), len(said))
+        said.insert(first, Message("user", contexts))
     if system:
         said.insert(0, Message("system", filled(system, "", contexts)))
     return [{"role": speakable(message.role), "content": speakable(message.content)} for message in said]

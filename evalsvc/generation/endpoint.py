@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from evalsvc._wire import NoReply, Reading, Reply, post
-from evalsvc.cases.values import Case
+from evalsvc.cases.values import Case, digest_of
 from evalsvc.clock import SystemClock
 from evalsvc.errors import EngineError, ModelUnavailable
 from evalsvc.generation.chat import Said, messages_of, said_by
@@ -103,8 +103,8 @@ class EndpointModel:
         self._key = api_key(self.settings.api_key_env, "model's")
 
     def seen(self, case: Case) -> str:
-        """Return '': prompt and contexts are in the case's digest."""
-        return ""
+        """Return the digest of the messages: how a case becomes them may change with this program."""
+        return digest_of(self._messages(case))
 
     def estimate_usd(self, request: Request) -> float | None:
         """Return the price of the text and of the longest answer; ``None`` without prices."""

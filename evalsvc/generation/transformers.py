@@ -118,8 +118,8 @@ class TransformersModel:
                 self._loaded = loaded
 
     def seen(self, case: Case) -> str:
-        """Return '': prompt and contexts are in the case's digest."""
-        return ""
+        """Return the digest of the messages: how a case becomes them may change with this program."""
+        return digest_of(self._messages(case))
 
     def estimate_usd(self, request: Request) -> float:
         """Return 0: nobody sends a bill."""
@@ -164,8 +164,11 @@ class TransformersModel:
                 )
             return self._signature, self._revision
 
+    def _messages(self, case: Case) -> list[dict[str, str]]:
+        return messages_of(case, self.settings.system, self.settings.template)
+
     def _ids(self, loaded: Loaded, case: Case) -> list[int]:
-        messages = messages_of(case, self.settings.system, self.settings.template)
+        messages = self._messages(case)
         names = loaded.names
         if getattr(names, "chat_template", None):
             text = names.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

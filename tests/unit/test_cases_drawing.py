@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from evalsvc.cases import read_cases
 from evalsvc.cases.drawing import Draw, draw_cases
 from evalsvc.cli import main
 from evalsvc.errors import InputError, UnknownMetric
+from evalsvc.protocols import CellQuery
 from evalsvc.store.memory import MemoryStore
 from evalsvc.types import Event, KeptEvent, Sample, Scale, Score, ScorerSpec, Subject, Window, WriteBatch
 
@@ -177,6 +178,49 @@ def test_the_worst_are_by_the_latest_scorer_alone(again: str):
     assert {case.case_id for case in drawn.cases if "worst" in case.tags} == {"event-10", "event-11", "event-12"}
     # They are traffic nonetheless.
     assert (len(drawn.cases), drawn.strata) == (30, {"worst": 3, "all": 27})
+
+
+class Backwards(MemoryStore):
+    """Tells an event's latest score first, which the order by event ids allows."""
+
+    def scores(self, query: CellQuery, limit: int) -> Sequence[Score]:
+        return list(reversed(super().scores(query, limit)))
+
+
+def test_in_whatever_order_scores_are_read_the_latest_scorer_counts():
+    store = Backwards()
+    for version in (1, 2):
+        spec = ScorerSpec("quality", version, Scale(0.0, 1.0, "higher"), signature=f"v{version}")
+        for index in range(20):
+            value = index / 20 if version == 1 else (19 - index) / 20
+            write(store, index, language="en", pi=0.5, spec=spec, value=value)
+    drawn = draw_cases(store, Draw(DAY, 20, metric="quality", worst=1))
+    assert [case.case_id for case in drawn.cases if "worst" in case.tags] == ["event-19"]
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_the_worst_are_of_one_version_of_the_scorer(better: str):
+    """The first version counted to 100 and its scores of events 0 to 9 are on no scale of the second's."""
+    store = MemoryStore()
+    old = ScorerSpec("quality", 1, Scale(0.0, 100.0, better), signature="v1")
+    new = ScorerSpec("quality", 2, Scale(0.0, 1.0, "higher"), signature="v2")
+    for index in range(10):
+        write(store, index, language="en", pi=0.5, spec=old, value=0.001 if better == "higher" else -index)
+    for index in range(10, 20):
+        write(store, index, language="en", pi=0.5, spec=new, value=index / 20)
+    drawn = draw_cases(store, Draw(DAY, 20, metric="quality", worst=3))
+    assert {case.case_id for case in drawn.cases if "worst" in case.tags} == {"event-10", "event-11", "event-12"}
+    # What only the first version scored is drawn all the same: it is traffic.
+    assert len(drawn.cases) == 20
+
+
+def test_a_version_that_scored_nothing_yet_says_nothing_of_the_worst():
+    store = MemoryStore()
+    for index in range(20):
+        write(store, index, language="en", pi=0.5, spec=HIGHER, value=index / 20)
+    store.record_scorers([ScorerSpec("quality", 2, Scale(0.0, 1.0, "lower"), signature="v2")])
+    drawn = draw_cases(store, Draw(DAY, 5, metric="quality", worst=2))
+    assert {case.case_id for case in drawn.cases if "worst" in case.tags} == {"event-0", "event-1"}
 
 
 def test_events_without_text_are_passed_over_and_told():

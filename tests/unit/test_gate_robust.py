@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,6 +15,7 @@ from evalsvc.gate.values import Better, Gate, Robust
 from evalsvc.generation import Answer
 from evalsvc.perturbation import vary
 from evalsvc.stats import Question, compare_paired
+from evalsvc.stats.comparison import Comparison
 from evalsvc.types import Scale, ScorerSpec
 from evalsvc.verdicts import GateResult
 
@@ -132,6 +136,29 @@ def test_a_variant_without_a_score_does_not_help() -> None:
         "10 scores are missing, and it would not pass if they went against the variants; mend that"
         in found.findings[0].reason
     )
+
+
+ABOVE = float(np.nextafter(0.05, 1.0))
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize(
+    ("p", "opposite", "decision"),
+    [(0.05, 0.95, "PASS"), (ABOVE, 0.95, "INCONCLUSIVE"), (0.95, 0.05, "FAIL"), (0.95, ABOVE, "INCONCLUSIVE")],
+)
+def test_a_p_value_at_the_level_decides(
+    missing: int, p: float, opposite: float, decision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A gate's own p-value depends on the level a little, and so never meets it by itself.
+    def at_level(*args: Any, **kwargs: Any) -> Comparison:
+        return msgspec.structs.replace(compare_paired(*args, **kwargs), p_value=p, p_opposite=opposite)
+
+    monkeypatch.setattr("evalsvc.gate.robust.compare_paired", at_level)
+    cases = list(vary(plain(60), ["upper_case"], seed=3).cases)
+    values = 0.5 + np.random.default_rng(5).normal(0, 0.2, len(cases))
+    values[[place for place, case in enumerate(cases) if case.variant][:missing]] = np.nan
+    gate = Gate(metric="m", ask=Robust(0.1), max_missing=0.2)
+    assert one(gate, evaluated(cases, values)).decision == decision
 
 
 def test_a_set_without_variants_decides_nothing() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from evalsvc._yaml import Document
@@ -134,26 +135,38 @@ def test_contexts_stand_before_the_last_words_of_the_user():
     assert messages_of(Case(case_id="a", prompt="\ud800"))[0]["content"] == "?"
 
 
-NO_USER = (Message("system", "Sum up what you are given."), Message("assistant", "Gladly."))
+@pytest.mark.parametrize("template", ["", "{contexts} {prompt}", "Read {contexts}"])
+def test_contexts_are_sent_where_no_message_is_the_users(template: str):
+    chat = (Message("system", "Summarise."), Message("developer", "In German."), Message("assistant", "In short:"))
+    case = Case(case_id="a", prompt=chat, contexts=("One.", "Two."))
+    told = {"role": "user", "content": "One.\n\nTwo."}
+    sent = messages_of(case, template=template)
+    assert [message["role"] for message in sent] == ["system", "developer", "user", "assistant"]
+    assert sent[2] == told
+    only = Case(case_id="a", prompt=chat[:1], contexts=("One.", "Two."))
+    assert messages_of(only, system="Be brief.", template=template)[1:] == [
+        {"role": "system", "content": "Summarise."},
+        told,
+    ]
 
 
-@pytest.mark.parametrize(
-    ("system", "template", "said"),
-    [
-        ("", "", ["One.\n\nTwo."]),
-        ("", "Texts: {contexts}\nQuestion: {prompt}", ["Texts: One.\n\nTwo.\nQuestion:"]),
-        # Who leaves contexts out, or has them elsewhere, does not get them here.
-        ("", "Be brief. {prompt}", []),
-        ("Use {contexts}", "", []),
-    ],
-)
-def test_contexts_are_sent_where_no_message_is_the_users(system: str, template: str, said: list[str]):
-    case = Case(case_id="a", prompt=NO_USER, contexts=("One.", "Two."))
-    sent = messages_of(case, system, template)
-    assert [message["content"] for message in sent if message["role"] == "user"] == said
-    assert [m["content"] for m in sent if m["role"] != "user"][-2:] == [m.content for m in NO_USER]
-    assert sent[-1]["role"] == ("user" if said else "assistant")
-    assert len(messages_of(Case(case_id="a", prompt=NO_USER), "", template)) == 2
+def test_contexts_are_sent_once_or_not_at_all_where_that_is_asked_for():
+    chat = (Message("system", "Summarise."), Message("assistant", "In short:"))
+    case = Case(case_id="a", prompt=chat, contexts=("One.",))
+    sent = messages_of(case, system="Use {contexts}")
+    assert [message["content"] for message in sent] == ["Use One.", "Summarise.", "In short:"]
+    # As where the user says something: a template without them leaves them out.
+    assert [message["role"] for message in messages_of(case, template="{prompt}")] == ["system", "assistant"]
+    bare = Case(case_id="a", prompt=chat)
+    assert [message["role"] for message in messages_of(bare, template="{contexts} {prompt}")] == ["system", "assistant"]
+
+
+def test_what_the_model_sees_of_a_case_is_what_is_sent(server):
+    """Answers are kept under it, so that one to other messages is never taken for one to these."""
+    case = Case(case_id="a", prompt="Why?", contexts=("One.",))
+    renamed = msgspec.structs.replace(case, case_id="b")
+    assert model(server).seen(case) == model(server).seen(renamed)
+    assert model(server).seen(case) != model(server, system="Be brief.").seen(case)
 
 
 def test_tool_calls_come_in_pieces(server):

@@ -443,6 +443,18 @@ def test_a_score_on_the_threshold_is_good(better: str, broken: int):
     assert (effect.flips, effect.broken) == (0.5, broken / 4)
 
 
+def test_a_p_value_at_the_level_is_below_it():
+    """Rejected is p <= level: the level is the chance of a p-value up to it, itself counted."""
+    cases = varied(40, ["typos", "upper_case"])
+    rng = np.random.default_rng(8)
+    scores = {c.digest: 0.5 - 0.008 * bool(c.variant) + rng.normal(0, 0.02) for c in cases}
+    for effect in robustness(cases, scores, UNIT):
+        assert 0.0 < effect.adjusted_p < 0.5
+        for level, verdict in ((effect.adjusted_p, "worse"), (np.nextafter(effect.adjusted_p, 0.0), "inconclusive")):
+            (same,) = (e for e in robustness(cases, scores, UNIT, level=float(level)) if e.kind == effect.kind)
+            assert (same.adjusted_p, same.verdict) == (effect.adjusted_p, verdict)
+
+
 def test_missing_scores_are_counted_and_never_a_drop():
     cases = varied(30, ["typos"])
     scores = {c.digest: 1.0 for c in cases}
