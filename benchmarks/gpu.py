@@ -33,6 +33,8 @@ SETS = (
 )
 DTYPES: tuple[DtypeName, ...] = ("bfloat16", "float32")
 PRODUCT = 8192
+SMALL_BUDGET = 16_384
+ANSWER_TOKENS = 64
 PEER_BATCH = 16
 SIZES = {
     "GPT-2, 124M": {"model_type": "gpt2", "vocab_size": 50257, "n_positions": 1024},
@@ -61,6 +63,7 @@ def run(quick: bool, device: str = "cuda", model: str = "all-MiniLM-L6-v2") -> l
         random.Random(0).shuffle(texts)
         for dtype in DTYPES:
             rows += _encoder(name, texts[:2000] if quick else texts, dtype, device, model, peak)
+        rows.append(_beside_the_cpu(name, texts[:2000], device, model))
     for name, config in SIZES.items():
         if quick and "1.1B" in name:
             continue
@@ -124,6 +127,20 @@ def _encoder(name: str, texts: Sequence[str], dtype: DtypeName, device: str, mod
     ]  # fmt: skip
 
 
+def _beside_the_cpu(name: str, texts: Sequence[str], device: str, model: str) -> Row:
+    """Return what the device does with its own precision beside all cores with theirs: what a worker has of it."""
+    from evalsvc.engine import Encoder, EngineSettings
+
+    here, there = (
+        Encoder.load(EngineSettings(model=model, device=place, dtype=dtype, cache_bytes=0))
+        for place, dtype in ((device, DTYPES[0]), ("cpu", DTYPES[1]))
+    )
+    timed = paired_seconds(lambda: here.encode(texts), lambda: there.encode(texts), rounds=3)
+    what = f"{len(texts):,} {name}, {DTYPES[0]} on the device"
+    return Row("gpu encoder", what, len(texts) / timed.seconds, "texts/s", f"the CPU's cores, {DTYPES[1]}",
+               len(texts) / timed.peer_seconds, timed.ratio)  # fmt: skip
+
+
 def _least_cosine(encoder: Any, peer: Any, texts: Sequence[str]) -> float:  # noqa: ANN401 - the peer ships no types
     """Return the least cosine between both sides' vectors of a text."""
     return float((encoder.encode(texts) * _embed(peer, texts, 32)).sum(axis=1).min())
@@ -164,6 +181,13 @@ def _causal(name: str, config: dict[str, Any], device: str, quick: bool, peak: f
             lambda: engine.likelihoods(pairs), lambda: _loop(folder, texts, device), rounds=1 if quick else 3
         )
         after, memory = engine.stats.snapshot(), _memory(device)
+        smaller = CausalModel.load(
+            EngineSettings(model=folder, device=device, dtype="bfloat16", cache_bytes=0, max_batch_tokens=SMALL_BUDGET)
+        )
+        budgets = paired_seconds(
+            lambda: smaller.likelihoods(pairs), lambda: engine.likelihoods(pairs), rounds=1 if quick else 3
+        )
+        answers = _answers(name, folder, device)
         calls = 2 if quick else 4
         tokens, on_device = ((after[key] - before[key]) / calls for key in ("tokens", "device_seconds"))
         _peers.clear()
@@ -176,7 +200,28 @@ def _causal(name: str, config: dict[str, Any], device: str, quick: bool, peak: f
         Row("gpu likelihood", f"{what}: work while in the model", work / on_device / peak / 1e10,
             "% of the product"),
         Row("gpu likelihood", f"{what}: memory of both sides", memory, "MiB"),
+        Row("gpu likelihood", f"{what}: with a budget of {SMALL_BUDGET:,} tokens", tokens / budgets.seconds, "tokens/s",
+            "the budget of the device", tokens / budgets.peer_seconds, budgets.ratio),
+        *answers,
     ]  # fmt: skip
+
+
+def _answers(name: str, folder: str, device: str) -> list[Row]:
+    """Return how long a local model under test takes to answer one case: random weights say no end before the limit."""
+    from evalsvc.cases import Case
+    from evalsvc.generation import Request, TransformersModel, TransformersSettings
+
+    model = TransformersModel(
+        TransformersSettings(model=folder, device=device, dtype="bfloat16", max_output_tokens=ANSWER_TOKENS)
+    )
+    given = [
+        model.generate(Request(Case(case_id=str(number), prompt=f"Where is order {number}?"), 0, 0))
+        for number in range(6)
+    ][1:]
+    took = sorted(answer.latency_ms or 0.0 for answer in given)[2]
+    first = sorted(answer.time_to_first_token_ms or 0.0 for answer in given)[2]
+    what = f"{name}, an answer of {max(answer.output_tokens or 0 for answer in given)} tokens, one case at a time"
+    return [Row("gpu answers", what, took, "ms"), Row("gpu answers", f"{what}: the first token", first, "ms")]
 
 
 def _make(folder: Path, config: dict[str, Any], device: str) -> int:
