@@ -47,6 +47,7 @@ NAMES = (
     "drift_power",
     "drift_speed",
     "fairness",
+    "templates",
     "suites",
     "gates",
     "gates_number",
