@@ -70,8 +70,9 @@ def next_step(name: str, folder: Path) -> str:
 def _imported(statement: ast.stmt) -> list[str]:
     if isinstance(statement, ast.Import):
         return [one.name for one in statement.names]
-    whole = isinstance(statement, ast.ImportFrom) and statement.module and not statement.level
-    return [statement.module] if whole else []
+    if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+        return [statement.module]
+    return []
 
 
 def _is_installed(name: str, file: Path) -> bool:
