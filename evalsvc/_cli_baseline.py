@@ -14,6 +14,7 @@ import msgspec
 
 from evalsvc._cli_output import Progress, aligned, number
 from evalsvc._gate_store import fetch_lacking, opened, remember, writes
+from evalsvc._paths import shown_path
 from evalsvc.cli import OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.suite_files import find_suites, root_for
@@ -81,7 +82,7 @@ def _run(suite: Suite, keeper: RunKeeper, options: argparse.Namespace) -> Verdic
     try:
         keeper.keep(run.verdict, files, run.record, *([run.baseline.content] if run.baseline else []))
     except OSError as error:
-        raise InputError(f"Cannot keep the run in {keeper.root}: {error.strerror or error}") from error
+        raise InputError(f"Cannot keep the run in {shown_path(keeper.root)}: {error.strerror or error}") from error
     return run.verdict
 
 

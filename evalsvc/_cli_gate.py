@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from evalsvc._cli_output import Progress, aligned, terminal_width
 from evalsvc._gate_store import fetch_lacking, opened
 from evalsvc._gate_told import all_told, exit_code, told
+from evalsvc._paths import shown_path
 from evalsvc._plain import harmless, harmless_json
 from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem, StoreError
 from evalsvc.gate.suite_files import SUFFIX, find_suites, root_for
@@ -122,7 +123,7 @@ def _suites(paths: Sequence[str], root: Path, options: argparse.Namespace) -> li
     found: list[tuple[Suite, str]] = []
     problems: list[Problem] = []
     for file in files:
-        shown = _shown(file)
+        shown = shown_path(file)
         try:
             fetch_lacking(file, shown, root, options)
             found.append((load_checked(file, shown, asks=asks, compares=compares), shown))
@@ -146,13 +147,6 @@ def _folder(root: Path) -> str:
     from evalsvc import project
 
     return project.load_settings(root).settings.suites
-
-
-def _shown(path: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> Run:
@@ -203,7 +197,7 @@ def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> list
         old = run.baseline
         records = [run.record, *([old.content] if old else [])]
         try:
-            places.append(_shown(keeper.keep(run.verdict, files, *records) / "report.html"))
+            places.append(shown_path(keeper.keep(run.verdict, files, *records) / "report.html"))
         except OSError as error:
             places.append("")
             said = error.strerror or str(error)

@@ -18,6 +18,7 @@ from datetime import date
 from typing import NoReturn
 
 from evalsvc import __version__
+from evalsvc._paths import shown_path
 from evalsvc._plain import harmless
 from evalsvc.errors import (
     EngineError,
@@ -533,7 +534,7 @@ def _add_baseline(add: _Adder) -> None:
         "--where", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="only these; repeat it for more"
     )
     for command in (promote, rescore, frozen, show, fetch, record):
-        command.add_argument("suite", metavar="SUITE", help="its file")
+        command.add_argument("suite", type=shown_path, metavar="SUITE", help="its file")
         command.add_argument("--name", help="of the baseline (default: the one that the suite names)")
     for command in (promote, rescore, frozen):
         command.add_argument("--by", help="who says so (default: you, as git or the system knows you)")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from evalsvc._paths import near, shown_path
 from evalsvc._yaml import Document, raise_problems
 from evalsvc.errors import ConfigError, Problem
 from evalsvc.gate.evaluated import Evaluated
@@ -106,6 +107,7 @@ def read_baseline(folder: Path, name: str, suite_path: str) -> Baseline:
     Raises:
         ConfigError: when there is none of that name, or its file is not the one that was promoted.
     """
+    folder = near(folder)
     path = pointer_path(folder, name)
     if not path.is_file():
         known = names_in(folder)
@@ -145,7 +147,7 @@ def read_pointer(path: Path) -> Pointer:
     Raises:
         ConfigError: with every mistake of the file.
     """
-    document = Document.open(path)
+    document = Document.open(path, shown_path(path))
     fields = {}
     if document.root is not None:
         for key in Pointer.__struct_fields__:
@@ -154,12 +156,12 @@ def read_pointer(path: Path) -> Pointer:
     raise_problems(document.finish())
     if not _FILE.fullmatch(fields["file"]):
         raise ConfigError(
-            "", [Problem(str(path), 1, 1, "expected `file` to be a name in this folder", "restore it from git")]
+            "", [Problem(shown_path(path), 1, 1, "expected `file` to be a name in this folder", "restore it from git")]
         )
     try:
         return msgspec.convert(fields, Pointer)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: expected a baseline's pointer: {error}") from error
+        raise ConfigError(f"{shown_path(path)}: expected a baseline's pointer: {error}") from error
 
 
 def promote(

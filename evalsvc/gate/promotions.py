@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from evalsvc._paths import shown_path
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate import baselines
 from evalsvc.gate.baselines import Pointer
@@ -107,7 +108,7 @@ def _keep(log: BaselineLog, promotion: Promotion, root: Path) -> None:
         write_record(RunKeeper(root).record_path(promotion.stored), record)
     except OSError as error:
         raise InputError(
-            f"Cannot keep the store's baseline in {root / '.evalsvc'}: {error.strerror or error}"
+            f"Cannot keep the store's baseline in {shown_path(root / '.evalsvc')}: {error.strerror or error}"
         ) from error
 
 
@@ -119,7 +120,7 @@ def _point(promotion: Promotion, folder: Path, before: Pointer | None) -> None:
     try:
         baselines.write_pointer(folder, Pointer(baseline=name, file=file, **facts))
     except OSError as error:
-        where = baselines.pointer_path(folder, name)
+        where = shown_path(baselines.pointer_path(folder, name))
         raise InputError(f"Cannot write {where}: {error.strerror or error}") from error
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import os
 import shlex
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalsvc._hints import did_you_mean
+from evalsvc._paths import shown_path
 
 _FINDS_OTHERWISE = (b"sys.path", b"sys.modules", b"meta_path", b"path_hooks", b"addsitedir", b"importlib", b"exec(")
 """Whoever says one of these may make modules that no finder knows of before."""
@@ -60,9 +60,7 @@ def next_step(name: str, folder: Path) -> str:
     near = (folder, folder.parent, Path.cwd(), Path.cwd() / "src")
     held = next((one for one in near if (one / first).is_dir() or (one / f"{first}.py").is_file()), None)
     if held is not None:
-        relative = os.path.relpath(held)
-        shown = held if relative.startswith("..") else relative
-        return f"it lies in a folder where Python does not look: set PYTHONPATH={shlex.quote(str(shown))}"
+        return f"it lies in a folder where Python does not look: set PYTHONPATH={shlex.quote(shown_path(held))}"
     python = shlex.quote(sys.executable or "python")
     return f"install the package that holds it where evalsvc runs, as in {python} -m pip install {first}"
 
