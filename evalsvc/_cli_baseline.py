@@ -296,11 +296,12 @@ def _who() -> str:
 
 def _told(suite: Suite, pointer: Pointer, content: bytes, root: Path | None, options: argparse.Namespace) -> None:
     """Say what was promoted, and write it to the store of the project at ``root``; None is no store."""
-    from evalsvc.gate.baselines import FOLDER
+    from evalsvc.gate.baselines import pointer_path
 
+    path = pointer_path(suite.folder, pointer.baseline)
     print(
         f"{pointer.baseline}: {pointer.model} {pointer.model_version}".rstrip()
-        + f", sha256 {pointer.digest[:12]}…, in {suite.folder.name}/{FOLDER}/; commit both files"
+        + f", sha256 {pointer.digest[:12]}…; commit {shown_path(path)} and {shown_path(path.with_name(pointer.file))}"
     )
     if root is not None:
         remember(suite, pointer, content, root, options)

@@ -13,6 +13,7 @@ import msgspec
 from evalsvc._cli_baseline import name_of, suite_of
 from evalsvc._cli_output import aligned
 from evalsvc._gate_store import has_store, opened, remember
+from evalsvc._paths import shown_path
 from evalsvc._plain import harmless
 from evalsvc.cli import OK
 from evalsvc.errors import ConfigError, StoreError
@@ -42,7 +43,7 @@ def listed(options: argparse.Namespace) -> int:
         current = {} if stored is None else stored[folder]
         for name in sorted({*names_in(folder), *current}):
             row = _row(folder, name, current, None if stored is None else project.shown(files[0]))
-            rows.append({"baseline": name, "suite folder": folder.name, **row})
+            rows.append({"baseline": name, "suite folder": shown_path(folder), **row})
     print(
         aligned(rows) if rows else "no baselines yet; evalsvc baseline promote SUITE --because '…' makes one of a run"
     )
@@ -121,7 +122,7 @@ def show(options: argparse.Namespace) -> int:
 
 def fetch(options: argparse.Namespace) -> int:
     """Take the store's current baseline: its pointer, to commit, and its scores."""
-    from evalsvc.gate.baselines import FOLDER
+    from evalsvc.gate.baselines import pointer_path
     from evalsvc.gate.promotions import fetch_current
 
     suite, root = suite_of(options.suite), root_for([Path(options.suite)])
@@ -131,14 +132,14 @@ def fetch(options: argparse.Namespace) -> int:
     print(
         f"{name}: {found.model} {found.model_version}".rstrip()
         + f", sha256 {found.digest[:12]}…, promoted by {found.promoted_by}; commit "
-        f"{suite.folder.name}/{FOLDER}/{name}.yaml to pin it"
+        f"{shown_path(pointer_path(suite.folder, name))} to pin it"
     )
     return OK
 
 
 def record(options: argparse.Namespace) -> int:
     """Write the baseline in the files to the store, as it was promoted."""
-    from evalsvc.gate.baselines import read_baseline, write_pointer
+    from evalsvc.gate.baselines import pointer_path, read_baseline, write_pointer
     from evalsvc.gate.promotions import for_store
 
     suite, root = suite_of(options.suite), root_for([Path(options.suite)])
@@ -152,6 +153,6 @@ def record(options: argparse.Namespace) -> int:
         # Of an earlier release: what it does not pin can be taken from no store.
         stored = for_store(suite.name, held.pointer, held.content).promotion.stored
         write_pointer(suite.folder, msgspec.structs.replace(held.pointer, stored=stored))
-        said += f"; {name}.yaml pins that now: commit it"
+        said += f"; {shown_path(pointer_path(suite.folder, name))} pins that now: commit it"
     print(said)
     return OK

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalsvc._paths import shown_path
 from evalsvc._plain import harmless
 from evalsvc.errors import StoreError
 
@@ -99,9 +100,7 @@ def fetch_lacking(file: Path, shown: str, root: Path, options: argparse.Namespac
         with opened(root, options) as store:
             found = fetch(store.baselines, suite, folder, named, root)
     except StoreError as error:
-        told = (
-            f"{shown}: the baseline {named!r} is not in {folder.name}/{baselines.FOLDER}/, and the store was not asked"
-        )
+        told = f"{shown}: the baseline {named!r} is not in {shown_path(folder / baselines.FOLDER)}, and the store was not asked"
         print(f"evalsvc: {harmless(f'{told}: {error}')}", file=sys.stderr)
         return
     if found is None:
@@ -112,7 +111,7 @@ def fetch_lacking(file: Path, shown: str, root: Path, options: argparse.Namespac
         if pinned
         else (
             f"promoted {found.promoted_at:%Y-%m-%d %H:%M} by {found.promoted_by}, the last of this name; commit "
-            f"{baselines.FOLDER}/{named}.yaml to pin it"
+            f"{shown_path(baselines.pointer_path(folder, named))} to pin it"
         )
     )
     told = f"{shown}: the baseline {named!r} is the store's: {what}, sha256 {found.digest[:12]}…, {which}"
