@@ -203,7 +203,7 @@ def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> list
             said = error.strerror or str(error)
             print(f"evalsvc: the run is not kept, since .evalsvc cannot be written ({said})", file=sys.stderr)
         if options.html:
-            _put(options.html if len(runs) == 1 else _named(options.html, run.verdict.suite), files["report.html"])
+            _put(_page_path(options.html, run.verdict.suite, alone=len(runs) == 1), files["report.html"])
     if options.markdown:
         _put(options.markdown, "\n".join(summaries))
     if options.junit:
@@ -212,16 +212,21 @@ def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> list
     return places
 
 
-def _named(path: str, suite: str) -> str:
-    given = Path(path)
-    return str(given.with_name(f"{given.stem}-{suite}{given.suffix}"))
+def _page_path(given: str, suite: str, *, alone: bool) -> Path:
+    """Return where a suite's page goes: into a folder by its name, else the file given, and of several one each."""
+    path = Path(given)
+    if path.is_dir():
+        return path / f"{suite}.html"
+    return path if alone else path.with_name(f"{path.stem}-{suite}{path.suffix}")
 
 
-def _put(path: str, text: str) -> None:
+def _put(path: str | Path, text: str) -> None:
+    """Write a file that was asked for, and say its name."""
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror or error}") from error
+        raise InputError(f"Cannot write {shown_path(path)}: {error.strerror or error}") from error
+    print(f"evalsvc: wrote {harmless(shown_path(path))}", file=sys.stderr)
 
 
 def _print(runs: Sequence[Run], kept: Sequence[str], options: argparse.Namespace) -> None:

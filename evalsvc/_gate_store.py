@@ -100,8 +100,9 @@ def fetch_lacking(file: Path, shown: str, root: Path, options: argparse.Namespac
         with opened(root, options) as store:
             found = fetch(store.baselines, suite, folder, named, root)
     except StoreError as error:
-        told = f"{shown}: the baseline {named!r} is not in {shown_path(folder / baselines.FOLDER)}, and the store was not asked"
-        print(f"evalsvc: {harmless(f'{told}: {error}')}", file=sys.stderr)
+        where = shown_path(folder / baselines.FOLDER)
+        told = f"{shown}: the baseline {named!r} is not in {where}, and the store was not asked: {error}"
+        print(f"evalsvc: {harmless(told)}", file=sys.stderr)
         return
     if found is None:
         return

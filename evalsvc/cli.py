@@ -486,7 +486,9 @@ def _add_gate(add: _Adder) -> None:
     gate.add_argument("--format", choices=("table", "markdown", "json"), default="table", help="json: a line a suite")
     gate.add_argument("--markdown", metavar="FILE", help="write the summary for a pull request")
     gate.add_argument("--junit", metavar="FILE", help="write JUnit XML")
-    gate.add_argument("--html", metavar="FILE", help="write the report; of several suites, one file each")
+    gate.add_argument(
+        "--html", metavar="FILE", help="write the report; of several suites, and in a folder, one file each"
+    )
     gate.add_argument(
         "--record", action="store_true", help="write verdict and scores, without texts, to the project's store"
     )

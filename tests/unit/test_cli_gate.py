@@ -179,6 +179,27 @@ def test_several_suites_end_in_one_line_and_name_their_reports(project, capsys):
     assert verdict.startswith("verdict ")
 
 
+@pytest.mark.parametrize(
+    ("count", "html", "pages"),
+    [
+        (1, "report.html", ["report.html"]),
+        (2, "report.html", ["report-made.html", "report-other.html"]),
+        (1, "pages", ["pages/made.html"]),
+        (2, "pages", ["pages/made.html", "pages/other.html"]),
+    ],
+)
+def test_every_file_that_is_written_is_told_by_its_name(project, capsys, count, html, pages):
+    project.answer()
+    if count == 2:
+        project.path.with_name("other.suite.yaml").write_text(project.path.read_text())
+    Path("pages").mkdir()
+    paths = [html, "--markdown", "summary.md", "--junit", str(Path("junit.xml").resolve())]
+    assert main(["gate", str(project.path.parent), "--html", *paths]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "wrote" in line]
+    assert told == [f"evalsvc: wrote {name}" for name in (*pages, "summary.md", "junit.xml")]
+    assert all(Path(line.removeprefix("evalsvc: wrote ")).is_file() for line in told)
+
+
 def test_power_counts_critical_cases_and_names_what_it_takes_to_be_so(project, capsys):
     assert project.gate("--power") == 0
     assert "nothing is known of the spread before a first run or a baseline" in capsys.readouterr().out
