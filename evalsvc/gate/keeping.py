@@ -79,7 +79,7 @@ class RunKeeper:
 
     def alone(self) -> AbstractContextManager[None]:
         """Let one process at a time keep a run, or remove some."""
-        return exclusive(self.root / "runs", "keep")
+        return exclusive(self.root / "runs", "keep", "keeps or removes runs in .evalsvc")
 
     def find(self, verdict_id: str) -> Verdict:
         """Return a verdict by its id, or by a beginning of it that only one has.
