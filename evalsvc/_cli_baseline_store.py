@@ -20,8 +20,7 @@ from evalsvc.errors import ConfigError, StoreError
 from evalsvc.gate.suite_files import find_suites, root_for
 
 if TYPE_CHECKING:
-    from evalsvc.gate.baselines import Pointer
-    from evalsvc.verdicts import Promotion
+    from evalsvc.verdicts import Promoted, Promotion
 
 _Current = Mapping[str, tuple["Promotion", str]]
 """The store's current promotion of each name, and the path of the suite that it is of."""
@@ -93,7 +92,7 @@ def _row(folder: Path, name: str, current: _Current, shown: str | None) -> dict[
     return row if shown is None else {**row, "store": agreement(pointer, promotion, suite or shown)}
 
 
-def _facts(one: Pointer | Promotion | None) -> dict[str, str]:
+def _facts(one: Promoted | None) -> dict[str, str]:
     if one is None:
         return {}
     return {

@@ -25,34 +25,23 @@ from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.record import Header, decode_record, digest_of_record, read_content, without_texts, write_record
 from evalsvc.gate.suite_files import root_for
 from evalsvc.types import ScorerSpec
+from evalsvc.verdicts import Promoted
 
 FOLDER = "baselines"
 PLAIN_BYTES = 1 << 20
 """A smaller record is kept as plain lines, so that a change of it can be read in a diff."""
 
 _FILE = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
-_MAY_BE_EMPTY = ("stored", "model", "model_version", "cases_digest", "verdict", "decision")
 
 
-class Pointer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a name stands for: ``file`` beside the pointer, whose lines have the SHA-256 ``digest``.
-
-    ``stored`` is the SHA-256 of the same lines without texts, as a store holds them; empty in a pointer of before that.
-    ``decision`` is the one of ``verdict``, the id of the run that was promoted.
-    """
+class Pointer(Promoted, frozen=True, kw_only=True):
+    """What a name stands for: ``file`` beside the pointer, whose lines have the SHA-256 ``digest``."""
 
     baseline: str
     file: str
-    digest: str
-    promoted_at: datetime
-    promoted_by: str
-    because: str
-    stored: str = ""
-    model: str = ""
-    model_version: str = ""
-    cases_digest: str = ""
-    verdict: str = ""
-    decision: str = ""
+
+
+_MAY_BE_EMPTY = frozenset(field.name for field in msgspec.structs.fields(Pointer) if not field.required)
 
 
 class Baseline(NamedTuple):
@@ -231,7 +220,8 @@ def _file_of(path: Path) -> str:
 
 def _pointer_text(pointer: Pointer) -> str:
     lines = ["# written by: evalsvc baseline — code: evalsvc/gate/baselines.py"]
-    kept = {key: value for key, value in msgspec.to_builtins(pointer).items() if value or key not in _MAY_BE_EMPTY}
+    told = {"baseline": pointer.baseline, "file": pointer.file} | msgspec.to_builtins(pointer)
+    kept = {key: value for key, value in told.items() if value or key not in _MAY_BE_EMPTY}
     for key, value in kept.items():
         # JSON strings are YAML strings.
         lines.append(f"{key}: {msgspec.json.encode(value).decode()}")

@@ -13,19 +13,6 @@ from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.record import digest_of_record, without_texts, write_record
 from evalsvc.verdicts import BaselineLog, Promotion
 
-_SHARED = (
-    "digest",
-    "stored",
-    "promoted_at",
-    "promoted_by",
-    "because",
-    "model",
-    "model_version",
-    "cases_digest",
-    "verdict",
-    "decision",
-)
-
 
 class ForStore(NamedTuple):
     """A promotion, and its record without texts."""
@@ -41,7 +28,7 @@ def for_store(suite: str, pointer: Pointer, content: bytes) -> ForStore:
         ConfigError: when the content is no record.
     """
     record = without_texts(content)
-    facts = {field: getattr(pointer, field) for field in _SHARED} | {"stored": digest_of_record(record)}
+    facts = pointer.facts | {"stored": digest_of_record(record)}
     return ForStore(Promotion(suite=suite, name=pointer.baseline, **facts), record)
 
 
@@ -114,11 +101,11 @@ def _keep(log: BaselineLog, promotion: Promotion, root: Path) -> None:
 
 def _point(promotion: Promotion, folder: Path, before: Pointer | None) -> None:
     """Write the pointer of a promotion."""
-    name, facts = promotion.name, {field: getattr(promotion, field) for field in _SHARED}
+    name = promotion.name
     same = before is not None and before.digest == promotion.digest
     file = before.file if before and same else baselines.file_name(name, promotion.digest, plain=True)
     try:
-        baselines.write_pointer(folder, Pointer(baseline=name, file=file, **facts))
+        baselines.write_pointer(folder, Pointer(baseline=name, file=file, **promotion.facts))
     except OSError as error:
         where = shown_path(baselines.pointer_path(folder, name))
         raise InputError(f"Cannot write {where}: {error.strerror or error}") from error
