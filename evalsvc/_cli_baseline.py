@@ -36,7 +36,7 @@ def promote(options: argparse.Namespace) -> int:
         raise InputError("Expected either --run or --answers or --whole: a run was asked what it was asked")
     suite, root = suite_of(options.suite), root_for([Path(options.suite)])
     stored = writes(root, options)
-    fetch_lacking(suite.path, options.suite, root, options)
+    fetch_lacking(suite, options.suite, root, options)
     keeper = RunKeeper(root)
     anew = options.answers or options.whole
     verdict = keeper.find(options.run) if options.run else None if anew else keeper.latest(suite.name)

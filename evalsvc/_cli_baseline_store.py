@@ -52,7 +52,7 @@ def listed(options: argparse.Namespace) -> int:
 def _stored(folders: Mapping[Path, list[Path]], root: Path, options: argparse.Namespace) -> dict[Path, _Current] | None:
     """Return the current promotions by folder; None where there is no store, or it does not answer."""
     from evalsvc import project
-    from evalsvc.gate.reading import names_of
+    from evalsvc.gate.reading import suite_name
 
     if not folders or not has_store(root, options):
         return None
@@ -62,7 +62,7 @@ def _stored(folders: Mapping[Path, list[Path]], root: Path, options: argparse.Na
             for folder, files in folders.items():
                 current: dict[str, tuple[Promotion, str]] = {}
                 for file in files:
-                    for one in store.baselines.promotions(names_of(file)[0], limit=1000):
+                    for one in store.baselines.promotions(suite_name(file), limit=1000):
                         held = current.get(one.name)
                         if held is None or held[0].promoted_at < one.promoted_at:
                             current[one.name] = one, project.shown(file)

@@ -11,6 +11,7 @@ import gc
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,8 +126,8 @@ def _suites(paths: Sequence[str], root: Path, options: argparse.Namespace) -> li
     for file in files:
         shown = shown_path(file)
         try:
-            fetch_lacking(file, shown, root, options)
-            found.append((load_checked(file, shown, asks=asks, compares=compares), shown))
+            fetch = partial(fetch_lacking, shown=shown, root=root, options=options)
+            found.append((load_checked(file, shown, asks=asks, compares=compares, before=fetch), shown))
         except ConfigError as error:
             if not error.problems:
                 raise

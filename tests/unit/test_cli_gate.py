@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from evalsvc._yaml import Document
 from evalsvc.cli import main
 from suites_made import write_project
 
@@ -177,6 +178,14 @@ def test_several_suites_end_in_one_line_and_name_their_reports(project, capsys):
     report, verdict = capsys.readouterr().out.splitlines()[-2:]
     assert report.startswith("report  .evalsvc/runs/made/")
     assert verdict.startswith("verdict ")
+
+
+def test_a_suite_is_read_once(project, monkeypatch):
+    opened, original = [], Document.open
+    monkeypatch.setattr(Document, "open", lambda *given: opened.append(given[0]) or original(*given))
+    project.answer()
+    assert project.gate() == 0
+    assert [Path(path) for path in opened] == [project.path]
 
 
 @pytest.mark.parametrize(
