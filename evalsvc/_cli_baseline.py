@@ -14,6 +14,7 @@ import msgspec
 
 from evalsvc._cli_output import Progress, aligned, number
 from evalsvc._gate_store import fetch_lacking, opened, remember, writes
+from evalsvc._paths import shown_path
 from evalsvc.cli import OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.suite_files import find_suites, root_for
@@ -35,7 +36,7 @@ def promote(options: argparse.Namespace) -> int:
         raise InputError("Expected either --run or --answers or --whole: a run was asked what it was asked")
     suite, root = suite_of(options.suite), root_for([Path(options.suite)])
     stored = writes(root, options)
-    fetch_lacking(suite.path, options.suite, root, options)
+    fetch_lacking(suite, options.suite, root, options)
     keeper = RunKeeper(root)
     anew = options.answers or options.whole
     verdict = keeper.find(options.run) if options.run else None if anew else keeper.latest(suite.name)
@@ -81,7 +82,7 @@ def _run(suite: Suite, keeper: RunKeeper, options: argparse.Namespace) -> Verdic
     try:
         keeper.keep(run.verdict, files, run.record, *([run.baseline.content] if run.baseline else []))
     except OSError as error:
-        raise InputError(f"Cannot keep the run in {keeper.root}: {error.strerror or error}") from error
+        raise InputError(f"Cannot keep the run in {shown_path(keeper.root)}: {error.strerror or error}") from error
     return run.verdict
 
 
@@ -295,11 +296,12 @@ def _who() -> str:
 
 def _told(suite: Suite, pointer: Pointer, content: bytes, root: Path | None, options: argparse.Namespace) -> None:
     """Say what was promoted, and write it to the store of the project at ``root``; None is no store."""
-    from evalsvc.gate.baselines import FOLDER
+    from evalsvc.gate.baselines import pointer_path
 
+    path = pointer_path(suite.folder, pointer.baseline)
     print(
         f"{pointer.baseline}: {pointer.model} {pointer.model_version}".rstrip()
-        + f", sha256 {pointer.digest[:12]}…, in {suite.folder.name}/{FOLDER}/; commit both files"
+        + f", sha256 {pointer.digest[:12]}…; commit {shown_path(path)} and {shown_path(path.with_name(pointer.file))}"
     )
     if root is not None:
         remember(suite, pointer, content, root, options)

@@ -13,14 +13,14 @@ import msgspec
 from evalsvc._cli_baseline import name_of, suite_of
 from evalsvc._cli_output import aligned
 from evalsvc._gate_store import has_store, opened, remember
+from evalsvc._paths import shown_path
 from evalsvc._plain import harmless
 from evalsvc.cli import OK
 from evalsvc.errors import ConfigError, StoreError
 from evalsvc.gate.suite_files import find_suites, root_for
 
 if TYPE_CHECKING:
-    from evalsvc.gate.baselines import Pointer
-    from evalsvc.verdicts import Promotion
+    from evalsvc.verdicts import Promoted, Promotion
 
 _Current = Mapping[str, tuple["Promotion", str]]
 """The store's current promotion of each name, and the path of the suite that it is of."""
@@ -42,7 +42,7 @@ def listed(options: argparse.Namespace) -> int:
         current = {} if stored is None else stored[folder]
         for name in sorted({*names_in(folder), *current}):
             row = _row(folder, name, current, None if stored is None else project.shown(files[0]))
-            rows.append({"baseline": name, "suite folder": folder.name, **row})
+            rows.append({"baseline": name, "suite folder": shown_path(folder), **row})
     print(
         aligned(rows) if rows else "no baselines yet; evalsvc baseline promote SUITE --because '…' makes one of a run"
     )
@@ -52,7 +52,7 @@ def listed(options: argparse.Namespace) -> int:
 def _stored(folders: Mapping[Path, list[Path]], root: Path, options: argparse.Namespace) -> dict[Path, _Current] | None:
     """Return the current promotions by folder; None where there is no store, or it does not answer."""
     from evalsvc import project
-    from evalsvc.gate.reading import names_of
+    from evalsvc.gate.reading import suite_name
 
     if not folders or not has_store(root, options):
         return None
@@ -62,7 +62,7 @@ def _stored(folders: Mapping[Path, list[Path]], root: Path, options: argparse.Na
             for folder, files in folders.items():
                 current: dict[str, tuple[Promotion, str]] = {}
                 for file in files:
-                    for one in store.baselines.promotions(names_of(file)[0], limit=1000):
+                    for one in store.baselines.promotions(suite_name(file), limit=1000):
                         held = current.get(one.name)
                         if held is None or held[0].promoted_at < one.promoted_at:
                             current[one.name] = one, project.shown(file)
@@ -92,7 +92,7 @@ def _row(folder: Path, name: str, current: _Current, shown: str | None) -> dict[
     return row if shown is None else {**row, "store": agreement(pointer, promotion, suite or shown)}
 
 
-def _facts(one: Pointer | Promotion | None) -> dict[str, str]:
+def _facts(one: Promoted | None) -> dict[str, str]:
     if one is None:
         return {}
     return {
@@ -121,7 +121,7 @@ def show(options: argparse.Namespace) -> int:
 
 def fetch(options: argparse.Namespace) -> int:
     """Take the store's current baseline: its pointer, to commit, and its scores."""
-    from evalsvc.gate.baselines import FOLDER
+    from evalsvc.gate.baselines import pointer_path
     from evalsvc.gate.promotions import fetch_current
 
     suite, root = suite_of(options.suite), root_for([Path(options.suite)])
@@ -131,14 +131,14 @@ def fetch(options: argparse.Namespace) -> int:
     print(
         f"{name}: {found.model} {found.model_version}".rstrip()
         + f", sha256 {found.digest[:12]}…, promoted by {found.promoted_by}; commit "
-        f"{suite.folder.name}/{FOLDER}/{name}.yaml to pin it"
+        f"{shown_path(pointer_path(suite.folder, name))} to pin it"
     )
     return OK
 
 
 def record(options: argparse.Namespace) -> int:
     """Write the baseline in the files to the store, as it was promoted."""
-    from evalsvc.gate.baselines import read_baseline, write_pointer
+    from evalsvc.gate.baselines import pointer_path, read_baseline, write_pointer
     from evalsvc.gate.promotions import for_store
 
     suite, root = suite_of(options.suite), root_for([Path(options.suite)])
@@ -152,6 +152,6 @@ def record(options: argparse.Namespace) -> int:
         # Of an earlier release: what it does not pin can be taken from no store.
         stored = for_store(suite.name, held.pointer, held.content).promotion.stored
         write_pointer(suite.folder, msgspec.structs.replace(held.pointer, stored=stored))
-        said += f"; {name}.yaml pins that now: commit it"
+        said += f"; {shown_path(pointer_path(suite.folder, name))} pins that now: commit it"
     print(said)
     return OK

@@ -11,12 +11,14 @@ import gc
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalsvc._cli_output import Progress, aligned, terminal_width
 from evalsvc._gate_store import fetch_lacking, opened
 from evalsvc._gate_told import all_told, exit_code, told
+from evalsvc._paths import shown_path
 from evalsvc._plain import harmless, harmless_json
 from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem, StoreError
 from evalsvc.gate.suite_files import SUFFIX, find_suites, root_for
@@ -122,10 +124,10 @@ def _suites(paths: Sequence[str], root: Path, options: argparse.Namespace) -> li
     found: list[tuple[Suite, str]] = []
     problems: list[Problem] = []
     for file in files:
-        shown = _shown(file)
+        shown = shown_path(file)
         try:
-            fetch_lacking(file, shown, root, options)
-            found.append((load_checked(file, shown, asks=asks, compares=compares), shown))
+            fetch = partial(fetch_lacking, shown=shown, root=root, options=options)
+            found.append((load_checked(file, shown, asks=asks, compares=compares, before=fetch), shown))
         except ConfigError as error:
             if not error.problems:
                 raise
@@ -146,13 +148,6 @@ def _folder(root: Path) -> str:
     from evalsvc import project
 
     return project.load_settings(root).settings.suites
-
-
-def _shown(path: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> Run:
@@ -203,13 +198,13 @@ def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> list
         old = run.baseline
         records = [run.record, *([old.content] if old else [])]
         try:
-            places.append(_shown(keeper.keep(run.verdict, files, *records) / "report.html"))
+            places.append(shown_path(keeper.keep(run.verdict, files, *records) / "report.html"))
         except OSError as error:
             places.append("")
             said = error.strerror or str(error)
             print(f"evalsvc: the run is not kept, since .evalsvc cannot be written ({said})", file=sys.stderr)
         if options.html:
-            _put(options.html if len(runs) == 1 else _named(options.html, run.verdict.suite), files["report.html"])
+            _put(_page_path(options.html, run.verdict.suite, alone=len(runs) == 1), files["report.html"])
     if options.markdown:
         _put(options.markdown, "\n".join(summaries))
     if options.junit:
@@ -218,16 +213,21 @@ def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> list
     return places
 
 
-def _named(path: str, suite: str) -> str:
-    given = Path(path)
-    return str(given.with_name(f"{given.stem}-{suite}{given.suffix}"))
+def _page_path(given: str, suite: str, *, alone: bool) -> Path:
+    """Return where a suite's page goes: into a folder by its name, else the file given, and of several one each."""
+    path = Path(given)
+    if path.is_dir():
+        return path / f"{suite}.html"
+    return path if alone else path.with_name(f"{path.stem}-{suite}{path.suffix}")
 
 
-def _put(path: str, text: str) -> None:
+def _put(path: str | Path, text: str) -> None:
+    """Write a file that was asked for, and say its name."""
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror or error}") from error
+        raise InputError(f"Cannot write {shown_path(path)}: {error.strerror or error}") from error
+    print(f"evalsvc: wrote {harmless(shown_path(path))}", file=sys.stderr)
 
 
 def _print(runs: Sequence[Run], kept: Sequence[str], options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalsvc._paths import shown_path
 from evalsvc._plain import harmless
 from evalsvc.errors import StoreError
 
@@ -78,7 +79,7 @@ def remember(suite: Suite, pointer: Pointer, content: bytes, root: Path, options
         ) from error
 
 
-def fetch_lacking(file: Path, shown: str, root: Path, options: argparse.Namespace) -> None:
+def fetch_lacking(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> None:
     """Take a suite's baseline from the store where its files are not there, and say so; else do nothing.
 
     A mistake in the suite, and a baseline that is nowhere, are told by whoever reads them next.
@@ -88,21 +89,18 @@ def fetch_lacking(file: Path, shown: str, root: Path, options: argparse.Namespac
     """
     from evalsvc.gate import baselines
     from evalsvc.gate.promotions import fetch
-    from evalsvc.gate.reading import names_of
 
-    suite, named = names_of(file)
-    folder = file.resolve().parent
-    if not named or baselines.is_here(folder, named) or not has_store(root, options):
+    folder, named = suite.folder, suite.baseline
+    if not (suite.name and named) or baselines.is_here(folder, named) or not has_store(root, options):
         return
     pinned = baselines.pointer_path(folder, named).is_file()
     try:
         with opened(root, options) as store:
-            found = fetch(store.baselines, suite, folder, named, root)
+            found = fetch(store.baselines, suite.name, folder, named, root)
     except StoreError as error:
-        told = (
-            f"{shown}: the baseline {named!r} is not in {folder.name}/{baselines.FOLDER}/, and the store was not asked"
-        )
-        print(f"evalsvc: {harmless(f'{told}: {error}')}", file=sys.stderr)
+        where = shown_path(folder / baselines.FOLDER)
+        told = f"{shown}: the baseline {named!r} is not in {where}, and the store was not asked: {error}"
+        print(f"evalsvc: {harmless(told)}", file=sys.stderr)
         return
     if found is None:
         return
@@ -112,7 +110,7 @@ def fetch_lacking(file: Path, shown: str, root: Path, options: argparse.Namespac
         if pinned
         else (
             f"promoted {found.promoted_at:%Y-%m-%d %H:%M} by {found.promoted_by}, the last of this name; commit "
-            f"{baselines.FOLDER}/{named}.yaml to pin it"
+            f"{shown_path(baselines.pointer_path(folder, named))} to pin it"
         )
     )
     told = f"{shown}: the baseline {named!r} is the store's: {what}, sha256 {found.digest[:12]}…, {which}"

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import IO
 
 log = logging.getLogger("evalsvc.cache")
+
+LONG_SECONDS = 10.0
+"""Who waits no longer than this says nothing: what it waits for is its own work, done by another."""
 
 
 def short(text: str) -> str:
@@ -34,13 +38,15 @@ def under_way(path: Path) -> bool:
 
 
 @contextmanager
-def exclusive(path: Path | None, name: str) -> Iterator[None]:
-    """Let one process at a time do ``name`` with the cache at ``path``; another waits, and says once for whom.
+def exclusive(path: Path | None, name: str, doing: str = "is at the same work") -> Iterator[None]:
+    """Let one process at a time do ``name`` with the cache at ``path``; another waits, and says so where it takes long.
+
+    ``doing`` is what the one that has its turn does, in the words of whoever waits: "asks the model the same cases".
 
     The lock is the kernel's: it ends with the process that holds it, however that ends. Where no lock file can be made,
     or there is no path, nobody waits: two runs may then pay twice, and both are right.
     """
-    lock = None if path is None else _locked(Path(f"{path}.{short(name)}.lock"), name)
+    lock = None if path is None else _locked(Path(f"{path}.{short(name)}.lock"), doing)
     if lock is None:
         yield
         return
@@ -56,9 +62,18 @@ def exclusive(path: Path | None, name: str) -> Iterator[None]:
                 os.unlink(lock.name)
 
 
-def _locked(path: Path, name: str) -> IO[str] | None:
+def _locked(path: Path, doing: str) -> IO[str] | None:
     """Return the lock's file, held; ``None`` where none can be made."""
-    told = False
+    telling = threading.Timer(LONG_SECONDS, _tell, (path, doing))
+    telling.daemon = True
+    try:
+        return _held(path, telling)
+    finally:
+        telling.cancel()
+
+
+def _held(path: Path, telling: threading.Timer) -> IO[str] | None:
+    """Return the lock's file, held; who has to wait starts to count the time."""
     while True:
         try:
             lock = open(path, "a+", encoding="ascii")  # noqa: SIM115 - closed by the caller
@@ -67,10 +82,8 @@ def _locked(path: Path, name: str) -> IO[str] | None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not told:
-                holder = _holder(lock) or "of another run"
-                log.warning("Waiting for process %s, which is at the same work (%s)", holder, name)
-            told = True
+            if telling.ident is None:
+                telling.start()
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             except BaseException:
@@ -85,12 +98,18 @@ def _locked(path: Path, name: str) -> IO[str] | None:
         lock.close()
 
 
-def _holder(lock: IO[str]) -> str:
+def _tell(path: Path, doing: str) -> None:
+    """Say who is waited for."""
+    holder = _holder(path)
+    log.warning("Waiting for %s, which %s", f"process {holder}" if holder else "another process", doing)
+
+
+def _holder(path: Path) -> str:
     """Return the number of the process that holds a lock, which it writes just after it took it."""
     for _ in range(100):
-        lock.seek(0)
-        if holder := lock.read(20).strip():
-            return holder
+        with suppress(OSError):
+            if holder := path.read_text(encoding="ascii")[:20].strip():
+                return holder
         time.sleep(0.01)
     return ""
 

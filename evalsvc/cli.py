@@ -18,6 +18,7 @@ from datetime import date
 from typing import NoReturn
 
 from evalsvc import __version__
+from evalsvc._paths import shown_path
 from evalsvc._plain import harmless
 from evalsvc.errors import (
     EngineError,
@@ -485,7 +486,9 @@ def _add_gate(add: _Adder) -> None:
     gate.add_argument("--format", choices=("table", "markdown", "json"), default="table", help="json: a line a suite")
     gate.add_argument("--markdown", metavar="FILE", help="write the summary for a pull request")
     gate.add_argument("--junit", metavar="FILE", help="write JUnit XML")
-    gate.add_argument("--html", metavar="FILE", help="write the report; of several suites, one file each")
+    gate.add_argument(
+        "--html", metavar="FILE", help="write the report; of several suites, and in a folder, one file each"
+    )
     gate.add_argument(
         "--record", action="store_true", help="write verdict and scores, without texts, to the project's store"
     )
@@ -533,7 +536,7 @@ def _add_baseline(add: _Adder) -> None:
         "--where", action="append", default=[], type=_pair, metavar="FIELD=VALUE", help="only these; repeat it for more"
     )
     for command in (promote, rescore, frozen, show, fetch, record):
-        command.add_argument("suite", metavar="SUITE", help="its file")
+        command.add_argument("suite", type=shown_path, metavar="SUITE", help="its file")
         command.add_argument("--name", help="of the baseline (default: the one that the suite names)")
     for command in (promote, rescore, frozen):
         command.add_argument("--by", help="who says so (default: you, as git or the system knows you)")

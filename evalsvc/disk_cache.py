@@ -162,7 +162,7 @@ class DiskCache:
         if path is None:
             return _connected(None)
         try:
-            with exclusive(path, "mend"):
+            with exclusive(path, "mend", "makes the cache anew"):
                 connection = _sound(path)
                 if connection is None:
                     aside = _set_aside(path)

@@ -101,11 +101,12 @@ class Value:
         above: float = -math.inf,
         low: float = -math.inf,
         high: float = math.inf,
+        hint: str = "",
     ) -> float:
-        """Return a finite number greater than ``above``, at least ``low`` and at most ``high``."""
+        """Return a finite number greater than ``above``, at least ``low`` and at most ``high``; else tell ``hint``."""
         value = self._parsed(float)
         if value is None or not math.isfinite(value) or not (above < value and low <= value <= high):
-            self.expected(_range_text("a number", above, low, high), self._number_hint)
+            self.expected(_range_text("a number", above, low, high), hint or self._number_hint)
             return default
         return value
 
@@ -202,6 +203,11 @@ class Section:
     def __contains__(self, key: str) -> bool:
         """Whether a key is there, with a value or without. Does not make it known."""
         return key in self._values
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key. Does not make them known."""
+        return tuple(self._values)
 
     def get(self, key: str) -> Value | None:
         """Return the value of a known key; ``None`` when it is absent."""

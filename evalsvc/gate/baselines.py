@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from evalsvc._paths import near, shown_path
 from evalsvc._yaml import Document, raise_problems
 from evalsvc.errors import ConfigError, Problem
 from evalsvc.gate.evaluated import Evaluated
@@ -24,34 +25,23 @@ from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.record import Header, decode_record, digest_of_record, read_content, without_texts, write_record
 from evalsvc.gate.suite_files import root_for
 from evalsvc.types import ScorerSpec
+from evalsvc.verdicts import Promoted
 
 FOLDER = "baselines"
 PLAIN_BYTES = 1 << 20
 """A smaller record is kept as plain lines, so that a change of it can be read in a diff."""
 
 _FILE = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
-_MAY_BE_EMPTY = ("stored", "model", "model_version", "cases_digest", "verdict", "decision")
 
 
-class Pointer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a name stands for: ``file`` beside the pointer, whose lines have the SHA-256 ``digest``.
-
-    ``stored`` is the SHA-256 of the same lines without texts, as a store holds them; empty in a pointer of before that.
-    ``decision`` is the one of ``verdict``, the id of the run that was promoted.
-    """
+class Pointer(Promoted, frozen=True, kw_only=True):
+    """What a name stands for: ``file`` beside the pointer, whose lines have the SHA-256 ``digest``."""
 
     baseline: str
     file: str
-    digest: str
-    promoted_at: datetime
-    promoted_by: str
-    because: str
-    stored: str = ""
-    model: str = ""
-    model_version: str = ""
-    cases_digest: str = ""
-    verdict: str = ""
-    decision: str = ""
+
+
+_MAY_BE_EMPTY = frozenset(field.name for field in msgspec.structs.fields(Pointer) if not field.required)
 
 
 class Baseline(NamedTuple):
@@ -106,6 +96,7 @@ def read_baseline(folder: Path, name: str, suite_path: str) -> Baseline:
     Raises:
         ConfigError: when there is none of that name, or its file is not the one that was promoted.
     """
+    folder = near(folder)
     path = pointer_path(folder, name)
     if not path.is_file():
         known = names_in(folder)
@@ -145,7 +136,7 @@ def read_pointer(path: Path) -> Pointer:
     Raises:
         ConfigError: with every mistake of the file.
     """
-    document = Document.open(path)
+    document = Document.open(path, shown_path(path))
     fields = {}
     if document.root is not None:
         for key in Pointer.__struct_fields__:
@@ -154,12 +145,12 @@ def read_pointer(path: Path) -> Pointer:
     raise_problems(document.finish())
     if not _FILE.fullmatch(fields["file"]):
         raise ConfigError(
-            "", [Problem(str(path), 1, 1, "expected `file` to be a name in this folder", "restore it from git")]
+            "", [Problem(shown_path(path), 1, 1, "expected `file` to be a name in this folder", "restore it from git")]
         )
     try:
         return msgspec.convert(fields, Pointer)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: expected a baseline's pointer: {error}") from error
+        raise ConfigError(f"{shown_path(path)}: expected a baseline's pointer: {error}") from error
 
 
 def promote(
@@ -229,7 +220,8 @@ def _file_of(path: Path) -> str:
 
 def _pointer_text(pointer: Pointer) -> str:
     lines = ["# written by: evalsvc baseline — code: evalsvc/gate/baselines.py"]
-    kept = {key: value for key, value in msgspec.to_builtins(pointer).items() if value or key not in _MAY_BE_EMPTY}
+    told = {"baseline": pointer.baseline, "file": pointer.file} | msgspec.to_builtins(pointer)
+    kept = {key: value for key, value in told.items() if value or key not in _MAY_BE_EMPTY}
     for key, value in kept.items():
         # JSON strings are YAML strings.
         lines.append(f"{key}: {msgspec.json.encode(value).decode()}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,7 +105,14 @@ def check_suites(files: Sequence[Path], *, here: bool = True) -> CheckedSuites:
     return CheckedSuites(right, tuple(files), tuple(problems))
 
 
-def load_checked(path: Path, shown: str, *, asks: bool = True, compares: bool = True) -> Suite:
+def load_checked(
+    path: Path,
+    shown: str,
+    *,
+    asks: bool = True,
+    compares: bool = True,
+    before: Callable[[Suite], object] = lambda suite: None,
+) -> Suite:
     """Read a suite's file, and all that it names, before any of it is used.
 
     Args:
@@ -113,12 +120,15 @@ def load_checked(path: Path, shown: str, *, asks: bool = True, compares: bool = 
         shown: the name that mistakes are told under.
         asks: whether its own model is to answer.
         compares: whether its baseline is needed.
+        before: called with what the file says, before what it names is read; there may be mistakes in it.
 
     Raises:
         ConfigError: with every mistake.
     """
     document = Document.open(path, shown)
     suite = read_suite(document, path.resolve(), here=True)
+    if suite is not None:
+        before(suite)
     raise_problems(problems_of(document, suite, shown, asks=asks, compares=compares))
     if suite is None:
         raise InputError(f"Expected a suite in {shown}, but it could not be read")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from evalsvc._paths import shown_path
 from evalsvc._run_locks import exclusive
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.files import write_whole
@@ -78,7 +79,7 @@ class RunKeeper:
 
     def alone(self) -> AbstractContextManager[None]:
         """Let one process at a time keep a run, or remove some."""
-        return exclusive(self.root / "runs", "keep")
+        return exclusive(self.root / "runs", "keep", "keeps or removes runs in .evalsvc")
 
     def find(self, verdict_id: str) -> Verdict:
         """Return a verdict by its id, or by a beginning of it that only one has.
@@ -186,7 +187,7 @@ def read_verdict(path: Path) -> Verdict:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Verdict)
     except (OSError, msgspec.MsgspecError) as error:
-        raise ConfigError(f"Expected a verdict in {path}, but it cannot be read: {error}") from error
+        raise ConfigError(f"Expected a verdict in {shown_path(path)}, but it cannot be read: {error}") from error
 
 
 def _safe(verdict_id: str) -> str:

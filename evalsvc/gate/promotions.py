@@ -5,25 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from evalsvc._paths import shown_path
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate import baselines
 from evalsvc.gate.baselines import Pointer
 from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.record import digest_of_record, without_texts, write_record
 from evalsvc.verdicts import BaselineLog, Promotion
-
-_SHARED = (
-    "digest",
-    "stored",
-    "promoted_at",
-    "promoted_by",
-    "because",
-    "model",
-    "model_version",
-    "cases_digest",
-    "verdict",
-    "decision",
-)
 
 
 class ForStore(NamedTuple):
@@ -40,7 +28,7 @@ def for_store(suite: str, pointer: Pointer, content: bytes) -> ForStore:
         ConfigError: when the content is no record.
     """
     record = without_texts(content)
-    facts = {field: getattr(pointer, field) for field in _SHARED} | {"stored": digest_of_record(record)}
+    facts = pointer.facts | {"stored": digest_of_record(record)}
     return ForStore(Promotion(suite=suite, name=pointer.baseline, **facts), record)
 
 
@@ -107,19 +95,19 @@ def _keep(log: BaselineLog, promotion: Promotion, root: Path) -> None:
         write_record(RunKeeper(root).record_path(promotion.stored), record)
     except OSError as error:
         raise InputError(
-            f"Cannot keep the store's baseline in {root / '.evalsvc'}: {error.strerror or error}"
+            f"Cannot keep the store's baseline in {shown_path(root / '.evalsvc')}: {error.strerror or error}"
         ) from error
 
 
 def _point(promotion: Promotion, folder: Path, before: Pointer | None) -> None:
     """Write the pointer of a promotion."""
-    name, facts = promotion.name, {field: getattr(promotion, field) for field in _SHARED}
+    name = promotion.name
     same = before is not None and before.digest == promotion.digest
     file = before.file if before and same else baselines.file_name(name, promotion.digest, plain=True)
     try:
-        baselines.write_pointer(folder, Pointer(baseline=name, file=file, **facts))
+        baselines.write_pointer(folder, Pointer(baseline=name, file=file, **promotion.facts))
     except OSError as error:
-        where = baselines.pointer_path(folder, name)
+        where = shown_path(baselines.pointer_path(folder, name))
         raise InputError(f"Cannot write {where}: {error.strerror or error}") from error
 
 

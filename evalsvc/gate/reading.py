@@ -47,17 +47,16 @@ def load_suite(path: Path, shown: str | None = None, *, here: bool = True) -> Su
     return suite
 
 
-def names_of(path: Path) -> tuple[str, str]:
-    """Return what a suite's file calls the suite and its baseline, read of nothing else; '' for what it does not say.
+def suite_name(path: Path) -> str:
+    """Return what a suite's file calls the suite, read of nothing else; '' where that cannot be told.
 
     Mistakes are passed over: whoever reads the suite tells them.
     """
     section = Document.open(path).root
     if section is None:
-        return "", ""
-    name, baseline = (section.get(key) for key in ("suite", "baseline"))
-    named, compared = (value.text(pattern=NAME, what="a name") if value else "" for value in (name, baseline))
-    return (named if name else path.name.removesuffix(SUFFIX)), compared
+        return ""
+    name = section.get("suite")
+    return name.text(pattern=NAME, what="a name") if name else path.name.removesuffix(SUFFIX)
 
 
 def read_suite(document: Document, path: Path, *, here: bool = False) -> Suite | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -12,6 +13,7 @@ from evalsvc._hints import did_you_mean
 from evalsvc._yaml import Section, Value
 from evalsvc.errors import InputError
 from evalsvc.gate.reading_fits import Asked, check_fits, check_used
+from evalsvc.gate.units import unit_hint, without_unit
 from evalsvc.gate.values import (
     MAX_MISSING,
     Ask,
@@ -178,7 +180,9 @@ class _Reader:
                     if other in section and other not in (kind, *beside):
                         section.key_problem(other, f"`{other}` beside `{kind}`", "one gate asks one question")
                         section.get(other)
-                return self._gap(section) if kind == "gap" else self._critical(section, spec)
+                return self._gap(section, spec) if kind == "gap" else self._critical(section, spec)
+        if self._statistics_as_keys(section, spec):
+            return None
         key = section.exactly_one(QUESTIONS, "one gate asks one question")
         value = section.get(key) if key else None
         if key is None or value is None:
@@ -188,17 +192,29 @@ class _Reader:
                 value.problem("expected `better: true`", "leave it out, or ask `not_worse_by`")
             return Better()
         if key in ("better_by", "robust_within"):
-            return (Better if key == "better_by" else Robust)(value.number(0.01, above=0.0))
+            return (Better if key == "better_by" else Robust)(_number(value, spec, 0.01, above=0.0))
         if key in ("at_least", "at_most"):
-            return (AtLeast if key == "at_least" else AtMost)(value.number(0.0))
-        return NotWorse(*_amount(value)) if key == "not_worse_by" else Equivalent(value.number(0.01, above=0.0))
+            return (AtLeast if key == "at_least" else AtMost)(_number(value, spec, 0.0))
+        return NotWorse(*_amount(value, spec)) if key == "not_worse_by" else Equivalent(_number(value, spec, above=0.0))
 
-    def _gap(self, section: Section) -> Ask | None:
+    def _statistics_as_keys(self, section: Section, spec: ScorerSpec | None) -> bool:
+        """Report keys such as `p95: 1500`, and return whether there is one."""
+        found = [key for key in section.keys if _is_statistic(key)]
+        for key in found:
+            value = section.get(key)
+            text = str(value.node.value) if value and value.is_scalar else "NUMBER"
+            unit = _unit(spec)
+            ask = "at_most" if spec is not None and spec.scale.better == "lower" else "at_least"
+            hint = f"write `statistic: {key}, {ask}: {without_unit(text, unit) or text}`"
+            section.key_problem(key, f"`{key}` is no key of a gate", hint + (f"; the unit is {unit}" if unit else ""))
+        return bool(found)
+
+    def _gap(self, section: Section, spec: ScorerSpec | None) -> Ask | None:
         field, most = section.get("gap"), section.need("at_most", "the largest gap that may be")
         if field is None or most is None:
             return None
         name = field.text(pattern=FIELDS, what="a field, as in segments.plan")
-        return GapAtMost(name, most.number(0.1, above=0.0))
+        return GapAtMost(name, _number(most, spec, 0.1, above=0.0))
 
     def _critical(self, section: Section, spec: ScorerSpec | None) -> Ask:
         flag, least, most = section.get("critical"), section.get("at_least"), section.get("at_most")
@@ -212,14 +228,32 @@ class _Reader:
             side = "at_most" if lower else "at_least"
             wrong.problem(f"of this metric, {'lower' if lower else 'higher'} is better", f"write `{side}`")
         if given:
-            return Critical(given.number(1.0))
+            return Critical(_number(given, spec, 1.0))
         if spec is not None and not spec.scale.binary:
             side = "at_most" if lower else "at_least"
             self.item.problem(f"`{spec.metric}` is not yes or no", f"say what every case has to reach: `{side}: 0.8`")
         return Critical(0.0 if lower else 1.0)
 
 
-def _amount(value: Value) -> tuple[float, bool]:
+def _unit(spec: ScorerSpec | None) -> str:
+    return spec.scale.unit if spec is not None else ""
+
+
+def _is_statistic(key: str) -> bool:
+    try:
+        parse_statistic(key)
+    except InputError:
+        return False
+    return True
+
+
+def _number(value: Value, spec: ScorerSpec | None, default: float = 0.01, *, above: float = -math.inf) -> float:
+    """Return a number of the metric; where a unit is beside it, what to write is said."""
+    hint = unit_hint(str(value.node.value), _unit(spec)) if value.is_scalar else ""
+    return value.number(default, above=above, hint=hint)
+
+
+def _amount(value: Value, spec: ScorerSpec | None) -> tuple[float, bool]:
     """Return a margin and whether it is a share of the baseline's value."""
     text = str(value.node.value) if value.is_scalar else ""
     if found := _PERCENT.fullmatch(text.strip()):
@@ -227,7 +261,7 @@ def _amount(value: Value) -> tuple[float, bool]:
         if not 0.0 < share < 1.0:
             value.expected("a percentage between 0% and 100%")
         return min(max(share, 1e-9), 0.99), True
-    return value.number(0.01, above=0.0), False
+    return _number(value, spec, above=0.0), False
 
 
 def _share(value: Value) -> float:

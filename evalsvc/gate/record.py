@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 from backports import zstd
 
+from evalsvc._paths import shown_path
 from evalsvc.cases import Case
 from evalsvc.errors import ConfigError
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Missing
@@ -221,7 +222,9 @@ def read_content(path: Path) -> bytes:
         return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     except (OSError, EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError) as error:
         said = getattr(error, "strerror", "") or str(error)
-        raise ConfigError(f"Expected answers and scores in {path}, but it cannot be read: {said}") from error
+        raise ConfigError(
+            f"Expected answers and scores in {shown_path(path)}, but it cannot be read: {said}"
+        ) from error
 
 
 def decode_record(content: bytes, shown: str, name: str = "") -> Record:

@@ -134,7 +134,7 @@ class SharedRuns:
 
     def _shared(self, suite: Suite, wanted: Wanted, shown: str, folder: Path) -> tuple[Finished, Evaluated]:
         place = folder / wanted.key
-        with exclusive(place, "evaluate"):
+        with exclusive(place, "evaluate", f"runs {shown} for this one, too"):
             if not place.exists():
                 self._make(suite, wanted, shown, place)
         failed = place / "error.txt"

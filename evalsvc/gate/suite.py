@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from evalsvc._paths import near
 from evalsvc.cases import CaseSet
 from evalsvc.gate.looking import Definition
 from evalsvc.gate.values import COMPARED, Gate
@@ -38,7 +39,7 @@ class CasesPlace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def _read(self) -> CaseSet:
         from evalsvc.cases.reading import read_cases
 
-        return read_cases(self.path, fields=self.fields, split=self.split, config=self.config)
+        return read_cases(near(self.path), fields=self.fields, split=self.split, config=self.config)
 
 
 class BudgetConfig(msgspec.Struct, frozen=True, kw_only=True):

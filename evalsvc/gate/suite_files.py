@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from evalsvc._paths import shown_path
 from evalsvc.errors import InputError
 from evalsvc.project import find_root
 
@@ -44,10 +45,10 @@ def find_suites(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             found.update(dict.fromkeys(sorted(path.rglob(f"*{SUFFIX}"))))
         elif not path.is_file():
-            raise InputError(f"Expected a suite or a folder of suites, but {path} is not there")
+            raise InputError(f"Expected a suite or a folder of suites, but {shown_path(path)} is not there")
         elif not path.name.endswith(SUFFIX):
             hint = "run it by pytest" if path.suffix == ".py" else f"a suite's name ends in {SUFFIX}"
-            raise InputError(f"Expected a suite, but got {path}: {hint}")
+            raise InputError(f"Expected a suite, but got {shown_path(path)}: {hint}")
         else:
             found[path] = None
     return list(found)

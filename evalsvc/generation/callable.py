@@ -22,7 +22,8 @@ import msgspec
 from evalsvc._hints import did_you_mean
 from evalsvc.cases.values import Case, digest_of
 from evalsvc.errors import EngineError
-from evalsvc.generation.callable_source import GIVEN, Mistake, mistake_in
+from evalsvc.generation.callable_modules import Mistake, next_step
+from evalsvc.generation.callable_source import GIVEN, mistake_in
 from evalsvc.generation.values import Answer, Request, answer_of, failed, told_by_others
 
 if TYPE_CHECKING:
@@ -183,9 +184,7 @@ def _found(target: str, folder: Path) -> object:
     try:
         found: Any = _from_file(folder / module_name) if module_name.endswith(".py") else _module(module_name)
     except (Exception, SystemExit) as error:
-        raise EngineError(
-            f"Importing {module_name} for the `callable` failed: {type(error).__name__} at {_place(error)}"
-        ) from error
+        raise EngineError(f"Importing {module_name} for the `callable` failed: {_why(error)}") from error
     for name in attribute.split("."):
         if not hasattr(found, name):
             hint = did_you_mean(name, [each for each in dir(found) if not each.startswith("_")])
@@ -267,6 +266,26 @@ def _source_digest(function: Callable[..., Any]) -> str:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:32] if path else ""
     except (OSError, TypeError):
         return ""
+
+
+def _why(error: BaseException) -> str:
+    """Return what ended an import: its type and place, and of a module that is not there its name and what to do."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if not name or not all(map(str.isidentifier, name.split("."))):
+        return f"{type(error).__name__} at {_place(error)}"
+    said, importing = f"there is no module {name!r} here", _importing(error)
+    if importing is None:
+        return f"{said}; {next_step(name, Path())}"
+    file = Path(importing.filename)
+    return f"{said}, which {file.name}:{importing.lineno} imports; {next_step(name, file.parent)}"
+
+
+def _importing(error: BaseException) -> traceback.FrameSummary | None:
+    """Return where in somebody else's file an exception was raised; None where in none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inner = (Path(__file__), Path(importlib.__file__ or ""))
+    theirs = [one for one in frames if not one.filename.startswith("<frozen ") and Path(one.filename) not in inner]
+    return theirs[-1] if theirs else None
 
 
 def _place(error: BaseException) -> str:

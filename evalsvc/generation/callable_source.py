@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
-import sys
 import warnings
 from collections.abc import Iterator
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import NamedTuple
 
 from evalsvc._hints import did_you_mean, within_a_line
+from evalsvc.generation.callable_modules import Mistake, file_of, missing_import
 
 GIVEN = ("case", "request", "prompt", "contexts", "seed", "repeat")
 """What a function may be given by its parameters' names."""
@@ -20,16 +17,6 @@ _DYNAMIC = frozenset({"globals", "vars", "exec", "eval", "setattr", "locals", "_
 """Whoever uses one of these may have names that no parser sees."""
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-class Mistake(NamedTuple):
-    """What is wrong, and where: in the source, or where ``file`` is None in the words that name the function."""
-
-    message: str
-    hint: str = ""
-    file: Path | None = None
-    line: int = 1
-    column: int = 1
 
 
 def mistake_in(target: str, folder: Path, *, installed: bool = True) -> Mistake | None:
@@ -44,19 +31,25 @@ def mistake_in(target: str, folder: Path, *, installed: bool = True) -> Mistake 
     if where.endswith(".py"):
         file: Path | None = folder / where
     elif installed:
-        found = _file_of(where)
+        found = file_of(where)
         if isinstance(found, Mistake):
-            return found
+            hint = (
+                f"install what holds it, or write a path beside the suite, as in {where.partition('.')[0]}.py:function"
+            )
+            return found._replace(hint=found.hint or hint)
         file = found
     else:
         return None
     if file is None:
         return None
     try:
-        tree = _parsed(file.read_bytes(), file)
+        source = file.read_bytes()
     except OSError as error:
         return Mistake(f"{where} cannot be read: {error.strerror or error}", "check the path and its permissions")
-    return tree if isinstance(tree, Mistake) else _named(tree, where, attribute, file)
+    tree = _parsed(source, file)
+    if isinstance(tree, Mistake):
+        return tree
+    return (missing_import(tree, source, file) if installed else None) or _named(tree, where, attribute, file)
 
 
 def _parsed(source: bytes, file: Path) -> ast.Module | Mistake:
@@ -73,50 +66,6 @@ def _parsed(source: bytes, file: Path) -> ast.Module | Mistake:
     except (ValueError, RecursionError, MemoryError):  # a null byte, or nested too deeply
         return Mistake("is not Python", "the suite's `callable` cannot be imported", file)
     return tree
-
-
-def _file_of(name: str) -> Path | Mistake | None:
-    """Return a module's source file; None where it has none, or only importing could tell."""
-    loaded = sys.modules.get(name)
-    spec = getattr(loaded, "__spec__", None) or _spec(name)
-    if isinstance(spec, Mistake) or spec is None:
-        return spec
-    return Path(spec.origin) if spec.has_location and spec.origin and spec.origin.endswith(".py") else None
-
-
-def _spec(name: str) -> ModuleSpec | Mistake | None:
-    first, *rest = name.split(".")
-    try:
-        spec = importlib.util.find_spec(first)
-    except (ImportError, ValueError, AttributeError):
-        return None
-    if spec is None:
-        hint = f"install what holds it, or write a path beside the suite, as in {first}.py:function"
-        return Mistake(f"there is no module {first!r} here", hint)
-    for depth, part in enumerate(rest, 1):
-        inner = ".".join((first, *rest[:depth]))
-        parent = spec
-        # importlib.util.find_spec would import the package.
-        spec = PathFinder.find_spec(inner, parent.submodule_search_locations) if _is_plain(parent) else None
-        if spec is None:
-            return Mistake(f"there is no module {inner!r} here", _beside(part, parent)) if _is_plain(parent) else None
-    return spec
-
-
-def _is_plain(package: ModuleSpec) -> bool:
-    """Whether a package's modules are those in its folders, and none that its code makes or finds."""
-    if package.submodule_search_locations is None:
-        return False
-    try:
-        text = Path(package.origin).read_text(encoding="utf-8") if package.origin else ""
-    except (OSError, ValueError):
-        return False
-    return "__path__" not in text and "sys.modules" not in text
-
-
-def _beside(name: str, package: ModuleSpec) -> str:
-    there = {path.stem for folder in package.submodule_search_locations or () for path in Path(folder).glob("*.py")}
-    return did_you_mean(name, there - {"__init__"})
 
 
 def _named(tree: ast.Module, where: str, attribute: str, file: Path) -> Mistake | None:

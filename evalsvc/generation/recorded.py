@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from evalsvc._hints import within_a_line
+from evalsvc._paths import shown_path
 from evalsvc.cases.values import DIGEST_LENGTH, Case
 from evalsvc.errors import ConfigError, InputError, Problem
 from evalsvc.generation.values import Answer, Request, failed, told_by_others
@@ -101,7 +102,7 @@ class RecordedAnswers:
         if self._digest:
             return
         content = _content(self.path)
-        self._answers = _read(str(self.path), content)
+        self._answers = _read(shown_path(self.path), content)
         self._digest = hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]
 
     def seen(self, case: Case) -> str:
@@ -157,9 +158,9 @@ def _content(path: Path) -> bytes:
         content = path.read_bytes()
         return gzip.decompress(content) if path.suffix == ".gz" else content
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        problem = Problem(str(path), 1, 1, f"is not gzip, or not whole: {error}", "write it again")
+        problem = Problem(shown_path(path), 1, 1, f"is not gzip, or not whole: {error}", "write it again")
     except OSError as error:
-        problem = Problem(str(path), 1, 1, f"cannot be read: {error.strerror or error}", "check the path")
+        problem = Problem(shown_path(path), 1, 1, f"cannot be read: {error.strerror or error}", "check the path")
     raise ConfigError("The recorded answers cannot be read:", [problem])
 
 

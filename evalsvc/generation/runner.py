@@ -111,7 +111,9 @@ class Asker:
         self._count(total=len(items))
         self._look_up(items, answers)
         if len(answers) < len(items):
-            with exclusive(self._cache.path if self._cache else None, self._work_name()):
+            path = self._cache.path if self._cache else None
+            doing = f"asks {self.generator.model}; what it is told is not asked again"
+            with exclusive(path, self._work_name(), doing):
                 # Another run may have asked some of the same while this one waited.
                 self._look_up([item for item in items if item.place not in answers], answers)
                 rest = [item for item in items if item.place not in answers]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from evalsvc._paths import shown_path as shown
 from evalsvc._yaml import raise_problems
 from evalsvc.errors import ConfigError
 from evalsvc.notify import Routes
@@ -25,7 +26,6 @@ from evalsvc.project.checking import (
     read_test_files,
     root_of,
     rule_files,
-    shown,
     test_files,
 )
 from evalsvc.project.settings import Environment, find_root, has_settings, host_and_port, read_settings

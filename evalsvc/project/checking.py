@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalsvc import scorers
+from evalsvc._paths import shown_path
 from evalsvc._yaml import Document
 from evalsvc.errors import ConfigError, EvalsvcError, Problem
 from evalsvc.notify import Labels, Routes, labels_of_rules, read_routes
@@ -97,14 +98,14 @@ def read_routes_file(path: Path, *, here: bool = False, rules: Sequence[Labels] 
 
     With ``rules``, the labels of each rule's alerts, so is a route that none of them can come to.
     """
-    document = Document.open(path, shown(path))
+    document = Document.open(path, shown_path(path))
     routes = read_routes(document, os.environ if here else None, rules)
     return Checked((path,), (), document.finish(), routes=routes)
 
 
 def _labels_beside(routes: Path, files: Sequence[Path], ruled: Checked) -> Sequence[Labels] | None:
     """Return the labels of the rules of the project that routes lie in; None where they are not read, or not right."""
-    own = {shown(path) for path in files if root_of(path) == root_of(routes)}
+    own = {shown_path(path) for path in files if root_of(path) == root_of(routes)}
     if not own or any(problem.path in own for problem in ruled.problems):
         return None
     return labels_of_rules([group for group in ruled.rules if group.path in own])
@@ -121,8 +122,8 @@ def read_rule_files(files: Sequence[Path], measured: dict[Path, Measured] | None
     taken: dict[Path, dict[str, str]] = defaultdict(dict)
     for path in files:
         root = root_of(path)
-        document = Document.open(path, shown(path))
-        groups += read_rules(document, shown(path), _measured(root, measured), taken[root])
+        document = Document.open(path, shown_path(path))
+        groups += read_rules(document, shown_path(path), _measured(root, measured), taken[root])
         problems += document.finish()
     return Checked(tuple(files), (), tuple(problems), tuple(groups))
 
@@ -137,11 +138,11 @@ def read_test_files(files: Sequence[Path]) -> Checked:
     measured: dict[Path, Measured] = {}
     for path in files:
         own = _measured(root_of(path), measured)
-        document = Document.open(path, shown(path))
+        document = Document.open(path, shown_path(path))
         rules = _rules_of(document, path)
         ruled = read_rule_files([rules] if rules else [], measured)
         groups = None if rules is None else ruled.rules
-        tests = read_tests(document, shown(path), what_is_tested(groups, own, right=not ruled.problems))
+        tests = read_tests(document, shown_path(path), what_is_tested(groups, own, right=not ruled.problems))
         problems += [*ruled.problems, *document.finish()]
         suites.append(Suite(path, tests, ruled.rules, own.scale_of))
     return Checked(tuple(files), (), tuple(problems), suites=tuple(suites))
@@ -157,7 +158,7 @@ def _rules_of(document: Document, path: Path) -> Path | None:
         return None if document.root is None else found
     hint = "name it as in `rules: support.rules.yaml`, from this file's folder"
     if name:
-        (value or document.root.value).problem(f"the rules to test, {shown(found)}, are not there", hint)
+        (value or document.root.value).problem(f"the rules to test, {shown_path(found)}, are not there", hint)
     return None
 
 
@@ -215,7 +216,7 @@ def read_consumers(files: Iterable[Path], root: Path | None, *, here: bool = Fal
     problems: list[Problem] = []
     read = tuple(files)
     for path in read:
-        document = Document.open(path, shown(path))
+        document = Document.open(path, shown_path(path))
         consumer = read_consumer(document, path, root or root_of(path), here=here)
         if consumer is not None:
             _check_unique(document, consumer, consumers)
@@ -248,12 +249,6 @@ def root_of(path: Path) -> Path:
     if root == folder and folder.name == "consumers":
         return folder.parent
     return root
-
-
-def shown(path: Path) -> str:
-    """Return a path as the reader would write it: from the current folder where it lies below that."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
 
 
 class _Found(NamedTuple):
@@ -300,17 +295,17 @@ def _foreign_files(folder: Path) -> list[Path]:
 
 def _check_other(path: Path) -> Sequence[Problem]:
     if path.suffix == ".toml":
-        return read_settings(path.parent, shown(path))[1]
+        return read_settings(path.parent, shown_path(path))[1]
     if path.suffix in YAML:
-        return [*Document.open(path, shown(path), syntax_only=True).finish(), *_misnamed(path)]
+        return [*Document.open(path, shown_path(path), syntax_only=True).finish(), *_misnamed(path)]
     try:
         json.loads(path.read_bytes())
     except json.JSONDecodeError as error:
-        return [Problem(shown(path), error.lineno, error.colno, f"is not JSON: {error.msg}")]
+        return [Problem(shown_path(path), error.lineno, error.colno, f"is not JSON: {error.msg}")]
     except UnicodeDecodeError:
-        return [Problem(shown(path), 1, 1, "expected UTF-8, but got other bytes", "save the file as UTF-8")]
+        return [Problem(shown_path(path), 1, 1, "expected UTF-8, but got other bytes", "save the file as UTF-8")]
     except (OSError, RecursionError) as error:
-        return [Problem(shown(path), 1, 1, f"cannot be read: {error}")]
+        return [Problem(shown_path(path), 1, 1, f"cannot be read: {error}")]
     return ()
 
 
@@ -324,7 +319,7 @@ def _misnamed(path: Path) -> Sequence[Problem]:
     if keys != {"groups", "alert", "metric"}:
         return ()
     name = f"{path.stem.removesuffix('.rule')}{RULES[0]}"
-    return [Problem(shown(path), 1, 1, "holds alert rules, and is not read as such", f"name it {name}")]
+    return [Problem(shown_path(path), 1, 1, "holds alert rules, and is not read as such", f"name it {name}")]
 
 
 def _check_unique(document: Document, consumer: ConsumerConfig, others: Sequence[ConsumerConfig]) -> None:
@@ -332,5 +327,5 @@ def _check_unique(document: Document, consumer: ConsumerConfig, others: Sequence
     for other in others:
         if other.name == consumer.name and other.path.parent == consumer.path.parent and document.root:
             document.root.key_problem(
-                "consumer", f"the consumer `{consumer.name}` is there twice", f"first in {shown(other.path)}"
+                "consumer", f"the consumer `{consumer.name}` is there twice", f"first in {shown_path(other.path)}"
             )

@@ -10,10 +10,8 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import re
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
@@ -21,7 +19,8 @@ from typing import IO, Any, Protocol, cast
 import msgspec
 
 from evalsvc.errors import MissingExtra, SourceError
-from evalsvc.sources._wire import MAX_EVENT_BYTES, OVERSIZED_ROW, UNREADABLE_ROW
+from evalsvc.sources._csv_rows import NAME, rows_of
+from evalsvc.sources._wire import MAX_EVENT_BYTES
 
 Numbered = Iterator[tuple[int, bytes]]
 Progress = Callable[[int], None]
@@ -47,7 +46,6 @@ class RowMap(Protocol):
 Reader = Callable[[Path, int, RowMap, str, Progress], Numbered]
 
 _BLOCK = 1 << 20
-_NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}")
 _BEYOND = "(cells beyond the header)"
 
 
@@ -93,14 +91,17 @@ def read_lines(path: Path, start: int, fields: RowMap, name: str, progress: Prog
 
 
 def read_csv(path: Path, start: int, fields: RowMap, name: str, progress: Progress) -> Numbered:
-    """Yield the rows of a CSV file with a header as native JSON; empty cells are absent."""
+    """Yield the rows of a CSV file with a header as native JSON; empty cells are absent.
+
+    The header tells by what cells are separated: commas, or where it has none, semicolons or tabs.
+    """
     csv.field_size_limit(max(csv.field_size_limit(), 4 * MAX_EVENT_BYTES))
     with ExitStack() as stack:
         raw = stack.enter_context(path.open("rb"))
         data = stack.enter_context(_decompressed(path, raw))
         # Bytes that are no UTF-8 travel on as surrogates, which the decoder refuses in their own row.
         text = io.TextIOWrapper(data, "utf-8-sig", "surrogateescape", newline="")
-        rows = _rows(path, text)
+        rows = rows_of(path, text, fields.fields)
         _, header = next(((number, cells) for number, cells in rows if cells != []), (0, []))
         if isinstance(header, bytes):
             raise SourceError(f"{path}: the header cannot be read: a quote is not closed, or a name is too long")
@@ -211,81 +212,12 @@ def _mapped(text: bytes, fields: RowMap, event_id: str) -> bytes:
     return fields.native(row, event_id) if isinstance(row, dict) else text
 
 
-def _rows(path: Path, text: Iterable[str]) -> Iterator[tuple[int, list[str] | bytes]]:
-    """Yield the line on which a row begins and its cells: none of a blank line, or what stands for a broken row.
-
-    A quote that is never closed swallows what follows, up to some other quote or the end of the file. So the row that
-    began with it counts as unreadable, and reading goes on with the line after it.
-    """
-    lines = _Lines(path, text)
-    while True:
-        lines.begin()
-        try:
-            cells = next(csv.reader(lines, strict=True), None)
-        except csv.Error as error:
-            if "field limit" in str(error):
-                lines.skip_row()
-                yield lines.number, OVERSIZED_ROW
-            else:
-                yield lines.number, UNREADABLE_ROW
-                lines.step_back()
-            continue
-        if cells is None:
-            return
-        yield lines.number, cells
-
-
-class _Lines:
-    """The lines of a file, of which those of one row can be given back but for the first."""
-
-    def __init__(self, path: Path, text: Iterable[str]) -> None:
-        self._path, self._text = path, iter(text)
-        self._again: deque[str] = deque()
-        self._row: list[str] = []
-        self.number = 0
-        """The line on which the current row begins, from 0."""
-
-    def begin(self) -> None:
-        self.number += len(self._row)
-        self._row = []
-
-    def step_back(self) -> None:
-        self._again.extendleft(reversed(self._row[1:]))
-        del self._row[1:]
-
-    def skip_row(self) -> None:
-        """Go on behind a row that is too large: to where its quotes pair, or to the end of the file."""
-        quotes, lines = sum(line.count('"') for line in self._row), len(self._row)
-        while quotes % 2:
-            line = self._again.popleft() if self._again else next(self._text, "")
-            if not line:
-                break
-            quotes, lines = quotes + line.count('"'), lines + 1
-        self._row = [""] * lines
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._read()
-        self._row.append(line)
-        return line
-
-    def _read(self) -> str:
-        try:
-            return next(self._text)
-        except (EOFError, OSError, zlib.error) as error:
-            raise SourceError(
-                f"{self._path}: the compressed data is damaged or cut off ({error}); fetch it again"
-            ) from error
-
-
 def _require_columns(path: Path, header: Sequence[str], fields: RowMap) -> None:
     """Refuse a map of columns that are not there: every row would lack the field, and say so a thousand times."""
     absent = [column for column in fields.fields if column not in header]
     if absent:
         # Of a file without a header the first line is an event's text, which no message may repeat.
-        names = ", ".join(header) if all(map(_NAME.fullmatch, header)) else f"{len(header)}, not all of them names"
+        names = ", ".join(header) if all(map(NAME.fullmatch, header)) else f"{len(header)}, not all of them names"
         raise SourceError(
             f"{path}: there is no column {', '.join(map(repr, absent))} (columns: {names}); "
             "correct the names on the left of --field, or of `fields`"

@@ -1,7 +1,7 @@
 """Verdicts of gates, as they are stored and shown: values that import nothing but the errors' floor."""
 
 from evalsvc.verdicts.log import RemembersVerdicts, VerdictLog, VerdictQuery
-from evalsvc.verdicts.promotions import BaselineLog, Promotion, RemembersBaselines
+from evalsvc.verdicts.promotions import BaselineLog, Promoted, Promotion, RemembersBaselines
 from evalsvc.verdicts.values import (
     EXIT_CODES,
     Decision,
@@ -26,6 +26,7 @@ __all__ = [
     "Needed",
     "Number",
     "Party",
+    "Promoted",
     "Promotion",
     "RemembersBaselines",
     "RemembersVerdicts",

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 
-class Promotion(msgspec.Struct, frozen=True, kw_only=True):
-    """One promotion of a version to a suite's baseline; the last one of a name is the current one.
+class Promoted(msgspec.Struct, frozen=True, kw_only=True):
+    """What was promoted, by whom, when and why: the same in a file beside a suite and in a log.
 
     Attributes:
-        suite: whose baseline.
-        name: of the baseline.
         digest: SHA-256 of its answers and scores, as the file in git pins it.
-        stored: SHA-256 of the same without texts, as the store holds it.
+        stored: SHA-256 of the same without texts, as a store holds it; empty in a file of before that.
         promoted_at: when.
         promoted_by: who said so.
         because: why.
@@ -30,18 +28,34 @@ class Promotion(msgspec.Struct, frozen=True, kw_only=True):
         decision: of that run.
     """
 
-    suite: str
-    name: str
     digest: str
-    stored: str
     promoted_at: datetime
     promoted_by: str
     because: str
+    stored: str = ""
     model: str = ""
     model_version: str = ""
     cases_digest: str = ""
     verdict: str = ""
     decision: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All of these by their names, without what a file or a log says beside them."""
+        return {name: getattr(self, name) for name in Promoted.__struct_fields__}
+
+
+class Promotion(Promoted, frozen=True, kw_only=True):
+    """One promotion of a version to a suite's baseline; the last one of a name is the current one.
+
+    Attributes:
+        suite: whose baseline.
+        name: of the baseline.
+    """
+
+    suite: str
+    name: str
+    stored: str
 
 
 @runtime_checkable

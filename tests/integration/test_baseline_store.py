@@ -140,7 +140,7 @@ def test_gate_takes_from_the_store_what_is_not_in_the_files(project: Path, point
     out, err = capsys.readouterr()
     assert "the baseline 'main' is the store's: " in err
     assert ("as the file pins it" in err) is pointed
-    assert ("commit baselines/main.yaml to pin it" in err) is not pointed
+    assert ("commit suites/baselines/main.yaml to pin it" in err) is not pointed
     verdict = json.loads(out)
     assert verdict["gates"] == whole["gates"]
     assert verdict["baseline"]["digest"] == before.stored

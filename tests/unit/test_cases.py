@@ -273,6 +273,28 @@ def test_bad_csv(tmp_path: Path):
         read_cases(path, fields={"question": "prompt"})
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_csv_as_spreadsheets_write_it_elsewhere(tmp_path: Path, separator: str, quote: str):
+    rows = [["case_id", "prompt", "weight", "segments.plan"], ["a", "Hi, you; there\t?", "2", "pro"]]
+    cells = [[f"{quote}{cell}{quote}" for cell in rows[0]], [f'"{cell}"' for cell in rows[1]]]
+    path = tmp_path / "cases.csv"
+    path.write_text("\ufeff\n" + "".join(separator.join(row) + "\r\n" for row in cells), encoding="utf-8")
+    (case,) = read_cases(path).cases
+    assert (case.case_id, case.prompt, case.weight, case.segments) == ("a", "Hi, you; there\t?", 2.0, {"plan": "pro"})
+
+
+def test_csv_whose_foreign_columns_are_known(tmp_path: Path):
+    path = tmp_path / "cases.csv"
+    path.write_text("Die Frage;Antwort\nWarum?;Darum\n", encoding="utf-8")
+    (case,) = read_cases(path, fields={"Die Frage": "prompt", "Antwort": "reference"}).cases
+    assert (case.prompt, case.reference) == ("Warum?", "Darum")
+    with pytest.raises(SourceError, match=r"cases.csv: the header has no comma and is separated by `;`, but not all"):
+        read_cases(path)
+    path.write_text("Frage; kurz\nWarum?\n", encoding="utf-8")
+    assert read_cases(path, fields={"Frage; kurz": "prompt"}).cases[0].prompt == "Warum?"
+
+
 def test_files_that_are_none(tmp_path: Path):
     with pytest.raises(SourceError, match="no such file"):
         read_cases(tmp_path / "absent.jsonl")

@@ -170,3 +170,25 @@ def test_recorded_answers_are_read(folder: Path, capsys) -> None:
     (folder / "suites" / "mine" / "answers.jsonl").write_text("{oops\n")
     assert main(["check", "suites"]) == 1
     assert "answers.jsonl:1:2: JSON is malformed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["check", "gate", "baseline promote --whole --despite --because x"])
+@pytest.mark.parametrize(
+    "broken", ["cases.jsonl", "answers.jsonl", "bot.py", "baselines/main.yaml", "record", "gone", ""]
+)
+def test_every_path_is_from_the_current_folder(folder: Path, command: str, broken: str, capsys) -> None:
+    suite = folder / "suites" / "mine" / "mine.suite.yaml"
+    text = f"{SUITE}  - {{metric: exact_match, not_worse_by: 0.5}}\nbaseline: main\n"
+    suite.write_text(text)
+    assert main(["baseline", "promote", str(suite), "--despite", "--because", "the first"]) == 0
+    (record,) = (suite.parent / "baselines").glob("main-*.jsonl")
+    if broken == "gone":
+        record.unlink()
+    elif broken:
+        (record if broken == "record" else suite.parent / broken).write_text("{")
+    if broken == "bot.py":
+        suite.write_text(text.replace("{recorded: answers.jsonl}", "{callable: 'bot.py:reply'}"))
+    main([*command.split(), str(suite)])
+    said = capsys.readouterr()
+    assert "mine" in said.out + said.err
+    assert str(folder) not in said.out + said.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,22 @@ def promote(*words: str) -> int:
 def promoted(project: Path) -> int:
     """How many cases the baseline has."""
     return len(read_baseline(project, "main", "").evaluated.cases)
+
+
+def test_the_files_to_commit_are_named_from_the_current_folder(project: Path, monkeypatch, capsys) -> None:
+    inner = project / "suites" / "mine"
+    inner.mkdir(parents=True)
+    for path in (*project.glob("*.jsonl"), project / "s.suite.yaml"):
+        path.rename(inner / path.name)
+    for here, suite in ((project, inner / "s.suite.yaml"), (inner, Path("s.suite.yaml"))):
+        monkeypatch.chdir(here)
+        assert main(["baseline", "promote", str(suite), "--because", "ticket 118"]) == 0
+        named = re.findall(r"\S+/main\S*", capsys.readouterr().out)
+        assert [Path(one).name[-5:] for one in named] == [".yaml", "jsonl"]
+        assert all(Path(one).is_file() and not Path(one).is_absolute() for one in named)
+    monkeypatch.chdir(project)
+    assert main(["baseline", "list", "suites"]) == 0
+    assert "suites/mine" in capsys.readouterr().out
 
 
 def test_a_first_baseline_needs_no_run(project: Path) -> None:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from evalsvc._yaml import Document
 from evalsvc.cli import main
 from suites_made import write_project
 
@@ -177,6 +178,35 @@ def test_several_suites_end_in_one_line_and_name_their_reports(project, capsys):
     report, verdict = capsys.readouterr().out.splitlines()[-2:]
     assert report.startswith("report  .evalsvc/runs/made/")
     assert verdict.startswith("verdict ")
+
+
+def test_a_suite_is_read_once(project, monkeypatch):
+    opened, original = [], Document.open
+    monkeypatch.setattr(Document, "open", lambda *given: opened.append(given[0]) or original(*given))
+    project.answer()
+    assert project.gate() == 0
+    assert [Path(path) for path in opened] == [project.path]
+
+
+@pytest.mark.parametrize(
+    ("count", "html", "pages"),
+    [
+        (1, "report.html", ["report.html"]),
+        (2, "report.html", ["report-made.html", "report-other.html"]),
+        (1, "pages", ["pages/made.html"]),
+        (2, "pages", ["pages/made.html", "pages/other.html"]),
+    ],
+)
+def test_every_file_that_is_written_is_told_by_its_name(project, capsys, count, html, pages):
+    project.answer()
+    if count == 2:
+        project.path.with_name("other.suite.yaml").write_text(project.path.read_text())
+    Path("pages").mkdir()
+    paths = [html, "--markdown", "summary.md", "--junit", str(Path("junit.xml").resolve())]
+    assert main(["gate", str(project.path.parent), "--html", *paths]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "wrote" in line]
+    assert told == [f"evalsvc: wrote {name}" for name in (*pages, "summary.md", "junit.xml")]
+    assert all(Path(line.removeprefix("evalsvc: wrote ")).is_file() for line in told)
 
 
 def test_power_counts_critical_cases_and_names_what_it_takes_to_be_so(project, capsys):

@@ -253,7 +253,10 @@ def test_a_path_that_cannot_be_made_is_kept_in_memory(tmp_path, caplog):
     assert len(messages(caplog)) == 1
 
 
-def test_the_second_run_of_one_thing_waits_for_the_first(tmp_path, caplog):
+@pytest.mark.parametrize("long", [True, False])
+def test_the_second_run_of_one_thing_waits_for_the_first(tmp_path, caplog, monkeypatch, long):
+    if long:
+        monkeypatch.setattr("evalsvc._run_locks.LONG_SECONDS", 0.05)
     path = tmp_path / "cache.sqlite"
     code = (
         "import sys, pathlib; from evalsvc._run_locks import exclusive\n"
@@ -269,7 +272,7 @@ def test_the_second_run_of_one_thing_waits_for_the_first(tmp_path, caplog):
         entered = threading.Event()
 
         def wait() -> None:
-            with exclusive(path, "support"):
+            with exclusive(path, "support", "runs suites/support.suite.yaml"):
                 entered.set()
 
         thread = threading.Thread(target=wait)
@@ -283,10 +286,12 @@ def test_the_second_run_of_one_thing_waits_for_the_first(tmp_path, caplog):
         first.kill()
         first.communicate()
     assert list(tmp_path.glob("*.lock")) == []
-    assert messages(caplog) == [f"Waiting for process {first.pid}, which is at the same work (support)"]
+    told = [f"Waiting for process {first.pid}, which runs suites/support.suite.yaml"]
+    assert messages(caplog) == (told if long else [])
 
 
-def test_who_waits_names_a_holder_that_has_not_written_its_number_yet(tmp_path, caplog):
+def test_who_waits_names_a_holder_that_has_not_written_its_number_yet(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("evalsvc._run_locks.LONG_SECONDS", 0.0)
     path = tmp_path / "cache.sqlite"
 
     def wait() -> None:
@@ -303,7 +308,7 @@ def test_who_waits_names_a_holder_that_has_not_written_its_number_yet(tmp_path, 
         while not messages(caplog) and time.monotonic() < ends:
             time.sleep(0.01)
     waits.join()
-    assert messages(caplog) == ["Waiting for process 4711, which is at the same work (support)"]
+    assert messages(caplog) == ["Waiting for process 4711, which is at the same work"]
 
 
 def test_many_take_turns_and_leave_no_file(tmp_path):

@@ -166,12 +166,14 @@ def test_labels_count_where_the_function_sees_them():
         ("bot.py:nothing", "takes no argument by place"),
         ("absent.py:reply", "Importing absent.py for the `callable` failed: FileNotFoundError"),
         ("broken.py:reply", "Importing broken.py for the `callable` failed: ZeroDivisionError at broken.py:1"),
-        ("no_such_module_at_all:reply", "failed: ModuleNotFoundError"),
+        ("raising.py:reply", "failed: ModuleNotFoundError at raising.py:1$"),
+        ("no_such_module_at_all:reply", "failed: there is no module 'no_such_module_at_all' here; install"),
     ],
 )
 def test_what_cannot_be_loaded(tmp_path, target, message):
     (tmp_path / "bot.py").write_text(SOURCE)
     (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "raising.py").write_text("raise ModuleNotFoundError('of Ada', name='of Ada')\n")
     with pytest.raises(EngineError, match=message):
         CallableModel(target, tmp_path).load()
 

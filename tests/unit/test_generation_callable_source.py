@@ -145,3 +145,61 @@ def test_modules_are_found_and_not_imported(tmp_path: Path, monkeypatch: pytest.
 )
 def test_modules_of_this_machine(tmp_path: Path, target: str) -> None:
     assert mistake_in(target, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "name"),
+    [
+        ("import os\nimport no_such_module_at_all\n", 2, "no_such_module_at_all"),
+        ("from no_such_module_at_all.inner import x\n", 1, "no_such_module_at_all"),
+        ("import json.no_such_part\n", 1, "json.no_such_part"),
+    ],
+)
+def test_a_module_that_is_not_here_is_told_with_who_imports_it(
+    tmp_path: Path, source: str, line: int, name: str
+) -> None:
+    (tmp_path / "bot.py").write_text(source + "def reply(prompt): return prompt\n")
+    mistake = mistake_in("bot.py:reply", tmp_path)
+    assert mistake is not None
+    assert (mistake.message, mistake.file, mistake.line) == (
+        f"there is no module {name!r} here",
+        tmp_path / "bot.py",
+        line,
+    )
+    assert "." in name or mistake.hint.endswith(f" -m pip install {name}")
+    assert mistake_in("bot.py:reply", tmp_path, installed=False) is None
+    # The same when it is run.
+    with pytest.raises(EngineError, match=rf"there is no module '{name}' here, which bot.py:{line} imports; "):
+        CallableModel("bot.py:reply", tmp_path).load()
+
+
+def test_a_module_beside_the_file_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "their_helper.py").write_text("raise SystemExit('this was run')\n")
+    (tmp_path / "suites" / "bot.py").write_text("import their_helper\ndef reply(prompt): return prompt\n")
+    monkeypatch.chdir(tmp_path)
+    mistake = mistake_in("suites/bot.py:reply", tmp_path)
+    assert mistake is not None
+    assert mistake.hint == "it lies in a folder where Python does not look: set PYTHONPATH=suites"
+    with pytest.raises(EngineError, match=r"bot.py:1 imports; it lies in .* set PYTHONPATH=suites"):
+        CallableModel("suites/bot.py:reply", tmp_path).load()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "try:\n    import no_such_module_at_all\nexcept ImportError:\n    pass\n",
+        "if False:\n    import no_such_module_at_all\n",
+        "import sys\nsys.path.insert(0, 'x')\nimport no_such_module_at_all\n",
+        "from their_paths import *\nimport no_such_module_at_all\n",
+        "from . import no_such_module_at_all\n",
+        "def late(prompt):\n    import no_such_module_at_all\n",
+    ],
+)
+def test_what_may_be_imported_nevertheless_is_no_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    (tmp_path / "their_paths.py").write_text("import sys\nsys.path.append('x')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "bot.py").write_text(source + "def reply(prompt): return prompt\n")
+    assert mistake_in("bot.py:reply", tmp_path) is None
