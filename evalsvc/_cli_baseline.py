@@ -230,7 +230,7 @@ def from_production(options: argparse.Namespace) -> int:
     from evalsvc.gate.record import encode_production
 
     suite, now = suite_of(options.suite), datetime.now(UTC)
-    check_fit(suite.gates, suite.cases.read().cases, suite.path, options.suite)
+    check_fit(suite, suite.cases.read().cases, options.suite)
     root = root_for([Path(options.suite)])
     specs = {one.spec.metric: one.spec for one in (scorers.create(s.name, s.options) for s in suite.scorers)}
     where: dict[str, tuple[str, ...]] = {}

@@ -312,7 +312,7 @@ def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
 
     for suite, shown in suites:
         cases = suite.cases.read()
-        check_fit(suite.gates, cases.cases, suite.path, shown)
+        check_fit(suite, cases.cases, shown, suite.model)
         spread = spread_of(suite, shown, root)
         planned = plan_power(suite, cases, spread)
         if how == "json":

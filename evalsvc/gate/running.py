@@ -86,7 +86,7 @@ def run_suite(
     if model is None:
         raise InputError("Expected a model to ask, but the suite's own could not be read")
     whole, work = suite.cases.read(), [scorers.create(one.name, one.options) for one in suite.scorers]
-    check_fit(suite.gates, whole.cases, suite.path, shown or suite.path.name)
+    check_fit(suite, whole.cases, shown or suite.path.name, model)
     cases = whole
     if sample is not None:
         cases = sampled(whole, sample, suite.seed)

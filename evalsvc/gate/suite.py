@@ -16,6 +16,7 @@ from evalsvc.generation import Generator
 from evalsvc.generation.limits import AskLimits
 from evalsvc.project import ScorerConfig
 from evalsvc.stats.spending import Spending
+from evalsvc.types import ScorerSpec
 
 
 class CasesPlace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -68,6 +69,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
         budget: what a run may cost.
         critical: of a sample, how many critical cases of the whole set each gate on them has, by its name.
         places: of each gate, where it is in the file's list, from 0; others there could not be read.
+        specs: of its scorers by metric, as far as that is known without loading any.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
     budget: BudgetConfig = BudgetConfig()
     critical: Mapping[str, int] = {}
     places: tuple[int, ...] = ()
+    specs: Mapping[str, ScorerSpec] = {}
 
     @property
     def folder(self) -> Path:
