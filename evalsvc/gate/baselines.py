@@ -90,6 +90,15 @@ def is_here(folder: Path, name: str) -> bool:
     return path.with_name(pointer.file).is_file() or _kept(folder, pointer) is not None
 
 
+def is_pinned(folder: Path, name: str) -> bool:
+    """Return whether the pointer of a baseline is there, and says which scores a store is to have of it."""
+    path = pointer_path(folder, name)
+    try:
+        return path.is_file() and bool(read_pointer(path).stored)
+    except ConfigError:
+        return False
+
+
 def _kept(folder: Path, pointer: Pointer) -> bytes | None:
     """Return the scores that were taken from a store in place of the file; None where none were.
 

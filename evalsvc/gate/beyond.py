@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from evalsvc import project
+from evalsvc import project, scorers
 from evalsvc._yaml import Document, Value
 from evalsvc.errors import ConfigError, EvalsvcError, Problem
-from evalsvc.gate.baselines import read_baseline
+from evalsvc.gate.comparing import compared_with
 from evalsvc.gate.fitting import Misfit, misfits, problem_of
 from evalsvc.gate.suite import Suite
 from evalsvc.generation import CallableModel, RecordedAnswers
@@ -112,5 +112,6 @@ class _Beyond(NamedTuple):
         raise ConfigError("", [Problem(*place, mistake.message, mistake.hint)])
 
     def baseline(self, value: Value) -> None:
-        """Read the baseline."""
-        read_baseline(self.suite.folder, self.suite.baseline, self.shown)
+        """Read the baseline, and hold its scorers against the suite's."""
+        work = [scorers.create(one.name, one.options) for one in self.suite.scorers]
+        compared_with(self.suite, self.shown, work, loaded=False)

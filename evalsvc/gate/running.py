@@ -14,17 +14,17 @@ from evalsvc.cases import CaseSet
 from evalsvc.cases.values import clusters_of
 from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import InputError
-from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
+from evalsvc.gate.baselines import Baseline
+from evalsvc.gate.comparing import compared_with
 from evalsvc.gate.deciding import overall
 from evalsvc.gate.evaluated import Evaluated, rows_where
 from evalsvc.gate.evaluating import Version, evaluate, settle
 from evalsvc.gate.fitting import check_fit
 from evalsvc.gate.looking import FEWEST_A_LOOK, Looked, Plan, look, order_of, plan
-from evalsvc.gate.production import check_gates
 from evalsvc.gate.record import digest_of_record, encode_record
 from evalsvc.gate.stating import id_of, notes_of, party_of, scorers_of, state
 from evalsvc.gate.suite import Suite
-from evalsvc.gate.values import COMPARED, Critical
+from evalsvc.gate.values import Critical
 from evalsvc.generation import Answer, Generator
 from evalsvc.generation.limits import RunBudget
 from evalsvc.generation.progress import Progress
@@ -93,7 +93,7 @@ def run_suite(
         suite = msgspec.structs.replace(suite, critical=_critical_of(suite, whole))
     for scorer in work:
         settle(scorer)
-    baseline = _baseline(suite, shown, work)
+    baseline = compared_with(suite, shown or suite.path.name, work)
     asker = Asker(
         model,
         cache,
@@ -157,19 +157,6 @@ def sampled(cases: CaseSet, count: int, seed: int) -> CaseSet:
     while end < len(order) and groups[order[end]] == groups[order[end - 1]]:
         end += 1
     return CaseSet(cases.name, tuple(cases.cases[row] for row in order[:end]))
-
-
-def _baseline(suite: Suite, shown: str, work: Sequence[Scorer]) -> Baseline | None:
-    if not suite.baseline or not suite.compares:
-        return None
-    found = read_baseline(suite.folder, suite.baseline, shown or suite.path.name)
-    gates = [gate for gate in suite.gates if isinstance(gate.ask, COMPARED)]
-    if found.header.production is not None:
-        check_gates(found.header.production, gates, suite.baseline, shown or suite.path.name)
-    compared = {gate.metric for gate in gates}
-    specs = {scorer.spec.metric: scorer.spec for scorer in work if scorer.spec.metric in compared}
-    check_scorers(found, specs, shown or suite.path.name)
-    return found
 
 
 class _Work:
