@@ -151,7 +151,7 @@ def _whole(verdict: Verdict, content: bytes, suite: Suite, options: argparse.Nam
         raise InputError(f"{what}{options.answers} has {have:,} of them; record the others too")
     if options.whole:
         raise InputError(
-            f"{what}the run has {have:,} of them; raise the suite's `budget` or `deadline_seconds`, and run it again: "
+            f"{what}the run has {have:,} of them; raise the suite's `budget` or `limits.deadline`, and run it again: "
             "what was answered is kept"
         )
     raise InputError(

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows
+from evalsvc.gate.unasked import LIMITS
 from evalsvc.gate.values import Gate
 from evalsvc.verdicts import Decision, Needed
 
-_UNASKED = ("no answer: budget of", "no answer: deadline passed")
+_UNASKED = tuple(f"no answer: {limit}" for limit in LIMITS)
 _FIGURES = ("latency_ms", "time_to_first_token_ms", "input_tokens", "output_tokens")
 MEND = "mend that and run it again: what was answered is kept"
 """What to do about scores that are missing, where nothing else is known of them."""

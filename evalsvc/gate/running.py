@@ -24,6 +24,7 @@ from evalsvc.gate.looking import FEWEST_A_LOOK, Looked, Plan, look, order_of, pl
 from evalsvc.gate.record import digest_of_record, encode_record
 from evalsvc.gate.stating import id_of, notes_of, party_of, scorers_of, state
 from evalsvc.gate.suite import Suite
+from evalsvc.gate.unasked import ended_by
 from evalsvc.gate.values import Critical
 from evalsvc.generation import Answer, Generator
 from evalsvc.generation.limits import RunBudget
@@ -36,7 +37,8 @@ from evalsvc.verdicts import Verdict
 class Run(NamedTuple):
     """What came of a suite: the verdict, both versions, and the candidate's record, from which it is decided again.
 
-    ``seconds`` is how long it took, from reading the cases to the verdict.
+    ``seconds`` is how long it took, from reading the cases to the verdict. ``ended`` says which limit left cases
+    unasked, and how to go on; it is empty where none did.
     """
 
     suite: Suite
@@ -46,6 +48,7 @@ class Run(NamedTuple):
     cases: CaseSet
     record: bytes
     seconds: float = 0.0
+    ended: str = ""
 
 
 class Told(NamedTuple):
@@ -109,8 +112,10 @@ def run_suite(
     content = encode_record(candidate, suite.name, cases.digest, suite.seed)
     verdict = _verdict(suite, looked, candidate, baseline, cases, planned, content, now or datetime.now(UTC))
     first, last = _beside(suite, model, planned, cases, whole)
-    verdict = msgspec.structs.replace(verdict, notes=(*first, *verdict.notes, *last))
-    return Run(suite, verdict, candidate, baseline, cases, content, time.perf_counter() - begun)
+    kept = cache.path is not None and model.cacheable
+    ended = ended_by(candidate, len(cases), asker.budget, kept=kept)
+    verdict = msgspec.structs.replace(verdict, notes=(*([ended] if ended else []), *first, *verdict.notes, *last))
+    return Run(suite, verdict, candidate, baseline, cases, content, time.perf_counter() - begun, ended)
 
 
 def _beside(
