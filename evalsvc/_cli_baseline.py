@@ -35,7 +35,7 @@ def promote(options: argparse.Namespace) -> int:
         raise InputError("Expected either --run or --answers or --whole: a run was asked what it was asked")
     suite, root = suite_of(options.suite), root_for([Path(options.suite)])
     stored = writes(root, options)
-    fetch_lacking(suite.path, options.suite, root, options)
+    suite = msgspec.structs.replace(suite, taken=fetch_lacking(suite.path, options.suite, root, options))
     keeper = RunKeeper(root)
     anew = options.answers or options.whole
     verdict = keeper.find(options.run) if options.run else None if anew else keeper.latest(suite.name)
@@ -93,7 +93,7 @@ def _comparable(suite: Suite, options: argparse.Namespace) -> Suite:
     if not suite.compares:
         return suite
     try:
-        read_baseline(suite.folder, suite.baseline, options.suite)
+        read_baseline(suite.folder, suite.baseline, options.suite, suite.taken)
         return suite
     except ConfigError as error:
         if pointer_path(suite.folder, suite.baseline).is_file():

@@ -126,8 +126,8 @@ def _suites(paths: Sequence[str], root: Path, options: argparse.Namespace) -> li
     for file in files:
         shown = _shown(file)
         try:
-            fetch_lacking(file, shown, root, options)
-            found.append((load_checked(file, shown, asks=asks, compares=compares), shown))
+            taken = fetch_lacking(file, shown, root, options)
+            found.append((load_checked(file, shown, asks=asks, compares=compares, taken=taken), shown))
         except ConfigError as error:
             if not error.problems:
                 raise

@@ -14,7 +14,8 @@ from evalsvc._plain import harmless
 from evalsvc.errors import StoreError
 
 if TYPE_CHECKING:
-    from evalsvc.gate.baselines import Pointer
+    from evalsvc.gate.baselines import Pointer, Taken
+    from evalsvc.gate.promotions import Fetched
     from evalsvc.gate.suite import Suite
     from evalsvc.store import MemoryStore
     from evalsvc.store.clickhouse import ClickHouseStore
@@ -78,10 +79,11 @@ def remember(suite: Suite, pointer: Pointer, content: bytes, root: Path, options
         ) from error
 
 
-def fetch_lacking(file: Path, shown: str, root: Path, options: argparse.Namespace) -> None:
+def fetch_lacking(file: Path, shown: str, root: Path, options: argparse.Namespace) -> Taken | None:
     """Take a suite's baseline from the store where its files are not there, and say so; else do nothing.
 
-    A mistake in the suite, and a baseline that is nowhere, are told by whoever reads them next.
+    It is returned where it could not be written, as in a checkout that is read-only. A mistake in the suite, and a
+    baseline that is nowhere, are told by whoever reads them next.
 
     Raises:
         ConfigError: when the store's record is not what the suite's pointer pins.
@@ -93,7 +95,7 @@ def fetch_lacking(file: Path, shown: str, root: Path, options: argparse.Namespac
     suite, named = names_of(file)
     folder = file.resolve().parent
     if not named or baselines.is_here(folder, named) or not has_store(root, options):
-        return
+        return None
     pinned = baselines.pointer_path(folder, named).is_file()
     try:
         with opened(root, options) as store:
@@ -103,17 +105,24 @@ def fetch_lacking(file: Path, shown: str, root: Path, options: argparse.Namespac
             f"{shown}: the baseline {named!r} is not in {folder.name}/{baselines.FOLDER}/, and the store was not asked"
         )
         print(f"evalsvc: {harmless(f'{told}: {error}')}", file=sys.stderr)
-        return
+        return None
     if found is None:
-        return
-    what = f"{found.model} {found.model_version}".strip() or "estimates of production"
-    which = (
-        "as the file pins it"
-        if pinned
-        else (
-            f"promoted {found.promoted_at:%Y-%m-%d %H:%M} by {found.promoted_by}, the last of this name; commit "
-            f"{baselines.FOLDER}/{named}.yaml to pin it"
-        )
-    )
-    told = f"{shown}: the baseline {named!r} is the store's: {what}, sha256 {found.digest[:12]}…, {which}"
-    print(f"evalsvc: {harmless(told)}", file=sys.stderr)
+        return None
+    print(f"evalsvc: {harmless(_fetched(found, shown, named, pinned=pinned))}", file=sys.stderr)
+    return found.taken
+
+
+def _fetched(found: Fetched, shown: str, name: str, *, pinned: bool) -> str:
+    """Return which baseline is the store's, and what to do so that the next run has it too."""
+    from evalsvc.gate.baselines import FOLDER
+
+    one = found.promotion
+    what = f"{one.model} {one.model_version}".strip() or "estimates of production"
+    which = "as the file pins it"
+    if not pinned:
+        which = f"promoted {one.promoted_at:%Y-%m-%d %H:%M} by {one.promoted_by}, the last of this name"
+    told = f"{shown}: the baseline {name!r} is the store's: {what}, sha256 {one.digest[:12]}…, {which}"
+    if found.unwritten:
+        fetch = f"evalsvc baseline fetch {shown} --name {name}"
+        return f"{told}. It serves this run alone ({found.unwritten}); where that can be written: {fetch}"
+    return told if pinned else f"{told}; commit {FOLDER}/{name}.yaml to pin it"

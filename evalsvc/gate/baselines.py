@@ -68,6 +68,13 @@ class Baseline(NamedTuple):
         return digest_of_record(self.content)
 
 
+class Taken(NamedTuple):
+    """A baseline that a store gave, where its files cannot be written: what they would hold."""
+
+    pointer: Pointer
+    content: bytes
+
+
 def pointer_path(folder: Path, name: str) -> Path:
     """Return where the pointer of a baseline is, or would be, in a suite's folder."""
     return folder / FOLDER / f"{name}.yaml"
@@ -109,12 +116,15 @@ def _kept(folder: Path, pointer: Pointer) -> bytes | None:
     return keeper.record(pointer.stored) if there else None
 
 
-def read_baseline(folder: Path, name: str, suite_path: str) -> Baseline:
-    """Read a baseline of a suite.
+def read_baseline(folder: Path, name: str, suite_path: str, taken: Taken | None = None) -> Baseline:
+    """Read a baseline of a suite; ``taken`` is read in place of files.
 
     Raises:
         ConfigError: when there is none of that name, or its file is not the one that was promoted.
     """
+    if taken is not None:
+        record = _decoded(taken.content, f"the store's {name}", name)
+        return Baseline(taken.pointer, record.header, record.evaluated, taken.content)
     path = pointer_path(folder, name)
     if not path.is_file():
         known = names_in(folder)

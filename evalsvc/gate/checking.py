@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from evalsvc import project
 from evalsvc._yaml import Document, raise_problems
 from evalsvc.errors import InputError, Problem
-from evalsvc.gate.baselines import FOLDER, is_here, is_pinned, pointer_path
+from evalsvc.gate.baselines import FOLDER, Taken, is_here, is_pinned, pointer_path
 from evalsvc.gate.beyond import problems_of
 from evalsvc.gate.reading import read_suite
 from evalsvc.gate.suite import Suite
@@ -134,7 +136,9 @@ def _elsewhere(suite: Suite, path: Path, shown: str, stored: Callable[[Path], bo
     )
 
 
-def load_checked(path: Path, shown: str, *, asks: bool = True, compares: bool = True) -> Suite:
+def load_checked(
+    path: Path, shown: str, *, asks: bool = True, compares: bool = True, taken: Taken | None = None
+) -> Suite:
     """Read a suite's file, and all that it names, before any of it is used.
 
     Args:
@@ -142,12 +146,15 @@ def load_checked(path: Path, shown: str, *, asks: bool = True, compares: bool = 
         shown: the name that mistakes are told under.
         asks: whether its own model is to answer.
         compares: whether its baseline is needed.
+        taken: its baseline, where a store gave it and no file could be written.
 
     Raises:
         ConfigError: with every mistake.
     """
     document = Document.open(path, shown)
     suite = read_suite(document, path.resolve(), here=True)
+    if suite is not None:
+        suite = msgspec.structs.replace(suite, taken=taken)
     raise_problems(problems_of(document, suite, shown, asks=asks, compares=compares))
     if suite is None:
         raise InputError(f"Expected a suite in {shown}, but it could not be read")

@@ -27,7 +27,7 @@ def compared_with(suite: Suite, shown: str, work: Sequence[Scorer], *, loaded: b
     """
     if not suite.baseline or not suite.compares:
         return None
-    found = read_baseline(suite.folder, suite.baseline, shown)
+    found = read_baseline(suite.folder, suite.baseline, shown, suite.taken)
     gates = [gate for gate in suite.gates if isinstance(gate.ask, COMPARED)]
     if found.header.production is not None:
         check_gates(found.header.production, gates, suite.baseline, shown)
