@@ -36,19 +36,23 @@ def lacked(gate: Gate, spec: ScorerSpec, cases: Sequence[Case], rows: Rows) -> I
         cases: all of them.
         rows: of those that the gate looks at.
     """
-    needs = [need for need in OF_THE_CASE if need in spec.needs]
-    short = {row: gone for row in rows.tolist() if (gone := [need for need in needs if not _has(cases[row], need)])}
-    if not short:
+    short: dict[Need, set[int]] = {
+        need: {row for row in rows.tolist() if not getattr(cases[row], need)}
+        for need in OF_THE_CASE
+        if need in spec.needs
+    }
+    gone = set[int]().union(*short.values())
+    if not gone:
         return
     parts = [
-        _Part(segment, len(held), tuple(row for row in held if row in short))
+        _Part(segment, len(held), tuple(row for row in held if row in gone))
         for segment, held in _parts(gate, cases, rows).items()
     ]
     # What decides nothing may show the scores that there are.
     found = [part for part in parts if part.share > _most(gate) and (part.share == 1.0 or not gate.advisory)]
     if found:
         worst = max(found, key=lambda part: part.share)
-        missing = [need for need in needs if any(need in short[row] for row in worst.lacking)]
+        missing = [need for need, lacking in short.items() if not lacking.isdisjoint(worst.lacking)]
         yield "metric", _message(gate, worst, missing, len(found) - 1), _hint(gate, worst, missing)
 
 
@@ -59,10 +63,6 @@ def untold(gate: Gate, spec: ScorerSpec, never: Mapping[Need, str]) -> Iterator[
             said = f"the gate `{gate.name}` cannot be decided: no answer of this model tells `{need}`"
             yield "metric", said + ("" if need == gate.metric else f", which {gate.metric} needs"), never[need]
             return
-
-
-def _has(case: Case, need: Need) -> bool:
-    return bool(getattr(case, need))
 
 
 def _most(gate: Gate) -> float:
