@@ -36,7 +36,7 @@ def promote(options: argparse.Namespace) -> int:
         raise InputError("Expected either --run or --answers or --whole: a run was asked what it was asked")
     suite, root = suite_of(options.suite), root_for([Path(options.suite)])
     stored = writes(root, options)
-    fetch_lacking(suite, options.suite, root, options)
+    suite = msgspec.structs.replace(suite, taken=fetch_lacking(suite, options.suite, root, options))
     keeper = RunKeeper(root)
     anew = options.answers or options.whole
     verdict = keeper.find(options.run) if options.run else None if anew else keeper.latest(suite.name)
@@ -94,7 +94,7 @@ def _comparable(suite: Suite, options: argparse.Namespace) -> Suite:
     if not suite.compares:
         return suite
     try:
-        read_baseline(suite.folder, suite.baseline, options.suite)
+        read_baseline(suite.folder, suite.baseline, options.suite, suite.taken)
         return suite
     except ConfigError as error:
         if pointer_path(suite.folder, suite.baseline).is_file():
@@ -152,7 +152,7 @@ def _whole(verdict: Verdict, content: bytes, suite: Suite, options: argparse.Nam
         raise InputError(f"{what}{options.answers} has {have:,} of them; record the others too")
     if options.whole:
         raise InputError(
-            f"{what}the run has {have:,} of them; raise the suite's `budget` or `deadline_seconds`, and run it again: "
+            f"{what}the run has {have:,} of them; raise the suite's `budget` or `limits.deadline`, and run it again: "
             "what was answered is kept"
         )
     raise InputError(
@@ -231,7 +231,7 @@ def from_production(options: argparse.Namespace) -> int:
     from evalsvc.gate.record import encode_production
 
     suite, now = suite_of(options.suite), datetime.now(UTC)
-    check_fit(suite.gates, suite.cases.read().cases, suite.path, options.suite)
+    check_fit(suite, suite.cases.read().cases, options.suite)
     root = root_for([Path(options.suite)])
     specs = {one.spec.metric: one.spec for one in (scorers.create(s.name, s.options) for s in suite.scorers)}
     where: dict[str, tuple[str, ...]] = {}

@@ -72,15 +72,17 @@ def _gate(options: argparse.Namespace) -> int:
     _print(runs, kept, options)
     if options.record:
         _record(runs, root, options)
-    silent = [one for one in verdicts if one.candidate.failed > one.candidate.answered]
-    for one in silent:
-        asked = one.candidate.failed + one.candidate.answered
-        print(
-            f"evalsvc: {one.suite}: {one.candidate.failed:,} of {asked:,} requests have no answer; that is no verdict "
-            "about the version: see that the model answers, and run it again",
-            file=sys.stderr,
-        )
+    silent = [run for run in runs if run.verdict.candidate.failed > run.verdict.candidate.answered]
+    for run in silent:
+        print(f"evalsvc: {harmless(_no_verdict(run))}", file=sys.stderr)
     return ERROR if silent else exit_code(verdicts, options.inconclusive)
+
+
+def _no_verdict(run: Run) -> str:
+    """Return why a run that most requests have no answer in says nothing about the version, and what to do."""
+    failed, asked = run.verdict.candidate.failed, run.verdict.candidate.failed + run.verdict.candidate.answered
+    told = f"{run.verdict.suite}: {failed:,} of {asked:,} requests have no answer; that is no verdict about the version"
+    return f"{told}: {run.ended or 'see that the model answers, and run it again'}"
 
 
 _OF_A_RUN = {
@@ -312,7 +314,7 @@ def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
 
     for suite, shown in suites:
         cases = suite.cases.read()
-        check_fit(suite.gates, cases.cases, suite.path, shown)
+        check_fit(suite, cases.cases, shown, suite.model)
         spread = spread_of(suite, shown, root)
         planned = plan_power(suite, cases, spread)
         if how == "json":

@@ -13,8 +13,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from evalsvc import project
+from evalsvc._plain import harmless
 from evalsvc.cli import FINDINGS, OK
-from evalsvc.errors import ConfigError
+from evalsvc.errors import ConfigError, EvalsvcError
 
 RULES, TESTS, ROUTES = "alerts/quality.rules.yaml", "alerts/quality.test.yaml", "alerts/routes.yaml"
 
@@ -56,7 +57,9 @@ def check(options: argparse.Namespace) -> int:
     here = not options.files_only
     asked = split([Path(path) for path in options.paths])
     found = project.check(asked.rest, here=here) if asked.rest is not None else project.Checked((), (), ())
-    suites = check_suites(asked.suites, here=here)
+    suites = check_suites(asked.suites, here=here, stored=lambda file: _may_be_stored(file, options))
+    for note in suites.notes:
+        print(f"evalsvc: {harmless(note)}", file=sys.stderr)
     problems = sorted({*found.problems, *suites.problems, *check_rubrics(asked.rubrics)})
     for problem in problems:
         print(problem)
@@ -91,6 +94,17 @@ def check(options: argparse.Namespace) -> int:
         names.append(f"{count} rubric{'' if count == 1 else 's'}")
     print(f"{files} checked, no problem: {', '.join(names) or 'settings'}")
     return OK
+
+
+def _may_be_stored(file: Path, options: argparse.Namespace) -> bool:
+    """Return whether the project of a suite has a store, which is not asked; others tell mistakes of its settings."""
+    from evalsvc._gate_store import has_store
+    from evalsvc.gate.suite_files import root_for
+
+    try:
+        return has_store(root_for([file]), options)
+    except EvalsvcError:
+        return False
 
 
 def _put(target: Path, text: str) -> bool:

@@ -15,7 +15,8 @@ from evalsvc._plain import harmless
 from evalsvc.errors import StoreError
 
 if TYPE_CHECKING:
-    from evalsvc.gate.baselines import Pointer
+    from evalsvc.gate.baselines import Pointer, Taken
+    from evalsvc.gate.promotions import Fetched
     from evalsvc.gate.suite import Suite
     from evalsvc.store import MemoryStore
     from evalsvc.store.clickhouse import ClickHouseStore
@@ -79,10 +80,11 @@ def remember(suite: Suite, pointer: Pointer, content: bytes, root: Path, options
         ) from error
 
 
-def fetch_lacking(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> None:
+def fetch_lacking(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> Taken | None:
     """Take a suite's baseline from the store where its files are not there, and say so; else do nothing.
 
-    A mistake in the suite, and a baseline that is nowhere, are told by whoever reads them next.
+    It is returned where it could not be written, as in a checkout that is read-only. A mistake in the suite, and a
+    baseline that is nowhere, are told by whoever reads them next.
 
     Raises:
         ConfigError: when the store's record is not what the suite's pointer pins.
@@ -92,7 +94,7 @@ def fetch_lacking(suite: Suite, shown: str, root: Path, options: argparse.Namesp
 
     folder, named = suite.folder, suite.baseline
     if not (suite.name and named) or baselines.is_here(folder, named) or not has_store(root, options):
-        return
+        return None
     pinned = baselines.pointer_path(folder, named).is_file()
     try:
         with opened(root, options) as store:
@@ -101,17 +103,23 @@ def fetch_lacking(suite: Suite, shown: str, root: Path, options: argparse.Namesp
         where = shown_path(folder / baselines.FOLDER)
         told = f"{shown}: the baseline {named!r} is not in {where}, and the store was not asked: {error}"
         print(f"evalsvc: {harmless(told)}", file=sys.stderr)
-        return
+        return None
     if found is None:
-        return
-    what = f"{found.model} {found.model_version}".strip() or "estimates of production"
-    which = (
-        "as the file pins it"
-        if pinned
-        else (
-            f"promoted {found.promoted_at:%Y-%m-%d %H:%M} by {found.promoted_by}, the last of this name; commit "
-            f"{shown_path(baselines.pointer_path(folder, named))} to pin it"
-        )
-    )
-    told = f"{shown}: the baseline {named!r} is the store's: {what}, sha256 {found.digest[:12]}…, {which}"
-    print(f"evalsvc: {harmless(told)}", file=sys.stderr)
+        return None
+    pointer = baselines.pointer_path(folder, named)
+    print(f"evalsvc: {harmless(_fetched(found, shown, pointer, pinned=pinned))}", file=sys.stderr)
+    return found.taken
+
+
+def _fetched(found: Fetched, shown: str, pointer: Path, *, pinned: bool) -> str:
+    """Return which baseline is the store's, and what to do so that the next run has it too."""
+    one, name = found.promotion, pointer.stem
+    what = f"{one.model} {one.model_version}".strip() or "estimates of production"
+    which = "as the file pins it"
+    if not pinned:
+        which = f"promoted {one.promoted_at:%Y-%m-%d %H:%M} by {one.promoted_by}, the last of this name"
+    told = f"{shown}: the baseline {name!r} is the store's: {what}, sha256 {one.digest[:12]}…, {which}"
+    if found.unwritten:
+        fetch = f"evalsvc baseline fetch {shown} --name {name}"
+        return f"{told}. It serves this run alone ({found.unwritten}); where that can be written: {fetch}"
+    return told if pinned else f"{told}; commit {shown_path(pointer)} to pin it"

@@ -192,8 +192,8 @@ def _within(value: float, scale: Scale) -> float | None:
 def missing_need(event: Event, needs: Sequence[Need]) -> str | None:
     """Return the first thing that a scorer needs and the event does not have."""
     for need in needs:
-        value = event.prompt if need == "prompt" else getattr(event, need)
-        if value is None or value in ("", ()):
+        value = event.data.get(need) if need == "expected_tools" else getattr(event, need)
+        if value is None or value in ("", (), []):
             return need
     return None
 

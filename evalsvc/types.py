@@ -31,6 +31,7 @@ Need = Literal[
     "prompt",
     "contexts",
     "reference",
+    "expected_tools",
     "latency_ms",
     "time_to_first_token_ms",
     "input_tokens",

@@ -58,6 +58,13 @@ class Baseline(NamedTuple):
         return digest_of_record(self.content)
 
 
+class Taken(NamedTuple):
+    """A baseline that a store gave, where its files cannot be written: what they would hold."""
+
+    pointer: Pointer
+    content: bytes
+
+
 def pointer_path(folder: Path, name: str) -> Path:
     """Return where the pointer of a baseline is, or would be, in a suite's folder."""
     return folder / FOLDER / f"{name}.yaml"
@@ -80,6 +87,15 @@ def is_here(folder: Path, name: str) -> bool:
     return path.with_name(pointer.file).is_file() or _kept(folder, pointer) is not None
 
 
+def is_pinned(folder: Path, name: str) -> bool:
+    """Return whether the pointer of a baseline is there, and says which scores a store is to have of it."""
+    path = pointer_path(folder, name)
+    try:
+        return path.is_file() and bool(read_pointer(path).stored)
+    except ConfigError:
+        return False
+
+
 def _kept(folder: Path, pointer: Pointer) -> bytes | None:
     """Return the scores that were taken from a store in place of the file; None where none were.
 
@@ -90,12 +106,15 @@ def _kept(folder: Path, pointer: Pointer) -> bytes | None:
     return keeper.record(pointer.stored) if there else None
 
 
-def read_baseline(folder: Path, name: str, suite_path: str) -> Baseline:
-    """Read a baseline of a suite.
+def read_baseline(folder: Path, name: str, suite_path: str, taken: Taken | None = None) -> Baseline:
+    """Read a baseline of a suite; ``taken`` is read in place of files.
 
     Raises:
         ConfigError: when there is none of that name, or its file is not the one that was promoted.
     """
+    if taken is not None:
+        record = _decoded(taken.content, f"the store's {name}", name)
+        return Baseline(taken.pointer, record.header, record.evaluated, taken.content)
     folder = near(folder)
     path = pointer_path(folder, name)
     if not path.is_file():

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from evalsvc import project
+from evalsvc import project, scorers
 from evalsvc._yaml import Document, Value
 from evalsvc.errors import ConfigError, EvalsvcError, Problem
-from evalsvc.gate.baselines import read_baseline
+from evalsvc.gate.comparing import compared_with
 from evalsvc.gate.fitting import Misfit, misfits, problem_of
 from evalsvc.gate.suite import Suite
 from evalsvc.generation import CallableModel, RecordedAnswers
@@ -39,7 +39,7 @@ def problems_of(
     found = list(document.finish())
     if suite is None or document.root is None:
         return found
-    beyond = _Beyond(document, suite, shown, tuple(found))
+    beyond = _Beyond(document, suite, shown, tuple(found), asks)
     checks: list[tuple[str, Callable[[Value], object]]] = [("cases", beyond.cases)]
     if asks:
         checks.append(("model", lambda value: beyond.model(value, installed)))
@@ -68,12 +68,13 @@ def _at(value: Value, shown: str, message: str, hint: str = "") -> Problem:
 
 
 class _Beyond(NamedTuple):
-    """A suite, and what is wrong with its own file."""
+    """A suite, what is wrong with its own file, and whether its model is looked at."""
 
     document: Document
     suite: Suite
     shown: str
     wrong: tuple[Problem, ...]
+    asks: bool
 
     def is_sound(self, value: Value) -> bool:
         """Whether nothing is wrong within a value."""
@@ -89,9 +90,10 @@ class _Beyond(NamedTuple):
         # Of a gate that could not be read there is none in the suite: the others are told apart by their places.
         known = {place: gate for gate, place in zip(self.suite.gates, self.suite.places, strict=True)}
         sound = [place for place in known if self.is_sound(items[place])]
+        model = self.suite.model if self.asks else None
         found = [
             problem_of(Misfit(sound[misfit.gate], misfit.key, misfit.message, misfit.hint), items, self.shown)
-            for misfit in misfits([known[place] for place in sound], held)
+            for misfit in misfits([known[place] for place in sound], held, self.suite.specs, model)
         ]
         if found:
             raise ConfigError("gates that do not fit the cases", found)
@@ -110,5 +112,6 @@ class _Beyond(NamedTuple):
         raise ConfigError("", [Problem(*place, mistake.message, mistake.hint)])
 
     def baseline(self, value: Value) -> None:
-        """Read the baseline."""
-        read_baseline(self.suite.folder, self.suite.baseline, self.shown)
+        """Read the baseline, and hold its scorers against the suite's."""
+        work = [scorers.create(one.name, one.options) for one in self.suite.scorers]
+        compared_with(self.suite, self.shown, work, loaded=False)

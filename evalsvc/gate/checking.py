@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from evalsvc import project
+from evalsvc._paths import shown_path
 from evalsvc._yaml import Document, raise_problems
 from evalsvc.errors import InputError, Problem
+from evalsvc.gate.baselines import FOLDER, Taken, is_here, is_pinned, pointer_path
 from evalsvc.gate.beyond import problems_of
 from evalsvc.gate.reading import read_suite
 from evalsvc.gate.suite import Suite
@@ -29,11 +33,12 @@ class Split(NamedTuple):
 
 
 class CheckedSuites(NamedTuple):
-    """How many suites are right, and what is wrong with the others."""
+    """How many suites are right, what is wrong with the others, and what could not be looked at."""
 
     right: int
     files: tuple[Path, ...]
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
 
 
 def split(paths: Sequence[Path]) -> Split:
@@ -88,21 +93,48 @@ def _sorted(paths: Iterable[Path]) -> _Found:
     return _Found(suites, rubrics)
 
 
-def check_suites(files: Sequence[Path], *, here: bool = True) -> CheckedSuites:
-    """Read suites, their cases, models and baselines; with ``here``, what their scorers lack on this machine is wrong.
+def check_suites(
+    files: Sequence[Path], *, here: bool = True, stored: Callable[[Path], bool] = lambda file: False
+) -> CheckedSuites:
+    """Read suites, their cases, models and baselines; what a model says is read and never run.
 
-    What a model says is read and never run; without ``here`` only what lies beside the suite.
+    Args:
+        files: of the suites.
+        here: whether it is wrong what scorers lack on this machine; without, only what lies beside the suite is.
+        stored: whether there is a store which may have the baseline of a suite's file. No store is asked: a baseline
+            that is not here is then a note and no mistake, and so is one that is pinned here, as stores have it.
     """
     problems: list[Problem] = []
+    notes: list[str] = []
     right = 0
     for path in files:
         shown = project.shown(path)
         document = Document.open(path, shown)
         suite = read_suite(document, path.resolve(), here=here)
-        found = problems_of(document, suite, shown, installed=here)
+        note = _elsewhere(suite, path, shown, stored) if suite is not None else ""
+        notes += [note] if note else []
+        found = problems_of(document, suite, shown, installed=here, compares=not note)
         problems += found
         right += not found
-    return CheckedSuites(right, tuple(files), tuple(problems))
+    return CheckedSuites(right, tuple(files), tuple(problems), tuple(notes))
+
+
+def _elsewhere(suite: Suite, path: Path, shown: str, stored: Callable[[Path], bool]) -> str:
+    """Return what to say of a baseline that only a store may have; empty where its files are here, or are to be."""
+    name = suite.baseline
+    if not name or not suite.compares or is_here(suite.folder, name):
+        return ""
+    pinned = is_pinned(suite.folder, name)
+    if not pinned and (pointer_path(suite.folder, name).is_file() or not stored(path)):
+        return ""
+    where = shown_path(suite.folder / FOLDER)
+    what = f"only its pointer is in {where}" if pinned else f"it is not in {where}"
+    restore = "restore its file from git, or " if pinned else ""
+    return (
+        f"{shown}: the baseline {name!r} was not looked at, since {what} and a check asks no store; evalsvc gate takes "
+        f"it from there, and so does evalsvc baseline fetch {shown} --name {name}. Where no store has it, "
+        f"{restore}evalsvc baseline promote {shown} --name {name} --because TEXT"
+    )
 
 
 def load_checked(
@@ -111,7 +143,7 @@ def load_checked(
     *,
     asks: bool = True,
     compares: bool = True,
-    before: Callable[[Suite], object] = lambda suite: None,
+    before: Callable[[Suite], Taken | None] = lambda suite: None,
 ) -> Suite:
     """Read a suite's file, and all that it names, before any of it is used.
 
@@ -120,7 +152,8 @@ def load_checked(
         shown: the name that mistakes are told under.
         asks: whether its own model is to answer.
         compares: whether its baseline is needed.
-        before: called with what the file says, before what it names is read; there may be mistakes in it.
+        before: called with what the file says, before what it names is read; there may be mistakes in it. Returns its
+            baseline, where a store gave it and no file could be written.
 
     Raises:
         ConfigError: with every mistake.
@@ -128,7 +161,7 @@ def load_checked(
     document = Document.open(path, shown)
     suite = read_suite(document, path.resolve(), here=True)
     if suite is not None:
-        before(suite)
+        suite = msgspec.structs.replace(suite, taken=before(suite))
     raise_problems(problems_of(document, suite, shown, asks=asks, compares=compares))
     if suite is None:
         raise InputError(f"Expected a suite in {shown}, but it could not be read")

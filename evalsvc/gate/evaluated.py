@@ -21,7 +21,7 @@ from evalsvc.types import Need, ScorerSpec, Status
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-OF_THE_CASE: tuple[Need, ...] = ("prompt", "contexts", "reference")
+OF_THE_CASE: tuple[Need, ...] = ("prompt", "contexts", "reference", "expected_tools")
 """What a case lacks under every version: its missing scores say nothing about a version."""
 OF_THE_MODEL = (EMPTY, TOO_LONG)
 """Answers that are none: no measurement failed, the model did."""

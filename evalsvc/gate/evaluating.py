@@ -120,9 +120,14 @@ def settle(scorer: Scorer) -> None:
     Raises:
         MissingExtra, EngineError: what it lacks.
     """
-    ours = type(scorer).__module__.startswith("evalsvc.")
-    if not ours or getattr(scorer, "cost_class", "") in MODELS:
+    if not is_settled(scorer):
         scorer.load()
+
+
+def is_settled(scorer: Scorer) -> bool:
+    """Whether a scorer's spec says everything before it is loaded."""
+    ours = type(scorer).__module__.startswith("evalsvc.")
+    return ours and getattr(scorer, "cost_class", "") not in MODELS
 
 
 class _Asked(NamedTuple):

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows
+from evalsvc.gate.unasked import LIMITS
 from evalsvc.gate.values import Gate
 from evalsvc.verdicts import Decision, Needed
 
-_UNASKED = ("no answer: budget of", "no answer: deadline passed")
+_UNASKED = tuple(f"no answer: {limit}" for limit in LIMITS)
+_FIGURES = ("latency_ms", "time_to_first_token_ms", "input_tokens", "output_tokens")
 MEND = "mend that and run it again: what was answered is kept"
 """What to do about scores that are missing, where nothing else is known of them."""
 MEND_EITHER = f"{MEND}, or promote a baseline that has its scores"
@@ -71,7 +73,7 @@ def gap_in(leaf: Leaf, candidate: Evaluated) -> tuple[int, str]:
     told = f"{missing:,} of {leaf.rows.size:,} cases have no {leaf.gate.metric}"
     if int(gone.sum()) > missing * gone.shape[1]:
         told = f"{int(gone.sum()):,} of {gone.size:,} scores of {leaf.gate.metric} are missing"
-    hint = "mend that, or leave them out by `where`"
+    hint = _of_the_answers(scores, leaf.rows) or "mend that, or leave them out by `where`"
     unasked = [reason for reason in scores.reasons(leaf.rows) if reason.startswith(_UNASKED)]
     if unasked and len(unasked) == len(scores.reasons(leaf.rows)):
         hint = "run it again with more of that: what was answered is kept"
@@ -79,6 +81,15 @@ def gap_in(leaf: Leaf, candidate: Evaluated) -> tuple[int, str]:
     elif share <= MOST_TO_ALLOW:
         hint = f"mend that, leave them out by `where`, or allow it by `max_missing: {percent_above(share)}%`"
     return missing, f"{told} ({reasons_of(scores, leaf.rows)}); {hint}"
+
+
+def _of_the_answers(scores: MetricScores, rows: Rows) -> str:
+    """Return what to do where answers do not tell a figure of theirs; empty where that is not all that is missing."""
+    found = list(scores.reasons(rows))
+    figure = found[0].removeprefix("no ") if len(found) == 1 else ""
+    if figure == "cost_usd":
+        return "return `cost_usd` with each answer (an endpoint: give its `prices`), or leave the gate out"
+    return f"return `{figure}` with each answer, or leave the gate out" if figure in _FIGURES else ""
 
 
 def reasons_of(scores: MetricScores, rows: Rows, most: int = 2) -> str:

@@ -1,8 +1,11 @@
-"""Do gates fit the cases? A gate on a field that no case has looks at nothing, or at everything as one segment."""
+"""Do gates fit the cases? A gate on a field that no case has looks at nothing, or at everything as one segment.
+
+One whose metric needs what the cases lack can show nothing, whatever the model answers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +14,11 @@ from evalsvc._yaml import Document, Value, raise_problems
 from evalsvc.cases import Case
 from evalsvc.errors import InputError, Problem
 from evalsvc.gate.evaluated import Rows, field_of, rows_where, segments_in
+from evalsvc.gate.lacking import Told, lacked, untold
+from evalsvc.gate.suite import Suite
 from evalsvc.gate.values import Critical, GapAtMost, Gate, Robust
+from evalsvc.generation import Generator
+from evalsvc.types import Need, ScorerSpec
 
 NONE = "(none)"
 
@@ -25,24 +32,43 @@ class Misfit(NamedTuple):
     hint: str = ""
 
 
-def misfits(gates: Sequence[Gate], cases: Sequence[Case]) -> list[Misfit]:
-    """Return, of each gate, what no case has: fields, values of ``where``, critical cases, variants.
+def misfits(
+    gates: Sequence[Gate],
+    cases: Sequence[Case],
+    specs: Mapping[str, ScorerSpec] | None = None,
+    model: Generator | None = None,
+) -> list[Misfit]:
+    """Return, of each gate, what the cases lack: fields, values of ``where``, critical cases, variants, references.
 
     A field that some cases lack is none of it: those are the segment ``(none)``.
+
+    Args:
+        gates: of one suite.
+        cases: all of them.
+        specs: of the scorers by metric, which say what each needs.
+        model: who will answer, where that is known.
     """
     known = _Values(cases)
-    return [Misfit(place, *told) for place, gate in enumerate(gates) for told in _told(gate, cases, known)]
+    never: Mapping[Need, str] = getattr(model, "never_told", {})
+    found = []
+    for place, gate in enumerate(gates):
+        told = list(_told(gate, cases, known))
+        spec = (specs or {}).get(gate.metric)
+        if spec and not told:
+            told += [*lacked(gate, spec, cases, rows_where(cases, gate.where)), *untold(gate, spec, never)]
+        found += [Misfit(place, *one) for one in told]
+    return found
 
 
-def check_fit(gates: Sequence[Gate], cases: Sequence[Case], path: Path, shown: str) -> None:
-    """Refuse gates of a suite's file that do not fit its cases.
+def check_fit(suite: Suite, cases: Sequence[Case], shown: str, model: Generator | None = None) -> None:
+    """Refuse gates of a suite's file that do not fit its cases, or the model that will answer.
 
     Raises:
         ConfigError: with each, at its place in the file.
     """
-    found = misfits(gates, cases)
+    found = misfits(suite.gates, cases, suite.specs, model)
     if found:
-        items = _items(path, shown)
+        items = _items(suite.path, shown)
         raise_problems([problem_of(misfit, items, shown) for misfit in found])
 
 
@@ -68,7 +94,7 @@ class _Values:
         self.of_tags = {tag for case in cases for tag in case.tags}
 
 
-def _told(gate: Gate, cases: Sequence[Case], known: _Values) -> Iterator[tuple[str, str, str]]:
+def _told(gate: Gate, cases: Sequence[Case], known: _Values) -> Iterator[Told]:
     asked = [("by", field) for field in gate.by] + [("where", field) for field in gate.where if field != "tags"]
     if isinstance(gate.ask, GapAtMost):
         asked.append(("gap", gate.ask.field))
@@ -88,7 +114,7 @@ def _told(gate: Gate, cases: Sequence[Case], known: _Values) -> Iterator[tuple[s
         yield from _undecidable(gate, cases, rows)
 
 
-def _undecidable(gate: Gate, cases: Sequence[Case], rows: Rows) -> Iterator[tuple[str, str, str]]:
+def _undecidable(gate: Gate, cases: Sequence[Case], rows: Rows) -> Iterator[Told]:
     """Tell that no case is critical, or of the first segment that has only one group of a gap."""
     if isinstance(gate.ask, Critical) and not any(cases[row].critical for row in rows.tolist()):
         yield "critical", "no case is marked critical", "set `critical: true` on the cases that must never fail"
@@ -101,7 +127,7 @@ def _undecidable(gate: Gate, cases: Sequence[Case], rows: Rows) -> Iterator[tupl
             return
 
 
-def _absent(gate: Gate, known: _Values) -> Iterator[tuple[str, str, str]]:
+def _absent(gate: Gate, known: _Values) -> Iterator[Told]:
     for field, values in gate.where.items():
         held = known.of_tags if field == "tags" else known.of.get(field, set())
         for value in values:

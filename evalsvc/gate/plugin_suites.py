@@ -41,7 +41,7 @@ class SuiteFile(pytest.File):
     def _found(self, suite: Suite) -> list[tuple[str, str]]:
         session = session_of(self.config)
         held = session.runs.cases(suite)
-        check_fit(suite.gates, held.cases, suite.path, session.shown(self.path))
+        check_fit(suite, held.cases, session.shown(self.path))
         unasked = Evaluated(
             cases=held.cases, digests=held.digests, answers=(), scores={}, model="", model_version="", signature=""
         )

@@ -103,7 +103,7 @@ def spread_of(suite: Suite, shown: str, root: Path) -> Spread | None:
     """Return the scores that tell the spread: of the last run and its baseline, or of the baseline alone."""
     keeper = RunKeeper(root)
     last = keeper.latest(suite.name)
-    promoted = bool(suite.baseline) and suite.baseline in names_in(suite.folder)
+    promoted = bool(suite.baseline) and (suite.taken is not None or suite.baseline in names_in(suite.folder))
     # The run that was promoted compares with nothing; of its baseline more is known.
     alone = last is not None and last.baseline is None and not (promoted and suite.compares)
     if last is not None and (alone or (last.baseline and last.candidate.digest != last.baseline.digest)):
@@ -115,7 +115,7 @@ def spread_of(suite: Suite, shown: str, root: Path) -> Spread | None:
         )
         return Spread(sides[0] if last.baseline else None, sides[-1], said)
     if promoted:
-        held = read_baseline(suite.folder, suite.baseline, shown)
+        held = read_baseline(suite.folder, suite.baseline, shown, suite.taken)
         low, high = CORRELATIONS
         said = (
             f"the spread is taken from the baseline's scores, as if both versions' were correlated by {CORRELATION:g} "

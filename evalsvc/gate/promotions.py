@@ -8,7 +8,7 @@ from typing import NamedTuple
 from evalsvc._paths import shown_path
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate import baselines
-from evalsvc.gate.baselines import Pointer
+from evalsvc.gate.baselines import Pointer, Taken
 from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.record import digest_of_record, without_texts, write_record
 from evalsvc.verdicts import BaselineLog, Promotion
@@ -32,7 +32,18 @@ def for_store(suite: str, pointer: Pointer, content: bytes) -> ForStore:
     return ForStore(Promotion(suite=suite, name=pointer.baseline, **facts), record)
 
 
-def fetch(log: BaselineLog, suite: str, folder: Path, name: str, root: Path) -> Promotion | None:
+class Fetched(NamedTuple):
+    """A promotion that a store had.
+
+    Where something of it could not be written, ``unwritten`` says what and why, and ``taken`` is to be used instead.
+    """
+
+    promotion: Promotion
+    taken: Taken | None = None
+    unwritten: str = ""
+
+
+def fetch(log: BaselineLog, suite: str, folder: Path, name: str, root: Path) -> Fetched | None:
     """Take what a suite's baseline lacks from a store: its record, and its pointer where there is none.
 
     A pointer that is there decides which record is taken; else it is the current one of the name. The record is kept
@@ -40,7 +51,6 @@ def fetch(log: BaselineLog, suite: str, folder: Path, name: str, root: Path) -> 
 
     Raises:
         ConfigError: when the pointer cannot be read, or the store's record is not what it pins.
-        InputError: when nothing can be written.
     """
     pointer = _pointer(folder, name)
     found = [
@@ -50,10 +60,19 @@ def fetch(log: BaselineLog, suite: str, folder: Path, name: str, root: Path) -> 
     ]
     if not found:
         return None
-    _keep(log, found[0], root)
+    record = _record(log, found[0])
+    unwritten = []
+    try:
+        _keep(record, found[0], root)
+    except InputError as error:
+        unwritten.append(str(error))
+    new = pointer or _pointer_of(found[0], None)
     if pointer is None:
-        _point(found[0], folder, None)
-    return found[0]
+        try:
+            _point(new, folder)
+        except InputError as error:
+            unwritten.append(str(error))
+    return Fetched(found[0], Taken(new, record), "; ".join(unwritten)) if unwritten else Fetched(found[0])
 
 
 def _pointer(folder: Path, name: str) -> Pointer | None:
@@ -77,13 +96,13 @@ def fetch_current(log: BaselineLog, suite: str, folder: Path, name: str, root: P
     pointer = _pointer(folder, name)
     # The file has the texts too, which the store has not.
     if pointer is None or pointer.digest != found[0].digest or not baselines.is_here(folder, name):
-        _keep(log, found[0], root)
-        _point(found[0], folder, pointer)
+        _keep(_record(log, found[0]), found[0], root)
+        _point(_pointer_of(found[0], pointer), folder)
     return found[0]
 
 
-def _keep(log: BaselineLog, promotion: Promotion, root: Path) -> None:
-    """Keep the store's record of a promotion in the project."""
+def _record(log: BaselineLog, promotion: Promotion) -> bytes:
+    """Return the store's record of a promotion, which is what its digest says."""
     record = log.baseline_record(promotion.stored)
     if record is None or digest_of_record(record) != promotion.stored:
         said = "it is not there" if record is None else "it was changed"
@@ -91,6 +110,10 @@ def _keep(log: BaselineLog, promotion: Promotion, root: Path) -> None:
             f"Expected the record {promotion.stored[:12]}… of the baseline {promotion.name!r} in the store, but "
             f"{said}; restore both files of the baseline from git, or promote a run again"
         )
+    return record
+
+
+def _keep(record: bytes, promotion: Promotion, root: Path) -> None:
     try:
         write_record(RunKeeper(root).record_path(promotion.stored), record)
     except OSError as error:
@@ -99,15 +122,19 @@ def _keep(log: BaselineLog, promotion: Promotion, root: Path) -> None:
         ) from error
 
 
-def _point(promotion: Promotion, folder: Path, before: Pointer | None) -> None:
-    """Write the pointer of a promotion."""
+def _pointer_of(promotion: Promotion, before: Pointer | None) -> Pointer:
+    """Return the pointer of a promotion, which keeps the name of a file that was there."""
     name = promotion.name
     same = before is not None and before.digest == promotion.digest
     file = before.file if before and same else baselines.file_name(name, promotion.digest, plain=True)
+    return Pointer(baseline=name, file=file, **promotion.facts)
+
+
+def _point(pointer: Pointer, folder: Path) -> None:
     try:
-        baselines.write_pointer(folder, Pointer(baseline=name, file=file, **promotion.facts))
+        baselines.write_pointer(folder, pointer)
     except OSError as error:
-        where = shown_path(baselines.pointer_path(folder, name))
+        where = shown_path(baselines.pointer_path(folder, pointer.baseline))
         raise InputError(f"Cannot write {where}: {error.strerror or error}") from error
 
 

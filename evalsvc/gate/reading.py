@@ -72,9 +72,10 @@ def read_suite(document: Document, path: Path, *, here: bool = False) -> Suite |
     limits, budget = section.get("limits"), section.get("budget")
     times = repeats.integer(0, low=1, high=MOST_REPEATS) if repeats else 1
     compared = baseline.text(pattern=NAME, what="a name of a-z, 0-9, _ and -") if baseline else ""
+    specs = _specs(configured)
     # What could not be read is told once, and not again by every gate that needs it.
     known = Known(
-        specs=_specs(configured),
+        specs=specs,
         repeats=times or MOST_REPEATS,
         baseline=baseline is not None,
         whole=listed is not None and listed.is_list and len(configured) == len(listed.items()),
@@ -90,6 +91,7 @@ def read_suite(document: Document, path: Path, *, here: bool = False) -> Suite |
         scorers=configured,
         gates=tuple(gates.values()),
         places=tuple(gates),
+        specs=specs,
         baseline=compared,
         repeats=times or 1,
         seed=seed.integer(0, low=0, high=2**31 - 1) if seed else 0,

@@ -14,17 +14,18 @@ from evalsvc.cases import CaseSet
 from evalsvc.cases.values import clusters_of
 from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import InputError
-from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
+from evalsvc.gate.baselines import Baseline
+from evalsvc.gate.comparing import compared_with
 from evalsvc.gate.deciding import overall
 from evalsvc.gate.evaluated import Evaluated, rows_where
 from evalsvc.gate.evaluating import Version, evaluate, settle
 from evalsvc.gate.fitting import check_fit
 from evalsvc.gate.looking import FEWEST_A_LOOK, Looked, Plan, look, order_of, plan
-from evalsvc.gate.production import check_gates
 from evalsvc.gate.record import digest_of_record, encode_record
 from evalsvc.gate.stating import id_of, notes_of, party_of, scorers_of, state
 from evalsvc.gate.suite import Suite
-from evalsvc.gate.values import COMPARED, Critical
+from evalsvc.gate.unasked import ended_by
+from evalsvc.gate.values import Critical
 from evalsvc.generation import Answer, Generator
 from evalsvc.generation.limits import RunBudget
 from evalsvc.generation.progress import Progress
@@ -36,7 +37,8 @@ from evalsvc.verdicts import Verdict
 class Run(NamedTuple):
     """What came of a suite: the verdict, both versions, and the candidate's record, from which it is decided again.
 
-    ``seconds`` is how long it took, from reading the cases to the verdict.
+    ``seconds`` is how long it took, from reading the cases to the verdict. ``ended`` says which limit left cases
+    unasked, and how to go on; it is empty where none did.
     """
 
     suite: Suite
@@ -46,6 +48,7 @@ class Run(NamedTuple):
     cases: CaseSet
     record: bytes
     seconds: float = 0.0
+    ended: str = ""
 
 
 class Told(NamedTuple):
@@ -86,14 +89,14 @@ def run_suite(
     if model is None:
         raise InputError("Expected a model to ask, but the suite's own could not be read")
     whole, work = suite.cases.read(), [scorers.create(one.name, one.options) for one in suite.scorers]
-    check_fit(suite.gates, whole.cases, suite.path, shown or suite.path.name)
+    check_fit(suite, whole.cases, shown or suite.path.name, model)
     cases = whole
     if sample is not None:
         cases = sampled(whole, sample, suite.seed)
         suite = msgspec.structs.replace(suite, critical=_critical_of(suite, whole))
     for scorer in work:
         settle(scorer)
-    baseline = _baseline(suite, shown, work)
+    baseline = compared_with(suite, shown or suite.path.name, work)
     asker = Asker(
         model,
         cache,
@@ -109,8 +112,10 @@ def run_suite(
     content = encode_record(candidate, suite.name, cases.digest, suite.seed)
     verdict = _verdict(suite, looked, candidate, baseline, cases, planned, content, now or datetime.now(UTC))
     first, last = _beside(suite, model, planned, cases, whole)
-    verdict = msgspec.structs.replace(verdict, notes=(*first, *verdict.notes, *last))
-    return Run(suite, verdict, candidate, baseline, cases, content, time.perf_counter() - begun)
+    kept = cache.path is not None and model.cacheable
+    ended = ended_by(candidate, len(cases), asker.budget, kept=kept)
+    verdict = msgspec.structs.replace(verdict, notes=(*([ended] if ended else []), *first, *verdict.notes, *last))
+    return Run(suite, verdict, candidate, baseline, cases, content, time.perf_counter() - begun, ended)
 
 
 def _beside(
@@ -157,19 +162,6 @@ def sampled(cases: CaseSet, count: int, seed: int) -> CaseSet:
     while end < len(order) and groups[order[end]] == groups[order[end - 1]]:
         end += 1
     return CaseSet(cases.name, tuple(cases.cases[row] for row in order[:end]))
-
-
-def _baseline(suite: Suite, shown: str, work: Sequence[Scorer]) -> Baseline | None:
-    if not suite.baseline or not suite.compares:
-        return None
-    found = read_baseline(suite.folder, suite.baseline, shown or suite.path.name)
-    gates = [gate for gate in suite.gates if isinstance(gate.ask, COMPARED)]
-    if found.header.production is not None:
-        check_gates(found.header.production, gates, suite.baseline, shown or suite.path.name)
-    compared = {gate.metric for gate in gates}
-    specs = {scorer.spec.metric: scorer.spec for scorer in work if scorer.spec.metric in compared}
-    check_scorers(found, specs, shown or suite.path.name)
-    return found
 
 
 class _Work:

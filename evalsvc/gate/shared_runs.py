@@ -90,7 +90,7 @@ class SharedRuns:
             EvalsvcError: with every mistake.
         """
         if wanted not in self._suites:
-            suite = load_checked(wanted.path, shown, asks=wanted.answers is None, compares=False)
+            suite = load_checked(wanted.path, shown, asks=wanted.answers is None)
             self._suites[wanted] = suite if wanted.repeats is None else _repeated(suite, wanted.repeats)
         return self._suites[wanted]
 

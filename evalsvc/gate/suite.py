@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,6 +18,10 @@ from evalsvc.generation import Generator
 from evalsvc.generation.limits import AskLimits
 from evalsvc.project import ScorerConfig
 from evalsvc.stats.spending import Spending
+from evalsvc.types import ScorerSpec
+
+if TYPE_CHECKING:
+    from evalsvc.gate.baselines import Taken
 
 
 class CasesPlace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -69,6 +74,8 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
         budget: what a run may cost.
         critical: of a sample, how many critical cases of the whole set each gate on them has, by its name.
         places: of each gate, where it is in the file's list, from 0; others there could not be read.
+        specs: of its scorers by metric, as far as that is known without loading any.
+        taken: its baseline, where a store gave it and no file could be written.
     """
 
     name: str
@@ -87,6 +94,8 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
     budget: BudgetConfig = BudgetConfig()
     critical: Mapping[str, int] = {}
     places: tuple[int, ...] = ()
+    specs: Mapping[str, ScorerSpec] = {}
+    taken: Taken | None = None
 
     @property
     def folder(self) -> Path:

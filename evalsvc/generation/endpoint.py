@@ -34,6 +34,7 @@ from evalsvc.judges.retries import (
     token_count,
 )
 from evalsvc.protocols import Clock
+from evalsvc.types import Need
 
 MAX_STREAM_BYTES = 64 << 20
 """Of a whole stream, in which each token brings some 300 bytes along."""
@@ -93,6 +94,11 @@ class EndpointModel:
     def __repr__(self) -> str:
         """Name the model without its key."""
         return f"EndpointModel({self.settings.model!r}, {self.settings.base_url!r})"
+
+    @property
+    def never_told(self) -> Mapping[Need, str]:
+        """What no answer will have, and what to do about it."""
+        return {} if self.settings.prices else {"cost_usd": "give the model its `prices`"}
 
     def load(self) -> None:
         """Read the key; sends nothing.

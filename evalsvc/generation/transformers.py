@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
@@ -13,6 +14,7 @@ from evalsvc.cases.values import Case, digest_of
 from evalsvc.errors import EngineError, InputError
 from evalsvc.generation.chat import messages_of
 from evalsvc.generation.values import Answer, Request, failed
+from evalsvc.types import Need
 
 if TYPE_CHECKING:
     # The engine loads numpy, for which no other kind of model has a use.
@@ -76,6 +78,7 @@ class TransformersModel:
     """A generator over a local model; requests take turns on its device."""
 
     cacheable = True
+    never_told: ClassVar[Mapping[Need, str]] = {"cost_usd": "leave the gate out: a model of one's own has no price"}
     recorded = False
 
     def __init__(self, settings: TransformersSettings) -> None:

@@ -49,7 +49,7 @@ class ToolCalls:
             "tool_calls",
             1,
             Scale(0.0, 1.0, "higher", "share"),
-            needs=(),
+            needs=() if strict else ("expected_tools",),
             signature="|".join(f"{name}:{'yes' if flag else 'no'}" for name, flag in options),
             description="F1 of the tool calls made against those expected.",
         )

@@ -158,6 +158,39 @@ def test_gate_takes_from_the_store_what_is_not_in_the_files(project: Path, point
     assert "only its scores are here: the store keeps no texts" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [[], ["--power"]], ids=["gate", "power"])
+@pytest.mark.parametrize(
+    ("pointed", "unwritable"),
+    [(True, [".evalsvc"]), (False, [".evalsvc", "suites/baselines"]), (False, ["suites/baselines"])],
+    ids=["a pointer in git", "nothing in git", "only the pointer's folder"],
+)
+def test_a_checkout_that_cannot_be_written_is_gated_with_what_the_store_gave(
+    project: Path, pointed: bool, unwritable: list[str], words: list[str], tmp_path_factory, capsys
+) -> None:
+    assert promote() == 0
+    before = pointer(project)
+    forget(project, pointed=pointed)
+    elsewhere = tmp_path_factory.mktemp("store")
+    shutil.move(project / ".evalsvc" / "store", elsewhere / "store")
+    shutil.rmtree(project / ".evalsvc")
+    # Whoever runs this may be root, whom no mode of a folder stops: files are where the folders would be.
+    for name in unwritable:
+        (project / name).touch()
+    capsys.readouterr()
+    asked = words or ["--answers", "suites/bad.jsonl", "--format", "json"]
+    assert main(["gate", "suites", "--store", f"embedded:{elsewhere}/store", *asked]) == (0 if words else 1)
+    out, err = capsys.readouterr()
+    assert "It serves this run alone (Cannot " in err
+    assert ("Cannot keep the store's baseline in .evalsvc: " in err) is (".evalsvc" in unwritable)
+    assert ("Cannot write suites/baselines/main.yaml: " in err) is not pointed
+    assert "where that can be written: evalsvc baseline fetch suites/small.suite.yaml --name main" in err
+    if words:
+        assert "the spread is taken from the baseline's scores" in out
+    else:
+        assert json.loads(out)["baseline"]["digest"] == before.stored
+    assert all((project / name).is_file() for name in unwritable)
+
+
 def test_a_pin_decides_which_one_is_taken(project: Path, capsys) -> None:
     assert promote() == 0
     first = pointer(project)

@@ -192,3 +192,54 @@ def test_every_path_is_from_the_current_folder(folder: Path, command: str, broke
     said = capsys.readouterr()
     assert "mine" in said.out + said.err
     assert str(folder) not in said.out + said.err
+
+
+COMPARED = SUITE.replace("scorers: [", "baseline: main\nscorers: [").replace("at_least: 0.5", "not_worse_by: 0.5")
+
+
+def promoted(folder: Path, capsys) -> Path:
+    """Make the answers of the suite its baseline, and return the folder of its files."""
+    mine = folder / "suites" / "mine"
+    (mine / "mine.suite.yaml").write_text(COMPARED)
+    assert main(["baseline", "promote", "suites/mine/mine.suite.yaml", "--because", "tests", "--no-store"]) == 0
+    capsys.readouterr()
+    return mine / "baselines"
+
+
+def test_a_baseline_that_lacks_a_metric_is_told_with_what_mends_it(folder: Path, capsys) -> None:
+    promoted(folder, capsys)
+    assert main(["check", "suites"]) == 0
+    suite = folder / "suites" / "mine" / "mine.suite.yaml"
+    suite.write_text(
+        COMPARED.replace("[exact_match]", "[exact_match, chrf]").replace("{metric: exact_match", "{metric: chrf")
+    )
+    capsys.readouterr()
+    assert main(["check", "suites"]) == 1
+    said = capsys.readouterr().out
+    assert "suites/mine/mine.suite.yaml:3:11: Expected the baseline 'main' to be scored as this suite scores" in said
+    assert "it has no chrf. Its answers are kept" in said
+    assert "evalsvc baseline rescore suites/mine/mine.suite.yaml --name main" in said
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("left", ["file", "pointer", "nothing"])
+def test_a_baseline_that_only_a_store_may_have_is_no_mistake(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys, left: str, named: bool
+) -> None:
+    (folder / "pyproject.toml").write_text(TABLE)
+    files = promoted(folder, capsys)
+    for path in files.iterdir():
+        if left == "nothing" or (path.suffix == ".yaml") == (left == "file"):
+            path.unlink()
+    if named:
+        # Nobody is there: a check asks no store.
+        monkeypatch.setenv("EVALSVC_STORE", "clickhouse://localhost:1/evalsvc")
+    # A pointer says what a store is to have; without one, only that there is a store tells it from a mistake.
+    right = named or left == "pointer"
+    assert main(["check", "suites"]) == (0 if right else 1)
+    said = capsys.readouterr()
+    where = "only its pointer is" if left == "pointer" else "it is not"
+    told = f"the baseline 'main' was not looked at, since {where} in suites/mine/baselines and a check asks no store"
+    assert (told in said.err, "Expected a baseline 'main'" in said.out) == (right, not right)
+    assert "evalsvc baseline fetch suites/mine/mine.suite.yaml --name main" in said.out + said.err
+    assert "evalsvc baseline promote suites/mine/mine.suite.yaml --name main" in said.out + said.err

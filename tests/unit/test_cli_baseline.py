@@ -141,7 +141,7 @@ def test_a_part_of_the_set_is_no_baseline(project: Path, how: str, capsys) -> No
     assert "evalsvc baseline promote s.suite.yaml --whole --because TEXT" in said
     if how == "budget":
         assert promote("--name", "main", "--whole") == 2
-        assert "raise the suite's `budget` or `deadline_seconds`" in capsys.readouterr().err
+        assert "raise the suite's `budget` or `limits.deadline`" in capsys.readouterr().err
         path.write_text(path.read_text().replace("requests: 12", "requests: 1200"))
     assert promote("--name", "main", "--whole") == 0
     assert promoted(project) == COUNT

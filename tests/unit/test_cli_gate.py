@@ -12,7 +12,11 @@ import pytest
 
 from evalsvc._yaml import Document
 from evalsvc.cli import main
-from suites_made import write_project
+from evalsvc.disk_cache import DiskCache
+from evalsvc.gate.reading import load_suite
+from evalsvc.gate.running import run_suite
+from evalsvc.generation.limits import RunBudget
+from suites_made import CountingModel, write_project
 
 GATES = "  - {metric: token_f1, critical: true, at_least: 0.2}\n  - {metric: token_f1, at_least: 0.85}\n"
 
@@ -221,3 +225,74 @@ def test_power_counts_critical_cases_and_names_what_it_takes_to_be_so(project, c
     assert re.search(r"\s6\s+6\s+every one of 6 critical cases", row)
     assert "the spread is that of the last run" in said
     assert "`evalsvc audit-set`, which knows no scores, assumes yes or no ones instead" in said
+
+
+PAID = """
+def reply(prompt):
+    with open("asked.txt", "a") as file:
+        file.write("x")
+    return {"response": "parcel", "cost_usd": 0.01}
+"""
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize(
+    ("limit", "options", "ended", "raised"),
+    [
+        (
+            "",
+            ["--budget", "0.2"],
+            "the budget of $0.2 ended the run, with $0.2 spent",
+            "`budget.usd` of the suite or `--budget` (pytest: `--evalsvc-budget`)",
+        ),
+        (
+            "budget: {requests: 20}\n",
+            [],
+            "the budget of 20 requests ended the run, with 20 made",
+            "`budget.requests` of the suite",
+        ),
+    ],
+)
+def test_a_budget_that_ends_a_run_is_told_with_what_is_left(project, capsys, limit, options, ended, raised, cached):
+    (project.path.parent / "bot.py").write_text(PAID)
+    text = project.path.read_text().replace("model: {recorded: answers.jsonl}", "model: {callable: 'bot.py:reply'}")
+    project.path.write_text(text.replace("seed: 3", f"seed: 3\nlimits: {{concurrency: 1}}\n{limit}"))
+    options = [*options, *([] if cached else ["--no-cache"])]
+    assert project.gate(*options) == 2
+    anew = "it begins anew, since no answer of it is kept"
+    again = "what was answered is kept, and not paid for twice" if cached else anew
+    told = f"{ended}: 40 of 60 cases are left; raise {raised}, and run it again: {again}"
+    said = capsys.readouterr()
+    (line,) = (line for line in said.err.splitlines() if "no verdict" in line)
+    verdict = "that is no verdict about the version"
+    assert line == f"evalsvc: made: 40 of 60 requests have no answer; {verdict}: {told}"
+    assert f"note: {told}" in said.out
+    # The same once more has a budget of its own, and asks what is left.
+    assert project.gate(*options) == (1 if cached else 2)
+    assert len(Path("asked.txt").read_text()) == 40
+    assert ("20 of 60 cases are left" in capsys.readouterr().out) == cached
+
+
+def test_a_deadline_that_ends_a_run_is_told_like_a_budget(project, capsys):
+    slow = PAID.replace("    return", "    time.sleep(0.2)\n    return")
+    (project.path.parent / "bot.py").write_text(f"import time\n{slow}")
+    text = project.path.read_text().replace("model: {recorded: answers.jsonl}", "model: {callable: 'bot.py:reply'}")
+    project.path.write_text(text.replace("seed: 3", "seed: 3\nlimits: {concurrency: 1, deadline: 1s}"))
+    assert project.gate() == 2
+    said = capsys.readouterr().err
+    told = r"the deadline ended the run, with \$0\.0\d spent: 5\d of 60 cases are left; raise `limits.deadline`"
+    assert re.search(told, said)
+    assert "see that the model answers" not in said
+
+
+def test_a_request_that_alone_passes_the_budget_is_told(tmp_path):
+    model = CountingModel(0.2, "2")
+    path = write_project(tmp_path, 40, gates=GATES)
+    path.write_text(path.read_text().replace("baseline: main\n", ""))
+    with DiskCache.open(None) as cache:
+        run = run_suite(load_suite(path), cache, generator=model, budget=RunBudget(usd=0.0001))
+    assert run.ended.startswith(
+        "the budget of $0.0001 ended the run since one request may cost more than the budget of $0.0001, with $0 "
+        "spent: 40 of 40 cases are left"
+    )
+    assert not model.asked

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
 import pytest
 
 from evalsvc.cases import Case
@@ -128,3 +133,117 @@ def test_a_gate_on_segments_that_looks_at_nothing_is_still_one_finding() -> None
                      signature="")  # fmt: skip
     (leaf,) = leaves_of(gate, held)
     assert not leaf.rows.size
+
+
+class Without(NamedTuple):
+    """A gate, which cases lack what its metric needs, and what is said of it."""
+
+    gate: str
+    lack: Callable[[int], bool]
+    message: str
+    hint: str
+
+
+EVERY, EVERY_TENTH = (lambda place: True), (lambda place: place % 10 == 0)
+OF_ODD, OF_FEW = (lambda place: place % 2 == 1), (lambda place: place < 2)
+WITHOUT = [
+    Without(
+        "at_least: 0.1",
+        EVERY,
+        "the gate `token_f1 at least 0.1` cannot be decided: 40 of 40 cases have no `reference`, which token_f1 needs",
+        "add it to these cases, or gate a metric that does without",
+    ),
+    Without(
+        "not_worse_by: 0.1",
+        EVERY_TENTH,
+        "the gate `token_f1 not worse by 0.1` cannot pass: 4 of 40 cases have no `reference`, which token_f1 needs, "
+        "and at most 5% may lack a score",
+        "add it to these cases, leave them out by `where`, or allow it by `max_missing: 11%`",
+    ),
+    Without("at_least: 0.1, max_missing: 10%", EVERY_TENTH, "", ""),
+    Without("at_least: 0.1", OF_FEW, "", ""),
+    Without(
+        "at_least: 0.1, by: segments.plan",
+        OF_ODD,
+        "the gate `token_f1 at least 0.1, by segments.plan` cannot be decided: 20 of 20 cases of `plan=b` have no "
+        "`reference`, which token_f1 needs",
+        "add it to these cases, or leave them out by `where`",
+    ),
+    Without("at_least: 0.1, where: {segments.plan: a}", OF_ODD, "", ""),
+    Without(
+        "at_least: 0.1, critical: true",
+        lambda place: place == 10,
+        "the gate `token_f1 reaches 0.1 on every critical case` cannot pass: 1 of 4 critical cases has no `reference`, "
+        "which token_f1 needs, and none may lack a score",
+        "add it to these cases, or leave them out by `where`",
+    ),
+    Without("at_least: 0.1, advisory: true", OF_ODD, "", ""),
+    Without(
+        "at_least: 0.1, advisory: true",
+        EVERY,
+        "the gate `token_f1 at least 0.1` cannot be decided: 40 of 40 cases have no `reference`, which token_f1 needs",
+        "add it to these cases, or gate a metric that does without",
+    ),
+]
+
+
+def without(path: Path, field: str, lack: Callable[[int], bool]) -> None:
+    """Take a field from some cases of a suite."""
+    cases = path.parent / "cases.jsonl"
+    held = [json.loads(line) for line in cases.read_text().splitlines()]
+    kept = ({**case, field: None} if lack(place) else case for place, case in enumerate(held))
+    cases.write_text("".join(json.dumps(case) + "\n" for case in kept))
+
+
+@pytest.mark.parametrize(("gate", "lack", "message", "hint"), WITHOUT)
+def test_what_too_many_cases_lack_is_told_before_anything_is_asked(tmp_path, gate, lack, message, hint) -> None:
+    path = write_project(tmp_path, 40, gates=f"  - {{metric: token_f1, {gate}}}\n")
+    if "not_worse_by" not in gate:
+        path.write_text(path.read_text().replace("baseline: main\n", ""))
+    without(path, "reference", lack)
+    found = [one for one in check_suites([path]).problems if "baseline" not in one.message]
+    assert [(one.message, one.hint) for one in found] == ([(message, hint)] if message else [])
+    assert [path.read_text().splitlines()[one.line - 1][one.column - 1 :][:8] for one in found] == ["token_f1"][
+        : len(found)
+    ]
+    if message:
+        model = CountingModel(0.0, "1")
+        with DiskCache.open(None) as cache, pytest.raises(ConfigError) as refused:
+            run_suite(load_suite(path), cache, generator=model, shown=found[0].path)
+        assert (refused.value.problems, model.asked) == (tuple(found), [])
+
+
+@pytest.mark.parametrize("words", [["check"], ["gate"], ["gate", "--power"]])
+@pytest.mark.parametrize(
+    ("metric", "need"), [("token_f1", "reference"), ("tool_calls", "expected_tools"), ("context_support", "contexts")]
+)
+def test_every_command_tells_of_what_no_case_has(tmp_path, monkeypatch, capsys, words, metric, need) -> None:
+    path = write_project(tmp_path, 40, gates=f"  - {{metric: {metric}, at_least: 0.1}}\n")
+    path.write_text(path.read_text().replace("[token_f1,", f"[{metric},").replace("baseline: main\n", ""))
+    without(path, "reference", EVERY)
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "suites"]) == (1 if words == ["check"] else 2)
+    said = capsys.readouterr()
+    assert f"40 of 40 cases have no `{need}`, which {metric} needs" in said.out + said.err
+
+
+@pytest.mark.parametrize("words", [["check"], ["gate"], ["gate", "--power"]])
+def test_a_price_that_an_endpoint_was_not_told(tmp_path, monkeypatch, capsys, words) -> None:
+    path = write_project(tmp_path, 40, gates="  - {metric: cost_usd, at_most: 1}\n")
+    told = path.read_text().replace("baseline: main\n", "")
+    model = "{endpoint: 'http://localhost:1/v1', model: m}"
+    path.write_text(told.replace("{recorded: answers.jsonl}", model))
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "suites"]) == (1 if words == ["check"] else 2)
+    said = capsys.readouterr()
+    assert (
+        "the gate `cost_usd at most 1` cannot be decided: no answer of this model tells `cost_usd` (give "
+        "the model its `prices`)"
+    ) in said.out + said.err
+
+
+def test_calls_that_a_case_does_not_expect_may_be_asked_for_strictly(tmp_path) -> None:
+    path = write_project(tmp_path, 40, gates="  - {metric: tool_calls, at_least: 0.1}\n")
+    strict = "[{name: tool_calls, options: {strict: true}},"
+    path.write_text(path.read_text().replace("[token_f1,", strict).replace("baseline: main\n", ""))
+    assert not check_suites([path]).problems

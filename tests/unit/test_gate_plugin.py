@@ -103,12 +103,28 @@ def test_a_run_that_cannot_be_made_is_not_tried_again(project):
     assert asked(project) == 0
 
 
-def test_a_missing_baseline_is_told_by_every_gate_without_a_traceback(project):
-    project.suite(SUITE.replace("baseline: main", "baseline: production"))
-    result = project.run()
-    result.assert_outcomes(failed=4)
-    result.stdout.fnmatch_lines(["Expected a baseline 'production'*evalsvc baseline promote*"])
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_baseline_that_is_not_there_is_told_at_collection(project, marked):
+    project.suite(SUITE.replace("baseline: main", "baseline: production"), model='{callable: "model.py:ask"}')
+    if marked:
+        project.write(test_colours__py=MARKED + "def test_one(evaluation):\n    pass\n")
+    result = project.run(*(["test_colours.py"] if marked else []))
+    result.assert_outcomes(errors=1)
+    said = "colours.suite.yaml:*:*: Expected a baseline 'production'*evalsvc baseline promote colours.suite.yaml*"
+    result.stdout.fnmatch_lines([f"*{said}"])
     result.stdout.no_fnmatch_line("*Traceback*")
+    assert asked(project) == 0
+
+
+def test_a_baseline_that_lacks_a_metric_is_told_at_collection(project):
+    gates = "  - {metric: chrf, not_worse_by: 5}\n"
+    suite = SUITE.replace("scorers: [", "scorers: [chrf, ") + gates
+    project.suite(suite, model='{callable: "model.py:ask"}')
+    result = project.run()
+    result.assert_outcomes(errors=1)
+    said = "it has no chrf. Its answers are kept*evalsvc baseline rescore colours.suite.yaml --name main"
+    result.stdout.fnmatch_lines([f"*{said}*"])
+    assert asked(project) == 0
 
 
 def test_nothing_is_asked_when_tests_are_collected(project):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from evalsvc import scorers
+from evalsvc.cases import ToolCall
 from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate import baselines
@@ -23,7 +24,7 @@ from evalsvc.gate.reading import load_suite
 from evalsvc.gate.record import decode_record, digest_of_record, encode_record, read_content, write_record
 from evalsvc.gate.running import Run, run_suite, sampled
 from evalsvc.gate.suite import Suite
-from evalsvc.generation import Answer
+from evalsvc.generation import Answer, Request
 from evalsvc.generation.limits import RunBudget
 from evalsvc.types import Failed, Scale, ScorerSpec
 from evalsvc.verdicts import Verdict
@@ -160,18 +161,32 @@ def test_a_budget_that_is_used_up_decides_nothing_and_says_so(path: Path) -> Non
     assert "70 of 120 cases have no token_f1 (no answer: budget of $0.05 used up: 70)" in blocked
 
 
-def test_a_reference_that_half_of_the_cases_lack_does_not_pass(path: Path) -> None:
+def test_a_cost_that_the_answers_do_not_tell_names_what_to_return(path: Path) -> None:
+    class Silent(CountingModel):
+        def generate(self, request: Request) -> Answer:
+            return msgspec.structs.replace(super().generate(request), cost_usd=None)
+
+    path.write_text(path.read_text() + "  - {metric: cost_usd, at_most: 1}\n")
+    found = run(promoted(path), Silent(0.2, "2"))
+    assert found.verdict.gates[-1].decision == "INCONCLUSIVE"
+    assert found.verdict.gates[-1].findings[0].reason == (
+        "120 of 120 cases have no cost_usd (no cost_usd: 120); return `cost_usd` with each answer (an endpoint: give "
+        "its `prices`), or leave the gate out"
+    )
+
+
+def test_a_case_that_expects_no_call_says_nothing_about_a_version(tmp_path: Path) -> None:
+    class Calling(CountingModel):
+        def generate(self, request: Request) -> Answer:
+            return msgspec.structs.replace(super().generate(request), tool_calls=(ToolCall("track"),))
+
+    path = write_project(tmp_path, 200, gates="  - {metric: tool_calls, at_least: 0.95}\n")
+    path.write_text(path.read_text().replace("[token_f1,", "[tool_calls,").replace("baseline: main\n", ""))
     lines = [json.loads(line) for line in (path.parent / "cases.jsonl").read_text().splitlines()]
-    for place, case in enumerate(lines):
-        if place % 2:
-            del case["reference"]
-    (path.parent / "cases.jsonl").write_text("".join(json.dumps(case) + "\n" for case in lines))
-    found = run(promoted(path), CountingModel(0.2, "2"))
-    assert found.verdict.decision == "INCONCLUSIVE"
-    reason = found.verdict.gates[0].findings[0].reason
-    # An answer made of no reference is empty, and fails before it lacks one.
-    assert "60 of 120 cases have no token_f1" in reason
-    assert reason.endswith("mend that, or leave them out by `where`")
+    held = [case | ({"expected_tools": [{"name": "track"}]} if place >= 8 else {}) for place, case in enumerate(lines)]
+    (path.parent / "cases.jsonl").write_text("".join(json.dumps(case) + "\n" for case in held))
+    found = run(load_suite(path), Calling(0.2, "2")).verdict.gates[0].findings[0]
+    assert (found.decision, found.n, found.n_unscored) == ("PASS", 192, 8)
 
 
 def test_a_sample_has_whole_groups_and_says_what_it_is(path: Path) -> None:
