@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalsvc._cli_output import Progress, aligned, terminal_width
+from evalsvc._gate_files import Reported, keep, shown_path, tell_error, write_asked_for
 from evalsvc._gate_store import fetch_lacking, opened
 from evalsvc._gate_told import all_told, exit_code, told
 from evalsvc._plain import harmless, harmless_json
@@ -47,7 +48,13 @@ def gate(options: argparse.Namespace) -> int:
         return _gate(options)
     except EvalsvcError as error:
         print(f"evalsvc: {harmless(str(error))}", file=sys.stderr)
+        tell_error(str(error), options)
         return ERROR
+    except BrokenPipeError:
+        raise
+    except BaseException as error:
+        tell_error(f"the command was ended by {type(error).__name__}; run it again: what was answered is kept", options)
+        raise
     finally:
         gc.set_threshold(*before)
 
@@ -65,20 +72,17 @@ def _gate(options: argparse.Namespace) -> int:
         with open_log(root, options, create=True):
             pass
     runs = [_run(suite, shown, root, options) for suite, shown in suites]
-    verdicts = [run.verdict for run in runs]
-    kept = _write(runs, root, options)
-    _print(runs, kept, options)
+    made = [Reported.of(run) for run in runs]
+    kept = keep(made, root)
     if options.record:
         _record(runs, root, options)
-    silent = [one for one in verdicts if one.candidate.failed > one.candidate.answered]
-    for one in silent:
-        asked = one.candidate.failed + one.candidate.answered
-        print(
-            f"evalsvc: {one.suite}: {one.candidate.failed:,} of {asked:,} requests have no answer; that is no verdict "
-            "about the version: see that the model answers, and run it again",
-            file=sys.stderr,
-        )
-    return ERROR if silent else exit_code(verdicts, options.inconclusive)
+    write_asked_for(made, options)
+    _print(made, kept, options)
+    verdicts = [run.verdict for run in runs]
+    for one in verdicts:
+        if one.decision == "ERROR":
+            print(f"evalsvc: {one.suite}: {harmless(one.error)}", file=sys.stderr)
+    return exit_code(verdicts, options.inconclusive)
 
 
 _OF_A_RUN = {
@@ -122,7 +126,7 @@ def _suites(paths: Sequence[str], root: Path, options: argparse.Namespace) -> li
     found: list[tuple[Suite, str]] = []
     problems: list[Problem] = []
     for file in files:
-        shown = _shown(file)
+        shown = shown_path(file)
         try:
             fetch_lacking(file, shown, root, options)
             found.append((load_checked(file, shown, asks=asks, compares=compares), shown))
@@ -146,13 +150,6 @@ def _folder(root: Path) -> str:
     from evalsvc import project
 
     return project.load_settings(root).settings.suites
-
-
-def _shown(path: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> Run:
@@ -186,63 +183,16 @@ def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> R
         )
 
 
-def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> list[str]:
-    """Keep the runs, write what was asked for, and return where each one's report is; '' where it is not kept."""
-    from evalsvc.gate.keeping import RunKeeper
-    from evalsvc.gate.reports.html import page
-    from evalsvc.gate.reports.junit import junit
-    from evalsvc.gate.reports.markdown import markdown
-    from evalsvc.gate.reports.regressions import regressions
-
-    keeper = RunKeeper(root)
-    summaries, places = [], []
-    for run in runs:
-        worst = regressions(run)
-        files = {"summary.md": markdown(run.verdict, worst), "report.html": page(run.verdict, worst)}
-        summaries.append(files["summary.md"])
-        old = run.baseline
-        records = [run.record, *([old.content] if old else [])]
-        try:
-            places.append(_shown(keeper.keep(run.verdict, files, *records) / "report.html"))
-        except OSError as error:
-            places.append("")
-            said = error.strerror or str(error)
-            print(f"evalsvc: the run is not kept, since .evalsvc cannot be written ({said})", file=sys.stderr)
-        if options.html:
-            _put(options.html if len(runs) == 1 else _named(options.html, run.verdict.suite), files["report.html"])
-    if options.markdown:
-        _put(options.markdown, "\n".join(summaries))
-    if options.junit:
-        kind = "skipped" if options.inconclusive == "pass" else "failure"
-        _put(options.junit, junit([run.verdict for run in runs], kind, [run.seconds for run in runs]))
-    return places
-
-
-def _named(path: str, suite: str) -> str:
-    given = Path(path)
-    return str(given.with_name(f"{given.stem}-{suite}{given.suffix}"))
-
-
-def _put(path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror or error}") from error
-
-
-def _print(runs: Sequence[Run], kept: Sequence[str], options: argparse.Namespace) -> None:
+def _print(made: Sequence[Reported], kept: Sequence[str], options: argparse.Namespace) -> None:
     import msgspec
 
     if options.format == "json":
-        for run in runs:
-            print(harmless_json(msgspec.json.encode(run.verdict).decode()))
+        for one in made:
+            print(harmless_json(msgspec.json.encode(one.run.verdict).decode()))
     elif options.format == "markdown":
-        from evalsvc.gate.reports.markdown import markdown
-        from evalsvc.gate.reports.regressions import regressions
-
-        print("\n".join(markdown(run.verdict, regressions(run)) for run in runs), end="")
+        print("\n".join(one.summary for one in made), end="")
     else:
-        print(all_told([run.verdict for run in runs], kept, terminal_width()))
+        print(all_told([one.run.verdict for one in made], kept, terminal_width()))
 
 
 @contextmanager
@@ -271,14 +221,13 @@ def _again(verdict_id: str, root: Path, options: argparse.Namespace) -> int:
         keeper.again(keeper.find(verdict_id)) if keeper.has(verdict_id) else _again_stored(verdict_id, root, options)
     )
     verdict = found.verdict
-    print(told(verdict, terminal_width()))
     if not found.same:
-        print(
-            f"evalsvc: decided again from its records, it is not what evalsvc {verdict.evalsvc} decided; other are: "
-            f"{', '.join(found.differs)}",
-            file=sys.stderr,
-        )
+        said = f"decided again from its records, it is not what evalsvc {verdict.evalsvc} decided; other are: "
+        said += ", ".join(found.differs)
+        print(f"{verdict.suite}: ERROR\n{harmless(said)}\n\nwhat was kept of it:\n{told(verdict, terminal_width())}")
+        print(f"evalsvc: {harmless(said)}", file=sys.stderr)
         return ERROR
+    print(told(verdict, terminal_width()))
     print(
         "decided again from its records: the same decisions, numbers and reasons of every gate, metric and segment, "
         "and the same versions, scorers, counts and costs"

@@ -227,10 +227,12 @@ class Evaluation:
         """Decide one gate and return its result where it passes.
 
         Raises:
-            AssertionError: on FAIL, and by policy on INCONCLUSIVE.
+            AssertionError: on FAIL, where the run is an error, and by policy on INCONCLUSIVE.
             InputError, ConfigError: as :meth:`decided`.
         """
         result = self.decided(keys)
+        if self.verdict.decision == "ERROR":
+            raise AssertionError(unobeyed(visible(f"ERROR: {result.gate}: {self.verdict.error}")))
         if result.decision == "FAIL":
             raise AssertionError(told(result, self.segment))
         if result.decision == "INCONCLUSIVE":

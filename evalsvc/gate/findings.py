@@ -11,7 +11,9 @@ from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows
 from evalsvc.gate.values import Gate
 from evalsvc.verdicts import Decision, Needed
 
-_UNASKED = ("no answer: budget of", "no answer: deadline passed")
+UNASKED = ("budget of", "deadline passed")
+"""How reasons begin why something was never asked."""
+_UNASKED = tuple(f"no answer: {reason}" for reason in UNASKED)
 MEND = "mend that and run it again: what was answered is kept"
 """What to do about scores that are missing, where nothing else is known of them."""
 MEND_EITHER = f"{MEND}, or promote a baseline that has its scores"

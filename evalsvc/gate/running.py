@@ -15,14 +15,13 @@ from evalsvc.cases.values import clusters_of
 from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import InputError
 from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
-from evalsvc.gate.deciding import overall
 from evalsvc.gate.evaluated import Evaluated, rows_where
 from evalsvc.gate.evaluating import Version, evaluate, settle
 from evalsvc.gate.fitting import check_fit
 from evalsvc.gate.looking import FEWEST_A_LOOK, Looked, Plan, look, order_of, plan
 from evalsvc.gate.production import check_gates
 from evalsvc.gate.record import digest_of_record, encode_record
-from evalsvc.gate.stating import id_of, notes_of, party_of, scorers_of, state
+from evalsvc.gate.stating import decided, id_of, notes_of, party_of, scorers_of, state
 from evalsvc.gate.suite import Suite
 from evalsvc.gate.values import COMPARED, Critical
 from evalsvc.generation import Answer, Generator
@@ -227,10 +226,12 @@ def _verdict(
     moment = now.astimezone(UTC).replace(microsecond=0)
     drawn = [cases.digests[row] for row in planned.order[: looked.stopped_at]]
     stated = state(suite.definition, candidate, old, drawn)
+    outcome = decided(looked.results, candidate)
     return Verdict(
         verdict_id=id_of(f"{moment:%Y%m%dT%H%M%SZ}", digest),
         suite=suite.name,
-        decision=overall(looked.results),
+        decision=outcome.decision,
+        error=outcome.error,
         gates=looked.results,
         metrics=stated.metrics,
         candidate=party_of(candidate, digest),

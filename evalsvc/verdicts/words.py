@@ -105,7 +105,9 @@ def subtitle(verdict: Verdict) -> str:
 
 
 def because(verdict: Verdict) -> str:
-    """Return the verdict's reason in a sentence: what failed, what is open, or that all passed."""
+    """Return the verdict's reason in a sentence: what failed, what is open, that all passed, or why it is none."""
+    if verdict.decision == "ERROR":
+        return f"{verdict.error[:1].upper()}{verdict.error[1:]}."
     counted = [gate for gate in verdict.gates if not gate.advisory]
     failing, waiting = ([gate for gate in counted if gate.decision == wanted] for wanted in ("FAIL", "INCONCLUSIVE"))
     if failing:

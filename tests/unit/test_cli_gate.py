@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
 from evalsvc.cli import main
-from suites_made import write_project
+from suites_made import Project, parsed
 
 GATES = "  - {metric: token_f1, critical: true, at_least: 0.2}\n  - {metric: token_f1, at_least: 0.85}\n"
-
-
-class Project:
-    """A project with a suite and recorded answers, of which some are replaced."""
-
-    def __init__(self, folder: Path, gates: str, count: int = 60) -> None:
-        folder.mkdir(exist_ok=True)
-        self.path = write_project(folder, count, gates=gates)
-        self.cases = [json.loads(line) for line in (self.path.parent / "cases.jsonl").read_text().splitlines()]
-
-    def answer(self, by: Callable[[int], dict[str, object] | None] = lambda place: {}) -> None:
-        lines = []
-        for place, case in enumerate(self.cases):
-            if (fields := by(place)) is not None:
-                lines.append({"case_id": case["case_id"], "response": case["reference"], "latency_ms": 10} | fields)
-        (self.path.parent / "answers.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-
-    def gate(self, *options: str) -> int:
-        return main(["gate", str(self.path), *options])
-
-
-def parsed(path: str) -> ElementTree.Element:
-    return ElementTree.parse(path).getroot()  # noqa: S314 - our own
 
 
 @pytest.fixture
