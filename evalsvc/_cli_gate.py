@@ -257,15 +257,16 @@ def _again_stored(verdict_id: str, root: Path, options: argparse.Namespace) -> A
 
 def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
     from evalsvc.gate.fitting import check_fit
-    from evalsvc.gate.power import POWER, UNKNOWN, as_json, plan_power, spread_of
+    from evalsvc.gate.power import POWER, UNKNOWN, as_json, plan_power
+    from evalsvc.gate.power_spread import spread_of
 
     for suite, shown in suites:
         cases = suite.cases.read()
         check_fit(suite.gates, cases.cases, suite.path, shown)
-        spread = spread_of(suite, shown, root)
+        spread = spread_of(suite, cases, shown, root)
         planned = plan_power(suite, cases, spread)
         if how == "json":
-            print(as_json(planned))
+            print(as_json(planned, spread.said if spread else UNKNOWN))
             continue
         print(f"{suite.name}: what its gates can show, at a level of {suite.level:g}, with a chance of {POWER:.0%}")
         if hopeless := [_subject(one) for one in planned if one.hopeless]:

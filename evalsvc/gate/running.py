@@ -29,7 +29,7 @@ from evalsvc.generation.limits import RunBudget
 from evalsvc.generation.progress import Progress
 from evalsvc.generation.runner import Asker
 from evalsvc.protocols import Scorer
-from evalsvc.verdicts import Verdict
+from evalsvc.verdicts import PART, Verdict
 
 
 class Run(NamedTuple):
@@ -125,7 +125,7 @@ def _beside(
     if suite.looks > len(planned.ends):
         first.append(_fewer_looks(suite.looks, planned, len(set(clusters_of(cases.cases, cases.digests)))))
     if len(cases) < len(whole):
-        last.append(f"a random part of {len(cases):,} of the {len(whole):,} cases was asked")
+        last.append(f"{PART} {len(cases):,} of the {len(whole):,} cases was asked")
     return first, last
 
 

@@ -4,6 +4,7 @@ from evalsvc.verdicts.log import RemembersVerdicts, VerdictLog, VerdictQuery
 from evalsvc.verdicts.promotions import BaselineLog, Promotion, RemembersBaselines
 from evalsvc.verdicts.values import (
     EXIT_CODES,
+    PART,
     Decision,
     Finding,
     GateResult,
@@ -19,6 +20,7 @@ from evalsvc.verdicts.values import (
 
 __all__ = [
     "EXIT_CODES",
+    "PART",
     "BaselineLog",
     "Decision",
     "Finding",

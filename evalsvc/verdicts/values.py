@@ -20,6 +20,9 @@ Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
 EVERY_ONE = "none: every one"
 """The test of a critical gate: no chance is allowed for."""
 
+PART = "a random part of"
+"""How the note begins that a run asked a sample."""
+
 EXIT_CODES: Mapping[Outcome, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3, "ERROR": 2}
 
 
@@ -213,6 +216,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     def lacking(self) -> tuple[str, ...]:
         """The gates that are inconclusive since something is missing, but for advisory ones."""
         return tuple(gate.gate for gate in self.gates if gate.lacking and not gate.advisory)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether it asked a random part of the set, by ``--sample``."""
+        return any(note.startswith(PART) for note in self.notes)
 
     @property
     def exit_code(self) -> int:

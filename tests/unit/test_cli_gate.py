@@ -163,5 +163,6 @@ def test_power_counts_critical_cases_and_names_what_it_takes_to_be_so(project, c
     said = capsys.readouterr().out
     (row,) = (line for line in said.splitlines() if "critical case" in line)
     assert re.search(r"\s6\s+6\s+every one of 6 critical cases", row)
-    assert "the spread is that of the last run" in said
+    assert re.search(r"the spread is that of answers \w+, run on .* UTC on 60 cases: PASS \(", said)
+    assert "compared with nothing" in said
     assert "`evalsvc audit-set`, which knows no scores, assumes yes or no ones instead" in said
