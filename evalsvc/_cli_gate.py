@@ -272,7 +272,8 @@ def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
         if hopeless := [_subject(one) for one in planned if one.hopeless]:
             more = f", and {len(hopeless) - MOST_NAMED:,} more" if len(hopeless) > MOST_NAMED else ""
             print(f"cannot pass with these cases: {'; '.join(hopeless[:MOST_NAMED])}{more}")
-        rows = [_power_row(one) for one in sorted(planned, key=lambda one: not one.hopeless)]
+        grouped = any(one.groups < one.n for one in planned)
+        rows = [_power_row(one, grouped=grouped) for one in sorted(planned, key=lambda one: not one.hopeless)]
         print(aligned(rows, right={"cases", "groups", "needed"}) if rows else "no gate is there")
         print(f"{spread.said}; {OTHERWISE}" if spread else UNKNOWN)
     return 0
@@ -302,11 +303,11 @@ def _chance(one: Planned) -> str:
     return told if one.assumed is None else f"{told} at {number(one.assumed)}"
 
 
-def _power_row(one: Planned) -> dict[str, str]:
+def _power_row(one: Planned, *, grouped: bool) -> dict[str, str]:
     return {
         "gate": _subject(one),
         "cases": f"{one.n:,}",
-        "groups": f"{one.groups:,}",
+        **({"groups": f"{one.groups:,}"} if grouped else {}),
         "smallest margin": _margin(one),
         "an equal version passes": _chance(one),
         "needed": "" if one.cases is None else f"{one.cases:,}",

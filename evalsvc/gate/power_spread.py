@@ -122,9 +122,11 @@ def _alone(suite: Suite, held: Baseline | None, shown: str) -> Spread | None:
     if held is None:
         return None
     low, high = CORRELATIONS
+    groups = len(set(held.evaluated.groups))
+    moving = ", and differed by groups as the scores do" if groups < len(held.evaluated.cases) else ""
     said = (
         f"the spread is taken from the baseline's scores ({suite.baseline}, {len(held.evaluated.cases):,} cases), as "
         f"if both versions' were correlated by {CORRELATION:g} (in brackets, where it matters: by {low:g} and by "
-        f"{high:g}), and differed by groups as the scores do; no run that can stand beside it is kept"
+        f"{high:g}){moving}; no run that can stand beside it is kept"
     )
     return Spread(held.evaluated, None, said)

@@ -123,7 +123,7 @@ def _beside(
     if callable(coverage):
         last += coverage(whole.cases, suite.repeats).notes
     if suite.looks > len(planned.ends):
-        first.append(_fewer_looks(suite.looks, planned, len(set(clusters_of(cases.cases, cases.digests)))))
+        first.append(_fewer_looks(suite.looks, planned, len(set(clusters_of(cases.cases, cases.digests))), len(cases)))
     if len(cases) < len(whole):
         last.append(f"{PART} {len(cases):,} of the {len(whole):,} cases was asked")
     return first, last
@@ -137,9 +137,10 @@ def _critical_of(suite: Suite, whole: CaseSet) -> dict[str, int]:
     }
 
 
-def _fewer_looks(asked: int, planned: Plan, groups: int) -> str:
+def _fewer_looks(asked: int, planned: Plan, groups: int, cases: int) -> str:
     looks = "1 look" if len(planned.ends) == 1 else f"{len(planned.ends)} looks"
-    return f"{looks} in place of {asked}: a look has at least {FEWEST_A_LOOK} groups of cases, and there are {groups:,}"
+    units = "cases" if groups == cases else "groups of cases"
+    return f"{looks} in place of {asked}: a look has at least {FEWEST_A_LOOK} {units}, and there are {groups:,}"
 
 
 def sampled(cases: CaseSet, count: int, seed: int) -> CaseSet:

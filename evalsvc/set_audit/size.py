@@ -82,7 +82,8 @@ def _whole(cases: Sequence[Case], groups: Sequence[str], wish: Wish) -> Finding:
     wished = math.ceil(needed * n / usable)
     verdict: Verdict = "ok" if wished <= n else "look" if wished <= 2 * n else "bad"
     reason = f"a margin of {wish.margin:g} takes {wished:,} cases like these"
-    advice = "" if verdict == "ok" else f"add {wished - n:,} cases, better of groups that are not there yet: {reason}"
+    better = "" if m == 1.0 else ", better of groups that are not there yet"
+    advice = "" if verdict == "ok" else f"add {wished - n:,} cases{better}: {reason}"
     return Finding(subject="size", what="whole set", value=float(n), said=said, verdict=verdict, next=advice)
 
 

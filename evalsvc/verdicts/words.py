@@ -57,6 +57,20 @@ def difference(finding: Finding) -> str:
     return f"{value} ({limits})" if limits else value
 
 
+def cases_of(finding: Finding) -> str:
+    """Return how many cases a finding is of, and in how many groups where some have one.
+
+    >>> cases_of(Finding(decision="PASS", reason="", n=1200, n_clusters=1200))
+    '1,200 cases'
+    >>> cases_of(Finding(decision="PASS", reason="", n=40, n_clusters=20))
+    '40 cases in 20 groups'
+    """
+    told = f"{finding.n:,} case{'' if finding.n == 1 else 's'}"
+    if not 0 < finding.n_clusters < finding.n:
+        return told
+    return f"{told} in {finding.n_clusters:,} group{'' if finding.n_clusters == 1 else 's'}"
+
+
 def _every_one(finding: Finding) -> str:
     if finding.n_short:
         return f"{finding.n_short:,} of {finding.n:,} fell short"

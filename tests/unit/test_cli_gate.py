@@ -153,6 +153,21 @@ def test_several_suites_end_in_one_line_and_name_their_reports(project, capsys):
     assert verdict.startswith("verdict ")
 
 
+def test_what_is_in_no_group_is_told_in_cases(project, capsys):
+    project.answer(lambda place: {"response": "nothing of it"} if place % 5 == 1 else {})
+    project.gate("--junit", "junit.xml")
+    assert "60 cases in 30 groups" in Path("junit.xml").read_text()
+    project.gate("--power")
+    assert "groups" in capsys.readouterr().out
+    cases = project.path.parent / "cases.jsonl"
+    cases.write_text(re.sub(r'"group": "[^"]*", ', "", cases.read_text()))
+    project.gate("--junit", "junit.xml", "--markdown", "summary.md")
+    project.gate("--power")
+    said = capsys.readouterr().out
+    assert "60 cases\n" in Path("junit.xml").read_text()
+    assert "group" not in said + Path("junit.xml").read_text() + Path("summary.md").read_text()
+
+
 def test_power_counts_critical_cases_and_names_what_it_takes_to_be_so(project, capsys):
     assert project.gate("--power") == 0
     assert "nothing is known of the spread before a first run or a baseline" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from evalsvc._plain import harmless, visible
 from evalsvc.verdicts import Finding, GateResult, Verdict
-from evalsvc.verdicts.words import difference, number, title
+from evalsvc.verdicts.words import cases_of, difference, number, title
 
 # What XML 1.0 cannot hold, escaped or not.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -105,7 +105,7 @@ def _error(verdict: Verdict) -> ElementTree.Element:
 def _numbers(found: Finding) -> str:
     parts = [
         f"candidate {number(found.candidate)}, baseline or limit {number(found.baseline)}",
-        f"difference {difference(found)}, {found.n:,} cases in {found.n_clusters:,} groups",
+        f"difference {difference(found)}, {cases_of(found)}",
         f"test: {found.test}",
         *([f"cases: {visible(', '.join(found.cases))}"] if found.cases else []),
     ]
