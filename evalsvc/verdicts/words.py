@@ -27,11 +27,13 @@ def number(value: float | None, unit: str = "", digits: int = 4) -> str:
 def change(value: float | None, *, relative: bool = False) -> str:
     """Return a difference with its sign, in percent where it is a share of the baseline.
 
-    >>> change(0.0021), change(-0.05, relative=True), change(None), change(0.0)
-    ('+0.0021', '-5.0%', '–', '0')
+    >>> change(0.0021), change(-0.05, relative=True), change(-0.0004, relative=True), change(None), change(0.0)
+    ('+0.0021', '-5.0%', '0.0%', '–', '0')
     """
     if value is None:
         return NOTHING
+    if relative and abs(value) < 0.0005:
+        return "0.0%"
     text = f"{100.0 * value:.1f}%" if relative else number(value, digits=3)
     return f"+{text}" if value > 0.0 else text
 
