@@ -205,9 +205,12 @@ def open_log(root: Path, options: argparse.Namespace, *, create: bool = False) -
 def _record(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> None:
     from evalsvc.gate.recording import for_store
 
-    with open_log(root, options) as log:
-        for run in runs:
-            log.record_verdict(*for_store(run.verdict, run.record, run.baseline.content if run.baseline else None))
+    try:
+        with open_log(root, options) as log:
+            for run in runs:
+                log.record_verdict(*for_store(run.verdict, run.record, run.baseline.content if run.baseline else None))
+    except StoreError as error:
+        raise StoreError(f"{error}; nothing is recorded of the run, whose answers are kept: run it again") from error
     said = "the verdict is" if len(runs) == 1 else f"{len(runs)} verdicts are"
     print(f"evalsvc: {said} recorded in the store", file=sys.stderr)
 

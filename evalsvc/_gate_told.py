@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from evalsvc._cli_output import aligned
 from evalsvc._plain import harmless, unobeyed, visible
 from evalsvc.verdicts import EXIT_CODES, Outcome, Verdict
-from evalsvc.verdicts.words import NOTHING, because, difference, interval_kind, number, rows, subtitle, title
+from evalsvc.verdicts.words import (
+    GATES_OF_AN_ERROR,
+    NOTHING,
+    because,
+    difference,
+    interval_kind,
+    number,
+    rows,
+    subtitle,
+    title,
+)
 
 
 def told(verdict: Verdict, width: int = 0, report: str = "") -> str:
@@ -21,7 +31,8 @@ def told(verdict: Verdict, width: int = 0, report: str = "") -> str:
     kind = f"difference ({interval_kind(verdict)})"
     table: list[dict[str, str]] = []
     whys: dict[tuple[str, str], list[str]] = {}
-    for one in verdict.gates:
+    # Of an error nothing follows from them: beside it a FAIL or a PASS would be read as one.
+    for one in verdict.gates if verdict.decision != "ERROR" else ():
         whole = len(one.findings) == 1 and not one.findings[0].segment
         for segment, found in rows(one):
             name = one.gate if whole else f"{one.gate} [{segment}]"
@@ -38,7 +49,7 @@ def told(verdict: Verdict, width: int = 0, report: str = "") -> str:
             if found.decision != "PASS":
                 cases = f" ({', '.join(found.cases)})" if found.cases else ""
                 whys.setdefault((found.decision, f"{found.reason}{cases}"), []).append(name)
-    lines += _shown(table, width)
+    lines += [GATES_OF_AN_ERROR] if verdict.decision == "ERROR" else _shown(table, width)
     if whys:
         # What failed comes before what is open.
         sorted_whys = sorted(whys.items(), key=lambda item: item[0][0] != "FAIL")

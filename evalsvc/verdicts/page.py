@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from evalsvc._plain import visible
 from evalsvc.verdicts.values import Finding, GateResult, MetricSummary, Number, Outcome, Slice, Verdict
 from evalsvc.verdicts.words import (
+    GATES_OF_AN_ERROR,
     NOTHING,
     because,
     change,
@@ -105,6 +106,8 @@ def _gates(verdict: Verdict) -> str:
         "<p class=soft>Dashed: no difference. Red: what the gate allows; an interval beyond it on the good side passes."
         "</p>"
     )
+    if verdict.decision == "ERROR":
+        said = f"<p><strong>{GATES_OF_AN_ERROR.split(';')[0]}.</strong></p>{said}"
     return f"<h2>Gates</h2>{said}<div class=scroll><table><thead><tr>{head}</thead>{''.join(lines)}</table></div>"
 
 

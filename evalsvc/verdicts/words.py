@@ -7,6 +7,9 @@ import math
 from evalsvc.verdicts.values import EVERY_ONE, Finding, GateResult, MetricSummary, Number, Party, Verdict
 
 NOTHING = "–"
+GATES_OF_AN_ERROR = (
+    "The gates decide nothing here; the page and verdict.json have what they say of the answers there are."
+)
 
 
 def number(value: float | None, unit: str = "", digits: int = 4) -> str:

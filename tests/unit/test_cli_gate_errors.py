@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import types
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -51,6 +53,7 @@ def test_a_model_that_never_answers_is_an_error_in_every_output(project, capsys,
     said = capsys.readouterr()
     assert said.out.startswith("made: ERROR\n")
     assert SILENT in said.out
+    assert "FAIL" not in said.out + Path("summary.md").read_text()
     assert f"evalsvc: made: {SILENT}" in said.err
     assert project.gate("--format", "json") == 2
     found = json.loads(capsys.readouterr().out)
@@ -126,10 +129,10 @@ def test_a_store_that_fails_after_the_run_leaves_no_verdict(project, capsys, mon
         raise StoreError("the store is down")
 
     project.answer()
-    monkeypatch.setattr(_cli_gate, "open_log", lambda *given, **more: __import__("contextlib").nullcontext())
-    monkeypatch.setattr(_cli_gate, "_record", fail)
+    log = types.SimpleNamespace(record_verdict=fail)
+    monkeypatch.setattr(_cli_gate, "open_log", lambda *given, **more: contextlib.nullcontext(log))
     assert project.gate("--record", *FILES) == 2
-    check_files("the store is down")
+    check_files("the store is down; nothing is recorded of the run, whose answers are kept: run it again")
     assert "PASS" not in capsys.readouterr().out
 
 
