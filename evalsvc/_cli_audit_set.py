@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from textwrap import shorten
 
 import msgspec
 
@@ -17,7 +18,17 @@ from evalsvc.cli import FINDINGS, OK
 from evalsvc.errors import InputError
 from evalsvc.project import Environment
 from evalsvc.set_audit import Finding, SetAudit, Wish, audit
+from evalsvc.set_audit.values import Subject
 from evalsvc.windows import parse_span
+
+MOST, LONGEST = 3, 100
+"""So many findings of a kind have a row, and so long are the names of the others together."""
+VERDICTS = ("bad", "look", "ok")
+BY_USE: tuple[Subject, ...] = (
+    "labels", "splits", "duplicates", "agreement", "traffic", "size", "freshness", "references", "balance", "languages",
+    "edge cases", "topics",
+)  # fmt: skip
+"""What is wrong in the set comes first, then what it lacks for its purpose, then what it may lack."""
 
 STORE = "store"
 """The value of ``--production`` that stands for the store; any other is a file of cases."""
@@ -79,17 +90,41 @@ def _production(options: argparse.Namespace) -> tuple[tuple[Case, ...], list[Fin
 
 
 def rows(made: SetAudit) -> list[dict[str, str]]:
-    """Return the findings as a table has them."""
-    return [
-        {
-            "verdict": finding.verdict,
-            "subject": finding.subject,
-            "what": finding.what,
-            "number": finding.said,
-            "next": finding.next + (f" ({', '.join(finding.cases)})" if finding.cases and finding.next else ""),
-        }
-        for finding in made.findings
-    ]
+    """Return the findings as a table has them: what is bad first, then what is most use to look at.
+
+    Of one subject's findings of one verdict only the first have a row of their own, but each bad one has.
+    """
+    kinds: dict[tuple[int, int], list[Finding]] = {}
+    for finding in made.findings:
+        kinds.setdefault((VERDICTS.index(finding.verdict), BY_USE.index(finding.subject)), []).append(finding)
+    found = []
+    for _, held in sorted(kinds.items()):
+        # One more is as long as the line that says that there is one.
+        most = len(held) if held[0].verdict == "bad" or len(held) <= MOST + 1 else MOST
+        found += [_row(finding) for finding in held[:most]]
+        found += [_further(held[most:])] if held[most:] else []
+    return found
+
+
+def _row(finding: Finding) -> dict[str, str]:
+    return {
+        "verdict": finding.verdict,
+        "subject": finding.subject,
+        "what": finding.what,
+        "number": finding.said,
+        "next": finding.next + (f" ({', '.join(finding.cases)})" if finding.cases and finding.next else ""),
+    }
+
+
+def _further(findings: Sequence[Finding]) -> dict[str, str]:
+    names = shorten(", ".join(finding.what for finding in findings), LONGEST, placeholder=" …")
+    return {
+        "verdict": findings[0].verdict,
+        "subject": findings[0].subject,
+        "what": f"and {len(findings):,} more",
+        "number": names,
+        "next": "in --format json",
+    }
 
 
 def pick_rows(made: SetAudit) -> list[dict[str, str]]:
@@ -106,9 +141,7 @@ def pick_rows(made: SetAudit) -> list[dict[str, str]]:
 
 
 def _head(made: SetAudit) -> list[str]:
-    counts = {
-        verdict: sum(finding.verdict == verdict for finding in made.findings) for verdict in ("bad", "look", "ok")
-    }
+    counts = {verdict: sum(finding.verdict == verdict for finding in made.findings) for verdict in VERDICTS}
     sets = "; ".join(f"{name}: {n:,} cases, digest {digest[:12]}" for name, digest, n in made.sets)
     return [f"{sets}. {counts['bad']} bad, {counts['look']} to look at, {counts['ok']} ok."]
 

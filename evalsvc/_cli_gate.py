@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalsvc._cli_output import Progress, aligned, terminal_width
+from evalsvc._gate_files import Reported, keep, tell_error, write_asked_for
 from evalsvc._gate_store import fetch_lacking, opened
 from evalsvc._gate_told import all_told, exit_code, told
 from evalsvc._paths import shown_path
@@ -49,7 +50,13 @@ def gate(options: argparse.Namespace) -> int:
         return _gate(options)
     except EvalsvcError as error:
         print(f"evalsvc: {harmless(str(error))}", file=sys.stderr)
+        tell_error(str(error), options)
         return ERROR
+    except BrokenPipeError:
+        raise
+    except BaseException as error:
+        tell_error(f"the command was ended by {type(error).__name__}; run it again: what was answered is kept", options)
+        raise
     finally:
         gc.set_threshold(*before)
 
@@ -67,22 +74,17 @@ def _gate(options: argparse.Namespace) -> int:
         with open_log(root, options, create=True):
             pass
     runs = [_run(suite, shown, root, options) for suite, shown in suites]
-    verdicts = [run.verdict for run in runs]
-    kept = _write(runs, root, options)
-    _print(runs, kept, options)
+    made = [Reported.of(run) for run in runs]
+    kept = keep(made, root)
     if options.record:
         _record(runs, root, options)
-    silent = [run for run in runs if run.verdict.candidate.failed > run.verdict.candidate.answered]
-    for run in silent:
-        print(f"evalsvc: {harmless(_no_verdict(run))}", file=sys.stderr)
-    return ERROR if silent else exit_code(verdicts, options.inconclusive)
-
-
-def _no_verdict(run: Run) -> str:
-    """Return why a run that most requests have no answer in says nothing about the version, and what to do."""
-    failed, asked = run.verdict.candidate.failed, run.verdict.candidate.failed + run.verdict.candidate.answered
-    told = f"{run.verdict.suite}: {failed:,} of {asked:,} requests have no answer; that is no verdict about the version"
-    return f"{told}: {run.ended or 'see that the model answers, and run it again'}"
+    write_asked_for(made, options)
+    _print(made, kept, options)
+    verdicts = [run.verdict for run in runs]
+    for one in verdicts:
+        if one.decision == "ERROR":
+            print(f"evalsvc: {one.suite}: {harmless(one.error)}", file=sys.stderr)
+    return exit_code(verdicts, options.inconclusive)
 
 
 _OF_A_RUN = {
@@ -183,68 +185,16 @@ def _run(suite: Suite, shown: str, root: Path, options: argparse.Namespace) -> R
         )
 
 
-def _write(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> list[str]:
-    """Keep the runs, write what was asked for, and return where each one's report is; '' where it is not kept."""
-    from evalsvc.gate.keeping import RunKeeper
-    from evalsvc.gate.reports.html import page
-    from evalsvc.gate.reports.junit import junit
-    from evalsvc.gate.reports.markdown import markdown
-    from evalsvc.gate.reports.regressions import regressions
-
-    keeper = RunKeeper(root)
-    summaries, places = [], []
-    for run in runs:
-        worst = regressions(run)
-        files = {"summary.md": markdown(run.verdict, worst), "report.html": page(run.verdict, worst)}
-        summaries.append(files["summary.md"])
-        old = run.baseline
-        records = [run.record, *([old.content] if old else [])]
-        try:
-            places.append(shown_path(keeper.keep(run.verdict, files, *records) / "report.html"))
-        except OSError as error:
-            places.append("")
-            said = error.strerror or str(error)
-            print(f"evalsvc: the run is not kept, since .evalsvc cannot be written ({said})", file=sys.stderr)
-        if options.html:
-            _put(_page_path(options.html, run.verdict.suite, alone=len(runs) == 1), files["report.html"])
-    if options.markdown:
-        _put(options.markdown, "\n".join(summaries))
-    if options.junit:
-        kind = "skipped" if options.inconclusive == "pass" else "failure"
-        _put(options.junit, junit([run.verdict for run in runs], kind, [run.seconds for run in runs]))
-    return places
-
-
-def _page_path(given: str, suite: str, *, alone: bool) -> Path:
-    """Return where a suite's page goes: into a folder by its name, else the file given, and of several one each."""
-    path = Path(given)
-    if path.is_dir():
-        return path / f"{suite}.html"
-    return path if alone else path.with_name(f"{path.stem}-{suite}{path.suffix}")
-
-
-def _put(path: str | Path, text: str) -> None:
-    """Write a file that was asked for, and say its name."""
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Cannot write {shown_path(path)}: {error.strerror or error}") from error
-    print(f"evalsvc: wrote {harmless(shown_path(path))}", file=sys.stderr)
-
-
-def _print(runs: Sequence[Run], kept: Sequence[str], options: argparse.Namespace) -> None:
+def _print(made: Sequence[Reported], kept: Sequence[str], options: argparse.Namespace) -> None:
     import msgspec
 
     if options.format == "json":
-        for run in runs:
-            print(harmless_json(msgspec.json.encode(run.verdict).decode()))
+        for one in made:
+            print(harmless_json(msgspec.json.encode(one.run.verdict).decode()))
     elif options.format == "markdown":
-        from evalsvc.gate.reports.markdown import markdown
-        from evalsvc.gate.reports.regressions import regressions
-
-        print("\n".join(markdown(run.verdict, regressions(run)) for run in runs), end="")
+        print("\n".join(one.summary for one in made), end="")
     else:
-        print(all_told([run.verdict for run in runs], kept, terminal_width()))
+        print(all_told([one.run.verdict for one in made], kept, terminal_width()))
 
 
 @contextmanager
@@ -257,9 +207,12 @@ def open_log(root: Path, options: argparse.Namespace, *, create: bool = False) -
 def _record(runs: Sequence[Run], root: Path, options: argparse.Namespace) -> None:
     from evalsvc.gate.recording import for_store
 
-    with open_log(root, options) as log:
-        for run in runs:
-            log.record_verdict(*for_store(run.verdict, run.record, run.baseline.content if run.baseline else None))
+    try:
+        with open_log(root, options) as log:
+            for run in runs:
+                log.record_verdict(*for_store(run.verdict, run.record, run.baseline.content if run.baseline else None))
+    except StoreError as error:
+        raise StoreError(f"{error}; nothing is recorded of the run, whose answers are kept: run it again") from error
     said = "the verdict is" if len(runs) == 1 else f"{len(runs)} verdicts are"
     print(f"evalsvc: {said} recorded in the store", file=sys.stderr)
 
@@ -273,14 +226,13 @@ def _again(verdict_id: str, root: Path, options: argparse.Namespace) -> int:
         keeper.again(keeper.find(verdict_id)) if keeper.has(verdict_id) else _again_stored(verdict_id, root, options)
     )
     verdict = found.verdict
-    print(told(verdict, terminal_width()))
     if not found.same:
-        print(
-            f"evalsvc: decided again from its records, it is not what evalsvc {verdict.evalsvc} decided; other are: "
-            f"{', '.join(found.differs)}",
-            file=sys.stderr,
-        )
+        said = f"decided again from its records, it is not what evalsvc {verdict.evalsvc} decided; other are: "
+        said += ", ".join(found.differs)
+        print(f"{verdict.suite}: ERROR\n{harmless(said)}\n\nwhat was kept of it:\n{told(verdict, terminal_width())}")
+        print(f"evalsvc: {harmless(said)}", file=sys.stderr)
         return ERROR
+    print(told(verdict, terminal_width()))
     print(
         "decided again from its records: the same decisions, numbers and reasons of every gate, metric and segment, "
         "and the same versions, scorers, counts and costs"
@@ -310,21 +262,23 @@ def _again_stored(verdict_id: str, root: Path, options: argparse.Namespace) -> A
 
 def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
     from evalsvc.gate.fitting import check_fit
-    from evalsvc.gate.power import POWER, UNKNOWN, as_json, plan_power, spread_of
+    from evalsvc.gate.power import POWER, UNKNOWN, as_json, plan_power
+    from evalsvc.gate.power_spread import spread_of
 
     for suite, shown in suites:
         cases = suite.cases.read()
         check_fit(suite, cases.cases, shown, suite.model)
-        spread = spread_of(suite, shown, root)
+        spread = spread_of(suite, cases, shown, root)
         planned = plan_power(suite, cases, spread)
         if how == "json":
-            print(as_json(planned))
+            print(as_json(planned, spread.said if spread else UNKNOWN))
             continue
         print(f"{suite.name}: what its gates can show, at a level of {suite.level:g}, with a chance of {POWER:.0%}")
         if hopeless := [_subject(one) for one in planned if one.hopeless]:
             more = f", and {len(hopeless) - MOST_NAMED:,} more" if len(hopeless) > MOST_NAMED else ""
             print(f"cannot pass with these cases: {'; '.join(hopeless[:MOST_NAMED])}{more}")
-        rows = [_power_row(one) for one in sorted(planned, key=lambda one: not one.hopeless)]
+        grouped = any(one.groups < one.n for one in planned)
+        rows = [_power_row(one, grouped=grouped) for one in sorted(planned, key=lambda one: not one.hopeless)]
         print(aligned(rows, right={"cases", "groups", "needed"}) if rows else "no gate is there")
         print(f"{spread.said}; {OTHERWISE}" if spread else UNKNOWN)
     return 0
@@ -354,11 +308,11 @@ def _chance(one: Planned) -> str:
     return told if one.assumed is None else f"{told} at {number(one.assumed)}"
 
 
-def _power_row(one: Planned) -> dict[str, str]:
+def _power_row(one: Planned, *, grouped: bool) -> dict[str, str]:
     return {
         "gate": _subject(one),
         "cases": f"{one.n:,}",
-        "groups": f"{one.groups:,}",
+        **({"groups": f"{one.groups:,}"} if grouped else {}),
         "smallest margin": _margin(one),
         "an equal version passes": _chance(one),
         "needed": "" if one.cases is None else f"{one.cases:,}",

@@ -8,8 +8,18 @@ from collections.abc import Sequence
 
 from evalsvc._cli_output import aligned
 from evalsvc._plain import harmless, unobeyed, visible
-from evalsvc.verdicts import Verdict
-from evalsvc.verdicts.words import NOTHING, because, difference, interval_kind, number, rows, subtitle, title
+from evalsvc.verdicts import EXIT_CODES, Outcome, Verdict
+from evalsvc.verdicts.words import (
+    GATES_OF_AN_ERROR,
+    NOTHING,
+    because,
+    difference,
+    interval_kind,
+    number,
+    rows,
+    subtitle,
+    title,
+)
 
 
 def told(verdict: Verdict, width: int = 0, report: str = "") -> str:
@@ -21,7 +31,8 @@ def told(verdict: Verdict, width: int = 0, report: str = "") -> str:
     kind = f"difference ({interval_kind(verdict)})"
     table: list[dict[str, str]] = []
     whys: dict[tuple[str, str], list[str]] = {}
-    for one in verdict.gates:
+    # Of an error nothing follows from them: beside it a FAIL or a PASS would be read as one.
+    for one in verdict.gates if verdict.decision != "ERROR" else ():
         whole = len(one.findings) == 1 and not one.findings[0].segment
         for segment, found in rows(one):
             name = one.gate if whole else f"{one.gate} [{segment}]"
@@ -38,7 +49,7 @@ def told(verdict: Verdict, width: int = 0, report: str = "") -> str:
             if found.decision != "PASS":
                 cases = f" ({', '.join(found.cases)})" if found.cases else ""
                 whys.setdefault((found.decision, f"{found.reason}{cases}"), []).append(name)
-    lines += _shown(table, width)
+    lines += [GATES_OF_AN_ERROR] if verdict.decision == "ERROR" else _shown(table, width)
     if whys:
         # What failed comes before what is open.
         sorted_whys = sorted(whys.items(), key=lambda item: item[0][0] != "FAIL")
@@ -82,19 +93,35 @@ def _named(names: Sequence[str], most: int = 2) -> str:
 
 
 def exit_code(verdicts: Sequence[Verdict], inconclusive: str) -> int:
-    """Return 0 where all pass, 1 where one fails, and what ``inconclusive`` says where one shows neither.
+    """Return 2 where one is an error, else 1 where one fails, 0 where all pass, else what ``inconclusive`` says.
 
     To ship on too few cases is a choice that ``pass`` makes; nobody chose to ship what was not measured.
     """
     waiting = [verdict for verdict in verdicts if verdict.decision == "INCONCLUSIVE"]
-    if any(verdict.decision == "FAIL" for verdict in verdicts):
+    worst: tuple[Outcome, ...] = ("ERROR", "FAIL")
+    for decision in worst:
+        if any(verdict.decision == decision for verdict in verdicts):
+            return EXIT_CODES[decision]
+    if not waiting:
+        return 0
+    if inconclusive == "fail":
+        _say_policy(waiting, 1, inconclusive)
         return 1
-    if not waiting or inconclusive == "fail":
-        return 1 if waiting else 0
     lacking = [verdict for verdict in waiting if verdict.lacking or all(gate.advisory for gate in verdict.gates)]
     if inconclusive == "pass":
         for verdict in lacking:
             what = "; ".join(verdict.lacking) or "no gate decides anything"
             said = f"`--inconclusive pass` is for too few cases, not for what is missing: {what}"
             print(harmless(f"evalsvc: {verdict.suite}: {said}"), file=sys.stderr)
-    return 0 if inconclusive == "pass" and not lacking else 3
+    if inconclusive == "pass" and not lacking:
+        _say_policy(waiting, 0, inconclusive)
+        return 0
+    return EXIT_CODES["INCONCLUSIVE"]
+
+
+def _say_policy(waiting: Sequence[Verdict], code: int, policy: str) -> None:
+    """Say why the command ends with what no headline says."""
+    names = ", ".join(verdict.suite for verdict in waiting)
+    print(
+        harmless(f"evalsvc: {names}: INCONCLUSIVE ends with {code}, as `--inconclusive {policy}` says"), file=sys.stderr
+    )

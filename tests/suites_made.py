@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
+from evalsvc.cli import main
 from evalsvc.generation import Answer, Request
 
 WORDS = ["parcel", "order", "refund", "invoice", "delivery", "warranty", "account", "payment"]
@@ -76,3 +79,26 @@ def write_project(folder: Path, count: int = 120, *, extra: str = "", gates: str
         f"scorers: [token_f1, bleu, latency_ms, cost_usd]\ngates:\n{gates}"
     )
     return path
+
+
+class Project:
+    """A project with a suite and recorded answers, of which some are replaced."""
+
+    def __init__(self, folder: Path, gates: str, count: int = 60) -> None:
+        folder.mkdir(exist_ok=True)
+        self.path = write_project(folder, count, gates=gates)
+        self.cases = [json.loads(line) for line in (self.path.parent / "cases.jsonl").read_text().splitlines()]
+
+    def answer(self, by: Callable[[int], dict[str, object] | None] = lambda place: {}) -> None:
+        lines = []
+        for place, case in enumerate(self.cases):
+            if (fields := by(place)) is not None:
+                lines.append({"case_id": case["case_id"], "response": case["reference"], "latency_ms": 10} | fields)
+        (self.path.parent / "answers.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+    def gate(self, *options: str) -> int:
+        return main(["gate", str(self.path), *options])
+
+
+def parsed(path: str) -> ElementTree.Element:
+    return ElementTree.parse(path).getroot()  # noqa: S314 - our own

@@ -24,7 +24,7 @@ from evalsvc.gate.suite import Suite
 from evalsvc.gate.values import COMPARED, Gate
 from evalsvc.generation import Answer
 from evalsvc.verdicts import Finding, GateResult, Verdict
-from evalsvc.verdicts.words import difference, number
+from evalsvc.verdicts.words import cases_of, difference, number
 
 # pytest's tracebacks end at the line of the test that asked.
 __tracebackhide__ = True
@@ -227,10 +227,12 @@ class Evaluation:
         """Decide one gate and return its result where it passes.
 
         Raises:
-            AssertionError: on FAIL, and by policy on INCONCLUSIVE.
+            AssertionError: on FAIL, where the run is an error, and by policy on INCONCLUSIVE.
             InputError, ConfigError: as :meth:`decided`.
         """
         result = self.decided(keys)
+        if self.verdict.decision == "ERROR":
+            raise AssertionError(unobeyed(visible(f"ERROR: {result.gate}: {self.verdict.error}")))
         if result.decision == "FAIL":
             raise AssertionError(told(result, self.segment))
         if result.decision == "INCONCLUSIVE":
@@ -314,7 +316,7 @@ def finding_told(name: str, finding: Finding) -> str:
         against = f", baseline or limit {number(finding.baseline)}" if finding.baseline is not None else ""
         moved = f", difference {difference(finding)}" if finding.difference is not None else ""
         lines.append(f"  candidate {number(finding.candidate)}{against}{moved}")
-    lines.append(f"  {finding.n:,} cases in {finding.n_clusters:,} groups" if finding.n else "")
+    lines.append(f"  {cases_of(finding)}" if finding.n else "")
     lines.append(f"  cases: {', '.join(finding.cases)}" if finding.cases else "")
     return unobeyed("\n".join(visible(line) for line in lines if line))
 

@@ -68,6 +68,8 @@ class GateItem(pytest.Item):
         """
         session = session_of(self.config)
         verdict = session.run(session.wanted(self.path)).verdict
+        if verdict.decision == "ERROR":
+            raise NotPassed(f"ERROR: {self.name}\n  {verdict.error}")
         result = next(result for result in verdict.gates if result.gate == self.gate)
         decision, said, lacking = self._decided(result)
         if result.advisory and decision != "PASS":

@@ -1,31 +1,28 @@
 """Before anything is spent: what a suite's gates can show with the cases that it has.
 
-Runs of equal versions are drawn from the suite's last run, where there is one, and decided by the gates' own limits
-(:mod:`evalsvc.gate.resampled`); else from the baseline's own scores, under an assumed correlation, which is said.
-Gates on the candidate alone are held against the value that was seen (:mod:`evalsvc.gate.power_alone`). Without a run
-or a baseline nothing is known.
+Runs of equal versions are drawn from the baseline and a run that is kept (:mod:`evalsvc.gate.power_spread`), and
+decided by the gates' own limits (:mod:`evalsvc.gate.resampled`); without a run from the baseline's own scores, under an
+assumed correlation, which is said. Gates on the candidate alone are held against the value that was seen
+(:mod:`evalsvc.gate.power_alone`). Without a run or a baseline nothing is known.
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from evalsvc.cases import CaseSet
-from evalsvc.gate.baselines import names_in, read_baseline
 from evalsvc.gate.deciding import leaves_of
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows, places_in
 from evalsvc.gate.findings import Leaf, gap_in
-from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.looking import plan
 from evalsvc.gate.needed import UNTOLD, few_outweigh
 from evalsvc.gate.paired import uncompared
 from evalsvc.gate.power_alone import seen_alone
-from evalsvc.gate.record import decode_record
+from evalsvc.gate.power_spread import Spread
 from evalsvc.gate.resampled import (
     CORRELATION,
     CORRELATIONS,
@@ -46,7 +43,7 @@ from evalsvc.gate.values import COMPARED, Better, Equivalent, Gate, NotWorse, Ro
 from evalsvc.stats.many_paired import Kind
 from evalsvc.stats.spending import nominal_levels
 
-__all__ = ["CORRELATION", "CORRELATIONS", "POWER", "Planned", "Spread", "as_json", "plan_power", "spread_of"]
+__all__ = ["CORRELATION", "CORRELATIONS", "POWER", "Planned", "as_json", "plan_power"]
 
 MANY = 20
 """Findings above which each is predicted from half as many runs."""
@@ -77,14 +74,6 @@ class Planned(NamedTuple):
     hopeless: bool = False
 
 
-class Spread(NamedTuple):
-    """From which scores the spread is taken, and what is assumed beside them; ``after`` None is a baseline alone."""
-
-    before: Evaluated | None
-    after: Evaluated | None
-    said: str
-
-
 def plan_power(suite: Suite, cases: CaseSet, spread: Spread | None) -> list[Planned]:
     """Return what each gate can show on each of its segments."""
     shell = Evaluated(
@@ -97,32 +86,6 @@ def plan_power(suite: Suite, cases: CaseSet, spread: Spread | None) -> list[Plan
     draws = DRAWS if len(leaves) <= MANY else DRAWS // 2
     planner = _Planner(shell, spread, tuple(map(Look, shares, levels)), draws)
     return [planner.planned(leaf) for leaf in leaves]
-
-
-def spread_of(suite: Suite, shown: str, root: Path) -> Spread | None:
-    """Return the scores that tell the spread: of the last run and its baseline, or of the baseline alone."""
-    keeper = RunKeeper(root)
-    last = keeper.latest(suite.name)
-    promoted = bool(suite.baseline) and (suite.taken is not None or suite.baseline in names_in(suite.folder))
-    # The run that was promoted compares with nothing; of its baseline more is known.
-    alone = last is not None and last.baseline is None and not (promoted and suite.compares)
-    if last is not None and (alone or (last.baseline and last.candidate.digest != last.baseline.digest)):
-        parties = [last.baseline, last.candidate] if last.baseline else [last.candidate]
-        sides = [decode_record(keeper.record(party.digest), party.digest).evaluated for party in parties]
-        said = (
-            f"the spread is that of the last run, {last.verdict_id}: {last.candidate.model_version} on "
-            f"{len(sides[-1].cases):,} cases"
-        )
-        return Spread(sides[0] if last.baseline else None, sides[-1], said)
-    if promoted:
-        held = read_baseline(suite.folder, suite.baseline, shown, suite.taken)
-        low, high = CORRELATIONS
-        said = (
-            f"the spread is taken from the baseline's scores, as if both versions' were correlated by {CORRELATION:g} "
-            f"(in brackets, where it matters: by {low:g} and by {high:g}), and differed by groups as the scores do"
-        )
-        return Spread(held.evaluated, None, said)
-    return None
 
 
 class _Planner:
@@ -150,7 +113,7 @@ class _Planner:
             return self._compared(known, leaf, self._variants(leaf))
         before = self.spread.before
         if before is None:
-            return known._replace(reason="not predicted: the last run had no baseline")
+            return known._replace(reason="not predicted: the run whose scores are known was compared with nothing")
         if before.production is not None:
             return known._replace(reason="not predicted: production's estimate is compared with, not its cases")
         places = self._places(before, self.shell)
@@ -197,7 +160,7 @@ class _Planner:
         return self.drawn[key]
 
     def _source(self, gate: Gate) -> Evaluated | None:
-        """Return the version whose own scores of a gate's metric are known: the last candidate, or the baseline."""
+        """Return the version whose own scores of a gate's metric are known: that of the run, or the baseline."""
         source = self.spread and (self.spread.after or self.spread.before)
         return source if source and source.production is None and gate.metric in source.scores else None
 
@@ -215,7 +178,7 @@ class _Planner:
         return self.places[key]
 
     def _versions(self, leaf: Leaf) -> Known | str:
-        """Return the scores of both versions of the last run, or of the baseline alone."""
+        """Return the scores of both versions of a run, or of the baseline alone."""
         gate, spread = leaf.gate, self.spread
         before, after = (spread.before, spread.after) if spread else (None, None)
         if before is None or gate.metric not in before.scores:
@@ -229,7 +192,7 @@ class _Planner:
         rows, places = here.rows[places >= 0], places[places >= 0]
         new = source.scores[gate.metric] if source else old
         if source and (blocked := gap_in(here, source)[1]):
-            return f"not predicted: in the last run {blocked}"
+            return f"not predicted: in the run whose scores are known {blocked}"
         weights = (source or before).weights[rows]
         sides = sides_of(gate, new, old, rows, places, weights) if rows.size else None
         if sides is None:
@@ -237,7 +200,7 @@ class _Planner:
         return _known(gate, sides, weights, (source or before).codes[rows], alone=source is None)
 
     def _variants(self, leaf: Leaf) -> Known | str:
-        """Return the scores of variants and of their cases, of the last candidate or of the baseline."""
+        """Return the scores of variants and of their cases, of the run or of the baseline."""
         gate, source = leaf.gate, self._source(leaf.gate)
         here = self._same(leaf, source) if source else None
         if source is None or here is None or not here.rows.size:
@@ -282,6 +245,6 @@ def _known(gate: Gate, sides: Sides, weights: np.ndarray, codes: Rows, *, alone:
     )
 
 
-def as_json(found: list[Planned]) -> str:
-    """Return the table as JSON lines."""
-    return "\n".join(msgspec.json.encode(one._asdict()).decode() for one in found)
+def as_json(found: list[Planned], spread: str = "") -> str:
+    """Return the table as JSON lines, each with whose scores tell the ``spread``."""
+    return "\n".join(msgspec.json.encode(one._asdict() | {"spread": spread}).decode() for one in found)

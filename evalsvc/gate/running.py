@@ -16,13 +16,12 @@ from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import InputError
 from evalsvc.gate.baselines import Baseline
 from evalsvc.gate.comparing import compared_with
-from evalsvc.gate.deciding import overall
 from evalsvc.gate.evaluated import Evaluated, rows_where
 from evalsvc.gate.evaluating import Version, evaluate, settle
 from evalsvc.gate.fitting import check_fit
 from evalsvc.gate.looking import FEWEST_A_LOOK, Looked, Plan, look, order_of, plan
 from evalsvc.gate.record import digest_of_record, encode_record
-from evalsvc.gate.stating import id_of, notes_of, party_of, scorers_of, state
+from evalsvc.gate.stating import Decided, decided, id_of, notes_of, party_of, scorers_of, state
 from evalsvc.gate.suite import Suite
 from evalsvc.gate.unasked import ended_by
 from evalsvc.gate.values import Critical
@@ -31,7 +30,7 @@ from evalsvc.generation.limits import RunBudget
 from evalsvc.generation.progress import Progress
 from evalsvc.generation.runner import Asker
 from evalsvc.protocols import Scorer
-from evalsvc.verdicts import Verdict
+from evalsvc.verdicts import PART, Verdict
 
 
 class Run(NamedTuple):
@@ -110,10 +109,11 @@ def run_suite(
     looked = look(suite.definition, planned, asking.evaluated, critical, baseline.evaluated if baseline else None)
     candidate = asking.evaluated(list(asking.answers))
     content = encode_record(candidate, suite.name, cases.digest, suite.seed)
-    verdict = _verdict(suite, looked, candidate, baseline, cases, planned, content, now or datetime.now(UTC))
-    first, last = _beside(suite, model, planned, cases, whole)
     kept = cache.path is not None and model.cacheable
     ended = ended_by(candidate, len(cases), asker.budget, kept=kept)
+    outcome = decided(looked.results, candidate, ended)
+    verdict = _verdict(suite, looked, outcome, candidate, baseline, cases, planned, content, now or datetime.now(UTC))
+    first, last = _beside(suite, model, planned, cases, whole)
     verdict = msgspec.structs.replace(verdict, notes=(*([ended] if ended else []), *first, *verdict.notes, *last))
     return Run(suite, verdict, candidate, baseline, cases, content, time.perf_counter() - begun, ended)
 
@@ -129,9 +129,9 @@ def _beside(
     if callable(coverage):
         last += coverage(whole.cases, suite.repeats).notes
     if suite.looks > len(planned.ends):
-        first.append(_fewer_looks(suite.looks, planned, len(set(clusters_of(cases.cases, cases.digests)))))
+        first.append(_fewer_looks(suite.looks, planned, len(set(clusters_of(cases.cases, cases.digests))), len(cases)))
     if len(cases) < len(whole):
-        last.append(f"a random part of {len(cases):,} of the {len(whole):,} cases was asked")
+        last.append(f"{PART} {len(cases):,} of the {len(whole):,} cases was asked")
     return first, last
 
 
@@ -143,9 +143,10 @@ def _critical_of(suite: Suite, whole: CaseSet) -> dict[str, int]:
     }
 
 
-def _fewer_looks(asked: int, planned: Plan, groups: int) -> str:
+def _fewer_looks(asked: int, planned: Plan, groups: int, cases: int) -> str:
     looks = "1 look" if len(planned.ends) == 1 else f"{len(planned.ends)} looks"
-    return f"{looks} in place of {asked}: a look has at least {FEWEST_A_LOOK} groups of cases, and there are {groups:,}"
+    units = "cases" if groups == cases else "groups of cases"
+    return f"{looks} in place of {asked}: a look has at least {FEWEST_A_LOOK} {units}, and there are {groups:,}"
 
 
 def sampled(cases: CaseSet, count: int, seed: int) -> CaseSet:
@@ -208,6 +209,7 @@ class _Work:
 def _verdict(
     suite: Suite,
     looked: Looked,
+    outcome: Decided,
     candidate: Evaluated,
     baseline: Baseline | None,
     cases: CaseSet,
@@ -222,7 +224,8 @@ def _verdict(
     return Verdict(
         verdict_id=id_of(f"{moment:%Y%m%dT%H%M%SZ}", digest),
         suite=suite.name,
-        decision=overall(looked.results),
+        decision=outcome.decision,
+        error=outcome.error,
         gates=looked.results,
         metrics=stated.metrics,
         candidate=party_of(candidate, digest),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from evalsvc.gate.suite import digest_of_definition
 from evalsvc.gate.summary import directions_of, slices, summarise
 from evalsvc.gate.values import COMPARED, scale_for
 from evalsvc.types import Scale
-from evalsvc.verdicts import MetricSummary, Party, Slice, Verdict
+from evalsvc.verdicts import GateResult, MetricSummary, Outcome, Party, Slice, Verdict
 
 
 class Stated(NamedTuple):
@@ -59,6 +60,35 @@ def party_of(evaluated: Evaluated, digest: str) -> Party:
     )
 
 
+_NO_ANSWER = "requests have no answer"
+
+
+class Decided(NamedTuple):
+    """What a verdict decides; of an ERROR, what happened and what to do."""
+
+    decision: Outcome
+    error: str = ""
+
+
+def decided(results: Sequence[GateResult], candidate: Evaluated, ended: str = "") -> Decided:
+    """Return what the gates decide, or an error where more than half of the requests have no answer.
+
+    A gate may well pass on the few that there are, and a critical one fail, but who answers so seldom was not measured.
+
+    Args:
+        results: what each gate found.
+        candidate: what was answered.
+        ended: which limit ended the run and what to do, where one did (:func:`evalsvc.gate.unasked.ended_by`).
+    """
+    answered, failed = candidate.counts
+    if failed <= answered:
+        return Decided(overall(results))
+    said = f"{failed:,} of {failed + answered:,} {_NO_ANSWER}"
+    said += "" if ended else f": {_most_frequent(candidate)}"
+    what = ended or "see that the model answers, and run it again"
+    return Decided("ERROR", f"{said}; that is no verdict about the version: {what}")
+
+
 def scorers_of(candidate: Evaluated) -> dict[str, str]:
     """Return what scored each metric, as ``version|signature``."""
     return {name: f"{held.spec.version}|{held.spec.signature}" for name, held in candidate.scores.items()}
@@ -86,11 +116,12 @@ def notes_of(candidate: Evaluated, baseline: Evaluated | None, total: int, stopp
 
 
 def _most_frequent(candidate: Evaluated, most: int = 3) -> str:
-    counts: dict[str, int] = {}
-    for answer in (answer for row in candidate.answers for answer in row if answer.status == "failed"):
-        counts[answer.reason] = counts.get(answer.reason, 0) + 1
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ranked = sorted(_reasons(candidate).items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{reason} ({count:,})" for reason, count in ranked[:most])
+
+
+def _reasons(candidate: Evaluated) -> Counter[str]:
+    return Counter(answer.reason for row in candidate.answers for answer in row if answer.status == "failed")
 
 
 def stated_again(
@@ -107,6 +138,7 @@ def stated_again(
     called, the digests, which whoever read the records has checked, and notes that are about more than the records.
     """
     candidate, baseline = versions
+    outcome = decided(looked.results, candidate)
     stated = state(definition, candidate, baseline, drawn)
     total = verdict.looks[-1] if verdict.looks else header.n_cases
     notes = [note for note in notes_of(candidate, baseline, total, looked.stopped_at) if note not in verdict.notes]
@@ -115,7 +147,8 @@ def stated_again(
         verdict,
         verdict_id=id_of(f"{verdict.decided_at:%Y%m%dT%H%M%SZ}", verdict.candidate.digest),
         suite=header.suite,
-        decision=overall(looked.results),
+        decision=outcome.decision,
+        error=_error_again(verdict.error, outcome.error),
         gates=looked.results,
         metrics=tuple(sorted(stated.metrics, key=lambda one: places.get(one.metric, len(places)))),
         slices=stated.slices,
@@ -136,6 +169,12 @@ def stated_again(
 def id_of(moment: str, digest: str) -> str:
     """Return the id of a verdict that was decided at a moment about a candidate of this digest."""
     return f"{moment}-{digest[:8]}"
+
+
+def _error_again(kept: str, found: str) -> str:
+    """Return what was said where it counts what the records do: which limit ended a run, and why, they do not hold."""
+    counted = found[: found.find(_NO_ANSWER) + len(_NO_ANSWER)]
+    return kept if found and kept.startswith(counted) else found
 
 
 def _again(kept: Party, evaluated: Evaluated) -> Party:

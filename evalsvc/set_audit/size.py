@@ -50,6 +50,10 @@ def effective(cases: Sequence[Case]) -> float:
     return math.fsum(weights) ** 2 / math.fsum(weight * weight for weight in weights)
 
 
+OF_A_SUITE = "what a suite's own gates can show with these cases: evalsvc gate SUITE --power"
+"""Scores that are known tell more than what is assumed of scores that are not."""
+
+
 def group_size(groups: Sequence[str]) -> float:
     """Return the mean size of the group that a case is in, Σm²/Σm, of the group of each case.
 
@@ -77,13 +81,16 @@ def _whole(cases: Sequence[Case], groups: Sequence[str], wish: Wish) -> Finding:
     said = f"{n:,} cases{grouping}{weighing}: an equal version passes {margin} with power {wish.power:g}"
     said += f", taken that {assumed(wish, grouped=m > 1.0)}"
     if needed is None:
-        advice = f"no number of cases does for a margin of {wish.margin:g}"
+        advice = f"no number of cases does for a margin of {wish.margin:g}; {OF_A_SUITE}"
         return Finding(subject="size", what="whole set", value=float(n), said=said, verdict="bad", next=advice)
     wished = math.ceil(needed * n / usable)
     verdict: Verdict = "ok" if wished <= n else "look" if wished <= 2 * n else "bad"
     reason = f"a margin of {wish.margin:g} takes {wished:,} cases like these"
-    advice = "" if verdict == "ok" else f"add {wished - n:,} cases, better of groups that are not there yet: {reason}"
-    return Finding(subject="size", what="whole set", value=float(n), said=said, verdict=verdict, next=advice)
+    better = "" if m == 1.0 else ", better of groups that are not there yet"
+    advice = "" if verdict == "ok" else f"add {wished - n:,} cases{better}: {reason}; "
+    return Finding(
+        subject="size", what="whole set", value=float(n), said=said, verdict=verdict, next=advice + OF_A_SUITE
+    )
 
 
 def _segment(name: str, members: Sequence[Case], groups: Sequence[str], wish: Wish) -> Finding | None:

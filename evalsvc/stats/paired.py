@@ -220,10 +220,14 @@ def _compare(pairs: Pairs, scale: Scale, doing: _Doing) -> Comparison:
         found = _answer(question, scale, evidence, name, known | {"standard_error": error})
         return msgspec.structs.replace(found, plain_shares=True)
     if m < 2:
-        one = "case" if n == 1 else "cluster"
+        one = "case" if n == 1 else "group"
         return undefined(question, f"one {one} tells nothing of the spread", **known)
     if float(np.sort(sums.weights)[:-1].sum()) < 1e-6 * total:
-        return undefined(question, "one cluster outweighs all others, which tells nothing of the spread", **known)
+        return undefined(
+            question,
+            f"one {'case' if m == n else 'group'} outweighs all others, which tells nothing of the spread",
+            **known,
+        )
     robust = cr2(sums)
     differing = int((sums.totals != 0.0).sum())
     sparse = differing < SPARSE and 2 * differing <= m
@@ -240,9 +244,10 @@ def _compare(pairs: Pairs, scale: Scale, doing: _Doing) -> Comparison:
     enough = 2.0 ** (1 - m) <= 1.0 - question.confidence + 1e-12
     flips = method == "sign-flip" or (automatic and m < FEW_CLUSTERS and enough)
     evidence, name = _general(sums, doing, flips=flips)
-    reason = "" if enough else f"{m} clusters: the interval takes their differences to be about normal"
+    units = f"{m} {'cases' if m == n else 'groups'}"
+    reason = "" if enough else f"{units}: the interval takes their differences to be about normal"
     if flips:
-        reason = "" if enough else f"{m} clusters are too few for a permutation to refuse anything"
+        reason = "" if enough else f"{units} are too few for a permutation to refuse anything"
     if not doing.rare:
         return _answer(question, scale, evidence, name, known, reason)
     down, up = _collapses(scale, float(known["baseline"]), float(known["candidate"]))
@@ -257,7 +262,7 @@ def _compare(pairs: Pairs, scale: Scale, doing: _Doing) -> Comparison:
     found = _answer(question, scale, evidence, f"{name}, rare losses allowed for", known, reason)
     if found.verdict != "inconclusive" or decide(question, scale, sums.mean, seen).verdict == "inconclusive":
         return found
-    unmet = f"a loss that none of these {m} groups happened to meet is not ruled out"
+    unmet = f"a loss that none of these {units} happened to meet is not ruled out"
     return msgspec.structs.replace(found, reason="; ".join(filter(None, [reason, unmet])))
 
 

@@ -4,12 +4,14 @@ from evalsvc.verdicts.log import RemembersVerdicts, VerdictLog, VerdictQuery
 from evalsvc.verdicts.promotions import BaselineLog, Promoted, Promotion, RemembersBaselines
 from evalsvc.verdicts.values import (
     EXIT_CODES,
+    PART,
     Decision,
     Finding,
     GateResult,
     MetricSummary,
     Needed,
     Number,
+    Outcome,
     Party,
     Slice,
     Verdict,
@@ -18,6 +20,7 @@ from evalsvc.verdicts.values import (
 
 __all__ = [
     "EXIT_CODES",
+    "PART",
     "BaselineLog",
     "Decision",
     "Finding",
@@ -25,6 +28,7 @@ __all__ = [
     "MetricSummary",
     "Needed",
     "Number",
+    "Outcome",
     "Party",
     "Promoted",
     "Promotion",

@@ -10,8 +10,9 @@ import html
 from collections.abc import Iterable, Sequence
 
 from evalsvc._plain import visible
-from evalsvc.verdicts.values import Decision, Finding, GateResult, MetricSummary, Number, Slice, Verdict
+from evalsvc.verdicts.values import Finding, GateResult, MetricSummary, Number, Outcome, Slice, Verdict
 from evalsvc.verdicts.words import (
+    GATES_OF_AN_ERROR,
     NOTHING,
     because,
     change,
@@ -33,10 +34,10 @@ TAG_STYLE = """
 @media(prefers-color-scheme:dark){:root{--good:#7fd6a2;--bad:#ff9a94;--open:#f0c36d;--goodback:#16311f;
 --badback:#3a1a19;--openback:#35290f}}
 .tag{display:inline-block;padding:0 .5rem;border-radius:.25rem;font-weight:600;font-size:.85rem}
-.PASS{color:var(--good);background:var(--goodback)}.FAIL{color:var(--bad);background:var(--badback)}
+.PASS{color:var(--good);background:var(--goodback)}.FAIL,.ERROR{color:var(--bad);background:var(--badback)}
 .INCONCLUSIVE{color:var(--open);background:var(--openback)}
 """
-"""How the three decisions look, wherever one is shown."""
+"""How decisions look, wherever one is shown."""
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1b2330;--soft:#566173;--line:#dfe4ec;--mark:#1f4e8c;--back:#fff;--head:#f6f8fb}
@@ -92,7 +93,7 @@ def escape(text: str) -> str:
     return html.escape(visible(text))
 
 
-def tag(decision: Decision) -> str:
+def tag(decision: Outcome) -> str:
     """Return a decision as it is shown, in its colour and in words."""
     return f"<span class='tag {decision}'>{decision}</span>"
 
@@ -105,6 +106,8 @@ def _gates(verdict: Verdict) -> str:
         "<p class=soft>Dashed: no difference. Red: what the gate allows; an interval beyond it on the good side passes."
         "</p>"
     )
+    if verdict.decision == "ERROR":
+        said = f"<p><strong>{GATES_OF_AN_ERROR.split(';')[0]}.</strong></p>{said}"
     return f"<h2>Gates</h2>{said}<div class=scroll><table><thead><tr>{head}</thead>{''.join(lines)}</table></div>"
 
 
@@ -121,7 +124,7 @@ def _gate_lines(gate: GateResult) -> Iterable[str]:
         yield _line(found.decision, f"{escape(segment)} <small>n = {found.n:,}</small>", found, " class=part")
 
 
-def _line(decision: Decision, name: str, found: Finding, kind: str) -> str:
+def _line(decision: Outcome, name: str, found: Finding, kind: str) -> str:
     cases = f"<br><small>{escape(', '.join(found.cases))}</small>" if found.cases else ""
     return (
         f"<tr{kind}><td>{tag(decision)}<td>{name}<td class=n>{number(found.candidate)}"

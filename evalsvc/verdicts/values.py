@@ -14,11 +14,16 @@ import msgspec
 from evalsvc.types import Better
 
 Decision = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
+"""A verdict's decision: that of its gates, or that the run is no ground for one."""
 
 EVERY_ONE = "none: every one"
 """The test of a critical gate: no chance is allowed for."""
 
-EXIT_CODES: Mapping[Decision, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
+PART = "a random part of"
+"""How the note begins that a run asked a sample."""
+
+EXIT_CODES: Mapping[Outcome, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3, "ERROR": 2}
 
 
 class Number(msgspec.Struct, frozen=True):
@@ -179,12 +184,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ``scorers`` maps a metric to ``version|signature`` of what scored it. ``cases_digest`` is the version of the set,
     ``gates_digest`` that of the gates' definitions, ``definition`` (JSON). ``looks`` are the numbers of cases at the
     planned looks of a sequential run, ``stopped_at`` the cases that were asked. ``slices`` are of the metrics that
-    gates compare, by every segment of the cases.
+    gates compare, by every segment of the cases. ``error`` says of an ERROR what happened and what to do; whatever the
+    gates say, nothing follows from them then.
     """
 
     verdict_id: str
     suite: str
-    decision: Decision
+    decision: Outcome
     gates: tuple[GateResult, ...]
     metrics: tuple[MetricSummary, ...]
     candidate: Party
@@ -204,6 +210,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     looks: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     slices: tuple[Slice, ...] = ()
+    error: str = ""
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -211,8 +218,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(gate.gate for gate in self.gates if gate.lacking and not gate.advisory)
 
     @property
+    def sampled(self) -> bool:
+        """Whether it asked a random part of the set, by ``--sample``."""
+        return any(note.startswith(PART) for note in self.notes)
+
+    @property
     def exit_code(self) -> int:
-        """What ``evalsvc gate`` ends with: 0 pass, 1 fail, 3 inconclusive."""
+        """What ``evalsvc gate`` ends with: 0 pass, 1 fail, 2 error, 3 inconclusive."""
         return EXIT_CODES[self.decision]
 
 

@@ -7,6 +7,9 @@ import math
 from evalsvc.verdicts.values import EVERY_ONE, Finding, GateResult, MetricSummary, Number, Party, Verdict
 
 NOTHING = "–"
+GATES_OF_AN_ERROR = (
+    "The gates decide nothing here; the page and verdict.json have what they say of the answers there are."
+)
 
 
 def number(value: float | None, unit: str = "", digits: int = 4) -> str:
@@ -27,11 +30,13 @@ def number(value: float | None, unit: str = "", digits: int = 4) -> str:
 def change(value: float | None, *, relative: bool = False) -> str:
     """Return a difference with its sign, in percent where it is a share of the baseline.
 
-    >>> change(0.0021), change(-0.05, relative=True), change(None), change(0.0)
-    ('+0.0021', '-5.0%', '–', '0')
+    >>> change(0.0021), change(-0.05, relative=True), change(-0.0004, relative=True), change(None), change(0.0)
+    ('+0.0021', '-5.0%', '0.0%', '–', '0')
     """
     if value is None:
         return NOTHING
+    if relative and abs(value) < 0.0005:
+        return "0.0%"
     text = f"{100.0 * value:.1f}%" if relative else number(value, digits=3)
     return f"+{text}" if value > 0.0 else text
 
@@ -55,6 +60,20 @@ def difference(finding: Finding) -> str:
     limits = interval(finding.low, finding.high, relative=finding.relative)
     value = change(finding.difference, relative=finding.relative)
     return f"{value} ({limits})" if limits else value
+
+
+def cases_of(finding: Finding) -> str:
+    """Return how many cases a finding is of, and in how many groups where some have one.
+
+    >>> cases_of(Finding(decision="PASS", reason="", n=1200, n_clusters=1200))
+    '1,200 cases'
+    >>> cases_of(Finding(decision="PASS", reason="", n=40, n_clusters=20))
+    '40 cases in 20 groups'
+    """
+    told = f"{finding.n:,} case{'' if finding.n == 1 else 's'}"
+    if not 0 < finding.n_clusters < finding.n:
+        return told
+    return f"{told} in {finding.n_clusters:,} group{'' if finding.n_clusters == 1 else 's'}"
 
 
 def _every_one(finding: Finding) -> str:
@@ -105,7 +124,9 @@ def subtitle(verdict: Verdict) -> str:
 
 
 def because(verdict: Verdict) -> str:
-    """Return the verdict's reason in a sentence: what failed, what is open, or that all passed."""
+    """Return the verdict's reason in a sentence: what failed, what is open, that all passed, or why it is none."""
+    if verdict.decision == "ERROR":
+        return f"{verdict.error[:1].upper()}{verdict.error[1:]}."
     counted = [gate for gate in verdict.gates if not gate.advisory]
     failing, waiting = ([gate for gate in counted if gate.decision == wanted] for wanted in ("FAIL", "INCONCLUSIVE"))
     if failing:

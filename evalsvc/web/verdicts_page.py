@@ -21,7 +21,8 @@ _MOST_TEXT = 300
 _HOW = (
     "<p class=how>A gate asks a new model version the cases of a suite and compares it with a baseline. "
     "<strong>PASS</strong>: what the suite asks for was shown. <strong>FAIL</strong>: the opposite was shown. "
-    "<strong>INCONCLUSIVE</strong>: neither; its page says how many more cases would settle it. Verdicts stand here "
+    "<strong>INCONCLUSIVE</strong>: neither; its page says how many more cases would settle it. "
+    "<strong>ERROR</strong>: most requests had no answer. Verdicts stand here "
     "that were recorded, by <code>evalsvc gate --record</code>, each with the scores that it was decided from: "
     "<code>evalsvc gate --again VERDICT</code> decides it again.</p>"
 )

@@ -17,7 +17,8 @@ from evalsvc.cases import Case, CaseSet
 from evalsvc.gate import looking
 from evalsvc.gate.evaluated import Evaluated, MetricScores
 from evalsvc.gate.looking import look, plan
-from evalsvc.gate.power import Planned, Spread, plan_power
+from evalsvc.gate.power import Planned, plan_power
+from evalsvc.gate.power_spread import Spread
 from evalsvc.gate.suite import CasesPlace, Suite
 from evalsvc.gate.values import Ask, Equivalent, Gate, NotWorse
 from evalsvc.stats.spending import nominal_levels

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
@@ -16,32 +13,9 @@ from evalsvc.disk_cache import DiskCache
 from evalsvc.gate.reading import load_suite
 from evalsvc.gate.running import run_suite
 from evalsvc.generation.limits import RunBudget
-from suites_made import CountingModel, write_project
+from suites_made import CountingModel, Project, parsed, write_project
 
 GATES = "  - {metric: token_f1, critical: true, at_least: 0.2}\n  - {metric: token_f1, at_least: 0.85}\n"
-
-
-class Project:
-    """A project with a suite and recorded answers, of which some are replaced."""
-
-    def __init__(self, folder: Path, gates: str, count: int = 60) -> None:
-        folder.mkdir(exist_ok=True)
-        self.path = write_project(folder, count, gates=gates)
-        self.cases = [json.loads(line) for line in (self.path.parent / "cases.jsonl").read_text().splitlines()]
-
-    def answer(self, by: Callable[[int], dict[str, object] | None] = lambda place: {}) -> None:
-        lines = []
-        for place, case in enumerate(self.cases):
-            if (fields := by(place)) is not None:
-                lines.append({"case_id": case["case_id"], "response": case["reference"], "latency_ms": 10} | fields)
-        (self.path.parent / "answers.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-
-    def gate(self, *options: str) -> int:
-        return main(["gate", str(self.path), *options])
-
-
-def parsed(path: str) -> ElementTree.Element:
-    return ElementTree.parse(path).getroot()  # noqa: S314 - our own
 
 
 @pytest.fixture
@@ -213,6 +187,21 @@ def test_every_file_that_is_written_is_told_by_its_name(project, capsys, count, 
     assert all(Path(line.removeprefix("evalsvc: wrote ")).is_file() for line in told)
 
 
+def test_what_is_in_no_group_is_told_in_cases(project, capsys):
+    project.answer(lambda place: {"response": "nothing of it"} if place % 5 == 1 else {})
+    project.gate("--junit", "junit.xml")
+    assert "60 cases in 30 groups" in Path("junit.xml").read_text()
+    project.gate("--power")
+    assert "groups" in capsys.readouterr().out
+    cases = project.path.parent / "cases.jsonl"
+    cases.write_text(re.sub(r'"group": "[^"]*", ', "", cases.read_text()))
+    project.gate("--junit", "junit.xml", "--markdown", "summary.md")
+    project.gate("--power")
+    said = capsys.readouterr().out
+    assert "60 cases\n" in Path("junit.xml").read_text()
+    assert "group" not in said + Path("junit.xml").read_text() + Path("summary.md").read_text()
+
+
 def test_power_counts_critical_cases_and_names_what_it_takes_to_be_so(project, capsys):
     assert project.gate("--power") == 0
     assert "nothing is known of the spread before a first run or a baseline" in capsys.readouterr().out
@@ -223,7 +212,8 @@ def test_power_counts_critical_cases_and_names_what_it_takes_to_be_so(project, c
     said = capsys.readouterr().out
     (row,) = (line for line in said.splitlines() if "critical case" in line)
     assert re.search(r"\s6\s+6\s+every one of 6 critical cases", row)
-    assert "the spread is that of the last run" in said
+    assert re.search(r"the spread is that of answers \w+, run on .* UTC on 60 cases: PASS \(", said)
+    assert "compared with nothing" in said
     assert "`evalsvc audit-set`, which knows no scores, assumes yes or no ones instead" in said
 
 

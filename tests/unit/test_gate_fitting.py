@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -93,6 +94,15 @@ def test_looks_that_the_cases_are_too_few_for_are_told(tmp_path, looks, said) ->
     notes = [note for note in verdict.notes if "in place of" in note]
     more = ": a look has at least 30 groups of cases, and there are 95"
     assert notes == ([said + more] if said else [])
+
+
+def test_cases_in_no_group_are_called_cases(tmp_path) -> None:
+    path = write_project(tmp_path, 70, gates="  - {metric: token_f1, at_least: 0.8}\n", extra="looks: 4\n")
+    cases = path.parent / "cases.jsonl"
+    cases.write_text(re.sub(r'"group": "[^"]*", ', "", cases.read_text()))
+    with DiskCache.open(None) as cache:
+        verdict = run_suite(load_suite(path), cache, generator=CountingModel(0.2, "1")).verdict
+    assert "2 looks in place of 4: a look has at least 30 cases, and there are 70" in verdict.notes
 
 
 CASES = [

@@ -44,7 +44,7 @@ def test_a_worse_version_fails_with_numbers_and_without_a_traceback(project):
             "FAIL: rouge_l not worse by 0.1",
             "  worse by more than 0.1 is shown (p < 0.0001, corrected for 3 findings)",
             "  candidate 0, baseline or limit 1, difference -1*",
-            "  40 cases in 40 groups",
+            "  40 cases",
             "  cases: case-3",
             "colours: FAIL. 3 of 3 gates failed: *",
         ]
@@ -63,6 +63,20 @@ def test_too_little_data_is_what_the_policy_says_in_yaml_and_in_python(project, 
     result.assert_outcomes(**{outcome: 2})
     if policy != "pass":
         result.stdout.fnmatch_lines(["*INCONCLUSIVE: exact_match at least 0.9*"])
+
+
+def test_a_model_that_does_not_answer_is_an_error_of_every_gate(project):
+    few = "suite: mute\ncases: few.jsonl\nmodel: {recorded: mute.jsonl}\nscorers: [exact_match, latency_ms]\ngates:\n"
+    silent = "".join(f'{{"case_id": "case-{n}", "response": "", "latency_ms": 5}}\n' for n in range(4))
+    gates = "  - {metric: exact_match, at_least: 0.9}\n  - {metric: latency_ms, at_most: 9, advisory: true}\n"
+    project.write(few__jsonl=cases(4), mute__jsonl=silent, mute__suite__yaml=few + gates)
+    test = 'import pytest\n@pytest.mark.evalsvc("mute.suite.yaml")\ndef test_mute(evaluation):\n'
+    project.write(test_mute__py=test + '    evaluation.gate("exact_match").at_least(0.95)\n')
+    result = project.run("mute.suite.yaml", "test_mute.py", "--evalsvc-inconclusive", "pass")
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(["ERROR: exact_match at least 0.9", "  4 of 4 requests have no answer: empty answer*"])
+    result.stdout.fnmatch_lines(["*AssertionError: ERROR: exact_match at least 0.95: 4 of 4 requests*"])
+    result.stdout.fnmatch_lines(["mute: ERROR. 4 of 4 requests have no answer*"])
 
 
 def test_mistakes_of_a_suite_are_one_collection_error_with_their_places(project):

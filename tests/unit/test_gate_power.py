@@ -18,10 +18,11 @@ from evalsvc.gate.deciding import decide
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
 from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.needed import UNTOLD
-from evalsvc.gate.power import UNKNOWN, Planned, Spread, as_json, plan_power, spread_of
+from evalsvc.gate.power import UNKNOWN, Planned, as_json, plan_power
+from evalsvc.gate.power_spread import Spread, spread_of
 from evalsvc.gate.production import Production
 from evalsvc.gate.reading import load_suite
-from evalsvc.gate.running import run_suite
+from evalsvc.gate.running import Run, run_suite
 from evalsvc.gate.suite import CasesPlace, Suite
 from evalsvc.gate.values import AtLeast, AtMost, Better, Critical, Equivalent, GapAtMost, Gate, NotWorse, Robust
 from evalsvc.types import Scale, ScorerSpec, Window
@@ -311,7 +312,7 @@ def test_production_is_not_compared_case_by_case() -> None:
 
 def test_as_json_every_field_has_its_name() -> None:
     line = json.loads(as_json(power(NotWorse(0.1), old=version(np.random.default_rng(0).random(50)))))
-    assert list(line) == list(Planned._fields)
+    assert list(line) == [*Planned._fields, "spread"]
     assert len(line["varied"]) == 2
 
 
@@ -324,7 +325,88 @@ def test_a_run_that_was_promoted_leaves_the_baseline_s_scores_to_tell_the_spread
     keeper = RunKeeper(tmp_path)
     keeper.keep(found.verdict, {}, found.record)
     promote(found.record, "run", suite.folder, "main", by="Ada", because="first", now=datetime(2026, 3, 1, tzinfo=UTC))
-    spread = spread_of(suite, "", tmp_path)
+    spread = spread_of(suite, suite.cases.read(), "", tmp_path)
     assert spread is not None
     assert spread.after is None
     assert "taken from the baseline's scores" in spread.said
+
+
+class TestWhoseScoresTellTheSpread:
+    """Of several runs that are kept, the one that tells most of the next one's."""
+
+    @pytest.fixture
+    def suite(self, tmp_path: Path) -> Suite:
+        suite = load_suite(write_project(tmp_path, 120))
+        self.root = tmp_path
+        alone = msgspec.structs.replace(suite, gates=(), baseline="")
+        content = self.run(alone, CountingModel(0.2)).record
+        promote(content, "run", suite.folder, "main", by="Ada", because="first", now=datetime(2026, 3, 1, tzinfo=UTC))
+        return suite
+
+    def run(self, suite: Suite, model: CountingModel, hour: int = 0, sample: int | None = None) -> Run:
+        now = datetime(2026, 3, 2, hour, 30, tzinfo=UTC)
+        with DiskCache.open(None) as cache:
+            found = run_suite(suite, cache, generator=model, sample=sample, now=now)
+        RunKeeper(self.root).keep(
+            found.verdict, {}, found.record, *([found.baseline.content] if found.baseline else [])
+        )
+        return found
+
+    def told(self, suite: Suite) -> str:
+        spread = spread_of(suite, suite.cases.read(), "", self.root)
+        assert spread is not None
+        assert spread.before is not None
+        return spread.said
+
+    def test_a_later_sample_does_not_take_the_place_of_a_whole_run(self, suite) -> None:
+        whole = self.run(suite, CountingModel(0.2, "2", seed=4), 1)
+        assert whole.verdict.decision != "FAIL"
+        sample = self.run(suite, CountingModel(0.2, "2", seed=4), 2, sample=60)
+        assert sample.verdict.sampled
+        assert not whole.verdict.sampled
+        assert self.told(suite) == (
+            f"the spread is that of counting 2, run on 2026-03-02 at 01:30 UTC on 120 cases: {whole.verdict.decision} "
+            f"({whole.verdict.verdict_id}), beside the baseline main (counting 1)"
+        )
+
+    def test_one_that_failed_is_taken_only_where_there_is_no_other_and_says_so(self, suite) -> None:
+        failed = self.run(suite, CountingModel(0.9, "3"), 3)
+        assert failed.verdict.decision == "FAIL"
+        assert "on 120 cases: FAIL" in self.told(suite)
+        assert self.told(suite).endswith(
+            "it failed, and no other such run is kept: a worse version may differ more than an equal one"
+        )
+        self.run(suite, CountingModel(0.2, "2", seed=4), 1)
+        self.run(suite, CountingModel(0.9, "4", seed=5), 5)
+        assert "that of counting 2, run on 2026-03-02 at 01:30 UTC" in self.told(suite)
+        assert "failed" not in self.told(suite)
+
+    def test_a_sample_alone_says_that_it_is_one_and_a_tiny_one_is_no_ground(self, suite) -> None:
+        self.run(suite, CountingModel(0.2, "2", seed=4), 1, sample=20)
+        assert "taken from the baseline's scores (main, 120 cases)" in self.told(suite)
+        self.run(suite, CountingModel(0.2, "2", seed=4), 2, sample=60)
+        assert "on 60 cases" in self.told(suite)
+        assert self.told(suite).endswith("this one asked a sample: run it without `--sample` first")
+
+    def test_what_did_not_answer_was_scored_otherwise_or_is_not_kept_tells_nothing(self, suite) -> None:
+        run = self.run(suite, CountingModel(0.2, "2", seed=4), 1)
+        for decision, scorers in (("ERROR", run.verdict.scorers), ("PASS", {"token_f1": "0|other"})):
+            other = msgspec.structs.replace(run.verdict, decision=decision, scorers=scorers)
+            (RunKeeper(self.root).folder(other) / "verdict.json").write_bytes(msgspec.json.encode(other))
+            assert "taken from the baseline's scores" in self.told(suite)
+        (RunKeeper(self.root).folder(run.verdict) / "verdict.json").write_text("{")
+        assert "taken from the baseline's scores" in self.told(suite)
+        RunKeeper(self.root).keep(run.verdict, {})
+        assert "counting 2" in self.told(suite)
+        RunKeeper(self.root).record_path(run.verdict.candidate.digest).unlink()
+        assert "taken from the baseline's scores" in self.told(suite)
+
+    def test_a_run_of_other_cases_gives_way_to_one_of_these(self, suite) -> None:
+        self.run(suite, CountingModel(0.2, "2", seed=4), 1)
+        lines = suite.cases.path.read_text().splitlines()
+        changed = [line.replace("question", "another question") for line in lines[:80]] + lines[80:]
+        suite.cases.path.write_text("\n".join(changed) + "\n")
+        later = load_suite(suite.path)
+        self.run(later, CountingModel(0.2, "3", seed=4), 0)
+        assert "counting 2" in self.told(suite)
+        assert "counting 3" in self.told(later)

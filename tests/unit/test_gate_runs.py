@@ -154,7 +154,9 @@ def test_promoting_replaces_both_files_and_keeps_a_name_within_its_folder(path: 
 def test_a_budget_that_is_used_up_decides_nothing_and_says_so(path: Path) -> None:
     model = CountingModel(0.2, "2")
     found = run(promoted(path), model, budget=RunBudget(usd=0.05))
-    assert found.verdict.decision == "INCONCLUSIVE"
+    assert found.verdict.decision == "ERROR"
+    assert ": the budget of $0.05 ended the run, with $0.0" in found.verdict.error
+    assert {result.decision for result in found.verdict.gates} == {"INCONCLUSIVE"}
     assert len(model.asked) == 50
     assert "70 requests have no answer: budget of $0.05 used up (70)" in found.verdict.notes
     blocked = found.verdict.gates[0].findings[0].reason

@@ -180,6 +180,50 @@ def test_equal_totals_have_no_leader_and_share_the_chance() -> None:
     assert robustness(score_sheet(choice(B, twin))).leader is None
 
 
+def test_totals_that_a_report_cannot_tell_apart_have_no_leader() -> None:
+    near = model("near", right=measured(3.0), kind=measured(3.0), price=measured(3.009))
+    level, below = (
+        model(n, right=measured(3.0), kind=measured(3.0), price=measured(p)) for n, p in (("a", 3.0), ("b", 2))
+    )
+    found = compare(score_sheet(choice(near, level, below)))
+    assert found.standing == ("open", None, "near, a share the highest total, to within 0.005")
+    made = report(choice(near, level, below))
+    assert made.robustness.leader is None
+    assert "The smallest change of a weight" not in [part.title for part in made.parts]
+    further = model("far", right=measured(3.0), kind=measured(3.0), price=measured(3.02))
+    assert compare(score_sheet(choice(further, level))).standing.verdict == "clear"
+
+
+def test_a_lead_within_the_intervals_is_said_where_a_weight_would_end_it() -> None:
+    wide = model("wide", right=measured(4.5, 0.5), kind=measured(3.0, 0.7), price=measured(3.0, 0.7))
+    low = model("low", right=measured(3.0, 0.7), kind=measured(3.0, 0.7), price=measured(4.0, 0.7))
+    made = report(choice(wide, low))
+    assert made.comparison.standing.verdict == "ahead"
+    (part,) = (part for part in made.parts if part.title == "The smallest change of a weight")
+    assert part.sentences[1] == (
+        "No weight has to change for a tie: wide has the highest total, but the interval of its lead over low holds 0."
+    )
+    assert part.table is not None
+    assert "leads" not in " ".join(part.sentences) + "".join(part.table.rows[0])
+    clear = report(choice(A, model("zero", right=measured(1.0), kind=measured(1.0), price=measured(1.0))))
+    assert "No weight has to change" not in markdown(clear)
+
+
+def test_a_weight_at_which_nothing_is_beyond_is_none() -> None:
+    """Level in the two others at weight 0 of the third, which no weight below it can turn."""
+    ahead = model("ahead", right=measured(4.0), kind=measured(4.0), price=measured(3.0))
+    level = model("level", right=measured(3.0), kind=measured(3.0), price=measured(3.0))
+    found = robustness(score_sheet(choice(ahead, level)), draws=10)
+    assert [(change.needed, change.winner) for change in found.changes] == [(None, None)] * 2
+
+
+def test_what_rounds_to_nothing_has_no_sign() -> None:
+    nearly = model("nearly", right=measured(3.0), kind=measured(3.0), price=measured(3.0))
+    made = report(choice(nearly, model("same", right=measured(3.0), kind=measured(3.0), price=measured(3.0 + 1e-6))))
+    text = markdown(made)
+    assert not re.search(r"[-+]0\.0+(?![0-9])", text)
+
+
 def test_people_count_by_their_pooled_spread() -> None:
     """Spreads within (1, 3 | 4, 4, 5) have squares 2 and 2/3, 3 degrees of freedom; 4 of variance 1/3 are assumed."""
     models = (

@@ -7,23 +7,26 @@ import json
 import math
 import string
 from pathlib import Path
+from typing import get_args
 
 import krippendorff
 import msgspec
 import numpy as np
 import pytest
 
+from evalsvc._cli_audit_set import BY_USE, rows
 from evalsvc.cases import Case, CaseSet, ToolCall
 from evalsvc.cases.reading import write_cases
 from evalsvc.cases.values import clusters_of
 from evalsvc.cli import main
 from evalsvc.errors import InputError
-from evalsvc.set_audit import Finding, Wish, audit
+from evalsvc.set_audit import Finding, SetAudit, Wish, audit
 from evalsvc.set_audit.balance import agreement_findings, balance_findings, evenness, reference_findings
 from evalsvc.set_audit.contents import EDGES, kinds, topic_patterns, topics
 from evalsvc.set_audit.duplicates import alike, duplicate_findings, label_findings, split_findings
 from evalsvc.set_audit.near import folded, groups, near_pairs
 from evalsvc.set_audit.size import effective, group_size, size_findings
+from evalsvc.set_audit.values import Subject
 from evalsvc.types import Message
 
 
@@ -474,3 +477,43 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert len({row.replace("\\|", "").count("|") for row in rows}) == 1
     assert main(["audit-set", str(good), "--margin", "2"]) == 2
     assert main(["audit-set", str(tmp_path / "none.jsonl")]) == 2
+
+
+def made_of(*counts: tuple[str, str, int]) -> SetAudit:
+    found = [
+        Finding(subject=subject, what=f"{subject} {verdict} {i}", value=None, said="said", verdict=verdict, next="do")
+        for subject, verdict, count in counts
+        for i in range(count)
+    ]
+    return SetAudit(sets=(("set", "0" * 64, 9),), findings=tuple(found))
+
+
+def test_what_is_of_most_use_comes_first_and_the_rest_of_a_kind_is_in_one_line() -> None:
+    made = made_of(
+        ("size", "look", 4), ("topics", "look", 5), ("labels", "ok", 1), ("traffic", "bad", 6), ("labels", "look", 1)
+    )
+    found = [(row["verdict"], row["subject"], row["what"]) for row in rows(made)]
+    assert [what for verdict, _, what in found if verdict == "bad"] == [f"traffic bad {i}" for i in range(6)]
+    assert found[6:] == [
+        ("look", "labels", "labels look 0"),
+        *(("look", "size", f"size look {i}") for i in range(4)),
+        *(("look", "topics", f"topics look {i}") for i in range(3)),
+        ("look", "topics", "and 2 more"),
+        ("ok", "labels", "labels ok 0"),
+    ]
+    (further,) = (row for row in rows(made) if row["what"] == "and 2 more")
+    assert (further["number"], further["next"]) == ("topics look 3, topics look 4", "in --format json")
+    (long,) = (row for row in rows(made_of(("topics", "look", 99))) if row["what"] == "and 96 more")
+    assert len(long["number"]) <= 100
+    assert long["number"].endswith(" …")
+
+
+def test_every_subject_has_its_place_in_the_table() -> None:
+    assert sorted(BY_USE) == sorted(get_args(Subject))
+
+
+@pytest.mark.parametrize("wish", [Wish(), Wish(margin=0.4), Wish(margin=0.001), Wish(discordant=0.9, margin=1e-9)])
+def test_the_size_points_to_what_knows_the_suite_s_scores(wish: Wish) -> None:
+    assert said(size_findings([case(i, str(i)) for i in range(40)], wish), "whole set").next.endswith(
+        "evalsvc gate SUITE --power"
+    )

@@ -234,7 +234,13 @@ def test_one_case_and_one_cluster() -> None:
     assert "one case" in compare_paired([0.1], [0.4], BOUNDED).reason
     found = compare_paired([0.1, 0.2], [0.4, 0.4], BOUNDED, clusters=["a", "a"])
     assert found.difference == pytest.approx(0.25)
-    assert "one cluster" in found.reason
+    assert "one group" in found.reason
+
+
+@pytest.mark.parametrize(("clusters", "unit"), [(None, "3 cases"), (["a", "b", "c", "c"], "3 groups")])
+def test_cases_that_are_in_no_group_are_called_cases(clusters, unit) -> None:
+    old, new = [0.1, 0.2, 0.3, 0.4][: 4 if clusters else 3], [0.2, 0.5, 0.5, 0.3][: 4 if clusters else 3]
+    assert compare_paired(old, new, BOUNDED, clusters=clusters).reason.startswith(f"{unit}: the interval takes")
 
 
 def test_extreme_weights_do_not_overflow() -> None:
@@ -703,7 +709,10 @@ def test_equivalence_has_to_hold_on_both_sides() -> None:
     plain = compare_paired(old, new, BOUNDED, question=question)
     assert (plain.verdict, found.verdict) == ("equivalent", "inconclusive")
     assert found.low < plain.low < plain.high < found.high
-    assert "a loss that none of these 60 groups happened to meet" in found.reason
+    assert "a loss that none of these 60 cases happened to meet" in found.reason
+    pairs = [place // 2 for place in range(60)]
+    grouped = compare_paired(old, new, BOUNDED, question=question, rare=True, clusters=pairs)
+    assert "a loss that none of these 30 groups happened to meet" in grouped.reason
     for shift in (0.15, -0.15):
         moved = [
             compare_paired(old, np.clip(new + shift, 0, 1), BOUNDED, question=question, rare=r) for r in (True, False)

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from evalsvc._plain import harmless, visible
 from evalsvc.verdicts import Finding, GateResult, Verdict
-from evalsvc.verdicts.words import difference, number, title
+from evalsvc.verdicts.words import cases_of, difference, number, title
 
 # What XML 1.0 cannot hold, escaped or not.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -43,7 +43,9 @@ def _suite(verdict: Verdict, inconclusive: str, seconds: float) -> ElementTree.E
         for found in gate.findings
     ]
     # A file without a failure is green, and nothing was shown.
-    if all(gate.advisory or not gate.findings for gate in verdict.gates):
+    if verdict.decision == "ERROR":
+        cases.append(_error(verdict))
+    elif all(gate.advisory or not gate.findings for gate in verdict.gates):
         cases.append(_undecided(verdict))
     suite = ElementTree.Element(
         "testsuite",
@@ -51,7 +53,7 @@ def _suite(verdict: Verdict, inconclusive: str, seconds: float) -> ElementTree.E
         tests=str(len(cases)),
         failures=str(sum(case.find("failure") is not None for case in cases)),
         skipped=str(sum(case.find("skipped") is not None for case in cases)),
-        errors="0",
+        errors=str(sum(case.find("error") is not None for case in cases)),
         time=_seconds(seconds),
         timestamp=verdict.decided_at.isoformat(),
     )
@@ -63,7 +65,7 @@ def _suite(verdict: Verdict, inconclusive: str, seconds: float) -> ElementTree.E
         ("candidate", verdict.candidate.digest),
         ("baseline", verdict.baseline.digest if verdict.baseline else ""),
     ):
-        ElementTree.SubElement(kept, "property", name=name, value=_legal(value))
+        ElementTree.SubElement(kept, "property", name=name, value=legal(value))
     suite.extend(cases)
     return suite
 
@@ -71,14 +73,16 @@ def _suite(verdict: Verdict, inconclusive: str, seconds: float) -> ElementTree.E
 def _case(verdict: Verdict, gate: GateResult, found: Finding, inconclusive: str, seconds: float) -> ElementTree.Element:
     name = f"{gate.gate} [{found.segment}]" if found.segment else gate.gate
     case = ElementTree.Element(
-        "testcase", classname=f"evalsvc.{verdict.suite}", name=_legal(name), time=_seconds(seconds)
+        "testcase", classname=f"evalsvc.{verdict.suite}", name=legal(name), time=_seconds(seconds)
     )
     if found.decision != "PASS":
         open_kind = "failure" if found.lacking else inconclusive
-        kind = "skipped" if gate.advisory else "failure" if found.decision == "FAIL" else open_kind
+        kind = "failure" if found.decision == "FAIL" else open_kind
+        # Of an error the test case of its own tells; from gates nothing follows then.
+        kind = "skipped" if gate.advisory or verdict.decision == "ERROR" else kind
         said = f"{found.decision}{' (advisory)' if gate.advisory else ''}: {found.reason}"
-        element = ElementTree.SubElement(case, kind, message=_legal(said))
-        element.text = _legal(f"{title(verdict)}\n{_numbers(found)}\n{found.reason}")
+        element = ElementTree.SubElement(case, kind, message=legal(said))
+        element.text = legal(f"{title(verdict)}\n{_numbers(found)}\n{found.reason}")
         if kind == "failure":
             element.set("type", found.decision)
     return case
@@ -91,10 +95,17 @@ def _undecided(verdict: Verdict) -> ElementTree.Element:
     return case
 
 
+def _error(verdict: Verdict) -> ElementTree.Element:
+    case = ElementTree.Element("testcase", classname=f"evalsvc.{verdict.suite}", name="run", time="0.000")
+    error = ElementTree.SubElement(case, "error", message=legal(f"ERROR: {verdict.error}"), type="ERROR")
+    error.text = legal(verdict.error)
+    return case
+
+
 def _numbers(found: Finding) -> str:
     parts = [
         f"candidate {number(found.candidate)}, baseline or limit {number(found.baseline)}",
-        f"difference {difference(found)}, {found.n:,} cases in {found.n_clusters:,} groups",
+        f"difference {difference(found)}, {cases_of(found)}",
         f"test: {found.test}",
         *([f"cases: {visible(', '.join(found.cases))}"] if found.cases else []),
     ]
@@ -105,5 +116,6 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.3f}"
 
 
-def _legal(text: str) -> str:
+def legal(text: str) -> str:
+    """Return a text as XML 1.0 can hold it."""
     return _FORBIDDEN.sub("\ufffd", harmless(text))

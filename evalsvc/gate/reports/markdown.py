@@ -8,6 +8,7 @@ from evalsvc.gate.reports.escaping import block, text
 from evalsvc.gate.reports.regressions import Regression, heading, word_diff
 from evalsvc.verdicts import Finding, GateResult, MetricSummary, Slice, Verdict
 from evalsvc.verdicts.words import (
+    GATES_OF_AN_ERROR,
     because,
     change,
     difference,
@@ -31,7 +32,7 @@ def markdown(verdict: Verdict, worst: Sequence[Regression] = ()) -> str:
         f"## {text(title(verdict))}",
         text(subtitle(verdict)) + ".",
         f"**{text(because(verdict))}**",
-        _gates(verdict.gates, verdict),
+        _gates(verdict.gates, verdict) if verdict.decision != "ERROR" else GATES_OF_AN_ERROR,
         _metrics(verdict.metrics),
         _slices(verdict.slices),
         *(f"> {text(note)}." for note in verdict.notes),

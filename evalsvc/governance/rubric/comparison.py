@@ -25,6 +25,8 @@ Floats = npt.NDArray[np.float64]
 
 DRAWS = 20_000
 SEED = 7
+LEVEL = 0.005
+"""Totals that are closer than that share a place: reports say them to hundredths."""
 
 
 class Total(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +69,8 @@ class Standing(NamedTuple):
 
     ``verdict``: ``clear`` where the leader's difference to every other model has an interval above 0; ``ahead`` where
     its total is the highest whatever the missing scores are, but not clearly; ``open`` where missing scores decide, or
-    the highest total is shared: then there is no ``leader``. ``because`` says it in a sentence.
+    the highest total is shared, to within :data:`LEVEL`: then there is no ``leader``. ``because`` says it in a
+    sentence.
 
     That the leader beats *every* other is claimed only where each single comparison shows it, at the confidence of one:
     an intersection-union test (Berger 1982), which needs no correction for their number.
@@ -230,9 +233,11 @@ def _standing(totals: Mapping[str, Total], differences: tuple[Difference, ...]) 
     if not complete:
         return Standing("open", None, "every model lacks scores: no total is known")
     leader = max(complete, key=lambda name: totals[name].least)
-    tied = [name for name in complete if name != leader and totals[leader].least - totals[name].least <= 1e-12]
+    behind = {name: totals[leader].least - totals[name].least for name in complete if name != leader}
+    tied = [name for name, by in behind.items() if by < LEVEL]
     if tied:
-        return Standing("open", None, f"{', '.join([leader, *tied])} share the highest total")
+        near = "" if max(behind[name] for name in tied) <= 1e-12 else f", to within {LEVEL:g}"
+        return Standing("open", None, f"{', '.join([leader, *tied])} share the highest total{near}")
     rivals = [name for name, total in totals.items() if total.missing and total.most >= totals[leader].least]
     if rivals:
         lacking = "; ".join(f"{name} lacks {', '.join(totals[name].missing)}" for name in rivals)

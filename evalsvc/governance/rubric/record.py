@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from evalsvc.governance.rubric.comparison import SEED, Comparison, compare
+from evalsvc.governance.rubric.comparison import SEED, Comparison, Standing, compare
 from evalsvc.governance.rubric.dominance import AXES, Place, dominance
 from evalsvc.governance.rubric.robustness import Robustness, robustness
 from evalsvc.governance.rubric.scoring import Sheet, score_sheet
@@ -61,7 +61,7 @@ def report(choice: Choice, *, seed: int = SEED) -> Report:
         _totals(choice, comparison),
         *([_differences(comparison)] if len(choice.models) > 1 else []),
         *([_pareto(places)] if places else []),
-        *_robustness(found),
+        *_robustness(found, comparison.standing),
         _weights(choice),
         _scores(sheet),
         *(_for_and_against(sheet, model, places.get(model.name)) for model in choice.models),
@@ -74,6 +74,16 @@ def report(choice: Choice, *, seed: int = SEED) -> Report:
 def points(value: float | None) -> str:
     """Return a score as a report says it."""
     return "-" if value is None else f"{value:.2f}"
+
+
+def signed(value: float, digits: int) -> str:
+    """Return a number with its sign; what rounds to 0 has none.
+
+    >>> signed(1.25, 1), signed(-0.04, 1), signed(0.0, 2)
+    ('+1.2', '0.0', '0.00')
+    """
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
 
 
 def share(ends: tuple[float, float]) -> str:
@@ -115,8 +125,8 @@ def _differences(comparison: Comparison) -> Part:
         {
             "first": each.first,
             "second": each.second,
-            "first less second": "-" if each.value is None else f"{each.value:+.2f}",
-            "interval": f"[{each.low:+.2f}, {each.high:+.2f}]",
+            "first less second": "-" if each.value is None else signed(each.value, 2),
+            "interval": f"[{signed(each.low, 2)}, {signed(each.high, 2)}]",
         }
         for each in comparison.differences
     )
@@ -141,7 +151,7 @@ def _pareto(places: Mapping[str, Place]) -> Part:
     )
 
 
-def _robustness(found: Robustness) -> list[Part]:
+def _robustness(found: Robustness, standing: Standing) -> list[Part]:
     rows = tuple(
         {
             "model": name,
@@ -162,27 +172,30 @@ def _robustness(found: Robustness) -> list[Part]:
     right = frozenset(name for row in rows for name in row if name != "model")
     parts = [Part("How much the weights decide", tuple(said), table=Table(rows, right))]
     if found.leader is not None:
-        parts.append(_changes(found))
+        parts.append(_changes(found, standing))
     return parts
 
 
-def _changes(found: Robustness) -> Part:
+def _changes(found: Robustness, standing: Standing) -> Part:
     rows = tuple(
         {
             "category": change.category,
             "weight": f"{100.0 * change.given:.1f}%",
             "level at": "no weight" if change.needed is None else f"{100.0 * change.needed:.1f}%",
-            "change": "-" if change.needed is None else f"{100.0 * (change.needed - change.given):+.1f}",
-            "beyond it leads": change.winner or "-",
+            "change": "-" if change.needed is None else signed(100.0 * (change.needed - change.given), 1),
+            "beyond it is highest": change.winner or "-",
         }
         for change in found.changes
     )
     among = " among the models without a gap" if found.unranked else ""
-    said = (
-        f"The weight of one category at which {found.leader} no longer leads{among}, the others in their proportions."
-    )
+    said = [
+        f"The weight of one category at which the total of {found.leader} is no longer the highest{among}, the others "
+        "in their proportions."
+    ]
+    if standing.verdict == "ahead":
+        said.append(f"No weight has to change for a tie: {standing.because}.")
     return Part(
-        "The smallest change of a weight", (said,), table=Table(rows, frozenset({"weight", "level at", "change"}))
+        "The smallest change of a weight", tuple(said), table=Table(rows, frozenset({"weight", "level at", "change"}))
     )
 
 

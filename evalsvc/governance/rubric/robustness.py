@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evalsvc.errors import InputError
-from evalsvc.governance.rubric.comparison import DRAWS, SEED, drawn_scores, filled, shared_wins
+from evalsvc.governance.rubric.comparison import DRAWS, LEVEL, SEED, drawn_scores, filled, shared_wins
 from evalsvc.governance.rubric.scoring import Sheet
 from evalsvc.governance.rubric.values import HIGHEST, LOWEST
 
@@ -26,7 +26,7 @@ class WeightChange(NamedTuple):
     """The smallest change of one category's weight, the others in their proportions, that ends a leader's lead.
 
     ``given`` and ``needed`` are shares of the total in [0, 1]; at ``needed`` the two totals are equal, and beyond it
-    ``winner`` is before. ``needed`` is None where no weight from 0 to 1 does it.
+    that of ``winner`` is higher. ``needed`` is None where no weight between 0 and 1 does it.
     """
 
     category: str
@@ -42,7 +42,8 @@ class Robustness(msgspec.Struct, frozen=True, kw_only=True):
         wins: by model, the share of weights drawn around the given ones at which it has the highest total; the two
             ends are with missing scores against it and for it.
         any_weights: the same with weights drawn evenly from all that there are.
-        leader: whose lead :attr:`changes` end; None where no total is known, or the highest is shared.
+        leader: whose lead :attr:`changes` end; None where no total is known, or the highest is shared to
+            within :data:`~evalsvc.governance.rubric.comparison.LEVEL`.
         changes: one for each category, the smallest change first.
         ranks: by model, the share of draws of weights *and* scores in which it comes 1st, 2nd, …: rank acceptability
             (Lahdelma & Salminen 2001). Only of models without a gap, and empty where fewer than two are.
@@ -124,7 +125,7 @@ def _changes(sheet: Sheet, scores: Floats, whole: list[str]) -> tuple[str | None
     given = np.array(list(sheet.choice.rubric.category_shares.values()))
     totals = {name: float(scores[names.index(name)] @ given) for name in whole}
     order = sorted(totals, key=lambda name: -totals[name])
-    if not order or (len(order) > 1 and totals[order[0]] - totals[order[1]] <= 1e-12):
+    if not order or (len(order) > 1 and totals[order[0]] - totals[order[1]] < LEVEL):
         return None, ()
     leader, rivals = order[0], order[1:]
     found = []
@@ -149,7 +150,8 @@ def _level_at(lead: Floats, given: Floats, place: int) -> float | None:
     if here == rest:
         return None
     needed = rest / (rest - here)
-    return needed if 0.0 <= needed <= 1.0 else None
+    # At 0 and at 1 the two are level, and beyond that there is nothing.
+    return needed if 1e-9 < needed < 1.0 - 1e-9 else None
 
 
 def _ranks(sheet: Sheet, whole: list[str], weights: Floats, seed: int) -> dict[str, tuple[float, ...]]:

@@ -1,0 +1,39 @@
+"""That there is no verdict, since something was wrong: as Markdown, JUnit XML and HTML."""
+
+from __future__ import annotations
+
+from html import escape
+from xml.etree import ElementTree
+
+from evalsvc._plain import visible
+from evalsvc.gate.reports.escaping import block, text
+from evalsvc.gate.reports.junit import legal
+
+HEAD = "No verdict: the command ended with an error (exit code 2)."
+
+
+def error_markdown(said: str) -> str:
+    """Return the summary for a pull request."""
+    return f"## evalsvc gate: ERROR\n\n**{text(HEAD)}**\n\n{block('text', said)}\n"
+
+
+def error_page(said: str) -> str:
+    """Return the page."""
+    return (
+        "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
+        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        "<title>evalsvc gate: ERROR</title></head>\n<body><h1>evalsvc gate: ERROR</h1>"
+        f"<p><strong>{escape(HEAD)}</strong></p><pre>{escape(visible(said, keep=chr(10)))}</pre></body></html>\n"
+    )
+
+
+def error_junit(said: str) -> str:
+    """Return the report, with one error."""
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": "0.000"}
+    root = ElementTree.Element("testsuites", name="evalsvc", attrib=counts)
+    suite = ElementTree.SubElement(root, "testsuite", name="evalsvc gate", attrib=counts)
+    case = ElementTree.SubElement(suite, "testcase", classname="evalsvc", name="gate", time="0.000")
+    error = ElementTree.SubElement(case, "error", message=legal(f"ERROR: {said.splitlines()[0]}"), type="ERROR")
+    error.text = legal(said)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
