@@ -12,10 +12,10 @@ import numpy as np
 
 from evalsvc.fairness import Gap, gap
 from evalsvc.fairness.gaps import Limits
-from evalsvc.gate.alone import counting_groups, groups_by, limits_of
+from evalsvc.gate.alone import Alone, counting_groups, groups_by, limits_of, share_of
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows, field_of
 from evalsvc.gate.findings import MEND, Evidence, Leaf, gap_in, reasons_of, said_reasons
-from evalsvc.gate.needed import needed_gap, needed_mean, needed_share, told_of
+from evalsvc.gate.needed import needed_bounded, needed_gap, needed_mean, needed_share, told_of
 from evalsvc.gate.sides import pass_rates
 from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic, scale_for
 from evalsvc.stats.inversion import beyond, tail_of
@@ -33,26 +33,30 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
     gate = leaf.gate
     if parse_statistic(gate.statistic).kind == "quantile":
         return _quantile_evidence(leaf, candidate, level)
-    values, scale = _values(leaf, candidate)
+    values, scale = values_of(leaf, candidate)
     unscored, blocked = gap_in(leaf, candidate)
     if np.isnan(values).all():
         return Evidence(n_unscored=unscored, blocked=blocked, reason="no case has a score")
-    at = limits_of(values, scale, candidate, leaf.rows)
+    alone = limits_of(values, scale, candidate, leaf.rows)
     number, up = _number(gate)
-    p_pass, p_fail = _p_values(at, number, up=up)
+    p_pass, p_fail = _p_values(alone, number, up=up)
     worst = _in_the_worst_case(values, scale, candidate, leaf, number, up=up) if scale.bounded else p_pass
     if not blocked and p_pass <= level < worst:
         held = candidate.scores[gate.metric]
         gone = int(np.isnan(held.values[leaf.rows]).sum())
         told = f"{gone:,} {'score is' if gone == 1 else 'scores are'} missing{said_reasons(held, leaf.rows)}"
         blocked = f"{told}, and it would not pass if they were the worst there are; {MEND}"
-    found, n, clusters = at(1.0 - 2.0 * level), _scored(values), _clusters(candidate, leaf.rows, values)
+    found, n, clusters = alone.at(1.0 - 2.0 * level), _scored(values), _clusters(candidate, leaf.rows, values)
     if scale.binary and found.value is not None:
         counting = counting_groups(candidate, leaf.rows, values)
         needed = needed_share(found.value, number, level, up=up, n=n, clusters=counting)
     else:
         needed = told_of(
-            needed_mean(found, number, level, up=up, n=n), candidate.weights[leaf.rows], candidate.codes[leaf.rows]
+            needed_bounded(alone.shares, float(share_of(scale, number)), level, up=up, n=n)
+            if alone.shares
+            else needed_mean(found, number, level, up=up, n=n),
+            candidate.weights[leaf.rows],
+            candidate.codes[leaf.rows],
         )
     return _against(found, number, n, clusters)._replace(
         n_unscored=unscored,
@@ -109,7 +113,7 @@ def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
     """Return how far apart the groups of a field are, by joint limits of all pairs, against the most that may be."""
     ask = leaf.gate.ask
     field, most = (ask.field, ask.value) if isinstance(ask, GapAtMost) else ("", 0.0)
-    values, scale = _values(leaf, candidate)
+    values, scale = values_of(leaf, candidate)
     unscored, blocked = gap_in(leaf, candidate)
     labels = [field_of(candidate.cases[row], field) for row in leaf.rows.tolist()]
     groups = groups_by(values, scale, candidate, leaf.rows, labels)
@@ -151,7 +155,8 @@ def gap_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidence:
     )
 
 
-def _values(leaf: Leaf, candidate: Evaluated) -> tuple[Floats, Scale]:
+def values_of(leaf: Leaf, candidate: Evaluated) -> tuple[Floats, Scale]:
+    """Return what a gate takes the mean of, ``[cases, repeats]`` or of ``pass^k`` ``[cases, 1]``, and its scale."""
     scores = candidate.scores[leaf.gate.metric]
     kind = parse_statistic(leaf.gate.statistic).kind
     if kind.startswith("pass"):
@@ -183,7 +188,7 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
     p_pass, p_fail = tails(number)
     low, high = _quantile_limits(values, tails, level, up=up)
     within = (values >= number) if up else (values <= number)
-    inside = limits_of(within.astype(np.float64), SHARE, candidate, leaf.rows)(1.0 - 2.0 * level)
+    inside = limits_of(within.astype(np.float64), SHARE, candidate, leaf.rows).at(1.0 - 2.0 * level)
     beyond_it, most = 1.0 - float(within.mean()), 1.0 - (inside.low or 0.0)
     said = f"{beyond_it:.2g} of the answers lie beyond {number:g}, and of all like these at most {most:.2g}"
     seen = _quantile(values, candidate.weights[leaf.rows], quantile)
@@ -241,9 +246,8 @@ def _quantile_limits(
     return (first(0, downwards), first(1, upwards)) if up else (first(1, downwards), first(0, upwards))
 
 
-def _p_values(at: Callable[[float], Estimate], number: float, *, up: bool) -> tuple[float, float]:
-    above = tail_of(lambda confidence: beyond(at(confidence).low, number, 1.0))
-    below = tail_of(lambda confidence: beyond(at(confidence).high, number, -1.0))
+def _p_values(alone: Alone, number: float, *, up: bool) -> tuple[float, float]:
+    above, below = alone.above(number), alone.below(number)
     return (above, below) if up else (below, above)
 
 

@@ -1,22 +1,38 @@
 """Limits of what a version alone scores, at any confidence: of its mean or share, over cases and by group.
 
-They are those of the process behind the cases (:mod:`evalsvc.fairness.groups`), weighted, with groups of cases as
-clusters and repeats as events of their case; of yes and no they are exact where each case stands for itself, and
-careful where few groups fail.
+Of scores between two ends they are Gaffke's (:mod:`evalsvc.stats.bounded`), weighted, with groups of cases and all
+repeats of one as what chance draws; of yes and no, where each case stands for itself, Clopper and Pearson's. Of others
+they are those of the process behind the cases (:mod:`evalsvc.fairness.groups`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
 
-from evalsvc.fairness import Group, groups_of_values
+from evalsvc.fairness import groups_of_values
+from evalsvc.fairness.groups import Group
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows
+from evalsvc.stats.bounded import BoundedMean
+from evalsvc.stats.inversion import beyond, tail_of
 from evalsvc.stats.limits import exact_limit
 from evalsvc.stats.paired import SPARSE
 from evalsvc.types import Estimate, Scale
+
+
+class Alone(NamedTuple):
+    """A mean with its limits: ``at`` a confidence, and p of being ``above`` and ``below`` a number.
+
+    ``shares`` is the mean as a share of a scale that has two ends, by which more cases are planned.
+    """
+
+    at: Callable[[float], Estimate]
+    above: Callable[[float], float]
+    below: Callable[[float], float]
+    shares: BoundedMean | None = None
 
 
 def interval_of(scores: MetricScores, candidate: Evaluated, rows: Rows, confidence: float) -> Estimate | None:
@@ -24,58 +40,79 @@ def interval_of(scores: MetricScores, candidate: Evaluated, rows: Rows, confiden
     values = scores.values[rows]
     if np.isnan(values).all():
         return None
-    return limits_of(values, scores.spec.scale, candidate, rows)(confidence)
+    return limits_of(values, scores.spec.scale, candidate, rows).at(confidence)
 
 
-def limits_of(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows) -> Callable[[float], Estimate]:
-    """Return the mean of scores, ``[rows, repeats]``, with its limits at a confidence."""
+def limits_of(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows) -> Alone:
+    """Return the mean of scores, ``[rows, repeats]``, with its limits."""
     group = groups_by(values, scale, candidate, rows, ["all"] * rows.size)[0]
     known = values[~np.isnan(values)]
-    if not scale.binary or not known.size:
-        return group.at
+    if scale.low is None or scale.high is None or not known.size:
+        return _inverted(group.at)
     alone = np.unique(candidate.codes[rows]).size == rows.size and values.shape[1] == 1
-    if not alone:
-        return _as_wholes(group.at, values, candidate, rows)
-    if np.ptp(candidate.weights[rows]) != 0.0:
-        return group.at
-    share, n = float(known.mean()), known.size
+    if scale.binary and alone and np.ptp(candidate.weights[rows]) == 0.0:
+        return _inverted(_exactly(group.at, float(known.mean()), known.size))
+    return _between(group.at, _bounded(np.asarray(share_of(scale, values)), candidate, rows), scale)
+
+
+def _inverted(at: Callable[[float], Estimate]) -> Alone:
+    return Alone(
+        at,
+        lambda number: tail_of(lambda confidence: beyond(at(confidence).low, number, 1.0)),
+        lambda number: tail_of(lambda confidence: beyond(at(confidence).high, number, -1.0)),
+    )
+
+
+def _exactly(at: Callable[[float], Estimate], share: float, n: int) -> Callable[[float], Estimate]:
+    """Clopper and Pearson's limits: a gate promises its error rate, where an estimate's holds on average."""
 
     def exactly(confidence: float) -> Estimate:
-        """Clopper and Pearson's limits: a gate promises its error rate, where an estimate's holds on average."""
-        return _exact(group.at(confidence), share, n, confidence, "share, exact")
+        tail = (1.0 - confidence) / 2.0
+        low, high = exact_limit(share, n, tail), 1.0 - exact_limit(1.0 - share, n, tail)
+        return replace(at(confidence), low=low, high=high, method="share, exact")
 
     return exactly
 
 
-def _as_wholes(
-    at: Callable[[float], Estimate], values: Floats, candidate: Evaluated, rows: Rows
-) -> Callable[[float], Estimate]:
-    """Let a limit beyond which lie what few groups had take groups to fail, or to succeed, as a whole.
+def share_of(scale: Scale, score: Floats | float) -> Floats | float:
+    """Return where a score lies between the two ends of its scale: from 0 to 1."""
+    low, high = scale.low or 0.0, scale.high or 0.0
+    return (score - low) / (high - low)
 
-    How far the answers of a group go together is not to be told from fewer than :data:`~evalsvc.stats.paired.SPARSE`.
+
+def _between(at: Callable[[float], Estimate], mean: BoundedMean, scale: Scale) -> Alone:
+    bottom, width = scale.low or 0.0, (scale.high or 0.0) - (scale.low or 0.0)
+
+    def limits(confidence: float) -> Estimate:
+        low, high = (bottom + width * limit for limit in mean.limits(confidence))
+        return replace(at(confidence), low=low, high=high, method="mean between two ends (Gaffke)")
+
+    return Alone(
+        limits,
+        lambda number: mean.above(float(share_of(scale, number))),
+        lambda number: mean.below(float(share_of(scale, number))),
+        mean,
+    )
+
+
+def _bounded(values: Floats, candidate: Evaluated, rows: Rows) -> BoundedMean:
+    """Gather scores in [0, 1] by group.
+
+    A group that was not seen may have failed, or succeeded, as a whole, unless :data:`~evalsvc.stats.paired.SPARSE` of
+    those seen hold such a score: how far the answers of a group go together can be told from so many.
     """
-    codes = np.repeat(candidate.codes[rows][:, None], values.shape[1], axis=1)
-    few = [np.unique(codes[values == end]).size < SPARSE for end in (0.0, 1.0)]
-    if not any(few):
-        return at
-    groups = counting_groups(candidate, rows, values)
-
-    def wider(confidence: float) -> Estimate:
-        found = at(confidence)
-        if found.value is None or found.low is None or found.high is None:
-            return found
-        whole = _exact(found, found.value, groups, confidence, f"{found.method}, groups as a whole")
-        low = min(found.low, whole.low or 0.0) if few[0] else found.low
-        high = max(found.high, 1.0 if whole.high is None else whole.high) if few[1] else found.high
-        return replace(whole, low=low, high=high)
-
-    return wider
-
-
-def _exact(found: Estimate, share: float, n: float, confidence: float, method: str) -> Estimate:
-    tail = (1.0 - confidence) / 2.0
-    low, high = exact_limit(share, n, tail), 1.0 - exact_limit(1.0 - share, n, tail)
-    return replace(found, low=low, high=high, method=method)
+    shape, scored = values.shape, ~np.isnan(values)
+    codes = np.broadcast_to(candidate.codes[rows][:, None], shape)[scored]
+    weights = np.broadcast_to(candidate.weights[rows][:, None], shape)[scored]
+    known = values[scored]
+    _, places = np.unique(codes, return_inverse=True)
+    sums, held = (np.bincount(places, part).astype(np.float64) for part in (weights * known, weights))
+    means = np.clip(sums / held, 0.0, 1.0)
+    lowest, highest = (
+        float(seen) if np.unique(codes[known == end]).size >= SPARSE else end
+        for end, seen in ((0.0, means.min()), (1.0, means.max()))
+    )
+    return BoundedMean(sums, held, (lowest, highest))
 
 
 def groups_by(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows, labels: Sequence[str]) -> list[Group]:

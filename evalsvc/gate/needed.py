@@ -13,6 +13,7 @@ import numpy as np
 from evalsvc.gate.evaluated import Floats, Rows
 from evalsvc.stats import PairedMeans, Question, cases_for
 from evalsvc.stats.binary_pairs import stretched_tail
+from evalsvc.stats.bounded import BoundedMean
 from evalsvc.stats.comparison import Comparison
 from evalsvc.stats.distributions import normal_quantile, t_quantile
 from evalsvc.stats.limits import exact_limit
@@ -58,6 +59,29 @@ def needed_mean(found: Estimate, number: float, level: float, *, up: bool, n: in
         return NEVER
     sd = (found.high - found.low) / 2.0 / normal_quantile(1.0 - level) * math.sqrt(n)
     return _settles(cases_for(PairedMeans(max(sd, 1e-12)), room, question=Question("non-inferiority", 0.0, level)), n)
+
+
+def needed_bounded(mean: BoundedMean, number: float, level: float, *, up: bool, n: int) -> Needed | None:
+    """Return how many cases show a mean of scores in [0, 1] to be above (``up``) or below a number.
+
+    They are like those seen; what none of them showed shrinks like one over their number.
+    """
+    side, limit = (mean, number) if up else (mean.mirrored(), 1.0 - number)
+    if side.mean <= limit:
+        return NEVER
+    groups = groups_above(side, limit, level)
+    return _settles(None if groups is None else math.ceil(groups * n / side.sums.size), n)
+
+
+def groups_above(mean: BoundedMean, number: float, level: float) -> int | None:
+    """Return the least groups, like those seen, that show a mean to be above a number with the wished chance."""
+    clear = normal_quantile(POWER)
+
+    def enough(groups: int) -> bool:
+        planned = mean._replace(copies=groups / mean.sums.size)
+        return planned.above(number + clear * planned.error) <= level
+
+    return smallest_number(enough) if mean.mean > number else None
 
 
 def needed_share(seen: float, number: float, level: float, *, up: bool, n: int, clusters: float) -> Needed | None:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evalsvc.gate.absolute import absolute_evidence
-from evalsvc.gate.alone import counting_groups
+from evalsvc.gate.absolute import absolute_evidence, values_of
+from evalsvc.gate.alone import counting_groups, limits_of, share_of
 from evalsvc.gate.evaluated import Evaluated
 from evalsvc.gate.findings import Evidence, Leaf
-from evalsvc.gate.needed import UNTOLD, cases_below, chance_below, few_outweigh
+from evalsvc.gate.needed import UNTOLD, cases_below, chance_below, few_outweigh, groups_above
 from evalsvc.gate.values import AtLeast, AtMost, Critical, parse_statistic, scale_for
 from evalsvc.stats import PairedMeans, Question, cases_for
+from evalsvc.stats.bounded import BoundedMean
 from evalsvc.stats.distributions import normal_quantile
+from evalsvc.types import Scale
 
 if TYPE_CHECKING:
     from evalsvc.gate.power import Planned
@@ -73,18 +75,38 @@ def _value(known: Planned, leaf: Leaf, source: Evaluated, found: Evidence, level
         return known._replace(cases=_cases(share, limit, level, known.n / counting))
     if found.low is None or found.high is None:
         return known._replace(reason=f"not predicted: {found.reason or 'it has no interval'}")
+    offset = (found.difference or 0.0) * (1.0 if up else -1.0)
+    untold = offset > 0.0 and few_outweigh(source.weights[leaf.rows], source.codes[leaf.rows])
+    values, scale = values_of(leaf, source)
+    shares = limits_of(values, scale, source, leaf.rows).shares
+    if shares is not None:
+        known = _between(known, shares, scale, number, level, up=up)
+        return known._replace(cases=None, reason=UNTOLD) if untold else known
     critical = normal_quantile(1.0 - level)
     inside = -found.low if up else found.high
-    offset = (found.difference or 0.0) * (1.0 if up else -1.0)
     error = max(1e-12, inside + offset) / critical * math.sqrt(found.n_clusters / max(1, known.groups))
     design, question = PairedMeans(error * math.sqrt(known.n)), Question("non-inferiority", 0.0, level)
     known = known._replace(
         smallest=(critical + normal_quantile(POWER)) * error,
         chance=0.5 * math.erfc((critical - offset / error) / math.sqrt(2.0)),
     )
-    if offset > 0.0 and few_outweigh(source.weights[leaf.rows], source.codes[leaf.rows]):
+    if untold:
         return known._replace(reason=UNTOLD)
     return known._replace(cases=cases_for(design, offset, question=question) if offset > 0.0 else None)
+
+
+def _between(known: Planned, shares: BoundedMean, scale: Scale, number: float, level: float, *, up: bool) -> Planned:
+    """Say what as many groups as will be asked show of a mean between two ends, if they are like those seen."""
+    limit, width = float(share_of(scale, number)), float(share_of(scale, 1.0)) - float(share_of(scale, 0.0))
+    side, limit = (shares, limit) if up else (shares.mirrored(), 1.0 - limit)
+    planned = side._replace(copies=max(1, known.groups) / side.sums.size)
+    allowed, error = planned.mean - planned.lower(level), max(1e-12, planned.error)
+    groups = groups_above(side, limit, level)
+    return known._replace(
+        smallest=(allowed + normal_quantile(POWER) * error) / width,
+        chance=0.5 * math.erfc((allowed - (side.mean - limit)) / error / math.sqrt(2.0)),
+        cases=None if groups is None else math.ceil(groups * known.n / max(1, known.groups)),
+    )
 
 
 def _quantile(known: Planned, leaf: Leaf, source: Evaluated, found: Evidence, level: float) -> Planned:

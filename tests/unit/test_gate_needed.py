@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,10 @@ from evalsvc.cases import Case
 from evalsvc.gate.deciding import decide
 from evalsvc.gate.evaluated import Evaluated, MetricScores
 from evalsvc.gate.looking import Definition, look, plan
-from evalsvc.gate.needed import needed_gap, needed_share
+from evalsvc.gate.needed import NEVER, groups_above, needed_bounded, needed_gap, needed_share
 from evalsvc.gate.values import AtLeast, AtMost, Better, Equivalent, Gate, NotWorse
 from evalsvc.generation import Answer
+from evalsvc.stats.bounded import BoundedMean
 from evalsvc.types import Scale, ScorerSpec
 from evalsvc.verdicts import Finding
 
@@ -161,3 +164,33 @@ def test_pairs_that_all_differ_by_the_same_tell_no_spread_and_no_number(
     assert finding.decision == "INCONCLUSIVE"
     assert finding.needed is None or (finding.needed.more, finding.needed.cases) == (None, None)
     assert "all pairs differ by the same" in finding.reason
+
+
+@pytest.mark.parametrize(("kind", "number"), [("near 0.9", 0.87), ("all over", 0.62), ("rare zeros", 0.8)])
+def test_so_many_groups_show_a_mean_between_two_ends_as_often_as_wished(kind: str, number: float) -> None:
+    rng = np.random.default_rng(11)
+
+    def drawn(n: int) -> BoundedMean:
+        near = 0.9 + 0.1 * (rng.random(n) - 0.5)
+        rare = np.where(rng.random(n) < 0.05, 0.0, near)
+        scores = {"near 0.9": near, "all over": rng.beta(4.0, 2.0, n), "rare zeros": rare}
+        return BoundedMean(scores[kind], np.ones(n))
+
+    seen = drawn(20_000)
+    groups = groups_above(seen, number, 0.05)
+    assert groups is not None
+    shown = np.mean([drawn(groups).above(number) <= 0.05 for _ in range(400)])
+    assert 0.74 <= shown <= 0.92
+    fewer = np.mean([drawn(max(2, groups // 2)).above(number) <= 0.05 for _ in range(400)])
+    assert fewer < shown - 0.2
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_mean_that_does_not_reach_it_is_never_shown(up: bool) -> None:
+    mean = BoundedMean(np.full(30, 0.5), np.ones(30))
+    assert needed_bounded(mean, 0.5, 0.05, up=up, n=30) == NEVER
+    there = needed_bounded(mean, 0.45 if up else 0.55, 0.05, up=up, n=60)
+    assert there is not None
+    assert there.cases is not None
+    # Two cases a group, and none differs: what was not seen is all that counts.
+    assert there.cases == pytest.approx(2 * 0.5 * math.log(20) / 0.05, rel=0.1)
