@@ -167,6 +167,8 @@ def decide_again(verdict: Verdict, candidate: bytes, baseline: bytes | None) -> 
     header, new = decode_record(candidate, "candidate")
     name = verdict.baseline.name if verdict.baseline else ""
     old = decode_record(baseline, "baseline", name).evaluated if baseline is not None else None
+    if old is not None:
+        old = msgspec.structs.replace(old, gone=definition.gone)
     planned = Plan(tuple(range(len(new.cases))), (len(new.cases),), len(new.cases))
     if verdict.looks:
         planned = Plan(order_of(new.digests, new.groups, definition.seed), verdict.looks, verdict.looks[-1])
