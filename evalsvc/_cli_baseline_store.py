@@ -15,7 +15,7 @@ from evalsvc._cli_output import aligned
 from evalsvc._gate_store import has_store, opened, remember
 from evalsvc._plain import harmless
 from evalsvc.cli import OK
-from evalsvc.errors import ConfigError, StoreError
+from evalsvc.errors import ConfigError, InputError, StoreError
 from evalsvc.gate.suite_files import find_suites, root_for
 
 if TYPE_CHECKING:
@@ -120,19 +120,33 @@ def show(options: argparse.Namespace) -> int:
 
 
 def fetch(options: argparse.Namespace) -> int:
-    """Take the store's current baseline: its pointer, to commit, and its scores."""
-    from evalsvc.gate.baselines import FOLDER
-    from evalsvc.gate.promotions import fetch_current
+    """Take from the store what the suite's pointer pins; without one, or with ``--latest``, the last promoted."""
+    from evalsvc.gate import baselines, promotions
 
     suite, root = suite_of(options.suite), root_for([Path(options.suite)])
     name = name_of(options.name, suite)
-    with opened(root, options) as store:
-        found = fetch_current(store.baselines, suite.name, suite.folder, name, root)
-    print(
-        f"{name}: {found.model} {found.model_version}".rstrip()
-        + f", sha256 {found.digest[:12]}…, promoted by {found.promoted_by}; commit "
-        f"{suite.folder.name}/{FOLDER}/{name}.yaml to pin it"
-    )
+    path = baselines.pointer_path(suite.folder, name)
+    pointer = baselines.read_pointer(path) if path.is_file() and not options.latest else None
+    file = f"{suite.folder.name}/{baselines.FOLDER}/{name}.yaml"
+    found: Pointer | Promotion | None = pointer
+    if pointer is None:
+        with opened(root, options) as store:
+            found = promotions.fetch_latest(store.baselines, suite.name, suite.folder, name, root)
+        what = f"commit {file} to pin it"
+    elif baselines.is_here(suite.folder, name):
+        what = f"which {file} pins, is here already"
+    else:
+        with opened(root, options) as store:
+            found = promotions.fetch(store.baselines, suite.name, suite.folder, name, root)
+        what = f"as {file} pins it"
+    if found is None:
+        raise InputError(
+            f"Expected the store to have the baseline that {path} pins, but it has it not: restore the file of scores "
+            f"from git, or take the store's last promoted in its place: evalsvc baseline fetch {options.suite} "
+            f"--name {name} --latest"
+        )
+    version = f"{found.model} {found.model_version}".strip()
+    print(f"{name}: {version}, sha256 {found.digest[:12]}…, promoted by {found.promoted_by}; {what}")
     return OK
 
 

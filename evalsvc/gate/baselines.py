@@ -121,8 +121,9 @@ def read_baseline(folder: Path, name: str, suite_path: str) -> Baseline:
     if kept is None and not file.is_file():
         raise ConfigError(
             f"Expected {file}, which {path.name} names, but it is not there: restore it from git, where both files "
-            f"were to be committed, take the store's: evalsvc baseline fetch {suite_path} --name {name}, or make "
-            f"another of a run: evalsvc baseline promote {suite_path} --name {name} --because TEXT"
+            f"were to be committed, take the scores that it pins from the store: evalsvc baseline fetch {suite_path} "
+            f"--name {name}, or make another of a run: evalsvc baseline promote {suite_path} --name {name} "
+            "--because TEXT"
         )
     content = read_content(file) if kept is None else kept
     found = digest_of_record(content)

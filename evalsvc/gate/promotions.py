@@ -62,9 +62,7 @@ def fetch(log: BaselineLog, suite: str, folder: Path, name: str, root: Path) -> 
     ]
     if not found:
         return None
-    _keep(log, found[0], root)
-    if pointer is None:
-        _point(found[0], folder, None)
+    _take(log, found[0], folder, root, pointer)
     return found[0]
 
 
@@ -73,11 +71,11 @@ def _pointer(folder: Path, name: str) -> Pointer | None:
     return baselines.read_pointer(path) if path.is_file() else None
 
 
-def fetch_current(log: BaselineLog, suite: str, folder: Path, name: str, root: Path) -> Promotion:
-    """Take the current baseline of a name from a store, in place of what the pointer says.
+def fetch_latest(log: BaselineLog, suite: str, folder: Path, name: str, root: Path) -> Promotion:
+    """Take the last promoted baseline of a name from a store, in place of what the pointer pins.
 
     Raises:
-        ConfigError: when the store's record is not what it says.
+        ConfigError: when the store's record is not what it says, or not what the pointer pins of the same baseline.
         InputError: when the store has none of the name, or nothing can be written.
     """
     found = log.promotions(suite, name, limit=1)
@@ -87,15 +85,30 @@ def fetch_current(log: BaselineLog, suite: str, folder: Path, name: str, root: P
             "`evalsvc baseline record SUITE` writes the one in the files there"
         )
     pointer = _pointer(folder, name)
+    if pointer is not None and pointer.digest == found[0].digest and _forged(pointer, found[0]):
+        raise ConfigError(
+            f"Expected the store to have the scores that {baselines.pointer_path(folder, name)} pins (sha256 "
+            f"{pointer.stored[:12]}…), but it has others of the same baseline ({found[0].stored[:12]}…): they were "
+            "changed there; restore the store, or promote a run again"
+        )
     # The file has the texts too, which the store has not.
     if pointer is None or pointer.digest != found[0].digest or not baselines.is_here(folder, name):
-        _keep(log, found[0], root)
-        _point(found[0], folder, pointer)
+        _take(log, found[0], folder, root, pointer, again=True)
     return found[0]
 
 
-def _keep(log: BaselineLog, promotion: Promotion, root: Path) -> None:
-    """Keep the store's record of a promotion in the project."""
+def _forged(pointer: Pointer, promotion: Promotion) -> bool:
+    """Whether other scores than those pinned go by the same baseline; a pointer of an earlier release pins none."""
+    return bool(pointer.stored) and pointer.stored != promotion.stored
+
+
+def _take(
+    log: BaselineLog, promotion: Promotion, folder: Path, root: Path, before: Pointer | None, *, again: bool = False
+) -> None:
+    """Keep the store's record of a promotion in the project, and point to it where nothing does, or ``again``.
+
+    Both while nothing is pruned: a record that no pointer names yet would go.
+    """
     record = log.baseline_record(promotion.stored)
     if record is None or digest_of_record(record) != promotion.stored:
         said = "it is not there" if record is None else "it was changed"
@@ -103,8 +116,13 @@ def _keep(log: BaselineLog, promotion: Promotion, root: Path) -> None:
             f"Expected the record {promotion.stored[:12]}… of the baseline {promotion.name!r} in the store, but "
             f"{said}; restore both files of the baseline from git, or promote a run again"
         )
+    keeper = RunKeeper(root)
     try:
-        write_record(RunKeeper(root).record_path(promotion.stored), record)
+        keeper.root.mkdir(parents=True, exist_ok=True)
+        with keeper.alone():
+            write_record(keeper.record_path(promotion.stored), record)
+            if before is None or again:
+                _point(promotion, folder, before)
     except OSError as error:
         raise InputError(
             f"Cannot keep the store's baseline in {root / '.evalsvc'}: {error.strerror or error}"
@@ -138,8 +156,13 @@ def agreement(pointer: Pointer | None, current: Promotion | None, shown: str) ->
     whose = f"{version}, {current.digest[:12]}, promoted {current.promoted_at:%Y-%m-%d %H:%M} by {current.promoted_by}"
     if pointer is None:
         return f"only in the store ({whose}): evalsvc baseline fetch {name}"
+    if pointer.digest == current.digest and _forged(pointer, current):
+        return (
+            f"the store has other scores of it ({current.stored[:12]}, where {pointer.stored[:12]} is pinned): restore "
+            "the store, or promote a run again"
+        )
     if pointer.digest == current.digest:
         return "the same"
     if current.promoted_at > pointer.promoted_at:
-        return f"the store has a later one ({whose}): take its commit, or evalsvc baseline fetch {name}"
+        return f"the store has a later one ({whose}): take its commit, or evalsvc baseline fetch {name} --latest"
     return f"the store has an earlier one ({whose}): evalsvc baseline record {name}"
