@@ -15,6 +15,7 @@ from evalsvc.errors import ConfigError
 from evalsvc.gate import promotions
 from evalsvc.gate.baselines import read_baseline, read_pointer
 from evalsvc.gate.pruning import prune
+from evalsvc.gate.record import digest_of_record, read_content, write_record
 from evalsvc.store import open_store
 from evalsvc.verdicts import Promotion
 
@@ -307,6 +308,28 @@ def test_what_is_being_taken_is_not_pruned_before_something_points_to_it(project
     pruning.join(30)
     assert not pruning.is_alive()
     assert read_baseline(project / "suites", "main", "").digest == held.stored
+
+
+@pytest.mark.parametrize("how", ["changed", "cut"])
+@pytest.mark.parametrize("command", [("gate", "suites"), ("baseline", "fetch", "suites/small.suite.yaml")])
+def test_damaged_scores_are_taken_from_the_store_again(
+    project: Path, how: str, command: tuple[str, ...], capsys
+) -> None:
+    assert promote() == 0
+    stored = pointer(project).stored
+    forget(project, pointed=True)
+    assert main([*command]) in (0, 3)
+    path = project / ".evalsvc" / "records" / f"{stored}.jsonl.zst"
+    whole = path.read_bytes()
+    if how == "cut":
+        path.write_bytes(whole[:100])
+    else:
+        write_record(path, read_content(path).replace(b"1.0", b"0.9", 1))
+    capsys.readouterr()
+    assert main(["check", "suites"]) == 1
+    assert "evalsvc baseline fetch suites/small.suite.yaml --name main" in capsys.readouterr().out
+    assert main([*command]) in (0, 3)
+    assert digest_of_record(read_content(path)) == stored
 
 
 def test_fetching_what_is_there_keeps_its_texts(project: Path) -> None:

@@ -262,8 +262,9 @@ def test_a_record_that_was_changed_decides_nothing(path: Path, tmp_path: Path) -
     keeper.keep(found.verdict, {}, found.record, found.baseline.content)
     worse = found.record.replace(b'"token_f1":[0.', b'"token_f1":[0.0', 1)
     assert worse != found.record
-    write_record(keeper.record_path(found.verdict.candidate.digest), worse)
-    with pytest.raises(ConfigError, match="was changed"):
+    path = keeper.record_path(found.verdict.candidate.digest)
+    write_record(path, worse)
+    with pytest.raises(ConfigError, match=f"{path} .* was changed; remove it"):
         keeper.again(found.verdict)
     # Whoever changes a record and its name has another verdict.
     assert not decide_again(found.verdict, worse, found.baseline.content).same
@@ -271,6 +272,24 @@ def test_a_record_that_was_changed_decides_nothing(path: Path, tmp_path: Path) -
         keeper.find("20200101T000000Z-00000000")
     with pytest.raises(InputError, match="Expected the id of a verdict"):
         keeper.find("../../etc")
+
+
+def test_a_damaged_record_is_written_again_by_the_next_run_that_has_it(path: Path, tmp_path: Path) -> None:
+    found = run(promoted(path), CountingModel(0.2, "2"))
+    keeper = RunKeeper(tmp_path)
+    keeper.keep(found.verdict, {}, found.record)
+    kept = keeper.record_path(found.verdict.candidate.digest)
+    kept.write_bytes(kept.read_bytes()[:900])
+    with pytest.raises(ConfigError, match=f"{kept}, but it cannot be read: .*; remove it"):
+        keeper.record(found.verdict.candidate.digest)
+    keeper.keep(found.verdict, {}, found.record)
+    assert keeper.record(found.verdict.candidate.digest) == found.record
+    written = kept.stat().st_ino
+    keeper.keep(found.verdict, {}, found.record)
+    assert kept.stat().st_ino == written
+    kept.unlink()
+    with pytest.raises(ConfigError, match=r"No such file or directory$"):
+        keeper.record(found.verdict.candidate.digest)
 
 
 def test_a_record_holds_every_score_to_the_last_bit(path: Path, tmp_path: Path) -> None:
