@@ -81,13 +81,16 @@ def _row(folder: Path, name: str, current: _Current, shown: str | None) -> dict[
     path, pointer, state = pointer_path(folder, name), None, "no file"
     promotion, suite = current.get(name, (None, shown))
     if path.is_file():
-        pointer = read_pointer(path)
         try:
+            pointer = read_pointer(path)
             read_baseline(folder, name, suite or "SUITE")
             here = path.with_name(pointer.file).is_file()
             state = "as promoted" if here else "as promoted: the store's scores, without texts"
         except ConfigError as error:
-            state = str(error)
+            state = "; ".join(map(str, error.problems)) or str(error)
+    if pointer is None and path.is_file():
+        # What it pins is not known, so that there is nothing to hold against the store.
+        return {"state": state}
     row = {**_facts(pointer or promotion), "state": state}
     return row if shown is None else {**row, "store": agreement(pointer, promotion, suite or shown)}
 

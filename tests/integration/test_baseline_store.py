@@ -248,6 +248,25 @@ def test_list_says_where_file_and_store_disagree(project: Path, capsys) -> None:
     assert shown.index(bad[:12]) < shown.index("PASS" if "PASS" in shown else "INCONCLUSIVE")
 
 
+def test_list_says_what_is_wrong_with_a_pointer_beside_those_that_are_right(project: Path, capsys) -> None:
+    assert promote() == 0
+    path = project / "suites" / "baselines" / "main.yaml"
+    other = path.with_name("other.yaml")
+    other.write_text("<<<<<<< HEAD\n" + path.read_text())
+    capsys.readouterr()
+    for words in ([], ["list", "suites"]):
+        assert main(["baseline", *words]) == 0
+        out, err = capsys.readouterr()
+        lines = out.splitlines()
+        (good,) = [line for line in lines if line.startswith("main ")]
+        assert "as promoted" in good
+        assert "the same" in good
+        (bad,) = [line for line in lines if line.startswith("other ")]
+        assert "baselines/other.yaml:" in bad
+        assert "is not YAML" in bad
+        assert err == ""
+
+
 def test_fetch_takes_what_the_pointer_pins_whatever_was_promoted_since(project: Path, capsys) -> None:
     assert promote() == 0
     first, path = pointer(project), project / "suites" / "baselines" / "main.yaml"
