@@ -135,15 +135,16 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - xdist's, which may
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Keep what was run, once: by the controller where there are workers."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput[_WORKER_OUTPUT] = list(session.config.stash.get(_PASSED_BY, {}))
+        passed_by = session.config.stash.get(_PASSED_BY, {})
+        session.config.workeroutput[_WORKER_OUTPUT] = list(passed_by)
     if _runs_here(session.config):
         session_of(session.config).finish(folder_of(session.config))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what became of each suite, and which files of that name are taken for another tool's."""
-    lines = session_of(config).lines if _SESSION in config.stash else []
-    lines = [*lines, *config.stash.get(_PASSED_BY, {})]
+    passed_by = config.stash.get(_PASSED_BY, {})
+    lines = [*(session_of(config).lines if _SESSION in config.stash else ()), *passed_by]
     if lines:
         terminalreporter.section("evalsvc")
         for line in lines:
