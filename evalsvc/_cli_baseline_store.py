@@ -16,7 +16,7 @@ from evalsvc._gate_store import has_store, opened, remember
 from evalsvc._paths import shown_path
 from evalsvc._plain import harmless
 from evalsvc.cli import OK
-from evalsvc.errors import ConfigError, StoreError
+from evalsvc.errors import ConfigError, InputError, StoreError
 from evalsvc.gate.suite_files import find_suites, root_for
 
 if TYPE_CHECKING:
@@ -81,13 +81,16 @@ def _row(folder: Path, name: str, current: _Current, shown: str | None) -> dict[
     path, pointer, state = pointer_path(folder, name), None, "no file"
     promotion, suite = current.get(name, (None, shown))
     if path.is_file():
-        pointer = read_pointer(path)
         try:
+            pointer = read_pointer(path)
             read_baseline(folder, name, suite or "SUITE")
             here = path.with_name(pointer.file).is_file()
             state = "as promoted" if here else "as promoted: the store's scores, without texts"
         except ConfigError as error:
-            state = str(error)
+            state = "; ".join(map(str, error.problems)) or str(error)
+    if pointer is None and path.is_file():
+        # What it pins is not known, so that there is nothing to hold against the store.
+        return {"state": state}
     row = {**_facts(pointer or promotion), "state": state}
     return row if shown is None else {**row, "store": agreement(pointer, promotion, suite or shown)}
 
@@ -120,19 +123,36 @@ def show(options: argparse.Namespace) -> int:
 
 
 def fetch(options: argparse.Namespace) -> int:
-    """Take the store's current baseline: its pointer, to commit, and its scores."""
-    from evalsvc.gate.baselines import pointer_path
-    from evalsvc.gate.promotions import fetch_current
+    """Take from the store what the suite's pointer pins; without one, or with ``--latest``, the last promoted."""
+    from evalsvc.gate import baselines, promotions
 
     suite, root = suite_of(options.suite), root_for([Path(options.suite)])
     name = name_of(options.name, suite)
-    with opened(root, options) as store:
-        found = fetch_current(store.baselines, suite.name, suite.folder, name, root)
-    print(
-        f"{name}: {found.model} {found.model_version}".rstrip()
-        + f", sha256 {found.digest[:12]}…, promoted by {found.promoted_by}; commit "
-        f"{shown_path(pointer_path(suite.folder, name))} to pin it"
-    )
+    path = baselines.pointer_path(suite.folder, name)
+    pointer = baselines.read_pointer(path) if path.is_file() and not options.latest else None
+    file = shown_path(path)
+    found: Promoted | None = pointer
+    if pointer is None:
+        with opened(root, options) as store:
+            found = promotions.fetch_latest(store.baselines, suite.name, suite.folder, name, root)
+        what = f"commit {file} to pin it"
+    elif baselines.is_here(suite.folder, name):
+        what = f"which {file} pins, is here already"
+    else:
+        with opened(root, options) as store:
+            taken = promotions.fetch(store.baselines, suite.name, suite.folder, name, root)
+        if taken is not None and taken.unwritten:
+            raise InputError(taken.unwritten)
+        found = taken.promotion if taken else None
+        what = f"as {file} pins it"
+    if found is None:
+        raise InputError(
+            f"Expected the store to have the baseline that {file} pins, but it has it not: restore the file of scores "
+            f"from git, or take the store's last promoted in its place: evalsvc baseline fetch {options.suite} "
+            f"--name {name} --latest"
+        )
+    version = f"{found.model} {found.model_version}".strip()
+    print(f"{name}: {version}, sha256 {found.digest[:12]}…, promoted by {found.promoted_by}; {what}")
     return OK
 
 

@@ -529,7 +529,7 @@ def _add_baseline(add: _Adder) -> None:
     rescore = sub("rescore", f"{module}:rescore", "score a baseline's answers by the suite's scorers of today")
     frozen = sub("from-production", f"{module}:from_production", "freeze estimates of production as a baseline")
     show = sub("show", f"{kept}:show", "every promotion of a baseline that the store remembers, the last first")
-    fetch = sub("fetch", f"{kept}:fetch", "take the store's current baseline in place of the file's")
+    fetch = sub("fetch", f"{kept}:fetch", "take from the store what the pointer pins, or the last promoted")
     record = sub("record", f"{kept}:record", "write the baseline in the files to the store")
     _add_span(frozen, default="7d")
     frozen.add_argument(
@@ -544,6 +544,7 @@ def _add_baseline(add: _Adder) -> None:
     for command in (promote, frozen):
         command.add_argument("--because", required=True, metavar="TEXT", help="why; it is kept with the baseline")
     show.add_argument("--limit", type=_count, default=100, metavar="N", help="at most, newest first (default: 100)")
+    fetch.add_argument("--latest", action="store_true", help="the last promoted, in place of what the pointer pins")
     promote.add_argument("--run", metavar="VERDICT", help="whose candidate (default: the last run, or a first one)")
     promote.add_argument("--answers", metavar="FILE", help="recorded answers of the version, in place of its last run")
     promote.add_argument("--whole", action="store_true", help="ask every case of the set first, without looks")

@@ -97,13 +97,15 @@ def is_pinned(folder: Path, name: str) -> bool:
 
 
 def _kept(folder: Path, pointer: Pointer) -> bytes | None:
-    """Return the scores that were taken from a store in place of the file; None where none were.
+    """Return the scores that were taken from a store in place of the file; None where none were, or they are damaged.
 
     A record with its texts does not stand in: that the file is not there is to be seen before it is committed.
     """
-    keeper = RunKeeper(root_for([folder]))
-    there = bool(pointer.stored) and keeper.record_path(pointer.stored).is_file()
-    return keeper.record(pointer.stored) if there else None
+    try:
+        return RunKeeper(root_for([folder])).record(pointer.stored) if pointer.stored else None
+    except ConfigError:
+        # As good as not there: what is taken from the store again is written over it.
+        return None
 
 
 def read_baseline(folder: Path, name: str, suite_path: str, taken: Taken | None = None) -> Baseline:
@@ -131,8 +133,9 @@ def read_baseline(folder: Path, name: str, suite_path: str, taken: Taken | None 
     if kept is None and not file.is_file():
         raise ConfigError(
             f"Expected {file}, which {path.name} names, but it is not there: restore it from git, where both files "
-            f"were to be committed, take the store's: evalsvc baseline fetch {suite_path} --name {name}, or make "
-            f"another of a run: evalsvc baseline promote {suite_path} --name {name} --because TEXT"
+            f"were to be committed, take the scores that it pins from the store: evalsvc baseline fetch {suite_path} "
+            f"--name {name}, or make another of a run: evalsvc baseline promote {suite_path} --name {name} "
+            "--because TEXT"
         )
     content = read_content(file) if kept is None else kept
     found = digest_of_record(content)

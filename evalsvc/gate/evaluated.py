@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -81,7 +81,8 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A version's answers to a set of cases, ``[cases][repeats]``, and their scores by metric.
 
     ``name`` is a baseline's. ``signature`` is the generator's. ``production`` is there, and no case, in a baseline that
-    was frozen from production.
+    was frozen from production. ``gone`` is there in the baseline of a candidate that was asked a part of its set: how
+    many of the baseline's cases the whole set has no more.
     """
 
     cases: tuple[Case, ...]
@@ -93,6 +94,7 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     signature: str
     name: str = ""
     production: Production | None = None
+    gone: int | None = None
 
     @cached_property
     def weights(self) -> Floats:
@@ -130,6 +132,7 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             model_version=self.model_version,
             signature=self.signature,
             name=self.name,
+            gone=self.gone,
         )
 
     @property
@@ -149,6 +152,11 @@ def places_in(baseline: Evaluated, candidate: Evaluated) -> Rows:
     """Return for each of the candidate's cases its row in the baseline, by content; -1 where it has none."""
     rows = {digest: row for row, digest in enumerate(baseline.digests)}
     return np.array([rows.get(digest, -1) for digest in candidate.digests], dtype=np.int64)
+
+
+def gone_from(baseline: Evaluated, digests: Iterable[str]) -> int:
+    """Return how many of a baseline's cases are not among these, by content."""
+    return len(set(baseline.digests).difference(digests))
 
 
 def field_of(case: Case, field: str) -> str:

@@ -68,9 +68,9 @@ class RunKeeper:
         folder.mkdir(parents=True, exist_ok=True)
         with self.alone():
             for content in records:
-                path = self.record_path(digest_of_record(content))
-                if not path.exists():
-                    write_record(path, content)
+                digest = digest_of_record(content)
+                if not self._holds(digest):
+                    write_record(self.record_path(digest), content)
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in files.items():
                 write_whole(folder / name, text.encode())
@@ -134,10 +134,25 @@ class RunKeeper:
         Raises:
             ConfigError: when it is not kept, or was changed.
         """
-        content = read_content(self.record_path(digest))
+        path = self.record_path(digest)
+        mend = "remove it: a run with the same answers and scores writes it anew"
+        try:
+            content = read_content(path)
+        except ConfigError as error:
+            raise ConfigError(f"{error}; {mend}" if path.exists() else str(error)) from error
         if digest_of_record(content) != digest:
-            raise ConfigError(f"Expected the record {digest[:12]}… to be as it was written, but it was changed")
+            raise ConfigError(
+                f"Expected {path} to be as it was written (sha256 {digest[:12]}…), but it was changed; {mend}"
+            )
         return content
+
+    def _holds(self, digest: str) -> bool:
+        """Whether the record of a digest is kept, and is what was written: a damaged one is written again."""
+        try:
+            self.record(digest)
+        except ConfigError:
+            return False
+        return True
 
     def again(self, verdict: Verdict) -> Again:
         """Decide a verdict again from its records.
@@ -168,6 +183,8 @@ def decide_again(verdict: Verdict, candidate: bytes, baseline: bytes | None) -> 
     header, new = decode_record(candidate, "candidate")
     name = verdict.baseline.name if verdict.baseline else ""
     old = decode_record(baseline, "baseline", name).evaluated if baseline is not None else None
+    if old is not None:
+        old = msgspec.structs.replace(old, gone=definition.gone)
     planned = Plan(tuple(range(len(new.cases))), (len(new.cases),), len(new.cases))
     if verdict.looks:
         planned = Plan(order_of(new.digests, new.groups, definition.seed), verdict.looks, verdict.looks[-1])

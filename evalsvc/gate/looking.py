@@ -28,7 +28,8 @@ NOT_DECIDED = "not decided: the run stopped when the verdict was clear"
 class Definition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a verdict is decided by, beside its scores.
 
-    ``critical`` says of a sample how many critical cases of the whole set each gate on them has, by its name.
+    ``critical`` says of a sample how many critical cases of the whole set each gate on them has, by its name; ``gone``
+    of a sample, and of looks, how many of the baseline's cases the whole set has no more.
     """
 
     gates: tuple[Gate, ...]
@@ -37,6 +38,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     looks: int
     spending: Spending
     critical: Mapping[str, int] = {}
+    gone: int | None = None
 
 
 class Plan(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from evalsvc.gate.evaluated import Evaluated, Rows, places_in
+from evalsvc.gate.evaluated import Evaluated, Rows, gone_from, places_in
 from evalsvc.gate.findings import MEND_EITHER, MOST_TO_ALLOW, Evidence, Leaf, gap_in, percent_above
 from evalsvc.gate.needed import needed_without_differences, told_of
 from evalsvc.gate.relative import Asking, relative_change
@@ -104,21 +104,25 @@ def _compared(asking: Asking, sides: Sides, question: Question) -> Comparison:
 def uncompared(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, places: Rows) -> str:
     """Return why what has no answer of the baseline stands in the way of a PASS; empty where it does not.
 
-    ``places`` has each case's row in the baseline, -1 where it has none. Few of the cases that the baseline was asked
-    may have changed since: a change of just the cases that a version loses would hide the loss.
+    ``places`` has each case's row in the baseline, -1 where it has none. Few cases may be in place of others that the
+    baseline was asked: a change of just the cases that a version loses would hide the loss. Names do not tell which is
+    which, since many cases have none of their own: it is as many as are new here, and at most as many as are gone.
     """
-    cases, rows = leaf.rows.size, leaf.rows[places[leaf.rows] < 0]
-    if not rows.size:
+    cases, new = int(leaf.rows.size), int((places[leaf.rows] < 0).sum())
+    if not new:
         return ""
-    names = {case.case_id for case in baseline.cases}
-    changed = sum(candidate.cases[row].case_id in names for row in rows.tolist())
+    gone = gone_from(baseline, candidate.digests) if baseline.gone is None else baseline.gone
+    replaced = min(new, gone)
     told, mend = "", "promote a baseline that was asked them"
-    if changed > leaf.gate.max_missing * cases:
-        told = f"{changed:,} of {cases:,} cases were changed since the baseline, so that what they lost is not seen"
-        if changed <= MOST_TO_ALLOW * cases:
-            mend += f", or allow it by `max_missing: {percent_above(changed / cases)}%`"
-    elif rows.size > MOST_WITHOUT * cases:
-        told = f"{rows.size:,} of {cases:,} cases have no answer of the baseline, so that the few others stand for them"
+    if replaced > leaf.gate.max_missing * cases:
+        told = (
+            f"{replaced:,} of {cases:,} cases were changed or replaced since the baseline, so that what they lost is "
+            "not seen"
+        )
+        if replaced <= MOST_TO_ALLOW * cases:
+            mend += f", or allow it by `max_missing: {percent_above(replaced / cases)}%`"
+    elif new > MOST_WITHOUT * cases:
+        told = f"{new:,} of {cases:,} cases have no answer of the baseline, so that the few others stand for them"
         mend += ", or leave them out by `where`"
     return f"{told}; {mend}" if told else ""
 

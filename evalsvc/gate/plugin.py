@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -32,7 +31,8 @@ MARKER = "evalsvc"
 _FOLDER = pytest.StashKey[Path]()
 _SESSION = pytest.StashKey["PluginSession"]()
 _WORKER_INPUT = "evalsvc_folder"
-_KEYS = re.compile(r"^(suite|cases|model|baseline|scorers|gates)[ \t]*:", re.MULTILINE)
+_PASSED_BY = pytest.StashKey[dict[str, None]]()
+_WORKER_OUTPUT = "evalsvc_passed_by"
 T = TypeVar("T")
 
 
@@ -95,11 +95,28 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
     """Collect ``*.suite.yaml``, but for files of that name which are somebody else's and which nobody named."""
     if not file_path.name.endswith(SUFFIX):
         return None
-    if not parent.session.isinitpath(file_path) and not _is_suite(file_path):
-        return None
+    if not parent.session.isinitpath(file_path):
+        from evalsvc.gate.foreign_files import is_suite
+
+        if not is_suite(file_path):
+            _pass_by(file_path, parent.config)
+            return None
     from evalsvc.gate.plugin_suites import SuiteFile
 
     return SuiteFile.from_parent(parent, path=file_path)
+
+
+def _pass_by(path: Path, config: pytest.Config) -> None:
+    """Keep what to say of a file that is not collected: it may be a suite with mistakes, which would pass unseen."""
+    from evalsvc._plain import harmless
+
+    folder = config.invocation_params.dir
+    shown = path.relative_to(folder) if path.is_relative_to(folder) else path
+    said = (
+        f"{shown} was not run: it has no two keys of a suite, as `cases` and `gates`; where it is to be one, "
+        f"evalsvc check {shown} says what is wrong with it"
+    )
+    config.stash.setdefault(_PASSED_BY, {})[harmless(said)] = None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -108,15 +125,26 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist's, which m
     node.workerinput[_WORKER_INPUT] = str(folder_of(node.config))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - xdist's, which may be absent
+    """Take from a worker of pytest-xdist what it did not collect."""
+    told = getattr(node, "workeroutput", {}).get(_WORKER_OUTPUT, ())
+    node.config.stash.setdefault(_PASSED_BY, {}).update(dict.fromkeys(told))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Keep what was run, once: by the controller where there are workers."""
+    if hasattr(session.config, "workeroutput"):
+        passed_by = session.config.stash.get(_PASSED_BY, {})
+        session.config.workeroutput[_WORKER_OUTPUT] = list(passed_by)
     if _runs_here(session.config):
         session_of(session.config).finish(folder_of(session.config))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what became of each suite."""
-    lines = session_of(config).lines if _SESSION in config.stash else []
+    """Say what became of each suite, and which files of that name are taken for another tool's."""
+    passed_by = config.stash.get(_PASSED_BY, {})
+    lines = [*(session_of(config).lines if _SESSION in config.stash else ()), *passed_by]
     if lines:
         terminalreporter.section("evalsvc")
         for line in lines:
@@ -153,15 +181,6 @@ def _of_marked(request: pytest.FixtureRequest, ours: Callable[[], T]) -> T:
         with contextlib.suppress(pytest.FixtureLookupError):
             return cast("T", request.getfixturevalue(request.fixturename))
     return ours()
-
-
-def _is_suite(path: Path) -> bool:
-    """Whether a file has two of a suite's keys; one that cannot be read is told of when it is collected."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return True
-    return len({found[1] for found in _KEYS.finditer(text)}) > 1
 
 
 def folder_of(config: pytest.Config) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,19 +61,10 @@ def fetch(log: BaselineLog, suite: str, folder: Path, name: str, root: Path) -> 
     ]
     if not found:
         return None
-    record = _record(log, found[0])
-    unwritten = []
-    try:
-        _keep(record, found[0], root)
-    except InputError as error:
-        unwritten.append(str(error))
     new = pointer or _pointer_of(found[0], None)
-    if pointer is None:
-        try:
-            _point(new, folder)
-        except InputError as error:
-            unwritten.append(str(error))
-    return Fetched(found[0], Taken(new, record), "; ".join(unwritten)) if unwritten else Fetched(found[0])
+    record = _record(log, found[0])
+    unwritten = _take(record, found[0].stored, root, folder, None if pointer else new)
+    return Fetched(found[0], Taken(new, record), unwritten) if unwritten else Fetched(found[0])
 
 
 def _pointer(folder: Path, name: str) -> Pointer | None:
@@ -80,11 +72,11 @@ def _pointer(folder: Path, name: str) -> Pointer | None:
     return baselines.read_pointer(path) if path.is_file() else None
 
 
-def fetch_current(log: BaselineLog, suite: str, folder: Path, name: str, root: Path) -> Promotion:
-    """Take the current baseline of a name from a store, in place of what the pointer says.
+def fetch_latest(log: BaselineLog, suite: str, folder: Path, name: str, root: Path) -> Promotion:
+    """Take the last promoted baseline of a name from a store, in place of what the pointer pins.
 
     Raises:
-        ConfigError: when the store's record is not what it says.
+        ConfigError: when the store's record is not what it says, or not what the pointer pins of the same baseline.
         InputError: when the store has none of the name, or nothing can be written.
     """
     found = log.promotions(suite, name, limit=1)
@@ -94,11 +86,23 @@ def fetch_current(log: BaselineLog, suite: str, folder: Path, name: str, root: P
             "`evalsvc baseline record SUITE` writes the one in the files there"
         )
     pointer = _pointer(folder, name)
+    if pointer is not None and pointer.digest == found[0].digest and _forged(pointer, found[0]):
+        raise ConfigError(
+            f"Expected the store to have the scores that {shown_path(baselines.pointer_path(folder, name))} pins "
+            f"(sha256 {pointer.stored[:12]}…), but it has others of the same baseline ({found[0].stored[:12]}…): they "
+            "were changed there; restore the store, or promote a run again"
+        )
     # The file has the texts too, which the store has not.
     if pointer is None or pointer.digest != found[0].digest or not baselines.is_here(folder, name):
-        _keep(_record(log, found[0]), found[0], root)
-        _point(_pointer_of(found[0], pointer), folder)
+        unwritten = _take(_record(log, found[0]), found[0].stored, root, folder, _pointer_of(found[0], pointer))
+        if unwritten:
+            raise InputError(unwritten)
     return found[0]
+
+
+def _forged(pointer: Pointer, promotion: Promotion) -> bool:
+    """Whether other scores than those pinned go by the same baseline; a pointer of an earlier release pins none."""
+    return bool(pointer.stored) and pointer.stored != promotion.stored
 
 
 def _record(log: BaselineLog, promotion: Promotion) -> bytes:
@@ -113,13 +117,27 @@ def _record(log: BaselineLog, promotion: Promotion) -> bytes:
     return record
 
 
-def _keep(record: bytes, promotion: Promotion, root: Path) -> None:
-    try:
-        write_record(RunKeeper(root).record_path(promotion.stored), record)
-    except OSError as error:
-        raise InputError(
-            f"Cannot keep the store's baseline in {shown_path(root / '.evalsvc')}: {error.strerror or error}"
-        ) from error
+def _take(record: bytes, digest: str, root: Path, folder: Path, pointer: Pointer | None) -> str:
+    """Keep a record in the project, and write the pointer, if any; return what could not be written, and why.
+
+    Both while nothing is pruned: a record that no pointer names yet would go.
+    """
+    keeper, unwritten = RunKeeper(root), []
+    with ExitStack() as held:
+        try:
+            keeper.root.mkdir(parents=True, exist_ok=True)
+            held.enter_context(keeper.alone())
+            write_record(keeper.record_path(digest), record)
+        except OSError as error:
+            where = shown_path(root / ".evalsvc")
+            unwritten.append(f"Cannot keep the store's baseline in {where}: {error.strerror or error}")
+        try:
+            if pointer is not None:
+                baselines.write_pointer(folder, pointer)
+        except OSError as error:
+            where = shown_path(baselines.pointer_path(folder, pointer.baseline if pointer else ""))
+            unwritten.append(f"Cannot write {where}: {error.strerror or error}")
+    return "; ".join(unwritten)
 
 
 def _pointer_of(promotion: Promotion, before: Pointer | None) -> Pointer:
@@ -128,14 +146,6 @@ def _pointer_of(promotion: Promotion, before: Pointer | None) -> Pointer:
     same = before is not None and before.digest == promotion.digest
     file = before.file if before and same else baselines.file_name(name, promotion.digest, plain=True)
     return Pointer(baseline=name, file=file, **promotion.facts)
-
-
-def _point(pointer: Pointer, folder: Path) -> None:
-    try:
-        baselines.write_pointer(folder, pointer)
-    except OSError as error:
-        where = shown_path(baselines.pointer_path(folder, pointer.baseline))
-        raise InputError(f"Cannot write {where}: {error.strerror or error}") from error
 
 
 def agreement(pointer: Pointer | None, current: Promotion | None, shown: str) -> str:
@@ -153,8 +163,13 @@ def agreement(pointer: Pointer | None, current: Promotion | None, shown: str) ->
     whose = f"{version}, {current.digest[:12]}, promoted {current.promoted_at:%Y-%m-%d %H:%M} by {current.promoted_by}"
     if pointer is None:
         return f"only in the store ({whose}): evalsvc baseline fetch {name}"
+    if pointer.digest == current.digest and _forged(pointer, current):
+        return (
+            f"the store has other scores of it ({current.stored[:12]}, where {pointer.stored[:12]} is pinned): restore "
+            "the store, or promote a run again"
+        )
     if pointer.digest == current.digest:
         return "the same"
     if current.promoted_at > pointer.promoted_at:
-        return f"the store has a later one ({whose}): take its commit, or evalsvc baseline fetch {name}"
+        return f"the store has a later one ({whose}): take its commit, or evalsvc baseline fetch {name} --latest"
     return f"the store has an earlier one ({whose}): evalsvc baseline record {name}"

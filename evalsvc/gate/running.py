@@ -16,7 +16,7 @@ from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import InputError
 from evalsvc.gate.baselines import Baseline
 from evalsvc.gate.comparing import compared_with
-from evalsvc.gate.evaluated import Evaluated, rows_where
+from evalsvc.gate.evaluated import Evaluated, gone_from, rows_where
 from evalsvc.gate.evaluating import Version, evaluate, settle
 from evalsvc.gate.fitting import check_fit
 from evalsvc.gate.looking import FEWEST_A_LOOK, Looked, Plan, look, order_of, plan
@@ -103,8 +103,12 @@ def run_suite(
         budget=budget or RunBudget(suite.budget.usd, suite.budget.requests),
         progress=told.asked,
     )
-    asking = _Work(suite, cases, work, asker, cache, told)
     planned = plan(cases.digests, clusters_of(cases.cases, cases.digests), suite.definition)
+    if baseline is not None and (len(cases) < len(whole) or len(planned.ends) > 1):
+        # What was not drawn, or not asked before the run stopped, is not gone.
+        suite = msgspec.structs.replace(suite, gone=gone_from(baseline.evaluated, whole.digests))
+        baseline = baseline._replace(evaluated=msgspec.structs.replace(baseline.evaluated, gone=suite.gone))
+    asking = _Work(suite, cases, work, asker, cache, told)
     critical = [row for row, case in enumerate(cases.cases) if case.critical]
     looked = look(suite.definition, planned, asking.evaluated, critical, baseline.evaluated if baseline else None)
     candidate = asking.evaluated(list(asking.answers))

@@ -21,7 +21,7 @@ from evalsvc.disk_cache import DiskCache, default_cache_path
 from evalsvc.errors import EvalsvcError, InputError
 from evalsvc.gate.baselines import Baseline, check_scorers, read_baseline
 from evalsvc.gate.checking import load_checked
-from evalsvc.gate.evaluated import Evaluated
+from evalsvc.gate.evaluated import Evaluated, gone_from
 from evalsvc.gate.evaluation import Evaluation, scores_of
 from evalsvc.gate.keeping import RunKeeper, read_verdict
 from evalsvc.gate.record import decode_record
@@ -128,7 +128,8 @@ class SharedRuns:
                 self._baselines[wanted] = read_baseline(suite.folder, suite.baseline, shown)
             found = self._baselines[wanted]
             check_scorers(found, {metric: scores_of(evaluated, metric).spec}, shown)
-            return found.evaluated
+            # A test asks about a part of the set, and the rest of it is not gone.
+            return msgspec.structs.replace(found.evaluated, gone=gone_from(found.evaluated, self.cases(suite).digests))
 
         return Evaluation(suite, finished.verdict, evaluated, baseline, undecided)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from evalsvc.gate.deciding import overall
-from evalsvc.gate.evaluated import Evaluated, places_in
+from evalsvc.gate.evaluated import Evaluated, gone_from, places_in
 from evalsvc.gate.looking import Definition, Looked
 from evalsvc.gate.record import Header
 from evalsvc.gate.suite import digest_of_definition
@@ -107,6 +107,13 @@ def notes_of(candidate: Evaluated, baseline: Evaluated | None, total: int, stopp
             notes.append(
                 f"{alone:,} of {len(candidate.cases):,} cases are not in the baseline, or were changed since: they are "
                 "not compared; promote a run that has them"
+            )
+        gone = gone_from(baseline, candidate.digests) if baseline.gone is None else baseline.gone
+        if gone:
+            have, of_them = ("is", "it") if gone == 1 else ("are", "them")
+            notes.append(
+                f"{gone:,} of the baseline's {len(baseline.cases):,} cases {have} not in the set any more: what this "
+                f"version makes of {of_them} is not seen"
             )
     if stopped < total:
         beside = len(candidate.cases) - stopped

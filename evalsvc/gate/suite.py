@@ -73,6 +73,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
         limits: how fast the model is asked.
         budget: what a run may cost.
         critical: of a sample, how many critical cases of the whole set each gate on them has, by its name.
+        gone: of a sample, and of looks, how many of the baseline's cases the whole set has no more.
         places: of each gate, where it is in the file's list, from 0; others there could not be read.
         specs: of its scorers by metric, as far as that is known without loading any.
         taken: its baseline, where a store gave it and no file could be written.
@@ -93,6 +94,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
     limits: AskLimits = AskLimits()
     budget: BudgetConfig = BudgetConfig()
     critical: Mapping[str, int] = {}
+    gone: int | None = None
     places: tuple[int, ...] = ()
     specs: Mapping[str, ScorerSpec] = {}
     taken: Taken | None = None
@@ -117,6 +119,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
             looks=self.looks,
             spending=self.spending,
             critical=self.critical,
+            gone=self.gone,
         )
 
     @property

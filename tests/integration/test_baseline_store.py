@@ -6,12 +6,16 @@ import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from evalsvc.cli import main
 from evalsvc.errors import ConfigError
+from evalsvc.gate import baselines
 from evalsvc.gate.baselines import read_baseline, read_pointer
+from evalsvc.gate.pruning import prune
+from evalsvc.gate.record import digest_of_record, read_content, write_record
 from evalsvc.store import open_store
 from evalsvc.verdicts import Promotion
 
@@ -265,7 +269,8 @@ def test_list_says_where_file_and_store_disagree(project: Path, capsys) -> None:
     path = project / "suites" / "baselines" / "main.yaml"
     path.write_text(path.read_text().replace(bad, "1" * 64))
     assert "the store has a later one (" in state()
-    assert baseline("fetch") == 0
+    assert "evalsvc baseline fetch suites/small.suite.yaml --name main --latest" in state()
+    assert baseline("fetch", "--latest") == 0
     assert pointer(project).digest == bad
     assert state().endswith("the same")
     shutil.rmtree(project / "suites" / "baselines")
@@ -276,11 +281,116 @@ def test_list_says_where_file_and_store_disagree(project: Path, capsys) -> None:
     assert shown.index(bad[:12]) < shown.index("PASS" if "PASS" in shown else "INCONCLUSIVE")
 
 
+def test_list_says_what_is_wrong_with_a_pointer_beside_those_that_are_right(project: Path, capsys) -> None:
+    assert promote() == 0
+    path = project / "suites" / "baselines" / "main.yaml"
+    other = path.with_name("other.yaml")
+    other.write_text("<<<<<<< HEAD\n" + path.read_text())
+    capsys.readouterr()
+    for words in ([], ["list", "suites"]):
+        assert main(["baseline", *words]) == 0
+        out, err = capsys.readouterr()
+        lines = out.splitlines()
+        (good,) = [line for line in lines if line.startswith("main ")]
+        assert "as promoted" in good
+        assert "the same" in good
+        (bad,) = [line for line in lines if line.startswith("other ")]
+        assert "baselines/other.yaml:" in bad
+        assert "is not YAML" in bad
+        assert err == ""
+
+
+def test_fetch_takes_what_the_pointer_pins_whatever_was_promoted_since(project: Path, capsys) -> None:
+    assert promote() == 0
+    first, path = pointer(project), project / "suites" / "baselines" / "main.yaml"
+    text = path.read_text()
+    assert promote("--answers", "suites/bad.jsonl", "--despite") == 0
+    last = pointer(project)
+    forget(project, pointed=True)
+    path.write_text(text)
+    capsys.readouterr()
+    assert baseline("fetch") == 0
+    assert "promoted by Ada; as suites/baselines/main.yaml pins it" in capsys.readouterr().out
+    assert path.read_text() == text
+    assert read_baseline(project / "suites", "main", "").digest == first.stored
+    # Once it is here no store is asked.
+    assert baseline("fetch", "--store", "clickhouse://u:p@127.0.0.1:1/x") == 0
+    assert "which suites/baselines/main.yaml pins, is here already" in capsys.readouterr().out
+    assert baseline("fetch", "--latest") == 0
+    assert "commit suites/baselines/main.yaml to pin it" in capsys.readouterr().out
+    assert pointer(project).digest == last.digest
+    path.write_text(text.replace(first.digest, "0" * 64).replace(first.stored, "1" * 64))
+    assert baseline("fetch") == 2
+    assert "fetch suites/small.suite.yaml --name main --latest" in capsys.readouterr().err
+
+
+def test_scores_that_the_pointer_does_not_pin_are_refused_under_the_same_digest(project: Path, capsys) -> None:
+    assert promote() == 0
+    path, pinned = project / "suites" / "baselines" / "main.yaml", pointer(project).stored
+    path.write_text(path.read_text().replace(pinned, "1" * 64))
+    text = path.read_text()
+    capsys.readouterr()
+    assert main(["baseline"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"the store has other scores of it ({pinned[:12]}, where {'1' * 12} is pinned)" in said
+    forget(project, pointed=True)
+    assert main(["gate", "suites"]) == 2
+    assert "restore it from git" in capsys.readouterr().err
+    assert baseline("fetch") == 2
+    assert baseline("fetch", "--latest") == 2
+    assert f"others of the same baseline ({pinned[:12]}…): they were changed there" in capsys.readouterr().err
+    assert path.read_text() == text
+    assert not (project / ".evalsvc" / "records").exists()
+
+
+def test_what_is_being_taken_is_not_pruned_before_something_points_to_it(project: Path, monkeypatch) -> None:
+    assert promote() == 0
+    held = pointer(project)
+    forget(project, pointed=False)
+    write = baselines.write_pointer
+    pruning = Thread(target=prune, args=(project, None, 1))
+
+    def late(*given: object) -> None:
+        pruning.start()
+        pruning.join(0.5)
+        write(*given)
+
+    monkeypatch.setattr(baselines, "write_pointer", late)
+    assert baseline("fetch") == 0
+    pruning.join(30)
+    assert not pruning.is_alive()
+    assert read_baseline(project / "suites", "main", "").digest == held.stored
+
+
+@pytest.mark.parametrize("how", ["changed", "cut"])
+@pytest.mark.parametrize("command", [("gate", "suites"), ("baseline", "fetch", "suites/small.suite.yaml")])
+def test_damaged_scores_are_taken_from_the_store_again(
+    project: Path, how: str, command: tuple[str, ...], capsys
+) -> None:
+    assert promote() == 0
+    stored = pointer(project).stored
+    forget(project, pointed=True)
+    assert main([*command]) in (0, 3)
+    path = project / ".evalsvc" / "records" / f"{stored}.jsonl.zst"
+    whole = path.read_bytes()
+    if how == "cut":
+        path.write_bytes(whole[:100])
+    else:
+        write_record(path, read_content(path).replace(b"1.0", b"0.9", 1))
+    capsys.readouterr()
+    # It counts as absent; what its pointer pins a store may have.
+    assert main(["check", "suites"]) == 0
+    assert "evalsvc baseline fetch suites/small.suite.yaml --name main" in capsys.readouterr().err
+    assert main([*command]) in (0, 3)
+    assert digest_of_record(read_content(path)) == stored
+
+
 def test_fetching_what_is_there_keeps_its_texts(project: Path) -> None:
     assert promote() == 0
     before = pointer(project)
-    assert baseline("fetch") == 0
-    assert pointer(project) == before
+    for words in ((), ("--latest",)):
+        assert baseline("fetch", *words) == 0
+        assert pointer(project) == before
     assert SECRET.encode() in read_baseline(project / "suites", "main", "").content
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from evalsvc.cases import Case
 from evalsvc.cases.values import clusters_of
@@ -259,19 +260,35 @@ class TestMissing:
         old = version(BASE, cases=cases)
         assert one(NotWorse(0.05), version(scores, cases=cases), old).decision == "FAIL"
 
-        def edited(count: int) -> Evaluated:
-            touched = tuple(Case(case_id=case.case_id, prompt=f"{case.prompt} ") for case in cases[:count])
+        def edited(count: int, name: str = "c") -> Evaluated:
+            touched = tuple(Case(case_id=f"{name}{i}", prompt=f"question {i} ") for i in range(count))
             return version(scores, cases=(*touched, *cases[count:]))
 
-        hidden = one(NotWorse(0.05), edited(40), old)
-        assert (hidden.decision, hidden.n) == ("INCONCLUSIVE", 160)
-        assert "40 of 200 cases were changed since the baseline" in hidden.reason
-        assert "promote a baseline that was asked them, or allow it by `max_missing: 21%`" in hidden.reason
-        assert one(gate(NotWorse(0.05), max_missing=0.2), edited(40), old).decision == "PASS"
+        # A case without a name gets one of its content, so that a changed one has another.
+        for name in ("c", "new"):
+            hidden = one(NotWorse(0.05), edited(40, name), old)
+            assert (hidden.decision, hidden.n) == ("INCONCLUSIVE", 160)
+            assert "40 of 200 cases were changed or replaced since the baseline" in hidden.reason
+            assert "promote a baseline that was asked them, or allow it by `max_missing: 21%`" in hidden.reason
+            assert one(gate(NotWorse(0.05), max_missing=0.2), edited(40, name), old).decision == "PASS"
+            assert one(NotWorse(0.05), edited(10, name), old).decision != "PASS", "30 of those that lost are compared"
         # As many new cases are no change: what the baseline was asked is all compared.
         new = tuple(Case(case_id=f"new{i}", prompt=f"new {i}") for i in range(40))
         more = version(np.concatenate([BASE, np.zeros(40)]), cases=(*cases, *new))
         assert one(NotWorse(0.05), more, old).decision == "PASS"
+        # What takes the place of a few is few, however many are new beside it.
+        few = version(np.concatenate([BASE[10:], np.zeros(40)]), cases=(*cases[10:], *new))
+        assert one(NotWorse(0.05), few, old).decision == "PASS"
+        assert one(gate(NotWorse(0.05), max_missing=0.04), few, old).decision == "INCONCLUSIVE"
+
+    def test_what_was_not_drawn_is_not_gone(self) -> None:
+        cases = some_cases(200)
+        new = tuple(Case(case_id=f"new{i}", prompt=f"new {i}") for i in range(20))
+        part = version(np.concatenate([BASE[:100], np.zeros(20)]), cases=(*cases[:100], *new))
+        old = version(BASE, cases=cases)
+        assert one(NotWorse(0.05), part, old).decision == "INCONCLUSIVE"
+        assert one(NotWorse(0.05), part, replace(old, gone=6)).decision == "PASS"
+        assert one(NotWorse(0.05), part, replace(old, gone=7)).decision == "INCONCLUSIVE"
 
     def test_no_score_at_all(self) -> None:
         none = version(np.full(50, np.nan))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from evalsvc.errors import EvalsvcError
 from evalsvc.gate import keeping
@@ -16,6 +18,7 @@ from plugin_project import ALONE, COUNTING, MARKED, RIGHT, ROOT, SUITE, N, asked
 
 pytest_plugins = ["pytester", "plugin_project"]
 
+MODEL = "{recorded: good.jsonl}"
 EXAMPLE = Path(__file__).parents[2] / "suites" / "support"
 
 
@@ -322,10 +325,54 @@ def test_another_plugin_s_fixture_of_the_name_is_a_foreign_test_s(project):
 def test_a_foreign_file_of_the_name_is_left_alone_unless_it_is_named(project):
     (project.path / "colours.suite.yaml").unlink()
     project.write(theirs__suite__yaml="tests:\n  - name: something else\n", test_foreign__py="def test_it(): pass\n")
-    project.run().assert_outcomes(passed=1)
+    result = project.run()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["theirs.suite.yaml was not run: * evalsvc check theirs.suite.yaml says what is wrong *"]
+    )
     project.run("theirs.suite.yaml").assert_outcomes(errors=1)
-    # A slip in a suite of ours is told.
-    project.write(slip__suite__yaml="cases: cases.jsonl\nscorers: [rouge_l]\ngate: []\n")
+
+
+def test_what_was_passed_by_is_told_by_the_controller_of_workers_once(project):
+    pytest.importorskip("xdist")
+    (project.path / "colours.suite.yaml").unlink()
+    project.write(theirs__suite__yaml="tests: []\n", test_foreign__py="def test_it(): pass\n")
+    command = (*ALONE, "-p", "xdist", "-n", "2", "-p", "no:terminalprogress")
+    result = project.pytester.runpytest_subprocess(*command)
+    result.assert_outcomes(passed=1)
+    assert result.stdout.str().count("theirs.suite.yaml was not run") == 1
+
+
+def json_of(text: str) -> str:
+    return json.dumps(yaml.safe_load(text), indent=1)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [json_of, lambda text: yaml.safe_dump(yaml.safe_load(text), default_flow_style=True), lambda text: "\ufeff" + text],
+    ids=["quoted", "flow", "marked"],
+)
+def test_a_suite_is_collected_however_its_yaml_is_written(project, written):
+    project.write(colours__suite__yaml=written(SUITE.replace("MODEL", MODEL)))
+    project.run().assert_outcomes(passed=4)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "cases: cases.jsonl\nscorers: [rouge_l]\ngate: []\n",
+        "case: cases.jsonl\nmodels: m\nscorer: [rouge_l]\ngate: []\n",
+        "cases: cases.jsonl\nscorers: [rouge_l\ngates: []\n",
+        '{"cases": "cases.jsonl",\n "gates": [}',
+        "cases: cases.jsonl\nscorers: [rouge_l]\n".encode("utf-16"),
+        "cases: cases.jsonl\nscorers: [rouge_l]\n".encode("utf-16-be"),
+    ],
+    ids=["slip", "slips", "no YAML", "no JSON", "UTF-16", "UTF-16 without a mark"],
+)
+def test_mistakes_of_a_suite_are_told_where_nobody_named_it(project, written):
+    (project.path / "colours.suite.yaml").unlink()
+    slip = project.path / "slip.suite.yaml"
+    slip.write_bytes(written if isinstance(written, bytes) else written.encode())
     project.run().assert_outcomes(errors=1)
 
 

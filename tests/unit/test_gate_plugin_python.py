@@ -113,6 +113,22 @@ def test_each(segment):
     result.stdout.no_fnmatch_line("*evalsvc/gate/*.py*")
 
 
+def test_the_rest_of_the_set_is_not_taken_for_cases_that_are_gone(project):
+    test = """
+@pytest.mark.evalsvc(segment="segments.language")
+def test_each(segment):
+    segment.gate("rouge_l").not_worse_by(0.3)
+"""
+    # Four of each language are new since the baseline, and none is gone.
+    project.write(cases__jsonl=cases(N + 8), good__jsonl=answers(RIGHT, N + 8), test_colours__py=MARKED + test)
+    project.run("test_colours.py").assert_outcomes(passed=2)
+    lines = cases(N + 8).splitlines(keepends=True)
+    project.write(cases__jsonl="".join([*lines[:4], *lines[12:]]))
+    result = project.run("test_colours.py")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["E*4 of 20 cases were changed or replaced since the baseline*"])
+
+
 def test_cases_that_a_run_stopped_before_are_skipped(project):
     project.write(cases__jsonl=cases(80), bad__jsonl=answers(WRONG, 80))
     alone = [line for line in SUITE.splitlines() if "main" not in line and "worse" not in line]

@@ -92,6 +92,50 @@ def test_another_version_case_or_seed_is_asked_anew(path: Path) -> None:
     assert len(seeded.asked) == 120
 
 
+def rewritten(path: Path, change: slice, suffix: str) -> None:
+    """Rewrite a part of the cases, which have no name of their own any more."""
+    lines = [json.loads(line) for line in (path.parent / "cases.jsonl").read_text().splitlines()]
+    for line in lines[change]:
+        line["prompt"] += suffix
+    text = "".join(json.dumps({key: line[key] for key in line if key != "case_id"}) + "\n" for line in lines)
+    (path.parent / "cases.jsonl").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("extra", "options"), [("", {}), ("", {"sample": 80}), ("looks: 2\n", {})], ids=["whole", "sample", "looks"]
+)
+def test_rewritten_cases_hide_no_loss_and_an_unasked_part_is_none(tmp_path: Path, extra: str, options: dict) -> None:
+    gates = "  - {metric: token_f1, not_worse_by: 0.2}\n"
+    path = write_project(tmp_path, 240 if extra else 120, extra=extra, gates=gates)
+    rewritten(path, slice(0), "")
+    promoted(path)
+    cache = DiskCache.open(None)
+    same = run(load_suite(path), CountingModel(0.2, "2"), cache, **options)
+    assert (same.verdict.decision, [note for note in same.verdict.notes if "any more" in note]) == ("PASS", [])
+    rewritten(path, slice(40), " now")
+    found = run(load_suite(path), CountingModel(0.2, "2"), cache, **options)
+    assert found.verdict.decision == "INCONCLUSIVE"
+    (finding,) = found.verdict.gates[0].findings
+    assert "were changed or replaced since the baseline" in finding.reason
+    total = 240 if extra else 120
+    (note,) = [note for note in found.verdict.notes if "any more" in note]
+    assert note.startswith(f"40 of the baseline's {total} cases are not in the set any more")
+    for one in (same, found):
+        again = decide_again(one.verdict, one.record, one.baseline.content)
+        assert again.differs == ()
+
+
+def test_cases_that_were_left_out_are_told_of(path: Path) -> None:
+    suite = promoted(path)
+    lines = (path.parent / "cases.jsonl").read_text().splitlines(keepends=True)
+    (path.parent / "cases.jsonl").write_text("".join(lines[1:]))
+    found = run(load_suite(suite.path), CountingModel(0.2, "2", seed=1))
+    assert found.verdict.decision == "PASS"
+    assert found.verdict.notes == (
+        "1 of the baseline's 120 cases is not in the set any more: what this version makes of it is not seen",
+    )
+
+
 def test_what_is_wrong_with_the_baseline_is_told_before_anything_is_asked(path: Path) -> None:
     model, suite = CountingModel(), load_suite(path)
     with pytest.raises(ConfigError, match="none yet; make one of a run of this suite: evalsvc baseline promote"):
@@ -235,8 +279,9 @@ def test_a_record_that_was_changed_decides_nothing(path: Path, tmp_path: Path) -
     keeper.keep(found.verdict, {}, found.record, found.baseline.content)
     worse = found.record.replace(b'"token_f1":[0.', b'"token_f1":[0.0', 1)
     assert worse != found.record
-    write_record(keeper.record_path(found.verdict.candidate.digest), worse)
-    with pytest.raises(ConfigError, match="was changed"):
+    path = keeper.record_path(found.verdict.candidate.digest)
+    write_record(path, worse)
+    with pytest.raises(ConfigError, match=f"{path} .* was changed; remove it"):
         keeper.again(found.verdict)
     # Whoever changes a record and its name has another verdict.
     assert not decide_again(found.verdict, worse, found.baseline.content).same
@@ -244,6 +289,24 @@ def test_a_record_that_was_changed_decides_nothing(path: Path, tmp_path: Path) -
         keeper.find("20200101T000000Z-00000000")
     with pytest.raises(InputError, match="Expected the id of a verdict"):
         keeper.find("../../etc")
+
+
+def test_a_damaged_record_is_written_again_by_the_next_run_that_has_it(path: Path, tmp_path: Path) -> None:
+    found = run(promoted(path), CountingModel(0.2, "2"))
+    keeper = RunKeeper(tmp_path)
+    keeper.keep(found.verdict, {}, found.record)
+    kept = keeper.record_path(found.verdict.candidate.digest)
+    kept.write_bytes(kept.read_bytes()[:900])
+    with pytest.raises(ConfigError, match=f"{kept}, but it cannot be read: .*; remove it"):
+        keeper.record(found.verdict.candidate.digest)
+    keeper.keep(found.verdict, {}, found.record)
+    assert keeper.record(found.verdict.candidate.digest) == found.record
+    written = kept.stat().st_ino
+    keeper.keep(found.verdict, {}, found.record)
+    assert kept.stat().st_ino == written
+    kept.unlink()
+    with pytest.raises(ConfigError, match=r"No such file or directory$"):
+        keeper.record(found.verdict.candidate.digest)
 
 
 def test_a_record_holds_every_score_to_the_last_bit(path: Path, tmp_path: Path) -> None:
