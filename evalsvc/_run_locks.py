@@ -51,9 +51,7 @@ def exclusive(path: Path | None, name: str, doing: str = "is at the same work") 
         yield
         return
     with lock:
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        _sign(lock)
         try:
             yield
         finally:
@@ -96,6 +94,13 @@ def _held(path: Path, telling: threading.Timer) -> IO[str] | None:
         if _same_file(lock, path):
             return lock
         lock.close()
+
+
+def _sign(lock: IO[str]) -> None:
+    """Write this process's number, which only names it to whoever waits: a disk that is full leaves the lock held."""
+    with suppress(OSError):
+        os.ftruncate(lock.fileno(), 0)
+        os.write(lock.fileno(), f"{os.getpid()}\n".encode())
 
 
 def _tell(path: Path, doing: str) -> None:

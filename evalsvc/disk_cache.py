@@ -14,7 +14,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from evalsvc._run_locks import exclusive, short
@@ -92,7 +92,7 @@ class DiskCache:
 
     def close(self) -> None:
         """Let go of the file; may be called again."""
-        with self._lock:
+        with self._lock, _alone_at(self.path):
             self._connection.close()
 
     def __enter__(self) -> DiskCache:
@@ -137,7 +137,8 @@ class DiskCache:
             return _connected(None)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            return _connected(self.path)
+            with _alone_at(self.path):
+                return _connected(self.path)
         except sqlite3.Error as error:
             if error.sqlite_errorcode in _DAMAGED:
                 return self._begun_anew(str(error))
@@ -152,7 +153,7 @@ class DiskCache:
         code = getattr(error, "sqlite_errorcode", None)
         if self.path is None or code not in (*_DAMAGED, _MOVED):
             return False
-        self._connection.close()
+        self.close()
         self._connection = self._begun_anew(str(error)) if code in _DAMAGED else self._opened()
         return True
 
@@ -162,7 +163,7 @@ class DiskCache:
         if path is None:
             return _connected(None)
         try:
-            with exclusive(path, "mend", "makes the cache anew"):
+            with _alone_at(path):
                 connection = _sound(path)
                 if connection is None:
                     aside = _set_aside(path)
@@ -188,9 +189,7 @@ def default_cache_path(root: Path) -> Path | None:
     """
     own, shared = cache_places(root)
     if _writable(own.parent):
-        ignore = own.with_name(".gitignore")
-        if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+        _hide_from_git(own.with_name(".gitignore"))
         return own
     if _writable(shared.parent):
         return shared
@@ -209,6 +208,15 @@ def cache_places(root: Path) -> tuple[Path, Path]:
 def today() -> int:
     """Return the number of the day, as rows say when they were last used."""
     return int(time.time()) // _SECONDS_A_DAY
+
+
+def _alone_at(path: Path | None) -> AbstractContextManager[None]:
+    """Let one process at a time open the file, let go of it or set it aside.
+
+    SQLite finds the journal by the file's name. Whoever opens or closes a file while another moves it away would take,
+    or remove, the journal of the one that stands in its place.
+    """
+    return exclusive(path, "open", "opens the cache, or makes it anew")
 
 
 def _connected(path: Path | None) -> sqlite3.Connection:
@@ -240,10 +248,11 @@ def _sound(path: Path) -> sqlite3.Connection | None:
 
 def _set_aside(path: Path) -> Path:
     aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
-    os.replace(path, aside)
-    # The next file must not find this one's journal; who has it open goes on until it sees that it was moved.
+    # The next file must not find this one's journal, also after a kill in between; who has this one open goes on until
+    # it sees that it was moved.
     for ending in ("-wal", "-shm"):
         Path(f"{path}{ending}").unlink(missing_ok=True)
+    os.replace(path, aside)
     return aside
 
 
@@ -303,6 +312,17 @@ def _numbers(kind: str, keys: Iterable[str]) -> list[int]:
 
 def _seed(kind: str) -> int:
     return zlib.crc32(kind.encode())
+
+
+def _hide_from_git(ignore: Path) -> None:
+    if ignore.exists():
+        return
+    try:
+        ignore.write_text("*\n", encoding="utf-8")
+    except OSError:
+        # A full disk leaves an empty file, which a later run would take for a whole one.
+        with suppress(OSError):
+            ignore.unlink(missing_ok=True)
 
 
 def _writable(folder: Path) -> bool:

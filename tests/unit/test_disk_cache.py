@@ -25,8 +25,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def python(code: str, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT)
+    command, pipe = [sys.executable, "-c", code, *map(str, arguments)], subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=CHECKOUT)
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -123,6 +123,40 @@ def test_two_that_find_the_damage_keep_one_new_file(tmp_path):
         second.put_many("answer", {"b": b"2"})
         assert first.get_many("answer", ["a", "b"]) == {"a": b"1", "b": b"2"}
     assert len(list(tmp_path.glob("cache.sqlite.damaged-*"))) == 1
+
+
+def test_who_opens_while_a_damaged_file_is_set_aside_loses_nothing(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "cache.sqlite"
+    with DiskCache.open(path) as cache:
+        cache.put_many("answer", ITEMS)
+    damage(path)
+    code = (
+        "import sys, pathlib; from evalsvc.disk_cache import DiskCache\n"
+        "print('begun', flush=True)\n"
+        "with DiskCache.open(pathlib.Path(sys.argv[1])) as cache:\n"
+        "    cache.put_many('answer', {f'other-{n}': b'x' * 500 for n in range(50)})\n"
+        "    print('kept', flush=True); sys.stdin.readline()\n"
+    )
+    moved, others = os.replace, []
+
+    def move(*paths: Path) -> None:
+        moved(*paths)
+        if not others:
+            others.append(python(code, path))
+            assert others[0].stdout.readline() == "begun\n"
+            time.sleep(0.5)  # time enough to open the file, if nothing holds it up
+
+    monkeypatch.setattr("evalsvc.disk_cache.os.replace", move)
+    with DiskCache.open(path) as cache:
+        cache.get_many("answer", list(ITEMS))
+        (other,) = others
+        assert other.stdout.readline() == "kept\n"
+        cache.put_many("answer", ITEMS)
+        assert other.communicate("\n") == ("", "")
+    names = [f"other-{number}" for number in range(50)]
+    with DiskCache.open(path) as cache:
+        assert cache.get_many("answer", [*ITEMS, *names]) == {**ITEMS, **dict.fromkeys(names, b"x" * 500)}
+    assert len(messages(caplog)) == 1
 
 
 def test_many_that_make_one_file_at_once_share_it(tmp_path, caplog):
@@ -336,3 +370,23 @@ def test_nobody_waits_where_no_lock_can_be_made(tmp_path):
         with exclusive(path, "support"):
             done.append(os.getpid())
     assert len(done) == 2
+
+
+def test_a_disk_that_takes_no_byte_leaves_the_lock_held_and_the_run_uncached(tmp_path):
+    (tmp_path / ".evalsvc").mkdir()
+    code = (
+        "import resource, sys, pathlib\n"
+        "from evalsvc._run_locks import exclusive, under_way\n"
+        "from evalsvc.disk_cache import DiskCache, default_cache_path\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
+        "path = default_cache_path(pathlib.Path(sys.argv[1]))\n"
+        "with exclusive(path, 'support'), DiskCache.open(path) as cache:\n"
+        "    cache.put_many('answer', {'a': b'1'})\n"
+        "    print(under_way(path), cache.path, cache.get_many('answer', ['a']))\n"
+    )
+    said, errors = python(code, tmp_path).communicate()
+    assert said == "True None {'a': b'1'}\n"
+    assert "cannot be opened" in errors
+    # An empty one would never be filled.
+    assert not (tmp_path / ".evalsvc" / ".gitignore").exists()
+    assert list(tmp_path.glob(".evalsvc/*.lock")) == []
