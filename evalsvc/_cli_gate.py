@@ -54,6 +54,13 @@ def gate(options: argparse.Namespace) -> int:
         return ERROR
     except BrokenPipeError:
         raise
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        said = f"the run ended without a verdict, since the system refused a file{where}: {error.strerror or error}"
+        said += "; see to that, and run it again"
+        print(f"evalsvc: {harmless(said)}", file=sys.stderr)
+        tell_error(said, options)
+        return ERROR
     except BaseException as error:
         tell_error(f"the command was ended by {type(error).__name__}; run it again: what was answered is kept", options)
         raise

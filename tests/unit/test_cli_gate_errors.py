@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import errno
 import json
 import types
 from pathlib import Path
@@ -10,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from evalsvc._cli_gate import gate
 from evalsvc.cli import main
 from evalsvc.gate.keeping import RunKeeper
 from suites_made import Project, parsed
@@ -155,3 +158,26 @@ def test_a_policy_that_ends_otherwise_than_the_headline_is_said(project, capsys)
     assert "made: INCONCLUSIVE ends with 0, as `--inconclusive pass` says" in capsys.readouterr().err
     assert project.gate("--inconclusive", "fail") == 1
     assert "made: INCONCLUSIVE ends with 1, as `--inconclusive fail` says" in capsys.readouterr().err
+
+
+def test_what_the_system_refuses_is_an_error_and_no_bug(project, capsys, monkeypatch):
+    project.answer()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "scores.tmp")
+
+    monkeypatch.setattr("evalsvc.gate.running.run_suite", refuse)
+    assert project.gate(*FILES) == 2
+    said = capsys.readouterr().err
+    assert "without a verdict, since the system refused a file scores.tmp: No space left on device" in said
+    assert "Traceback" not in said
+    check_files("the system refused a file scores.tmp: No space left on device; see to that, and run it again")
+
+
+def test_a_reader_that_went_away_is_no_error_of_the_gate(monkeypatch):
+    def leave(_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("evalsvc._cli_gate._gate", leave)
+    with pytest.raises(BrokenPipeError):
+        gate(argparse.Namespace())
