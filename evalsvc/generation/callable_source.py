@@ -13,8 +13,9 @@ from evalsvc.generation.callable_modules import Mistake, file_of, missing_import
 GIVEN = ("case", "request", "prompt", "contexts", "seed", "repeat")
 """What a function may be given by its parameters' names."""
 
-_DYNAMIC = frozenset({"globals", "vars", "exec", "eval", "setattr", "locals", "__getattr__"})
+_DYNAMIC = frozenset({"globals", "vars", "exec", "eval", "setattr", "locals", "__getattr__", "modules"})
 """Whoever uses one of these may have names that no parser sees."""
+_DYNAMIC_ATTRIBUTES = frozenset({"modules", "__dict__", "__setattr__"})
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -70,12 +71,17 @@ def _parsed(source: bytes, file: Path) -> ast.Module | Mistake:
 
 def _named(tree: ast.Module, where: str, attribute: str, file: Path) -> Mistake | None:
     """Return what is wrong with a name in a module; None also where only running it could tell."""
+    if _is_open(tree):
+        return None
     body: ast.Module | ast.ClassDef = tree
+    set_later = _set_later(tree)
     inside = Path(where).name if where.endswith(".py") else where
     for name in attribute.split("."):
+        if name in set_later:
+            return None
         bound = _bound(body)
         if name not in bound:
-            return None if _is_open(body) else _absent(name, inside, bound)
+            return _absent(name, inside, bound)
         if len(bound[name]) > 1:
             return None
         found = bound[name][0]
@@ -97,18 +103,29 @@ def _absent(name: str, inside: str, bound: dict[str, list[ast.stmt]]) -> Mistake
     return Mistake(f"{inside} has no `{name}`", hint)
 
 
-def _is_open(body: ast.Module | ast.ClassDef) -> bool:
-    """Whether names may be there that no parser sees."""
-    for node in ast.walk(body):
+def _is_open(tree: ast.Module) -> bool:
+    """Whether names may be there, or hold other things, that no parser sees."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and any(one.name == "*" for one in node.names):
             return True
         if isinstance(node, ast.Name) and node.id in _DYNAMIC:
             return True
         if isinstance(node, _Function) and node.name in _DYNAMIC:
             return True
-        if isinstance(node, ast.Global) or (isinstance(node, ast.Attribute) and node.attr in ("modules", "__dict__")):
+        if isinstance(node, ast.Attribute) and node.attr in _DYNAMIC_ATTRIBUTES:
             return True
     return False
+
+
+def _set_later(tree: ast.Module) -> set[str]:
+    """Return the names that a function sets in the module, or anyone in an object, which may be a class or a module."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            found.update(node.names)
+        elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            found.add(node.attr)
+    return found
 
 
 def _bound(body: ast.Module | ast.ClassDef) -> dict[str, list[ast.stmt]]:
@@ -139,8 +156,16 @@ def _names_of(statement: ast.stmt) -> Iterator[str]:
     elif isinstance(statement, ast.Import | ast.ImportFrom):
         yield from ((one.asname or one.name).partition(".")[0] for one in statement.names)
     else:
-        inner = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
-        yield from dict.fromkeys(node.id for node in inner if isinstance(node.ctx, ast.Store))
+        yield from dict.fromkeys(name for node in ast.walk(statement) for name in _stored(node))
+
+
+def _stored(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+        yield node.name
+    elif isinstance(node, ast.MatchMapping) and node.rest:
+        yield node.rest
 
 
 def _unfit(found: ast.stmt, name: str, file: Path) -> Mistake | None:

@@ -117,6 +117,47 @@ def test_names_that_no_parser_sees(tmp_path: Path, source: str) -> None:
     assert mistake_in("bot.py:reply", tmp_path) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("reply", "reply = None\ndef make():\n    global reply\n    reply = str\nmake()\n"),
+        ("reply", "def reply(a, b): ...\ndef make():\n    global reply\n    reply = str\nmake()\n"),
+        ("reply", "reply = None\nglobals()['reply'] = str\n"),
+        ("reply", "reply = None\nfrom answers_of_others import *\n"),
+        ("reply", "match str:\n    case reply: pass\n"),
+        ("reply", "match [str, 1]:\n    case [first, *rest]: reply = first\n"),
+        ("reply", "def reply(a, b): ...\nfrom sys import modules\nmodules[__name__].reply = str\n"),
+        ("reply", "import importlib\nimportlib.import_module(__name__).reply = str\n"),
+        ("Bot.reply", "class Bot: pass\nBot.reply = staticmethod(str)\n"),
+        ("Bot.reply", "class Bot: pass\nsame = Bot\nsame.reply = staticmethod(str)\n"),
+        ("Bot.reply", "class Bot: pass\nsetattr(Bot, 'reply', staticmethod(str))\n"),
+        ("Bot.reply", "class Bot: pass\ntype.__setattr__(Bot, 'reply', staticmethod(str))\n"),
+        ("Bot.reply", "class Bot: pass\ndef make():\n    global Bot\n    class Bot:\n        reply = str\nmake()\n"),
+    ],
+)
+def test_what_is_bound_when_it_runs_is_no_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str
+) -> None:
+    (tmp_path / "answers_of_others.py").write_text("reply = str\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "bot.py").write_text(source)
+    assert mistake_in(f"bot.py:{name}", tmp_path) is None
+    CallableModel(f"bot.py:{name}", tmp_path).load()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("reply", "`reply` needs `customer`, which nobody gives it"), ("rply", "bot.py has no `rply`")],
+)
+def test_another_name_that_is_set_leaves_the_mistake(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "bot.py").write_text(
+        "client = None\ndef reply(prompt, customer):\n    global client\n    client = str\n    client.last = prompt\n"
+    )
+    mistake = mistake_in(f"bot.py:{name}", tmp_path)
+    assert mistake is not None
+    assert mistake.message == message
+
+
 def test_modules_are_found_and_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "their_package"
     package.mkdir()
