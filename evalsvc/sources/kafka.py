@@ -215,14 +215,16 @@ class KafkaSource:
     def _release(self) -> None:
         """Let the reader finish with partitions that are being taken away. Called from ``poll``, or while it waits."""
         leaving = self._notes.leaving()
-        if leaving:
-            names = [self._settled[partition] for partition in leaving if partition in self._settled]
-            if self._assignment and names:
-                self._assignment.revoked(names)
-            for partition in leaving:
-                self._settled.pop(partition, None)
-                self._next.pop(partition, None)
+        self._let_go(leaving)
         self._notes.released(leaving)
+
+    def _let_go(self, partitions: Iterable[TopicPartition]) -> None:
+        held = [partition for partition in partitions if partition in self._settled]
+        if self._assignment and held:
+            self._assignment.revoked([self._settled[partition] for partition in held])
+        for partition in held:
+            self._settled.pop(partition, None)
+            self._next.pop(partition, None)
 
     def _settle(self) -> None:
         """Ask the reader where to go on in partitions that arrived; nothing of them was delivered before."""
@@ -230,10 +232,11 @@ class KafkaSource:
         for partition in self._notes.arriving():
             name = _name(consumer, partition)
             committed = consumer.committed(partition, timeout_ms=int(self.settings.connect_seconds * 1000))
+            # From here on the reader holds it, also where its answer is an error: it is told when the partition leaves.
+            self._settled[partition] = name
             at = self._assignment.resume_at(name, committed) if self._assignment else None
-            if not self._notes.settle(partition):
-                continue
-            if partition not in consumer.assignment():
+            if not self._notes.settle(partition) or partition not in consumer.assignment():
+                self._let_go([partition])
                 continue
             if at is not None:
                 consumer.seek(partition, at)
@@ -243,7 +246,6 @@ class KafkaSource:
                 consumer.seek_to_beginning(partition)
             else:
                 consumer.seek_to_end(partition)
-            self._settled[partition] = name
             # kafka-python keeps a partition's pause over a rebalance that gives it back.
             (consumer.pause if self._paused else consumer.resume)(partition)
             log.info("partition_assigned name=%s at=%s", name, at if at is not None else committed)
@@ -318,7 +320,7 @@ class _Notes:
     def settle(self, partition: TopicPartition) -> bool:
         """Take a partition off the list; false when it left in the meantime, also where it has come back since.
 
-        Then the reader first lets go of what it had, and is asked again.
+        Then the reader has to let go of what it was asked about; where the partition is back, it is asked again.
         """
         with self._lock:
             here = partition in self._arriving and partition not in self._leaving
