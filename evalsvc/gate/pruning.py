@@ -25,7 +25,7 @@ _PASSED_BY = frozenset({".evalsvc", ".git", ".venv", "node_modules", "__pycache_
 
 
 class Item(NamedTuple):
-    """A run's folder or a record's file; ``named`` when a baseline points to it, or a link stands in its place."""
+    """A run's folder or a record's file; ``named`` when a baseline points to it, or it lies behind a link."""
 
     path: Path
     size: int
@@ -50,17 +50,22 @@ def _kept(root: Path) -> Kept:
     keeper = RunKeeper(root)
     digests, verdicts = _named(root)
     folders = [path for path in (keeper.root / "runs").glob("*/*") if path.is_dir()]
-    # A link is somebody's, who may want what it leads to.
-    named = {path for path in folders if path.name in verdicts or path.is_symlink()}
+    # A link is somebody's, who may want what it leads to: another project, whose baselines are not seen from here.
+    named = {
+        path
+        for path in folders
+        if path.name in verdicts or any(part.is_symlink() for part in (path, path.parent, path.parent.parent))
+    }
     runs = [Item(path, _size(path), _decided(path), path in named) for path in folders]
     runs.sort(key=lambda item: (item.since, item.path.name), reverse=True)
     # What a promoted run was decided from is named with it.
     digests |= {digest for item in runs if item.named for digest in _digests(item.path)}
-    records = []
-    for path in sorted((keeper.root / "records").glob("*.jsonl.zst")):
+    records, folder = [], keeper.root / "records"
+    linked = folder.is_symlink()
+    for path in sorted(folder.glob("*.jsonl.zst")):
         state = path.stat()
         written = datetime.fromtimestamp(state.st_mtime, UTC)
-        records.append(Item(path, state.st_size, written, _digest_of(path) in digests))
+        records.append(Item(path, state.st_size, written, linked or _digest_of(path) in digests))
     return Kept(tuple(runs), tuple(records))
 
 

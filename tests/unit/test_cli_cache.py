@@ -308,6 +308,16 @@ def test_a_run_behind_a_link_stays(project):
     assert (away / "verdict.json").is_file()
 
 
+@pytest.mark.parametrize("folder", ["runs", "runs/s", "records"])
+def test_a_folder_behind_a_link_is_not_emptied_where_it_leads(project, folder):
+    aged(gate("good"))
+    linked, away = project / ".evalsvc" / folder, project / "elsewhere"
+    before = sorted(path.name for path in linked.rename(away).rglob("*"))
+    linked.symlink_to(away)
+    assert main(["cache", "prune", "--keep", "0"]) == 0
+    assert sorted(path.name for path in away.rglob("*")) == before
+
+
 def test_a_run_that_writes_meanwhile_loses_nothing(project):
     code = """
 import sys
