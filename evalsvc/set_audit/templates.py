@@ -3,7 +3,7 @@
 Words are aligned by their longest common subsequence. Where some stand in the place of others, the texts are of a
 template if
 
-- both have digits, and other ones: order 1234 and order 1235; or
+- both have numbers, and other ones: order 1234 and order 1235, 3.5 and 35, 5 and -5; or
 - both are names: they have a capital letter that no beginning of a sentence explains, and are more than
   :data:`TYPO` letters apart, or both are in a third text, which a slip of the pen hardly is: Iran and Iraq.
 
@@ -14,6 +14,7 @@ are not known, nor are those in titles, where most words have capitals.
 from __future__ import annotations
 
 import re
+import string
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,15 +24,20 @@ from evalsvc.set_audit.near import folded
 TYPO = 2
 """Letters by which a misspelt name, or another spelling of it, is apart from it."""
 
-_WORDS = re.compile(r"\d+(?:[.,:]\d+)*\w*|[^\W_]+")
-_DIGITS = re.compile(r"\d")
+_NUMBER = r"\d+(?:[.,:]\d+)*"
+# A sign comes after a space and such, not after a word or in a range ("5-10", "5 -10"); a point may begin a fraction.
+_SIGN = r"(?:^|(?<=[\s(=:\"']))(?<!\d\s)[-\u2212](?=\.?\d)"
+_WORDS = re.compile(rf"(?:{_SIGN})?(?:(?<![\w.])\.)?{_NUMBER}\w*|[^\W_]+")
+_NUMBERS = re.compile(rf"\.?{_NUMBER}")
+_GROUPED = re.compile(r"[1-9]\d{0,2}(?:(?:,\d{2,3})*,\d{3}(?:\.\d+)?|(?:\.\d{3})+(?:,\d+)?)")
+"""1,234.5 and 1.234,5 and 1,00,000: a mark with three digits after it is taken to be between thousands."""
 _ENDS = frozenset('.!?:;\n"“„«(-–—*•')
 """What the first word of a sentence comes after, where it is not the first of all."""
 
 
 class _Word(NamedTuple):
     folded: str
-    digits: str
+    number: str
     capital: bool
 
 
@@ -90,8 +96,27 @@ def _changed(one: Sequence[_Word], other: Sequence[_Word]) -> list[tuple[Sequenc
 
 
 def _other_number(one: Sequence[_Word], other: Sequence[_Word]) -> bool:
-    here, there = ([word.digits for word in words if word.digits] for words in (one, other))
+    here, there = ([word.number for word in words if word.number] for words in (one, other))
     return bool(here and there) and here != there
+
+
+def _number(word: str) -> str:
+    """Return a word's numbers in one spelling; empty where it has none.
+
+    >>> _number("1,000"), _number("3,50"), _number("-.5"), _number("b12x07"), _number("09:30"), _number("ten")
+    ('1000', '3.50', '-0.5', '12 7', '9:30', '')
+    """
+    numbers = " ".join(_plain(found) for found in _NUMBERS.findall(word))
+    return f"-{numbers}" if numbers and word[0] in "-\u2212" else numbers
+
+
+def _plain(number: str) -> str:
+    if _GROUPED.fullmatch(number):
+        # The first mark is that of the thousands; another one is the point.
+        number = number.replace(next(mark for mark in number if mark in ",."), "")
+    rest = number.lstrip(string.digits)
+    whole = number.removesuffix(rest).lstrip("0") or "0"
+    return whole + rest.replace(",", ".")
 
 
 def _read(text: str) -> list[_Word]:
@@ -102,6 +127,6 @@ def _read(text: str) -> list[_Word]:
         name = match[0]
         before = text[: match.start()].rstrip(" \t")[-1:] if match.start() else ""
         capital = len(name) > 1 and name[0].isupper() and not titled and bool(before) and before not in _ENDS
-        digits = "".join(_DIGITS.findall(name))
-        words.append(_Word(folded(name), digits and (digits.lstrip("0") or "0"), capital))
+        spelt = folded(name)
+        words.append(_Word(spelt, _number(spelt), capital))
     return words
