@@ -98,7 +98,8 @@ def draw_cases(store: ScoreStore, draw: Draw) -> Drawn:
     frame = _one_each(read[:MOST_SCORES])
     if not frame:
         raise _none_match(store, [spec.metric], draw)
-    _check_frame(frame, draw)
+    complete = len(read) <= MOST_SCORES
+    _check_frame(frame, draw, complete)
     worst = _worst(frame, _specs(store, spec.metric), draw)
     taken = {score.subject.event_id for score in worst}
     pool = Pool(store, reference=draw.reference, seed=draw.seed)
@@ -112,7 +113,7 @@ def draw_cases(store: ScoreStore, draw: Draw) -> Drawn:
         cases=cases,
         metric=spec.metric,
         events=len(frame),
-        complete=len(read) <= MOST_SCORES,
+        complete=complete,
         looked=pool.looked,
         without_text=pool.without_text,
         without_prompt=pool.without_prompt,
@@ -170,8 +171,8 @@ def _none_match(store: ScoreStore, metrics: Sequence[str], draw: Draw) -> InputE
     )
 
 
-def _check_frame(frame: Sequence[Score], draw: Draw) -> None:
-    if told := absent_field([score.subject for score in frame], draw.by):
+def _check_frame(frame: Sequence[Score], draw: Draw, complete: bool) -> None:
+    if told := absent_field([score.subject for score in frame], draw.by, whole=complete):
         raise InputError(f"Expected `by` to name a field of events, but {told}")
     consumers = sorted({score.subject.consumer for score in frame})
     if len(consumers) > 1:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from evalsvc.cases import read_cases
 from evalsvc.cases.drawing import Draw, draw_cases
+from evalsvc.cases.matching import why_none
 from evalsvc.cli import main
 from evalsvc.errors import InputError, UnknownMetric
 from evalsvc.protocols import CellQuery
@@ -34,9 +37,10 @@ def write(
     consumer: str = "quality",
     spec: ScorerSpec = HIGHER,
     value: float | None = None,
+    rare: str = "",
 ) -> None:
     """Write one sampled event with its score; without ``text`` only the score is left."""
-    segments = {"language": language}
+    segments = {"language": language, **({"rare": rare} if rare else {})}
     event = Event(
         event_id=f"event-{index}",
         occurred_at=MIDNIGHT + timedelta(seconds=index),
@@ -439,3 +443,49 @@ def test_the_command_checks_and_compares(project: Path, capsys: pytest.CaptureFi
     Path("bad.jsonl").write_text('{"case_id":"a"}\n')
     assert main(["cases", "check", "bad.jsonl"]) == 2
     assert "bad.jsonl:1:1: expected case 'a' to have a `prompt`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (
+            {"segments.language": ("en",), "model_version": ("2",)},
+            "the scored events in this window has `2` as `model_ve",
+        ),
+        (
+            {"segments.language": ("fr",)},
+            "none of the scored events in this window has `fr` as `segments.language` (known: ",
+        ),
+        (
+            {"segments.rare": ("x",), "model_version": ("2",)},
+            "the scored events in this window has `2` as `model_version`",
+        ),
+        ({"segments.rare": ("y",)}, "none of 20 of the scored events, taken at random, has `segments.rare` (known: "),
+        (
+            {"segments.rare": ("x",), "segments.language": ("de",)},
+            "none of the scored events in this window has all of ",
+        ),
+    ],
+)
+def test_what_a_part_of_the_events_lacks_is_asked_of_the_store(monkeypatch, where, message):
+    monkeypatch.setattr("evalsvc.cases.matching.MOST_LOOKED_AT", 20)
+    many = MemoryStore()
+    for index in range(60):
+        write(many, index, language="de", pi=0.5)
+    # The other one is not among those that are looked at, which are the first by their MD5.
+    last = max(range(60, 200), key=lambda index: hashlib.md5(f"event-{index}".encode()).hexdigest())  # noqa: S324
+    write(many, last, language="en", pi=0.5, rare="x")
+    with pytest.raises(InputError, match=re.escape(message)):
+        draw_cases(many, Draw(DAY, 5, metric="quality", where=where))
+
+
+def test_of_several_metrics_no_more_is_claimed_than_was_looked_at(monkeypatch):
+    """The first metric has less than is looked at, the second more, and most of it of the same events."""
+    monkeypatch.setattr("evalsvc.cases.matching.MOST_LOOKED_AT", 20)
+    many = MemoryStore()
+    for index in range(60):
+        write(many, index, language="de", pi=0.5)
+    for index in range(15):
+        write(many, index, language="de", pi=0.5, spec=LOWER)
+    said = why_none(many, ["cost", "quality"], DAY, {"segments.plan": ("pro",)})
+    assert re.match(r"none of \d\d of the scored events, taken at random, has `segments.plan` ", said)
