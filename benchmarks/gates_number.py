@@ -25,17 +25,21 @@ AHEAD = 0.03
 
 
 class Kind(NamedTuple):
-    """Scores of a true mean: ``share`` of the cases answered well, and what a good and a bad answer score."""
+    """Scores of a true mean: ``share`` of the cases answered well, and what a good and a bad answer score.
+
+    Of ``wholly`` of the groups no case is answered well.
+    """
 
     name: str
     share: float
     binary: bool
     spread: float = 0.1
+    wholly: float = 0.0
 
     @property
     def mean(self) -> float:
         """Their true mean."""
-        return self.share if self.binary else 0.9 * self.share
+        return (self.share if self.binary else 0.9 * self.share) * (1.0 - self.wholly)
 
 
 KINDS = (
@@ -44,6 +48,13 @@ KINDS = (
     Kind("continuous", 1.0, binary=False),
     Kind("continuous, 0 in one of 20", 0.95, binary=False),
 )
+WHOLLY = (
+    (Kind("yes in 90 %, of 5 % of groups in none", 0.9, binary=True, wholly=0.05), 30, 20, 1),
+    (Kind("yes in 90 %, of 10 % of groups in none", 0.9, binary=True, wholly=0.1), 20, 20, 1),
+    (Kind("yes in 95 %, of 2 % of groups in none", 0.95, binary=True, wholly=0.02), 60, 1, 10),
+    (Kind("yes in 90 %, of 2 % of groups in none", 0.9, binary=True, wholly=0.02), 100, 5, 3),
+)
+"""Groups that fail wholly beside such as fail in part, with how many of them, of how many cases, and repeats."""
 
 
 class Design(NamedTuple):
@@ -79,6 +90,8 @@ def designs() -> Iterator[Design]:
             for repeats in (1, 3):
                 for icc in (0.0,) if largest == 1 else (0.0, 0.1, 0.5):
                     yield Design(kind, groups, largest, repeats, icc)
+    for kind, groups, largest, repeats in WHOLLY:
+        yield Design(kind, groups, largest, repeats, 0.0)
 
 
 def draw(rng: Random, design: Design, codes: Array) -> Array:
@@ -88,6 +101,7 @@ def draw(rng: Random, design: Design, codes: Array) -> Array:
     if design.icc > 0.0 and kind.share < 1.0:
         size = (1.0 - design.icc) / design.icc
         chance = rng.beta(kind.share * size, (1.0 - kind.share) * size, int(codes[-1]) + 1)[codes]
+    chance = np.where(rng.random(int(codes[-1]) + 1) < kind.wholly, 0.0, 1.0)[codes] * chance if kind.wholly else chance
     if kind.binary:
         return np.asarray(rng.random(shape) < chance[:, None], dtype=np.float64)
     own = math.sqrt(design.icc) * (rng.random(int(codes[-1]) + 1) - 0.5)[codes]

@@ -12,7 +12,7 @@ import numpy as np
 
 from evalsvc.fairness import Gap, gap
 from evalsvc.fairness.gaps import Limits
-from evalsvc.gate.alone import Alone, counting_groups, groups_by, limits_of, share_of
+from evalsvc.gate.alone import Alone, groups_by, limits_of, share_of
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows, field_of
 from evalsvc.gate.findings import MEND, Evidence, Leaf, gap_in, reasons_of, said_reasons
 from evalsvc.gate.needed import needed_bounded, needed_gap, needed_mean, needed_share, told_of
@@ -20,7 +20,7 @@ from evalsvc.gate.sides import pass_rates
 from evalsvc.gate.values import AtLeast, AtMost, Critical, GapAtMost, Gate, parse_statistic, scale_for
 from evalsvc.stats.inversion import beyond, tail_of
 from evalsvc.types import Estimate, Scale
-from evalsvc.verdicts.values import EVERY_ONE
+from evalsvc.verdicts.values import EVERY_ONE, Needed
 
 SHARE = Scale(0.0, 1.0, "higher", binary=True)
 RATE = Scale(0.0, 1.0, "higher")
@@ -47,24 +47,13 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
         told = f"{gone:,} {'score is' if gone == 1 else 'scores are'} missing{said_reasons(held, leaf.rows)}"
         blocked = f"{told}, and it would not pass if they were the worst there are; {MEND}"
     found, n, clusters = alone.at(1.0 - 2.0 * level), _scored(values), _clusters(candidate, leaf.rows, values)
-    if scale.binary and found.value is not None:
-        counting = counting_groups(candidate, leaf.rows, values)
-        needed = needed_share(found.value, number, level, up=up, n=n, clusters=counting)
-    else:
-        needed = told_of(
-            needed_bounded(alone.shares, float(share_of(scale, number)), level, up=up, n=n)
-            if alone.shares
-            else needed_mean(found, number, level, up=up, n=n),
-            candidate.weights[leaf.rows],
-            candidate.codes[leaf.rows],
-        )
     return _against(found, number, n, clusters)._replace(
         n_unscored=unscored,
         p_pass=p_pass,
         p_fail=p_fail,
         test=f"inverted: {found.method}",
         blocked=blocked,
-        needed=needed,
+        needed=_needed(alone, scale, number, level, leaf, candidate, n, up=up),
     )
 
 
@@ -178,17 +167,19 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
     if np.isnan(values).all():
         return Evidence(n_unscored=unscored, blocked=blocked, reason="no case has a score")
 
+    share = 1.0 - quantile if up else quantile
+
     def tails(x: float) -> tuple[float, float]:
         within, gone = (values >= x if up else values <= x), np.isnan(values)
         # A missing score is never for the decision: beyond the number for PASS, within it for FAIL.
         ats = [limits_of(some.astype(np.float64), SHARE, candidate, leaf.rows) for some in (within, within | gone)]
-        share = 1.0 - quantile if up else quantile
         return _p_values(ats[0], share, up=True)[0], _p_values(ats[1], share, up=True)[1]
 
     p_pass, p_fail = tails(number)
     low, high = _quantile_limits(values, tails, level, up=up)
     within = (values >= number) if up else (values <= number)
-    inside = limits_of(within.astype(np.float64), SHARE, candidate, leaf.rows).at(1.0 - 2.0 * level)
+    known = limits_of(within.astype(np.float64), SHARE, candidate, leaf.rows)
+    inside = known.at(1.0 - 2.0 * level)
     beyond_it, most = 1.0 - float(within.mean()), 1.0 - (inside.low or 0.0)
     said = f"{beyond_it:.2g} of the answers lie beyond {number:g}, and of all like these at most {most:.2g}"
     seen = _quantile(values, candidate.weights[leaf.rows], quantile)
@@ -207,14 +198,7 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
         test="share beyond it, inverted",
         blocked=blocked,
         reason=said,
-        needed=needed_share(
-            1.0 - beyond_it if inside.value is None else inside.value,
-            1.0 - quantile if up else quantile,
-            level,
-            up=True,
-            n=_scored(values),
-            clusters=counting_groups(candidate, leaf.rows, values),
-        ),
+        needed=_needed(known, SHARE, share, level, leaf, candidate, _scored(values), up=True),
     )
 
 
@@ -266,6 +250,20 @@ def _in_the_worst_case(
     else:
         filled = np.where(gone, (scale.low if up else scale.high) or 0.0, values)
     return _p_values(limits_of(filled, scale, candidate, leaf.rows), number, up=up)[0]
+
+
+def _needed(
+    alone: Alone, scale: Scale, number: float, level: float, leaf: Leaf, candidate: Evaluated, n: int, *, up: bool
+) -> Needed | None:
+    """Return how many cases would show it, by the limits that decide it."""
+    found = alone.at(1.0 - 2.0 * level)
+    weights, codes = candidate.weights[leaf.rows], candidate.codes[leaf.rows]
+    if alone.shares is not None:
+        limit = float(share_of(scale, number))
+        return told_of(needed_bounded(alone.shares, limit, level, up=up, n=n), weights, codes)
+    if scale.binary and found.value is not None:
+        return needed_share(found.value, number, level, up=up, n=n)
+    return told_of(needed_mean(found, number, level, up=up, n=n), weights, codes)
 
 
 def _number(gate: Gate) -> tuple[float, bool]:

@@ -19,7 +19,6 @@ from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Rows
 from evalsvc.stats.bounded import BoundedMean
 from evalsvc.stats.inversion import beyond, tail_of
 from evalsvc.stats.limits import exact_limit
-from evalsvc.stats.paired import SPARSE
 from evalsvc.types import Estimate, Scale
 
 
@@ -96,23 +95,16 @@ def _between(at: Callable[[float], Estimate], mean: BoundedMean, scale: Scale) -
 
 
 def _bounded(values: Floats, candidate: Evaluated, rows: Rows) -> BoundedMean:
-    """Gather scores in [0, 1] by group.
-
-    A group that was not seen may have failed, or succeeded, as a whole, unless :data:`~evalsvc.stats.paired.SPARSE` of
-    those seen hold such a score: how far the answers of a group go together can be told from so many.
-    """
+    """Gather scores in [0, 1] by group; only the ratios of weights count."""
     shape, scored = values.shape, ~np.isnan(values)
     codes = np.broadcast_to(candidate.codes[rows][:, None], shape)[scored]
     weights = np.broadcast_to(candidate.weights[rows][:, None], shape)[scored]
-    known = values[scored]
+    weights = weights / weights.max()
     _, places = np.unique(codes, return_inverse=True)
-    sums, held = (np.bincount(places, part).astype(np.float64) for part in (weights * known, weights))
-    means = np.clip(sums / held, 0.0, 1.0)
-    lowest, highest = (
-        float(seen) if np.unique(codes[known == end]).size >= SPARSE else end
-        for end, seen in ((0.0, means.min()), (1.0, means.max()))
+    return BoundedMean(
+        np.bincount(places, weights * values[scored]).astype(np.float64),
+        np.bincount(places, weights).astype(np.float64),
     )
-    return BoundedMean(sums, held, (lowest, highest))
 
 
 def groups_by(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows, labels: Sequence[str]) -> list[Group]:
@@ -128,10 +120,3 @@ def groups_by(values: Floats, scale: Scale, candidate: Evaluated, rows: Rows, la
         pi=np.repeat(weights.min() / weights, repeats),
         clusters=None if alone else np.repeat(clusters, repeats),
     )
-
-
-def counting_groups(candidate: Evaluated, rows: Rows, values: Floats) -> float:
-    """Return how many groups of equal weight tell as much as those of the scored cases (Kish): (Σw)²/Σw²."""
-    some = rows[(~np.isnan(values)).any(axis=1)]
-    held = np.bincount(np.unique(candidate.codes[some], return_inverse=True)[1], weights=candidate.weights[some])
-    return float(held.sum() ** 2 / (held**2).sum()) if held.size else 0.0

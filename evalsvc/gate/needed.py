@@ -84,17 +84,10 @@ def groups_above(mean: BoundedMean, number: float, level: float) -> int | None:
     return smallest_number(enough) if mean.mean > number else None
 
 
-def needed_share(seen: float, number: float, level: float, *, up: bool, n: int, clusters: float) -> Needed | None:
-    """Return how many cases show a share of yes and no to be above (``up``) or below a number.
-
-    Cases in groups count as so many groups at worst: ``clusters`` of them, as their weights let them count, hold the
-    ``n`` cases.
-    """
+def needed_share(seen: float, number: float, level: float, *, up: bool, n: int) -> Needed | None:
+    """Return how many cases, each for itself, show a share of yes and no to be above (``up``) or below a number."""
     share, limit = (1.0 - seen, 1.0 - number) if up else (seen, number)
-    if share >= limit:
-        return NEVER
-    alone = cases_below(share, limit, level)
-    return _settles(None if alone is None else math.ceil(alone * n / max(1.0, clusters)), n)
+    return NEVER if share >= limit else _settles(cases_below(share, limit, level), n)
 
 
 def cases_below(share: float, limit: float, level: float) -> int | None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evalsvc.gate.absolute import absolute_evidence, values_of
-from evalsvc.gate.alone import counting_groups, limits_of, share_of
+from evalsvc.gate.absolute import SHARE, absolute_evidence, values_of
+from evalsvc.gate.alone import limits_of, share_of
 from evalsvc.gate.evaluated import Evaluated
 from evalsvc.gate.findings import Evidence, Leaf
 from evalsvc.gate.needed import UNTOLD, cases_below, chance_below, few_outweigh, groups_above
-from evalsvc.gate.values import AtLeast, AtMost, Critical, parse_statistic, scale_for
+from evalsvc.gate.values import AtLeast, AtMost, Critical, parse_statistic
 from evalsvc.stats import PairedMeans, Question, cases_for
 from evalsvc.stats.bounded import BoundedMean
 from evalsvc.stats.distributions import normal_quantile
@@ -61,27 +61,21 @@ def seen_alone(
 
 
 def _value(known: Planned, leaf: Leaf, source: Evaluated, found: Evidence, level: float) -> Planned:
-    """Means and shares: by the spread of their interval, shares of lone cases exactly."""
-    ask, value = leaf.gate.ask, found.candidate or 0.0
-    up, number = isinstance(ask, AtLeast), getattr(ask, "value", 0.0)
-    scores = source.scores[leaf.gate.metric]
-    known = known._replace(assumed=value)
-    if parse_statistic(leaf.gate.statistic).kind == "mean" and scale_for(leaf.gate, scores.spec.scale).binary:
-        counting = _counting(known, leaf, source)
-        share, limit = (1.0 - value, 1.0 - number) if up else (value, number)
-        chance = chance_below(share, limit, round(counting), level)
-        smallest = _least_distance(limit, round(counting), level)
-        known = known._replace(smallest=smallest, chance=chance, hopeless=smallest is None)
-        return known._replace(cases=_cases(share, limit, level, known.n / counting))
+    """Means and shares, by the limits that will decide them."""
+    up, number = isinstance(leaf.gate.ask, AtLeast), getattr(leaf.gate.ask, "value", 0.0)
+    known = known._replace(assumed=found.candidate)
+    values, scale = values_of(leaf, source)
+    alone = limits_of(values, scale, source, leaf.rows)
+    outweighed = few_outweigh(source.weights[leaf.rows], source.codes[leaf.rows])
+    if alone.shares is not None:
+        known = _between(known, alone.shares, scale, number, level, up=up)
+        return known._replace(cases=None, reason=UNTOLD) if outweighed and known.cases else known
+    if scale.binary:
+        value = found.candidate or 0.0
+        return _exactly(known, *((1.0 - value, 1.0 - number) if up else (value, number)), level)
     if found.low is None or found.high is None:
         return known._replace(reason=f"not predicted: {found.reason or 'it has no interval'}")
     offset = (found.difference or 0.0) * (1.0 if up else -1.0)
-    untold = offset > 0.0 and few_outweigh(source.weights[leaf.rows], source.codes[leaf.rows])
-    values, scale = values_of(leaf, source)
-    shares = limits_of(values, scale, source, leaf.rows).shares
-    if shares is not None:
-        known = _between(known, shares, scale, number, level, up=up)
-        return known._replace(cases=None, reason=UNTOLD) if untold else known
     critical = normal_quantile(1.0 - level)
     inside = -found.low if up else found.high
     error = max(1e-12, inside + offset) / critical * math.sqrt(found.n_clusters / max(1, known.groups))
@@ -90,9 +84,24 @@ def _value(known: Planned, leaf: Leaf, source: Evaluated, found: Evidence, level
         smallest=(critical + normal_quantile(POWER)) * error,
         chance=0.5 * math.erfc((critical - offset / error) / math.sqrt(2.0)),
     )
-    if untold:
+    if offset > 0.0 and outweighed:
         return known._replace(reason=UNTOLD)
     return known._replace(cases=cases_for(design, offset, question=question) if offset > 0.0 else None)
+
+
+def _quantile(known: Planned, leaf: Leaf, source: Evaluated, found: Evidence, level: float) -> Planned:
+    """A quantile is a share beyond the number, and is planned as that; no smallest distance has its unit."""
+    up, quantile = isinstance(leaf.gate.ask, AtLeast), parse_statistic(leaf.gate.statistic).quantile
+    number, known = getattr(leaf.gate.ask, "value", 0.0), known._replace(assumed=found.candidate)
+    values = source.scores[leaf.gate.metric].values[leaf.rows]
+    within = ((values >= number) if up else (values <= number)).astype(np.float64)
+    most = quantile if up else 1.0 - quantile
+    shares = limits_of(within, SHARE, source, leaf.rows).shares
+    if shares is None:
+        planned = _exactly(known, 1.0 - float(within.mean()), most, level)
+    else:
+        planned = _between(known, shares, SHARE, 1.0 - most, level, up=True)
+    return planned._replace(smallest=None)
 
 
 def _between(known: Planned, shares: BoundedMean, scale: Scale, number: float, level: float, *, up: bool) -> Planned:
@@ -100,43 +109,30 @@ def _between(known: Planned, shares: BoundedMean, scale: Scale, number: float, l
     limit, width = float(share_of(scale, number)), float(share_of(scale, 1.0)) - float(share_of(scale, 0.0))
     side, limit = (shares, limit) if up else (shares.mirrored(), 1.0 - limit)
     planned = side._replace(copies=max(1, known.groups) / side.sums.size)
+    if planned._replace(sums=planned.weights).above(limit) > level:
+        return known._replace(smallest=None, chance=0.0, hopeless=True, cases=_as_cases(known, side, limit, level))
     allowed, error = planned.mean - planned.lower(level), max(1e-12, planned.error)
-    groups = groups_above(side, limit, level)
     return known._replace(
         smallest=(allowed + normal_quantile(POWER) * error) / width,
         chance=0.5 * math.erfc((allowed - (side.mean - limit)) / error / math.sqrt(2.0)),
-        cases=None if groups is None else math.ceil(groups * known.n / max(1, known.groups)),
+        cases=_as_cases(known, side, limit, level),
     )
 
 
-def _quantile(known: Planned, leaf: Leaf, source: Evaluated, found: Evidence, level: float) -> Planned:
-    """A quantile is a share beyond the number, with weights and groups as the advice of a run counts them."""
-    ask, quantile = leaf.gate.ask, parse_statistic(leaf.gate.statistic).quantile
-    up, number = isinstance(ask, AtLeast), getattr(ask, "value", 0.0)
-    values = source.scores[leaf.gate.metric].values[leaf.rows]
-    weights = np.repeat(source.weights[leaf.rows][:, None], values.shape[1], axis=1)
-    within = (values >= number) if up else (values <= number)
-    beyond, limit = 1.0 - float(np.average(within, weights=weights)), quantile if up else 1.0 - quantile
-    counting = _counting(known, leaf, source)
+def _as_cases(known: Planned, side: BoundedMean, limit: float, level: float) -> int | None:
+    groups = groups_above(side, limit, level)
+    return None if groups is None else math.ceil(groups * known.n / max(1, known.groups))
+
+
+def _exactly(known: Planned, share: float, limit: float, level: float) -> Planned:
+    """Say what cases that each stand for themselves show of a share that is to be below a limit."""
+    smallest = _least_distance(limit, known.groups, level)
     return known._replace(
-        assumed=found.candidate,
-        chance=chance_below(beyond, limit, round(counting), level),
-        cases=_cases(beyond, limit, level, known.n / counting),
-        hopeless=chance_below(0.0, limit, round(counting), level) == 0.0,
+        smallest=smallest,
+        chance=chance_below(share, limit, known.groups, level),
+        cases=cases_below(share, limit, level) if share < limit else None,
+        hopeless=smallest is None,
     )
-
-
-def _cases(share: float, limit: float, level: float, each: float) -> int | None:
-    """Return how many cases show a share to be below a limit; ``each`` of them count as one."""
-    alone = cases_below(share, limit, level) if share < limit else None
-    return None if alone is None else math.ceil(alone * each)
-
-
-def _counting(known: Planned, leaf: Leaf, source: Evaluated) -> float:
-    """Return how many of the groups that will be asked count, if their weights are as unequal as those known."""
-    values = source.scores[leaf.gate.metric].values[leaf.rows]
-    groups = len(np.unique(source.codes[leaf.rows][(~np.isnan(values)).any(axis=1)]))
-    return max(1.0, known.groups * counting_groups(source, leaf.rows, values) / max(1, groups))
 
 
 def _least_distance(limit: float, n: int, level: float) -> float | None:

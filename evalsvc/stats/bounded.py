@@ -29,19 +29,18 @@ Floats = NDArray[np.float64]
 STEPS = 60
 PRECISE = 1e-9
 _FLAT = 1e-5
+_NOTHING = 1e-14
 _SQRT_2PI = math.sqrt(2.0 * math.pi)
 
 
 class BoundedMean(NamedTuple):
     """Groups of scores in [0, 1]: each one's ``sums`` of weight times score, and its ``weights``, above 0.
 
-    ``unseen`` are the means that a group might have that was not seen: 0 and 1, or nearer where that is known. For a
-    plan each group can stand for several like it: ``copies``, not necessarily whole.
+    For a plan each group can stand for several like it: ``copies``, not necessarily whole.
     """
 
     sums: Floats
     weights: Floats
-    unseen: tuple[float, float] = (0.0, 1.0)
     copies: float = 1.0
 
     @property
@@ -57,8 +56,7 @@ class BoundedMean(NamedTuple):
 
     def mirrored(self) -> BoundedMean:
         """Return the same of one minus the scores."""
-        unseen = (1.0 - self.unseen[1], 1.0 - self.unseen[0])
-        return self._replace(sums=self.weights - self.sums, unseen=unseen)
+        return self._replace(sums=self.weights - self.sums)
 
     def above(self, number: float) -> float:
         """Return p of "the mean is at most ``number``": it is above where that is small."""
@@ -81,7 +79,7 @@ class BoundedMean(NamedTuple):
     def _distances(self, number: float) -> tuple[Floats, Floats]:
         # One more group weighs as the groups count that there are: more than their mean where a few weigh most.
         weight = float((self.weights**2).sum() / self.weights.sum())
-        distances = np.append(self.sums - number * self.weights, (self.unseen[0] - number) * weight)
+        distances = np.append(self.sums - number * self.weights, -number * weight)
         return distances, np.append(np.full(self.sums.size, self.copies), 1.0)
 
     def lower(self, tail: float) -> float:
@@ -113,6 +111,9 @@ def chance_of_no_gain(distances: Floats, shapes: Floats) -> float:
     >>> chance_of_no_gain(np.array([1.0, -1.0]), np.array([2.0, 1.0]))
     0.25
     """
+    # Only ratios count; what is lost in rounding beside the others is nothing.
+    distances = distances / (float(np.abs(distances).max()) or 1.0)
+    distances = np.where(np.abs(distances) < _NOTHING, 0.0, distances)
     top, bottom = float(distances.max()), float(distances.min())
     if top <= 0.0:
         return 1.0

@@ -20,7 +20,7 @@ from evalsvc.gate.looking import look, plan
 from evalsvc.gate.power import Planned, plan_power
 from evalsvc.gate.power_spread import Spread
 from evalsvc.gate.suite import CasesPlace, Suite
-from evalsvc.gate.values import Ask, Equivalent, Gate, NotWorse
+from evalsvc.gate.values import Ask, AtLeast, AtMost, Equivalent, Gate, NotWorse
 from evalsvc.stats.spending import nominal_levels
 from evalsvc.types import Scale, ScorerSpec
 
@@ -78,6 +78,17 @@ DESIGNS = {
     "yes/no, 80 groups, 3 repeats": Design(NotWorse(0.08), YES, groups=80, size=2, icc=0.2, repeats=3, within=0.9),
     "yes/no, relative": Design(NotWorse(0.2, relative=True), YES, groups=200, within=0.8),
 }
+
+ALONE = {
+    "graded, 100 lone cases": Design(AtLeast(0.465)),
+    "graded, 100 groups, weights": Design(AtLeast(0.455), size=3, icc=0.5, weighted=True),
+    "yes/no, 200 lone cases": Design(AtLeast(0.41), YES, groups=200),
+    "yes/no, 120 lone cases, weights": Design(AtLeast(0.37), YES, groups=120, weighted=True),
+    "yes/no, 80 groups, 3 repeats": Design(AtLeast(0.385), YES, groups=80, size=2, icc=0.2, repeats=3),
+    "yes/no, 40 cases, 3 repeats": Design(AtMost(0.68), YES, groups=40, repeats=3),
+    "yes/no, 20 groups of 20": Design(AtLeast(0.28), YES, groups=20, size=20, icc=0.5),
+}
+"""Against a number, from a run of many more groups: the prediction is of the value seen, which is then the true one."""
 
 
 class Frame(NamedTuple):
@@ -180,6 +191,18 @@ def test_an_equal_version_passes_as_often_as_is_said(name: str) -> None:
     rate = float(np.mean([passed(design, held, rng) for _ in range(RUNS)]))
     chances = [predicted(design, held, rng).chance for _ in range(PREDICTIONS)]
     assert float(np.mean(chances)) == pytest.approx(rate, abs=NEAR)
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_version_reaches_a_number_as_often_as_is_said(name: str) -> None:
+    design = ALONE[name]
+    held, rng = frame(design), np.random.default_rng(31)
+    rate = float(np.mean([passed(design, held, rng) for _ in range(RUNS)]))
+    many = design._replace(groups=100 * design.groups)
+    known = draw(rng, many, frame(many))[1]
+    (found,) = plan_power(suite_of(design), CaseSet("c", held.cases), Spread(None, known, ""))
+    assert found.chance == pytest.approx(rate, abs=NEAR)
+    assert (found.cases > held.codes.size) is (found.chance < 0.8)
 
 
 @pytest.mark.parametrize("name", ["graded, 100 lone cases", "yes/no, 200 lone cases", "graded, 120 groups, 4 looks"])

@@ -829,20 +829,52 @@ def test_requests_that_a_budget_did_not_pay_are_asked_by_the_next_run() -> None:
     assert "run it again with more" not in one(AtLeast(0.3), mixed).reason
 
 
+GROUPED = tuple(Case(case_id=f"{i}", prompt=f"{i}", group=f"{i // 5}") for i in range(250))
+
+
 @pytest.mark.parametrize("repeats", [1, 3])
-def test_few_failing_groups_are_taken_to_fail_as_a_whole(repeats) -> None:
-    cases = tuple(Case(case_id=f"{i}", prompt=f"{i}", group=f"{i // 5}") for i in range(250))
+def test_another_group_may_fail_as_a_whole(repeats) -> None:
     scores = np.ones((250, repeats))
     # Clopper and Pearson's limit of 0 failures in 50, and not in the answers of 50 groups.
     limit = 0.05 ** (1 / 50)
     for number, decision in ((limit - 1e-6, "PASS"), (limit + 1e-6, "INCONCLUSIVE")):
-        assert one(AtLeast(number), version(scores, GOOD, cases=cases)).decision == decision
-        assert one(AtMost(1.0 - number), version(1.0 - scores, GOOD, cases=cases)).decision == decision
-    # Ten groups that failed tell how far the answers of a group go together; nine do not.
-    scores[::25] = 0.0
-    assert one(AtLeast(0.91), version(scores, GOOD, cases=cases)).decision == "PASS"
-    scores[225] = 1.0
-    assert one(AtLeast(0.91), version(scores, GOOD, cases=cases)).decision == "INCONCLUSIVE"
+        assert one(AtLeast(number), version(scores, GOOD, cases=GROUPED)).decision == decision
+        assert one(AtMost(1.0 - number), version(1.0 - scores, GOOD, cases=GROUPED)).decision == decision
+
+
+def test_no_score_that_gets_worse_makes_a_pass_likelier() -> None:
+    """However many groups hold a failure, and also where all hold the same."""
+    scores, limits = np.ones((250, 1)), []
+    for row in [*range(0, 250, 5), *range(1, 250, 5)]:
+        limits.append(one(AtLeast(0.5), version(scores, GOOD, cases=GROUPED)).low)
+        scores[row] = 0.0
+    assert limits == sorted(limits, reverse=True)
+    assert limits[0] > limits[-1]
+
+
+@pytest.mark.parametrize(("groups", "each", "right", "wholly"), [(30, 20, 0.9, 0.05), (60, 10, 0.95, 0.02)])
+def test_groups_that_fail_wholly_beside_others_that_fail_in_part(groups, each, right, wholly) -> None:
+    rng, number = np.random.default_rng(8), right * (1.0 - wholly)
+    cases = tuple(Case(case_id=f"{i}", prompt=f"{i}", group=f"{i // each}") for i in range(groups * each))
+    passed = 0
+    for _ in range(300):
+        answered = np.repeat(rng.random(groups) >= wholly, each)
+        scores = ((rng.random(groups * each) < right) & answered).astype(float)
+        passed += one(AtLeast(number), version(scores, GOOD, cases=cases)).decision == "PASS"
+    assert passed <= 300 * 0.05 + 2.5 * (300 * 0.05 * 0.95) ** 0.5
+
+
+def test_weights_of_any_size_count_by_their_ratios() -> None:
+    scores = np.where(np.arange(100) % 10, 1.0, 0.0)
+    found = [
+        one(AtLeast(0.7), version(scores, SHARE, cases=some_cases(100, weight=[weight] * 100)))
+        for weight in (1.0, 1e-200, 1e160)
+    ]
+    assert [(each.decision, each.low, each.high) for each in found] == [
+        (found[0].decision, pytest.approx(found[0].low), pytest.approx(found[0].high))
+    ] * 3
+    heavy = tuple(replace(case, weight=1e160 if place == 0 else 1.0) for place, case in enumerate(some_cases(100)))
+    assert one(AtLeast(0.7), version(scores, GOOD, cases=heavy)).decision == "INCONCLUSIVE"
 
 
 @pytest.mark.parametrize("better", ["higher", "lower"])

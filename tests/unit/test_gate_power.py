@@ -252,6 +252,27 @@ class TestAlone:
         # What is seen is not the truth: the mean chance is drawn towards a half.
         assert np.mean(chances) == pytest.approx(rate, abs=0.2)
 
+    @pytest.mark.parametrize("statistic", ["mean", "p90"])
+    @pytest.mark.parametrize(("groups", "size", "repeats"), [(60, 1, 1), (60, 20, 1), (40, 1, 3), (30, 4, 2)])
+    def test_it_is_not_hopeless_what_passes_on_the_scores_that_are_known(
+        self, groups, size, repeats, statistic
+    ) -> None:
+        cases, rng = grouped(groups, size), np.random.default_rng(9)
+        passing = 0
+        for failing in (0, 1, 3, 9, 10):
+            values = np.ones((groups * size, repeats))
+            values[rng.choice(groups * size, failing, replace=False), 0] = 0.0
+            new = version(values, YES if statistic == "mean" else LATENCY, cases)
+            for limit in (0.05, 0.1, 0.2, 0.3):
+                ask = AtLeast(1.0 - limit) if statistic == "mean" else AtLeast(0.5)
+                statistics = {"statistic": statistic if statistic == "mean" else f"p{round(100 * limit)}"}
+                gate = Gate(metric="m", ask=ask, **statistics)
+                if decide([gate], new, None)[0].decision == "PASS":
+                    passing += 1
+                    found = one(ask, new=new, **statistics)
+                    assert (found.hopeless, found.chance > 0.4) == (False, True), (failing, limit)
+        assert passing
+
     def test_a_quantile_counts_weights(self) -> None:
         values = np.where(np.arange(200) % 50 == 0, 2000.0, 1000.0)
         plain = one(AtMost(1500.0), new=version(values, LATENCY), statistic="p95")

@@ -51,7 +51,7 @@ def test_they_are_quantiles_of_drawn_shares(kind: str) -> None:
 
 def test_limits_are_where_p_is_the_level() -> None:
     weights = np.array([1.0, 2.0, 5.0] * 20)
-    mean = BoundedMean(np.random.default_rng(1).random(60) * weights, weights, unseen=(0.2, 0.9))
+    mean = BoundedMean(np.random.default_rng(1).random(60) * weights, weights)
     for confidence in (0.5, 0.9, 0.9999):
         low, high = mean.limits(confidence)
         assert mean.above(low) == pytest.approx((1.0 - confidence) / 2.0, rel=1e-5)
@@ -62,8 +62,8 @@ def test_limits_are_where_p_is_the_level() -> None:
 def test_the_other_end_is_the_mirror() -> None:
     weights = np.array([1.0, 3.0] * 15)
     scores = np.random.default_rng(2).random(30)
-    mean = BoundedMean(scores * weights, weights, (0.1, 1.0))
-    mirrored = BoundedMean((1.0 - scores) * weights, weights, (0.0, 0.9))
+    mean = BoundedMean(scores * weights, weights)
+    mirrored = BoundedMean((1.0 - scores) * weights, weights)
     assert mean.limits(0.95) == pytest.approx(tuple(1.0 - limit for limit in reversed(mirrored.limits(0.95))))
     assert mean.above(0.3) == pytest.approx(mirrored.below(0.7))
 
@@ -73,8 +73,6 @@ def test_a_number_at_or_beyond_an_end_is_certain() -> None:
     assert (mean.above(0.0), mean.above(1.0), mean.below(1.0), mean.below(0.0)) == (0.0, 1.0, 0.0, 1.0)
     assert BoundedMean(np.zeros(10), np.ones(10)).limits(0.9)[0] == 0.0
     assert BoundedMean(np.ones(10), np.ones(10)).limits(0.9)[1] == 1.0
-    # What was not seen can be no lower than what was: nothing lowers the mean then.
-    assert BoundedMean(np.full(10, 0.5), np.ones(10), unseen=(0.5, 1.0)).limits(0.9)[0] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("spread", [1e-9, 1e-6, 1e-3, 1.0])
