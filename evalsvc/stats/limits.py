@@ -27,6 +27,8 @@ from evalsvc.types import Cell
 PRIOR = 16.0
 NEAR_END = 50.0
 FEW = 4.0
+ROUNDED = 1e-9
+"""Numbers that differ by the order of a sum are less apart than this: that decides no limit."""
 TINY = 1e-300
 # Beyond such a tail (a two-sided level of 99.8 %), as alerts ask for, limits of shares are exact.
 EXTREME = 1e-3
@@ -166,9 +168,9 @@ def binary_limits(share: float, n: float, critical: float) -> tuple[float, float
     if tail < EXTREME:
         return exact_limit(share, n, tail), 1.0 - exact_limit(1.0 - share, n, tail)
     # With more failures and successes than this the two agree to a hundredth of the share.
-    if not n * share * (1.0 - share) < NEAR_END:
+    if not n * share * (1.0 - share) < NEAR_END - ROUNDED:
         return low, high
-    if share <= 0.5:
+    if share <= 0.5 + ROUNDED:
         return _rare(share, n, tail, low, high)
     low, high = _rare(1.0 - share, n, tail, 1.0 - high, 1.0 - low)
     return 1.0 - high, 1.0 - low
@@ -191,7 +193,7 @@ def _rare(share: float, n: float, tail: float, low: float, high: float) -> tuple
     if failed <= 0.0:
         return 0.0, min(high, -math.expm1(math.log(tail) / n))
     nearer = beta_quantile(tail, failed + 0.5, n - failed + 0.5, low)
-    if failed < FEW:
+    if failed < FEW - ROUNDED:
         nearer = min(nearer, beta_quantile(2.0 * tail, failed, n - failed + 1.0, nearer))
         high = min(high, beta_quantile(1.0 - tail, failed + 1.0, n - failed, high))
     return min(low, nearer), high

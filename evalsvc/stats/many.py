@@ -757,14 +757,14 @@ def _stretched(
     information = finite * share * (1.0 - share)
     tails = special.ndtr(-critical)
     known = binary & (finite > 0.0) & (tails >= one.EXTREME)
-    rows = np.flatnonzero(known & (information < one.NEAR_END))
-    rare = share[rows] <= 0.5
+    rows = np.flatnonzero(known & (information < one.NEAR_END - one.ROUNDED))
+    rare = share[rows] <= 0.5 + one.ROUNDED
     of = finite[rows]
     failed = of * np.where(rare, share[rows], 1.0 - share[rows])
     near, far = np.where(rare, low[rows], 1.0 - high[rows]), np.where(rare, high[rows], 1.0 - low[rows])
     tail = tails[rows]
     near = np.where(failed > 0.0, np.minimum(near, special.betaincinv(failed + 0.5, of - failed + 0.5, tail)), 0.0)
-    few = np.flatnonzero(failed < one.FEW)
+    few = np.flatnonzero(failed < one.FEW - one.ROUNDED)
     far[few] = np.minimum(far[few], special.betaincinv(failed[few] + 1.0, of[few] - failed[few], 1.0 - tail[few]))
     few = few[failed[few] > 0.0]
     near[few] = np.minimum(near[few], special.betaincinv(failed[few], of[few] - failed[few] + 1.0, 2.0 * tail[few]))
