@@ -130,6 +130,9 @@ class Patience:
             self._waits.pop(key, None)
         finally:
             timer.cancel()
+            if warn:
+                # What is being said is said by then, and nothing after what has started.
+                timer.join()
 
     def answered(self, what: str) -> None:
         """Note that it answered this thread."""
