@@ -72,7 +72,7 @@ def _run(suite: Suite, keeper: RunKeeper, options: argparse.Namespace) -> Verdic
     generator = RecordedAnswers(Path(options.answers)) if options.answers else None
     whole, far = msgspec.structs.replace(_comparable(suite, options), looks=1), HowFar()
     with (
-        far.if_interrupted(kept=True),
+        far.if_interrupted(kept=generator is None and _keeps_answers(suite)),
         DiskCache.open(default_cache_path(keeper.root.parent)) as cache,
         Progress(suite.name, "answers and scores", far.measure, far.note),
     ):
@@ -84,6 +84,11 @@ def _run(suite: Suite, keeper: RunKeeper, options: argparse.Namespace) -> Verdic
     except OSError as error:
         raise InputError(f"Cannot keep the run in {shown_path(keeper.root)}: {error.strerror or error}") from error
     return run.verdict
+
+
+def _keeps_answers(suite: Suite) -> bool:
+    """Return whether what the suite's model answers is kept for the next run."""
+    return suite.model is not None and suite.model.cacheable
 
 
 def _comparable(suite: Suite, options: argparse.Namespace) -> Suite:
@@ -151,9 +156,9 @@ def _whole(verdict: Verdict, content: bytes, suite: Suite, options: argparse.Nam
     if options.answers:
         raise InputError(f"{what}{options.answers} has {have:,} of them; record the others too")
     if options.whole:
+        again = "run it again" + (": what was answered is kept" if _keeps_answers(suite) else "")
         raise InputError(
-            f"{what}the run has {have:,} of them; raise the suite's `budget` or `limits.deadline`, and run it again: "
-            "what was answered is kept"
+            f"{what}the run has {have:,} of them; raise the suite's `budget` or `limits.deadline`, and {again}"
         )
     raise InputError(
         f"{what}{verdict.verdict_id} has {have:,} of them, and what a baseline lacks is compared with nothing. Ask the "

@@ -75,14 +75,14 @@ def _stored(folders: Mapping[Path, list[Path]], root: Path, options: argparse.Na
 
 def _row(folder: Path, name: str, current: _Current, shown: str | None) -> dict[str, str]:
     """Return what a line says of a baseline; ``shown`` is a suite of the folder, None where no store was asked."""
-    from evalsvc.gate.baselines import pointer_path, read_baseline, read_pointer
+    from evalsvc.gate.baselines import how_to_mend, pointer_path, read_baseline, read_pointer
     from evalsvc.gate.promotions import agreement
 
     path, pointer, state = pointer_path(folder, name), None, "no file"
     promotion, suite = current.get(name, (None, shown))
     if path.is_file():
         try:
-            pointer = read_pointer(path)
+            pointer = read_pointer(path, how_to_mend(suite or "SUITE", name, stored=promotion is not None))
             read_baseline(folder, name, suite or "SUITE")
             here = path.with_name(pointer.file).is_file()
             state = "as promoted" if here else "as promoted: the store's scores, without texts"
@@ -129,13 +129,17 @@ def fetch(options: argparse.Namespace) -> int:
     suite, root = suite_of(options.suite), root_for([Path(options.suite)])
     name = name_of(options.name, suite)
     path = baselines.pointer_path(suite.folder, name)
-    pointer = baselines.read_pointer(path) if path.is_file() and not options.latest else None
-    file = shown_path(path)
+    pointer, broken, file = None, False, shown_path(path)
+    if options.latest:
+        broken = path.is_file() and baselines.readable_pointer(suite.folder, name) is None
+    elif path.is_file():
+        pointer = baselines.read_pointer(path, baselines.how_to_mend(options.suite, name))
     found: Promoted | None = pointer
     if pointer is None:
         with opened(root, options) as store:
             found = promotions.fetch_latest(store.baselines, suite.name, suite.folder, name, root)
-        what = f"commit {file} to pin it"
+        what = f"{file}, which could not be read, was replaced: " if broken else ""
+        what += f"commit {'it' if broken else file} to pin it"
     elif baselines.is_here(suite.folder, name):
         what = f"which {file} pins, is here already"
     else:

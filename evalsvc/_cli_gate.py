@@ -21,6 +21,7 @@ from evalsvc._gate_store import fetch_lacking, opened
 from evalsvc._gate_told import all_told, exit_code, told
 from evalsvc._paths import shown_path
 from evalsvc._plain import harmless, harmless_json
+from evalsvc.cli import INTERNAL, INTERRUPTED
 from evalsvc.errors import ConfigError, EvalsvcError, InputError, Problem, StoreError
 from evalsvc.gate.suite_files import SUFFIX, find_suites, root_for
 
@@ -50,7 +51,7 @@ def gate(options: argparse.Namespace) -> int:
         return _gate(options)
     except EvalsvcError as error:
         print(f"evalsvc: {harmless(str(error))}", file=sys.stderr)
-        tell_error(str(error), options)
+        tell_error(str(error), ERROR, options)
         return ERROR
     except BrokenPipeError:
         raise
@@ -59,13 +60,25 @@ def gate(options: argparse.Namespace) -> int:
         said = f"the run ended without a verdict, since the system refused a file{where}: {error.strerror or error}"
         said += "; see to that, and run it again"
         print(f"evalsvc: {harmless(said)}", file=sys.stderr)
-        tell_error(said, options)
+        tell_error(said, ERROR, options)
         return ERROR
     except BaseException as error:
-        tell_error(f"the command was ended by {type(error).__name__}; run it again: what was answered is kept", options)
+        tell_error(*_ended(error), options)
         raise
     finally:
         gc.set_threshold(*before)
+
+
+def _ended(error: BaseException) -> tuple[str, int]:
+    """Return what ended the command and is no error of an operator, and the exit code that `evalsvc` makes of it."""
+    if isinstance(error, KeyboardInterrupt):
+        # How far it came, and whether that is kept, is known where the model is asked.
+        notes = getattr(error, "__notes__", ())
+        return "the command was interrupted" + (f": {'; '.join(notes)}" if notes else "; run it again"), INTERRUPTED
+    said = f"the command was ended by {type(error).__name__}"
+    if isinstance(error, SystemExit):
+        return said, error.code if isinstance(error.code, int) else int(error.code is not None)
+    return f"{said}, which is a bug in evalsvc; the command's output has a traceback", INTERNAL
 
 
 def _gate(options: argparse.Namespace) -> int:

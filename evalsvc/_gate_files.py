@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -74,8 +75,8 @@ def write_asked_for(made: Sequence[Reported], options: argparse.Namespace) -> No
         _put(options.junit, junit([one.run.verdict for one in made], kind, [one.run.seconds for one in made]))
 
 
-def tell_error(said: str, options: argparse.Namespace) -> None:
-    """Say in every output of a run that was asked for that there is no verdict, and why; best effort.
+def tell_error(said: str, code: int, options: argparse.Namespace) -> None:
+    """Say in every output of a run that was asked for that there is no verdict, why, and the exit code; best effort.
 
     A terminal's table is none of them: there the error itself is told.
     """
@@ -84,9 +85,9 @@ def tell_error(said: str, options: argparse.Namespace) -> None:
     from evalsvc.gate.reports.errors import error_junit, error_markdown, error_page
 
     asked_for = (
-        (options.markdown, error_markdown),
+        (options.markdown, partial(error_markdown, code=code)),
         (options.junit, error_junit),
-        (options.html, error_page),
+        (options.html, partial(error_page, code=code)),
     )
     for path, made in asked_for:
         if path:
@@ -96,7 +97,7 @@ def tell_error(said: str, options: argparse.Namespace) -> None:
     if options.format == "json":
         print(harmless_json(json.dumps({"decision": "ERROR", "error": said}, ensure_ascii=False)))
     elif options.format == "markdown":
-        print(error_markdown(said), end="")
+        print(error_markdown(said, code), end="")
 
 
 def _page_path(given: str, suite: str, *, alone: bool) -> Path:

@@ -34,13 +34,15 @@ class HowFar:
 
     @contextmanager
     def if_interrupted(self, *, kept: bool) -> Iterator[None]:
-        """Say what is left of a run that Ctrl-C ends; ``kept``: whether there is a cache on disk."""
+        """Say what is left of a run that Ctrl-C ends, and note it there; ``kept``: whether there is a cache on disk."""
         try:
             yield
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             have, total = self._asked.answered + self._asked.cached, self._asked.total
             what = "they are kept: the same command goes on from there" if kept and have else "nothing is kept"
-            print(f"evalsvc: stopped after {have:,} of {total:,} answers; {what}", file=sys.stderr)
+            said = f"stopped after {have:,} of {total:,} answers; {what}"
+            print(f"evalsvc: {said}", file=sys.stderr)
+            interrupt.add_note(said)
             raise
 
     def _ask(self, progress: Asked) -> None:

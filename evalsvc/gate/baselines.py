@@ -89,11 +89,8 @@ def is_here(folder: Path, name: str) -> bool:
 
 def is_pinned(folder: Path, name: str) -> bool:
     """Return whether the pointer of a baseline is there, and says which scores a store is to have of it."""
-    path = pointer_path(folder, name)
-    try:
-        return path.is_file() and bool(read_pointer(path).stored)
-    except ConfigError:
-        return False
+    pointer = readable_pointer(folder, name)
+    return pointer is not None and bool(pointer.stored)
 
 
 def _kept(folder: Path, pointer: Pointer) -> bytes | None:
@@ -127,7 +124,7 @@ def read_baseline(folder: Path, name: str, suite_path: str, taken: Taken | None 
             f"evalsvc baseline promote {suite_path} --name {name} --because 'the version in production', or take the "
             f"store's: evalsvc baseline fetch {suite_path} --name {name}"
         )
-    pointer = read_pointer(path)
+    pointer = read_pointer(path, how_to_mend(suite_path, name))
     file = path.with_name(pointer.file)
     kept = None if file.is_file() else _kept(folder, pointer)
     if kept is None and not file.is_file():
@@ -152,8 +149,23 @@ _decoded = lru_cache(maxsize=2)(decode_record)
 """A suite is checked before it is run: the same content is decoded once."""
 
 
-def read_pointer(path: Path) -> Pointer:
-    """Read a pointer.
+def how_to_mend(suite_path: str, name: str, *, stored: bool = True) -> str:
+    """Return what to do about a pointer that cannot be read; ``stored``: whether a store may have another."""
+    other = f", or take the store's last promoted: evalsvc baseline fetch {suite_path} --name {name} --latest"
+    return f"restore it from git{other if stored else ''}"
+
+
+def readable_pointer(folder: Path, name: str) -> Pointer | None:
+    """Return the pointer of a baseline; None where there is none, or it cannot be read."""
+    path = pointer_path(folder, name)
+    try:
+        return read_pointer(path) if path.is_file() else None
+    except ConfigError:
+        return None
+
+
+def read_pointer(path: Path, mend: str = "restore it from git") -> Pointer:
+    """Read a pointer; ``mend`` is what to do where that fails.
 
     Raises:
         ConfigError: with every mistake of the file.
@@ -164,15 +176,15 @@ def read_pointer(path: Path) -> Pointer:
         for key in Pointer.__struct_fields__:
             value = document.root.get(key) if key in _MAY_BE_EMPTY else document.root.need(key)
             fields[key] = value.text(what="text") if value else ""
-    raise_problems(document.finish())
+    if problems := sorted(document.finish()):
+        # Nobody writes a pointer by hand: how a key is spelt is no help.
+        raise_problems([*problems[:-1], problems[-1]._replace(hint=mend)])
     if not _FILE.fullmatch(fields["file"]):
-        raise ConfigError(
-            "", [Problem(shown_path(path), 1, 1, "expected `file` to be a name in this folder", "restore it from git")]
-        )
+        raise ConfigError("", [Problem(shown_path(path), 1, 1, "expected `file` to be a name in this folder", mend)])
     try:
         return msgspec.convert(fields, Pointer)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{shown_path(path)}: expected a baseline's pointer: {error}") from error
+        raise ConfigError(f"{shown_path(path)}: expected a baseline's pointer: {error}; {mend}") from error
 
 
 def promote(
@@ -225,19 +237,11 @@ def write_pointer(folder: Path, pointer: Pointer) -> None:
         OSError: where nothing can be written.
     """
     path = pointer_path(folder, pointer.baseline)
-    old = _file_of(path)
+    before = readable_pointer(folder, pointer.baseline)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, _pointer_text(pointer).encode())
-    if old and old != pointer.file:
-        path.with_name(old).unlink(missing_ok=True)
-
-
-def _file_of(path: Path) -> str:
-    """Return the file that a pointer names; empty where there is none, or it cannot be read."""
-    try:
-        return read_pointer(path).file if path.is_file() else ""
-    except ConfigError:
-        return ""
+    if before is not None and before.file != pointer.file:
+        path.with_name(before.file).unlink(missing_ok=True)
 
 
 def _pointer_text(pointer: Pointer) -> str:

@@ -14,8 +14,11 @@ from evalsvc.verdicts import Decision, Needed
 
 _UNASKED = tuple(f"no answer: {limit}" for limit in LIMITS)
 _FIGURES = ("latency_ms", "time_to_first_token_ms", "input_tokens", "output_tokens")
-MEND = "mend that and run it again: what was answered is kept"
-"""What to do about scores that are missing, where nothing else is known of them."""
+MEND = "mend that and run it again"
+"""What to do about scores that are missing, where nothing else is known of them.
+
+Whether answers are kept is not known here: the same records give the same reasons wherever they are decided.
+"""
 MEND_EITHER = f"{MEND}, or promote a baseline that has its scores"
 MOST_TO_ALLOW = 0.2
 """Up to such a share of missing scores it is said how to allow them."""
@@ -76,7 +79,7 @@ def gap_in(leaf: Leaf, candidate: Evaluated) -> tuple[int, str]:
     hint = _of_the_answers(scores, leaf.rows) or "mend that, or leave them out by `where`"
     unasked = [reason for reason in scores.reasons(leaf.rows) if reason.startswith(_UNASKED)]
     if unasked and len(unasked) == len(scores.reasons(leaf.rows)):
-        hint = "run it again with more of that: what was answered is kept"
+        hint = "run it again with more of that"
     # Of more than a few, no one should be told to look away.
     elif share <= MOST_TO_ALLOW:
         hint = f"mend that, leave them out by `where`, or allow it by `max_missing: {percent_above(share)}%`"

@@ -103,6 +103,6 @@ def _hint(gate: Gate, part: _Part, missing: Sequence[Need]) -> str:
     add = f"add {'it' if len(missing) == 1 else 'them'} to these cases"
     if part.share == 1.0 and not part.segment:
         return f"{add}, or gate a metric that does without"
-    if part.share > MOST_TO_ALLOW or isinstance(gate.ask, Critical | Robust):
+    if part.share > MOST_TO_ALLOW or isinstance(gate.ask, Critical):
         return f"{add}, or leave them out by `where`"
     return f"{add}, leave them out by `where`, or allow it by `max_missing: {percent_above(part.share)}%`"

@@ -48,18 +48,43 @@ def spread_of(suite: Suite, cases: CaseSet, shown: str, root: Path) -> Spread | 
     keeper = RunKeeper(root)
     held = _promoted(suite, shown) if suite.compares else None
     ranked = sorted(_usable(suite, held, keeper), key=_preference, reverse=True)
-    chosen: tuple[int, Verdict, Evaluated] | None = None
+    chosen: tuple[int, Verdict, _Scores] | None = None
     wanted = set(cases.digests)
     for verdict in ranked:
-        after = decode_record(keeper.record(verdict.candidate.digest), verdict.candidate.digest).evaluated
-        known = len(wanted.intersection(after.digests))
+        try:
+            scores = _scores_of(verdict, held, keeper)
+        except ConfigError:
+            # A record that was cut off or changed is as good as none, as a verdict is.
+            continue
+        known = len(wanted.intersection(scores.after.digests))
         if chosen is None or known > chosen[0]:
-            chosen = known, verdict, after
-        if known >= ENOUGH * len(after.digests):
+            chosen = known, verdict, scores
+        if known >= ENOUGH * len(scores.after.digests):
             break
     if chosen is None:
         return _alone(suite, held, shown)
-    return _together(chosen[1], chosen[2], held, keeper)
+    return _together(chosen[1], chosen[2], held)
+
+
+class _Scores(NamedTuple):
+    """What a run's records hold, or the suite's baseline in the place of the run's own; ``before`` None is of none."""
+
+    before: Evaluated | None
+    after: Evaluated
+
+
+def _scores_of(verdict: Verdict, held: Baseline | None, keeper: RunKeeper) -> _Scores:
+    """Return the scores of a run, and of what they are to stand beside.
+
+    Raises:
+        ConfigError: when a record cannot be read.
+    """
+
+    def kept(digest: str) -> Evaluated:
+        return decode_record(keeper.record(digest), digest).evaluated
+
+    before = held.evaluated if held else kept(verdict.baseline.digest) if verdict.baseline else None
+    return _Scores(before, kept(verdict.candidate.digest))
 
 
 def _promoted(suite: Suite, shown: str) -> Baseline | None:
@@ -100,25 +125,22 @@ def _answered(verdict: Verdict) -> float:
     return verdict.candidate.answered / max(1, verdict.repeats)
 
 
-def _together(verdict: Verdict, after: Evaluated, held: Baseline | None, keeper: RunKeeper) -> Spread:
-    before, against = None, "compared with nothing"
+def _together(verdict: Verdict, scores: _Scores, held: Baseline | None) -> Spread:
+    against = "compared with nothing"
     if held is not None:
-        before = held.evaluated
         name = " ".join(part for part in (held.pointer.model, held.pointer.model_version) if part)
         against = f"beside the baseline {held.pointer.baseline}" + (f" ({name})" if name else "")
     elif verdict.baseline is not None:
-        digest = verdict.baseline.digest
-        before = decode_record(keeper.record(digest), digest).evaluated
         against = f"beside the baseline {party(verdict.baseline)}"
     said = (
         f"the spread is that of {party(verdict.candidate)}, run on {verdict.decided_at:%Y-%m-%d at %H:%M} UTC on "
-        f"{len(after.cases):,} cases: {verdict.decision} ({verdict.verdict_id}), {against}"
+        f"{len(scores.after.cases):,} cases: {verdict.decision} ({verdict.verdict_id}), {against}"
     )
     if verdict.sampled:
         said += "; no run of all of these cases is kept, and this one asked a sample: run it without `--sample` first"
     if verdict.decision == "FAIL":
         said += "; it failed, and no other such run is kept: a worse version may differ more than an equal one"
-    return Spread(before, after, said)
+    return Spread(scores.before, scores.after, said)
 
 
 def _alone(suite: Suite, held: Baseline | None, shown: str) -> Spread | None:

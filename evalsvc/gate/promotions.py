@@ -61,7 +61,7 @@ def fetch(log: BaselineLog, suite: str, folder: Path, name: str, root: Path) -> 
     ]
     if not found:
         return None
-    new = pointer or _pointer_of(found[0], None)
+    new = pointer or _pointer_of(found[0], None, folder)
     record = _record(log, found[0])
     unwritten = _take(record, found[0].stored, root, folder, None if pointer else new)
     return Fetched(found[0], Taken(new, record), unwritten) if unwritten else Fetched(found[0])
@@ -73,7 +73,7 @@ def _pointer(folder: Path, name: str) -> Pointer | None:
 
 
 def fetch_latest(log: BaselineLog, suite: str, folder: Path, name: str, root: Path) -> Promotion:
-    """Take the last promoted baseline of a name from a store, in place of what the pointer pins.
+    """Take the last promoted baseline of a name from a store, in place of what the pointer pins, if that can be read.
 
     Raises:
         ConfigError: when the store's record is not what it says, or not what the pointer pins of the same baseline.
@@ -85,7 +85,7 @@ def fetch_latest(log: BaselineLog, suite: str, folder: Path, name: str, root: Pa
             f"Expected a baseline {name!r} of the suite {suite!r} in the store, but there is none; "
             "`evalsvc baseline record SUITE` writes the one in the files there"
         )
-    pointer = _pointer(folder, name)
+    pointer = baselines.readable_pointer(folder, name)
     if pointer is not None and pointer.digest == found[0].digest and _forged(pointer, found[0]):
         raise ConfigError(
             f"Expected the store to have the scores that {shown_path(baselines.pointer_path(folder, name))} pins "
@@ -94,7 +94,7 @@ def fetch_latest(log: BaselineLog, suite: str, folder: Path, name: str, root: Pa
         )
     # The file has the texts too, which the store has not.
     if pointer is None or pointer.digest != found[0].digest or not baselines.is_here(folder, name):
-        unwritten = _take(_record(log, found[0]), found[0].stored, root, folder, _pointer_of(found[0], pointer))
+        unwritten = _take(_record(log, found[0]), found[0].stored, root, folder, _pointer_of(found[0], pointer, folder))
         if unwritten:
             raise InputError(unwritten)
     return found[0]
@@ -140,11 +140,13 @@ def _take(record: bytes, digest: str, root: Path, folder: Path, pointer: Pointer
     return "; ".join(unwritten)
 
 
-def _pointer_of(promotion: Promotion, before: Pointer | None) -> Pointer:
-    """Return the pointer of a promotion, which keeps the name of a file that was there."""
+def _pointer_of(promotion: Promotion, before: Pointer | None, folder: Path) -> Pointer:
+    """Return the pointer of a promotion, which keeps the name of a file that was there, as that one has the texts."""
     name = promotion.name
-    same = before is not None and before.digest == promotion.digest
-    file = before.file if before and same else baselines.file_name(name, promotion.digest, plain=True)
+    plain, packed = (baselines.file_name(name, promotion.digest, plain=plain) for plain in (True, False))
+    file = packed if baselines.pointer_path(folder, name).with_name(packed).is_file() else plain
+    if before is not None and before.digest == promotion.digest:
+        file = before.file
     return Pointer(baseline=name, file=file, **promotion.facts)
 
 

@@ -88,9 +88,6 @@ class _Fitting:
             self._some_fall_short(ask.value)
         if isinstance(ask, GapAtMost | Robust):
             self._narrower(ask.value if isinstance(ask, GapAtMost) else ask.margin, self.spec)
-        if isinstance(ask, Robust) and self.spec.scale.bounded and "max_missing" in self.section:
-            said = f"what is missing of `{self.spec.metric}` counts against the variants, whatever its share"
-            self.section.key_problem("max_missing", said, "leave it out")
         if isinstance(ask, Robust) and self.spec.scale.better == "neither":
             said = f"neither direction of `{self.spec.metric}` is better"
             self.item.problem(said, "say which is: `direction: lower`")

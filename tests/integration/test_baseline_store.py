@@ -300,6 +300,46 @@ def test_list_says_what_is_wrong_with_a_pointer_beside_those_that_are_right(proj
         assert err == ""
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_latest_replaces_a_pointer_that_cannot_be_read_and_every_message_says_so(
+    project: Path, monkeypatch, packed: bool, capsys
+) -> None:
+    monkeypatch.setattr(baselines, "PLAIN_BYTES", 0 if packed else 1 << 20)
+    assert promote() == 0
+    held, path = pointer(project), project / "suites" / "baselines" / "main.yaml"
+    path.write_text("<<<<<<< HEAD\n")
+    capsys.readouterr()
+    latest = "evalsvc baseline fetch suites/small.suite.yaml --name main --latest"
+    for words, code in ((["list", "suites"], 0), (["fetch", "suites/small.suite.yaml"], 2)):
+        assert main(["baseline", *words]) == code
+        told = " ".join(" ".join(capsys.readouterr()).split())
+        assert "expected a mapping, but got <<<<<<< HEAD (restore it from git, or take the store's last" in told
+        assert latest in told
+    assert main(["gate", "suites"]) == 2
+    assert latest in capsys.readouterr().err
+    assert baseline("fetch", "--latest") == 0
+    said = "suites/baselines/main.yaml, which could not be read, was replaced: commit it to pin it"
+    assert said in capsys.readouterr().out
+    # With its texts, since their file is there.
+    assert pointer(project) == held
+    assert read_baseline(project / "suites", "main", "").digest == held.digest
+    assert baseline("fetch", "--latest") == 0
+    assert "replaced" not in capsys.readouterr().out
+
+
+def test_a_pointer_that_cannot_be_read_stays_where_the_store_has_none(project: Path, capsys) -> None:
+    path = project / "suites" / "baselines" / "main.yaml"
+    path.parent.mkdir()
+    path.write_text("<<<<<<< HEAD\n")
+    assert main(["baseline", "list", "suites"]) == 0
+    said = capsys.readouterr().out
+    assert "(restore it from git)" in said
+    assert "--latest" not in said
+    assert baseline("fetch", "--latest") == 2
+    assert "but there is none" in capsys.readouterr().err
+    assert path.read_text() == "<<<<<<< HEAD\n"
+
+
 def test_fetch_takes_what_the_pointer_pins_whatever_was_promoted_since(project: Path, capsys) -> None:
     assert promote() == 0
     first, path = pointer(project), project / "suites" / "baselines" / "main.yaml"

@@ -141,10 +141,20 @@ def test_a_part_of_the_set_is_no_baseline(project: Path, how: str, capsys) -> No
     assert "evalsvc baseline promote s.suite.yaml --whole --because TEXT" in said
     if how == "budget":
         assert promote("--name", "main", "--whole") == 2
-        assert "raise the suite's `budget` or `limits.deadline`" in capsys.readouterr().err
+        assert "`limits.deadline`, and run it again: what was answered is kept" in capsys.readouterr().err
         path.write_text(path.read_text().replace("requests: 12", "requests: 1200"))
     assert promote("--name", "main", "--whole") == 0
     assert promoted(project) == COUNT
+
+
+def test_recorded_answers_that_lack_some_are_not_said_to_be_kept(project: Path, capsys) -> None:
+    write(project, "", AT_LEAST)
+    path = project / "s.suite.yaml"
+    path.write_text(path.read_text().replace("good.jsonl", "few.jsonl"))
+    assert promote("--name", "main", "--despite", "--whole") == 2
+    said = capsys.readouterr().err
+    assert "has 25 of them" in said
+    assert said.endswith("run it again\n")
 
 
 def test_a_model_that_did_not_answer_is_no_baseline(project: Path, capsys) -> None:

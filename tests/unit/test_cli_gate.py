@@ -257,6 +257,8 @@ def test_a_budget_that_ends_a_run_is_told_with_what_is_left(project, capsys, lim
     verdict = "that is no verdict about the version"
     assert line == f"evalsvc: made: 40 of 60 requests have no answer; {verdict}: {told}"
     assert f"note: {told}" in said.out
+    # A gate's reason does not say otherwise.
+    assert ("answered is kept" in said.out) == cached
     # The same once more has a budget of its own, and asks what is left.
     assert project.gate(*options) == (1 if cached else 2)
     assert len(Path("asked.txt").read_text()) == 40

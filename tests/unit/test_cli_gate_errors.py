@@ -140,16 +140,44 @@ def test_a_store_that_fails_after_the_run_leaves_no_verdict(project, capsys, mon
     assert "PASS" not in capsys.readouterr().out
 
 
-def test_what_ends_the_command_otherwise_is_told_too(project, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (KeyboardInterrupt(), 130, "the command was interrupted; run it again"),
+        (RuntimeError("x"), 70, "the command was ended by RuntimeError, which is a bug in evalsvc"),
+    ],
+)
+def test_what_ends_the_command_otherwise_is_told_too(project, monkeypatch, error, code, told):
     from evalsvc import _cli_gate
 
     def stop(*given: object) -> None:
-        raise KeyboardInterrupt
+        raise error
 
     project.answer()
     monkeypatch.setattr(_cli_gate, "_run", stop)
-    assert project.gate(*FILES) == 130
-    check_files("the command was ended by KeyboardInterrupt; run it again: what was answered is kept")
+    assert project.gate(*FILES) == code
+    check_files(told)
+    for name in ("summary.md", "report.html"):
+        text = Path(name).read_text()
+        assert f"exit code {code}" in text.replace("\\", "")
+        assert "kept" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--no-cache"], "stopped after 20 of 60 answers; nothing is kept"),
+        ([], "stopped after 20 of 60 answers; they are kept: the same command goes on from there"),
+    ],
+)
+def test_what_is_kept_of_an_interrupted_run_is_the_same_in_its_files_as_on_the_terminal(project, capsys, options, told):
+    bot = "asked = []\n\n\ndef reply(prompt):\n    asked.append(prompt)\n    if len(asked) > 20:\n"
+    (project.path.parent / "bot.py").write_text(f"{bot}        raise KeyboardInterrupt\n    return 'yes'\n")
+    text = project.path.read_text().replace("{recorded: answers.jsonl}", "{callable: 'bot.py:reply'}")
+    project.path.write_text(text.replace("seed: 3", "seed: 3\nlimits: {concurrency: 1}"))
+    assert project.gate(*FILES, *options) == 130
+    assert f"evalsvc: {told}\n" in capsys.readouterr().err
+    check_files(f"the command was interrupted: {told}")
 
 
 def test_a_policy_that_ends_otherwise_than_the_headline_is_said(project, capsys):

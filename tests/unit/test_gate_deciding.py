@@ -221,7 +221,7 @@ class TestMissing:
             assert found.n_unscored == 0
             # 4.8 % of the scores are missing, which ``max_missing`` allows; as failures they are a loss of a tenth.
             assert "would not pass if they" in found.reason
-            assert "; mend that and run it again: what was answered is kept" in found.reason
+            assert "; mend that and run it again" in found.reason
             failed = np.where(np.isnan(new), failure, new)
             assert one(asked, version(failed, scale), version(old, scale)).decision == "FAIL"
             few = np.where(np.arange(200)[:, None] < 2, new, success)
@@ -824,7 +824,7 @@ def test_equal_repeats_are_as_one(repeats) -> None:
 def test_requests_that_a_budget_did_not_pay_are_asked_by_the_next_run() -> None:
     new = np.where(np.arange(200) < 150, BASE, np.nan)
     finding = one(AtLeast(0.3), version(new, missing="no answer: budget of 150 requests used up"))
-    assert "run it again with more of that: what was answered is kept" in finding.reason
+    assert finding.reason.endswith("run it again with more of that")
     mixed = version(new, missing="no answer: HTTP 500")
     assert "run it again with more" not in one(AtLeast(0.3), mixed).reason
 

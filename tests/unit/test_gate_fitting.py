@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from msgspec import structs
 
-from evalsvc.cases import Case
+from evalsvc.cases import Case, read_cases, write_cases
 from evalsvc.cli import main
 from evalsvc.disk_cache import DiskCache
 from evalsvc.errors import ConfigError, InputError
@@ -21,6 +22,7 @@ from evalsvc.gate.fitting import check_gate_fits, misfits
 from evalsvc.gate.reading import load_suite
 from evalsvc.gate.running import run_suite
 from evalsvc.gate.values import AtLeast, Critical, GapAtMost, Gate, Robust
+from evalsvc.perturbation import vary
 from suites_made import CountingModel, write_project
 
 GATES = [
@@ -221,6 +223,23 @@ def test_what_too_many_cases_lack_is_told_before_anything_is_asked(tmp_path, gat
         with DiskCache.open(None) as cache, pytest.raises(ConfigError) as refused:
             run_suite(load_suite(path), cache, generator=model, shown=found[0].path)
         assert (refused.value.problems, model.asked) == (tuple(found), [])
+
+
+@pytest.mark.parametrize(("allowed", "told"), [("", True), (", max_missing: 11%", False)])
+def test_variants_that_lack_what_the_metric_needs_may_be_allowed(tmp_path, allowed, told) -> None:
+    path = write_project(tmp_path, 40, gates=f"  - {{metric: token_f1, robust_within: 0.1{allowed}}}\n")
+    path.write_text(path.read_text().replace("baseline: main\n", ""))
+    cases = path.parent / "cases.jsonl"
+    varied = vary(read_cases(cases).cases, ["upper_case"], seed=3).cases
+    lacking = {case.digest for case in [case for case in varied if case.variant][:4]}
+    write_cases(cases, (structs.replace(case, reference="") if case.digest in lacking else case for case in varied))
+    found = [(one.message, one.hint) for one in check_suites([path]).problems]
+    message = (
+        "the gate `token_f1 variants not worse than their cases by 0.1` cannot pass: 4 of 40 cases of "
+        "`variant=upper_case` have no `reference`, which token_f1 needs, and at most 5% may lack a score"
+    )
+    hint = "add it to these cases, leave them out by `where`, or allow it by `max_missing: 11%`"
+    assert found == ([(message, hint)] if told else [])
 
 
 @pytest.mark.parametrize("words", [["check"], ["gate"], ["gate", "--power"]])

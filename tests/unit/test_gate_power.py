@@ -431,3 +431,21 @@ class TestWhoseScoresTellTheSpread:
         self.run(later, CountingModel(0.2, "3", seed=4), 0)
         assert "counting 2" in self.told(suite)
         assert "counting 3" in self.told(later)
+
+    @pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:60]), Path.unlink])
+    @pytest.mark.parametrize("whose", ["candidate", "baseline"])
+    def test_a_record_that_is_damaged_or_gone_leaves_the_next_run_to_tell_it(self, suite, whose, damage) -> None:
+        older = self.run(suite, CountingModel(0.2, "2", seed=4), 1)
+        later = self.run(suite, CountingModel(0.2, "3", seed=5), 2)
+        keeper, asked = RunKeeper(self.root), suite
+        if whose == "candidate":
+            damage(keeper.record_path(later.verdict.candidate.digest))
+            assert f"({older.verdict.verdict_id})" in self.told(suite)
+            damage(keeper.record_path(older.verdict.candidate.digest))
+            assert "taken from the baseline's scores" in self.told(suite)
+        else:
+            # A suite that compares with nothing any more: a run's own baseline stands beside it.
+            asked = msgspec.structs.replace(suite, baseline="", gates=())
+            assert "beside the baseline" in self.told(asked)
+            damage(keeper.record_path(later.verdict.baseline.digest))
+            assert spread_of(asked, asked.cases.read(), "", self.root) is None

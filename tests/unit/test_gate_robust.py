@@ -138,6 +138,22 @@ def test_a_variant_without_a_score_does_not_help() -> None:
     )
 
 
+@pytest.mark.parametrize(("loss", "allowed"), [(0.0, "PASS"), (0.14, "INCONCLUSIVE")])
+def test_more_may_be_missing_where_the_suite_allows_it(loss: float, allowed: str) -> None:
+    cases = list(vary(plain(200), ["upper_case"], seed=3).cases)
+    variants = [place for place, case in enumerate(cases) if case.variant]
+    values = 0.9 - loss * np.array([case.variant != "" for case in cases])
+    values += np.random.default_rng(5).normal(0, 0.01, len(cases))
+    values[variants[:16]] = np.nan
+    found = one(Gate(metric="m", ask=Robust(0.2)), evaluated(cases, values))
+    assert found.decision == "INCONCLUSIVE"
+    assert "allow it by `max_missing: 9%`" in found.findings[0].reason
+    # What is allowed to be missing counts against the variants all the same.
+    found = one(Gate(metric="m", ask=Robust(0.2), max_missing=0.09), evaluated(cases, values))
+    assert found.decision == allowed
+    assert ("went against the variants" in found.findings[0].reason) == (allowed != "PASS")
+
+
 ABOVE = float(np.nextafter(0.05, 1.0))
 
 

@@ -9,21 +9,19 @@ from evalsvc._plain import visible
 from evalsvc.gate.reports.escaping import block, text
 from evalsvc.gate.reports.junit import legal
 
-HEAD = "No verdict: the command ended with an error (exit code 2)."
+
+def error_markdown(said: str, code: int) -> str:
+    """Return the summary for a pull request; ``code`` is the command's exit code."""
+    return f"## evalsvc gate: ERROR\n\n**{text(_head(code))}**\n\n{block('text', said)}\n"
 
 
-def error_markdown(said: str) -> str:
-    """Return the summary for a pull request."""
-    return f"## evalsvc gate: ERROR\n\n**{text(HEAD)}**\n\n{block('text', said)}\n"
-
-
-def error_page(said: str) -> str:
+def error_page(said: str, code: int) -> str:
     """Return the page."""
     return (
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
         "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         "<title>evalsvc gate: ERROR</title></head>\n<body><h1>evalsvc gate: ERROR</h1>"
-        f"<p><strong>{escape(HEAD)}</strong></p><pre>{escape(visible(said, keep=chr(10)))}</pre></body></html>\n"
+        f"<p><strong>{escape(_head(code))}</strong></p><pre>{escape(visible(said, keep=chr(10)))}</pre></body></html>\n"
     )
 
 
@@ -37,3 +35,7 @@ def error_junit(said: str) -> str:
     error.text = legal(said)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _head(code: int) -> str:
+    return f"No verdict: the command ended with an error (exit code {code})."
