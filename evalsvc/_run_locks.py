@@ -17,6 +17,8 @@ log = logging.getLogger("evalsvc.cache")
 
 LONG_SECONDS = 10.0
 """Who waits no longer than this says nothing: what it waits for is its own work, done by another."""
+OPENING = "open"
+"""What holds a cache's lock while its file is opened or closed, by whatever command."""
 
 
 def short(text: str) -> str:
@@ -25,8 +27,11 @@ def short(text: str) -> str:
 
 
 def under_way(path: Path) -> bool:
-    """Return whether a run holds a lock of the cache at ``path``."""
+    """Return whether a run holds a lock of the cache at ``path``; who only opens the file is no run."""
+    opening = _lock_path(path, OPENING)
     for lock in path.parent.glob(f"{path.name}.*.lock"):
+        if lock == opening:
+            continue
         try:
             with open(lock, encoding="ascii") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -35,6 +40,10 @@ def under_way(path: Path) -> bool:
         except OSError:
             continue
     return False
+
+
+def _lock_path(path: Path, name: str) -> Path:
+    return Path(f"{path}.{short(name)}.lock")
 
 
 @contextmanager
@@ -46,7 +55,7 @@ def exclusive(path: Path | None, name: str, doing: str = "is at the same work") 
     The lock is the kernel's: it ends with the process that holds it, however that ends. Where no lock file can be made,
     or there is no path, nobody waits: two runs may then pay twice, and both are right.
     """
-    lock = None if path is None else _locked(Path(f"{path}.{short(name)}.lock"), doing)
+    lock = None if path is None else _locked(_lock_path(path, name), doing)
     if lock is None:
         yield
         return

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from evalsvc._run_locks import exclusive, short
+from evalsvc._run_locks import OPENING, exclusive, short
 from evalsvc.errors import InputError
 
 log = logging.getLogger("evalsvc.cache")
@@ -216,7 +216,7 @@ def _alone_at(path: Path | None) -> AbstractContextManager[None]:
     SQLite finds the journal by the file's name. Whoever opens or closes a file while another moves it away would take,
     or remove, the journal of the one that stands in its place.
     """
-    return exclusive(path, "open", "opens the cache, or makes it anew")
+    return exclusive(path, OPENING, "opens the cache, or makes it anew")
 
 
 def _connected(path: Path | None) -> sqlite3.Connection:

@@ -31,6 +31,7 @@ _WORDS = re.compile(rf"(?:{_SIGN})?(?:(?<![\w.])\.)?{_NUMBER}\w*|[^\W_]+")
 _NUMBERS = re.compile(rf"\.?{_NUMBER}")
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:(?:,\d{2,3})*,\d{3}(?:\.\d+)?|(?:\.\d{3})+(?:,\d+)?)")
 """1,234.5 and 1.234,5 and 1,00,000: a mark with three digits after it is taken to be between thousands."""
+_FRACTION = re.compile(r"\.\d+")
 _ENDS = frozenset('.!?:;\n"“„«(-–—*•')
 """What the first word of a sentence comes after, where it is not the first of all."""
 
@@ -103,20 +104,26 @@ def _other_number(one: Sequence[_Word], other: Sequence[_Word]) -> bool:
 def _number(word: str) -> str:
     """Return a word's numbers in one spelling; empty where it has none.
 
-    >>> _number("1,000"), _number("3,50"), _number("-.5"), _number("b12x07"), _number("09:30"), _number("ten")
+    >>> _number("1,000"), _number("3,50"), _number("-.50"), _number("b12x07"), _number("09:30"), _number("ten")
     ('1000', '3.50', '-0.5', '12 7', '9:30', '')
+
+    Zeros at the end of a fraction are left out where it is none of a version, a date or a section: 3.10 is not 3.1.
+
+    >>> _number("2.0"), _number("0,10"), _number("1,234.50"), _number("3.10"), _number("1.2.0"), _number("10:00")
+    ('2', '0.1', '1234.5', '3.10', '1.2.0', '10:00')
     """
     numbers = " ".join(_plain(found) for found in _NUMBERS.findall(word))
     return f"-{numbers}" if numbers and word[0] in "-\u2212" else numbers
 
 
 def _plain(number: str) -> str:
-    if _GROUPED.fullmatch(number):
+    if grouped := bool(_GROUPED.fullmatch(number)):
         # The first mark is that of the thousands; another one is the point.
         number = number.replace(next(mark for mark in number if mark in ",."), "")
     rest = number.lstrip(string.digits)
-    whole = number.removesuffix(rest).lstrip("0") or "0"
-    return whole + rest.replace(",", ".")
+    whole, rest = number.removesuffix(rest).lstrip("0") or "0", rest.replace(",", ".")
+    shorter = rest.rstrip("0.") if _FRACTION.fullmatch(rest) else rest
+    return whole + (shorter if grouped or whole == "0" or not shorter else rest)
 
 
 def _read(text: str) -> list[_Word]:

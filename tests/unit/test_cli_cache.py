@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from evalsvc._cache_upkeep import held
-from evalsvc._run_locks import exclusive
+from evalsvc._run_locks import OPENING, exclusive, under_way
 from evalsvc.cli import main
 from evalsvc.disk_cache import DiskCache, cache_places, today
 from evalsvc.gate import pruning
@@ -273,6 +273,15 @@ def test_while_a_run_is_under_way_rows_go_and_the_file_keeps_its_size(project, c
             cache.put_many("answer", {"new": b"1"})
             assert cache.get_many("answer", ["new", "k1"]) == {"new": b"1"}
     assert rows() == 1
+
+
+def test_who_only_opens_the_cache_is_no_run(project):
+    path = project / ".evalsvc" / "cache.sqlite"
+    DiskCache.open(path).close()
+    with exclusive(path, OPENING):
+        assert not under_way(path)
+        with exclusive(path, "work"):
+            assert under_way(path)
 
 
 def test_without_room_for_a_copy_the_file_keeps_its_size_and_that_is_told(project, capsys, monkeypatch):
