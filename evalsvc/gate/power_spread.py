@@ -1,7 +1,8 @@
 """Whose scores tell the spread: the suite's baseline with the run that tells most of the next one.
 
-The most complete run is taken, and never a ``--sample`` where a whole one is kept. One that failed is taken only where
-no other is: how far a worse version's scores lie from the baseline's says little of an equal one's.
+Of whole runs that of the version that the suite names is taken, then one that passed, then one that is open; a
+``--sample`` only where no whole one is kept, and one that failed only where no other of its kind is: how far a worse
+version's scores lie from the baseline's says little of an equal one's.
 """
 
 from __future__ import annotations
