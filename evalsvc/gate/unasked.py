@@ -13,7 +13,9 @@ LIMITS = (*BY_BUDGET, DEADLINE)
 def mostly_failed(candidate: Evaluated) -> bool:
     """Whether more of what was asked failed by itself than was answered: then no limit is what stands in the way."""
     failed = sum(
-        answer.status == "failed" and not answer.reason.startswith(LIMITS) for row in candidate.answers for answer in row
+        answer.status == "failed" and not answer.reason.startswith(LIMITS)
+        for row in candidate.answers
+        for answer in row
     )
     return failed > candidate.counts[0]
 
@@ -21,7 +23,7 @@ def mostly_failed(candidate: Evaluated) -> bool:
 def ended_by(candidate: Evaluated, total: int, budget: RunBudget, *, kept: bool) -> str:
     """Return that a limit ended the run, and what to do; empty where it left no case unasked.
 
-    Where most of what was asked failed by itself, a higher limit would only pay for more of that, and none is asked for.
+    Where most of what was asked failed by itself, a higher limit would only pay for more of that: none is asked for.
 
     Args:
         candidate: what was answered.

@@ -19,12 +19,14 @@ from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
 from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.needed import UNTOLD
 from evalsvc.gate.power import UNKNOWN, Planned, as_json, plan_power
-from evalsvc.gate.power_spread import Spread, spread_of
+from evalsvc.gate.power_spread import Spread, signature_named, spread_of
 from evalsvc.gate.production import Production
 from evalsvc.gate.reading import load_suite
 from evalsvc.gate.running import Run, run_suite
 from evalsvc.gate.suite import CasesPlace, Suite
 from evalsvc.gate.values import AtLeast, AtMost, Better, Critical, Equivalent, GapAtMost, Gate, NotWorse, Robust
+from evalsvc.generation.callable import CallableModel
+from evalsvc.generation.command import CommandModel
 from evalsvc.types import Scale, ScorerSpec, Window
 from suites_made import CountingModel, write_project
 
@@ -380,6 +382,34 @@ class TestWhoseScoresTellTheSpread:
         self.run(suite, CountingModel(0.9, "4", seed=5), 5)
         assert "that of counting 2, run on 2026-03-02 at 01:30 UTC" in self.told(suite)
         assert "failed" not in self.told(suite)
+
+    def test_the_version_that_the_suite_names_comes_first_then_the_better_verdict(self, suite) -> None:
+        kept = {
+            decision: self.run(suite, CountingModel(0.2, version, seed=4), hour).verdict
+            for hour, (decision, version) in enumerate((("PASS", "2"), ("FAIL", "3"), ("INCONCLUSIVE", "4")), start=1)
+        }
+        for decision, verdict in kept.items():
+            other = msgspec.structs.replace(verdict, decision=decision)
+            (RunKeeper(self.root).folder(other) / "verdict.json").write_bytes(msgspec.json.encode(other))
+        assert "that of counting 2" in self.told(suite)
+        for version in ("4", "2", "3"):
+            named = msgspec.structs.replace(suite, model=CountingModel(0.2, version))
+            assert f"that of counting {version}" in self.told(named)
+        assert self.told(named).endswith(
+            "; it failed, and is the version that the suite names: a worse version may differ more than an equal one"
+        )
+
+    def test_a_function_is_known_again_without_being_imported(self, suite) -> None:
+        bot = suite.folder / "bot.py"
+        bot.write_text("def reply(prompt):\n    return prompt\n")
+        asked, read = (CallableModel("bot.py:reply", suite.folder, version="7") for _ in range(2))
+        assert signature_named(read) == asked.signature
+        bot.write_text("raise SystemExit('imported')\n")
+        changed = signature_named(CallableModel("bot.py:reply", suite.folder, version="7"))
+        assert changed not in ("", asked.signature)
+        bot.unlink()
+        assert signature_named(CallableModel("bot.py:reply", suite.folder)) != asked.signature
+        assert signature_named(CommandModel(["./no-such-program"], suite.folder)) == ""
 
     def test_a_sample_alone_says_that_it_is_one_and_a_tiny_one_is_no_ground(self, suite) -> None:
         self.run(suite, CountingModel(0.2, "2", seed=4), 1, sample=20)
