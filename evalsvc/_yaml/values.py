@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from evalsvc._hints import did_you_mean, nearest, within_a_line
+from evalsvc._hints import comma_as_point, did_you_mean, nearest, within_a_line
 
 if TYPE_CHECKING:
     from evalsvc._yaml.document import Document
@@ -115,7 +115,7 @@ class Value:
         percent = re.fullmatch(r"([+-]?\d+(?:\.\d+)?)\s*%", str(self.node.value)) if self.is_scalar else None
         if percent:
             return f"write {float(percent[1]) / 100:.12g}"
-        return "remove the quotes" if self._quoted else ""
+        return "remove the quotes" if self._quoted else comma_as_point(self.node.value)
 
     def integer(self, default: int = 0, *, low: float = -math.inf, high: float = math.inf) -> int:
         """Return a whole number in [low, high]."""

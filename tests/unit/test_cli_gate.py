@@ -284,9 +284,7 @@ def test_a_deadline_that_ends_a_run_is_told_like_a_budget(project, capsys):
 )
 def test_a_model_that_never_answers_is_not_asked_for_a_higher_limit(project, capsys, limit, ended):
     sleep = "" if limit else "    time.sleep(0.2)\n"
-    (project.path.parent / "bot.py").write_text(
-        f"import time\ndef reply(prompt):\n{sleep}    raise RuntimeError\n"
-    )
+    (project.path.parent / "bot.py").write_text(f"import time\ndef reply(prompt):\n{sleep}    raise RuntimeError\n")
     text = project.path.read_text().replace("model: {recorded: answers.jsonl}", "model: {callable: 'bot.py:reply'}")
     limits = "limits: {concurrency: 1}" if limit else "limits: {concurrency: 1, deadline: 1s}"
     project.path.write_text(text.replace("seed: 3", f"seed: 3\n{limits}\n{limit}"))

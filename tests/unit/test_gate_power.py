@@ -182,6 +182,13 @@ class TestFromTheLastRun:
         # (1.645 + 0.842) standard errors beyond the margin.
         assert found.smallest == pytest.approx(0.1 + 2.49 * 0.5 / math.sqrt(200), rel=0.15)
 
+    def test_of_a_baseline_of_0_no_share_is_a_margin_and_it_says_so(self) -> None:
+        scale = Scale(0.0, 1.0, "lower")
+        found = one(NotWorse(0.1, relative=True), old=version(np.zeros(60), scale), new=version(np.zeros(60), scale))
+        assert (found.hopeless, found.chance, found.relative) == (True, 0.0, True)
+        assert found.reason.startswith("it cannot pass: the baseline's value is not above 0, so that no share of it ")
+        assert found.reason.endswith("write the margin in the metric's unit, without %")
+
     def test_a_relative_margin_is_a_share(self) -> None:
         rng = np.random.default_rng(7)
         old = 1000.0 + 100.0 * rng.random(100)
