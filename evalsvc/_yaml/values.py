@@ -248,6 +248,9 @@ class Section:
                 # All of them: which key was meant is the question, and a section has no more than some dozens.
                 known = did_you_mean(key, self._asked, most=len(self._asked))
                 hint = "merge keys are not read; write the keys out" if key == "<<" else known
+                if key.isdigit() and key.isascii() and self._values[key].is_null:
+                    # `{at_least: 0,8}` has two keys.
+                    hint = f"a comma ends a number: write it with a point, as in 0.{key}"
                 self.key_problem(key, f"unknown key `{key}`{self._within}", hint)
 
     @property

@@ -114,7 +114,7 @@ def uncompared(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, places: Ro
     gone = gone_from(baseline, candidate.digests) if baseline.gone is None else baseline.gone
     replaced = min(new, gone)
     told, mend = "", "promote a baseline that was asked them"
-    if replaced > leaf.gate.max_missing * cases:
+    if cases and replaced / cases > leaf.gate.max_missing:
         told = (
             f"{replaced:,} of {cases:,} cases were changed or replaced since the baseline, so that what they lost is "
             "not seen"
