@@ -67,7 +67,10 @@ def check(options: argparse.Namespace) -> int:
     files = f"{looked_at} file{'' if looked_at == 1 else 's'}"
     if problems:
         count = len(problems)
-        print(f"evalsvc: {count} problem{'' if count == 1 else 's'} in {files}", file=sys.stderr)
+        # What a file names is read too, as a suite's cases, and mistakes may lie there alone.
+        lie = max(looked_at, len({problem.path for problem in problems}))
+        places = f"{lie} file{'' if lie == 1 else 's'}"
+        print(f"evalsvc: {count} problem{'' if count == 1 else 's'} in {places}", file=sys.stderr)
         return FINDINGS
     if not looked_at:
         print("evalsvc: found no file to check; `evalsvc init` writes some", file=sys.stderr)

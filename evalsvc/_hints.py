@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 SHOWN = 20
@@ -16,6 +17,19 @@ def within_a_line(message: str) -> str:
     ('expected a number', 'JSON is malformed')
     """
     return message if message[1:2].isupper() else message[:1].lower() + message[1:]
+
+
+def comma_as_point(found: object) -> str:
+    """Return what to write for a number with a decimal comma; empty where it is none.
+
+    >>> comma_as_point("0,8"), comma_as_point("1,500"), comma_as_point("much")
+    ('write 0.8', 'write 1.500 or 1500', '')
+    """
+    if not isinstance(found, str) or not re.fullmatch(r"[+-]?[0-9]{1,15},[0-9]{1,15}", found.strip()):
+        return ""
+    whole, _, rest = found.strip().partition(",")
+    thousands = f" or {whole}{rest}" if len(rest) == 3 and whole.strip("+-0") else ""
+    return f"write {whole}.{rest}{thousands}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

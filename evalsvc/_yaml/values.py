@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from evalsvc._hints import did_you_mean, nearest, within_a_line
+from evalsvc._hints import comma_as_point, did_you_mean, nearest, within_a_line
 
 if TYPE_CHECKING:
     from evalsvc._yaml.document import Document
@@ -115,7 +115,7 @@ class Value:
         percent = re.fullmatch(r"([+-]?\d+(?:\.\d+)?)\s*%", str(self.node.value)) if self.is_scalar else None
         if percent:
             return f"write {float(percent[1]) / 100:.12g}"
-        return "remove the quotes" if self._quoted else ""
+        return "remove the quotes" if self._quoted else comma_as_point(self.node.value)
 
     def integer(self, default: int = 0, *, low: float = -math.inf, high: float = math.inf) -> int:
         """Return a whole number in [low, high]."""
@@ -248,6 +248,9 @@ class Section:
                 # All of them: which key was meant is the question, and a section has no more than some dozens.
                 known = did_you_mean(key, self._asked, most=len(self._asked))
                 hint = "merge keys are not read; write the keys out" if key == "<<" else known
+                if key.isdigit() and key.isascii() and self._values[key].is_null:
+                    # `{at_least: 0,8}` has two keys.
+                    hint = f"a comma ends a number: write it with a point, as in 0.{key}"
                 self.key_problem(key, f"unknown key `{key}`{self._within}", hint)
 
     @property

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from evalsvc._hints import did_you_mean, within_a_line
+from evalsvc._hints import comma_as_point, did_you_mean, within_a_line
 from evalsvc.cases._columns import FIELDS
 from evalsvc.cases.values import Case
-from evalsvc.sources._wire import MAX_EVENT_BYTES, OVERSIZED_ROW, UNREADABLE_ROW
+from evalsvc.sources._wire import BEYOND_HEADER, MAX_EVENT_BYTES, OVERSIZED_ROW, UNREADABLE_ROW
 
 Report = Callable[[str, str], None]
 """Takes what is wrong, and what to do."""
@@ -40,7 +40,10 @@ def read_row(raw: bytes, report: Report) -> Case | None:
         return None
     unknown = [name for name in row if name not in FIELDS]
     for name in unknown:
-        report(f"unknown field `{_shown(name)}`", _hint(name))
+        if name == BEYOND_HEADER:
+            report(str(row[name]), "put a text that holds a comma, or whatever else separates cells, in quotes")
+        else:
+            report(f"unknown field `{_shown(name)}`", _hint(name))
     fields = {name: found for name, found in row.items() if found is not None and name in FIELDS}
     named = fields.setdefault("case_id", "unnamed")
     sound = _shape_prompt(fields, report) & _shape_calls(fields, report)
@@ -148,7 +151,8 @@ def _converted(fields: Mapping[str, Any], report: Report) -> Case | None:
                     msgspec.convert(fields[name], kind)
                 except msgspec.ValidationError as wrong:
                     what, at, place = str(wrong).partition(" - at `$")
-                    report(f"`{name}{place.rstrip('`') if at else ''}`: {within_a_line(what)}", "")
+                    hint = comma_as_point(fields[name]) if kind is float else ""
+                    report(f"`{name}{place.rstrip('`') if at else ''}`: {within_a_line(what)}", hint)
                     found += 1
         if not found:
             report(within_a_line(str(error)), "")

@@ -13,6 +13,7 @@ from evalsvc._hints import did_you_mean
 from evalsvc.cases.values import Case
 from evalsvc.errors import InputError
 from evalsvc.sources._fieldmap import assign, encode, from_json, look_up, passages
+from evalsvc.sources._wire import BEYOND_HEADER
 
 FIELDS = Case.__struct_fields__
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -66,7 +67,9 @@ class CaseColumns:
 
     def _targets(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
         own = [
-            (column, column) for column in row if column not in self.fields and (not self.fields or _is_target(column))
+            (column, column)
+            for column in row
+            if column not in self.fields and (not self.fields or _is_target(column) or column == BEYOND_HEADER)
         ]
         return [*self.fields.items(), *own]
 

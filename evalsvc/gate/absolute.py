@@ -53,7 +53,7 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
         p_fail=p_fail,
         test=f"inverted: {found.method}",
         blocked=blocked,
-        needed=_needed(alone, scale, number, level, leaf, candidate, n, up=up),
+        needed=None if blocked else _needed(alone, scale, number, level, leaf, candidate, n, up=up),
     )
 
 
@@ -198,7 +198,8 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
         test="share beyond it, inverted",
         blocked=blocked,
         reason=said,
-        needed=_needed(known, SHARE, share, level, leaf, candidate, _scored(values), up=True),
+        # A missing score counts as beyond the number: how many more cases would do is not to be told from such.
+        needed=None if blocked else _needed(known, SHARE, share, level, leaf, candidate, _scored(values), up=True),
     )
 
 

@@ -14,7 +14,7 @@ from evalsvc.errors import ConfigError, EvalsvcError, Problem
 from evalsvc.gate.comparing import compared_with
 from evalsvc.gate.fitting import Misfit, misfits, problem_of
 from evalsvc.gate.suite import Suite
-from evalsvc.generation import CallableModel, RecordedAnswers
+from evalsvc.generation import CallableModel, CommandModel, RecordedAnswers
 
 
 def problems_of(
@@ -103,13 +103,18 @@ class _Beyond(NamedTuple):
         model = self.suite.model
         if isinstance(model, RecordedAnswers):
             model.load()
-        mistake = model.mistake(installed=installed) if isinstance(model, CallableModel) else None
+        mistake = model.mistake(installed=installed) if isinstance(model, CallableModel | CommandModel) else None
         if mistake is None:
             return
         if mistake.file is None:
-            raise ConfigError("", [_at(value.section().get("callable") or value, self.shown, *mistake[:2])])
+            raise ConfigError("", [_at(self._named(value), self.shown, *mistake[:2])])
         place = project.shown(mistake.file), mistake.line, mistake.column
         raise ConfigError("", [Problem(*place, mistake.message, mistake.hint)])
+
+    @staticmethod
+    def _named(value: Value) -> Value:
+        section = value.section()
+        return section.get("callable") or section.get("command") or value
 
     def baseline(self, value: Value) -> None:
         """Read the baseline, and hold its scorers against the suite's."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -113,5 +112,9 @@ def said_reasons(scores: MetricScores, rows: Rows) -> str:
 
 
 def percent_above(share: float) -> int:
-    """Return the least whole percentage above a share, at most 99."""
-    return min(99, math.floor(100.0 * share) + 1)
+    """Return the least whole percentage that allows a share, at most 99.
+
+    >>> percent_above(12 / 120), percent_above(0.101), percent_above(0.29)
+    (10, 11, 29)
+    """
+    return next((percent for percent in range(1, 99) if percent / 100.0 >= share), 99)

@@ -26,7 +26,7 @@ SEEN = "the value seen is the true one"
 UNTOLD = "how many more cases would settle it cannot be told from these, of which few outweigh the others"
 OUTWEIGHS, TIMES = 0.05, 10.0
 """A group outweighs the others that has so much of all weight, and so many times its equal part of it."""
-NEVER = Needed(None, None, reason="what is seen does not reach it, and no number of cases shows what is not so")
+NEVER = Needed(None, None, reason="the value seen misses it: no number of cases like these gives a PASS")
 
 
 def few_outweigh(weights: Sequence[float] | Floats, groups: Sequence[int] | Rows) -> bool:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from evalsvc.gate.evaluated import Evaluated, Rows, gone_from, places_in
 from evalsvc.gate.findings import MEND_EITHER, MOST_TO_ALLOW, Evidence, Leaf, gap_in, percent_above
-from evalsvc.gate.needed import needed_without_differences, told_of
+from evalsvc.gate.needed import NEVER, needed_without_differences, told_of
 from evalsvc.gate.relative import Asking, relative_change
 from evalsvc.gate.sides import Sides, by_case, sides_of
 from evalsvc.gate.values import Ask, Better, Equivalent, Gate, NotWorse
@@ -114,7 +114,7 @@ def uncompared(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, places: Ro
     gone = gone_from(baseline, candidate.digests) if baseline.gone is None else baseline.gone
     replaced = min(new, gone)
     told, mend = "", "promote a baseline that was asked them"
-    if replaced > leaf.gate.max_missing * cases:
+    if cases and replaced / cases > leaf.gate.max_missing:
         told = (
             f"{replaced:,} of {cases:,} cases were changed or replaced since the baseline, so that what they lost is "
             "not seen"
@@ -188,7 +188,7 @@ def needed_for(found: Comparison, ask: Ask, scale: Scale) -> Needed | None:
         need = cases_needed(found, effect=seen)
         return Needed(need.more, need.cases, "the difference seen is the true one", need.reason)
     if effect is None:
-        return Needed(None, None, reason="what is seen does not reach it, and no number of cases shows what is not so")
+        return NEVER
     mirrored = replace(found, margin=0.0, asked="non-inferiority")
     need = cases_needed(mirrored, effect=-found.margin - seen)
     return Needed(need.more, need.cases, "the difference seen is the true one", need.reason)

@@ -99,7 +99,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
         from evalsvc.gate.foreign_files import is_suite
 
         if not is_suite(file_path):
-            _pass_by(file_path, parent.config)
+            # pytest shows every file beside one that is named: nobody asked for those.
+            if any(parent.session.isinitpath(folder) for folder in file_path.parents):
+                _pass_by(file_path, parent.config)
             return None
     from evalsvc.gate.plugin_suites import SuiteFile
 

@@ -23,6 +23,7 @@ from evalsvc.gate.needed import UNTOLD, few_outweigh
 from evalsvc.gate.paired import uncompared
 from evalsvc.gate.power_alone import seen_alone
 from evalsvc.gate.power_spread import Spread
+from evalsvc.gate.relative import NO_SHARE
 from evalsvc.gate.resampled import (
     CORRELATION,
     CORRELATIONS,
@@ -132,6 +133,8 @@ class _Planner:
         ask = leaf.gate.ask
         margin = getattr(ask, "margin", 0.0)
         asked = Asked(isinstance(ask, Equivalent), isinstance(ask, NotWorse) and ask.relative, self.draws)
+        if asked.relative and float(np.average(found.old, weights=found.weights)) <= 0.0:
+            return known._replace(chance=0.0, hopeless=True, relative=True, reason=f"it cannot pass: {NO_SHARE}")
         key = (leaf.gate.metric, leaf.gate.statistic, leaf.gate.direction, leaf.gate.success, leaf.gate.where)
         pool, least = self._runs((*map(str, key), leaf.rows.tobytes(), asked), known.groups, found, asked)
         smallest = margin_shown(least)

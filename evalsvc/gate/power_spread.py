@@ -1,7 +1,8 @@
 """Whose scores tell the spread: the suite's baseline with the run that tells most of the next one.
 
-The most complete run is taken, and never a ``--sample`` where a whole one is kept. One that failed is taken only where
-no other is: how far a worse version's scores lie from the baseline's says little of an equal one's.
+Of whole runs that of the version that the suite names is taken, then one that passed, then one that is open; a
+``--sample`` only where no whole one is kept, and one that failed only where no other of its kind is: how far a worse
+version's scores lie from the baseline's says little of an equal one's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalsvc.cases import CaseSet
-from evalsvc.errors import ConfigError
+from evalsvc.errors import ConfigError, EvalsvcError
 from evalsvc.gate.baselines import Baseline, names_in, read_baseline
 from evalsvc.gate.evaluated import Evaluated
 from evalsvc.gate.keeping import RunKeeper, read_verdict
@@ -19,13 +20,16 @@ from evalsvc.gate.record import decode_record
 from evalsvc.gate.resampled import CORRELATION, CORRELATIONS
 from evalsvc.gate.suite import Suite
 from evalsvc.gate.values import COMPARED
-from evalsvc.verdicts import Verdict
+from evalsvc.generation.callable import CallableModel
+from evalsvc.generation.values import Generator
+from evalsvc.verdicts import Outcome, Verdict
 from evalsvc.verdicts.words import party
 
 ENOUGH = 0.5
 """So much of a run's cases are still in the set, or another run is looked for."""
 FEWEST = 30
 """A sample of fewer cases tells less than the baseline alone."""
+_BEST_LAST: tuple[Outcome, ...] = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS")
 
 
 class Spread(NamedTuple):
@@ -47,7 +51,8 @@ def spread_of(suite: Suite, cases: CaseSet, shown: str, root: Path) -> Spread | 
     """
     keeper = RunKeeper(root)
     held = _promoted(suite, shown) if suite.compares else None
-    ranked = sorted(_usable(suite, held, keeper), key=_preference, reverse=True)
+    named = signature_named(suite.model)
+    ranked = sorted(_usable(suite, held, keeper), key=lambda one: _preference(one, named), reverse=True)
     chosen: tuple[int, Verdict, _Scores] | None = None
     wanted = set(cases.digests)
     for verdict in ranked:
@@ -63,7 +68,18 @@ def spread_of(suite: Suite, cases: CaseSet, shown: str, root: Path) -> Spread | 
             break
     if chosen is None:
         return _alone(suite, held, shown)
-    return _together(chosen[1], chosen[2], held)
+    return _together(chosen[1], chosen[2], held, named)
+
+
+def signature_named(model: Generator | None) -> str:
+    """Return the signature of the version that a suite names, without running any of it; empty where nothing tells."""
+    try:
+        if isinstance(model, CallableModel):
+            return model.signature_read()
+        return model.signature if model is not None else ""
+    except EvalsvcError:
+        # Of a run that is kept, it may be gone: it still tells a spread.
+        return ""
 
 
 class _Scores(NamedTuple):
@@ -116,16 +132,20 @@ def _kept(verdict: Verdict, keeper: RunKeeper, held: Baseline | None) -> bool:
     return all(keeper.record_path(one.digest).is_file() for one in parties)
 
 
-def _preference(verdict: Verdict) -> tuple[bool, bool, float, str]:
-    """Return what the better run has more of: the whole set, no FAIL, answered cases, and then the later time."""
-    return not verdict.sampled, verdict.decision != "FAIL", _answered(verdict), verdict.verdict_id
+def _preference(verdict: Verdict, named: str) -> tuple[bool, bool, int, float, str]:
+    """Return what the better run has more of.
+
+    The whole set, the version that the suite names, a better verdict, answered cases, and then the later time.
+    """
+    itself = bool(named) and verdict.candidate.signature == named
+    return not verdict.sampled, itself, _BEST_LAST.index(verdict.decision), _answered(verdict), verdict.verdict_id
 
 
 def _answered(verdict: Verdict) -> float:
     return verdict.candidate.answered / max(1, verdict.repeats)
 
 
-def _together(verdict: Verdict, scores: _Scores, held: Baseline | None) -> Spread:
+def _together(verdict: Verdict, scores: _Scores, held: Baseline | None, named: str) -> Spread:
     against = "compared with nothing"
     if held is not None:
         name = " ".join(part for part in (held.pointer.model, held.pointer.model_version) if part)
@@ -139,7 +159,9 @@ def _together(verdict: Verdict, scores: _Scores, held: Baseline | None) -> Sprea
     if verdict.sampled:
         said += "; no run of all of these cases is kept, and this one asked a sample: run it without `--sample` first"
     if verdict.decision == "FAIL":
-        said += "; it failed, and no other such run is kept: a worse version may differ more than an equal one"
+        own = bool(named) and verdict.candidate.signature == named
+        why = "and is the version that the suite names" if own else "and no other such run is kept"
+        said += f"; it failed, {why}: a worse version may differ more than an equal one"
     return Spread(scores.before, scores.after, said)
 
 

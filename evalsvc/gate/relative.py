@@ -24,6 +24,11 @@ PULL = 1.25
 """Clusters that go from end to end against a claim on yes and no, or where hardly any differs: the fewest quarters
 with which no row of ``benchmarks/gates.py`` is above 5 %."""
 
+NO_SHARE = (
+    "the baseline's value is not above 0, so that no share of it is a margin; write the margin in the metric's unit, "
+    "without %"
+)
+
 
 class Asking(NamedTuple):
     """Both sides with the weight and the group of each case, and at which level of which seed they are asked about."""
@@ -79,7 +84,7 @@ def relative_change(asking: Asking, margin: float, *, limits: bool = True) -> Re
     old, new = (float(np.average(values, weights=whole.weights)) for values in (whole.old, whole.new))
     known = known._replace(baseline=old, candidate=new)
     if old <= 0.0:
-        return known._replace(reason="the baseline's value is not above 0, so that no share of it is a margin")
+        return known._replace(reason=NO_SHARE)
     lower = asking.sides.scale.better == "lower"
     factor, better = 1.0 + margin if lower else 1.0 - margin, asking.sides.scale.better
     claim = _tested(asking, whole, factor, better, down=not lower)

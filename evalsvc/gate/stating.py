@@ -14,6 +14,7 @@ from evalsvc.gate.looking import Definition, Looked
 from evalsvc.gate.record import Header
 from evalsvc.gate.suite import digest_of_definition
 from evalsvc.gate.summary import directions_of, slices, summarise
+from evalsvc.gate.unasked import LIMITS, mostly_failed
 from evalsvc.gate.values import COMPARED, scale_for
 from evalsvc.types import Scale
 from evalsvc.verdicts import GateResult, MetricSummary, Outcome, Party, Slice, Verdict
@@ -84,8 +85,10 @@ def decided(results: Sequence[GateResult], candidate: Evaluated, ended: str = ""
     if failed <= answered:
         return Decided(overall(results))
     said = f"{failed:,} of {failed + answered:,} {_NO_ANSWER}"
-    said += "" if ended else f": {_most_frequent(candidate)}"
-    what = ended or "see that the model answers, and run it again"
+    what = ended
+    if not ended or mostly_failed(candidate):
+        said += f": {_most_frequent(candidate, but=LIMITS if ended else ())}"
+        what = "see that the model answers, and run it again" + (f"; {ended}" if ended else "")
     return Decided("ERROR", f"{said}; that is no verdict about the version: {what}")
 
 
@@ -122,8 +125,10 @@ def notes_of(candidate: Evaluated, baseline: Evaluated | None, total: int, stopp
     return notes
 
 
-def _most_frequent(candidate: Evaluated, most: int = 3) -> str:
-    ranked = sorted(_reasons(candidate).items(), key=lambda item: (-item[1], item[0]))
+def _most_frequent(candidate: Evaluated, most: int = 3, but: tuple[str, ...] = ()) -> str:
+    """Return why there is no answer, the most frequent reasons first; ``but`` are the beginnings of those left out."""
+    found = [(reason, count) for reason, count in _reasons(candidate).items() if not (but and reason.startswith(but))]
+    ranked = sorted(found, key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{reason} ({count:,})" for reason, count in ranked[:most])
 
 

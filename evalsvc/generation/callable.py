@@ -22,7 +22,7 @@ import msgspec
 from evalsvc._hints import did_you_mean
 from evalsvc.cases.values import Case, digest_of
 from evalsvc.errors import EngineError
-from evalsvc.generation.callable_modules import Mistake, next_step
+from evalsvc.generation.callable_modules import Mistake, file_of, next_step
 from evalsvc.generation.callable_source import GIVEN, mistake_in
 from evalsvc.generation.values import Answer, Request, answer_of, failed, told_by_others
 
@@ -68,6 +68,18 @@ class CallableModel:
         """Where it is, its file's digest, and the version."""
         self.load()
         return f"callable:{self._where}|source:{self._source}|version:{self._version}"
+
+    def signature_read(self) -> str:
+        """Return the signature that it has if the function is defined in the file that names it; imports nothing."""
+        if self._function is not None or not isinstance(self._target, str):
+            return self.signature
+        where = self._target.rpartition(":")[0]
+        file = self._folder / where if where.endswith(".py") else file_of(where)
+        try:
+            source = hashlib.sha256(file.read_bytes()).hexdigest()[:32] if isinstance(file, Path) else ""
+        except OSError:
+            source = ""
+        return f"callable:{self._where}|source:{source}|version:{self._version}"
 
     @property
     def cacheable(self) -> bool:

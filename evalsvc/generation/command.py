@@ -6,7 +6,6 @@ import atexit
 import hashlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -20,6 +19,8 @@ import msgspec
 
 from evalsvc.cases.values import Case, digest_of
 from evalsvc.errors import EngineError, InputError
+from evalsvc.generation.callable_modules import Mistake
+from evalsvc.generation.command_program import program_of
 from evalsvc.generation.values import Answer, Request, answer_of, failed
 
 MAX_OUTPUT_BYTES = 4 << 20
@@ -99,17 +100,24 @@ class CommandModel:
         """
         if self._program:
             return
-        there = (self.folder / self.argv[0]).resolve()
-        found = str(there) if "/" in self.argv[0] else shutil.which(self.argv[0])
-        if found is None or not os.access(found, os.X_OK) or Path(found).is_dir():
-            raise EngineError(
-                f"Expected `command` to begin with a program, but {self.argv[0]!r} is none that can be run"
-            )
+        found = program_of(self.argv[0], self.folder)
+        if isinstance(found, Mistake):
+            hint = f"; {found.hint}" if found.hint else ""
+            raise EngineError(f"Expected `command` to begin with a program, but {found.message}{hint}")
         digest = hashlib.sha256()
         for path in (Path(found), *(self.folder / argument for argument in self.argv[1:])):
             with suppress(OSError, ValueError):
                 digest.update(hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"-")
         self._program, self._files = found, digest.hexdigest()[:32]
+
+    def mistake(self, *, installed: bool = True) -> Mistake | None:
+        """Return why its program cannot be started, without starting it.
+
+        Args:
+            installed: whether programs of this machine are looked for; without, only files beside the suite.
+        """
+        found = program_of(self.argv[0], self.folder) if installed or "/" in self.argv[0] else ""
+        return found if isinstance(found, Mistake) else None
 
     def seen(self, case: Case) -> str:
         """Return what of the case standard input holds; '' where the prompt is an argument."""

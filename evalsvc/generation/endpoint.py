@@ -87,9 +87,8 @@ class EndpointModel:
         self._url = f"{settings.base_url.rstrip('/')}/chat/completions"
         self._key = ""
         self._random = random.Random(seed)  # noqa: S311 - jitter, no secret
-        self._health = Health(
-            f"{settings.model} at {settings.base_url}", settings.calls, settings.give_up_seconds, self._clock
-        )
+        self._called = f"{settings.model} at {settings.base_url}"
+        self._health = Health(self._called, settings.calls, settings.give_up_seconds, self._clock)
 
     def __repr__(self) -> str:
         """Name the model without its key."""
@@ -148,7 +147,7 @@ class EndpointModel:
             late = own and self._clock.monotonic() + pause - begun >= calls.deadline_seconds
             last = not now.retry or tries >= calls.attempts or late
             if not last and pause > self.settings.give_up_seconds:
-                raise ModelUnavailable(f"{self!r} asks for a pause of {pause:.0f} s ({now.answer.reason})")
+                raise ModelUnavailable(f"{self._called} asks for a pause of {pause:.0f} s ({now.answer.reason})")
             too_late = "" if last else turns.over(pause)
             if last or too_late:
                 paid = None if self.settings.prices is None else cost
@@ -229,7 +228,7 @@ class EndpointModel:
     def _refused(self, reply: Reply) -> _Try:
         status = reply.status
         if (status in REFUSALS | {407} and not (status == 403 and self._health.answered)) or 300 <= status < 400:
-            raise EngineError(f"{self!r} answers HTTP {status} to every request; {self._to_check(status)}")
+            raise EngineError(f"{self._called} answers HTTP {status} to every request; {self._to_check(status)}")
         retry = status in RETRIED or status >= 500
         pause = retry_after_seconds(reply.retry_after, self._clock.now()) if retry else 0.0
         return _Try(failed(f"HTTP {status}", cost_usd=0.0), retry, status in _BUSY, pause)

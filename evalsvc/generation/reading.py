@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -198,8 +200,17 @@ def _seconds(value: Value | None, default: float) -> float:
     try:
         return parse_duration(text).total_seconds() if text else default
     except InputError as error:
-        value.problem(str(error))
+        value.problem(str(error), _whole_seconds(text))
         return default
+
+
+def _whole_seconds(text: str) -> str:
+    """Return what to write for a part of a second; empty where it is none."""
+    found = re.fullmatch(r"([0-9]{1,9}(?:[.,][0-9]{1,9})?)\s*(ms|s)", text.strip())
+    if not found:
+        return ""
+    seconds = float(found[1].replace(",", ".")) / (1000.0 if found[2] == "ms" else 1.0)
+    return f"whole seconds: write {math.ceil(seconds)}s" if seconds else ""
 
 
 def _mapping(value: Value) -> bool:

@@ -278,13 +278,18 @@ class Asker:
         """Return the error with what is kept of the run."""
         now = self._progress
         have = now.answered + now.cached
+        if not have:
+            return _of_kind(error, f"{error}. Answered before that: none of {now.total} requests")
         kept = (
             "they are kept: the same command goes on from there"
             if self._cache is not None and self._cache.path is not None
             else "they are not kept"
         )
-        kind = ModelUnavailable if isinstance(error, ModelUnavailable) else EngineError
-        return kind(f"{error}. Answered before that: {have} of {now.total} requests; {kept}")
+        return _of_kind(error, f"{error}. Answered before that: {have} of {now.total} requests; {kept}")
+
+
+def _of_kind(error: EvalsvcError, said: str) -> EvalsvcError:
+    return (ModelUnavailable if isinstance(error, ModelUnavailable) else EngineError)(said)
 
 
 def _answered(generator: object, ask: Callable[[], Answer]) -> Answer:

@@ -20,7 +20,7 @@ import msgspec
 
 from evalsvc.errors import MissingExtra, SourceError
 from evalsvc.sources._csv_rows import NAME, rows_of
-from evalsvc.sources._wire import MAX_EVENT_BYTES
+from evalsvc.sources._wire import BEYOND_HEADER, MAX_EVENT_BYTES
 
 Numbered = Iterator[tuple[int, bytes]]
 Progress = Callable[[int], None]
@@ -46,7 +46,6 @@ class RowMap(Protocol):
 Reader = Callable[[Path, int, RowMap, str, Progress], Numbered]
 
 _BLOCK = 1 << 20
-_BEYOND = "(cells beyond the header)"
 
 
 def reader_for(path: Path) -> Reader | None:
@@ -231,7 +230,7 @@ def _row(header: list[str], cells: list[str]) -> dict[str, Any]:
         if cell:
             row[column] = [*_as_list(row[column]), cell] if column in row else cell
     if len(cells) > len(header):
-        row[_BEYOND] = len(cells) - len(header)
+        row[BEYOND_HEADER] = f"the row has {len(cells):,} cells, the header {len(header):,}"
     return row
 
 

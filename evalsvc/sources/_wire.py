@@ -17,6 +17,9 @@ from evalsvc.types import Finding
 UNREADABLE_ROW = b"unreadable CSV row"
 """What stands for a row of a CSV file whose quotes do not pair."""
 
+BEYOND_HEADER = "(cells beyond the header)"
+"""The field of a CSV row that has more cells than the header: how many each has, as said to a person."""
+
 OVERSIZED_ROW = b"oversized CSV row"
 """What stands for a row of a CSV file with too large a cell."""
 

@@ -21,6 +21,7 @@ from evalsvc.verdicts.words import (
     interval_kind,
     money,
     moved,
+    moved_by,
     number,
     rows,
     subtitle,
@@ -183,15 +184,14 @@ def _estimate(found: Number | None, unit: str) -> str:
 
 
 def _slices(slices: Sequence[Slice]) -> str:
+    slices = [one for one in slices if one.n]
     if not slices:
         return ""
     head = "<th>metric<th>segment<th class=n>n<th class=n>candidate<th class=n>baseline<th class=n>difference (95 %)"
     lines = []
     for one in slices:
-        found = one.difference
-        cells = (f"{one.n:,}", number(one.candidate), number(one.baseline))
-        said = f"{change(found.value)} ({interval(found.low, found.high)})"
-        numbers = "".join(f"<td class=n>{cell}" for cell in (*cells, said))
+        cells = (f"{one.n:,}", number(one.candidate), number(one.baseline), moved_by(one.difference))
+        numbers = "".join(f"<td class=n>{cell}" for cell in cells)
         lines.append(f"<tr><td>{escape(one.metric)}<td>{escape(one.name)}{numbers}</tr>\n")
     said = "<p class=soft>The greatest losses first; intervals are not corrected for their number.</p>"
     table = f"<div class=scroll><table><thead><tr>{head}</thead>{''.join(lines)}</table></div>"

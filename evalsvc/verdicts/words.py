@@ -53,6 +53,16 @@ def interval(low: float | None, high: float | None, *, relative: bool = False) -
     return " to ".join(ends)
 
 
+def moved_by(found: Number) -> str:
+    """Return a difference with its interval, where it has one.
+
+    >>> moved_by(Number(0.1, 0.05, 0.2, 40)), moved_by(Number(None, None, None, 0))
+    ('+0.1 (+0.05 to +0.2)', '–')
+    """
+    limits = interval(found.low, found.high)
+    return f"{change(found.value)} ({limits})" if limits else change(found.value)
+
+
 def difference(finding: Finding) -> str:
     """Return a finding's difference with its interval; of critical cases, how many fell short."""
     if finding.test == EVERY_ONE:

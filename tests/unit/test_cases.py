@@ -268,7 +268,7 @@ def test_bad_csv(tmp_path: Path):
         "4: the text is not UTF-8",
     ]
     path.write_text("case_id,prompt\na,Hi,extra\n")
-    assert problems(path) == ["2: unknown field `…`"]
+    assert problems(path) == ["2: the row has 3 cells, the header 2"]
     with pytest.raises(SourceError, match="no column 'question'"):
         read_cases(path, fields={"question": "prompt"})
 
@@ -282,6 +282,29 @@ def test_csv_as_spreadsheets_write_it_elsewhere(tmp_path: Path, separator: str, 
     path.write_text("\ufeff\n" + "".join(separator.join(row) + "\r\n" for row in cells), encoding="utf-8")
     (case,) = read_cases(path).cases
     assert (case.case_id, case.prompt, case.weight, case.segments) == ("a", "Hi, you; there\t?", 2.0, {"plan": "pro"})
+
+
+@pytest.mark.parametrize("fields", [{}, {"reference": "reference", "prompt": "prompt"}])
+def test_csv_rows_with_more_cells_than_the_header_are_told(tmp_path: Path, fields: dict[str, str]):
+    path = tmp_path / "cases.csv"
+    path.write_text("case_id,prompt,reference\na,q1,x, y and z\nb,q2,z\nc,q3,x,y,z\n")
+    with pytest.raises(ConfigError) as caught:
+        read_cases(path, fields=fields)
+    assert [(one.line, one.message) for one in caught.value.problems] == [
+        (2, "the row has 4 cells, the header 3"),
+        (4, "the row has 5 cells, the header 3"),
+    ]
+    assert {one.hint for one in caught.value.problems} == {
+        "put a text that holds a comma, or whatever else separates cells, in quotes"
+    }
+
+
+def test_a_decimal_comma_is_told_what_to_write(tmp_path: Path):
+    path = tmp_path / "cases.csv"
+    path.write_text("case_id;prompt;weight\na;Hi;1,5\nb;Ho;much\n")
+    with pytest.raises(ConfigError) as caught:
+        read_cases(path)
+    assert [one.hint for one in caught.value.problems] == ["write 1.5", ""]
 
 
 def test_csv_whose_foreign_columns_are_known(tmp_path: Path):

@@ -120,6 +120,41 @@ def test_a_callable_is_read_and_not_run(
     assert told in said.out + said.err
 
 
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("./bot.shh", "there is no file './bot.shh' (did you mean `bot.sh`?)"),
+        ("./bot.sh", "'./bot.sh' cannot be run (`chmod +x` allows it; or begin with what runs it: [python, ./bot.sh])"),
+        ("bot.sh", "there is no program 'bot.sh' on the PATH (the file beside the suite is `./bot.sh`)"),
+        ("../mine", "'../mine' is a folder (name the program in it)"),
+        ("sortt", "there is no program 'sortt' on the PATH (did you mean `sort`?)"),
+    ],
+)
+def test_a_program_that_cannot_be_started_is_told_with_its_place(folder: Path, program: str, told: str, capsys) -> None:
+    suite = folder / "suites" / "mine" / "mine.suite.yaml"
+    (suite.parent / "bot.sh").write_text("#!/bin/sh\ncat\n")
+    suite.write_text(SUITE.replace("{recorded: answers.jsonl}", f"{{command: [{program}]}}"))
+    for command in ("check", "gate"):
+        assert main([command, "suites/mine"]) == (1 if command == "check" else 2)
+        said = capsys.readouterr()
+        assert f"suites/mine/mine.suite.yaml:2:18: {told}\n" in said.out + said.err
+    # Of this machine's programs nothing is asked where only files are looked at.
+    assert main(["check", "--files-only", "suites/mine"]) == (1 if "/" in program else 0)
+    (suite.parent / "bot.sh").chmod(0o755)
+    suite.write_text(SUITE.replace("{recorded: answers.jsonl}", "{command: [./bot.sh]}"))
+    assert main(["check", "suites/mine"]) == 0
+
+
+def test_mistakes_that_lie_in_what_a_suite_names_are_counted_with_its_file(folder: Path, capsys) -> None:
+    (folder / "suites" / "mine" / "cases.jsonl").write_text('{"case_id": "a"}\n')
+    suite = folder / "suites" / "mine" / "mine.suite.yaml"
+    suite.write_text(SUITE.replace("scorers", "scorer"))
+    assert main(["check", str(suite)]) == 1
+    said = capsys.readouterr()
+    assert {line.split(":")[0].rpartition("/")[2] for line in said.out.splitlines()} == {"cases.jsonl", suite.name}
+    assert "problems in 2 files\n" in said.err
+
+
 def test_a_callable_that_nobody_asks_may_be_elsewhere(folder: Path, capsys) -> None:
     called(folder, "no_such_module_here:reply", "")
     assert main(["gate", "suites", "--answers", "suites/mine/answers.jsonl"]) in (0, 3)

@@ -277,6 +277,29 @@ def test_a_deadline_that_ends_a_run_is_told_like_a_budget(project, capsys):
     assert "see that the model answers" not in said
 
 
+@pytest.mark.parametrize(
+    ("limit", "ended"),
+    [
+        ("budget: {requests: 20}\n", r"the budget of 20 requests ended the run, with 20 made: 40 of 60 cases are left"),
+        ("", r"the deadline ended the run, cost unknown: 5\d of 60 cases are left"),
+    ],
+)
+def test_a_model_that_never_answers_is_not_asked_for_a_higher_limit(project, capsys, limit, ended):
+    sleep = "" if limit else "    time.sleep(0.2)\n"
+    (project.path.parent / "bot.py").write_text(f"import time\ndef reply(prompt):\n{sleep}    raise RuntimeError\n")
+    text = project.path.read_text().replace("model: {recorded: answers.jsonl}", "model: {callable: 'bot.py:reply'}")
+    limits = "limits: {concurrency: 1}" if limit else "limits: {concurrency: 1, deadline: 1s}"
+    project.path.write_text(text.replace("seed: 3", f"seed: 3\n{limits}\n{limit}"))
+    assert project.gate() == 2
+    said = capsys.readouterr()
+    reason = (
+        r"60 of 60 requests have no answer: RuntimeError at bot.py:\d \(\d+\); that is no verdict about the version: "
+    )
+    assert re.search(rf"{reason}see that the model answers, and run it again; {ended}$", said.err, re.MULTILINE)
+    assert re.search(rf"^note: {ended}$", said.out, re.MULTILINE)
+    assert "raise `" not in said.err + said.out
+
+
 def test_a_request_that_alone_passes_the_budget_is_told(tmp_path):
     model = CountingModel(0.2, "2")
     path = write_project(tmp_path, 40, gates=GATES)

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import errno
 import json
+import re
 import types
 from pathlib import Path
 from xml.etree import ElementTree
@@ -123,6 +124,15 @@ def test_a_file_that_cannot_be_written_leaves_no_verdict_in_the_others(project, 
     assert "Cannot write nowhere/junit.xml" in Path("summary.md").read_text()
     assert "ERROR" in Path("summary.md").read_text().splitlines()[0]
     assert "PASS" not in capsys.readouterr().out
+
+
+def test_of_a_file_with_mistakes_the_first_is_in_the_attribute_that_dashboards_show(project):
+    project.answer()
+    project.path.write_text(project.path.read_text().replace("token_f1", "tokens_f1"))
+    assert project.gate(*FILES) == 2
+    (error,) = errors_in("junit.xml")
+    assert re.match(r"ERROR: 1 problem: \S+made\.suite\.yaml:\d+:\d+: ", error.get("message", ""))
+    assert "\n" not in error.get("message", "")
 
 
 def test_a_store_that_fails_after_the_run_leaves_no_verdict(project, capsys, monkeypatch):

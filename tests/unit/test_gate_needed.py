@@ -132,7 +132,7 @@ def test_what_a_run_leaves_open_when_it_stops_gets_no_advice() -> None:
     assert (open_one.reason, open_one.needed) == ("not decided: the run stopped when the verdict was clear", None)
 
 
-@pytest.mark.parametrize(("share", "hint"), [(0.1, "max_missing: 11%"), (0.5, "leave them out by `where`")])
+@pytest.mark.parametrize(("share", "hint"), [(0.1, "max_missing: 10%"), (0.5, "leave them out by `where`")])
 def test_nobody_is_told_to_allow_many_missing_scores(share: float, hint: str) -> None:
     values = np.full(100, 0.9)
     values[: int(100 * share)] = np.nan

@@ -331,6 +331,10 @@ def test_a_foreign_file_of_the_name_is_left_alone_unless_it_is_named(project):
         ["theirs.suite.yaml was not run: * evalsvc check theirs.suite.yaml says what is wrong *"]
     )
     project.run("theirs.suite.yaml").assert_outcomes(errors=1)
+    project.write(others__suite__yaml="tests: []\n")
+    for named in ("theirs.suite.yaml", "test_foreign.py"):
+        project.run(named).stdout.no_fnmatch_line("*others.suite.yaml was not run*")
+    project.run(".").stdout.fnmatch_lines(["others.suite.yaml was not run: *"])
 
 
 def test_what_was_passed_by_is_told_by_the_controller_of_workers_once(project):

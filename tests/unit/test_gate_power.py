@@ -19,12 +19,14 @@ from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
 from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.needed import UNTOLD
 from evalsvc.gate.power import UNKNOWN, Planned, as_json, plan_power
-from evalsvc.gate.power_spread import Spread, spread_of
+from evalsvc.gate.power_spread import Spread, signature_named, spread_of
 from evalsvc.gate.production import Production
 from evalsvc.gate.reading import load_suite
 from evalsvc.gate.running import Run, run_suite
 from evalsvc.gate.suite import CasesPlace, Suite
 from evalsvc.gate.values import AtLeast, AtMost, Better, Critical, Equivalent, GapAtMost, Gate, NotWorse, Robust
+from evalsvc.generation.callable import CallableModel
+from evalsvc.generation.command import CommandModel
 from evalsvc.types import Scale, ScorerSpec, Window
 from suites_made import CountingModel, write_project
 
@@ -179,6 +181,13 @@ class TestFromTheLastRun:
         assert found.chance is None
         # (1.645 + 0.842) standard errors beyond the margin.
         assert found.smallest == pytest.approx(0.1 + 2.49 * 0.5 / math.sqrt(200), rel=0.15)
+
+    def test_of_a_baseline_of_0_no_share_is_a_margin_and_it_says_so(self) -> None:
+        scale = Scale(0.0, 1.0, "lower")
+        found = one(NotWorse(0.1, relative=True), old=version(np.zeros(60), scale), new=version(np.zeros(60), scale))
+        assert (found.hopeless, found.chance, found.relative) == (True, 0.0, True)
+        assert found.reason.startswith("it cannot pass: the baseline's value is not above 0, so that no share of it ")
+        assert found.reason.endswith("write the margin in the metric's unit, without %")
 
     def test_a_relative_margin_is_a_share(self) -> None:
         rng = np.random.default_rng(7)
@@ -401,6 +410,34 @@ class TestWhoseScoresTellTheSpread:
         self.run(suite, CountingModel(0.9, "4", seed=5), 5)
         assert "that of counting 2, run on 2026-03-02 at 01:30 UTC" in self.told(suite)
         assert "failed" not in self.told(suite)
+
+    def test_the_version_that_the_suite_names_comes_first_then_the_better_verdict(self, suite) -> None:
+        kept = {
+            decision: self.run(suite, CountingModel(0.2, version, seed=4), hour).verdict
+            for hour, (decision, version) in enumerate((("PASS", "2"), ("FAIL", "3"), ("INCONCLUSIVE", "4")), start=1)
+        }
+        for decision, verdict in kept.items():
+            other = msgspec.structs.replace(verdict, decision=decision)
+            (RunKeeper(self.root).folder(other) / "verdict.json").write_bytes(msgspec.json.encode(other))
+        assert "that of counting 2" in self.told(suite)
+        for version in ("4", "2", "3"):
+            named = msgspec.structs.replace(suite, model=CountingModel(0.2, version))
+            assert f"that of counting {version}" in self.told(named)
+        assert self.told(named).endswith(
+            "; it failed, and is the version that the suite names: a worse version may differ more than an equal one"
+        )
+
+    def test_a_function_is_known_again_without_being_imported(self, suite) -> None:
+        bot = suite.folder / "bot.py"
+        bot.write_text("def reply(prompt):\n    return prompt\n")
+        asked, read = (CallableModel("bot.py:reply", suite.folder, version="7") for _ in range(2))
+        assert signature_named(read) == asked.signature
+        bot.write_text("raise SystemExit('imported')\n")
+        changed = signature_named(CallableModel("bot.py:reply", suite.folder, version="7"))
+        assert changed not in ("", asked.signature)
+        bot.unlink()
+        assert signature_named(CallableModel("bot.py:reply", suite.folder)) != asked.signature
+        assert signature_named(CommandModel(["./no-such-program"], suite.folder)) == ""
 
     def test_a_sample_alone_says_that_it_is_one_and_a_tiny_one_is_no_ground(self, suite) -> None:
         self.run(suite, CountingModel(0.2, "2", seed=4), 1, sample=20)

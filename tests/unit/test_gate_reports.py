@@ -25,7 +25,7 @@ from evalsvc.gate.reports.regressions import Regression, cut, regressions, word_
 from evalsvc.gate.running import Run, run_suite
 from evalsvc.gate.summary import slices
 from evalsvc.gate.values import AtLeast, Gate
-from evalsvc.generation import Answer
+from evalsvc.generation import Answer, Request
 from suites_made import CountingModel, write_project
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -195,6 +195,22 @@ def test_a_case_that_the_candidate_alone_does_not_answer_comes_after_those_that_
     losses = [one.baseline - one.candidate for one in found[:-1] if one.metric == "token_f1"]
     assert losses == sorted(losses, reverse=True)
     assert "+ (no answer: empty answer)" in markdown(worse.verdict, found[-1:])
+
+
+def test_of_a_version_that_answers_nothing_no_table_is_of_0_cases_and_no_case_lost(worse: Run) -> None:
+    class Silent(CountingModel):
+        def generate(self, request: Request) -> Answer:
+            return Answer(status="failed", reason="empty answer")
+
+    with DiskCache.open(None) as cache:
+        run = run_suite(worse.suite, cache, generator=Silent(0.0, "3"), now=NOW)
+    worst = regressions(run)
+    assert run.verdict.slices
+    for text in (markdown(run.verdict, worst), page(run.verdict, worst)):
+        assert "ERROR" in text
+        assert f"{len(worst)} cases without an answer" in text
+        for absent in ("()", "lost most", "greatest losses first"):
+            assert absent not in text
 
 
 def test_a_critical_gate_says_how_many_fell_short_in_every_format(worse: Run) -> None:

@@ -202,7 +202,7 @@ def test_an_argument_that_no_system_takes():
 @pytest.mark.parametrize("name", ["no-such-program-at-all", "./absent.sh", "./folder"])
 def test_no_such_program(tmp_path, name):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(EngineError, match="none that can be run"):
+    with pytest.raises(EngineError, match="Expected `command` to begin with a program, but "):
         CommandModel([name], tmp_path).load()
 
 

@@ -150,6 +150,15 @@ def test_every_wrong_file_has_its_exact_problems(path, folder):
     assert problems_of(path, folder) == path.with_suffix(".txt").read_text()
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"), [("300ms", "write 1s"), ("1.5s", "write 2s"), ("0,5s", "write 1s"), ("x", "")]
+)
+def test_a_part_of_a_second_is_told_what_to_write(text, hint, folder):
+    with pytest.raises(ConfigError) as caught:
+        read(f"model: {{command: [cat], timeout: '{text}'}}".encode(), folder, "made.yaml")
+    assert [problem.hint for problem in caught.value.problems] == [f"whole seconds: {hint}" if hint else ""]
+
+
 def test_no_secret_is_shown():
     texts = "".join(path.read_text() for path in BAD.glob("*.txt"))
     assert "sk-1234567890" not in texts

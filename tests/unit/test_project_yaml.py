@@ -96,6 +96,19 @@ def test_an_unknown_key_is_found_however_deep() -> None:
     assert str(problem) == "f.yaml:1:9: unknown key `c` in `a.b` (known: d)"
 
 
+def test_a_decimal_comma_is_told_what_to_write_in_a_line_and_in_braces() -> None:
+    document, root = read("a: {b: 0,8}\nc: 0,8\n")
+    section, alone = root.get("a"), root.get("c")
+    assert section is not None
+    assert alone is not None
+    section.section().get("b")
+    alone.number()
+    assert [problem.hint for problem in document.finish()] == [
+        "a comma ends a number: write it with a point, as in 0.8",
+        "write 0.8",
+    ]
+
+
 def test_aliases_are_read_and_bombs_are_not() -> None:
     _, root = read("a: &x [1, 2]\nb: *x\n")
     b = root.get("b")

@@ -31,7 +31,7 @@ def error_junit(said: str) -> str:
     root = ElementTree.Element("testsuites", name="evalsvc", attrib=counts)
     suite = ElementTree.SubElement(root, "testsuite", name="evalsvc gate", attrib=counts)
     case = ElementTree.SubElement(suite, "testcase", classname="evalsvc", name="gate", time="0.000")
-    error = ElementTree.SubElement(case, "error", message=legal(f"ERROR: {said.splitlines()[0]}"), type="ERROR")
+    error = ElementTree.SubElement(case, "error", message=legal(f"ERROR: {_headline(said)}"), type="ERROR")
     error.text = legal(said)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
@@ -39,3 +39,9 @@ def error_junit(said: str) -> str:
 
 def _head(code: int) -> str:
     return f"No verdict: the command ended with an error (exit code {code})."
+
+
+def _headline(said: str) -> str:
+    """Return the first line, with the first problem where it only announces them: some show this and no more."""
+    first, *others = said.splitlines()
+    return f"{first} {others[0].strip()}" if others and first.endswith(":") else first

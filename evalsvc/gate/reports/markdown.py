@@ -10,13 +10,12 @@ from evalsvc.verdicts import Finding, GateResult, MetricSummary, Slice, Verdict
 from evalsvc.verdicts.words import (
     GATES_OF_AN_ERROR,
     because,
-    change,
     difference,
     estimate,
-    interval,
     interval_kind,
     money,
     moved,
+    moved_by,
     number,
     rows,
     subtitle,
@@ -85,7 +84,7 @@ def _metrics(metrics: Sequence[MetricSummary]) -> str:
         cells = [f"{text(one.metric)} {_arrow(one)}".strip(), text(estimate(one.candidate, one.unit))]
         if compared:
             found = one.difference
-            said = f"{change(found.value)} ({interval(found.low, found.high)})" if found else ""
+            said = moved_by(found) if found else ""
             word = moved(one)
             cells += [text(estimate(one.baseline, one.unit)), f"{said} **{word}**" if word else said]
         gone = ", ".join(f"{reason}: {count:,}" for reason, count in list(one.reasons.items())[:2])
@@ -95,6 +94,7 @@ def _metrics(metrics: Sequence[MetricSummary]) -> str:
 
 
 def _slices(slices: Sequence[Slice]) -> str:
+    slices = [one for one in slices if one.n]
     if not slices:
         return ""
     lines = [
@@ -102,11 +102,8 @@ def _slices(slices: Sequence[Slice]) -> str:
         "|---|---|--:|--:|--:|--:|",
     ]
     for one in slices[:MOST_SEGMENTS]:
-        found = one.difference
-        said = f"{change(found.value)} ({interval(found.low, found.high)})"
-        lines.append(
-            _line(text(one.metric), text(one.name), f"{one.n:,}", number(one.candidate), number(one.baseline), said)
-        )
+        values = number(one.candidate), number(one.baseline), moved_by(one.difference)
+        lines.append(_line(text(one.metric), text(one.name), f"{one.n:,}", *values))
     more = f" of {len(slices)}" if len(slices) > MOST_SEGMENTS else ""
     head = (
         f"Segments, the greatest losses first ({min(len(slices), MOST_SEGMENTS)}{more}; not corrected for their number)"

@@ -99,6 +99,8 @@ def _unanswered(
 
 def heading(worst: Sequence[Regression]) -> str:
     """Return the heading above the cases."""
+    if all(one.candidate is None for one in worst):
+        return f"{len(worst)} cases without an answer" if len(worst) > 1 else "A case without an answer"
     several = len({one.metric for one in worst}) > 1
     unit = ", by standard deviations of each metric" if several else ""
     return f"The {len(worst)} cases that lost most{unit}" if len(worst) > 1 else "The case that lost most"
