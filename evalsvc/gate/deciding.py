@@ -17,7 +17,7 @@ from evalsvc.errors import InputError
 from evalsvc.gate.absolute import absolute_evidence, critical_evidence, gap_evidence
 from evalsvc.gate.evaluated import Evaluated, rows_where, segments_in
 from evalsvc.gate.findings import Evidence, Leaf
-from evalsvc.gate.needed import UNTOLD
+from evalsvc.gate.needed import BARELY
 from evalsvc.gate.paired import paired_evidence
 from evalsvc.gate.robust import robust_evidence, variant_rows
 from evalsvc.gate.unpaired import unpaired_evidence
@@ -246,7 +246,7 @@ def _more(needed: Needed | None) -> str:
     if needed.more is None:
         return needed.reason
     if needed.more <= 1:
-        return UNTOLD
+        return BARELY
     return f"about {needed.more:,} more cases like these, {needed.cases:,} in all, would settle it if {needed.assuming}"
 
 

@@ -24,8 +24,10 @@ from evalsvc.verdicts import Needed
 POWER = 0.8
 SEEN = "the value seen is the true one"
 UNTOLD = "how many more cases would settle it cannot be told from these, of which few outweigh the others"
+BARELY = "by what these show they would nearly do: a few more cases like these settle it"
 OUTWEIGHS, TIMES = 0.05, 10.0
 """A group outweighs the others that has so much of all weight, and so many times its equal part of it."""
+MOST_COUNTED, COUNTING = 1e9, 80
 NEVER = Needed(None, None, reason="the value seen misses it: no number of cases like these gives a PASS")
 
 
@@ -117,18 +119,34 @@ def needed_without_differences(found: Comparison, width: float) -> Needed | None
     Nothing is known of the spread then, and a case that differs may differ by the whole ``width`` of the scale, with
     all of its group: what shrinks is the share of groups that may, like one over their number.
     """
-    margin = found.margin / width
+    margin, held, level = found.margin / width, found.n_clusters, found.level
+    counted = _counted(found.p_value, margin)
 
     def enough(groups: int) -> bool:
-        # As the test counts them: fewer, for the few degrees of freedom.
-        heavier = t_quantile(1.0 - found.level, groups - 1.0) / normal_quantile(1.0 - found.level)
-        return stretched_tail(0.0, 0.0, groups / heavier**2, -margin) <= found.level
+        like = counted * groups / held
+        # Fewer degrees of freedom count for fewer groups.
+        like *= 1.0 if found.plain_shares else (_heavier(held, level) / _heavier(groups, level)) ** 2
+        return stretched_tail(0.0, 0.0, like, -margin) <= level
 
     groups = smallest_number(enough)
     if groups is None:
         return None
     cases = math.ceil(groups * found.n / max(1, found.n_clusters))
     return Needed(max(1, cases - found.n), max(cases, found.n + 1), "none of them differs either")
+
+
+def _counted(p_value: float | None, margin: float) -> float:
+    """Return as how many groups of equal weight a test counted those of which none differs, by what it found."""
+    low, high = 0.0, MOST_COUNTED
+    for _ in range(COUNTING):
+        middle = (low + high) / 2.0
+        enough = stretched_tail(0.0, 0.0, middle, -margin) <= (p_value or 0.0)
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def _heavier(groups: int, level: float) -> float:
+    return t_quantile(1.0 - level, max(1.0, groups - 1.0)) / normal_quantile(1.0 - level)
 
 
 def needed_gap(value: float | None, high: float | None, most: float, n: int) -> Needed | None:

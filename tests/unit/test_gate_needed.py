@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from evalsvc.cases import Case
 from evalsvc.gate.deciding import decide
@@ -62,6 +63,27 @@ def test_a_version_against_itself_passes_on_as_many_cases_as_are_named(size: int
     for cases, decision in ((first.needed.cases, "PASS"), (first.needed.cases - 4 * size, "INCONCLUSIVE")):
         same = evaluated(rng.random(-(-cases // size) * size), GRADED, size)
         assert finding(gate, same, same).decision == decision, cases
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_unequal_groups_count_as_the_test_counts_them(repeats: int) -> None:
+    """Of each 60 cases 40 are in groups of four, and 20 alone."""
+    gate = Gate(metric="m", ask=NotWorse(0.06))
+
+    def same(cases: int) -> Evaluated:
+        made = evaluated(np.random.default_rng(1).random((cases, repeats)), GRADED)
+        groups = [f"g{i // 4}" if i % 60 < 40 else "" for i in range(cases)]
+        alike = tuple(replace(case, group=group) for case, group in zip(made.cases, groups, strict=True))
+        return replace(made, cases=alike)
+
+    first = finding(gate, same(60), same(60))
+    assert first.decision == "INCONCLUSIVE"
+    assert f"about {first.needed.more:,} more cases like these" in first.reason
+    # Groups of four come before single cases here, so that a part of a further 60 has fewer groups.
+    least = next(n for n in range(120, 200) if finding(gate, same(n), same(n)).decision == "PASS")
+    assert first.needed.cases == pytest.approx(least, rel=0.06)
+    fewer = finding(gate, same(least - 1), same(least - 1))
+    assert ("settle it" in fewer.reason, "few outweigh" in fewer.reason) == (True, False)
 
 
 @pytest.mark.parametrize(("seen", "limit"), [(0.0, 0.05), (0.02, 0.1), (0.1, 0.2)])
