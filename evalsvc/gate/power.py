@@ -35,6 +35,7 @@ from evalsvc.gate.resampled import (
     Pool,
     groups_needed,
     least_margins,
+    least_possible,
     margin_shown,
     pool_of,
 )
@@ -48,6 +49,7 @@ __all__ = ["CORRELATION", "CORRELATIONS", "POWER", "Planned", "as_json", "plan_p
 
 MANY = 20
 """Findings above which each is predicted from half as many runs."""
+BEST = "it cannot pass: not even a version that is right in every case would, against this baseline"
 UNKNOWN = "nothing is known of the spread before a first run or a baseline"
 
 
@@ -132,19 +134,21 @@ class _Planner:
             return known._replace(reason=found)
         ask = leaf.gate.ask
         margin = getattr(ask, "margin", 0.0)
-        asked = Asked(isinstance(ask, Equivalent), isinstance(ask, NotWorse) and ask.relative, self.draws)
+        not_worse, relative = isinstance(ask, NotWorse), isinstance(ask, NotWorse) and ask.relative
+        asked = Asked(isinstance(ask, Equivalent), relative, self.draws, bounded=not_worse and not relative)
         if asked.relative and float(np.average(found.old, weights=found.weights)) <= 0.0:
             return known._replace(chance=0.0, hopeless=True, relative=True, reason=f"it cannot pass: {NO_SHARE}")
         key = (leaf.gate.metric, leaf.gate.statistic, leaf.gate.direction, leaf.gate.success, leaf.gate.where)
         pool, least = self._runs((*map(str, key), leaf.rows.tobytes(), asked), known.groups, found, asked)
         smallest = margin_shown(least)
         known = known._replace(smallest=smallest, relative=asked.relative, hopeless=smallest is None)
+        known = self._bounded(known, pool, asked, margin)
         if isinstance(ask, Better):
             # An equal version is not better: what is told is the improvement that is.
             return known if smallest is None else known._replace(smallest=smallest + margin)
         known = known._replace(chance=float((least <= margin).mean()))
         if few_outweigh(found.weights, found.groups):
-            known = known._replace(reason="; ".join(filter(None, (known.reason, UNTOLD))))
+            known = known._replace(reason=_joined(known.reason, UNTOLD))
         else:
             groups = groups_needed(pool, known.groups, self.looks, asked, margin)
             known = known._replace(cases=None if groups is None else math.ceil(groups * known.n / known.groups))
@@ -155,6 +159,15 @@ class _Planner:
             for at in CORRELATIONS
         )
         return known._replace(varied=(low, high))
+
+    def _bounded(self, known: Planned, pool: Pool, asked: Asked, margin: float) -> Planned:
+        """Say so where not even the best version there is passes against the baseline; only of its own groups."""
+        if known.groups != int(pool.known.groups.max()) + 1:
+            return known
+        possible = least_possible(pool, known.groups, self.looks[-1].level, asked)
+        if possible is None or possible <= margin:
+            return known
+        return known._replace(hopeless=True, reason=_joined(known.reason, BEST))
 
     def _runs(self, key: tuple[object, ...], groups: int, found: Known, asked: Asked) -> tuple[Pool, np.ndarray]:
         if key not in self.drawn:
@@ -246,6 +259,10 @@ def _known(gate: Gate, sides: Sides, weights: np.ndarray, codes: Rows, *, alone:
         ends=None if scale.low is None or scale.high is None else (scale.low, scale.high),
         lost=lost,
     )
+
+
+def _joined(*told: str) -> str:
+    return "; ".join(filter(None, told))
 
 
 def as_json(found: list[Planned], spread: str = "") -> str:

@@ -3,7 +3,8 @@
 Of a last run the differences are known: they are centred, or, where scores are yes or no, so many of them turned round
 that none of the two is ahead. Of a baseline alone nothing is known of another version; that its scores are correlated
 with the baseline's by :data:`CORRELATION`, and that differences move with the groups as far as the scores do, is
-assumed. Whole groups are drawn with replacement, with their weights, and the gate's own limits are taken of each run.
+assumed. The next run has the same groups, of the same sizes: what differs in each is drawn from those that are of
+about its weight, and the gate's own limits are taken of each run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evalsvc.gate.evaluated import Floats, Rows
+from evalsvc.gate.power_groups import Draws, Sized
 from evalsvc.gate.relative import PULL
 from evalsvc.stats.many_paired import Kind, Samples, least_relative_margins, lower_limits
 from evalsvc.stats.paired import SPARSE, unmet_clusters
@@ -29,6 +31,8 @@ MOST_SUMS = 2_000_000
 """Clusters of all draws together, above which fewer runs are drawn."""
 POOL = 2_000
 """Groups that are made where chance turns or redraws them."""
+MOST_LOST = 3
+"""Cases that the best version there is may lose."""
 MOST_GROUPS = 4_000
 """Up to so many groups a run is drawn; beyond, limits are taken to shrink as they do."""
 MOST_CASES = 10**8
@@ -65,11 +69,20 @@ class Known(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """Sums of groups to draw from, ``[groups]``, with the baseline's Σw·b."""
+    """Sums of groups to draw from, ``[groups]``, with the baseline's Σw·b; ``sized`` None draws them as they come."""
 
     sums: tuple[Floats, ...]
     old: Floats
     known: Known
+    sized: Sized | None = None
+
+    def drawn(self, chosen: Draws) -> tuple[Samples, Floats]:
+        """Return the sums of some runs, and the baseline's."""
+        totals, weights, squares, gains, losses = (held[chosen.rows] for held in self.sums)
+        if self.sized is not None:
+            weights, squares = self.sized.weights[chosen.slots], self.sized.squares[chosen.slots]
+        scaled = [held * chosen.scale for held in (totals, gains, losses, self.old[chosen.rows])]
+        return Samples(scaled[0], weights, squares, scaled[1], scaled[2]), scaled[3]
 
 
 class Look(NamedTuple):
@@ -80,11 +93,15 @@ class Look(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """Which question: ``both`` sides of a margin, or one that is ``relative`` to the baseline; of how many runs."""
+    """Which question: ``both`` sides of a margin, or one that is ``relative`` to the baseline; of how many runs.
+
+    ``bounded``: what the best version there is passes at bounds every other; the baseline is that of the next run.
+    """
 
     both: bool = False
     relative: bool = False
     draws: int = DRAWS
+    bounded: bool = False
 
 
 def pool_of(known: Known, correlation: float = CORRELATION, seed: int = 0) -> Pool:
@@ -95,7 +112,7 @@ def pool_of(known: Known, correlation: float = CORRELATION, seed: int = 0) -> Po
     # What few groups show of their spread about their own mean is too small.
     more = math.sqrt(m / (m - 1.0)) if m > 1 else 1.0
     if known.improved is None:
-        if known.kind.binary and not known.averaged:
+        if known.kind.binary or known.averaged or _most_are_one(known.old):
             return _pooled(known, [_redrawn(known, correlation, rng) for _ in range(_copies(m))])
         mean = float((share * known.old).sum())
         values = math.sqrt(2.0 * (1.0 - correlation)) * more * (known.old - mean)
@@ -134,7 +151,12 @@ def _pooled(known: Known, made: Sequence[_Made], *, mirrored: bool = True) -> Po
             exchanged = old + known.sign * (gains - losses)
             held.append([losses - gains, size, squares, losses, gains, exchanged])
     columns = [np.concatenate(parts) for parts in zip(*held, strict=True)]
-    return Pool(tuple(columns[:5]), columns[5], known)
+    return Pool(tuple(columns[:5]), columns[5], known, Sized.of(size, squares) if mirrored else None)
+
+
+def _most_are_one(values: Floats) -> bool:
+    """Whether half of the cases have the same score: of two versions they would not differ either."""
+    return bool(2 * np.unique(values, return_counts=True)[1].max() >= values.size)
 
 
 def _by_group(known: Known, values: Floats) -> Floats:
@@ -160,7 +182,7 @@ def _turned(known: Known, values: Floats, share: Floats, rng: np.random.Generato
 def _redrawn(known: Known, correlation: float, rng: np.random.Generator) -> _Made:
     """Return two versions where, with chance 1 - correlation, a group has the scores of another one under the second.
 
-    Cases of a group of another size take the scores of that group in turn.
+    What a larger group lacks it has of the next one.
     """
     order = np.argsort(known.groups, kind="stable")
     sizes = np.bincount(known.groups)
@@ -168,7 +190,9 @@ def _redrawn(known: Known, correlation: float, rng: np.random.Generator) -> _Mad
     place = np.empty(order.size, dtype=np.int64)
     place[order] = np.arange(order.size) - starts[known.groups[order]]
     donor = rng.integers(0, sizes.size, sizes.size)[known.groups]
-    other = known.old[order[starts[donor] + (place + int(rng.integers(0, 1 << 30))) % sizes[donor]]]
+    turned = (place + int(rng.integers(0, 1 << 30))) % sizes[donor]
+    within = np.where(sizes[donor] < sizes[known.groups], place, turned)
+    other = known.old[order[(starts[donor] + within) % order.size]]
     moved = (rng.random(sizes.size) < 1.0 - correlation)[known.groups]
     return _Made(known.sign * np.where(moved, other - known.old, 0.0), known.old)
 
@@ -187,15 +211,46 @@ def least_margins(pool: Pool, groups: int, looks: Sequence[Look], asked: Asked, 
     draws = max(FEWEST_DRAWS, min(asked.draws, MOST_SUMS // max(1, groups)))
     block, found = max(1, MOST_SUMS // max(1, groups)), []
     for first in range(0, draws, block):
-        chosen = rng.integers(0, pool.old.size, (min(block, draws - first), groups))
-        samples = Samples(*(held[chosen] for held in pool.sums))
-        old = pool.old[chosen]
-        least = np.full(len(chosen), np.inf)
+        runs = min(block, draws - first)
+        if pool.sized is None:
+            rows = rng.integers(0, pool.old.size, (runs, groups))
+            chosen = Draws(rows, rows, np.ones(rows.shape))
+        else:
+            chosen = pool.sized.draw(runs, groups, pool.old.size, rng)
+        samples, old = pool.drawn(chosen)
+        least = np.full(runs, np.inf)
         for look in looks:
             end = max(1, min(groups, round(look.share * groups)))
             least = np.minimum(least, _least(pool.known, samples.first(end), old[:, :end], asked, look.level))
         found.append(least)
-    return np.concatenate(found) + pool.known.lost
+    least = np.concatenate(found)
+    possible = least_possible(pool, groups, looks[-1].level, asked)
+    return (least if possible is None else np.maximum(least, possible)) + pool.known.lost
+
+
+def least_possible(pool: Pool, groups: int, level: float, asked: Asked) -> float | None:
+    """Return the least margin with which any version passes against this baseline; None where that is not known.
+
+    Of yes and no the best version is right everywhere. A case or two that it loses where they weigh least may still
+    show more of the spread than they cost, and so are tried. Graded scores may be better in ways that this is not.
+    """
+    known, sized = pool.known, pool.sized
+    by_counts = known.kind.binary or known.averaged
+    if sized is None or not by_counts or known.ends is None or not asked.bounded:
+        return None
+    best = np.abs(known.old - (known.ends[0] if known.lower else known.ends[1]))
+    worst = best - (known.ends[1] - known.ends[0])
+    slots = sized.spread_over(groups)
+    lightest = [int(np.flatnonzero(known.groups == group)[0]) for group in sized.order[:MOST_LOST]]
+    tried = []
+    for lost in range(len(lightest) + 1):
+        improved = best.copy()
+        improved[lightest[:lost]] = worst[lightest[:lost]]
+        sums = _pooled(known, [_Made(improved, known.old)], mirrored=False).sums
+        tried.append([held[sized.order][slots] for held in sums])
+    samples = Samples(*(np.stack(held) for held in zip(*tried, strict=True)))
+    limits = lower_limits(samples, known.kind, level)
+    return float(-limits.max())
 
 
 def _least(known: Known, samples: Samples, old: Floats, asked: Asked, level: float) -> Floats:

@@ -18,7 +18,7 @@ from evalsvc.gate.deciding import decide
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
 from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.needed import UNTOLD
-from evalsvc.gate.power import UNKNOWN, Planned, as_json, plan_power
+from evalsvc.gate.power import BEST, UNKNOWN, Planned, as_json, plan_power
 from evalsvc.gate.power_spread import Spread, signature_named, spread_of
 from evalsvc.gate.production import Production
 from evalsvc.gate.reading import load_suite
@@ -135,6 +135,59 @@ class TestFromTheBaseline:
     def test_scores_that_are_all_equal_leave_what_unseen_differences_could_do(self) -> None:
         assert one(NotWorse(0.03), old=version(np.ones(60), YES)).chance == 0.0
         assert one(NotWorse(0.06), old=version(np.ones(60), YES)).chance == 1.0
+
+
+class TestNearTheEndOfTheScale:
+    """60 cases, 10 groups of 4 and 20 alone; of a baseline that is right in nearly all, a version can gain no more."""
+
+    cases = some_cases(60, group=[f"g{i // 4}" if i < 40 else f"g{i}" for i in range(60)])
+    right = np.ones((60, 3))
+
+    def failing(self, *rows: int) -> Evaluated:
+        values = self.right.copy()
+        values[list(rows)] = 0.0
+        return version(values, YES, self.cases)
+
+    @pytest.mark.parametrize("statistic", ["pass@3", "pass^3", "mean"])
+    @pytest.mark.parametrize("new", [None, (7,), (45,)])
+    def test_what_not_even_the_best_version_passes_is_hopeless(self, statistic, new) -> None:
+        old = self.failing(50)
+        sides = {"old": old, "new": None if new is None else self.failing(*new), "statistic": statistic}
+        gate = Gate(metric="m", ask=NotWorse(0.1), statistic=statistic)
+        assert [decide([gate], best, old)[0].decision for best in (self.failing(), old)] == ["INCONCLUSIVE"] * 2
+        found = one(NotWorse(0.1), **sides)
+        assert (found.hopeless, found.chance, found.reason) == (True, 0.0, BEST)
+        assert found.smallest > 0.1
+        assert found.cases > 72
+        wider = one(NotWorse(0.15), **sides)
+        assert (wider.hopeless, wider.chance > 0.5, wider.reason) == (False, True, "")
+
+    @pytest.mark.parametrize("new", [None, ()])
+    @pytest.mark.parametrize("margin", [0.1, 0.12, 0.13, 0.14, 0.16])
+    def test_the_next_run_has_as_many_large_groups(self, new, margin) -> None:
+        same = self.failing()
+        gate = Gate(metric="m", ask=NotWorse(margin), statistic="pass@3")
+        passes = decide([gate], same, same)[0].decision == "PASS"
+        found = one(NotWorse(margin), old=same, new=None if new is None else same, statistic="pass@3")
+        assert found.chance == float(passes)
+
+    def test_few_that_fail_are_few_that_differ(self) -> None:
+        old, gate = self.failing(50), Gate(metric="m", ask=NotWorse(0.12), statistic="pass@3")
+        rng = np.random.default_rng(5)
+        # Equal versions: correlated by one half, as is assumed.
+        others = [np.flatnonzero(rng.random(60) < np.where(np.arange(60) == 50, 0.51, 1 / 120)) for _ in range(100)]
+        rate = np.mean([decide([gate], self.failing(*rows), old)[0].decision == "PASS" for rows in others])
+        found = one(NotWorse(0.12), old=old, statistic="pass@3")
+        assert found.chance == pytest.approx(rate, abs=0.15)
+
+    def test_variants_have_no_baseline_that_bounds_them(self) -> None:
+        plain = some_cases(60)
+        kinds = tuple(
+            Case(case_id=f"v{i}", prompt=f"QUESTION {i}", variant="case", variant_of=case.digest, group=case.digest)
+            for i, case in enumerate(plain)
+        )
+        found = one(Robust(0.02), new=version(np.ones(120), YES, (*plain, *kinds)))
+        assert BEST not in found.reason
 
 
 class TestFromTheLastRun:
