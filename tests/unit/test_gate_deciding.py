@@ -169,8 +169,8 @@ class TestMissing:
         finding = one(NotWorse(0.02), version(new), version(old))
         assert (finding.decision, finding.n_one_sided, finding.n_unscored) == ("INCONCLUSIVE", 8, 8)
         assert finding.reason == (
-            "the candidate has no score of 8 of 200 cases (HTTP 429: 8), and it would not pass if they went against the "
-            "candidate; mend that and run it again"
+            "the candidate has no score of 8 of 200 cases (HTTP 429: 8), and it would not pass if they went against "
+            "the candidate; mend that and run it again"
         )
         # 8 of 200 that fall from 1 to 0 are 4 points.
         assert one(NotWorse(0.08), version(new), version(old)).decision == "PASS"
@@ -242,8 +242,8 @@ class TestMissing:
         old[:20] = np.nan
         finding = one(NotWorse(5.0), version(new, LATENCY), version(old, LATENCY))
         assert finding.reason == (
-            "the baseline has no score of 20 of 200 cases (HTTP 429: 20), on a scale that sets them no bounds; promote a "
-            "baseline that has its scores, or allow it by `max_missing: 10%`"
+            "the baseline has no score of 20 of 200 cases (HTTP 429: 20), on a scale that sets them no bounds; promote "
+            "a baseline that has its scores, or allow it by `max_missing: 10%`"
         )
         assert (
             one(gate(NotWorse(5.0), max_missing=0.2), version(new, LATENCY), version(old, LATENCY)).decision == "PASS"

@@ -19,7 +19,7 @@ from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
 from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.needed import UNTOLD
 from evalsvc.gate.power import UNKNOWN, Planned, as_json, plan_power
-from evalsvc.gate.power_spread import Spread, signature_named, spread_of
+from evalsvc.gate.power_spread import FEWEST, Spread, signature_named, spread_of
 from evalsvc.gate.production import Production
 from evalsvc.gate.reading import load_suite
 from evalsvc.gate.running import Run, run_suite
@@ -445,6 +445,20 @@ class TestWhoseScoresTellTheSpread:
         self.run(suite, CountingModel(0.2, "2", seed=4), 2, sample=60)
         assert "on 60 cases" in self.told(suite)
         assert self.told(suite).endswith("this one asked a sample: run it without `--sample` first")
+
+    def test_a_run_that_a_look_ended_is_a_part_and_says_so(self, suite) -> None:
+        looking = msgspec.structs.replace(suite, looks=3)
+        stopped = self.run(looking, CountingModel(0.9, "3"), 3).verdict
+        assert (stopped.decision, stopped.sampled) == ("FAIL", False)
+        assert FEWEST <= stopped.stopped_at < stopped.n_cases == 120
+        assert (
+            f"; no run of all cases is kept, and this one stopped after {stopped.stopped_at} of 120: they tell less "
+            "than all would; it failed, and no other such run is kept"
+        ) in self.told(suite)
+        self.run(suite, CountingModel(0.2, "2", seed=4), 1)
+        named = msgspec.structs.replace(suite, model=CountingModel(0.9, "3"))
+        assert "that of counting 2" in self.told(named), "all of the cases before a part of them"
+        assert "stopped" not in self.told(named)
 
     def test_what_did_not_answer_was_scored_otherwise_or_is_not_kept_tells_nothing(self, suite) -> None:
         run = self.run(suite, CountingModel(0.2, "2", seed=4), 1)
