@@ -48,6 +48,8 @@ __all__ = ["CORRELATION", "CORRELATIONS", "POWER", "Planned", "as_json", "plan_p
 
 MANY = 20
 """Findings above which each is predicted from half as many runs."""
+NOT_EQUAL = "the margin is the improvement that is shown: an equal version is not better"
+SAME = "scores that are the very same show nothing on a scale without two ends"
 UNKNOWN = "nothing is known of the spread before a first run or a baseline"
 
 
@@ -140,11 +142,14 @@ class _Planner:
         smallest = margin_shown(least)
         known = known._replace(smallest=smallest, relative=asked.relative, hopeless=smallest is None)
         if isinstance(ask, Better):
-            # An equal version is not better: what is told is the improvement that is.
-            return known if smallest is None else known._replace(smallest=smallest + margin)
+            if smallest is None:
+                return known
+            return known._replace(smallest=smallest + margin, reason=_joined(known.reason, NOT_EQUAL))
         known = known._replace(chance=float((least <= margin).mean()))
+        if found.ends is None and (found.improved is None or not found.improved.any()):
+            known = known._replace(reason=_joined(known.reason, SAME))
         if few_outweigh(found.weights, found.groups):
-            known = known._replace(reason="; ".join(filter(None, (known.reason, UNTOLD))))
+            known = known._replace(reason=_joined(known.reason, UNTOLD))
         else:
             groups = groups_needed(pool, known.groups, self.looks, asked, margin)
             known = known._replace(cases=None if groups is None else math.ceil(groups * known.n / known.groups))
@@ -213,6 +218,10 @@ class _Planner:
         held: MetricScores = source.scores[gate.metric]
         sides = Sides(held.values[origins], held.values[here.rows], scale_for(gate, held.spec.scale))
         return _known(gate, sides, source.weights[here.rows], source.codes[here.rows], alone=False)
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
 
 
 def _known(gate: Gate, sides: Sides, weights: np.ndarray, codes: Rows, *, alone: bool) -> Known | str:

@@ -18,7 +18,7 @@ from evalsvc.gate.deciding import decide
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
 from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.needed import UNTOLD
-from evalsvc.gate.power import UNKNOWN, Planned, as_json, plan_power
+from evalsvc.gate.power import SAME, UNKNOWN, Planned, as_json, plan_power
 from evalsvc.gate.power_spread import FEWEST, Spread, signature_named, spread_of
 from evalsvc.gate.production import Production
 from evalsvc.gate.reading import load_suite
@@ -93,6 +93,24 @@ class TestFromTheBaseline:
         # By √20 for their spread, and by 20 for what so many groups may not have met.
         assert lone.smallest * math.sqrt(20.0) < together.smallest < lone.smallest * 20.0
         assert together.cases > 900
+
+    def test_what_the_numbers_alone_do_not_say_is_noted(self) -> None:
+        values = np.random.default_rng(1).random(200)
+        better = one(Better(), old=version(values))
+        assert (better.chance, better.cases) == (None, None)
+        assert better.reason == "the margin is the improvement that is shown: an equal version is not better"
+        assert one(NotWorse(0.1), old=version(values)).reason == ""
+        cost = version(0.01 + values / 1e4, LATENCY)
+        assert one(NotWorse(0.1, relative=True), old=cost).chance > 0.95
+        assert one(NotWorse(0.1, relative=True), old=cost).reason == SAME
+        (result,) = decide([Gate(metric="m", ask=NotWorse(0.1, relative=True))], cost, cost, level=0.05)
+        assert result.decision == "INCONCLUSIVE"
+
+    def test_a_run_with_the_very_same_scores_on_an_open_scale_promises_nothing(self) -> None:
+        cost = version(0.01 + np.random.default_rng(1).random(200) / 1e4, LATENCY)
+        for ask in (NotWorse(0.1, relative=True), NotWorse(0.1)):
+            found = one(ask, old=cost, new=cost)
+            assert (found.chance, found.reason) == (0.0, SAME)
 
     def test_unequal_weights_cost(self) -> None:
         values = np.random.default_rng(1).random(100)
