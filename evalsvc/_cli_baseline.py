@@ -15,6 +15,7 @@ import msgspec
 from evalsvc._cli_output import Progress, aligned, number
 from evalsvc._gate_store import fetch_lacking, opened, remember, writes
 from evalsvc._paths import shown_path
+from evalsvc._plain import visible
 from evalsvc.cli import OK
 from evalsvc.errors import ConfigError, InputError
 from evalsvc.gate.suite_files import find_suites, root_for
@@ -56,7 +57,17 @@ def promote(options: argparse.Namespace) -> int:
         now=datetime.now(UTC),
     )
     _told(suite, pointer, content, root if stored else None, options)
+    print(_decision_of(verdict))
     return OK
+
+
+def _decision_of(verdict: Verdict) -> str:
+    """Return what the gates said of the run that was promoted: of a first one, those that need no baseline."""
+    from evalsvc.verdicts.words import because
+
+    if all(gate.advisory for gate in verdict.gates):
+        return f"of its run {verdict.verdict_id} no gate decided anything"
+    return visible(f"its run {verdict.verdict_id} is {verdict.decision}: {because(verdict)}")
 
 
 def _run(suite: Suite, keeper: RunKeeper, options: argparse.Namespace) -> Verdict:

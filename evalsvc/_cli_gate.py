@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 ERROR = 2
 MOST_NAMED = 10
-"""How many findings that cannot pass are named before the table."""
+"""How many findings that cannot pass, or hardly ever do, are named before the table."""
 OTHERWISE = "`evalsvc audit-set`, which knows no scores, assumes yes or no ones instead and names other sizes"
 MANY_OBJECTS = 200_000
 """So many new objects are made before the youngest are looked through."""
@@ -294,14 +294,28 @@ def _power(suites: Sequence[tuple[Suite, str]], root: Path, how: str) -> int:
             print(as_json(planned, spread.said if spread else UNKNOWN))
             continue
         print(f"{suite.name}: what its gates can show, at a level of {suite.level:g}, with a chance of {POWER:.0%}")
-        if hopeless := [_subject(one) for one in planned if one.hopeless]:
-            more = f", and {len(hopeless) - MOST_NAMED:,} more" if len(hopeless) > MOST_NAMED else ""
-            print(f"cannot pass with these cases: {'; '.join(hopeless[:MOST_NAMED])}{more}")
+        for said, wanted in (("cannot pass", _hopeless), ("hardly ever pass", _hardly)):
+            if found := [_subject(one) for one in planned if wanted(one)]:
+                more = f", and {len(found) - MOST_NAMED:,} more" if len(found) > MOST_NAMED else ""
+                print(f"{said} with these cases: {'; '.join(found[:MOST_NAMED])}{more}")
         grouped = any(one.groups < one.n for one in planned)
-        rows = [_power_row(one, grouped=grouped) for one in sorted(planned, key=lambda one: not one.hopeless)]
+        rows = [_power_row(one, grouped=grouped) for one in sorted(planned, key=_place)]
         print(aligned(rows, right={"cases", "groups", "needed"}) if rows else "no gate is there")
         print(f"{spread.said}; {OTHERWISE}" if spread else UNKNOWN)
     return 0
+
+
+def _hopeless(one: Planned) -> bool:
+    return one.hopeless
+
+
+def _hardly(one: Planned) -> bool:
+    """Whether it can pass, but with a chance that is told as 0 %."""
+    return not one.hopeless and one.chance is not None and f"{one.chance:.0%}" == "0%"
+
+
+def _place(one: Planned) -> int:
+    return 0 if _hopeless(one) else 1 if _hardly(one) else 2
 
 
 def _subject(one: Planned) -> str:

@@ -54,9 +54,16 @@ def told(verdict: Verdict, width: int = 0, report: str = "") -> str:
         # What failed comes before what is open.
         sorted_whys = sorted(whys.items(), key=lambda item: item[0][0] != "FAIL")
         lines += ["", *(visible(f"{decision}  {_named(names)}: {why}") for (decision, why), names in sorted_whys)]
-    lines += ["", *(visible(f"note: {note}") for note in verdict.notes)] if verdict.notes else []
+    notes = [note for note in verdict.notes if not _said_of_error(note, verdict)]
+    lines += ["", *(visible(f"note: {note}") for note in notes)] if notes else []
     lines += ["", *([visible(f"report  {report}")] if report else []), visible(f"verdict {verdict.verdict_id}")]
     return unobeyed("\n".join(part for line in lines for part in _folded(line, width)))
+
+
+def _said_of_error(note: str, verdict: Verdict) -> bool:
+    """Whether a note tells again which requests have no answer, as the error does with their reasons."""
+    _, colon, reasons = note.partition(" no answer: ")
+    return verdict.decision == "ERROR" and bool(colon) and f" no answer: {reasons};" in verdict.error
 
 
 def _shown(table: Sequence[dict[str, str]], width: int) -> list[str]:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalsvc.fairness import Gap, gap
 from evalsvc.fairness.gaps import Limits
@@ -34,13 +35,14 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
     if parse_statistic(gate.statistic).kind == "quantile":
         return _quantile_evidence(leaf, candidate, level)
     values, scale = values_of(leaf, candidate)
-    unscored, blocked = gap_in(leaf, candidate)
     if np.isnan(values).all():
+        unscored, blocked = gap_in(leaf, candidate)
         return Evidence(n_unscored=unscored, blocked=blocked, reason="no case has a score")
     alone = limits_of(values, scale, candidate, leaf.rows)
     number, up = _number(gate)
     p_pass, p_fail = _p_values(alone, number, up=up)
     worst = _in_the_worst_case(values, scale, candidate, leaf, number, up=up) if scale.bounded else p_pass
+    unscored, blocked = gap_in(leaf, candidate, lambda _: worst > level)
     if not blocked and p_pass <= level < worst:
         held = candidate.scores[gate.metric]
         gone = int(np.isnan(held.values[leaf.rows]).sum())
@@ -163,8 +165,8 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
     quantile = parse_statistic(leaf.gate.statistic).quantile
     number, up = _number(leaf.gate)
     values = candidate.scores[leaf.gate.metric].values[leaf.rows]
-    unscored, blocked = gap_in(leaf, candidate)
     if np.isnan(values).all():
+        unscored, blocked = gap_in(leaf, candidate)
         return Evidence(n_unscored=unscored, blocked=blocked, reason="no case has a score")
 
     share = 1.0 - quantile if up else quantile
@@ -176,12 +178,12 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
         return _p_values(ats[0], share, up=True)[0], _p_values(ats[1], share, up=True)[1]
 
     p_pass, p_fail = tails(number)
+    unscored, blocked = gap_in(leaf, candidate, lambda _: p_pass > level)
     low, high = _quantile_limits(values, tails, level, up=up)
     within = (values >= number) if up else (values <= number)
     known = limits_of(within.astype(np.float64), SHARE, candidate, leaf.rows)
     inside = known.at(1.0 - 2.0 * level)
-    beyond_it, most = 1.0 - float(within.mean()), 1.0 - (inside.low or 0.0)
-    said = f"{beyond_it:.2g} of the answers lie beyond {number:g}, and of all like these at most {most:.2g}"
+    said = _said_beyond(values, within, number, inside.low or 0.0)
     seen = _quantile(values, candidate.weights[leaf.rows], quantile)
     return Evidence(
         n=_scored(values),
@@ -200,6 +202,16 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
         reason=said,
         # A missing score counts as beyond the number: how many more cases would do is not to be told from such.
         needed=None if blocked else _needed(known, SHARE, share, level, leaf, candidate, _scored(values), up=True),
+    )
+
+
+def _said_beyond(values: Floats, within: NDArray[np.bool_], number: float, least: float) -> str:
+    """Return how many answers lie beyond a number, and how many of all like these may; ``least`` are within it."""
+    share, gone = 100.0 - 100.0 * float(within.mean()), int(np.isnan(values).sum())
+    counted = f" ({gone:,} {'has' if gone == 1 else 'have'} no score and count as beyond it)" if gone else ""
+    return (
+        f"{share:.3g}% of the answers lie beyond {number:g}{counted}, and of all like these at most "
+        f"{100.0 - 100.0 * least:.3g}%"
     )
 
 

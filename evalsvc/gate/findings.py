@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows
 from evalsvc.gate.unasked import LIMITS
@@ -18,7 +20,6 @@ MEND = "mend that and run it again"
 
 Whether answers are kept is not known here: the same records give the same reasons wherever they are decided.
 """
-MEND_EITHER = f"{MEND}, or promote a baseline that has its scores"
 MOST_TO_ALLOW = 0.2
 """Up to such a share of missing scores it is said how to allow them."""
 
@@ -61,11 +62,12 @@ class Leaf(NamedTuple):
     rows: Rows
 
 
-def gap_in(leaf: Leaf, candidate: Evaluated) -> tuple[int, str]:
+def gap_in(leaf: Leaf, candidate: Evaluated, stays: Callable[[Gate], bool] | None = None) -> tuple[int, str]:
     """Return how many of a leaf's cases have no score under the candidate, and why too many scores are missing; or "".
 
     A repeat that is missing is a score that is missing: a version that fails whenever it would be wrong has fine scores
-    where it has any.
+    where it has any. ``stays`` tells whether they would stand in the way of a PASS even if the gate allowed as many, so
+    that it is of no use to allow them.
     """
     scores = candidate.scores[leaf.gate.metric]
     gone = np.isnan(scores.values[leaf.rows])
@@ -75,14 +77,25 @@ def gap_in(leaf: Leaf, candidate: Evaluated) -> tuple[int, str]:
     told = f"{missing:,} of {leaf.rows.size:,} cases have no {leaf.gate.metric}"
     if int(gone.sum()) > missing * gone.shape[1]:
         told = f"{int(gone.sum()):,} of {gone.size:,} scores of {leaf.gate.metric} are missing"
-    hint = _of_the_answers(scores, leaf.rows) or "mend that, or leave them out by `where`"
+    # Without those that have none, nothing is left to look at.
+    or_without = ", or leave them out by `where`" if missing < leaf.rows.size else ""
+    hint = _of_the_answers(scores, leaf.rows) or f"mend that{or_without}"
     unasked = [reason for reason in scores.reasons(leaf.rows) if reason.startswith(_UNASKED)]
     if unasked and len(unasked) == len(scores.reasons(leaf.rows)):
         hint = "run it again with more of that"
     # Of more than a few, no one should be told to look away.
-    elif share <= MOST_TO_ALLOW:
-        hint = f"mend that, leave them out by `where`, or allow it by `max_missing: {percent_above(share)}%`"
+    elif share <= MOST_TO_ALLOW and not (stays and stays(_allowing(leaf.gate, share))):
+        hint = f"mend that, leave them out by `where`, or {allow(share)}"
     return missing, f"{told} ({reasons_of(scores, leaf.rows)}); {hint}"
+
+
+def _allowing(gate: Gate, share: float) -> Gate:
+    return replace(gate, max_missing=percent_above(share) / 100.0)
+
+
+def allow(share: float) -> str:
+    """Return how a gate is told to pass with so large a share of missing scores."""
+    return f"allow it by `max_missing: {percent_above(share)}%`"
 
 
 def _of_the_answers(scores: MetricScores, rows: Rows) -> str:

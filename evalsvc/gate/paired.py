@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from evalsvc.gate.evaluated import Evaluated, Rows, gone_from, places_in
-from evalsvc.gate.findings import MEND_EITHER, MOST_TO_ALLOW, Evidence, Leaf, gap_in, percent_above
+from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows, gone_from, places_in
+from evalsvc.gate.findings import MEND, MOST_TO_ALLOW, Evidence, Leaf, allow, gap_in, said_reasons
 from evalsvc.gate.needed import NEVER, needed_without_differences, told_of
 from evalsvc.gate.relative import Asking, relative_change
 from evalsvc.gate.sides import Sides, by_case, sides_of
@@ -27,15 +27,17 @@ def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level
     """
     gate, places = leaf.gate, places_in(baseline, candidate)
     known = leaf.rows[places[leaf.rows] >= 0]
-    unscored, blocked = gap_in(leaf, candidate)
     if not known.size:
-        return Evidence(n_unscored=unscored, reason="none of its cases has an answer of the baseline")
+        return Evidence(n_unscored=gap_in(leaf, candidate)[0], reason="none of its cases has an answer of the baseline")
     new, old = candidate.scores[gate.metric], baseline.scores[gate.metric]
     sides = sides_of(gate, new, old, known, places[known], candidate.weights[known])
     if sides is None:
-        return Evidence(n_unscored=unscored, reason=f"these cases have no {gate.statistic} score")
+        return Evidence(n_unscored=gap_in(leaf, candidate)[0], reason=f"these cases have no {gate.statistic} score")
     asking = Asking(sides, candidate.weights[known], candidate.codes[known], level, seed)
+    unscored, blocked = gap_in(leaf, candidate, lambda allowing: _stand_in_the_way(asking, allowing))
     blocked = blocked or uncompared(leaf, candidate, baseline, places)
+    if not blocked and _stand_in_the_way(asking, gate):
+        blocked = _depends(sides, (old, new), (places[known], known))
     known_of_it = Evidence(n_one_sided=sides.one_sided, n_unscored=unscored, blocked=blocked)
     if isinstance(gate.ask, NotWorse) and gate.ask.relative:
         return _relative(known_of_it, gate, asking)
@@ -53,7 +55,6 @@ def paired_evidence(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, level
         p_fail=found.p_opposite,
         test=found.test,
         needed=told_of(needed_for(found, gate.ask, sides.scale), asking.weights, asking.groups),
-        blocked=blocked or _depends(asking, gate),
         reason=found.reason or (unseen(found.n_clusters) if found.discordant == 0.0 else ""),
     )
     return _identical(evidence, sides) if found.p_value is None else evidence
@@ -77,7 +78,6 @@ def _relative(evidence: Evidence, gate: Gate, asking: Asking) -> Evidence:
         p_fail=found.p_fail,
         test=found.test,
         needed=told_of(needed, asking.weights, asking.groups),
-        blocked=evidence.blocked or _depends(asking, gate),
         reason=found.reason,
     )
     if not asking.sides.scale.bounded and _same(asking.sides):
@@ -120,33 +120,45 @@ def uncompared(leaf: Leaf, candidate: Evaluated, baseline: Evaluated, places: Ro
             "not seen"
         )
         if replaced <= MOST_TO_ALLOW * cases:
-            mend += f", or allow it by `max_missing: {percent_above(replaced / cases)}%`"
+            mend += f", or {allow(replaced / cases)}"
     elif new > MOST_WITHOUT * cases:
         told = f"{new:,} of {cases:,} cases have no answer of the baseline, so that the few others stand for them"
         mend += ", or leave them out by `where`"
     return f"{told}; {mend}" if told else ""
 
 
-def _depends(asking: Asking, gate: Gate) -> str:
-    """Return why missing scores stand in the way of a PASS; empty where they do not."""
+def _stand_in_the_way(asking: Asking, gate: Gate) -> bool:
+    """Whether missing scores stand in the way of a PASS of a gate that allows as many as it says."""
     sides = asking.sides
     gone, share = sides.gone
     if not gone:
-        return ""
-    scale, one_sided = sides.scale, sides.one_sided
-    told = (
-        f"{one_sided:,} of {sides.baseline.shape[0]:,} cases were scored under one version only"
-        if one_sided
-        else f"{gone:,} {'repeat' if gone == 1 else 'repeats'} of cases {'has' if gone == 1 else 'have'} no score"
-    )
-    if scale.low is None or scale.high is None:
-        return f"{told}, on a scale that sets them no bounds" if share > gate.max_missing else ""
+        return False
+    if not sides.scale.bounded:
+        return share > gate.max_missing
     ends = [sides.filled(better=False)]
     if isinstance(gate.ask, Equivalent):
         ends.append(sides.filled(better=True))
-    if all(_passes(asking._replace(sides=end), gate) for end in ends):
-        return ""
-    return f"{told}, and it would not pass if they went against the candidate; {MEND_EITHER}"
+    return not all(_passes(asking._replace(sides=end), gate) for end in ends)
+
+
+def _depends(sides: Sides, scores: tuple[MetricScores, MetricScores], rows: tuple[Rows, Rows]) -> str:
+    """Return that missing scores stand in the way, of which version they are, and what to do about those.
+
+    ``scores`` and their ``rows`` are those of the baseline, and of the candidate.
+    """
+    told, mends = [], []
+    sayings = ("the baseline", "promote a baseline that has its scores"), ("the candidate", MEND)
+    for (version, mend), lost, cases, held, at in zip(sayings, sides.lost, sides.without, scores, rows, strict=True):
+        if gone := int(lost.sum()):
+            what = f"{cases:,} of {at.size:,} cases" if cases else f"{gone:,} {'repeat' if gone == 1 else 'repeats'}"
+            told.append(f"{version} has no score of {what}{said_reasons(held, at[lost.any(axis=1)])}")
+            mends.append(mend)
+    said, hint = " and ".join(reversed(told)), " and ".join(reversed(mends))
+    if sides.scale.bounded:
+        return f"{said}, and it would not pass if they went against the candidate; {hint}"
+    share = sides.gone[1]
+    or_allow = f", or {allow(share)}" if share <= MOST_TO_ALLOW else ""
+    return f"{said}, on a scale that sets them no bounds; {hint}{or_allow}"
 
 
 def _passes(asking: Asking, gate: Gate) -> bool:

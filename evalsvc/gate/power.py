@@ -50,6 +50,8 @@ __all__ = ["CORRELATION", "CORRELATIONS", "POWER", "Planned", "as_json", "plan_p
 MANY = 20
 """Findings above which each is predicted from half as many runs."""
 BEST = "it cannot pass: not even a version that is right in every case would, against this baseline"
+NOT_EQUAL = "the margin is the improvement that is shown: an equal version is not better"
+SAME = "scores that are the very same show nothing on a scale without two ends"
 UNKNOWN = "nothing is known of the spread before a first run or a baseline"
 
 
@@ -144,9 +146,12 @@ class _Planner:
         known = known._replace(smallest=smallest, relative=asked.relative, hopeless=smallest is None)
         known = self._bounded(known, pool, asked, margin)
         if isinstance(ask, Better):
-            # An equal version is not better: what is told is the improvement that is.
-            return known if smallest is None else known._replace(smallest=smallest + margin)
+            if smallest is None:
+                return known
+            return known._replace(smallest=smallest + margin, reason=_joined(known.reason, NOT_EQUAL))
         known = known._replace(chance=float((least <= margin).mean()))
+        if found.ends is None and (found.improved is None or not found.improved.any()):
+            known = known._replace(reason=_joined(known.reason, SAME))
         if few_outweigh(found.weights, found.groups):
             known = known._replace(reason=_joined(known.reason, UNTOLD))
         else:
@@ -228,6 +233,10 @@ class _Planner:
         return _known(gate, sides, source.weights[here.rows], source.codes[here.rows], alone=False)
 
 
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
+
+
 def _known(gate: Gate, sides: Sides, weights: np.ndarray, codes: Rows, *, alone: bool) -> Known | str:
     """Return what is drawn from: complete cases, with what missing scores can take from them."""
     scale, whole = sides.scale, sides.whole
@@ -259,10 +268,6 @@ def _known(gate: Gate, sides: Sides, weights: np.ndarray, codes: Rows, *, alone:
         ends=None if scale.low is None or scale.high is None else (scale.low, scale.high),
         lost=lost,
     )
-
-
-def _joined(*told: str) -> str:
-    return "; ".join(filter(None, told))
 
 
 def as_json(found: list[Planned], spread: str = "") -> str:

@@ -1,8 +1,8 @@
 """Whose scores tell the spread: the suite's baseline with the run that tells most of the next one.
 
 Of whole runs that of the version that the suite names is taken, then one that passed, then one that is open; a
-``--sample`` only where no whole one is kept, and one that failed only where no other of its kind is: how far a worse
-version's scores lie from the baseline's says little of an equal one's.
+``--sample``, or one that stopped at a look, only where no whole one is kept, and one that failed only where no other of
+its kind is: how far a worse version's scores lie from the baseline's says little of an equal one's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from evalsvc.verdicts.words import party
 ENOUGH = 0.5
 """So much of a run's cases are still in the set, or another run is looked for."""
 FEWEST = 30
-"""A sample of fewer cases tells less than the baseline alone."""
+"""A part of fewer cases tells less than the baseline alone."""
 _BEST_LAST: tuple[Outcome, ...] = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS")
 
 
@@ -122,7 +122,7 @@ def _usable(suite: Suite, held: Baseline | None, keeper: RunKeeper) -> Iterator[
         old = held.digest if held else verdict.baseline.digest if verdict.baseline else ""
         itself = verdict.candidate.digest == old or (held is not None and held.pointer.verdict == verdict.verdict_id)
         alike = held is None or all(verdict.scorers.get(name) == made.get(name) for name in compared)
-        tiny = held is not None and verdict.sampled and _answered(verdict) < FEWEST
+        tiny = held is not None and _part(verdict) and _answered(verdict) < FEWEST
         if verdict.decision != "ERROR" and not (itself or tiny) and alike and _kept(verdict, keeper, held):
             yield verdict
 
@@ -132,13 +132,18 @@ def _kept(verdict: Verdict, keeper: RunKeeper, held: Baseline | None) -> bool:
     return all(keeper.record_path(one.digest).is_file() for one in parties)
 
 
+def _part(verdict: Verdict) -> bool:
+    """Whether it asked a sample, or stopped at a look."""
+    return verdict.sampled or verdict.stopped_at < verdict.n_cases
+
+
 def _preference(verdict: Verdict, named: str) -> tuple[bool, bool, int, float, str]:
     """Return what the better run has more of.
 
     The whole set, the version that the suite names, a better verdict, answered cases, and then the later time.
     """
     itself = bool(named) and verdict.candidate.signature == named
-    return not verdict.sampled, itself, _BEST_LAST.index(verdict.decision), _answered(verdict), verdict.verdict_id
+    return not _part(verdict), itself, _BEST_LAST.index(verdict.decision), _answered(verdict), verdict.verdict_id
 
 
 def _answered(verdict: Verdict) -> float:
@@ -158,6 +163,9 @@ def _together(verdict: Verdict, scores: _Scores, held: Baseline | None, named: s
     )
     if verdict.sampled:
         said += "; no run of all of these cases is kept, and this one asked a sample: run it without `--sample` first"
+    elif _part(verdict):
+        said += f"; no run of all cases is kept, and this one stopped after {verdict.stopped_at:,} of "
+        said += f"{verdict.n_cases:,}: they tell less than all would"
     if verdict.decision == "FAIL":
         own = bool(named) and verdict.candidate.signature == named
         why = "and is the version that the suite names" if own else "and no other such run is kept"

@@ -35,7 +35,11 @@ def robust_evidence(leaf: Leaf, candidate: Evaluated, level: float, seed: int) -
     sides = Sides(held.values[sources], held.values[leaf.rows], scale_for(gate, held.spec.scale))
     question = Question("non-inferiority", margin, level)
     found = _compared(sides, leaf, candidate, question, seed)
-    unscored, blocked = gap_in(leaf, candidate)
+    unscored, blocked = gap_in(
+        leaf,
+        candidate,
+        lambda allowing: bool(_depends(sides, leaf._replace(gate=allowing), candidate, question, seed)),
+    )
     blocked = blocked or _depends(sides, leaf, candidate, question, seed)
     return Evidence(
         n=found.n,

@@ -44,13 +44,25 @@ class Sides(NamedTuple):
     @property
     def one_sided(self) -> int:
         """How many cases have a value under one version only."""
-        return int((np.isnan(by_case(self.baseline)) ^ np.isnan(by_case(self.candidate))).sum())
+        return sum(self.without)
+
+    @property
+    def without(self) -> tuple[int, int]:
+        """How many cases the baseline has no value of, and how many the candidate, that the other one has."""
+        old, new = np.isnan(by_case(self.baseline)), np.isnan(by_case(self.candidate))
+        return int((old & ~new).sum()), int((new & ~old).sum())
 
     @property
     def gone(self) -> tuple[int, float]:
         """How many scores are missing that the other version, or another repeat, has; and the share that is of all."""
-        lost = [_gone(table, self._of_neither) for table in self._tables]
+        lost = self.lost
         return sum(int(one.sum()) for one in lost), sum(float(one.mean()) if one.size else 0.0 for one in lost)
+
+    @property
+    def lost(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which scores of the baseline, and of the candidate, are :attr:`gone`, ``[cases, repeats]``."""
+        old, new = self._tables
+        return _gone(old, self._of_neither), _gone(new, self._of_neither)
 
     def filled(self, *, better: bool) -> Sides:
         """Return the sides as if what is :attr:`gone` had made the candidate look as good, or as bad, as it can be.

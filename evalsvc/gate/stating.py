@@ -107,9 +107,10 @@ def notes_of(candidate: Evaluated, baseline: Evaluated | None, total: int, stopp
     if baseline is not None and baseline.production is None:
         alone = int((places_in(baseline, candidate) < 0).sum())
         if alone:
+            have, was, it_is, it = ("is", "was", "it is", "it") if alone == 1 else ("are", "were", "they are", "them")
             notes.append(
-                f"{alone:,} of {len(candidate.cases):,} cases are not in the baseline, or were changed since: they are "
-                "not compared; promote a run that has them"
+                f"{alone:,} of {len(candidate.cases):,} cases {have} not in the baseline, or {was} changed since: "
+                f"{it_is} not compared; promote a run that has {it}"
             )
         gone = gone_from(baseline, candidate.digests) if baseline.gone is None else baseline.gone
         if gone:

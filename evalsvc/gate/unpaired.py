@@ -31,14 +31,15 @@ def unpaired_evidence(leaf: Leaf, candidate: Evaluated, production: Production, 
     margin = gate.ask.margin if isinstance(gate.ask, NotWorse) else 0.0
     scores = candidate.scores[gate.metric]
     scale = scale_for(gate, scores.spec.scale)
-    unscored, blocked = gap_in(leaf, candidate)
-    old = production.of(gate.metric, leaf.segment)
+    old, question = production.of(gate.metric, leaf.segment), Question("non-inferiority", margin, level)
+    unscored, blocked = gap_in(
+        leaf, candidate, lambda _: bool(old and _in_the_worst_case(leaf, candidate, old, scale, question))
+    )
     if old is None:
         return Evidence(n_unscored=unscored, reason="no estimate of production was frozen for these cases")
     new = interval_of(scores, candidate, leaf.rows, old.confidence)
     if new is None:
         return Evidence(n_unscored=unscored, baseline=old.value, reason="no case has a score")
-    question = Question("non-inferiority", margin, level)
     found = _compared(old, new, scale, question)
     p_pass, p_fail = found.p_value, found.p_opposite
     if not scale.bounded:

@@ -102,6 +102,25 @@ def test_an_advisory_gate_that_fails_is_no_reason(project: Path) -> None:
     assert promote("--name", "main") == 0
 
 
+@pytest.mark.parametrize(
+    ("gates", "said"),
+    [
+        (AT_LEAST, "is PASS: The gate passed."),
+        (
+            "  - {metric: token_f1, at_least: 0.95}\n",
+            "is INCONCLUSIVE: No gate failed; 1 of 1 gates inconclusive: token_f1",
+        ),
+        (COMPARES, "no gate decided anything"),
+    ],
+)
+def test_promote_says_what_the_gates_decided(project: Path, capsys, gates: str, said: str) -> None:
+    write(project, "baseline: main\n", gates)
+    assert promote("--name", "main") == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("main: ")
+    assert said in second
+
+
 def test_recorded_answers_are_held_against_the_baseline(project: Path, capsys) -> None:
     assert promote() == 0
     (project / "s.suite.yaml").write_text(SUITE % ("baseline: main\n", COMPARES))

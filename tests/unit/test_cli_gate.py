@@ -217,6 +217,25 @@ def test_power_counts_critical_cases_and_names_what_it_takes_to_be_so(project, c
     assert "`evalsvc audit-set`, which knows no scores, assumes yes or no ones instead" in said
 
 
+def test_power_says_first_what_cannot_pass_then_what_hardly_ever_does(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    asked = (
+        "{metric: token_f1, at_least: 0.5}",
+        "{metric: token_f1, at_least: 0.85}",
+        "{metric: token_f1, at_least: 0.95}",
+    )
+    project = Project(tmp_path, "".join(f"  - {gate}\n" for gate in asked))
+    project.answer(lambda place: {"response": "nothing of it"} if place % 3 == 1 else {})
+    project.gate()
+    capsys.readouterr()
+    assert project.gate("--power") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "cannot pass with these cases: token_f1 at least 0.95" in lines
+    assert "hardly ever pass with these cases: token_f1 at least 0.85" in lines
+    rows = [line.split("  ")[0] for line in lines if line.startswith("token_f1")]
+    assert rows == ["token_f1 at least 0.95", "token_f1 at least 0.85", "token_f1 at least 0.5"]
+
+
 PAID = """
 def reply(prompt):
     with open("asked.txt", "a") as file:

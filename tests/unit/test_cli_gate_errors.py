@@ -219,3 +219,15 @@ def test_a_reader_that_went_away_is_no_error_of_the_gate(monkeypatch):
     monkeypatch.setattr("evalsvc._cli_gate._gate", leave)
     with pytest.raises(BrokenPipeError):
         gate(argparse.Namespace())
+
+
+def test_an_error_s_gates_give_no_advice_and_its_sentence_is_said_twice(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    project = Project(tmp_path, "  - {metric: token_f1, at_least: 0.5}\n  - {metric: latency_ms, at_most: 200}\n")
+    project.answer(lambda place: {"response": ""})
+    assert project.gate("--junit", "junit.xml") == 2
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("60 of 60 requests have no answer: empty answer (60)") == 2
+    assert "note:" not in said.out
+    skipped = [one.get("message") for one in parsed("junit.xml").iter("skipped")]
+    assert skipped == ["not decided: the run is an error, which the test case `run` tells"] * 2

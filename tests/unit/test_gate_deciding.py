@@ -168,7 +168,10 @@ class TestMissing:
         new[:8] = np.nan
         finding = one(NotWorse(0.02), version(new), version(old))
         assert (finding.decision, finding.n_one_sided, finding.n_unscored) == ("INCONCLUSIVE", 8, 8)
-        assert "went against the candidate" in finding.reason
+        assert finding.reason == (
+            "the candidate has no score of 8 of 200 cases (HTTP 429: 8), and it would not pass if they went against "
+            "the candidate; mend that and run it again"
+        )
         # 8 of 200 that fall from 1 to 0 are 4 points.
         assert one(NotWorse(0.08), version(new), version(old)).decision == "PASS"
 
@@ -206,7 +209,7 @@ class TestMissing:
         new[:24, 0] = np.nan
         finding = one(NotWorse(0.03), version(new), version(old))
         assert (finding.decision, finding.n_unscored) == ("INCONCLUSIVE", 0)
-        assert "24 repeats of cases have no score" in finding.reason
+        assert "the candidate has no score of 24 repeats (HTTP 429: 24), and" in finding.reason
 
     @pytest.mark.parametrize("scale", [GOOD, Scale(0.0, 1.0, "lower", binary=True)], ids=["higher", "lower"])
     def test_a_repeat_that_is_missing_counts_as_the_failure_it_may_have_been(self, scale) -> None:
@@ -238,7 +241,10 @@ class TestMissing:
         old, new = 100.0 * BASE, 100.0 * (BASE + around(0.0, 200, 0.05, seed=2))
         old[:20] = np.nan
         finding = one(NotWorse(5.0), version(new, LATENCY), version(old, LATENCY))
-        assert "sets them no bounds" in finding.reason
+        assert finding.reason == (
+            "the baseline has no score of 20 of 200 cases (HTTP 429: 20), on a scale that sets them no bounds; promote "
+            "a baseline that has its scores, or allow it by `max_missing: 10%`"
+        )
         assert (
             one(gate(NotWorse(5.0), max_missing=0.2), version(new, LATENCY), version(old, LATENCY)).decision == "PASS"
         )
@@ -289,6 +295,42 @@ class TestMissing:
         assert one(NotWorse(0.05), part, old).decision == "INCONCLUSIVE"
         assert one(NotWorse(0.05), part, replace(old, gone=6)).decision == "PASS"
         assert one(NotWorse(0.05), part, replace(old, gone=7)).decision == "INCONCLUSIVE"
+
+    @pytest.mark.parametrize(
+        ("asked", "scale", "offered"),
+        [
+            (gate(NotWorse(0.02)), SHARE, False),
+            (gate(NotWorse(0.3)), SHARE, True),
+            (gate(NotWorse(5.0)), LATENCY, True),
+            (gate(AtLeast(0.58)), SHARE, False),
+            (gate(AtLeast(0.3)), SHARE, True),
+            (gate(AtMost(0.9), statistic="p95"), LATENCY, False),
+            (gate(AtMost(0.9), statistic="p80"), LATENCY, True),
+        ],
+    )
+    def test_to_allow_missing_scores_is_offered_where_it_helps(self, asked, scale, offered) -> None:
+        old, new = BASE.copy(), BASE + around(0.0, 200, 0.05, seed=2)
+        new[:20] = np.nan
+        finding = one(asked, version(new, scale), version(old, scale))
+        assert finding.decision == "INCONCLUSIVE"
+        assert "20 of 200 cases have no m (HTTP 429: 20); mend that, " in finding.reason
+        assert ("allow it by `max_missing: 10%`" in finding.reason) == offered
+        allowed = one(replace(asked, max_missing=0.1), version(new, scale), version(old, scale))
+        assert (allowed.decision == "PASS") == offered
+
+    def test_of_both_versions_it_is_said_what_each_lacks(self) -> None:
+        old, new = BASE.copy(), BASE + around(0.0, 200, 0.05, seed=2)
+        old[:2], new[50:58] = np.nan, np.nan
+        reason = one(NotWorse(0.02), version(new), version(old)).reason
+        assert reason.startswith("the candidate has no score of 8 of 200 cases (HTTP 429: 8) and the baseline has no ")
+        assert reason.endswith("; mend that and run it again and promote a baseline that has its scores")
+        reason = one(NotWorse(0.002), version(BASE), version(old)).reason
+        assert "the candidate" not in reason.split(", and it")[0], "has all of its scores"
+        assert reason.endswith("; promote a baseline that has its scores")
+
+    def test_where_no_case_has_a_score_nothing_can_be_left_out(self) -> None:
+        reason = one(NotWorse(0.05), version(np.full(50, np.nan)), version(BASE[:50])).reason
+        assert "where" not in reason
 
     def test_no_score_at_all(self) -> None:
         none = version(np.full(50, np.nan))
@@ -516,6 +558,7 @@ class TestQuantiles:
         plain, less = (one(gate(AtMost(900.0), statistic="p90"), version(v, LATENCY)) for v in (values, gone))
         assert plain.decision == "PASS"
         assert less.p_pass > plain.p_pass
+        assert "% of the answers lie beyond 900 (12 have no score and count as beyond it), and of all" in less.reason
 
     def test_cases_that_weigh_more_count_more(self) -> None:
         values = np.r_[np.full(90, 100.0), np.full(10, 900.0)]

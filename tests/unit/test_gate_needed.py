@@ -107,7 +107,7 @@ def test_a_quantile_says_how_many_answers_lie_beyond_and_how_many_may() -> None:
     found = finding(Gate(metric="m", statistic="p95", ask=AtMost(2000.0)), fast)
     assert found.decision == "INCONCLUSIVE"
     assert found.high is None
-    assert "0 of the answers lie beyond 2000, and of all like these at most 0.072" in found.reason
+    assert "0% of the answers lie beyond 2000, and of all like these at most 7.22%" in found.reason
     more = evaluated(np.linspace(1.0, 2.0, found.needed.cases), LATENCY)
     assert finding(Gate(metric="m", statistic="p95", ask=AtMost(2000.0)), more).decision == "PASS"
     short = finding(Gate(metric="m", statistic="p5", ask=AtLeast(1.5)), fast)

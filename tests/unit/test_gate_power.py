@@ -18,8 +18,8 @@ from evalsvc.gate.deciding import decide
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Missing
 from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.needed import UNTOLD
-from evalsvc.gate.power import BEST, UNKNOWN, Planned, as_json, plan_power
-from evalsvc.gate.power_spread import Spread, signature_named, spread_of
+from evalsvc.gate.power import BEST, SAME, UNKNOWN, Planned, as_json, plan_power
+from evalsvc.gate.power_spread import FEWEST, Spread, signature_named, spread_of
 from evalsvc.gate.production import Production
 from evalsvc.gate.reading import load_suite
 from evalsvc.gate.running import Run, run_suite
@@ -93,6 +93,24 @@ class TestFromTheBaseline:
         # By √20 for their spread, and by 20 for what so many groups may not have met.
         assert lone.smallest * math.sqrt(20.0) < together.smallest < lone.smallest * 20.0
         assert together.cases > 900
+
+    def test_what_the_numbers_alone_do_not_say_is_noted(self) -> None:
+        values = np.random.default_rng(1).random(200)
+        better = one(Better(), old=version(values))
+        assert (better.chance, better.cases) == (None, None)
+        assert better.reason == "the margin is the improvement that is shown: an equal version is not better"
+        assert one(NotWorse(0.1), old=version(values)).reason == ""
+        cost = version(0.01 + values / 1e4, LATENCY)
+        assert one(NotWorse(0.1, relative=True), old=cost).chance > 0.95
+        assert one(NotWorse(0.1, relative=True), old=cost).reason == SAME
+        (result,) = decide([Gate(metric="m", ask=NotWorse(0.1, relative=True))], cost, cost, level=0.05)
+        assert result.decision == "INCONCLUSIVE"
+
+    def test_a_run_with_the_very_same_scores_on_an_open_scale_promises_nothing(self) -> None:
+        cost = version(0.01 + np.random.default_rng(1).random(200) / 1e4, LATENCY)
+        for ask in (NotWorse(0.1, relative=True), NotWorse(0.1)):
+            found = one(ask, old=cost, new=cost)
+            assert (found.chance, found.reason) == (0.0, SAME)
 
     def test_unequal_weights_cost(self) -> None:
         values = np.random.default_rng(1).random(100)
@@ -498,6 +516,20 @@ class TestWhoseScoresTellTheSpread:
         self.run(suite, CountingModel(0.2, "2", seed=4), 2, sample=60)
         assert "on 60 cases" in self.told(suite)
         assert self.told(suite).endswith("this one asked a sample: run it without `--sample` first")
+
+    def test_a_run_that_a_look_ended_is_a_part_and_says_so(self, suite) -> None:
+        looking = msgspec.structs.replace(suite, looks=3)
+        stopped = self.run(looking, CountingModel(0.9, "3"), 3).verdict
+        assert (stopped.decision, stopped.sampled) == ("FAIL", False)
+        assert FEWEST <= stopped.stopped_at < stopped.n_cases == 120
+        assert (
+            f"; no run of all cases is kept, and this one stopped after {stopped.stopped_at} of 120: they tell less "
+            "than all would; it failed, and no other such run is kept"
+        ) in self.told(suite)
+        self.run(suite, CountingModel(0.2, "2", seed=4), 1)
+        named = msgspec.structs.replace(suite, model=CountingModel(0.9, "3"))
+        assert "that of counting 2" in self.told(named), "all of the cases before a part of them"
+        assert "stopped" not in self.told(named)
 
     def test_what_did_not_answer_was_scored_otherwise_or_is_not_kept_tells_nothing(self, suite) -> None:
         run = self.run(suite, CountingModel(0.2, "2", seed=4), 1)

@@ -35,6 +35,9 @@ def junit(verdicts: Sequence[Verdict], inconclusive: str = "failure", seconds: S
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
+NOT_DECIDED = "not decided: the run is an error, which the test case `run` tells"
+
+
 def _suite(verdict: Verdict, inconclusive: str, seconds: float) -> ElementTree.Element:
     asked = sum(max(found.n, 1) for gate in verdict.gates for found in gate.findings)
     cases = [
@@ -75,11 +78,13 @@ def _case(verdict: Verdict, gate: GateResult, found: Finding, inconclusive: str,
     case = ElementTree.Element(
         "testcase", classname=f"evalsvc.{verdict.suite}", name=legal(name), time=_seconds(seconds)
     )
-    if found.decision != "PASS":
+    if verdict.decision == "ERROR":
+        # What a gate says of the answers there are is no advice; the test case of the error tells what to do.
+        ElementTree.SubElement(case, "skipped", message=NOT_DECIDED)
+    elif found.decision != "PASS":
         open_kind = "failure" if found.lacking else inconclusive
         kind = "failure" if found.decision == "FAIL" else open_kind
-        # Of an error the test case of its own tells; from gates nothing follows then.
-        kind = "skipped" if gate.advisory or verdict.decision == "ERROR" else kind
+        kind = "skipped" if gate.advisory else kind
         said = f"{found.decision}{' (advisory)' if gate.advisory else ''}: {found.reason}"
         element = ElementTree.SubElement(case, kind, message=legal(said))
         element.text = legal(f"{title(verdict)}\n{_numbers(found)}\n{found.reason}")
