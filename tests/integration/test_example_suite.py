@@ -98,7 +98,7 @@ def test_power_before_anything_is_asked(project: Path) -> None:
     assert first["chance"] > 0.8
     assert not (project / ".evalsvc" / "runs").exists()
     evalsvc(project, "gate")
-    assert "the spread is that of the last run" in evalsvc(project, "gate", "--power").stdout
+    assert "the spread is that of version-2 " in evalsvc(project, "gate", "--power").stdout
 
 
 def test_promoting_a_run_and_scoring_it_again(project: Path) -> None:
