@@ -55,7 +55,7 @@ def absolute_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Evidenc
         p_fail=p_fail,
         test=f"inverted: {found.method}",
         blocked=blocked,
-        needed=None if blocked else _needed(alone, scale, number, level, leaf, candidate, n, up=up),
+        needed=None if blocked else _needed(alone, found, scale, number, level, leaf, candidate, n, up=up),
     )
 
 
@@ -184,9 +184,9 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
     known = limits_of(within.astype(np.float64), SHARE, candidate, leaf.rows)
     inside = known.at(1.0 - 2.0 * level)
     said = _said_beyond(values, within, number, inside.low or 0.0)
-    seen = _quantile(values, candidate.weights[leaf.rows], quantile)
+    seen, n = _quantile(values, candidate.weights[leaf.rows], quantile), _scored(values)
     return Evidence(
-        n=_scored(values),
+        n=n,
         n_clusters=_clusters(candidate, leaf.rows, values),
         n_unscored=unscored,
         baseline=number,
@@ -201,7 +201,7 @@ def _quantile_evidence(leaf: Leaf, candidate: Evaluated, level: float) -> Eviden
         blocked=blocked,
         reason=said,
         # A missing score counts as beyond the number: how many more cases would do is not to be told from such.
-        needed=None if blocked else _needed(known, SHARE, share, level, leaf, candidate, _scored(values), up=True),
+        needed=None if blocked else _needed(known, inside, SHARE, share, level, leaf, candidate, n, up=True),
     )
 
 
@@ -266,10 +266,18 @@ def _in_the_worst_case(
 
 
 def _needed(
-    alone: Alone, scale: Scale, number: float, level: float, leaf: Leaf, candidate: Evaluated, n: int, *, up: bool
+    alone: Alone,
+    found: Estimate,
+    scale: Scale,
+    number: float,
+    level: float,
+    leaf: Leaf,
+    candidate: Evaluated,
+    n: int,
+    *,
+    up: bool,
 ) -> Needed | None:
-    """Return how many cases would show it, by the limits that decide it."""
-    found = alone.at(1.0 - 2.0 * level)
+    """Return how many cases would show it, by the limits that decide it; ``found`` is those at the level."""
     weights, codes = candidate.weights[leaf.rows], candidate.codes[leaf.rows]
     if alone.shares is not None:
         limit = float(share_of(scale, number))

@@ -19,7 +19,7 @@ from evalsvc.gate.deciding import leaves_of
 from evalsvc.gate.evaluated import Evaluated, MetricScores, Rows, places_in
 from evalsvc.gate.findings import Leaf, gap_in
 from evalsvc.gate.looking import plan
-from evalsvc.gate.needed import UNTOLD, few_outweigh
+from evalsvc.gate.needed import POWER, UNTOLD, few_outweigh
 from evalsvc.gate.paired import uncompared
 from evalsvc.gate.power_alone import seen_alone
 from evalsvc.gate.power_spread import Spread
@@ -28,7 +28,6 @@ from evalsvc.gate.resampled import (
     CORRELATION,
     CORRELATIONS,
     DRAWS,
-    POWER,
     Asked,
     Known,
     Look,

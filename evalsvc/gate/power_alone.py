@@ -11,7 +11,7 @@ from evalsvc.gate.absolute import SHARE, absolute_evidence, values_of
 from evalsvc.gate.alone import limits_of, share_of
 from evalsvc.gate.evaluated import Evaluated
 from evalsvc.gate.findings import Evidence, Leaf
-from evalsvc.gate.needed import UNTOLD, cases_below, chance_below, few_outweigh, groups_above
+from evalsvc.gate.needed import POWER, UNTOLD, cases_below, chance_below, few_outweigh, groups_above
 from evalsvc.gate.values import AtLeast, AtMost, Critical, parse_statistic
 from evalsvc.stats import PairedMeans, Question, cases_for
 from evalsvc.stats.bounded import BoundedMean
@@ -21,7 +21,6 @@ from evalsvc.types import Scale
 if TYPE_CHECKING:
     from evalsvc.gate.power import Planned
 
-POWER = 0.8
 PRECISE = 1e-4
 
 

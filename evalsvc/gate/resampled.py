@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from evalsvc.gate.evaluated import Floats, Rows
+from evalsvc.gate.needed import POWER
 from evalsvc.gate.power_groups import Draws, Sized
 from evalsvc.gate.relative import PULL
 from evalsvc.stats.many_paired import Kind, Samples, least_relative_margins, lower_limits
 from evalsvc.stats.paired import SPARSE, unmet_clusters
 
-POWER = 0.8
 CORRELATION = 0.5
 CORRELATIONS = (0.3, 0.8)
 """Between which the assumed correlation is varied."""

@@ -85,10 +85,11 @@ class BoundedMean(NamedTuple):
     def lower(self, tail: float) -> float:
         """Return the mean at which p of being above is ``tail``: false position in p's normal quantile."""
         low, high, wanted = 0.0, self.mean, normal_quantile(tail)
-        if self.above(high) <= tail:
+        at_mean = self.above(high)
+        if at_mean <= tail:
             # All are at the end already.
             return high
-        at_low, at_high, kept = -math.inf, _probit(self.above(high)) - wanted, 0
+        at_low, at_high, kept = -math.inf, _probit(at_mean) - wanted, 0
         middle = max(high / 2.0, high + wanted * self.error)
         for _ in range(STEPS):
             found = _probit(self.above(middle)) - wanted
