@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("evalsvc.kafka")
 
-_REFUSED, _CLOSED = "AuthenticationFailed", "socket disconnected"
+_REFUSED = "AuthenticationFailed"
+_CLOSED = "socket disconnected", "Error receiving network data", "Error sending request data"
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -360,7 +361,7 @@ def _connect(settings: KafkaSettings) -> KafkaConsumer:
             raise SourceError(
                 f"{where} refused the credentials; check `security` and its environment variables"
             ) from error
-        if _CLOSED in seen:
+        if seen.intersection(_CLOSED):
             raise SourceUnavailable(
                 f"{where} takes connections and closes them; is it a Kafka broker that is up, and are protocol and "
                 "credentials in `security` right?"
@@ -379,14 +380,14 @@ def _watching_the_log() -> Iterator[set[str]]:
     """Note why a connection ended: kafka-python only logs it, tries again, and ends in a time-out.
 
     A broker answers wrong credentials and closes. Where both arrive at once, as on a busy machine, kafka-python 3.0
-    reads the end alone and never the answer.
+    reads the end alone and never the answer. What closes before it has read the request ends in a reset instead.
     """
     seen: set[str] = set()
 
     class Watch(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             message = record.getMessage()
-            seen.update(reason for reason in (_REFUSED, _CLOSED) if reason in message)
+            seen.update(reason for reason in (_REFUSED, *_CLOSED) if reason in message)
 
     watch, watched = Watch(logging.WARNING), logging.getLogger("kafka.net")
     watched.addHandler(watch)
