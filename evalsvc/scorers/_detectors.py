@@ -13,12 +13,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from evalsvc._sentences import Span
 from evalsvc.engine import PairClassifier, TokenClassifier
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.tokens import Unreadable
 from evalsvc.errors import EngineError
 from evalsvc.scorers._passages import WORD
-from evalsvc.scorers._sentences import Span
 from evalsvc.types import Sample
 
 Matrix = NDArray[np.float32]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from evalsvc.scorers._sentences import Span, sentence_spans
+from evalsvc._sentences import Span, sentence_spans
 
 WORD = re.compile(r"\w")
 # A sentence of up to this share of a passage is repeated at the beginning of the next.

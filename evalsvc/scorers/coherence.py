@@ -6,9 +6,9 @@ import re
 
 import numpy as np
 
+from evalsvc._sentences import Span, sentence_spans
 from evalsvc.engine import Embeddings
 from evalsvc.scorers._encoder import CHARACTERS_PER_TOKEN, EncoderScorer
-from evalsvc.scorers._sentences import Span, sentence_spans
 from evalsvc.types import Abstained, Outcome, Sample, Scale, Scored, ScorerSpec
 
 MOST_SENTENCES = 500

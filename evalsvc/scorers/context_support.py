@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from evalsvc._sentences import Span, passages, sentence_spans
 from evalsvc.engine import Embeddings
 from evalsvc.scorers._encoder import CHARACTERS_PER_TOKEN, EncoderScorer
-from evalsvc.scorers._sentences import Span, passages, sentence_spans
 from evalsvc.types import Abstained, Outcome, Sample, Scale, Scored, ScorerSpec
 
 PASSAGE_SENTENCES = 3

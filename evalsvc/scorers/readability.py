@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
+from evalsvc._sentences import sentence_spans
 from evalsvc.errors import InputError
 from evalsvc.scorers import _language, _prose
 from evalsvc.scorers._prose import prose
-from evalsvc.scorers._sentences import sentence_spans
 from evalsvc.scorers._syllables import syllables
 from evalsvc.scorers._words import TOKENISER, words
 from evalsvc.types import Abstained, Outcome, Sample, Scale, Scored, ScorerSpec

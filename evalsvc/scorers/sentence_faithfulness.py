@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalsvc._sentences import Span
 from evalsvc.engine import PairClassifier
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import DeviceName, DtypeName
@@ -26,7 +27,6 @@ from evalsvc.scorers._detectors import (
 )
 from evalsvc.scorers._model import CHARACTERS_PER_TOKEN, ModelScorer, model_settings, one_of
 from evalsvc.scorers._passages import Passage, Sentence, passages, sentences
-from evalsvc.scorers._sentences import Span
 from evalsvc.types import Abstained, Failed, Outcome, Sample, Scale, Scored, ScorerSpec
 
 AGGREGATES = ("mean", "min")

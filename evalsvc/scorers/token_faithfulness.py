@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalsvc._sentences import Span
 from evalsvc.engine import TokenClassifier
 from evalsvc.engine.cache import content_key
 from evalsvc.engine.runner import ItemFailure
@@ -26,7 +27,6 @@ from evalsvc.scorers._detectors import (
 )
 from evalsvc.scorers._model import CHARACTERS_PER_TOKEN, ModelScorer, model_settings
 from evalsvc.scorers._passages import WORD, cut
-from evalsvc.scorers._sentences import Span
 from evalsvc.types import Abstained, Failed, Outcome, Sample, Scale, Scored, ScorerSpec
 
 TEMPLATE = "{question}\n{context}"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalsvc.scorers._sentences import passages, sentence_spans
+from evalsvc._sentences import passages, sentence_spans
 
 CASES = [
     ("Dr. Lee paid $3.50. OK!", ["Dr. Lee paid $3.50.", "OK!"]),
