@@ -1,9 +1,9 @@
 """Responses made from contexts, so that a detector learns from documents that nobody labelled.
 
 Of a run of a document's sentences some are hidden, and the others are the contexts. The response repeats some of these,
-shortened or not (*supported*), says hidden ones (*not mentioned*), appends a clause of a hidden one, or repeats one with a
-number or a name changed or a negation put in or taken out (*contradicted*), and marks what is not supported. Answers also
-speak of themselves ("Based on the passages"), which claims nothing and is supported.
+shortened or not (*supported*), says hidden ones (*not mentioned*), appends a clause of a hidden one, or repeats one with
+a number or a name changed or a negation put in or taken out (*contradicted*); what is not supported is marked. Answers
+also speak of themselves ("Based on the passages"), which claims nothing and is supported.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def _pair(document: Sequence[str], rng: np.random.Generator) -> Pair:
     told = sorted(rng.choice(len(shown), min(int(rng.integers(1, 6)), len(shown)), replace=False).tolist())
     faithful = rng.random() < 0.45
     said = [_say(shown[place], secret, run, rng, faithful=faithful) for place in told]
+    said = list(dict.fromkeys(said))
     if rng.random() < 0.35:
         said.insert(0, _of_itself(rng))
     if rng.random() < 0.15:
