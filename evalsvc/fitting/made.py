@@ -1,9 +1,9 @@
 """Responses made from contexts, so that a detector learns from documents that nobody labelled.
 
 Of a run of a document's sentences some are hidden, and the others are the contexts. The response repeats some of these,
-shortened or not (*supported*), says hidden ones (*not mentioned*), appends a clause of a hidden one, or repeats one with
-a number or a name changed or a negation put in or taken out (*contradicted*); what is not supported is marked. Answers
-also speak of themselves ("Based on the passages"), which claims nothing and is supported.
+shortened or not (*supported*), says hidden ones (*not mentioned*), appends a clause of a hidden one, or repeats one
+with a number or a name changed or a negation put in or taken out (*contradicted*); what is unsupported is marked.
+Answers also speak of themselves ("Based on the passages"), which claims nothing and is supported.
 """
 
 from __future__ import annotations

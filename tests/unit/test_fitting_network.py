@@ -1,0 +1,220 @@
+"""The trunk as it is fitted, and as it runs; what rows become; a run that is broken off and goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tokenizers import Tokenizer  # noqa: E402
+
+from evalsvc.detection.adapter import Adapter, Card  # noqa: E402
+from evalsvc.detection.evidence import Budget  # noqa: E402
+from evalsvc.detection.marks import MARKS  # noqa: E402
+from evalsvc.engine.bert import PackedBert  # noqa: E402
+from evalsvc.engine.models import locate  # noqa: E402
+from evalsvc.fitting.made import made_pairs  # noqa: E402
+from evalsvc.fitting.network import Trunk, padded  # noqa: E402
+from evalsvc.fitting.objectives import Labelled, Pair, PairObjective, SpanLabel, TextObjective  # noqa: E402
+from evalsvc.fitting.training import Network, TrainingSettings, train  # noqa: E402
+
+WIDTH, LAYERS = 32, 2
+CONFIG = {
+    "hidden_size": WIDTH,
+    "num_attention_heads": 4,
+    "num_hidden_layers": LAYERS,
+    "intermediate_size": 64,
+    "vocab_size": 30522,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+}
+FAITHFUL = Pair(("The hotel opened in 1962. It has ninety rooms.",), "It opened in 1962.", "", "supported")
+WRONG = Pair(("The hotel opened in 1962. It has ninety rooms.",), "It opened in 1963.", "", "contradicted")
+
+
+def weights(seed: int = 0) -> dict[str, torch.Tensor]:
+    """Return a small random encoder under the names of transformers."""
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(seed)
+    return {name: tensor.detach() for name, tensor in BertModel(BertConfig(**CONFIG)).state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    made = Tokenizer.from_file(str(locate("all-MiniLM-L6-v2").folder / "tokenizer.json"))
+    made.no_truncation()
+    made.no_padding()
+    return made
+
+
+def trunk(marks: int = 0, dropout: float = 0.0) -> Trunk:
+    torch.manual_seed(1)
+    return Trunk(weights(), CONFIG, 4, marks, dropout)
+
+
+def pair_network(tokenizer: Tokenizer) -> Network:
+    torch.manual_seed(2)
+    return Network(trunk(MARKS, 0.1), PairObjective(tokenizer, Budget(), WIDTH), "cpu")
+
+
+def test_before_any_step_it_is_the_trunk_itself() -> None:
+    from transformers import BertConfig, BertModel
+
+    model = BertModel(BertConfig(**CONFIG)).eval()
+    model.load_state_dict(weights())
+    ids = [[101, 2054, 2003, 102], [101, 102]]
+    types = [[0, 0, 1, 1], [0, 0]]
+    batch = padded([(one, two, [0] * len(one)) for one, two in zip(ids, types, strict=True)], "cpu")
+    expected = model(input_ids=batch.ids, token_type_ids=batch.types, attention_mask=batch.real.long())
+    found = trunk(MARKS).eval()(batch)
+    assert torch.allclose(found[batch.real], expected.last_hidden_state[batch.real], atol=1e-5)
+
+
+def test_merged_it_gives_the_same_states() -> None:
+    fitted = trunk().eval()
+    torch.manual_seed(3)
+    for name, tensor in fitted.named_parameters():
+        torch.nn.init.normal_(tensor, std=0.1) if name.endswith(".up") else tensor.data.add_(0.01)
+    card = Card(reads="texts", version=1, trunk="t", trunk_revision="r", window=(64,), tasks={}, data="", seed=0)
+    merged = Adapter(card, fitted.tensors()).merged(weights())
+    ids = [[101, 2054, 2003, 102], [101, 7592, 2088, 102]]
+    expected = fitted(padded([(one, [0] * 4, [0] * 4) for one in ids], "cpu")).mean(1)
+    found, _ = PackedBert(CONFIG, merged, "cpu", torch.float32).pool(ids)
+    assert torch.allclose(found, expected, atol=1e-5)
+    untouched, _ = PackedBert(CONFIG, weights(), "cpu", torch.float32).pool(ids)
+    assert not torch.allclose(found, untouched, atol=1e-2)
+
+
+def test_spans_tell_which_sentences_and_tokens_are_unsupported(tokenizer: Tokenizer) -> None:
+    response = "It has ninety rooms. It opened in 1963. The owner is Ms Ober."
+    spans = (SpanLabel(34, 38, "contradicted"), SpanLabel(40, len(response), "not_mentioned"))
+    prepared = PairObjective(tokenizer, Budget(), WIDTH).prepare(
+        [FAITHFUL._replace(response=response, label="unsupported", spans=spans)]
+    )[0]
+    assert [label for row in prepared.labels for label in row] == [0, 1, 2]
+    assert prepared.tokens is not None
+    marked = [
+        response[start:end]
+        for (start, end), found in zip(prepared.windows[0].offsets, prepared.tokens[0].tolist(), strict=True)
+        if found
+    ]
+    assert marked[0] == "1963"
+    assert marked[1:] == ["The", "owner", "is", "Ms", "Ober", "."] or "".join(marked[1:]).startswith("Theowneris")
+
+
+def test_of_several_sentences_it_is_only_known_that_one_is_unsupported(tokenizer: Tokenizer) -> None:
+    objective = PairObjective(tokenizer, Budget(), WIDTH)
+    two = FAITHFUL._replace(response="It has ninety rooms. It opened in 1963.", label="contradicted")
+    prepared = objective.prepare([two, WRONG, FAITHFUL])
+    assert [[label for row in item.labels for label in row] for item in prepared] == [[None, None], [1], [0]]
+
+
+def test_a_small_network_learns_what_is_there_to_learn(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    network = pair_network(tokenizer)
+    rows = network.objective.prepare([FAITHFUL, WRONG] * 8)
+    before = network.mean_loss(rows)
+    settings = TrainingSettings(epochs=12, rank=4, learning_rate=0.02, dropout=0.0, batch_tokens=256, patience=30)
+    trained = train(network, rows, rows, settings, tmp_path / "state", lambda done, of, loss: None)
+    assert trained.watched_loss < before / 4
+    faithful, wrong = trained.logits(network.objective.prepare([FAITHFUL, WRONG]))[:, 0]
+    assert wrong > faithful + 2
+
+
+def test_it_stops_where_the_watched_rows_gain_nothing(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    network = pair_network(tokenizer)
+    rows = network.objective.prepare([FAITHFUL, WRONG] * 4)
+    opposite = network.objective.prepare([FAITHFUL._replace(label="contradicted"), WRONG._replace(label="supported")])
+    settings = TrainingSettings(epochs=40, rank=4, learning_rate=0.02, dropout=0.0, checks=1, patience=2)
+    trained = train(network, rows, opposite, settings, tmp_path / "state", lambda done, of, loss: None)
+    assert trained.steps < 40
+    assert trained.watched_loss == pytest.approx(network.mean_loss(opposite))
+
+
+class Stop(Exception):
+    """Ends a run as an interruption would."""
+
+
+def test_a_run_that_was_broken_off_ends_as_one_that_was_not(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    settings = TrainingSettings(epochs=4, rank=4, learning_rate=0.01, batch_tokens=128, checks=2, patience=30)
+
+    def run(file: Path, stop_at: float | None) -> np.ndarray:
+        network = pair_network(tokenizer)
+        rows = network.objective.prepare([FAITHFUL, WRONG] * 4)
+
+        def report(done: int, of: int, loss: float) -> None:
+            if stop_at is not None and done > stop_at * of:
+                raise Stop
+
+        return train(network, rows, rows, settings, file, report).logits(rows)
+
+    whole = run(tmp_path / "whole", None)
+    with pytest.raises(Stop):
+        run(tmp_path / "parts", 0.6)
+    assert (tmp_path / "parts").exists()
+    assert np.allclose(run(tmp_path / "parts", None), whole, atol=1e-6)
+
+
+def test_a_full_disk_leaves_no_half_state(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = pair_network(tokenizer)
+    rows = network.objective.prepare([FAITHFUL, WRONG])
+
+    def full(state: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("evalsvc.fitting.training.torch.save", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(network, rows, rows, TrainingSettings(epochs=1), tmp_path / "state", lambda done, of, loss: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_single_texts_have_a_logit_a_task_and_unknown_tasks_cost_nothing(tokenizer: Tokenizer) -> None:
+    objective = TextObjective(tokenizer, ("toxicity", "refusal"), 16, 4, WIDTH)
+    network = Network(trunk(), objective, "cpu").eval()
+    rows = objective.prepare(
+        [Labelled("a b c", {"toxicity": True}), Labelled("word " * 40, {"refusal": False}), Labelled("", {})]
+    )
+    assert [len(row.windows) for row in rows] == [1, 4, 1]
+    assert network.logits(rows).shape == (3, 2)
+    assert float(network.loss([rows[2]]).detach()) == 0.0
+    alone = network.logits([rows[1]])
+    assert np.allclose(alone, network.logits(rows)[1:2], atol=1e-6)
+
+
+def documents() -> Sequence[str]:
+    sentence = "In {0} the firm {1} of Bern sold {2} pumps, which were made by hand, and paid its {3} workers well."
+    names = ("Ober", "Kunz", "Lang", "Frei", "Moser", "Graf", "Weber", "Huber")
+    return [
+        " ".join(
+            sentence.format(1900 + 9 * place + number, name, 40 * place + 7, place + 12)
+            for place, name in enumerate(names)
+        )
+        for number in range(3)
+    ]
+
+
+def test_made_pairs_mark_what_the_contexts_do_not_say() -> None:
+    pairs = made_pairs(documents(), 200, seed=5)
+    assert pairs == made_pairs(documents(), 200, seed=5)
+    assert pairs != made_pairs(documents(), 200, seed=6)
+    faithful = [pair for pair in pairs if pair.label == "supported"]
+    assert 60 < len(faithful) < 140
+    for pair in pairs:
+        shown = " ".join(pair.contexts)
+        for span in pair.spans or ():
+            said = pair.response[span.start : span.end]
+            assert said
+            if span.label == "not_mentioned":
+                assert said not in shown
+    assert {span.label for pair in pairs for span in pair.spans or ()} == {"contradicted", "not_mentioned"}
+
+
+def test_short_documents_make_nothing() -> None:
+    assert made_pairs(["One sentence only, that is all there is."], 10, seed=0) == []
