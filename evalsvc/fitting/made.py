@@ -50,6 +50,7 @@ _AUXILIARY = re.compile(r"\b(?:is|are|was|were|has|have|had|can|will|would|could
 _NEGATION = re.compile(r"\b(?:not|never|no)\s")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _IN_BRACKETS = re.compile(r"\s*\([^)]*\)")
+_UNRELATED = "It has been like this for as long as anybody can remember."
 _FACTORS = (0.1, 0.5, 0.8, 1.2, 1.5, 2, 3, 10)
 _YEARS = (-20, -10, -3, -2, -1, 1, 2, 3, 10, 20)
 
@@ -89,7 +90,9 @@ def _pair(document: Sequence[str], rng: np.random.Generator) -> Pair:
     secret = [sentence for place, sentence in enumerate(run) if place in hidden]
     told = sorted(rng.choice(len(shown), min(int(rng.integers(1, 6)), len(shown)), replace=False).tolist())
     faithful = rng.random() < 0.45
-    said = [_say(shown[place], secret, run, rng, faithful=faithful) for place in told]
+    known = " ".join(shown)
+    secret = [sentence for sentence in secret if sentence not in known] or [_UNRELATED]
+    said = [_say(shown[place], secret, known, rng, faithful=faithful) for place in told]
     said = list(dict.fromkeys(said))
     if rng.random() < 0.35:
         said.insert(0, _of_itself(rng))
@@ -100,7 +103,7 @@ def _pair(document: Sequence[str], rng: np.random.Generator) -> Pair:
     return Pair(tuple(_passages(shown, rng)), response, "", label, tuple(spans))
 
 
-def _say(shown: str, secret: Sequence[str], run: Sequence[str], rng: np.random.Generator, *, faithful: bool) -> _Said:
+def _say(shown: str, secret: Sequence[str], known: str, rng: np.random.Generator, *, faithful: bool) -> _Said:
     chance = rng.random()
     if faithful or chance < 0.5:
         return _Said(_shortened(shown, rng))
@@ -108,9 +111,9 @@ def _say(shown: str, secret: Sequence[str], run: Sequence[str], rng: np.random.G
         text = _one(secret, rng)
         return _Said(text, NOT_MENTIONED, (0, len(text)))
     if chance < 0.9:
-        return _changed(shown, " ".join(run), rng) or _Said(shown)
+        return _changed(shown, known, rng) or _Said(shown)
     clauses = [part.strip() for part in _CLAUSE.split(_one(secret, rng))]
-    clauses = [part for part in clauses if len(part.split()) in _CLAUSE_WORDS]
+    clauses = [part for part in clauses if len(part.split()) in _CLAUSE_WORDS and part not in known]
     if not clauses:
         return _Said(shown)
     before = f"{shown.rstrip('. ')}, "
