@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class WindowedModel(ABC):
             [len(window) for window in windows], lambda batch: self._batch([windows[index] for index in batch])
         )
         starts = [0, *accumulate(len(item) if isinstance(item, list) else 0 for item in tokenised)]
-        return self.join(tokenised, [rows[start:stop] for start, stop in zip(starts, starts[1:], strict=False)])
+        return self.join(tokenised, [rows[start:stop] for start, stop in pairwise(starts)])
 
     def _batch(self, windows: Sequence[Window]) -> Sequence[Row]:
         import torch
