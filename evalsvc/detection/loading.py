@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
-from evalsvc.detection import adapter as files
-from evalsvc.detection.adapter import Adapter, Calibration, Card
+from evalsvc.detection.adapter import Adapter, Calibration, Card, read, require_trunk
 from evalsvc.engine import bert
 from evalsvc.engine.bert import PackedBert
 from evalsvc.engine.device import Placement, place
@@ -33,15 +32,20 @@ class _Header(msgspec.Struct, frozen=True):
 
 
 class Loaded(NamedTuple):
-    """A detector in memory: its file, its trunk, the BERT of both, and the heads on the device, float32."""
+    """A detector in memory: its file, what that holds, its trunk, the BERT of both, and its heads in float32."""
 
-    name: str
+    files: ModelFiles
     adapter: Adapter
     trunk: ModelFiles
     tokeniser: Tokeniser
     bert: PackedBert
     heads: dict[str, torch.Tensor]
     placement: Placement
+
+    @property
+    def name(self) -> str:
+        """The file's name, for messages."""
+        return self.files.name
 
     @property
     def card(self) -> Card:
@@ -70,21 +74,23 @@ def load(settings: EngineSettings, reads: Literal["pairs", "texts"]) -> Loaded:
     if settings.adapter is None:
         raise EngineError("Expected a detector's file, but got none; make one with `evalsvc fit`")
     path = Path(settings.adapter).expanduser()
-    adapter = files.read(path)
+    adapter = read(path)
     card = _checked(adapter.card, path, reads)
     placement = place(settings)
     trunk = locate(settings.model, settings.revision)
-    files.require_trunk(adapter, trunk.revision, str(path))
+    require_trunk(adapter, trunk.revision, str(path))
     # A detector was fitted to windows of its card's size: it is not the settings' to choose.
     window = card.window[0] if reads == "texts" else None
     tokeniser = Tokeniser(trunk, settings.window_overlap, settings.max_windows, window)
     model = _merged(adapter, trunk, placement, path)
     heads = {
-        name: tensor.to(device=placement.device, dtype=placement.torch_dtype).float()
+        name: tensor.float().to(placement.device)
         for name, tensor in adapter.tensors.items()
         if name.startswith("head.")
     }
-    return Loaded(path.name, adapter, trunk, tokeniser, model, heads, placement)
+    return Loaded(
+        ModelFiles(path.parent, path.name, adapter.revision), adapter, trunk, tokeniser, model, heads, placement
+    )
 
 
 def misfit(path: Path | str, what: str) -> EngineError:

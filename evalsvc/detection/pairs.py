@@ -104,6 +104,7 @@ class PairDetector:
 
     def __init__(self, loaded: Loaded, settings: EngineSettings) -> None:
         self.loaded = loaded
+        self.files = loaded.files
         self.placement = loaded.placement
         self.budget = Budget(*loaded.card.window)
         self.cache = EmbeddingCache(settings.cache_bytes)

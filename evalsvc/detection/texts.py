@@ -32,6 +32,7 @@ class TextDetector(WindowedModel):
     def __init__(self, loaded: Loaded, settings: EngineSettings) -> None:
         super().__init__(loaded.name, loaded.tokeniser, loaded.placement, settings)
         self.loaded = loaded
+        self.files = loaded.files
         self.tasks = tuple(loaded.card.tasks)
         try:
             self._weight = loaded.heads["head.texts.weight"]
