@@ -96,6 +96,14 @@ class _Planned(NamedTuple):
     windows: list[Window]
 
 
+class _Worst(NamedTuple):
+    """The piece of a sentence that is least supported: its logit against, its three logits, and its window."""
+
+    against: float
+    logits: NDArray[np.float64]
+    window: Window
+
+
 _Plan = _Planned | Unfit | ItemFailure
 
 
@@ -238,7 +246,7 @@ class PairDetector:
         return rows
 
     def _reading(self, plan: _Planned, rows: Sequence[Row | ItemFailure]) -> Reading | ItemFailure:
-        least: dict[int, tuple[float, Row, Window]] = {}
+        worst: dict[int, _Worst] = {}
         tokens: list[ReadToken] = []
         for window, row in zip(plan.windows, rows, strict=True):
             if isinstance(row, ItemFailure):
@@ -247,25 +255,30 @@ class PairDetector:
             count = 3 * len(window.pieces)
             for piece, logits in zip(window.pieces, row[:count].reshape(-1, 3).astype(np.float64), strict=True):
                 against = float(np.logaddexp(logits[1], logits[2]))
-                if piece.sentence not in least or against > least[piece.sentence][0]:
-                    least[piece.sentence] = (against, logits, window)
+                if piece.sentence not in worst or against > worst[piece.sentence].against:
+                    worst[piece.sentence] = _Worst(against, logits, window)
             tokens += [
                 ReadToken(start, end, round(float(probability), 4))
                 for (start, end), probability in zip(window.offsets, row[count:], strict=True)
                 if probability >= TOKEN_FROM
             ]
         spans = sentence_spans(plan.response.text)
-        sentences = [
-            self._sentence(plan, spans[index], *found, window) for index, (*found, window) in sorted(least.items())
-        ]
-        greatest = max(against for against, _, _ in least.values())
+        sentences = [self._sentence(plan, spans[index], found) for index, found in sorted(worst.items())]
+        greatest = max(found.against for found in worst.values())
         return Reading(calibrated(greatest, self.calibration), sentences, tokens)
 
-    def _sentence(self, plan: _Planned, span: Span, against: float, logits: Row, window: Window) -> ReadSentence:
-        shares = np.exp(logits - np.logaddexp(0.0, against))
-        unit = plan.evidence.closest(plan.response.words.between(*span), window.units)
-        place = None if unit is None else Place(*plan.evidence.units[unit][:3])
-        return ReadSentence(*span, *shares.tolist(), calibrated(against, self.calibration), place)
+    def _sentence(self, plan: _Planned, span: Span, found: _Worst) -> ReadSentence:
+        supported, contradicted, missing = np.exp(found.logits - np.logaddexp(0.0, found.against)).tolist()
+        unit = plan.evidence.closest(plan.response.words.between(*span), found.window.units)
+        return ReadSentence(
+            start=span[0],
+            end=span[1],
+            supported=supported,
+            contradicted=contradicted,
+            not_mentioned=missing,
+            unsupported=calibrated(found.against, self.calibration),
+            evidence=None if unit is None else Place(*plan.evidence.units[unit][:3]),
+        )
 
 
 def _heads(loaded: Loaded) -> PairHeads:

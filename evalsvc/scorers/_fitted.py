@@ -71,7 +71,7 @@ class FittedScorer(ABC, Generic[Detector]):
         self.report = one_of(self.metric, "report", report, REPORTS)
         self.settings = EngineSettings(adapter=str(self.path), **settings)
         self._asked = threshold
-        self._kind = kind
+        self._kind: type[Detector] = kind
         self._detector: Detector | None = None
         self._card = card_of(self.path)
 
@@ -89,9 +89,9 @@ class FittedScorer(ABC, Generic[Detector]):
     def spec(self) -> ScorerSpec:
         """What it measures; the signature is complete after :meth:`load`."""
         flag = self.report == "flag"
-        loaded = self._detector.signature if self._detector else f"detector:{self.path.name}"
+        loaded: str = self._detector.signature if self._detector else f"detector:{self.path.name}"
         threshold = self._threshold()
-        parts = (loaded, self.reading, f"threshold:{'card' if threshold is None else f'{threshold:g}'}")
+        parts: tuple[str, ...] = (loaded, self.reading, f"threshold:{threshold:g}" if threshold is not None else "")
         return ScorerSpec(
             metric=self.metric,
             version=self._card.version if self._card else 1,
