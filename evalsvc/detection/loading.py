@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 
 from evalsvc.detection.adapter import Adapter, Calibration, Card, read, require_trunk
+from evalsvc.detection.evidence import CLS, SEP
+from evalsvc.detection.heads import PairHeads
+from evalsvc.detection.marks import MARKS
 from evalsvc.engine import bert
 from evalsvc.engine.bert import PackedBert
 from evalsvc.engine.device import Placement, place
@@ -55,11 +58,11 @@ class Loaded(NamedTuple):
     @property
     def signature(self) -> str:
         """All that changes a digit: the file, its trunk, the dtype and the windows."""
-        windows = "+".join(str(size) for size in self.card.window)
         tokens = self.tokeniser
+        shared = f"/{tokens.overlap}" if self.card.reads == "texts" else ""
         return (
             f"detector:{self.adapter.revision[:12]}|trunk:{self.trunk.name}/{self.trunk.revision[:12]}"
-            f"|dtype:{self.placement.dtype}|window:{windows}/{tokens.overlap}/{tokens.max_windows}"
+            f"|dtype:{self.placement.dtype}|window:{'+'.join(map(str, self.card.window))}{shared}/{tokens.max_windows}"
         )
 
 
@@ -96,6 +99,31 @@ def load(settings: EngineSettings, reads: Literal["pairs", "texts"]) -> Loaded:
 def misfit(path: Path | str, what: str) -> EngineError:
     """Return the error of a file whose tensors are not those of its kind."""
     return EngineError(f"Detector {str(path)!r} does not fit: {what}; fit it again with `evalsvc fit`")
+
+
+def pair_heads(loaded: Loaded) -> PairHeads:
+    """Return the heads of a detector of pairs.
+
+    Raises:
+        EngineError: when its trunk has another vocabulary, or the file lacks what a detector of pairs has.
+    """
+    if loaded.tokeniser.prefix != [CLS] or loaded.tokeniser.suffix != [SEP]:
+        raise EngineError(
+            f"Detectors of pairs need a trunk with BERT's vocabulary, which {loaded.trunk.name!r} has not"
+        )
+    if len(loaded.card.tasks) != 1:
+        raise misfit(loaded.name, f"a detector of pairs has one task, but its card has {len(loaded.card.tasks)}")
+    marks = loaded.adapter.tensors.get("marks")
+    if marks is None or tuple(marks.shape) != (MARKS, loaded.bert.width):
+        raise misfit(loaded.name, f"its `marks` are not of shape {(MARKS, loaded.bert.width)}")
+    try:
+        heads = PairHeads.of(loaded.heads)
+    except KeyError as error:
+        raise misfit(loaded.name, f"it has no {error}") from error
+    shapes = [tuple(tensor.shape) for tensor in heads]
+    if shapes != [(2, loaded.bert.width), (2,)] * 2:
+        raise misfit(loaded.name, f"its heads have shapes {shapes}")
+    return heads
 
 
 def calibrated(logit: float, calibration: Calibration) -> float:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +15,9 @@ from numpy.typing import NDArray
 
 from evalsvc._sentences import Span, sentence_spans
 from evalsvc.detection.adapter import Calibration, Card
-from evalsvc.detection.evidence import CLS, SEP, Budget, Evidence, Text, Window, windows
-from evalsvc.detection.heads import PairHeads, pair_logits, token_unsupported
-from evalsvc.detection.loading import Loaded, calibrated, load, misfit
-from evalsvc.detection.marks import MARKS
+from evalsvc.detection.evidence import Budget, Evidence, Text, Window, windows
+from evalsvc.detection.heads import pair_logits, token_unsupported
+from evalsvc.detection.loading import Loaded, calibrated, load, pair_heads
 from evalsvc.detection.words import words
 from evalsvc.engine.cache import EmbeddingCache
 from evalsvc.engine.executor import Executor
@@ -24,7 +25,6 @@ from evalsvc.engine.overlap import overlapped, parts_of
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import EngineSettings
 from evalsvc.engine.tokens import Unreadable
-from evalsvc.errors import EngineError
 
 Row = NDArray[np.float32]
 
@@ -96,6 +96,19 @@ class _Planned(NamedTuple):
     windows: list[Window]
 
 
+class _Known(NamedTuple):
+    """The evidence of contexts that cases yet to be read in a call share, and how many cases those are."""
+
+    evidence: dict[tuple[str, ...], Evidence | Unreadable]
+    left: Counter[tuple[str, ...]]
+
+    def drop(self, read: Iterable[tuple[str, ...]]) -> None:
+        """Forget what no further case needs."""
+        self.left.subtract(read)
+        for key in [key for key in self.evidence if self.left[key] <= 0]:
+            del self.evidence[key]
+
+
 class _Worst(NamedTuple):
     """The piece of a sentence that is least supported: its logit against, its three logits, and its window."""
 
@@ -116,7 +129,7 @@ class PairDetector:
         self.placement = loaded.placement
         self.budget = Budget(*loaded.card.window)
         self.cache = EmbeddingCache(settings.cache_bytes)
-        self._heads = _heads(loaded)
+        self._heads = pair_heads(loaded)
         self._executor: Executor[Row] = Executor(
             loaded.name, loaded.placement, sum(self.budget) + _SPECIAL, settings.max_batch_texts
         )
@@ -153,18 +166,26 @@ class PairDetector:
         """Return what is read of each response, in order, or why nothing is; raises for no case.
 
         Equal windows are computed once, within a part of a call and, through the cache, across parts and calls;
-        equal contexts are cut into sentences and words once a part.
+        equal contexts are cut into sentences and words once a call.
         """
         sizes = [len(case.response) + sum(map(len, case.contexts)) for case in cases]
-        readings = overlapped(parts_of(cases, sizes, self.placement.max_batch_tokens), self._plan, self._read)
+        parts = parts_of(cases, sizes, self.placement.max_batch_tokens)
+        known = _Known({}, Counter(tuple(case.contexts) for case in cases))
+        readings = overlapped(parts, lambda part: self._plan(part, known), self._read)
         self.stats.add(texts=len(cases), failures=sum(isinstance(reading, ItemFailure) for reading in readings))
         return readings
 
-    def _plan(self, cases: Sequence[Case]) -> list[_Plan]:
+    def _plan(self, cases: Sequence[Case], known: _Known) -> list[_Plan]:
         started = time.perf_counter()
-        texts = self._texts(text for case in cases for text in (case.response, *case.contexts))
-        known: dict[tuple[str, ...], Evidence] = {}
-        plans = [self._planned(case, texts, known) for case in cases]
+        keys = [tuple(case.contexts) for case in cases]
+        new = [key for key in dict.fromkeys(keys) if key not in known.evidence]
+        texts = self._texts(chain((case.response for case in cases), chain.from_iterable(new)))
+        known.evidence.update((key, self._evidence([texts[text] for text in key])) for key in new)
+        plans = [
+            self._planned(texts[case.response], known.evidence[key], case.question)
+            for case, key in zip(cases, keys, strict=True)
+        ]
+        known.drop(keys)
         self.stats.add(tokenise_seconds=time.perf_counter() - started)
         return plans
 
@@ -175,30 +196,21 @@ class PairDetector:
             for text, found in zip(unique, self.loaded.tokeniser.encodings(unique), strict=True)
         }
 
-    def _planned(
-        self, case: Case, texts: Mapping[str, Text | Unreadable], known: dict[tuple[str, ...], Evidence]
-    ) -> _Plan:
-        own: list[Text] = []
-        for text in (case.response, *case.contexts):
-            found = texts[text]
-            if isinstance(found, Unreadable):
-                return ItemFailure(found.reason)
-            own.append(found)
-        response, *contexts = own
+    def _evidence(self, contexts: Sequence[Text | Unreadable]) -> Evidence | Unreadable:
+        unreadable = next((text for text in contexts if isinstance(text, Unreadable)), None)
+        return unreadable or Evidence([text for text in contexts if isinstance(text, Text)], min(self.budget))
+
+    def _planned(self, response: Text | Unreadable, evidence: Evidence | Unreadable, question: str) -> _Plan:
+        if isinstance(response, Unreadable):
+            return ItemFailure(response.reason)
+        if isinstance(evidence, Unreadable):
+            return ItemFailure(evidence.reason)
         most = self.loaded.tokeniser.max_windows
-        if not response.ids:
-            return Unfit("no token in the response")
-        if len(response.ids) > most * self.budget.response:
-            return Unfit(_too_long(response, -(-len(response.ids) // self.budget.response), most))
-        key = tuple(case.contexts)
-        if key not in known:
-            known[key] = Evidence(contexts, min(self.budget))
-        cut = windows(response, known[key], case.question, self.budget)
-        if not cut:
-            return Unfit("no token in the response")
-        if len(cut) > most:
-            return Unfit(_too_long(response, len(cut), most))
-        return _Planned(response, known[key], cut)
+        least = -(-len(response.ids) // self.budget.response)
+        cut = windows(response, evidence, question, self.budget) if least <= most else []
+        if max(least, len(cut)) > most:
+            return Unfit(_too_long(response, max(least, len(cut)), most))
+        return _Planned(response, evidence, cut) if cut else Unfit("no token in the response")
 
     def _read(self, plans: list[_Plan]) -> list[Reading | Unfit | ItemFailure]:
         flat = [window for plan in plans if isinstance(plan, _Planned) for window in plan.windows]
@@ -279,26 +291,6 @@ class PairDetector:
             unsupported=calibrated(found.against, self.calibration),
             evidence=None if unit is None else Place(*plan.evidence.units[unit][:3]),
         )
-
-
-def _heads(loaded: Loaded) -> PairHeads:
-    if loaded.tokeniser.prefix != [CLS] or loaded.tokeniser.suffix != [SEP]:
-        raise EngineError(
-            f"Detectors of pairs need a trunk with BERT's vocabulary, which {loaded.trunk.name!r} has not"
-        )
-    if len(loaded.card.tasks) != 1:
-        raise misfit(loaded.name, f"a detector of pairs has one task, but its card has {len(loaded.card.tasks)}")
-    marks = loaded.adapter.tensors.get("marks")
-    if marks is None or tuple(marks.shape) != (MARKS, loaded.bert.width):
-        raise misfit(loaded.name, f"its `marks` are not of shape {(MARKS, loaded.bert.width)}")
-    try:
-        heads = PairHeads.of(loaded.heads)
-    except KeyError as error:
-        raise misfit(loaded.name, f"it has no {error}") from error
-    shapes = [tuple(tensor.shape) for tensor in heads]
-    if shapes != [(2, loaded.bert.width), (2,)] * 2:
-        raise misfit(loaded.name, f"its heads have shapes {shapes}")
-    return heads
 
 
 def _too_long(response: Text, count: int, most: int) -> str:

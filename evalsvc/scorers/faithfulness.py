@@ -16,6 +16,8 @@ from evalsvc.types import Abstained, Better, Failed, Need, Outcome, Sample, Scor
 
 LISTED = 50
 """How many unsupported and how many supported sentences a detail lists; it counts them all."""
+_CUTTING = 30
+"""How many characters are cut into sentences and words in the time in which one is read."""
 LONGEST_QUESTION = 2000
 """A prompt of so many characters is taken for a task with its material, not for a question."""
 
@@ -69,8 +71,12 @@ class Faithfulness(FittedScorer[PairDetector]):
         return f"question:last-user<{LONGEST_QUESTION}"
 
     def cost(self, sample: Sample) -> int:
-        """Return about how many tokens are read, at least 1: the response's, and as many of contexts twice over."""
-        return 1 + 3 * len(sample.event.response) // CHARACTERS_PER_TOKEN
+        """Return about how many tokens are read, and what words and sentences of the contexts cost, at least 1.
+
+        A part of the response is read with up to twice as many tokens of contexts.
+        """
+        event = sample.event
+        return 1 + (3 * len(event.response) + sum(map(len, event.contexts)) // _CUTTING) // CHARACTERS_PER_TOKEN
 
     def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
         """Return one outcome a sample, in order, from one pass of the detector over all windows of the batch."""

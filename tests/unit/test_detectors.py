@@ -314,6 +314,21 @@ def test_equal_windows_are_computed_once(pairs):
     assert pairs.stats.windows == 1
 
 
+def test_equal_contexts_are_cut_once_a_call_and_forgotten_after_it(pairs, monkeypatch):
+    from evalsvc.detection import pairs as module
+
+    made = []
+    real = module.Evidence
+    monkeypatch.setattr(module, "Evidence", lambda *args: made.append(1) or real(*args))
+    monkeypatch.setattr(pairs, "placement", pairs.placement._replace(max_batch_tokens=8))
+    one, other = ("The parcel arrives in three days.",), ("Refunds take two weeks.",)
+    cases = [Case(contexts, f"Answer {n}. It takes three days.") for n in range(30) for contexts in (one, other)]
+    together = pairs.read(cases)
+    assert len(made) == 2
+    for case, reading in list(zip(cases, together, strict=True))[::13]:
+        assert pairs.read([case])[0].sentences[0].evidence == reading.sentences[0].evidence
+
+
 def test_a_broken_model_fails_its_case_and_names_the_file(trunk, pairs_file, pairs, monkeypatch):
     real = pairs.loaded.bert.hidden
 
