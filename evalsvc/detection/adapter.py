@@ -95,12 +95,19 @@ class Adapter(msgspec.Struct, frozen=True):
     """The SHA-256 of the file that it was read from."""
 
     def merged(self, weights: Tensors) -> dict[str, torch.Tensor]:
-        """Return the trunk's weights with the adapter's added: float32, under the trunk's names without ``bert.``."""
+        """Return the trunk's weights with the adapter's added: float32, under the trunk's names without ``bert.``.
+
+        Raises:
+            KeyError: when the adapter lacks its ``types`` or half of a product, or the trunk a matrix that it changes.
+            RuntimeError: when their shapes do not fit.
+        """
         out = {
             name.removeprefix("bert."): tensor.float() for name, tensor in weights.items() if tensor.is_floating_point()
         }
         own = {name: tensor.float() for name, tensor in self.tensors.items()}
         out["embeddings.token_type_embeddings.weight"] = own["types"]
+        if "marks" in own:
+            out["embeddings.marks.weight"] = own["marks"]
         for name, tensor in own.items():
             layer, _, rest = name.removeprefix("layer.").partition(".")
             part, _, what = rest.rpartition(".")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from evalsvc.detection.marks import by_token, context_marks, response_marks, voc
 from evalsvc.detection.words import Kind, Span, Words, words
 
 CLS, SEP = 101, 102
+_FUNCTION = Kind.FUNCTION
 
 
 class Text(NamedTuple):
@@ -71,10 +71,15 @@ class Evidence:
     def __init__(self, contexts: Sequence[Text], longest: int = Budget().response) -> None:
         self.units = [unit for index, text in enumerate(contexts) for unit in _units(index, text, longest)]
         self.vocabulary = vocabulary([unit.words for unit in self.units])
-        self._stems = [frozenset(unit.words.stems) for unit in self.units]
-        counts = Counter(stem for stems in self._stems for stem in stems)
-        self._rarity = {stem: math.log(1 + len(self.units) / count) for stem, count in counts.items()}
+        stems = [frozenset(unit.words.stems) for unit in self.units]
+        self._having: dict[str, list[int]] = {}
+        for place, own in enumerate(stems):
+            for stem in own:
+                self._having.setdefault(stem, []).append(place)
+        self._rarity = {stem: math.log(1 + len(stems) / len(places)) for stem, places in self._having.items()}
+        self._breadth = [1 + math.log1p(len(own)) / 4 for own in stems]
         self._tokens = sum(len(unit.ids) for unit in self.units)
+        self._least = min((len(unit.ids) for unit in self.units), default=0)
 
     def selected(self, sentences: Sequence[Words], most: int) -> list[int]:
         """Return the places of the units to read beside some sentences, in order, of at most ``most`` tokens.
@@ -87,13 +92,18 @@ class Evidence:
         ranks = [self._ranked(sentence) for sentence in sentences]
         chosen: dict[int, None] = {}
         left = most
-        for turn in range(len(self.units)):
+        for turn in range(max(map(len, ranks), default=0)):
+            if left < self._least:
+                break
             for ranked in ranks:
-                shared, place = ranked[turn]
-                size = len(self.units[place].ids)
-                if place not in chosen and size <= left and (shared > 0 or turn == 0):
-                    chosen[place] = None
-                    left -= size
+                if turn < len(ranked):
+                    place = ranked[turn]
+                    size = len(self.units[place].ids)
+                    if place not in chosen and size <= left:
+                        chosen[place] = None
+                        left -= size
+        if left < self._least:
+            return sorted(chosen)
         near = sorted(
             range(len(self.units)), key=lambda place: min((abs(place - one) for one in chosen), default=place)
         )
@@ -106,17 +116,25 @@ class Evidence:
 
     def closest(self, sentence: Words, units: Sequence[int]) -> int | None:
         """Return which of some units shares most with a sentence, or ``None`` where none shares anything."""
-        shared, place = max(((self._shared(sentence, unit), -unit) for unit in units), default=(0.0, 0))
-        return -place if shared > 0 else None
+        shared = self._shared(sentence)
+        found = [place for place in units if place in shared]
+        return max(found, key=lambda place: (shared[place], -place), default=None)
 
-    def _ranked(self, sentence: Words) -> list[tuple[float, int]]:
-        ranked = sorted(((self._shared(sentence, place), -place) for place in range(len(self.units))), reverse=True)
-        return [(shared, -place) for shared, place in ranked]
+    def _ranked(self, sentence: Words) -> list[int]:
+        """Return the units that share something with a sentence, most first; the first unit where none does."""
+        shared = self._shared(sentence)
+        return sorted(shared, key=lambda place: (-shared[place], place)) or [0]
 
-    def _shared(self, sentence: Words, place: int) -> float:
-        content = {stem for stem, kind in zip(sentence.stems, sentence.kinds, strict=True) if kind is not Kind.FUNCTION}
-        stems = self._stems[place]
-        return sum(self._rarity[stem] for stem in content & stems) / (1 + math.log1p(len(stems)) / 4)
+    def _shared(self, sentence: Words) -> dict[int, float]:
+        """Return what the units that share something share with a sentence; units that share the same are equal."""
+        content = {
+            stem: None for stem, kind in zip(sentence.stems, sentence.kinds, strict=True) if kind is not _FUNCTION
+        }
+        sums: dict[int, float] = {}
+        for stem in content:
+            for place in self._having.get(stem, ()):
+                sums[place] = sums.get(place, 0.0) + self._rarity[stem]
+        return {place: total / self._breadth[place] for place, total in sums.items()}
 
 
 def windows(response: Text, evidence: Evidence, question: str, budget: Budget) -> list[Window]:
@@ -170,20 +188,17 @@ def _window(group: Sequence[Piece], response: Text, marks: Sequence[int], eviden
 
 def _between(text: Text, piece: Piece) -> Words:
     """Return the words of a piece of a text."""
-    starts = [start for start, _ in text.words.spans]
-    first = bisect_left(starts, text.tokens[piece.start][0])
-    return text.words.part(first, bisect_left(starts, text.tokens[piece.stop - 1][1]))
+    return text.words.between(text.tokens[piece.start][0], text.tokens[piece.stop - 1][1])
 
 
 def _units(index: int, text: Text, longest: int) -> list[Unit]:
     token_starts = [start for start, _ in text.tokens]
-    word_starts = [start for start, _ in text.words.spans]
     units = []
     for start, end in sentence_spans(text.text):
         after = bisect_left(token_starts, end)
         for first in range(bisect_left(token_starts, start), after, longest):
             stop = min(first + longest, after)
             begin, finish = text.tokens[first][0], text.tokens[stop - 1][1]
-            own = text.words.part(bisect_left(word_starts, begin), bisect_left(word_starts, finish))
+            own = text.words.between(begin, finish)
             units.append(Unit(index, begin, finish, text.ids[first:stop], text.tokens[first:stop], own))
     return units

@@ -1,48 +1,119 @@
-"""From the last hidden states of a response to logits: one formula for reading and for fitting."""
+"""From the states of tokens to what a detector of pairs says of tokens and of sentences; for training too.
+
+A small encoder has to be told where to look. So what its heads read of a token is not its last hidden state alone, but
+also its mark, and how far the state is from the nearest of the contexts: what is said in other words has a near one, what
+is made up has none. All three by one linear map, so that a number that is nowhere can count however near it is.
+"""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+from evalsvc.detection.marks import MARKS
 
 if TYPE_CHECKING:
     import torch
 
-    Linear = tuple[torch.Tensor, torch.Tensor]
+BESIDE = 2 * MARKS
+"""How many features a token has beside its hidden state."""
+_FAR = 4.0
 
-_SHARPNESS = 2.0
+
+class Bounds(NamedTuple):
+    """Where a window begins among packed tokens, and which of them, ``[first, stop)``, are the response's."""
+
+    start: int
+    first: int
+    stop: int
 
 
 class PairHeads(NamedTuple):
-    """Weights ``[2, width]`` and biases ``[2]`` of the answer of a token, and of a sentence's mean."""
+    """The weights ``[2, features]`` and biases ``[2]`` of *contradicted* and *not mentioned*: a token's, a mean's."""
 
-    token: Linear
-    mean: Linear
+    token_weight: torch.Tensor
+    token_bias: torch.Tensor
+    mean_weight: torch.Tensor
+    mean_bias: torch.Tensor
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, torch.Tensor]) -> PairHeads:
+        """Return the heads among a detector's tensors.
+
+        Raises:
+            KeyError: when one is missing.
+        """
+        return cls(*(tensors[f"head.{name}"] for name in ("token.weight", "token.bias", "mean.weight", "mean.bias")))
 
 
-def token_logits(hidden: torch.Tensor, heads: PairHeads) -> torch.Tensor:
-    """Return ``[tokens, 2]``, *contradicted* and *not mentioned* against 0 for *supported*."""
-    from torch.nn import functional
+class PairLogits(NamedTuple):
+    """Logits: ``tokens`` ``[tokens, 2]``, and ``sentences`` ``[pieces, 3]``: supported, contradicted, not mentioned."""
 
-    return functional.linear(hidden, *heads.token)
+    tokens: torch.Tensor
+    sentences: torch.Tensor
 
 
-def sentence_logits(hidden: torch.Tensor, tokens: torch.Tensor, heads: PairHeads) -> torch.Tensor:
-    """Return a sentence's ``[3]`` logits, *supported* being 0, from its tokens' states and logits.
+def features(hidden: torch.Tensor, marks: torch.Tensor, windows: Sequence[Bounds]) -> torch.Tensor:
+    """Return what the heads read of each token, ``[tokens, width + BESIDE]``; gradients flow through it.
 
-    The others are a soft maximum over the tokens, so that one wrong number is enough, lowered for long sentences by a
-    quarter of the logarithm of their length, and a linear term of the mean state.
+    Beside the hidden state: which mark the token has, as ``[MARKS]`` zeros and a one, and the same times the token's
+    distance, four times one minus the greatest cosine with a token of the contexts in its window; the greatest distance
+    where there is none. Tokens of no response have none of the latter.
+
+    Args:
+        hidden: ``[tokens, width]`` of all windows, end to end.
+        marks: int64 ``[tokens]``.
+        windows: of which the contexts are the tokens between the first and the separator.
     """
     import torch
     from torch.nn import functional
 
-    greatest = torch.logsumexp(_SHARPNESS * tokens, 0) / _SHARPNESS - math.log(len(tokens)) / (2 * _SHARPNESS)
-    own = greatest + functional.linear(hidden.mean(0), *heads.mean)
-    return torch.cat([own.new_zeros(1), own])
+    told = functional.one_hot(marks, MARKS).to(hidden.dtype)
+    units = functional.normalize(hidden, dim=1)
+    distances = []
+    done = 0
+    for start, first, stop in windows:
+        contexts = units[start + 1 : first - 1]
+        nearest = (units[first:stop] @ contexts.T).amax(1) if len(contexts) else units.new_zeros(stop - first)
+        distances += [units.new_zeros(first - done), _FAR * (1.0 - nearest)]
+        done = stop
+    distance = torch.cat([*distances, units.new_zeros(len(hidden) - done)])
+    return torch.cat([hidden, told, told * distance[:, None]], 1)
 
 
-def unsupported(tokens: torch.Tensor) -> torch.Tensor:
-    """Return each token's logit of being unsupported, of either kind: ``[tokens]``."""
+def pair_logits(features: torch.Tensor, starts: torch.Tensor, sizes: torch.Tensor, heads: PairHeads) -> PairLogits:
+    """Return the logits of all tokens and of some pieces of sentences; gradients flow through it.
+
+    A piece of n tokens with logits t and mean m of features has, for k of *contradicted* and *not mentioned*::
+
+        s_k = 0.5 * logsumexp(2 * t_k) - 0.25 * log(n) + m · w_k + b_k
+
+    beside 0 for *supported*: about the greatest of its tokens, less what a longer piece has by chance.
+
+    Args:
+        features: ``[tokens, width + BESIDE]`` of all windows, end to end.
+        starts: int64 ``[pieces]``, the place of each piece's first token.
+        sizes: int64 ``[pieces]``, how many tokens it has, at least 1.
+        heads: of the same dtype and device as ``features``.
+    """
+    import torch
+    from torch.nn import functional
+
+    tokens = functional.linear(features, heads.token_weight, heads.token_bias)
+    count = int(sizes.sum())
+    own = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes, output_size=count)
+    rows = torch.arange(count, device=sizes.device) + (starts - (sizes.cumsum(0) - sizes))[own]
+    twice = 2.0 * tokens[rows]
+    top = torch.segment_reduce(twice.detach(), "max", lengths=sizes, unsafe=True)
+    total = torch.segment_reduce((twice - top[own]).exp(), "sum", lengths=sizes, unsafe=True)
+    means = torch.segment_reduce(features[rows], "mean", lengths=sizes, unsafe=True)
+    soft = 0.5 * (top + total.log()) - 0.25 * sizes.to(features.dtype).log()[:, None]
+    found = soft + functional.linear(means, heads.mean_weight, heads.mean_bias)
+    return PairLogits(tokens, functional.pad(found, (1, 0)))
+
+
+def token_unsupported(tokens: torch.Tensor) -> torch.Tensor:
+    """Return the probability of each token that it is contradicted or not mentioned, ``[tokens]`` of their logits."""
     import torch
 
-    return torch.logsumexp(tokens, 1)
+    return torch.sigmoid(torch.logsumexp(tokens, dim=-1))

@@ -31,8 +31,9 @@ class Shared(IntEnum):
     NO = 2
 
 
-_OF_CONTEXTS = 1 + len(Kind) * len(Found)
-MARKS = _OF_CONTEXTS + len(Kind) * len(Shared)
+_FOUND, _SHARED = len(Found), len(Shared)
+_OF_CONTEXTS = 1 + len(Kind) * _FOUND
+MARKS = _OF_CONTEXTS + len(Kind) * _SHARED
 """How many marks there are: 0 for no word, then the response's, then the contexts'."""
 
 
@@ -59,7 +60,7 @@ def response_marks(response: Words, contexts: Vocabulary, question: Set[str]) ->
     before = ""
     for key, stem, kind in zip(response.keys, response.stems, response.kinds, strict=True):
         found = _found(key, stem, before, contexts, question)
-        marks.append(1 + kind * len(Found) + found)
+        marks.append(1 + kind * _FOUND + found)
         before = stem
     return marks
 
@@ -68,7 +69,7 @@ def context_marks(context: Words, response: Vocabulary) -> list[int]:
     """Return the mark of each word of a context, in ``[26, 41)``."""
     return [
         _OF_CONTEXTS
-        + kind * len(Shared)
+        + kind * _SHARED
         + (Shared.SAME if key in response.keys else Shared.FORM if stem in response.stems else Shared.NO)
         for key, stem, kind in zip(context.keys, context.stems, context.kinds, strict=True)
     ]

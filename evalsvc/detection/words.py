@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -62,6 +64,11 @@ class Words(NamedTuple):
         span = slice(first, after)
         return Words(self.spans[span], self.keys[span], self.stems[span], self.kinds[span])
 
+    def between(self, start: int, end: int) -> Words:
+        """Return the words that begin between two characters."""
+        first = bisect_left(self.spans, (start,))
+        return self.part(first, bisect_left(self.spans, (end,), first))
+
 
 def words(text: str) -> Words:
     """Return the words of a text; numbers are compared by value, other words without case.
@@ -99,6 +106,8 @@ def stem(word: str) -> str:
     return word[:-1] if len(word) > 3 and word[-1] in "ei" else word
 
 
+# Texts repeat their words, and reading one takes longer than all else that is done with it.
+@lru_cache(maxsize=2**14)
 def _read(word: str, *, opens: bool) -> tuple[str, str, Kind]:
     """Return a word as it is compared, its stem and its kind."""
     low = word.lower().replace("’", "'")

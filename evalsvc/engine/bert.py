@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     Attention = Callable[[torch.Tensor], torch.Tensor]
 
+Rows = Sequence[Sequence[int]]
+"""One list of whole numbers a window, one number a token."""
+
 
 class Layer(NamedTuple):
     """The weights of one layer: ``[out, in]`` matrices with their ``[out]`` biases."""
@@ -57,9 +60,11 @@ class PackedBert:
             if tensor.is_floating_point()
         }
         self._words = self._weights["embeddings.word_embeddings.weight"]
-        # Every text is segment 0, so its type embedding is added to the positions once.
-        types = self._weights["embeddings.token_type_embeddings.weight"][0]
-        self._positions = self._weights["embeddings.position_embeddings.weight"] + types
+        # Most texts are segment 0 alone, so its type embedding is added to the positions once.
+        types = self._weights["embeddings.token_type_embeddings.weight"]
+        self._positions = self._weights["embeddings.position_embeddings.weight"] + types[0]
+        self._types = types - types[0]
+        self._marks = self._weights.get("embeddings.marks.weight")
         self._norm = self._pair("embeddings.LayerNorm")
         self._layers = [self._layer(f"encoder.layer.{index}") for index in range(int(config["num_hidden_layers"]))]
         del self._weights
@@ -79,15 +84,44 @@ class PackedBert:
             float32 ``[n, width]`` on the device, not normalised; and the slots, padding included.
         """
         import torch
+
+        hidden, sizes, slots = self._states(windows)
+        return torch.segment_reduce(hidden, "mean", lengths=sizes, unsafe=True), slots
+
+    def hidden(
+        self, windows: Sequence[Sequence[int]], types: Rows | None = None, marks: Rows | None = None
+    ) -> tuple[torch.Tensor, int]:
+        """Return the last hidden states of all tokens and how many token slots were computed.
+
+        Args:
+            windows: token ids, neighbours of equal length being one attention call on a CPU.
+            types: the segment of each token, 0 where not given.
+            marks: the row of ``embeddings.marks.weight`` that is added to each token's embedding.
+
+        Returns:
+            float32 ``[tokens, width]`` on the device, the windows end to end; and the slots, padding included.
+        """
+        hidden, _, slots = self._states(windows, types, marks)
+        return hidden, slots
+
+    def _states(
+        self, windows: Rows, types: Rows | None = None, marks: Rows | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, int]:
+        import torch
         from torch.nn import functional
 
         lengths = [len(window) for window in windows]
-        # A list of all tokens, and torch's own reading of lists, take as long as a GPU takes for a small model.
-        ids = self._on_device(np.fromiter(chain.from_iterable(windows), dtype=np.int64, count=sum(lengths)))
+        ids = self._flat(windows, sum(lengths))
         sizes = self._on_device(np.array(lengths, dtype=np.int64))
         starts = torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes, output_size=ids.numel())
         places = torch.arange(ids.numel(), device=ids.device) - starts
         hidden = functional.embedding(ids, self._words) + functional.embedding(places, self._positions)
+        if types is not None:
+            hidden += functional.embedding(self._flat(types, ids.numel()), self._types)
+        if marks is not None:
+            if self._marks is None:
+                raise ValueError("marks were given, but the weights have no embeddings.marks.weight")
+            hidden += functional.embedding(self._flat(marks, ids.numel()), self._marks)
         hidden = functional.layer_norm(hidden, (self._width,), *self._norm, self._epsilon)
         if self._padded:
             attention = self._masked_attention(sizes, max(lengths), places)
@@ -95,8 +129,11 @@ class PackedBert:
             attention = self._grouped_attention(lengths)
         for layer in self._layers:
             hidden = self._forward(hidden, layer, attention)
-        pooled = torch.segment_reduce(hidden.float(), "mean", lengths=sizes, unsafe=True)
-        return pooled, (max(lengths) * len(lengths) if self._padded else sum(lengths))
+        return hidden.float(), sizes, (max(lengths) * len(lengths) if self._padded else sum(lengths))
+
+    def _flat(self, rows: Rows, count: int) -> torch.Tensor:
+        # A list of all tokens, and torch's own reading of lists, take as long as a GPU takes for a small model.
+        return self._on_device(np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=count))
 
     def _forward(self, hidden: torch.Tensor, layer: Layer, attention: Attention) -> torch.Tensor:
         import torch

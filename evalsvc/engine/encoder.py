@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evalsvc.engine.cache import EmbeddingCache, content_key
 from evalsvc.engine.device import Placement, place
-from evalsvc.engine.executor import Executor
 from evalsvc.engine.forward import Pooler, load_pooler
 from evalsvc.engine.models import ModelFiles, locate
-from evalsvc.engine.overlap import overlapped, parts_of
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import EngineSettings
 from evalsvc.engine.tokens import Tokenised, Tokeniser, TooLong, Window
+from evalsvc.engine.windowed import Unread, WindowedModel
 from evalsvc.errors import EngineError
 
 Vector = NDArray[np.float32]
+Joined = Vector | Unread
 
 
 class Embeddings(msgspec.Struct, frozen=True):
@@ -36,7 +33,7 @@ class Embeddings(msgspec.Struct, frozen=True):
     too_long: Mapping[int, str]
 
 
-class Encoder:
+class Encoder(WindowedModel):
     """One loaded model. All methods may be called from several threads; the device serves one at a time."""
 
     def __init__(
@@ -47,15 +44,9 @@ class Encoder:
         placement: Placement,
         settings: EngineSettings,
     ) -> None:
+        super().__init__(files.name, tokeniser, placement, settings)
         self.files = files
-        self.placement = placement
-        self.tokeniser = tokeniser
-        self.cache = EmbeddingCache(settings.cache_bytes)
         self._pooler = pooler
-        self._executor: Executor[Vector] = Executor(
-            files.name, placement, tokeniser.max_length, settings.max_batch_texts
-        )
-        self.stats = self._executor.stats
 
     @classmethod
     def load(cls, settings: EngineSettings | None = None) -> Encoder:
@@ -111,48 +102,25 @@ class Encoder:
 
         Equal texts are encoded once, within the call and, through the cache, across calls.
         """
-        keys = [content_key(text) for text in texts]
-        outcomes, hits = self.cache.through(keys, texts, self._compute)
-        self.stats.add(texts=len(texts), cache_hits=hits)
-        return self._gather(outcomes)
+        return self._gather(self.rows(texts))
 
-    def _compute(self, texts: list[str]) -> list[Vector | ItemFailure | TooLong]:
-        parts = parts_of(texts, map(len, texts), self.placement.max_batch_tokens)
-        return overlapped(parts, self._tokenise, self._vectors)
+    def compute(self, windows: Sequence[Window]) -> tuple[list[Vector], int]:
+        """Return the mean of each window's last hidden states, and the token slots computed."""
+        pooled, computed_tokens = self._pooler.pool(windows)
+        vectors: Vector = pooled.cpu().numpy()
+        return list(vectors), computed_tokens
 
-    def _tokenise(self, texts: Sequence[str]) -> list[Tokenised]:
-        started = time.perf_counter()
-        tokenised = self.tokeniser.tokenise(texts)
-        self.stats.add(tokenise_seconds=time.perf_counter() - started)
-        return tokenised
-
-    def _vectors(self, tokenised: list[Tokenised]) -> list[Vector | ItemFailure | TooLong]:
-        windows = [window for item in tokenised if isinstance(item, list) for window in item]
-        rows = self._run(windows)
-        counts = [len(item) if isinstance(item, list) else 0 for item in tokenised]
-        starts = [0, *accumulate(counts)]
-        alone = [number for number, count in enumerate(counts) if count == 1]
+    def join(self, tokenised: Sequence[Tokenised], rows: Sequence[Sequence[Vector | ItemFailure]]) -> list[Joined]:
+        """Return a text's unit vector, or why it has none, in order."""
+        alone = [number for number, item in enumerate(tokenised) if isinstance(item, list) and len(item) == 1]
         # Nearly all texts are one window: one by one they would take longer here than on a GPU.
-        units = dict(zip(alone, _unit_rows([rows[starts[number]] for number in alone]), strict=True))
+        units = dict(zip(alone, _unit_rows([rows[number][0] for number in alone]), strict=True))
         return [
-            self._join(item, rows[start : start + count]) if (unit := units.get(number)) is None else unit
-            for number, (item, start, count) in enumerate(zip(tokenised, starts[:-1], counts, strict=True))
+            self._join(item, own) if (unit := units.get(number)) is None else unit
+            for number, (item, own) in enumerate(zip(tokenised, rows, strict=True))
         ]
 
-    def _run(self, windows: list[Window]) -> list[Vector | ItemFailure]:
-        lengths = [len(window) for window in windows]
-        return self._executor.run(lengths, lambda batch: self._pool([windows[index] for index in batch]))
-
-    def _pool(self, windows: Sequence[Window]) -> list[Vector]:
-        import torch
-
-        with torch.inference_mode():
-            pooled, computed_tokens = self._pooler.pool(windows)
-            vectors: Vector = pooled.cpu().numpy()
-        self.stats.add(computed_tokens=computed_tokens)
-        return list(vectors)
-
-    def _join(self, item: Tokenised, rows: list[Vector | ItemFailure]) -> Vector | ItemFailure | TooLong:
+    def _join(self, item: Tokenised, rows: Sequence[Vector | ItemFailure]) -> Joined:
         """Make one unit vector of a text's windows: their mean weighted by their tokens, then normalised."""
         if isinstance(item, TooLong):
             return item
@@ -170,7 +138,7 @@ class Encoder:
         unit: Vector = total / max(norm, np.float32(1e-12))
         return unit
 
-    def _gather(self, outcomes: Sequence[Vector | ItemFailure | TooLong]) -> Embeddings:
+    def _gather(self, outcomes: Sequence[Joined]) -> Embeddings:
         vectors = np.full((len(outcomes), self.width), np.nan, dtype=np.float32)
         failures: dict[int, str] = {}
         too_long: dict[int, str] = {}
@@ -181,7 +149,6 @@ class Encoder:
                 too_long[row] = outcome.reason
             else:
                 vectors[row] = outcome
-        self.stats.add(failures=len(failures))
         return Embeddings(vectors, failures, too_long)
 
 

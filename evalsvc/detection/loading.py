@@ -1,0 +1,177 @@
+"""From a detector's file to a model that runs: its trunk found and proven, the adapter added, both in one BERT."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
+
+from evalsvc.detection.adapter import Adapter, Calibration, Card, read, require_trunk
+from evalsvc.detection.evidence import CLS, SEP
+from evalsvc.detection.heads import PairHeads
+from evalsvc.detection.marks import MARKS
+from evalsvc.engine import bert
+from evalsvc.engine.bert import PackedBert
+from evalsvc.engine.device import Placement, place
+from evalsvc.engine.models import ModelFiles, locate
+from evalsvc.engine.settings import EngineSettings
+from evalsvc.engine.tokens import Tokeniser
+from evalsvc.errors import EngineError, MissingExtra
+
+if TYPE_CHECKING:
+    import torch
+
+
+_LONGEST_HEADER = 2**24
+_WINDOWS = {"pairs": 2, "texts": 1}
+
+
+class _Header(msgspec.Struct, frozen=True):
+    """What the first bytes of a safetensors file hold beside its tensors' places."""
+
+    metadata: dict[str, str] = msgspec.field(name="__metadata__")
+
+
+class Loaded(NamedTuple):
+    """A detector in memory: its file, what that holds, its trunk, the BERT of both, and its heads in float32."""
+
+    files: ModelFiles
+    adapter: Adapter
+    trunk: ModelFiles
+    tokeniser: Tokeniser
+    bert: PackedBert
+    heads: dict[str, torch.Tensor]
+    placement: Placement
+
+    @property
+    def name(self) -> str:
+        """The file's name, for messages."""
+        return self.files.name
+
+    @property
+    def card(self) -> Card:
+        """What the file says of itself."""
+        return self.adapter.card
+
+    @property
+    def signature(self) -> str:
+        """All that changes a digit: the file, its trunk, the dtype and the windows."""
+        tokens = self.tokeniser
+        shared = f"/{tokens.overlap}" if self.card.reads == "texts" else ""
+        return (
+            f"detector:{self.adapter.revision[:12]}|trunk:{self.trunk.name}/{self.trunk.revision[:12]}"
+            f"|dtype:{self.placement.dtype}|window:{'+'.join(map(str, self.card.window))}{shared}/{tokens.max_windows}"
+        )
+
+
+def load(settings: EngineSettings, reads: Literal["pairs", "texts"]) -> Loaded:
+    """Load the detector that ``settings.adapter`` names on the model of the settings.
+
+    Raises:
+        MissingExtra: when torch or the packaged model is absent.
+        ModelRefused: when the trunk is not the one that the detector was fitted on.
+        EngineError: when there is no such file, it is no detector of this kind, or does not fit its trunk.
+    """
+    if settings.adapter is None:
+        raise EngineError("Expected a detector's file, but got none; make one with `evalsvc fit`")
+    path = Path(settings.adapter).expanduser()
+    adapter = read(path)
+    card = _checked(adapter.card, path, reads)
+    placement = place(settings)
+    trunk = locate(settings.model, settings.revision)
+    require_trunk(adapter, trunk.revision, str(path))
+    # A detector was fitted to windows of its card's size: it is not the settings' to choose.
+    window = card.window[0] if reads == "texts" else None
+    tokeniser = Tokeniser(trunk, settings.window_overlap, settings.max_windows, window)
+    model = _merged(adapter, trunk, placement, path)
+    heads = {
+        name: tensor.float().to(placement.device)
+        for name, tensor in adapter.tensors.items()
+        if name.startswith("head.")
+    }
+    return Loaded(
+        ModelFiles(path.parent, path.name, adapter.revision), adapter, trunk, tokeniser, model, heads, placement
+    )
+
+
+def misfit(path: Path | str, what: str) -> EngineError:
+    """Return the error of a file whose tensors are not those of its kind."""
+    return EngineError(f"Detector {str(path)!r} does not fit: {what}; fit it again with `evalsvc fit`")
+
+
+def pair_heads(loaded: Loaded) -> PairHeads:
+    """Return the heads of a detector of pairs.
+
+    Raises:
+        EngineError: when its trunk has another vocabulary, or the file lacks what a detector of pairs has.
+    """
+    if loaded.tokeniser.prefix != [CLS] or loaded.tokeniser.suffix != [SEP]:
+        raise EngineError(
+            f"Detectors of pairs need a trunk with BERT's vocabulary, which {loaded.trunk.name!r} has not"
+        )
+    if len(loaded.card.tasks) != 1:
+        raise misfit(loaded.name, f"a detector of pairs has one task, but its card has {len(loaded.card.tasks)}")
+    marks = loaded.adapter.tensors.get("marks")
+    if marks is None or tuple(marks.shape) != (MARKS, loaded.bert.width):
+        raise misfit(loaded.name, f"its `marks` are not of shape {(MARKS, loaded.bert.width)}")
+    try:
+        heads = PairHeads.of(loaded.heads)
+    except KeyError as error:
+        raise misfit(loaded.name, f"it has no {error}") from error
+    shapes = [tuple(tensor.shape) for tensor in heads]
+    if shapes != [(2, loaded.bert.width), (2,)] * 2:
+        raise misfit(loaded.name, f"its heads have shapes {shapes}")
+    return heads
+
+
+def calibrated(logit: float, calibration: Calibration) -> float:
+    """Return the probability that a calibration makes of a logit.
+
+    >>> calibrated(0.0, Calibration()), round(calibrated(-1e6, Calibration()), 3)
+    (0.5, 0.0)
+    """
+    value = calibration.slope * logit + calibration.offset
+    return 0.5 * (1.0 + math.tanh(0.5 * value))
+
+
+def card_of(path: Path) -> Card | None:
+    """Return the card of a detector's file from its first bytes, without torch; ``None`` where it has none to read."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = msgspec.json.decode(file.read(size) if size <= _LONGEST_HEADER else b"", type=_Header)
+        return msgspec.json.decode(header.metadata["evalsvc"], type=Card)
+    except (OSError, msgspec.DecodeError, KeyError):
+        return None
+
+
+def _checked(card: Card, path: Path, reads: Literal["pairs", "texts"]) -> Card:
+    if card.reads != reads:
+        raise EngineError(
+            f"Detector {str(path)!r} reads {card.reads}, but this scorer needs one that reads {reads}; "
+            "name another file"
+        )
+    if len(card.window) != _WINDOWS[reads] or min(card.window) < 1 or not card.tasks:
+        raise misfit(path, f"its card has windows of {list(card.window)} tokens and {len(card.tasks)} tasks")
+    return card
+
+
+def _merged(adapter: Adapter, trunk: ModelFiles, placement: Placement, path: Path) -> PackedBert:
+    config = trunk.read_json("config.json")
+    if not bert.supports(config):
+        raise EngineError(
+            f"Detectors run on a BERT encoder, but the trunk {trunk.name!r} is {config.get('model_type')!r}"
+        )
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise MissingExtra("safetensors", "torch") from error
+    try:
+        weights = adapter.merged(load_file(str(trunk.folder / "model.safetensors")))
+        return PackedBert(config, weights, placement.device, placement.torch_dtype)
+    except KeyError as error:
+        raise misfit(path, f"{error} is missing from it or from its trunk {trunk.name!r}") from error
+    except (RuntimeError, ValueError) as error:
+        raise misfit(path, f"its tensors have other shapes than its trunk {trunk.name!r} ({error})") from error
