@@ -98,10 +98,11 @@ def outer(labelled: Labelled, found: Grouped, count: int, seed: int) -> Codes:
     for place, task in enumerate(labelled.tasks):
         for truth in (True, False):
             has = np.array([row.found[place] is truth for row in labelled.rows])
-            if len(set(found.codes[has].tolist())) < 2:
+            if len(set(made[has].tolist())) < 2:
                 raise InputError(
                     f"All rows whose {task} is {'found' if truth else 'not found'} are in one group of "
-                    f"{labelled.field!r}, so that none could be held out; add rows of other groups"
+                    f"{labelled.field!r} or in one fold, so that none could be learnt from when they are held out; add "
+                    "rows of other groups"
                 )
     return made
 

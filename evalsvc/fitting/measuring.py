@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
+import msgspec
 import numpy as np
 from scipy.special import expit
 
@@ -29,7 +30,7 @@ _LEAST_SLOPE = 1e-3
 _STEPS = 100
 
 
-class Figure(NamedTuple):
+class Figure(msgspec.Struct, frozen=True):
     """An estimate with its interval; ``None`` where it is undefined, such as an AUROC of one class."""
 
     value: float | None
@@ -156,7 +157,7 @@ class _Ranked:
         return np.where(without.sum(axis=1) > 0.0, _over(hits, with_it.sum(axis=1)), np.nan)
 
 
-class Curve(NamedTuple):
+class Curve(msgspec.Struct, frozen=True):
     """Points of a curve, at most some hundreds, in the order of falling thresholds."""
 
     x: tuple[float, ...]
@@ -187,7 +188,7 @@ def _curve(x: Array, y: Array, thresholds: Array, most: int) -> Curve:
     return Curve(*(tuple(values[kept].tolist()) for values in (x, y, thresholds)))
 
 
-class Bin(NamedTuple):
+class Bin(msgspec.Struct, frozen=True):
     """Rows of similar probability: their mean probability, the share that has what is looked for, and how many."""
 
     probability: float

@@ -104,6 +104,15 @@ class Options(NamedTuple):
     """The detector that training starts from."""
 
 
+class Training(NamedTuple):
+    """What an operator may choose of the training; ``before`` is the detector that it starts from."""
+
+    epochs: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    before: Path | None = None
+
+
 class Trained(Protocol):
     """What training made."""
 
