@@ -284,7 +284,13 @@ def calibrated(calibration: Calibration, logits: Array) -> Array:
     return made
 
 
-def threshold(rule: Literal["false_alarms", "cost"], value: float, probabilities: Array, labels: Truths) -> float:
+def threshold(
+    rule: Literal["false_alarms", "cost"],
+    value: float,
+    probabilities: Array,
+    labels: Truths,
+    weights: Array | None = None,
+) -> float:
     """Return the probability from which on a row counts as found.
 
     Args:
@@ -293,21 +299,23 @@ def threshold(rule: Literal["false_alarms", "cost"], value: float, probabilities
         value: see ``rule``.
         probabilities: of held-out rows.
         labels: of the same.
+        weights: how much each counts; the same for all without.
     """
+    own = np.ones(len(labels)) if weights is None else weights
+    order = np.argsort(-probabilities, kind="stable")
+    ranked, with_it = probabilities[order], labels[order]
+    alarms, hits = np.cumsum(own[order] * ~with_it), np.cumsum(own[order] * with_it)
     if rule == "false_alarms":
-        without = np.sort(probabilities[~labels])[::-1]
-        allowed = math.floor(value * len(without) + 1e-9)
-        if allowed >= len(without):
-            return float(probabilities.min())
-        above = probabilities[labels & (probabilities > without[allowed])]
-        return float(above.min()) if len(above) else float(np.nextafter(without[allowed], 2.0))
-    found = np.unique(probabilities)[::-1]
-    ranked_with = np.sort(probabilities[labels])
-    ranked_without = np.sort(probabilities[~labels])
-    misses = np.searchsorted(ranked_with, found, side="left")
-    alarms = len(ranked_without) - np.searchsorted(ranked_without, found, side="left")
-    costs = np.r_[value * len(ranked_with), value * misses + alarms]
-    return float(np.r_[np.nextafter(found[0], 2.0), found][int(np.argmin(costs))])
+        too_many = alarms > value * alarms[-1] * (1.0 + 1e-12)
+        if not too_many.any():
+            return float(ranked[-1])
+        limit = ranked[int(np.argmax(too_many))]
+        above = ranked[with_it & (ranked > limit)]
+        return float(above[-1] if len(above) else np.nextafter(limit, 2.0))
+    # Of equal probabilities the last has all of them at or above.
+    last = np.r_[ranked[1:] != ranked[:-1], True]
+    costs = np.r_[value * hits[-1], (alarms + value * (hits[-1] - hits))[last]]
+    return float(np.r_[np.nextafter(ranked[0], 2.0), ranked[last]][int(np.argmin(costs))])
 
 
 def suspects(probabilities: Array, labels: Truths) -> Codes:

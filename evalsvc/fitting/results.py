@@ -129,7 +129,7 @@ def result(held: Held, options: Options) -> TaskResult:
     """Return what held-out logits say of a task."""
     outcomes, weights = cross_fitted(held, options), held.weights
     calibration = platt(held.logits, held.labels, held.groups, weights)
-    at = threshold(options.rule, options.value, calibrated(calibration, held.logits), held.labels)
+    at = threshold(options.rule, options.value, calibrated(calibration, held.logits), held.labels, weights)
     doubtful = suspects(outcomes.probabilities, held.labels)
     off = np.where(held.labels, 1.0 - outcomes.probabilities, outcomes.probabilities)
     worst = np.argsort(-off, kind="stable")
@@ -166,8 +166,9 @@ def cross_fitted(held: Held, options: Options) -> Outcomes:
     probabilities, found = np.empty(len(held.rows)), np.empty(len(held.rows), bool)
     for fold in np.unique(held.folds):
         here, others = held.folds == fold, held.folds != fold
-        made = platt(held.logits[others], held.labels[others], held.groups[others], held.weights[others])
-        limit = threshold(options.rule, options.value, calibrated(made, held.logits[others]), held.labels[others])
+        logits, labels, weights = held.logits[others], held.labels[others], held.weights[others]
+        made = platt(logits, labels, held.groups[others], weights)
+        limit = threshold(options.rule, options.value, calibrated(made, logits), labels, weights)
         probabilities[here] = calibrated(made, held.logits[here])
         found[here] = probabilities[here] >= limit
     return Outcomes(held.labels, probabilities, found)

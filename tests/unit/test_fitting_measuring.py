@@ -171,6 +171,16 @@ def test_cost_is_least(value):
     assert cost(threshold("cost", value, probabilities, labels)) == min(map(cost, [*probabilities, 1.1]))
 
 
+@pytest.mark.parametrize(("rule", "value"), [("false_alarms", 0.1), ("cost", 3.0)])
+def test_a_threshold_with_weights_is_that_of_repeated_rows(rule, value):
+    (labels, probabilities, _), weights = drawn()
+    times = weights.astype(int)
+    expected = threshold(rule, value, np.repeat(probabilities, times), np.repeat(labels, times))
+    assert threshold(rule, value, probabilities, labels, weights) == pytest.approx(expected, abs=0.011)
+    kept = weights > 0
+    assert threshold(rule, value, probabilities[kept], labels[kept], weights[kept]) == expected
+
+
 def test_nothing_is_found_where_no_threshold_is_good_enough():
     at = threshold("false_alarms", 0.0, np.array([0.2, 0.9, 0.9]), np.array([True, False, False]))
     assert 0.9 < at < 0.9001
