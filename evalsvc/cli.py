@@ -105,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_rubric(add)
     _add_audit_set(add)
     _add_cases(add)
+    _add_fit(add)
     return parser
 
 
@@ -420,6 +421,42 @@ def _add_audit_set(add: _Adder) -> None:
     )
     audit.add_argument("--picks-to", metavar="FILE", help="also write these as cases, as JSON lines")
     audit.add_argument("--format", choices=("table", "json", "markdown"), default="table", help="default: table")
+
+
+def _add_fit(add: _Adder) -> None:
+    fit = add("fit", "evalsvc._cli_fit:fit_detector", "fit a detector to labelled rows, with held-out figures")
+    fit.add_argument(
+        "task", metavar="TASK", help="faithfulness, or one or several of toxicity,prompt_injection,refusal"
+    )
+    fit.add_argument(
+        "--data", nargs="+", required=True, metavar="FILE", help="labelled rows: JSONL, CSV or Parquet, also .gz"
+    )
+    fit.add_argument(
+        "--group", default="group", metavar="FIELD", help="what rows that belong together share (default: group)"
+    )
+    fit.add_argument("--out", default="fitted", metavar="DIR", help="for the detector and its report (default: fitted)")
+    fit.add_argument("--folds", type=_count, default=5, metavar="K", help="of the cross-validation (default: 5)")
+    fit.add_argument("--seed", type=_whole, default=0, metavar="N", help="of folds and training (default: 0)")
+    fit.add_argument("--epochs", type=_count, metavar="E", help="how often a row is seen at most")
+    fit.add_argument("--from", dest="before", metavar="FILE", help="start from this detector")
+    limit = fit.add_mutually_exclusive_group()
+    limit.add_argument(
+        "--false-alarms",
+        type=float,
+        metavar="RATE",
+        help="the threshold: at most this share of rows without it counts as found (default: 0.05)",
+    )
+    limit.add_argument(
+        "--miss-costs",
+        type=float,
+        metavar="COST",
+        help="the threshold of least cost: a miss costs so many false alarms",
+    )
+    fit.add_argument("--restart", action="store_true", help="begin anew, whatever an interrupted fit left")
+    fit.add_argument(
+        "--device", default="auto", metavar="DEVICE", help="cpu, cuda or cuda:1 (default: the GPU, if any)"
+    )
+    fit.add_argument("--json", action="store_true", help="print the report's numbers as JSON")
 
 
 def _add_plot(command: argparse.ArgumentParser) -> None:

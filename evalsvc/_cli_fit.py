@@ -1,0 +1,125 @@
+"""The command ``fit``: a detector from labelled rows, with a report on rows that were held out."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalsvc._cli_output import Progress, aligned
+from evalsvc._paths import shown_path
+from evalsvc._plain import harmless, unobeyed, visible
+from evalsvc.cli import OK
+from evalsvc.errors import EngineError, InputError, MissingExtra
+from evalsvc.fitting.kept import finished
+from evalsvc.fitting.labelled import read_labelled
+from evalsvc.fitting.report import figure_rows, report, rule
+from evalsvc.fitting.results import Fit
+from evalsvc.fitting.running import fit
+from evalsvc.fitting.values import Options, Training, tasks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from evalsvc.fitting.values import Trainer
+
+    TrainerOf = Callable[[Sequence[str], Training], Trainer]
+
+FALSE_ALARMS = 0.05
+TRAINING = "evalsvc.fitting.training"
+
+
+def fit_detector(options: argparse.Namespace) -> int:
+    """Fit a detector and print its held-out figures."""
+    tasks, asked = tasks_of(options.task), _options(options)
+    labelled = read_labelled(options.data, tasks, options.group)
+    trainer = _trainer_of()(tasks, Training(options.epochs, asked.seed, options.device, asked.before))
+    far = _HowFar()
+    with _if_interrupted(asked), Progress("fit", "steps", far.measure, far.note):
+        made = fit(labelled, asked, trainer, far.tell)
+    if options.json:
+        print(report(made).decode(), end="")
+        return OK
+    print(unobeyed("\n\n".join(_told(made))))
+    for name in (made.detector, *(str(asked.out / name) for name in ("report.html", "report.json"))):
+        print(f"evalsvc: wrote {harmless(shown_path(name))}", file=sys.stderr)
+    return OK
+
+
+class _HowFar:
+    """How far a fit is, for :class:`~evalsvc._cli_output.Progress`."""
+
+    def __init__(self) -> None:
+        self._at = (0, 0, "")
+
+    def tell(self, done: int, total: int, note: str) -> None:
+        self._at = (done, total, note)
+
+    def measure(self) -> tuple[int, int]:
+        return self._at[:2]
+
+    def note(self) -> str:
+        return self._at[2]
+
+
+@contextmanager
+def _if_interrupted(asked: Options) -> Iterator[None]:
+    """Say what is left of a fit that Ctrl-C ends, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        have = finished(asked.out / "state")
+        said = "stopped before the first fold was finished; the same command goes on from its last checkpoint, if any"
+        if have:
+            where = shown_path(asked.out / "state")
+            said = f"stopped after {have} of {asked.folds} folds, kept in {where}; the same command goes on from there"
+        print(f"evalsvc: {harmless(said)}", file=sys.stderr)
+        raise
+
+
+def _options(options: argparse.Namespace) -> Options:
+    if options.false_alarms is not None and not 0.0 <= options.false_alarms < 1.0:
+        raise InputError(f"Expected --false-alarms in [0, 1), such as 0.01, but got {options.false_alarms:g}")
+    if options.miss_costs is not None and not 0.0 < options.miss_costs < float("inf"):
+        raise InputError(f"Expected --miss-costs above 0, such as 5, but got {options.miss_costs:g}")
+    before = Path(options.before) if options.before else None
+    if before is not None and not before.is_file():
+        raise InputError(f"There is no detector {shown_path(before)} to start from; check --from")
+    costs = options.miss_costs is not None
+    alarms = FALSE_ALARMS if options.false_alarms is None else options.false_alarms
+    return Options(
+        out=Path(options.out),
+        folds=options.folds,
+        seed=options.seed,
+        rule="cost" if costs else "false_alarms",
+        value=options.miss_costs if costs else alarms,
+        restart=options.restart,
+        before=before,
+    )
+
+
+def _trainer_of() -> TrainerOf:
+    """Return what makes a trainer; torch is loaded here."""
+    try:
+        made: TrainerOf = importlib.import_module(TRAINING).trainer
+    except ModuleNotFoundError as error:
+        if error.name == TRAINING:
+            raise EngineError(f"This release cannot train: it lacks {TRAINING}; install another") from error
+        raise MissingExtra(error.name or "torch", "torch") from error
+    return made
+
+
+def _told(made: Fit) -> list[str]:
+    parts = []
+    for name, task in made.tasks.items():
+        head = f"{name}: {task.found:,} of {task.rows:,} rows have it; {made.folds} folds of {task.groups:,} groups"
+        rows = [{"figure": figure, "held out (95 %)": value} for figure, value in figure_rows(task)]
+        parts += [f"{head}\n{rule(task)}", aligned(rows)]
+        if task.suspected:
+            parts.append(f"{task.suspected:,} labels are probably wrong; report.html lists the surest")
+    notes = [f"{'Warning: ' if note.warning else ''}{visible(note.text)}." for note in made.notes]
+    return [*parts, "\n".join(notes)] if notes else parts
