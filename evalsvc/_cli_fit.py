@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     TrainerOf = Callable[[Sequence[str], Training], Trainer]
 
 FALSE_ALARMS = 0.05
-TRAINING = "evalsvc.fitting.training"
+TRAINING = "evalsvc.fitting.trainer"
 
 
 def fit_detector(options: argparse.Namespace) -> int:
     """Fit a detector and print its held-out figures."""
     tasks, asked = tasks_of(options.task), _options(options)
     labelled = read_labelled(options.data, tasks, options.group)
-    trainer = _trainer_of()(tasks, Training(options.epochs, asked.seed, options.device, asked.before))
+    trainer = _trainer_of()(tasks, Training(options.epochs, options.made, asked.seed, options.device, asked.before))
     far = _HowFar()
     with _if_interrupted(asked), Progress("fit", "steps", far.measure, far.note):
         made = fit(labelled, asked, trainer, far.tell)

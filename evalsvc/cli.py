@@ -438,6 +438,9 @@ def _add_fit(add: _Adder) -> None:
     fit.add_argument("--folds", type=_count, default=5, metavar="K", help="of the cross-validation (default: 5)")
     fit.add_argument("--seed", type=_whole, default=0, metavar="N", help="of folds and training (default: 0)")
     fit.add_argument("--epochs", type=_count, metavar="E", help="how often a row is seen at most")
+    fit.add_argument(
+        "--made", type=_whole, default=0, metavar="N", help="learn also from N responses made from the rows' contexts"
+    )
     fit.add_argument("--from", dest="before", metavar="FILE", help="start from this detector")
     limit = fit.add_mutually_exclusive_group()
     limit.add_argument(

@@ -1,8 +1,8 @@
 """From the states of tokens to what a detector of pairs says of tokens and of sentences; for training too.
 
 A small encoder has to be told where to look. So what its heads read of a token is not its last hidden state alone, but
-also its mark, and how far the state is from the nearest of the contexts: what is said in other words has a near one, what
-is made up has none. All three by one linear map, so that a number that is nowhere can count however near it is.
+also its mark, and how far the state is from the nearest of the contexts: what is said in other words has a near one,
+what is made up has none. All by one linear map, so that a number that is nowhere can count however near it is.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import msgspec
 
 from evalsvc.detection.adapter import Adapter, Calibration, Card, read, require_trunk
 from evalsvc.detection.evidence import CLS, SEP
-from evalsvc.detection.heads import PairHeads
+from evalsvc.detection.heads import BESIDE, PairHeads
 from evalsvc.detection.marks import MARKS
 from evalsvc.engine import bert
 from evalsvc.engine.bert import PackedBert
@@ -121,7 +121,7 @@ def pair_heads(loaded: Loaded) -> PairHeads:
     except KeyError as error:
         raise misfit(loaded.name, f"it has no {error}") from error
     shapes = [tuple(tensor.shape) for tensor in heads]
-    if shapes != [(2, loaded.bert.width), (2,)] * 2:
+    if shapes != [(2, loaded.bert.width + BESIDE), (2,)] * 2:
         raise misfit(loaded.name, f"its heads have shapes {shapes}")
     return heads
 

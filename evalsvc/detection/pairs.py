@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evalsvc._sentences import Span, sentence_spans
 from evalsvc.detection.adapter import Calibration, Card
 from evalsvc.detection.evidence import Budget, Evidence, Text, Window, windows
-from evalsvc.detection.heads import pair_logits, token_unsupported
+from evalsvc.detection.heads import Bounds, features, pair_logits, token_unsupported
 from evalsvc.detection.loading import Loaded, calibrated, load, pair_heads
 from evalsvc.detection.words import words
 from evalsvc.engine.cache import EmbeddingCache
@@ -258,8 +258,8 @@ class PairDetector:
         first = 0
         for place, window in zip(places.tolist(), batch, strict=False):
             own = sentences[first : first + len(window.pieces)]
-            read = tokens[place + window.pieces[0].start : place + window.pieces[-1].stop]
-            rows.append(np.concatenate([own.ravel(), read]))
+            said = tokens[place + window.pieces[0].start : place + window.pieces[-1].stop]
+            rows.append(np.concatenate([own.ravel(), said]))
             first += len(window.pieces)
         return rows
 

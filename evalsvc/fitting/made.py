@@ -17,7 +17,7 @@ import numpy as np
 
 from evalsvc._sentences import sentence_spans
 from evalsvc.detection.words import Kind, Span, words
-from evalsvc.fitting.objectives import CONTRADICTED, NOT_MENTIONED, SUPPORTED, UNSUPPORTED, Pair, SpanLabel
+from evalsvc.fitting.values import Mark, Row
 
 OF_ITSELF = (
     "Based on the provided passages, here is what we know.",
@@ -57,12 +57,12 @@ _YEARS = (-20, -10, -3, -2, -1, 1, 2, 3, 10, 20)
 
 class _Said(NamedTuple):
     text: str
-    label: str = SUPPORTED
+    label: str = "supported"
     wrong: Span | None = None
     """The characters of ``text`` that nothing supports."""
 
 
-def made_pairs(documents: Sequence[str], count: int, seed: int) -> list[Pair]:
+def made_rows(documents: Sequence[str], count: int, seed: int) -> list[Row]:
     """Return so many pairs made from documents of at least six sentences; none where there is no such document.
 
     The same documents, count and seed give the same pairs. About 45 in 100 responses are supported throughout.
@@ -81,7 +81,7 @@ def _sentences(document: str) -> list[str]:
     return [sentence for sentence in found if len(sentence.split()) in _WORDS]
 
 
-def _pair(document: Sequence[str], rng: np.random.Generator) -> Pair:
+def _pair(document: Sequence[str], rng: np.random.Generator) -> Row:
     size = int(rng.integers(_FEWEST, min(len(document), _MOST) + 1))
     start = int(rng.integers(len(document) - size + 1))
     hidden = set(rng.choice(size, max(1, size // 5), replace=False).tolist())
@@ -99,8 +99,17 @@ def _pair(document: Sequence[str], rng: np.random.Generator) -> Pair:
     if rng.random() < 0.15:
         said.append(_of_itself(rng))
     response, spans = _joined(said, listed=rng.random() < 0.2)
-    label = UNSUPPORTED if spans else SUPPORTED
-    return Pair(tuple(_passages(shown, rng)), response, "", label, tuple(spans))
+    return Row(
+        id="",
+        place="",
+        group="",
+        text=response,
+        found=(bool(spans),),
+        contexts=tuple(_passages(shown, rng)),
+        label="unsupported" if spans else "supported",
+        spans=tuple(spans),
+        source="made",
+    )
 
 
 def _say(shown: str, secret: Sequence[str], known: str, rng: np.random.Generator, *, faithful: bool) -> _Said:
@@ -109,7 +118,7 @@ def _say(shown: str, secret: Sequence[str], known: str, rng: np.random.Generator
         return _Said(_shortened(shown, rng))
     if chance < 0.72:
         text = _one(secret, rng)
-        return _Said(text, NOT_MENTIONED, (0, len(text)))
+        return _Said(text, "not_mentioned", (0, len(text)))
     if chance < 0.9:
         return _changed(shown, known, rng) or _Said(shown)
     clauses = [part.strip() for part in _CLAUSE.split(_one(secret, rng))]
@@ -118,7 +127,7 @@ def _say(shown: str, secret: Sequence[str], known: str, rng: np.random.Generator
         return _Said(shown)
     before = f"{shown.rstrip('. ')}, "
     clause = _one(clauses, rng).rstrip(".")
-    return _Said(f"{before}{clause}.", NOT_MENTIONED, (len(before), len(before) + len(clause)))
+    return _Said(f"{before}{clause}.", "not_mentioned", (len(before), len(before) + len(clause)))
 
 
 def _changed(sentence: str, document: str, rng: np.random.Generator) -> _Said | None:
@@ -130,7 +139,7 @@ def _changed(sentence: str, document: str, rng: np.random.Generator) -> _Said | 
     text = sentence[:start] + instead + sentence[end:]
     # What was taken away is marked by the words around its place.
     wrong = (start, start + len(instead)) if instead else (max(0, start - 4), min(len(text), start + 4))
-    return _Said(text, CONTRADICTED, wrong)
+    return _Said(text, "contradicted", wrong)
 
 
 def _ways(sentence: str, document: str, rng: np.random.Generator) -> Iterator[tuple[int, int, str]]:
@@ -191,13 +200,13 @@ def _of_itself(rng: np.random.Generator) -> _Said:
     return _Said(_one(OF_ITSELF, rng).format(number=int(rng.integers(1, 4))))
 
 
-def _joined(said: Sequence[_Said], *, listed: bool) -> tuple[str, list[SpanLabel]]:
+def _joined(said: Sequence[_Said], *, listed: bool) -> tuple[str, list[Mark]]:
     text = ""
     spans = []
     for number, item in enumerate(said):
         text += ("\n" if listed else " ") * (number > 0) + "- " * listed
         if item.wrong is not None:
-            spans.append(SpanLabel(len(text) + item.wrong[0], len(text) + item.wrong[1], item.label))
+            spans.append(Mark(len(text) + item.wrong[0], len(text) + item.wrong[1], item.label))
         text += item.text
     return text, spans
 

@@ -11,41 +11,16 @@ from torch import nn
 from torch.nn import functional
 
 from evalsvc.detection.evidence import CLS, SEP, Budget, Evidence, Text, Window, windows
-from evalsvc.detection.heads import PairHeads, sentence_logits, token_logits, unsupported
+from evalsvc.detection.heads import BESIDE, Bounds, PairHeads, PairLogits, features, pair_logits
 from evalsvc.detection.words import Span, words
 from evalsvc.engine.tokens import window_starts
+from evalsvc.fitting.values import Mark, Row
 
-SUPPORTED, CONTRADICTED, NOT_MENTIONED, UNSUPPORTED = "supported", "contradicted", "not_mentioned", "unsupported"
-_PLACES = {SUPPORTED: 0, CONTRADICTED: 1, NOT_MENTIONED: 2, UNSUPPORTED: 3}
+SUPPORTED = "supported"
+_PLACES = {SUPPORTED: 0, "contradicted": 1, "not_mentioned": 2, "unsupported": 3}
 _TOKEN_SHARE = 0.5
 _CERTAIN = 1e-6
-
-
-class SpanLabel(NamedTuple):
-    """Characters of a response that its contexts do not support, and in which way where that is known."""
-
-    start: int
-    end: int
-    label: str = UNSUPPORTED
-
-
-class Pair(NamedTuple):
-    """A response to be learnt from; with ``spans`` all that is unsupported is marked by them."""
-
-    contexts: Sequence[str]
-    response: str
-    question: str
-    label: str
-    spans: Sequence[SpanLabel] | None = None
-    weight: float = 1.0
-
-
-class Labelled(NamedTuple):
-    """A single text to be learnt from; a task that is absent is not known of it."""
-
-    text: str
-    labels: Mapping[str, bool]
-    weight: float = 1.0
+_NOTHING_SAID = -20.0
 
 
 class Sequences(NamedTuple):
@@ -65,9 +40,9 @@ class Sequences(NamedTuple):
 
 
 class PreparedPair(NamedTuple):
-    """A pair with its windows, and of each of their pieces the place of its label, or ``None``."""
+    """A response with its windows, and of each of their pieces the place of its label, or ``None``."""
 
-    pair: Pair
+    row: Row
     windows: Sequence[Window]
     labels: Sequence[Sequence[int | None]]
     tokens: Sequence[torch.Tensor] | None
@@ -103,54 +78,71 @@ class Prepared(Protocol):
 class PairObjective(nn.Module):
     """Faithfulness: sentences of responses are supported, contradicted or not mentioned."""
 
-    marked = True
-
     def __init__(self, tokenizer: Tokenizer, budget: Budget, width: int) -> None:
         super().__init__()
         self._tokenizer, self._budget = tokenizer, budget
         self.token, self.mean = nn.Linear(width, 2), nn.Linear(width, 2)
+        # Features beside the hidden state are few and meant to count at once: they learn at a rate of their own.
+        self.token_quick, self.mean_quick = nn.Parameter(torch.zeros(2, BESIDE)), nn.Parameter(torch.zeros(2, BESIDE))
         nn.init.normal_(self.token.weight, std=0.02)
         nn.init.zeros_(self.mean.weight)
         nn.init.zeros_(self.mean.bias)
         nn.init.constant_(self.token.bias, -1.0)
 
-    @property
-    def window(self) -> Sequence[int]:
-        """The most tokens of a window: of contexts, and of a response."""
-        return tuple(self._budget)
-
-    def prepare(self, pairs: Sequence[Pair]) -> list[PreparedPair]:
-        """Return each pair with its windows, in order."""
-        return [self._prepared(pair) for pair in pairs]
+    def prepare(self, rows: Sequence[Row]) -> list[PreparedPair]:
+        """Return each row with its windows, in order."""
+        return [self._prepared(row) for row in rows]
 
     def loss(self, prepared: PreparedPair, states: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return what one response loses, from its windows' hidden states ``[tokens, width]``."""
         answers = [self._answers(window, hidden) for window, hidden in zip(prepared.windows, states, strict=True)]
-        chances = torch.cat([functional.log_softmax(sentences, 1) for sentences, _ in answers])
+        chances = torch.cat([functional.log_softmax(answer.sentences, 1) for answer in answers])
         lost = self._by_sentence(prepared, chances)
         if prepared.tokens is not None:
-            logits = torch.cat([unsupported(tokens) for _, tokens in answers])
+            logits = torch.logsumexp(torch.cat([answer.tokens for answer in answers]), 1)
             wanted = torch.cat(list(prepared.tokens)).to(logits.device)
             lost = lost + _TOKEN_SHARE * functional.binary_cross_entropy_with_logits(logits, wanted)
-        return lost * prepared.pair.weight
+        return lost * prepared.row.weight
 
     def logits(self, prepared: PreparedPair, states: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the logit, ``[1]``, of the sentence that is least supported."""
-        found = [self._answers(window, hidden)[0] for window, hidden in zip(prepared.windows, states, strict=True)]
+        found = [self._answers(window, hidden) for window, hidden in zip(prepared.windows, states, strict=True)]
         if not found:
-            return torch.full((1,), -20.0)
-        return unsupported(torch.cat(found)[:, 1:]).max()[None].cpu()
+            return torch.full((1,), _NOTHING_SAID)
+        return torch.logsumexp(torch.cat([answer.sentences for answer in found])[:, 1:], 1).max()[None].cpu()
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the heads under their names in a detector's file."""
-        return {f"head.{name}": tensor.detach().cpu() for name, tensor in self.state_dict().items()}
+        heads = self._heads()
+        names = ("token.weight", "token.bias", "mean.weight", "mean.bias")
+        return {f"head.{name}": tensor.detach().cpu() for name, tensor in zip(names, heads, strict=True)}
 
-    def _answers(self, window: Window, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        heads = PairHeads((self.token.weight, self.token.bias), (self.mean.weight, self.mean.bias))
-        tokens = token_logits(hidden, heads)
-        pieces = [(piece.start, piece.stop) for piece in window.pieces]
-        found = [sentence_logits(hidden[start:stop], tokens[start:stop], heads) for start, stop in pieces]
-        return torch.stack(found), tokens[pieces[0][0] : pieces[-1][1]]
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take the heads of a detector's file."""
+        width = self.token.in_features
+        own = {"token.bias": tensors["head.token.bias"], "mean.bias": tensors["head.mean.bias"]}
+        for name in ("token", "mean"):
+            weight = tensors[f"head.{name}.weight"]
+            own |= {f"{name}.weight": weight[:, :width], f"{name}_quick": weight[:, width:]}
+        self.load_state_dict({name: tensor.float() for name, tensor in own.items()})
+
+    def _heads(self) -> PairHeads:
+        token, mean = (
+            torch.cat([linear.weight, quick], 1)
+            for linear, quick in ((self.token, self.token_quick), (self.mean, self.mean_quick))
+        )
+        return PairHeads(token, self.token.bias, mean, self.mean.bias)
+
+    def _answers(self, window: Window, hidden: torch.Tensor) -> PairLogits:
+        """Return the logits of the response's tokens, and of its pieces."""
+        first, stop = window.pieces[0].start, window.pieces[-1].stop
+        marks = torch.tensor(list(window.marks), device=hidden.device)
+        bounds = torch.tensor(
+            [(piece.start, piece.stop - piece.start) for piece in window.pieces], device=hidden.device
+        )
+        read = features(hidden, marks, [Bounds(0, first, stop)])
+        found = pair_logits(read, bounds[:, 0], bounds[:, 1], self._heads())
+        return PairLogits(found.tokens[first:stop], found.sentences)
 
     @staticmethod
     def _by_sentence(prepared: PreparedPair, chances: torch.Tensor) -> torch.Tensor:
@@ -164,15 +156,15 @@ class PairObjective(nn.Module):
         gained = torch.cat([chances, either[:, None]], 1).gather(1, wanted[:, None])
         return -gained.mean()
 
-    def _prepared(self, pair: Pair) -> PreparedPair:
-        evidence = Evidence([self._text(context) for context in pair.contexts], self._budget.response)
-        found = windows(self._text(pair.response), evidence, pair.question, self._budget)
-        if pair.spans is None:
-            return PreparedPair(pair, found, _from_label(pair.label, found), None)
-        spans = pair.spans
+    def _prepared(self, row: Row) -> PreparedPair:
+        evidence = Evidence([self._text(context) for context in row.contexts], min(self._budget))
+        found = windows(self._text(row.text), evidence, row.question, self._budget)
+        if row.spans is None:
+            return PreparedPair(row, found, _from_label(row.label, found), None)
+        spans = row.spans
         labels = [[_from_spans(window, piece.start, piece.stop, spans) for piece in window.pieces] for window in found]
         tokens = [torch.tensor([float(_hit(offset, spans)) for offset in window.offsets]) for window in found]
-        return PreparedPair(pair, found, labels, tokens)
+        return PreparedPair(row, found, labels, tokens)
 
     def _text(self, text: str) -> Text:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
@@ -182,8 +174,6 @@ class PairObjective(nn.Module):
 class TextObjective(nn.Module):
     """Single texts: a logit for each task on the mean of the hidden states, the greatest over a text's windows."""
 
-    marked = False
-
     def __init__(self, tokenizer: Tokenizer, tasks: Sequence[str], size: int, overlap: int, width: int) -> None:
         super().__init__()
         self._tokenizer, self.tasks, self._size, self._overlap = tokenizer, tuple(tasks), size, overlap
@@ -191,14 +181,9 @@ class TextObjective(nn.Module):
         nn.init.normal_(self.texts.weight, std=0.02)
         nn.init.zeros_(self.texts.bias)
 
-    @property
-    def window(self) -> Sequence[int]:
-        """The most tokens of a window."""
-        return (self._size,)
-
-    def prepare(self, texts: Sequence[Labelled]) -> list[PreparedText]:
-        """Return each text with its windows, in order."""
-        return [PreparedText(self._windows(text.text), self._labels(text), text.weight) for text in texts]
+    def prepare(self, rows: Sequence[Row]) -> list[PreparedText]:
+        """Return each row with its windows, in order."""
+        return [PreparedText(self._windows(row.text), _truths(row), row.weight) for row in rows]
 
     def loss(self, prepared: PreparedText, states: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return what one text loses over the tasks that are known of it."""
@@ -217,17 +202,23 @@ class TextObjective(nn.Module):
         """Return the head under its names in a detector's file."""
         return {f"head.{name}": tensor.detach().cpu() for name, tensor in self.state_dict().items()}
 
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take the head of a detector's file."""
+        names = ("texts.weight", "texts.bias")
+        self.load_state_dict({name: tensors[f"head.{name}"].float() for name in names})
+
     def _greatest(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
         return torch.stack([self.texts(hidden.mean(0)) for hidden in states]).amax(0)
-
-    def _labels(self, text: Labelled) -> torch.Tensor:
-        return torch.tensor([float(text.labels.get(task, float("nan"))) for task in self.tasks])
 
     def _windows(self, text: str) -> list[list[int]]:
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         room = self._size - 2
         starts = window_starts(len(ids), room, self._overlap)
         return [[CLS, *ids[start : start + room], SEP] for start in starts]
+
+
+def _truths(row: Row) -> torch.Tensor:
+    return torch.tensor([float("nan") if truth is None else float(truth) for truth in row.found])
 
 
 def _from_label(label: str, found: Sequence[Window]) -> list[list[int | None]]:
@@ -237,17 +228,19 @@ def _from_label(label: str, found: Sequence[Window]) -> list[list[int | None]]:
     return [[place] * len(window.pieces) for window in found]
 
 
-def _from_spans(window: Window, start: int, stop: int, spans: Sequence[SpanLabel]) -> int:
+def _from_spans(window: Window, start: int, stop: int, spans: Sequence[Mark]) -> int:
     base = window.pieces[0].start
     offsets = window.offsets[start - base : stop - base]
     reached = (offsets[0][0], offsets[-1][1])
     hits = [_PLACES[span.label] for span in spans if _overlap(reached, span)]
-    return hits[0] if len(set(hits)) == 1 else _PLACES[UNSUPPORTED] if hits else 0
+    if len(set(hits)) > 1:
+        return _PLACES["unsupported"]
+    return hits[0] if hits else 0
 
 
-def _hit(offset: Span, spans: Sequence[SpanLabel]) -> bool:
+def _hit(offset: Span, spans: Sequence[Mark]) -> bool:
     return any(_overlap(offset, span) for span in spans)
 
 
-def _overlap(one: Span, span: SpanLabel) -> bool:
+def _overlap(one: Span, span: Mark) -> bool:
     return one[0] < span.end and one[1] > span.start

@@ -1,4 +1,4 @@
-"""Fit a detector: batches of equal cost, a rate that rises and falls, early stopping, and a state to go on from."""
+"""Fit a network: batches of equal cost, a rate that rises and falls, early stopping, and a state to go on from."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from evalsvc.fitting.network import Trunk, padded
 from evalsvc.fitting.objectives import Prepared
+from evalsvc.fitting.values import Array
 
 Report = Callable[[int, int, float], None]
 """Called with the tokens done, all tokens, and the loss of late."""
@@ -25,14 +25,16 @@ _FORGET = 0.97
 class TrainingSettings(NamedTuple):
     """How a detector is fitted.
 
-    ``learning_rate`` is that of the low-rank matrices; heads, norms, types and marks learn at half of it. It rises over
-    the first ``warm_up`` of all steps and falls as a cosine. After each of ``checks`` equal parts of an epoch the
-    watched rows are looked at; where ``patience`` looks bring nothing better, it ends.
+    ``learning_rate`` is that of the low-rank matrices; heads, norms, types and marks learn at half of it, and what the
+    heads read beside the hidden state at ``quick_rate``. All rise over the first ``warm_up`` of all steps and fall as a
+    cosine. After each of ``checks`` equal parts of an epoch the watched rows are looked at; where ``patience`` looks
+    bring nothing better, it ends.
     """
 
     epochs: int = 3
     rank: int = 32
     learning_rate: float = 1e-3
+    quick_rate: float = 1e-2
     weight_decay: float = 0.01
     warm_up: float = 0.06
     dropout: float = 0.1
@@ -43,21 +45,11 @@ class TrainingSettings(NamedTuple):
     device: str = "cpu"
 
 
-class Trained(NamedTuple):
-    """The best state of a run, ready to be asked."""
+class Ended(NamedTuple):
+    """How a run ended: after so many steps, and with which least loss of the watched rows (infinite without any)."""
 
-    network: Network
     steps: int
     watched_loss: float
-
-    def logits(self, prepared: Sequence[Prepared]) -> NDArray[np.float64]:
-        """Return ``[rows, tasks]``, in order."""
-        return self.network.logits(prepared)
-
-    @property
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """All that was learnt, under its names in a detector's file."""
-        return self.network.tensors()
 
 
 class Network(nn.Module):
@@ -73,10 +65,10 @@ class Network(nn.Module):
         return torch.stack([self.objective.loss(row, states) for row, states in self._read(rows)]).mean()
 
     @torch.inference_mode()
-    def logits(self, rows: Sequence[Prepared], batch_tokens: int = 4096) -> NDArray[np.float64]:
+    def logits(self, rows: Sequence[Prepared], batch_tokens: int = 4096) -> Array:
         """Return ``[rows, tasks]``, in order."""
         self.eval()
-        found: dict[int, NDArray[np.float64]] = {}
+        found: dict[int, Array] = {}
         numbers = sorted(range(len(rows)), key=lambda number: rows[number].sequences.longest)
         for batch in _batches(numbers, rows, batch_tokens):
             for number, (row, states) in zip(batch, self._read([rows[number] for number in batch]), strict=True):
@@ -112,8 +104,8 @@ def train(
     settings: TrainingSettings,
     state_file: Path,
     report: Report,
-) -> Trained:
-    """Fit a network to rows, and return the state in which ``watched`` lost least.
+) -> Ended:
+    """Fit a network to rows, and leave it in the state in which ``watched`` lost least, or without any in the last.
 
     After each look at the watched rows its state is kept in ``state_file``; where that is there, the run goes on from
     it, with the same batches as one that was never interrupted.
@@ -124,7 +116,7 @@ def train(
     rows = [row for row in rows if row.sequences.inputs]
     plan = [batch for epoch in range(settings.epochs) for batch in _epoch(rows, settings, epoch)]
     costs = np.cumsum([sum(rows[number].sequences.total for number in batch) for batch in plan])
-    optimiser = torch.optim.AdamW(_groups(network, settings.learning_rate), weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(_groups(network, settings))
     run = _Run(network, optimiser, state_file)
     run.resume()
     looks = set(np.linspace(0, len(plan), settings.epochs * settings.checks + 1).round().astype(int)[1:].tolist())
@@ -137,7 +129,7 @@ def train(
         run.late = _FORGET * run.late + (1 - _FORGET) * loss
         report(int(costs[step]), int(costs[-1]), run.late / (1 - _FORGET ** (step + 1)))
         if step + 1 in looks:
-            run.look(step + 1, network.mean_loss(watched))
+            run.look(step + 1, network.mean_loss(watched) if watched else None)
     return run.best()
 
 
@@ -150,13 +142,13 @@ class _Run:
         self._least = math.inf
         self._best = _kept(network)
 
-    def look(self, step: int, loss: float) -> None:
+    def look(self, step: int, loss: float | None) -> None:
         """Take note of what the watched rows lose, and keep where the run is."""
         self.step = step
-        gained = loss < self._least
+        gained = loss is None or loss < self._least
         self.looks_without_gain = 0 if gained else self.looks_without_gain + 1
         if gained:
-            self._least, self._best = loss, _kept(self._network)
+            self._least, self._best = math.inf if loss is None else loss, _kept(self._network)
         state: dict[str, Any] = {
             "step": step,
             "late": self.late,
@@ -181,10 +173,10 @@ class _Run:
         self._network.load_state_dict(state["now"], strict=False)
         self._optimiser.load_state_dict(state["optimiser"])
 
-    def best(self) -> Trained:
+    def best(self) -> Ended:
         """Return the network in its best state."""
         self._network.load_state_dict(self._best, strict=False)
-        return Trained(self._network, self.step, self._least)
+        return Ended(self.step, self._least)
 
 
 def _kept(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -208,11 +200,22 @@ def _set_rate(optimiser: torch.optim.Optimizer, settings: TrainingSettings, step
         group["lr"] = group["most"] * share
 
 
-def _groups(network: Network, rate: float) -> list[dict[str, Any]]:
-    named = list(network.named_parameters())
-    thin = [tensor for name, tensor in named if name.endswith((".down", ".up"))]
-    rest = [tensor for name, tensor in named if not name.endswith((".down", ".up"))]
-    return [{"params": thin, "lr": rate, "most": rate}, {"params": rest, "lr": rate / 2, "most": rate / 2}]
+def _groups(network: Network, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """Return the parameters by how fast they learn; ``most`` is the rate that a group's rises to."""
+    rates = {"thin": settings.learning_rate, "quick": settings.quick_rate, "rest": settings.learning_rate / 2}
+    groups: dict[str, dict[str, Any]] = {
+        speed: {
+            "params": [],
+            "lr": rate,
+            "most": rate,
+            "weight_decay": 0.0 if speed == "quick" else settings.weight_decay,
+        }
+        for speed, rate in rates.items()
+    }
+    for name, tensor in network.named_parameters():
+        speed = "thin" if name.endswith((".down", ".up")) else "quick" if name.endswith("_quick") else "rest"
+        groups[speed]["params"].append(tensor)
+    return [group for group in groups.values() if group["params"]]
 
 
 def _epoch(rows: Sequence[Prepared], settings: TrainingSettings, epoch: int) -> list[list[int]]:

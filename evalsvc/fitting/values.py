@@ -24,10 +24,11 @@ LABELS = ("supported", "unsupported", "contradicted", "not_mentioned")
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """Characters ``[start, end)`` of a response that its contexts do not support."""
+    """Characters ``[start, end)`` of a response that its contexts do not support, and how: not ``supported``."""
 
     start: int
     end: int
+    label: str = "unsupported"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,9 +106,14 @@ class Options(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What an operator may choose of the training; ``before`` is the detector that it starts from."""
+    """What an operator may choose of the training.
+
+    ``before`` is the detector that it starts from, ``made`` how many responses are made from the contexts of the rows
+    that are learnt from (of faithfulness).
+    """
 
     epochs: int | None = None
+    made: int = 0
     seed: int = 0
     device: str = "auto"
     before: Path | None = None

@@ -17,10 +17,11 @@ from evalsvc.detection.evidence import Budget  # noqa: E402
 from evalsvc.detection.marks import MARKS  # noqa: E402
 from evalsvc.engine.bert import PackedBert  # noqa: E402
 from evalsvc.engine.models import locate  # noqa: E402
-from evalsvc.fitting.made import made_pairs  # noqa: E402
+from evalsvc.fitting.made import made_rows  # noqa: E402
 from evalsvc.fitting.network import Trunk, padded  # noqa: E402
-from evalsvc.fitting.objectives import Labelled, Pair, PairObjective, SpanLabel, TextObjective  # noqa: E402
+from evalsvc.fitting.objectives import PairObjective, TextObjective  # noqa: E402
 from evalsvc.fitting.training import Network, TrainingSettings, train  # noqa: E402
+from evalsvc.fitting.values import Mark, Row  # noqa: E402
 
 WIDTH, LAYERS = 32, 2
 CONFIG = {
@@ -32,8 +33,21 @@ CONFIG = {
     "max_position_embeddings": 512,
     "type_vocab_size": 2,
 }
-FAITHFUL = Pair(("The hotel opened in 1962. It has ninety rooms.",), "It opened in 1962.", "", "supported")
-WRONG = Pair(("The hotel opened in 1962. It has ninety rooms.",), "It opened in 1963.", "", "contradicted")
+CONTEXTS = ("The hotel opened in 1962. It has ninety rooms.",)
+
+
+def pair(said: str, label: str, spans: tuple[Mark, ...] | None = None) -> Row:
+    found = (label != "supported",)
+    place = f"{said}/{label}"
+    return Row(id="", place=place, group="", text=said, found=found, contexts=CONTEXTS, label=label, spans=spans)
+
+
+def text(said: str, *found: bool | None) -> Row:
+    return Row(id="", place=said, group="", text=said, found=found)
+
+
+FAITHFUL = pair("It opened in 1962.", "supported")
+WRONG = pair("It opened in 1963.", "contradicted")
 
 
 def weights(seed: int = 0) -> dict[str, torch.Tensor]:
@@ -92,9 +106,9 @@ def test_merged_it_gives_the_same_states() -> None:
 
 def test_spans_tell_which_sentences_and_tokens_are_unsupported(tokenizer: Tokenizer) -> None:
     response = "It has ninety rooms. It opened in 1963. The owner is Ms Ober."
-    spans = (SpanLabel(34, 38, "contradicted"), SpanLabel(40, len(response), "not_mentioned"))
+    spans = (Mark(34, 38, "contradicted"), Mark(40, len(response), "not_mentioned"))
     prepared = PairObjective(tokenizer, Budget(), WIDTH).prepare(
-        [FAITHFUL._replace(response=response, label="unsupported", spans=spans)]
+        [pair(response, "unsupported", spans)]
     )[0]
     assert [label for row in prepared.labels for label in row] == [0, 1, 2]
     assert prepared.tokens is not None
@@ -109,7 +123,7 @@ def test_spans_tell_which_sentences_and_tokens_are_unsupported(tokenizer: Tokeni
 
 def test_of_several_sentences_it_is_only_known_that_one_is_unsupported(tokenizer: Tokenizer) -> None:
     objective = PairObjective(tokenizer, Budget(), WIDTH)
-    two = FAITHFUL._replace(response="It has ninety rooms. It opened in 1963.", label="contradicted")
+    two = pair("It has ninety rooms. It opened in 1963.", "contradicted")
     prepared = objective.prepare([two, WRONG, FAITHFUL])
     assert [[label for row in item.labels for label in row] for item in prepared] == [[None, None], [1], [0]]
 
@@ -121,14 +135,14 @@ def test_a_small_network_learns_what_is_there_to_learn(tokenizer: Tokenizer, tmp
     settings = TrainingSettings(epochs=12, rank=4, learning_rate=0.02, dropout=0.0, batch_tokens=256, patience=30)
     trained = train(network, rows, rows, settings, tmp_path / "state", lambda done, of, loss: None)
     assert trained.watched_loss < before / 4
-    faithful, wrong = trained.logits(network.objective.prepare([FAITHFUL, WRONG]))[:, 0]
+    faithful, wrong = network.logits(network.objective.prepare([FAITHFUL, WRONG]))[:, 0]
     assert wrong > faithful + 2
 
 
 def test_it_stops_where_the_watched_rows_gain_nothing(tokenizer: Tokenizer, tmp_path: Path) -> None:
     network = pair_network(tokenizer)
     rows = network.objective.prepare([FAITHFUL, WRONG] * 4)
-    opposite = network.objective.prepare([FAITHFUL._replace(label="contradicted"), WRONG._replace(label="supported")])
+    opposite = network.objective.prepare([pair(FAITHFUL.text, "contradicted"), pair(WRONG.text, "supported")])
     settings = TrainingSettings(epochs=40, rank=4, learning_rate=0.02, dropout=0.0, checks=1, patience=2)
     trained = train(network, rows, opposite, settings, tmp_path / "state", lambda done, of, loss: None)
     assert trained.steps < 40
@@ -150,7 +164,8 @@ def test_a_run_that_was_broken_off_ends_as_one_that_was_not(tokenizer: Tokenizer
             if stop_at is not None and done > stop_at * of:
                 raise Stop
 
-        return train(network, rows, rows, settings, file, report).logits(rows)
+        train(network, rows, rows, settings, file, report)
+        return network.logits(rows)
 
     whole = run(tmp_path / "whole", None)
     with pytest.raises(Stop):
@@ -179,7 +194,7 @@ def test_single_texts_have_a_logit_a_task_and_unknown_tasks_cost_nothing(tokeniz
     objective = TextObjective(tokenizer, ("toxicity", "refusal"), 16, 4, WIDTH)
     network = Network(trunk(), objective, "cpu").eval()
     rows = objective.prepare(
-        [Labelled("a b c", {"toxicity": True}), Labelled("word " * 40, {"refusal": False}), Labelled("", {})]
+        [text("a b c", True, None), text("word " * 40, None, False), text("", None, None)]
     )
     assert [len(row.windows) for row in rows] == [1, 4, 1]
     assert network.logits(rows).shape == (3, 2)
@@ -201,15 +216,15 @@ def documents() -> Sequence[str]:
 
 
 def test_made_pairs_mark_what_the_contexts_do_not_say() -> None:
-    pairs = made_pairs(documents(), 200, seed=5)
-    assert pairs == made_pairs(documents(), 200, seed=5)
-    assert pairs != made_pairs(documents(), 200, seed=6)
+    pairs = made_rows(documents(), 200, seed=5)
+    assert pairs == made_rows(documents(), 200, seed=5)
+    assert pairs != made_rows(documents(), 200, seed=6)
     faithful = [pair for pair in pairs if pair.label == "supported"]
     assert 60 < len(faithful) < 140
     for pair in pairs:
         shown = " ".join(pair.contexts)
         for span in pair.spans or ():
-            said = pair.response[span.start : span.end]
+            said = pair.text[span.start : span.end]
             assert said
             if span.label == "not_mentioned":
                 assert said not in shown
@@ -217,4 +232,4 @@ def test_made_pairs_mark_what_the_contexts_do_not_say() -> None:
 
 
 def test_short_documents_make_nothing() -> None:
-    assert made_pairs(["One sentence only, that is all there is."], 10, seed=0) == []
+    assert made_rows(["One sentence only, that is all there is."], 10, seed=0) == []
