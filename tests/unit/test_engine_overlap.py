@@ -107,7 +107,7 @@ def test_models_give_the_same_in_many_parts_as_in_one(kind, tmp_path, monkeypatc
         seen.append(len(found))
         return found
 
-    for module in ("encoder", "transformer"):
+    for module in ("windowed", "transformer"):
         monkeypatch.setattr(f"evalsvc.engine.{module}.parts_of", small)
     split = call(texts)
     assert seen[0] > 3
