@@ -30,14 +30,20 @@ class Kept:
         restart: whether what is there is removed.
 
     Raises:
-        InputError: what is there is of another fit.
+        InputError: what is there is of another fit, or of none.
     """
 
     def __init__(self, folder: Path, key: Mapping[str, str], *, restart: bool) -> None:
         self._folder = folder
-        if restart:
-            shutil.rmtree(folder, ignore_errors=True)
         before = _read_key(folder / _KEY)
+        if before is None and folder.is_dir() and any(folder.iterdir()):
+            raise InputError(
+                f"{shown_path(folder)} has files of something else than a fit, and is where one would keep its own; "
+                "give another --out"
+            )
+        if restart and before is not None:
+            shutil.rmtree(folder)
+            before = None
         if before is not None and before != key:
             other = [name for name in key if before.get(name) != key[name]]
             raise InputError(
@@ -45,7 +51,6 @@ class Kept:
                 "with those, give another --out, or begin anew with --restart"
             )
         if before is None:
-            shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / _KEY, msgspec.json.encode(key))
 

@@ -6,15 +6,25 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import msgspec
 
-from evalsvc._hints import comma_as_point, nearest
+from evalsvc._hints import nearest
 from evalsvc.errors import ConfigError, InputError, Problem, SourceError
+from evalsvc.fitting.fields import (
+    Wrong,
+    contexts_of,
+    label_of,
+    plain,
+    segments_of,
+    spans_of,
+    string_of,
+    truth_of,
+    weight_of,
+)
 from evalsvc.fitting.noticing import notices, without_copies
-from evalsvc.fitting.values import LABELS, Labelled, Mark, Note, Row, reads_pairs
+from evalsvc.fitting.values import Labelled, Note, Row, reads_pairs
 from evalsvc.sources._fieldmap import assign, encode, from_json, passages
 from evalsvc.sources._readers import reader_for, suffixes
 from evalsvc.sources._wire import MAX_EVENT_BYTES
@@ -23,18 +33,9 @@ MOST_PROBLEMS = 20
 LEAST_ROWS, LEAST_OF_CLASS = 40, 10
 """With fewer, five folds hold so few of a class that no figure means anything."""
 
-_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 _OPTIONAL = ("id", "source", "licence", "weight", "segments")
 _PAIR = ("contexts", "context", "response", "question", "label", "spans")
 _BOM = b"\xef\xbb\xbf"
-
-
-class _Wrong(Exception):
-    """One field of a row: what was found, and what to do."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        self.message, self.hint = message, hint
-        super().__init__(message)
 
 
 def read_labelled(paths: Sequence[str | Path], tasks: Sequence[str], field: str = "group") -> Labelled:
@@ -143,10 +144,10 @@ class _Reading:
         try:
             found = msgspec.json.decode(raw)
             if not isinstance(found, dict):
-                raise _Wrong("expected a JSON object", "write one object a line")
+                raise Wrong("expected a JSON object", "write one object a line")
             self.fields.update(found.keys())
             row = (self._pair if self._pairs else self._text)(found, f"{path}:{line}")
-        except _Wrong as wrong:
+        except Wrong as wrong:
             self._tell(path, line, wrong.message, wrong.hint)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             long = len(raw) > MAX_EVENT_BYTES
@@ -161,13 +162,13 @@ class _Reading:
         self._problems.setdefault((str(path), message), Problem(str(path), line, 1, message, hint))
 
     def _pair(self, found: Mapping[str, Any], place: str) -> Row | None:
-        response = _string(found, "response", needed=True)
-        contexts = _contexts(found)
+        response = string_of(found, "response", needed=True)
+        contexts = contexts_of(found)
         if not response.strip() or not any(context.strip() for context in contexts):
             self._empty += 1
             return None
-        spans = _spans(found, len(response))
-        label = _label(found, spans)
+        spans = spans_of(found, len(response))
+        label = label_of(found, spans)
         if not label:
             self._unlabelled += 1
             return None
@@ -176,19 +177,19 @@ class _Reading:
             **self._common(found, place, own),
             text=response,
             contexts=contexts,
-            question=_string(found, "question"),
+            question=string_of(found, "question"),
             found=(label != "supported",),
             label=label,
             spans=() if label == "supported" else spans,
         )
 
     def _text(self, found: Mapping[str, Any], place: str) -> Row | None:
-        text = _string(found, "text", needed=True)
+        text = string_of(found, "text", needed=True)
         if not text.strip():
             self._empty += 1
             return None
         single = len(self._tasks) == 1 and self._tasks[0] not in found
-        truths = tuple(_truth(found, "label" if single else task) for task in self._tasks)
+        truths = tuple(truth_of(found, "label" if single else task) for task in self._tasks)
         if all(truth is None for truth in truths):
             self._unlabelled += 1
             return None
@@ -198,97 +199,15 @@ class _Reading:
         group = found.get(self._field)
         self.grouped += group is not None
         return {
-            "id": _short(found.get("id", place)),
+            "id": place if found.get("id") is None else plain(found["id"]),
             "place": place,
             # Groups of a field and those of a text never have one name.
-            "group": f"={own}" if group is None else f":{_short(group)}",
-            "source": _string(found, "source"),
-            "licence": _string(found, "licence"),
-            "weight": _weight(found),
-            "segments": _segments(found),
+            "group": f"={own}" if group is None else f":{plain(group)}",
+            "source": string_of(found, "source"),
+            "licence": string_of(found, "licence"),
+            "weight": weight_of(found),
+            "segments": segments_of(found),
         }
-
-
-def _string(found: Mapping[str, Any], field: str, *, needed: bool = False) -> str:
-    value = found.get(field)
-    if value is None and not needed:
-        return ""
-    if isinstance(value, str):
-        return value
-    if value is None:
-        near = nearest(field, [name for name in found if name != field])
-        raise _Wrong(f"`{field}` is missing", near or "name the column so")
-    raise _Wrong(f"`{field}`: expected a text, but got {_kind(value)}", "write it in quotes")
-
-
-def _contexts(found: Mapping[str, Any]) -> tuple[str, ...]:
-    value = found.get("contexts")
-    if value is None:
-        if found.get("context") is None:
-            raise _Wrong("`contexts` is missing", "give a list of texts, or one text as `context`")
-        return (_string(found, "context"),)
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise _Wrong(f"`contexts`: expected a list of texts, but got {_kind(value)}", 'write ["first", "second"]')
-    return tuple(one for one in value if one.strip())
-
-
-def _label(found: Mapping[str, Any], spans: tuple[Mark, ...] | None) -> str:
-    value = found.get("label")
-    if value is None or value == "":
-        return "" if spans is None else "unsupported" if spans else "supported"
-    if value not in LABELS:
-        raise _Wrong(f"`label`: {_shown(value)} is none", f"write one of {', '.join(LABELS)}")
-    if value == "supported" and spans:
-        raise _Wrong("`label` is supported, but `spans` has unsupported text", "correct one of them")
-    return str(value)
-
-
-def _spans(found: Mapping[str, Any], length: int) -> tuple[Mark, ...] | None:
-    value = found.get("spans")
-    if value is None:
-        return None
-    try:
-        marks = msgspec.convert(value, tuple[Mark, ...])
-    except msgspec.ValidationError as error:
-        raise _Wrong(f"`spans`: {error}", 'write [{"start": 0, "end": 12}], or [] where all is supported') from error
-    for mark in marks:
-        if not 0 <= mark.start < mark.end <= length:
-            raise _Wrong(
-                "`spans`: one is not within the response",
-                f"found {mark.start} to {mark.end} of {length} characters; count in characters from 0, end excluded",
-            )
-    return tuple(sorted(marks, key=lambda mark: mark.start))
-
-
-def _truth(found: Mapping[str, Any], field: str) -> bool | None:
-    value = found.get(field)
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool) or value in (0, 1):
-        return bool(value)
-    truth = _TRUTHS.get(value.strip().lower()) if isinstance(value, str) else None
-    if truth is None:
-        raise _Wrong(f"`{field}`: {_shown(value)} is no label", "write true, false, 0 or 1, or leave it out if unknown")
-    return truth
-
-
-def _weight(found: Mapping[str, Any]) -> float:
-    value = found.get("weight", 1.0)
-    try:
-        weight = float(value)
-    except (TypeError, ValueError):
-        hint = comma_as_point(value) or "write a number above 0"
-        raise _Wrong(f"`weight`: {_shown(value)} is no number", hint) from None
-    if isinstance(value, bool) or not (0.0 < weight < math.inf):
-        raise _Wrong(f"`weight`: {_shown(value)} is no number above 0", "leave the row out, or give it a weight")
-    return weight
-
-
-def _segments(found: Mapping[str, Any]) -> dict[str, str]:
-    value = found.get("segments") or {}
-    if not isinstance(value, dict):
-        raise _Wrong(f"`segments`: expected names and values, but got {_kind(value)}", 'write {"plan": "free"}')
-    return {name: _short(one) for name, one in value.items() if one is not None}
 
 
 def _require_enough(rows: Sequence[Row], tasks: Sequence[str]) -> None:
@@ -311,28 +230,6 @@ def _require_enough(rows: Sequence[Row], tasks: Sequence[str]) -> None:
                     f"Only {counts[truth]:,} of {total:,} rows labelled for {task} {said}, but {LEAST_OF_CLASS} are "
                     "needed at least; label more of them"
                 )
-
-
-def _short(value: Any) -> str:  # noqa: ANN401
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401
-    """Return a value for a message: whole where it can be a label, of a text only that it is one."""
-    if isinstance(value, str):
-        return repr(value) if len(value) <= 40 else f"a text of {len(value):,} characters"
-    return shorten(_short(value), 40, placeholder="…")
-
-
-def _kind(value: Any) -> str:  # noqa: ANN401
-    if value is None:
-        return "null"
-    for kinds, said in ((bool, "true or false"), ((int, float), "a number"), (str, "a text"), (list, "a list")):
-        if isinstance(value, kinds):
-            return said
-    return "an object"
 
 
 def _no_progress(done: int) -> None:

@@ -1,4 +1,4 @@
-"""What is measured on held-out rows, with intervals by a bootstrap over groups; calibration, thresholds, suspects.
+"""What is measured on held-out rows, with intervals by a bootstrap over groups.
 
 Every figure is a function of weights, a row of them for each resample: groups are drawn with replacement, and a row
 counts as often as its group was drawn. So one pass over the sorted probabilities serves all resamples.
@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from scipy.special import expit
 
-from evalsvc.detection.adapter import Calibration
-from evalsvc.errors import InputError
 from evalsvc.fitting.values import Array, Codes, Truths
 
 BINS = 15
@@ -25,9 +22,13 @@ RECALL_AT = 0.01
 """The share of false alarms at which recall is told."""
 
 RESAMPLES, LEVEL = 1000, 0.95
+_BIASED = frozenset({"ece", "ece_equal_mass"})
+"""Sums of distances, which noise makes greater: in a resample more than in the rows, and in these more than in truth.
+
+Their intervals are the percentiles reflected at the estimate (the basic bootstrap), which undoes it.
+"""
 _AT_ONCE = 1 << 22
-_LEAST_SLOPE = 1e-3
-_STEPS = 100
+_NOTHING = 1e-12
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -58,13 +59,17 @@ def figures(
 ) -> dict[str, Figure]:
     """Return every figure with a 95 % interval: percentiles of a bootstrap over groups.
 
-    Of fewer than two groups there is no interval.
+    Of fewer than two groups there is no interval, nor of a figure that is the same in every resample: a share that is
+    0 or 1 has the exact limit (Clopper & Pearson 1934) for as many groups.
     """
     own = np.ones(len(outcomes.labels)) if weights is None else weights
     measures = measures_of(outcomes)
     values = {name: float(measure(own[None, :])[0]) for name, measure in measures.items()}
     _, codes = np.unique(groups, return_inverse=True)
     many = int(codes.max()) + 1 if len(codes) else 0
+    if outcomes.labels.all() or not outcomes.labels.any():
+        # Of rows that were chosen by their label a calibration error only says which label that is.
+        values |= dict.fromkeys(_BIASED, math.nan)
     if many < 2 or not resamples:
         return {name: Figure(_finite(value)) for name, value in values.items()}
     drawn: dict[str, list[Array]] = {name: [] for name in measures}
@@ -76,7 +81,16 @@ def figures(
         beside = counts[:, codes] * own
         for name, measure in measures.items():
             drawn[name].append(measure(beside))
-    return {name: _figure(values[name], np.concatenate(drawn[name])) for name in measures}
+    shares = {"precision": outcomes.found, "recall": outcomes.labels, "false_alarms": ~outcomes.labels}
+    return {
+        name: _figure(
+            values[name],
+            np.concatenate(drawn[name]),
+            reflected=name in _BIASED,
+            groups=len(np.unique(codes[shares[name]])) if name in shares else 0,
+        )
+        for name in measures
+    }
 
 
 def measures_of(outcomes: Outcomes) -> Mapping[str, Measure]:
@@ -229,110 +243,6 @@ def _calibration_error(outcomes: Outcomes, bins: Codes) -> Measure:
     return measure
 
 
-def platt(logits: Array, labels: Truths, groups: Codes, weights: Array | None = None) -> Calibration:
-    """Return the calibration of logits: a logistic regression on Platt's targets (1999).
-
-    The targets are a little inside of 0 and 1, by the number of groups that have each class: rows of a group are not
-    so many independent ones. A slope below 0.001 becomes that, so that the order of logits stays.
-    """
-    if labels.all() or not labels.any():
-        raise InputError("A calibration needs rows of both classes")
-    own = np.ones(len(logits)) if weights is None else weights
-    with_it, without = len(np.unique(groups[labels])), len(np.unique(groups[~labels]))
-    targets = np.where(labels, (with_it + 1.0) / (with_it + 2.0), 1.0 / (without + 2.0))
-    # Newton's steps are well scaled on standardised logits.
-    centre, width = float(logits.mean()), float(logits.std()) or 1.0
-    scaled = (logits - centre) / width
-    slope, offset = _logistic(scaled, targets, own)
-    slope = slope / width
-    if slope < _LEAST_SLOPE:
-        slope = _LEAST_SLOPE
-        offset = _logistic(slope * logits, targets, own, fixed=True)[1]
-        return Calibration(slope, offset)
-    return Calibration(slope, offset - slope * centre)
-
-
-def _logistic(values: Array, targets: Array, weights: Array, *, fixed: bool = False) -> tuple[float, float]:
-    """Return slope and offset of the least weighted log loss; ``fixed`` keeps the slope at 1."""
-    design = np.c_[values, np.ones(len(values))]
-    free = np.array([1]) if fixed else np.array([0, 1])
-    found = np.array([1.0 if fixed else 0.0, 0.0])
-
-    def loss(at: Array) -> float:
-        scores = design @ at
-        return float(weights @ (np.logaddexp(0.0, scores) - targets * scores))
-
-    before = loss(found)
-    for _ in range(_STEPS):
-        guess = expit(design @ found)
-        slope = design[:, free].T @ (weights * (guess - targets))
-        bend = (design[:, free].T * (weights * guess * (1.0 - guess))) @ design[:, free]
-        change = np.zeros(2)
-        change[free] = np.linalg.solve(bend + 1e-10 * np.eye(len(free)) * max(1.0, float(np.trace(bend))), slope)
-        size = 1.0
-        while (after := loss(found - size * change)) > before and size > 1e-6:
-            size /= 2.0
-        found, gained, before = found - size * change, before - after, min(before, after)
-        if gained < 1e-12 * max(1.0, abs(before)):
-            break
-    return float(found[0]), float(found[1])
-
-
-def calibrated(calibration: Calibration, logits: Array) -> Array:
-    """Return probabilities."""
-    made: Array = np.asarray(expit(calibration.slope * logits + calibration.offset), np.float64)
-    return made
-
-
-def threshold(
-    rule: Literal["false_alarms", "cost"],
-    value: float,
-    probabilities: Array,
-    labels: Truths,
-    weights: Array | None = None,
-) -> float:
-    """Return the probability from which on a row counts as found.
-
-    Args:
-        rule: ``false_alarms``: the greatest recall of those thresholds that at most ``value`` of the rows without it
-            reach; ``cost``: the least cost, where a miss costs ``value`` false alarms. Of several the highest.
-        value: see ``rule``.
-        probabilities: of held-out rows.
-        labels: of the same.
-        weights: how much each counts; the same for all without.
-    """
-    own = np.ones(len(labels)) if weights is None else weights
-    order = np.argsort(-probabilities, kind="stable")
-    ranked, with_it = probabilities[order], labels[order]
-    alarms, hits = np.cumsum(own[order] * ~with_it), np.cumsum(own[order] * with_it)
-    if rule == "false_alarms":
-        too_many = alarms > value * alarms[-1] * (1.0 + 1e-12)
-        if not too_many.any():
-            return float(ranked[-1])
-        limit = ranked[int(np.argmax(too_many))]
-        above = ranked[with_it & (ranked > limit)]
-        return float(above[-1] if len(above) else np.nextafter(limit, 2.0))
-    # Of equal probabilities the last has all of them at or above.
-    last = np.r_[ranked[1:] != ranked[:-1], True]
-    costs = np.r_[value * hits[-1], (alarms + value * (hits[-1] - hits))[last]]
-    return float(np.r_[np.nextafter(ranked[0], 2.0), ranked[last]][int(np.argmin(costs))])
-
-
-def suspects(probabilities: Array, labels: Truths) -> Codes:
-    """Return the places of rows whose label is probably wrong, the surest first.
-
-    By confident learning (Northcutt et al. 2021): a row is suspect where the held-out probability of the other class
-    is at least as high as it is on average of the rows that are labelled with that class, and higher than its own's.
-    """
-    if labels.all() or not labels.any():
-        return np.empty(0, np.int64)
-    with_it, without = probabilities[labels].mean(), (1.0 - probabilities[~labels]).mean()
-    other = np.where(labels, 1.0 - probabilities, probabilities)
-    chosen = np.flatnonzero((other >= np.where(labels, without, with_it)) & (other > 0.5))
-    made: Codes = chosen[np.argsort(-other[chosen], kind="stable")]
-    return made
-
-
 def _over(part: Array, whole: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         made: Array = np.where(whole > 0.0, part / whole, np.nan)
@@ -343,10 +253,17 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _figure(value: float, drawn: Array) -> Figure:
+def _figure(value: float, drawn: Array, *, reflected: bool, groups: int) -> Figure:
     drawn = drawn[np.isfinite(drawn)]
     if not math.isfinite(value) or len(drawn) < 2:
         return Figure(_finite(value))
     tail = (1.0 - LEVEL) / 2.0
-    low, high = np.quantile(drawn, [tail, 1.0 - tail])
-    return Figure(value, float(low), float(high))
+    low, high = (float(end) for end in np.quantile(drawn, [tail, 1.0 - tail]))
+    if high - low < _NOTHING:
+        if not groups or value not in (0.0, 1.0):
+            return Figure(value)
+        limit = tail ** (1.0 / groups)
+        return Figure(value, limit, 1.0) if value else Figure(value, 0.0, 1.0 - limit)
+    if reflected:
+        low, high = max(0.0, min(value, 2.0 * value - high)), max(value, 2.0 * value - low)
+    return Figure(value, low, high)

@@ -10,19 +10,16 @@ import msgspec
 import numpy as np
 
 from evalsvc.detection.adapter import Calibration, Source, Threshold
+from evalsvc.fitting.deciding import calibrated, platt, suspects, threshold
 from evalsvc.fitting.measuring import (
     Bin,
     Curve,
     Figure,
     Outcomes,
-    calibrated,
     figures,
-    platt,
     precision_recall,
     reliability,
     roc,
-    suspects,
-    threshold,
 )
 from evalsvc.fitting.values import Array, Codes, Note, Options, Row, Truths
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from evalsvc import __version__
+from evalsvc._run_locks import exclusive
 from evalsvc.detection import adapter
 from evalsvc.errors import EngineError, InputError
 from evalsvc.fitting.folds import Grouped, folds, grouped, outer, stratum
@@ -40,23 +41,28 @@ def fit(labelled: Labelled, options: Options, trainer: Trainer, told: Told = lam
     """
     if options.folds < 2:
         raise InputError(f"Expected 2 folds or more, but got {options.folds}")
-    path = detector_path(options.out, labelled.tasks)
-    version = _next_version(path, options.before)
     found = grouped(labelled)
     placed = outer(labelled, found, options.folds, options.seed)
     state = options.out / "state"
     with told_if_not_written(options.out, state):
         options.out.mkdir(parents=True, exist_ok=True)
-        kept = Kept(state, _key(labelled, options, trainer), restart=options.restart)
-        running = _Running(labelled, options, trainer, kept, found, told)
-        results = _results(labelled, options, running.held_out(placed), found, placed)
-        trained = running.train(np.ones(len(labelled.rows), bool), options.folds, "final")
-        card = _card(labelled, options, trainer, results, version)
-        adapter.write(path, adapter.Adapter(card, trained.tensors))
-        made = _made(labelled, options, trainer, found, results, card)
-        write_whole(options.out / "report.json", report(made))
-        write_whole(options.out / "report.html", page(made).encode())
-        kept.remove()
+        with exclusive(state, "fit", "fits a detector into the same folder"):
+            return _fitted(labelled, options, trainer, found, placed, told)
+
+
+def _fitted(labelled: Labelled, options: Options, trainer: Trainer, found: Grouped, placed: Codes, told: Told) -> Fit:
+    path = detector_path(options.out, labelled.tasks)
+    version = _next_version(path, options.before)
+    kept = Kept(options.out / "state", _key(labelled, options, trainer), restart=options.restart)
+    running = _Running(labelled, options, trainer, kept, found, told)
+    results = _results(labelled, options, running.held_out(placed), found, placed)
+    trained = running.train(np.ones(len(labelled.rows), bool), options.folds, "final")
+    card = _card(labelled, options, trainer, results, version)
+    adapter.write(path, adapter.Adapter(card, trained.tensors))
+    made = _made(labelled, options, trainer, found, results, card)
+    write_whole(options.out / "report.json", report(made))
+    write_whole(options.out / "report.html", page(made).encode())
+    kept.remove()
     return made
 
 

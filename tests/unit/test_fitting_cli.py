@@ -3,8 +3,12 @@
 import errno
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 import types
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +72,42 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path, capsys, trainers):
     trainers.trainer = Words()
     assert main([*command, "--folds", "4"]) == 2
     assert "holds an unfinished fit with other folds" in capsys.readouterr().err
+    assert main(command) == 0
+    assert len(trainers.trainer.calls) == 4
+
+
+_SLOW = """
+import sys, time, types
+from evalsvc import _cli_fit, cli
+from fitting_data import Words
+
+class Slow(Words):
+    def train(self, *given):
+        if len(self.calls) == 2:
+            time.sleep(60)
+        return super().train(*given)
+
+sys.modules[_cli_fit.TRAINING] = types.SimpleNamespace(trainer=lambda tasks, options: Slow())
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_process_that_is_stopped_in_the_third_fold_loses_that_fold_alone(tmp_path, trainers, sign, code):
+    file, out = write(tmp_path / "rows.jsonl", texts()), tmp_path / "out"
+    command = ["fit", "toxicity", "--data", str(file), "--out", str(out)]
+    root = Path(__file__).parents[2]
+    paths = {"PYTHONPATH": os.pathsep.join(map(str, (root, root / "tests")))}
+    run = subprocess.Popen(
+        [sys.executable, "-c", _SLOW, *command], env=os.environ | paths, stderr=subprocess.PIPE, text=True
+    )
+    began = time.monotonic()
+    while not (out / "state" / "fold-1.npy").exists() and run.poll() is None and time.monotonic() - began < 50:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    run.send_signal(sign)
+    _, err = run.communicate(timeout=30)
+    assert run.returncode == code, err
     assert main(command) == 0
     assert len(trainers.trainer.calls) == 4
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy.special import expit
+from scipy.stats import binomtest
 from sklearn.calibration import _SigmoidCalibration
 from sklearn.metrics import (
     average_precision_score,
@@ -19,17 +20,14 @@ from sklearn.metrics import (
 )
 
 from evalsvc.errors import InputError
+from evalsvc.fitting.deciding import calibrated, platt, suspects, threshold
 from evalsvc.fitting.measuring import (
     Outcomes,
-    calibrated,
     figures,
     measures_of,
-    platt,
     precision_recall,
     reliability,
     roc,
-    suspects,
-    threshold,
 )
 
 
@@ -105,6 +103,32 @@ def test_intervals_cover_and_are_wider_by_groups_than_by_rows():
             widths[kind].append(found.high - found.low)
     assert np.mean(widths["groups"]) > 1.5 * np.mean(widths["rows"])
     assert hits["groups"] >= 52 > hits["rows"]
+
+
+def test_the_calibration_error_of_calibrated_rows_may_be_zero():
+    generator = np.random.default_rng(4)
+    lows = []
+    for _ in range(20):
+        probabilities = generator.random(150)
+        outcomes = Outcomes(generator.random(150) < probabilities, probabilities, probabilities > 0.5)
+        found = figures(outcomes, np.arange(150), resamples=200)["ece"]
+        assert found.low <= found.value <= found.high
+        lows.append(found.low)
+    # Noise alone makes 0.08 of 150 rows in 15 bins.
+    assert np.mean(lows) < 0.04
+
+
+def test_what_never_varies_has_no_interval_of_no_width():
+    labels = np.arange(60) % 2 == 0
+    outcomes = Outcomes(labels, np.where(labels, 0.9, 0.1), labels)
+    found = figures(outcomes, np.arange(60) // 4)
+    # 15 groups without a false alarm: the exact limit of 0 of 15.
+    low, high = binomtest(0, 15).proportion_ci(0.95)
+    assert (found["false_alarms"].low, found["false_alarms"].high) == pytest.approx((low, high))
+    assert (found["recall"].low, found["recall"].high) == pytest.approx((1 - high, 1.0))
+    assert (found["auroc"].value, found["auroc"].low) == (1.0, None)
+    alone = figures(outcomes.part(labels), np.arange(30))
+    assert alone["ece"].value is None
 
 
 def test_intervals_of_many_rows_are_fast():

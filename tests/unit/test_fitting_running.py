@@ -178,6 +178,16 @@ def test_the_state_of_another_fit_is_refused_or_replaced(tmp_path, change, told)
     assert len(trainer.calls) == options.folds + 1
 
 
+def test_a_folder_of_something_else_is_never_removed(tmp_path):
+    own = tmp_path / "out" / "state" / "mine.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    for restart in (False, True):
+        with pytest.raises(InputError, match="has files of something else than a fit"):
+            fit(read(tmp_path, texts()), Options(tmp_path / "out", restart=restart), Words())
+    assert own.read_text() == "mine"
+
+
 def test_another_rule_goes_on_with_what_is_trained(tmp_path):
     labelled, out = read(tmp_path, texts()), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
