@@ -17,7 +17,7 @@ import numpy as np
 
 from evalsvc._sentences import sentence_spans
 from evalsvc.detection.words import Kind, Span, words
-from evalsvc.fitting.values import Mark, Row
+from evalsvc.fitting.values import Mark, Row, Unsupported
 
 OF_ITSELF = (
     "Based on the provided passages, here is what we know.",
@@ -57,7 +57,7 @@ _YEARS = (-20, -10, -3, -2, -1, 1, 2, 3, 10, 20)
 
 class _Said(NamedTuple):
     text: str
-    label: str = "supported"
+    label: Unsupported = "not_mentioned"
     wrong: Span | None = None
     """The characters of ``text`` that nothing supports."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from evalsvc.fitting.kept import write_whole
 from evalsvc.fitting.network import Trunk, padded
 from evalsvc.fitting.objectives import Prepared
 from evalsvc.fitting.values import Array
@@ -156,12 +158,10 @@ class _Run:
             "least": self._least,
         }
         state |= {"best": self._best, "now": _kept(self._network), "optimiser": self._optimiser.state_dict()}
-        partial = self._file.with_name(f".{self._file.name}.part")
-        try:
-            torch.save(state, partial)
-            partial.replace(self._file)
-        finally:
-            partial.unlink(missing_ok=True)
+        # By way of memory: torch says of a full disk that its writer failed, and not why.
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_whole(self._file, content.getvalue())
 
     def resume(self) -> None:
         """Go on from what was kept, if anything was."""

@@ -19,6 +19,7 @@ Truths = NDArray[np.bool_]
 
 FAITHFULNESS = "faithfulness"
 TEXT_TASKS = ("toxicity", "prompt_injection", "refusal")
+Unsupported = Literal["unsupported", "contradicted", "not_mentioned"]
 LABELS = ("supported", "unsupported", "contradicted", "not_mentioned")
 """What a response can be labelled with; all but the first count as found."""
 
@@ -28,7 +29,7 @@ class Mark(msgspec.Struct, frozen=True):
 
     start: int
     end: int
-    label: str = "unsupported"
+    label: Unsupported = "unsupported"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from evalsvc.detection.adapter import Adapter, Calibration, Card, Source, Task, Threshold, write
+from evalsvc.detection.heads import BESIDE
 from evalsvc.detection.marks import MARKS
 from evalsvc.engine.models import ModelFiles, locate
 
@@ -92,6 +93,6 @@ def _shapes(reads: str, config: dict, rank: int) -> dict[str, tuple[int, ...]]:
         shapes |= {f"{norm}.weight": (width,), f"{norm}.bias": (width,)}
     if reads == "texts":
         return shapes | {"head.texts.weight": (len(TASKS), width), "head.texts.bias": (len(TASKS),)}
-    heads = {f"head.{name}.{what}": (2, width)[: 2 if what == "weight" else 1]
+    heads = {f"head.{name}.{what}": (2, width + BESIDE)[: 2 if what == "weight" else 1]
              for name in ("token", "mean") for what in ("weight", "bias")}  # fmt: skip
     return shapes | {"marks": (MARKS, width)} | heads

@@ -12,6 +12,7 @@ from evalsvc.detection import adapter as files
 from evalsvc.detection.evidence import Budget, Evidence, Text, windows
 from evalsvc.detection.heads import PairHeads, pair_logits
 from evalsvc.detection.loading import calibrated, card_of
+from evalsvc.detection.marks import MARKS
 from evalsvc.detection.pairs import Case, PairDetector, Reading, Unfit
 from evalsvc.detection.texts import TextDetector
 from evalsvc.detection.words import Kind, words
@@ -145,8 +146,9 @@ def test_pairs_equal_the_trunk_with_products_beside_it_window_by_window(trunk, p
                 embedded = embedded + own["marks"][torch.tensor([window.marks])]
                 types = torch.tensor([window.types])
                 states = model(inputs_embeds=embedded, token_type_ids=types).last_hidden_state[0]
+            read = read_by_hand(states.double().numpy(), window)
             for piece in window.pieces:
-                logits = by_hand(states[piece.start : piece.stop].double().numpy(), own)
+                logits = by_hand(read[piece.start : piece.stop], own)
                 shares = np.exp(logits) / np.exp(logits).sum()
                 if piece.sentence not in found or shares[0] < found[piece.sentence][0]:
                     found[piece.sentence] = shares
@@ -155,6 +157,21 @@ def test_pairs_equal_the_trunk_with_products_beside_it_window_by_window(trunk, p
         least = min(shares[0] for shares in found.values())
         assert reading.unsupported == pytest.approx(1 - least, abs=1e-4)
     assert many, "Expected responses of several windows among the cases"
+
+
+def read_by_hand(states, window):
+    """Return what the heads read of a window's tokens, one by one."""
+    first, stop = window.pieces[0].start, window.pieces[-1].stop
+    rows = []
+    for place, (state, mark) in enumerate(zip(states, window.marks, strict=True)):
+        told = np.zeros(MARKS)
+        told[mark] = 1
+        cosines = [
+            state @ other / np.linalg.norm(state) / np.linalg.norm(other) for other in states[1 : first - 1]
+        ] or [0.0]
+        distance = 4 * (1 - max(cosines)) if first <= place < stop else 0.0
+        rows.append(np.concatenate([state, told, told * distance]))
+    return np.array(rows)
 
 
 def by_hand(states, own):

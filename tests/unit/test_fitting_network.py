@@ -107,9 +107,7 @@ def test_merged_it_gives_the_same_states() -> None:
 def test_spans_tell_which_sentences_and_tokens_are_unsupported(tokenizer: Tokenizer) -> None:
     response = "It has ninety rooms. It opened in 1963. The owner is Ms Ober."
     spans = (Mark(34, 38, "contradicted"), Mark(40, len(response), "not_mentioned"))
-    prepared = PairObjective(tokenizer, Budget(), WIDTH).prepare(
-        [pair(response, "unsupported", spans)]
-    )[0]
+    prepared = PairObjective(tokenizer, Budget(), WIDTH).prepare([pair(response, "unsupported", spans)])[0]
     assert [label for row in prepared.labels for label in row] == [0, 1, 2]
     assert prepared.tokens is not None
     marked = [
@@ -180,11 +178,12 @@ def test_a_full_disk_leaves_no_half_state(
     network = pair_network(tokenizer)
     rows = network.objective.prepare([FAITHFUL, WRONG])
 
-    def full(state: object, path: Path) -> None:
-        path.write_bytes(b"half")
+    def full(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[:10])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("evalsvc.fitting.training.torch.save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         train(network, rows, rows, TrainingSettings(epochs=1), tmp_path / "state", lambda done, of, loss: None)
     assert list(tmp_path.iterdir()) == []
@@ -193,9 +192,7 @@ def test_a_full_disk_leaves_no_half_state(
 def test_single_texts_have_a_logit_a_task_and_unknown_tasks_cost_nothing(tokenizer: Tokenizer) -> None:
     objective = TextObjective(tokenizer, ("toxicity", "refusal"), 16, 4, WIDTH)
     network = Network(trunk(), objective, "cpu").eval()
-    rows = objective.prepare(
-        [text("a b c", True, None), text("word " * 40, None, False), text("", None, None)]
-    )
+    rows = objective.prepare([text("a b c", True, None), text("word " * 40, None, False), text("", None, None)])
     assert [len(row.windows) for row in rows] == [1, 4, 1]
     assert network.logits(rows).shape == (3, 2)
     assert float(network.loss([rows[2]]).detach()) == 0.0
