@@ -6,6 +6,7 @@ Only what its licence allows is trained on (tier A of the data's README): share-
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,8 @@ class Set(NamedTuple):
     trained: bool
     family: str
     label: Callable[[Row], str]
+    most: int | None = None
+    """How many rows are trained on, the first by the hash of their ids: short pairs would outnumber answers."""
 
 
 def _binary(row: Row) -> str:
@@ -60,9 +63,9 @@ FAITHFULNESS = (
     Set("quality/summeval", "MIT", True, "news", _binary),
     Set("faithfulness/summedits", "Apache-2.0", True, "summedits", _binary),
     Set("faithfulness/fool_me_twice", "Apache-2.0", True, "fool_me_twice", _verdict),
-    Set("faithfulness/factcheckgpt_stance", "Apache-2.0", True, "factcheckgpt", _stance),
+    Set("faithfulness/factcheckgpt_stance", "Apache-2.0", True, "factcheckgpt", _stance, 1000),
     Set("faithfulness/dialfact_small", "BSD-3-Clause", True, "dialogue", _verdict),
-    Set("faithfulness/conjnli", "MIT", True, "conjnli", _entailment),
+    Set("faithfulness/conjnli", "MIT", True, "conjnli", _entailment, 3000),
     Set("faithfulness/begin", "per source, CC BY 4.0 and others", False, "dialogue", _binary),
     Set("faithfulness/wice_claim", "CC BY-SA and Common Crawl", False, "wice", _binary),
     Set("faithfulness/snli_dev_test", "CC BY-SA 4.0", False, "captions", _entailment),
@@ -123,12 +126,18 @@ def changed(before: str, after: str) -> list[dict[str, Any]]:
     return spans
 
 
+def trained_on(left_out: str = "") -> Iterator[dict[str, Any]]:
+    """Give the rows that the faithfulness detector is trained on, but those of one family."""
+    for which in FAITHFULNESS:
+        if which.trained and which.family != left_out:
+            rows = sorted(faithfulness(which), key=lambda row: hashlib.sha256(row["id"].encode()).digest())
+            yield from rows[: which.most]
+
+
 def main() -> None:
     """Print all rows that the faithfulness detector is trained on."""
-    for which in FAITHFULNESS:
-        if which.trained:
-            for row in faithfulness(which):
-                print(json.dumps(row))
+    for row in trained_on():
+        print(json.dumps(row))
 
 
 if __name__ == "__main__":
