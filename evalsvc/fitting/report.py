@@ -44,6 +44,10 @@ pre{padding:.6rem .8rem;background:var(--head);border:1px solid var(--line);bord
 """
 
 
+_SCORERS = {"refusal": "refusal_probability"}
+"""Scorers that are not named as their task: the name is that of rules."""
+
+
 def report(made: Fit) -> bytes:
     """Return all numbers as JSON, the same bytes for the same fit."""
     return msgspec.json.format(msgspec.json.encode(made, order="deterministic"), indent=1) + b"\n"
@@ -102,7 +106,7 @@ def consumer(made: Fit) -> str:
     """Return what a consumer's file needs for this detector."""
     # A path in JSON's quotes is one in YAML's, whatever is in it.
     path = msgspec.json.encode(made.detector).decode()
-    lines = "".join(f"  - {{name: {name}, options: {{detector: {path}}}}}\n" for name in made.tasks)
+    lines = "".join(f"  - {{name: {_SCORERS.get(name, name)}, options: {{detector: {path}}}}}\n" for name in made.tasks)
     return f"scorers:\n{lines}"
 
 

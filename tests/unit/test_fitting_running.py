@@ -1,6 +1,7 @@
 """A whole fit with a trainer of milliseconds: figures, what is kept, what stops it, and its report."""
 
 import errno
+import html
 import json
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from evalsvc.detection import adapter
 from evalsvc.errors import EngineError, InputError
 from evalsvc.fitting import kept
 from evalsvc.fitting.labelled import read_labelled
+from evalsvc.fitting.report import page
 from evalsvc.fitting.running import fit
 from evalsvc.fitting.values import Options, tasks_of
 from tests.fitting_data import BAD, Words, pairs, texts, write
@@ -71,6 +73,9 @@ def test_pairs_and_several_tasks(tmp_path):
             row["refusal"] = any(word in row["text"] for word in BAD[:3])
     made = fit(read(tmp_path, rows, "toxicity,refusal"), Options(tmp_path / "several"), Words())
     assert Path(made.detector).name == "toxicity-refusal.safetensors"
+    # The scorer `refusal` is rules; the one that takes a detector has a name of its own.
+    assert "{name: toxicity, options: {detector" in html.unescape(page(made))
+    assert "{name: refusal_probability, options: {detector" in html.unescape(page(made))
     assert {name: task.rows for name, task in made.tasks.items()} == {"toxicity": 120, "refusal": 60}
 
 
@@ -252,12 +257,12 @@ def test_the_page_shows_everything_and_obeys_no_text(tmp_path):
         row |= {"source": "<b>chats", "licence": "CC BY 4.0", "segments": {"plan": "<i>free"}}
     out = tmp_path / "out"
     fit(read(tmp_path, rows), Options(out), Words())
-    page = (out / "report.html").read_text()
-    assert "<script" not in page
-    assert "<b>chats" not in page
-    assert "<i>free" not in page
-    assert "http" not in page.replace("http-equiv", "")
-    assert page.count("<svg") == 3
+    shown = (out / "report.html").read_text()
+    assert "<script" not in shown
+    assert "<b>chats" not in shown
+    assert "<i>free" not in shown
+    assert "http" not in shown.replace("http-equiv", "")
+    assert shown.count("<svg") == 3
     for said in (
         "AUROC",
         "calibration error",
@@ -268,7 +273,7 @@ def test_the_page_shows_everything_and_obeys_no_text(tmp_path):
         "scorers:",
         "0.05",
     ):
-        assert said in page
+        assert said in shown
     numbers = json.loads((out / "report.json").read_text())
     shown = numbers["tasks"]["toxicity"]["suspects"]
     assert max(len(one["text"]) for one in shown) <= 500
