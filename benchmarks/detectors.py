@@ -1,0 +1,231 @@
+"""The shipped detectors on data that they did not see, or of which the page says that they did.
+
+Run: ``python benchmarks/detectors.py [--quick] [--faithfulness FILE]``. The data sets are under ``../shared/data`` (or
+``EVALSVC_SHARED_DATA``); rows that need them are left out without. Thresholds are those of the detector's file, which
+were fixed on held-out rows of what it was fitted to. Intervals are of 95 %, by a bootstrap over groups.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from _detector_rows import FAITHFULNESS, Set, faithfulness
+from _harness import Aim, Row, machine, median_seconds, table
+from evalsvc.detection.adapter import Threshold
+from evalsvc.detection.pairs import Case, PairDetector, Reading
+from evalsvc.detection.shipped import packaged
+from evalsvc.detection.words import Kind, words
+from evalsvc.engine import EngineSettings
+from evalsvc.fitting.deciding import threshold
+from evalsvc.fitting.measuring import Figure, Outcomes, figures
+from privacy import rows_of
+
+MOST = 400
+"""Rows of a set that are read, the first in a random order of their groups: thousands of captions say no more."""
+
+
+class Answered(NamedTuple):
+    """Rows of a set with what the detector said of each, and their lexical overlap with the contexts."""
+
+    which: Set
+    rows: Sequence[dict[str, Any]]
+    readings: Sequence[Reading]
+    overlap: NDArray[np.float64]
+
+    @property
+    def labels(self) -> NDArray[np.bool_]:
+        """Whether each has an unsupported statement."""
+        return np.array([row["label"] != "supported" for row in self.rows])
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """The group of each."""
+        return np.unique([row["group"] for row in self.rows], return_inverse=True)[1]
+
+    def measured(self, probabilities: NDArray[np.float64], at: float) -> dict[str, Figure]:
+        """Return the figures of probabilities at a threshold."""
+        return figures(Outcomes(self.labels, probabilities, probabilities >= at), self.groups)
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """What the detector said."""
+        return np.array([reading.unsupported for reading in self.readings])
+
+
+def answered(detector: PairDetector, which: Set, most: int) -> Answered:
+    """Read rows of a set; what cannot be read is left out, as a scorer abstains."""
+    rows = list(faithfulness(which))
+    groups = sorted({row["group"] for row in rows})
+    random.Random(8).shuffle(groups)
+    place = {group: number for number, group in enumerate(groups)}
+    rows = sorted(rows, key=lambda row: (place[row["group"]], row["id"]))[:most]
+    found = detector.read([Case(row["contexts"], row["response"], row.get("question", "")) for row in rows])
+    read = [(row, one) for row, one in zip(rows, found, strict=True) if isinstance(one, Reading)]
+    kept = [row for row, _ in read]
+    return Answered(which, kept, [one for _, one in read], np.array([unfound(row) for row in kept]))
+
+
+def unfound(row: dict[str, Any]) -> float:
+    """Return the share of the response's content words whose stem is nowhere in the contexts."""
+    known = {stem for context in row["contexts"] for stem in words(context).stems}
+    said = words(row["response"])
+    content = [stem for stem, kind in zip(said.stems, said.kinds, strict=True) if kind is not Kind.FUNCTION]
+    return sum(stem not in known for stem in content) / max(1, len(content))
+
+
+def sets(detector: PairDetector, most: int) -> Iterator[Row]:
+    """Yield balanced accuracy and AUROC on every set, beside lexical overlap at a threshold of the sets trained on."""
+    found = [answered(detector, which, most) for which in FAITHFULNESS]
+    found = [one for one in found if one.rows]
+    trained = [one for one in found if one.which.trained]
+    if not trained:
+        return
+    overlap, labels = (
+        np.concatenate(columns) for columns in zip(*((one.overlap, one.labels) for one in trained), strict=True)
+    )
+    lexical = threshold("cost", float((~labels).sum() / labels.sum()), overlap, labels)
+    own = at(detector).probability
+    for one in found:
+        ours, theirs = one.measured(one.probabilities, own), one.measured(one.overlap, lexical)
+        name = one.which.folder.rpartition("/")[2]
+        seen = "trained on" if one.which.trained else "never seen"
+        for figure, said in (("balanced_accuracy", "balanced accuracy"), ("auroc", "AUROC")):
+            yield _row(
+                f"{name}, {seen} (n={len(one.rows)}): {said} {_interval(ours[figure])}", ours[figure], theirs[figure]
+            )
+    for one in found:
+        if one.which.family == "ragtruth":
+            yield from ragtruth(one, own)
+
+
+def ragtruth(found: Answered, own: float) -> Iterator[Row]:
+    """Yield F1 of responses and of sentences against the spans that people marked."""
+    ours = found.measured(found.probabilities, own)
+    every = found.measured(np.ones(len(found.rows)), 0.5)
+    yield _row(
+        f"RAGTruth QA: F1 of responses {_interval(ours['f1'])}",
+        ours["f1"],
+        every["f1"],
+        "all positive",
+        Aim("value", "≥", 0.65),
+    )
+    hit, said = [], []
+    for row, reading in zip(found.rows, found.readings, strict=True):
+        for sentence in reading.sentences:
+            hit.append(any(span["start"] < sentence.end and span["end"] > sentence.start for span in row["spans"]))
+            said.append(sentence.unsupported >= own)
+    yield Row(
+        "detectors",
+        f"RAGTruth QA: F1 of sentences (n={len(hit)})",
+        _f1(hit, said),
+        "",
+        "all positive",
+        _f1(hit, [True] * len(hit)),
+    )
+
+
+def wice_tokens(detector: PairDetector, most: int) -> Iterator[Row]:
+    """Yield F1 of the words that WiCE's annotators found unsupported."""
+    rows = rows_of("faithfulness", "wice_unsupported_tokens")[:most]
+    hit: list[bool] = []
+    said: list[bool] = []
+    for row, reading in zip(
+        rows, detector.read([Case([row["context"]], row["response"]) for row in rows]), strict=True
+    ):
+        if not isinstance(reading, Reading):
+            continue
+        place = 0
+        for token, wrong in zip(row["claim_tokens"], row["non_supported"], strict=True):
+            start = row["response"].find(token, place)
+            if start < 0:
+                continue
+            place = start + len(token)
+            hit.append(wrong)
+            said.append(any(found.start < place and found.end > start for found in reading.tokens))
+    if hit:
+        yield Row(
+            "detectors",
+            f"WiCE: F1 of words (n={len(hit)})",
+            _f1(hit, said),
+            "",
+            "all positive",
+            _f1(hit, [True] * len(hit)),
+        )
+
+
+def cost(detector: PairDetector, rounds: int) -> Iterator[Row]:
+    """Yield verdicts a second on contexts of about 400 tokens that no two responses share."""
+    rows = [row for row in rows_of("faithfulness", "ragtruth_qa_test")][:200]
+    if not rows:
+        return
+    cases = [Case([_cut(f"{row['context']} {other['context']}")], row["response"]) for row, other in pairwise(rows)]
+
+    rate = len(cases) / median_seconds(lambda: detector.read(cases), rounds=rounds)
+    sizes = [len(words(case.response).keys) for case in cases]
+    yield Row(
+        "detectors",
+        f"faithfulness, contexts of 400 tokens, responses of {np.mean(sizes):.0f} words",
+        rate,
+        "verdicts/s",
+        aim=Aim("value", "≥", 20),
+    )
+
+
+def at(detector: PairDetector) -> Threshold:
+    """Return the threshold of the detector's file."""
+    (task,) = detector.card.tasks.values()
+    return task.threshold
+
+
+def run(quick: bool, file: Path | None = None) -> list[Row]:
+    """Return all rows; none without a detector."""
+    path = file or packaged("faithfulness")
+    if path is None:
+        return []
+    detector = PairDetector.load(EngineSettings(adapter=str(path)))
+    most = 60 if quick else MOST
+    fresh = PairDetector.load(EngineSettings(adapter=str(path), cache_bytes=0))
+    return [*sets(detector, most), *wice_tokens(detector, most), *cost(fresh, 1 if quick else 5)]
+
+
+def _row(what: str, ours: Figure, theirs: Figure, peer: str = "lexical overlap", aim: Aim | None = None) -> Row:
+    value, other = ours.value or 0.0, theirs.value
+    return Row("detectors", what, value, "", peer, other, value / other if other else None, aim)
+
+
+def _interval(figure: Figure) -> str:
+    return "" if figure.low is None or figure.high is None else f"[{figure.low:.2f}, {figure.high:.2f}]"
+
+
+def _f1(hit: Sequence[bool], said: Sequence[bool]) -> float:
+    both = sum(one and two for one, two in zip(hit, said, strict=True))
+    return 2 * both / max(1, sum(hit) + sum(said))
+
+
+def _cut(text: str) -> str:
+    """Return the first words of a text, about 400 tokens."""
+    return " ".join(text.split()[:310])
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--faithfulness", type=Path, help="a detector's file instead of the packaged one")
+    options = parser.parse_args()
+    rows = run(options.quick, options.faithfulness)
+    print(machine(), table(rows) if rows else "No detector is packaged; name one with --faithfulness FILE", sep="\n\n")
+    sys.exit(0 if rows else 1)
+
+
+if __name__ == "__main__":
+    main()
