@@ -3,7 +3,7 @@
 Of a run of a document's sentences some are hidden, and the others are the contexts. The response repeats some of these,
 shortened or not (*supported*), says hidden ones (*not mentioned*), appends a clause of a hidden one, or repeats one
 with a number or a name changed or a negation put in or taken out (*contradicted*); what is unsupported is marked.
-Answers also speak of themselves ("Based on the passages"), which claims nothing and is supported.
+Answers also speak of themselves ("Here is what I found:"), which claims nothing and is supported.
 """
 
 from __future__ import annotations
@@ -20,26 +20,24 @@ from evalsvc.detection.words import Kind, Span, words
 from evalsvc.fitting.values import Mark, Row, Unsupported
 
 OF_ITSELF = (
-    "Based on the provided passages, here is what we know.",
-    "According to the passages:",
-    "Here is a summary of the information provided:",
-    "I hope this helps!",
-    "Please let me know if you have any other questions.",
-    "The answer can be found in passage {number}.",
-    "In summary, the passages describe the following.",
-    "Based on the given passages, the answer to the question is as follows:",
-    "Passage {number} provides the following information:",
-    "Overall, this is what the text says.",
-    "The passages do not mention any further details.",
-    "Therefore, the answer is as described above.",
-    "In conclusion:",
-    "Here are the steps:",
-    "To answer the question, we can look at passage {number}.",
-    "The provided text does not say more about this.",
-    "Sure, here is the answer.",
-    "It is worth noting the following points.",
-    "Unable to answer based on given passages.",
+    "Sure, I can help with that.",
+    "Here is what I found:",
+    "Let me summarise this for you.",
+    "According to the documents you gave me:",
+    "The sources say the following.",
+    "Source {number} has more on this.",
+    "This is described in document {number}.",
+    "In short:",
+    "To sum up:",
+    "The main points are:",
+    "Nothing more is said about it there.",
+    "I could not find anything else on this.",
+    "I am not able to answer this from what I was given.",
+    "Is there anything else I can do for you?",
+    "I hope that answers your question.",
+    "Feel free to ask if anything is unclear.",
 )
+_NUMBERED = ("[{number}] {piece}", "Document {number}: {piece}", "Source {number}. {piece}", "({number}) {piece}")
 Item = TypeVar("Item")
 
 _FEWEST, _MOST = 6, 18
@@ -219,7 +217,8 @@ def _passages(shown: Sequence[str], rng: np.random.Generator) -> list[str]:
     cuts = [0, *sorted(rng.choice(inner, min(int(rng.integers(1, 3)), len(inner)), replace=False).tolist()), len(shown)]
     pieces = [" ".join(shown[start:end]) for start, end in pairwise(cuts)]
     if rng.random() < 0.6:
-        return [f"passage {number}:{piece}" for number, piece in enumerate(pieces, 1)]
+        form = _one(_NUMBERED, rng)
+        return [form.format(number=number, piece=piece) for number, piece in enumerate(pieces, 1)]
     return pieces
 
 

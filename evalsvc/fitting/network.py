@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
-
-PARTS = ("qkv", "attention_output", "intermediate", "output")
-_NORMS = ("attention_norm", "output_norm")
 
 
 class Batch(NamedTuple):
@@ -112,13 +111,13 @@ class Trunk(nn.Module):
         return {name: tensor.detach().cpu() for name, tensor in self.state_dict().items()}
 
 
-def padded(rows: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]], device: str) -> Batch:
-    """Return a batch of sequences of (ids, types, marks)."""
-    longest = max(len(ids) for ids, _, _ in rows)
+def padded(rows: Sequence[NDArray[np.int32]], device: str) -> Batch:
+    """Return a batch of sequences of ids, types and marks, ``[3, tokens]`` each."""
+    longest = max(row.shape[1] for row in rows)
     columns = torch.zeros(3, len(rows), longest, dtype=torch.long)
-    sizes = torch.tensor([len(ids) for ids, _, _ in rows])
+    sizes = torch.tensor([row.shape[1] for row in rows])
     for place, row in enumerate(rows):
-        columns[:, place, : len(row[0])] = torch.tensor([list(column) for column in row])
+        columns[:, place, : row.shape[1]] = torch.from_numpy(row)
     ids, types, marks = columns.to(device)
     return Batch(ids, types, marks, (torch.arange(longest)[None] < sizes[:, None]).to(device))
 

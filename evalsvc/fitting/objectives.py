@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional
@@ -16,54 +19,47 @@ from evalsvc.detection.words import Span, words
 from evalsvc.engine.tokens import window_starts
 from evalsvc.fitting.values import Mark, Row
 
+Ids = NDArray[np.int32]
+
 SUPPORTED = "supported"
 _PLACES = {SUPPORTED: 0, "contradicted": 1, "not_mentioned": 2, "unsupported": 3}
 _TOKEN_SHARE = 0.5
 _CERTAIN = 1e-6
-_NOTHING_SAID = -20.0
+_NEIGHBOURS = 64
 
 
 class Sequences(NamedTuple):
-    """What is read of one row: (ids, types, marks) each."""
+    """What is read of one row: ids, types and marks of each window, ``[3, tokens]``."""
 
-    inputs: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]]
+    inputs: Sequence[Ids]
 
     @property
     def longest(self) -> int:
         """The greatest number of tokens."""
-        return max((len(ids) for ids, _, _ in self.inputs), default=0)
+        return max((read.shape[1] for read in self.inputs), default=0)
 
     @property
     def total(self) -> int:
         """The number of tokens of all."""
-        return sum(len(ids) for ids, _, _ in self.inputs)
+        return sum(read.shape[1] for read in self.inputs)
 
 
 class PreparedPair(NamedTuple):
-    """A response with its windows, and of each of their pieces the place of its label, or ``None``."""
+    """A response with its windows: their pieces, the place of each piece's label or ``None``, and its tokens' labels."""
 
-    row: Row
-    windows: Sequence[Window]
+    sequences: Sequences
+    pieces: Sequence[Sequence[Span]]
     labels: Sequence[Sequence[int | None]]
     tokens: Sequence[torch.Tensor] | None
-
-    @property
-    def sequences(self) -> Sequences:
-        """What is read."""
-        return Sequences([(window.ids, window.types, window.marks) for window in self.windows])
+    weight: float
 
 
 class PreparedText(NamedTuple):
     """A text with its windows; ``labels`` are 0, 1 or NaN, ``[tasks]``."""
 
-    windows: Sequence[Sequence[int]]
+    sequences: Sequences
     labels: torch.Tensor
     weight: float
-
-    @property
-    def sequences(self) -> Sequences:
-        """What is read."""
-        return Sequences([(ids, [0] * len(ids), [0] * len(ids)) for ids in self.windows])
 
 
 class Prepared(Protocol):
@@ -90,25 +86,24 @@ class PairObjective(nn.Module):
         nn.init.constant_(self.token.bias, -1.0)
 
     def prepare(self, rows: Sequence[Row]) -> list[PreparedPair]:
-        """Return each row with its windows, in order."""
-        return [self._prepared(row) for row in rows]
+        """Return each row with its windows, in order; contexts of neighbouring rows that are equal are cut once."""
+        evidence = lru_cache(maxsize=_NEIGHBOURS)(self._evidence)
+        return [self._prepared(row, evidence(row.contexts)) for row in rows]
 
     def loss(self, prepared: PreparedPair, states: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return what one response loses, from its windows' hidden states ``[tokens, width]``."""
-        answers = [self._answers(window, hidden) for window, hidden in zip(prepared.windows, states, strict=True)]
+        answers = self._answers(prepared, states)
         chances = torch.cat([functional.log_softmax(answer.sentences, 1) for answer in answers])
         lost = self._by_sentence(prepared, chances)
         if prepared.tokens is not None:
             logits = torch.logsumexp(torch.cat([answer.tokens for answer in answers]), 1)
             wanted = torch.cat(list(prepared.tokens)).to(logits.device)
             lost = lost + _TOKEN_SHARE * functional.binary_cross_entropy_with_logits(logits, wanted)
-        return lost * prepared.row.weight
+        return lost * prepared.weight
 
     def logits(self, prepared: PreparedPair, states: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the logit, ``[1]``, of the sentence that is least supported."""
-        found = [self._answers(window, hidden) for window, hidden in zip(prepared.windows, states, strict=True)]
-        if not found:
-            return torch.full((1,), _NOTHING_SAID)
+        found = self._answers(prepared, states)
         return torch.logsumexp(torch.cat([answer.sentences for answer in found])[:, 1:], 1).max()[None].cpu()
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -133,16 +128,18 @@ class PairObjective(nn.Module):
         )
         return PairHeads(token, self.token.bias, mean, self.mean.bias)
 
-    def _answers(self, window: Window, hidden: torch.Tensor) -> PairLogits:
-        """Return the logits of the response's tokens, and of its pieces."""
-        first, stop = window.pieces[0].start, window.pieces[-1].stop
-        marks = torch.tensor(list(window.marks), device=hidden.device)
-        bounds = torch.tensor(
-            [(piece.start, piece.stop - piece.start) for piece in window.pieces], device=hidden.device
-        )
-        read = features(hidden, marks, [Bounds(0, first, stop)])
-        found = pair_logits(read, bounds[:, 0], bounds[:, 1], self._heads())
-        return PairLogits(found.tokens[first:stop], found.sentences)
+    def _answers(self, prepared: PreparedPair, states: Sequence[torch.Tensor]) -> list[PairLogits]:
+        """Return the logits of the response's tokens, and of its pieces, window by window."""
+        heads = self._heads()
+        answers = []
+        for read, pieces, hidden in zip(prepared.sequences.inputs, prepared.pieces, states, strict=True):
+            first, stop = pieces[0][0], pieces[-1][1]
+            marks = torch.from_numpy(read[2]).long().to(hidden.device)
+            bounds = torch.tensor(pieces, device=hidden.device)
+            told = features(hidden, marks, [Bounds(0, first, stop)])
+            found = pair_logits(told, bounds[:, 0], bounds[:, 1] - bounds[:, 0], heads)
+            answers.append(PairLogits(found.tokens[first:stop], found.sentences))
+        return answers
 
     @staticmethod
     def _by_sentence(prepared: PreparedPair, chances: torch.Tensor) -> torch.Tensor:
@@ -156,15 +153,23 @@ class PairObjective(nn.Module):
         gained = torch.cat([chances, either[:, None]], 1).gather(1, wanted[:, None])
         return -gained.mean()
 
-    def _prepared(self, row: Row) -> PreparedPair:
-        evidence = Evidence([self._text(context) for context in row.contexts], min(self._budget))
+    def _evidence(self, contexts: tuple[str, ...]) -> Evidence:
+        return Evidence([self._text(context) for context in contexts], min(self._budget))
+
+    def _prepared(self, row: Row, evidence: Evidence) -> PreparedPair:
         found = windows(self._text(row.text), evidence, row.question, self._budget)
-        if row.spans is None:
-            return PreparedPair(row, found, _from_label(row.label, found), None)
-        spans = row.spans
-        labels = [[_from_spans(window, piece.start, piece.stop, spans) for piece in window.pieces] for window in found]
-        tokens = [torch.tensor([float(_hit(offset, spans)) for offset in window.offsets]) for window in found]
-        return PreparedPair(row, found, labels, tokens)
+        sequences = Sequences([np.array((one.ids, one.types, one.marks), np.int32) for one in found])
+        pieces = [[(piece.start, piece.stop) for piece in window.pieces] for window in found]
+        labels, tokens = _from_label(row.label, found), None
+        if row.spans is not None:
+            marked = [
+                [_from_spans(one, *span, row.spans) for span in own] for one, own in zip(found, pieces, strict=True)
+            ]
+            # Where what is marked is no token, it is only known that something is unsupported.
+            if row.label == SUPPORTED or any(label for own in marked for label in own):
+                labels = marked
+                tokens = [torch.tensor([float(_hit(offset, row.spans)) for offset in one.offsets]) for one in found]
+        return PreparedPair(sequences, pieces, labels, tokens, row.weight)
 
     def _text(self, text: str) -> Text:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
@@ -183,7 +188,7 @@ class TextObjective(nn.Module):
 
     def prepare(self, rows: Sequence[Row]) -> list[PreparedText]:
         """Return each row with its windows, in order."""
-        return [PreparedText(self._windows(row.text), _truths(row), row.weight) for row in rows]
+        return [PreparedText(Sequences(self._windows(row.text)), _truths(row), row.weight) for row in rows]
 
     def loss(self, prepared: PreparedText, states: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return what one text loses over the tasks that are known of it."""
@@ -210,18 +215,19 @@ class TextObjective(nn.Module):
     def _greatest(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
         return torch.stack([self.texts(hidden.mean(0)) for hidden in states]).amax(0)
 
-    def _windows(self, text: str) -> list[list[int]]:
+    def _windows(self, text: str) -> list[Ids]:
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         room = self._size - 2
         starts = window_starts(len(ids), room, self._overlap)
-        return [[CLS, *ids[start : start + room], SEP] for start in starts]
+        cut = ([CLS, *ids[start : start + room], SEP] for start in starts)
+        return [np.array((own, [0] * len(own), [0] * len(own)), np.int32) for own in cut]
 
 
 def _truths(row: Row) -> torch.Tensor:
     return torch.tensor([float("nan") if truth is None else float(truth) for truth in row.found])
 
 
-def _from_label(label: str, found: Sequence[Window]) -> list[list[int | None]]:
+def _from_label(label: str, found: Sequence[Window]) -> Sequence[Sequence[int | None]]:
     """Return the label of each piece where the response's tells it: all are supported, or the only one is not."""
     alone = sum(len(window.pieces) for window in found) == 1
     place = _PLACES[label] if label == SUPPORTED or alone else None

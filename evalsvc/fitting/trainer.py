@@ -29,6 +29,9 @@ _RANKS = {True: 32, False: 24}
 _EPOCHS = {True: 2, False: 3}
 
 
+_Content = tuple[object, ...]
+
+
 class DetectorTrainer:
     """Trains detectors of some tasks on the packaged encoder."""
 
@@ -47,7 +50,7 @@ class DetectorTrainer:
         # In float32 wherever it runs: what is learnt is small changes, which 16 bits would round away.
         self._device = place(EngineSettings(device=training.device, dtype="float32")).device
         self._before = self._starting_point(training.before)
-        self._prepared: dict[str, Prepared] = {}
+        self._prepared: dict[_Content, Prepared] = {}
 
     @property
     def signature(self) -> str:
@@ -67,7 +70,6 @@ class DetectorTrainer:
             report(done, total, f"loss {loss:.3f}")
 
         train(network, prepared, self._ready(network, watched), settings, folder / _STATE, told)
-        (folder / _STATE).unlink(missing_ok=True)
         return TrainedDetector(self, network)
 
     def logits(self, network: Network, rows: Sequence[Row]) -> Array:
@@ -91,9 +93,10 @@ class DetectorTrainer:
 
     def _ready(self, network: Network, rows: Sequence[Row]) -> list[Prepared]:
         """Return rows ready to be read, prepared once for all folds."""
-        fresh = [row for row in rows if row.place not in self._prepared]
-        self._prepared |= zip((row.place for row in fresh), network.objective.prepare(fresh), strict=True)
-        return [self._prepared[row.place] for row in rows]
+        keys = [_content(row) for row in rows]
+        fresh = {key: row for key, row in zip(keys, rows, strict=True) if key not in self._prepared}
+        self._prepared |= zip(fresh, network.objective.prepare(list(fresh.values())), strict=True)
+        return [self._prepared[key] for key in keys]
 
     def _network(self, settings: TrainingSettings) -> Network:
         trunk = Trunk(self._weights, self._config, settings.rank, MARKS if self._pairs else 0, settings.dropout)
@@ -125,6 +128,11 @@ class DetectorTrainer:
                 f"Detector {str(before)!r} reads windows of {list(card.window)}; fit it again from the trunk"
             )
         return {name: tensor.float() for name, tensor in found.tensors.items()}
+
+
+def _content(row: Row) -> _Content:
+    """Return all of a row that is learnt from; its texts are not copied."""
+    return (row.text, row.contexts, row.question, row.label, row.spans, row.found, row.weight)
 
 
 class TrainedDetector:

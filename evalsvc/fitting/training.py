@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from evalsvc.errors import EngineError
 from evalsvc.fitting.kept import write_whole
 from evalsvc.fitting.network import Trunk, padded
 from evalsvc.fitting.objectives import Prepared
@@ -96,7 +98,7 @@ class Network(nn.Module):
         inputs = [sequence for row in rows for sequence in row.sequences.inputs]
         hidden = iter(self.trunk(padded(inputs, self._device))) if inputs else iter(())
         for row in rows:
-            yield row, [next(hidden)[: len(ids)] for ids, _, _ in row.sequences.inputs]
+            yield row, [next(hidden)[: read.shape[1]] for read in row.sequences.inputs]
 
 
 def train(
@@ -113,9 +115,10 @@ def train(
     it, with the same batches as one that was never interrupted.
 
     Raises:
+        EngineError: when a loss is no number.
         OSError: when the state cannot be written.
     """
-    rows = [row for row in rows if row.sequences.inputs]
+    rows, watched = ([row for row in part if row.sequences.inputs] for part in (rows, watched))
     plan = [batch for epoch in range(settings.epochs) for batch in _epoch(rows, settings, epoch)]
     costs = np.cumsum([sum(rows[number].sequences.total for number in batch) for batch in plan])
     optimiser = torch.optim.AdamW(_groups(network, settings))
@@ -128,10 +131,13 @@ def train(
         _set_rate(optimiser, settings, step, len(plan))
         torch.manual_seed(settings.seed * 1_000_003 + step)
         loss = _step(network, optimiser, [rows[number] for number in plan[step]])
+        _require_finite(loss)
         run.late = _FORGET * run.late + (1 - _FORGET) * loss
         report(int(costs[step]), int(costs[-1]), run.late / (1 - _FORGET ** (step + 1)))
         if step + 1 in looks:
-            run.look(step + 1, network.mean_loss(watched) if watched else None)
+            seen = network.mean_loss(watched) if watched else None
+            _require_finite(seen or 0.0)
+            run.look(step + 1, seen)
     return run.best()
 
 
@@ -167,7 +173,11 @@ class _Run:
         """Go on from what was kept, if anything was."""
         if not self._file.exists():
             return
-        state = torch.load(self._file, weights_only=True)
+        try:
+            state = torch.load(self._file, map_location="cpu", weights_only=True)
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
+            # A machine that was lost while it wrote leaves a damaged file: this run begins anew.
+            return
         self.step, self.late, self.looks_without_gain = state["step"], state["late"], state["without_gain"]
         self._least, self._best = state["least"], state["best"]
         self._network.load_state_dict(state["now"], strict=False)
@@ -177,6 +187,13 @@ class _Run:
         """Return the network in its best state."""
         self._network.load_state_dict(self._best, strict=False)
         return Ended(self.step, self._least)
+
+
+def _require_finite(loss: float) -> None:
+    if not math.isfinite(loss):
+        raise EngineError(
+            "The training ended in a loss that is no number; try another --seed, and look at the longest rows"
+        )
 
 
 def _kept(network: nn.Module) -> dict[str, torch.Tensor]:

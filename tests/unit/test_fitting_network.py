@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
@@ -17,6 +18,7 @@ from evalsvc.detection.evidence import Budget  # noqa: E402
 from evalsvc.detection.marks import MARKS  # noqa: E402
 from evalsvc.engine.bert import PackedBert  # noqa: E402
 from evalsvc.engine.models import locate  # noqa: E402
+from evalsvc.errors import EngineError  # noqa: E402
 from evalsvc.fitting.made import made_rows  # noqa: E402
 from evalsvc.fitting.network import Trunk, padded  # noqa: E402
 from evalsvc.fitting.objectives import PairObjective, TextObjective  # noqa: E402
@@ -58,6 +60,11 @@ def weights(seed: int = 0) -> dict[str, torch.Tensor]:
     return {name: tensor.detach() for name, tensor in BertModel(BertConfig(**CONFIG)).state_dict().items()}
 
 
+def read(ids: Sequence[int], types: Sequence[int]) -> NDArray[np.int32]:
+    """Return a sequence without marks as it is read."""
+    return np.array((ids, types, [0] * len(ids)), np.int32)
+
+
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     made = Tokenizer.from_file(str(locate("all-MiniLM-L6-v2").folder / "tokenizer.json"))
@@ -83,7 +90,7 @@ def test_before_any_step_it_is_the_trunk_itself() -> None:
     model.load_state_dict(weights())
     ids = [[101, 2054, 2003, 102], [101, 102]]
     types = [[0, 0, 1, 1], [0, 0]]
-    batch = padded([(one, two, [0] * len(one)) for one, two in zip(ids, types, strict=True)], "cpu")
+    batch = padded([read(one, two) for one, two in zip(ids, types, strict=True)], "cpu")
     expected = model(input_ids=batch.ids, token_type_ids=batch.types, attention_mask=batch.real.long())
     found = trunk(MARKS).eval()(batch)
     assert torch.allclose(found[batch.real], expected.last_hidden_state[batch.real], atol=1e-5)
@@ -97,7 +104,7 @@ def test_merged_it_gives_the_same_states() -> None:
     card = Card(reads="texts", version=1, trunk="t", trunk_revision="r", window=(64,), tasks={}, data="", seed=0)
     merged = Adapter(card, fitted.tensors()).merged(weights())
     ids = [[101, 2054, 2003, 102], [101, 7592, 2088, 102]]
-    expected = fitted(padded([(one, [0] * 4, [0] * 4) for one in ids], "cpu")).mean(1)
+    expected = fitted(padded([read(one, [0] * 4) for one in ids], "cpu")).mean(1)
     found, _ = PackedBert(CONFIG, merged, "cpu", torch.float32).pool(ids)
     assert torch.allclose(found, expected, atol=1e-5)
     untouched, _ = PackedBert(CONFIG, weights(), "cpu", torch.float32).pool(ids)
@@ -110,10 +117,9 @@ def test_spans_tell_which_sentences_and_tokens_are_unsupported(tokenizer: Tokeni
     prepared = PairObjective(tokenizer, Budget(), WIDTH).prepare([pair(response, "unsupported", spans)])[0]
     assert [label for row in prepared.labels for label in row] == [0, 1, 2]
     assert prepared.tokens is not None
+    offsets = tokenizer.encode(response, add_special_tokens=False).offsets
     marked = [
-        response[start:end]
-        for (start, end), found in zip(prepared.windows[0].offsets, prepared.tokens[0].tolist(), strict=True)
-        if found
+        response[start:end] for (start, end), found in zip(offsets, prepared.tokens[0].tolist(), strict=True) if found
     ]
     assert marked[0] == "1963"
     assert marked[1:] == ["The", "owner", "is", "Ms", "Ober", "."] or "".join(marked[1:]).startswith("Theowneris")
@@ -145,6 +151,36 @@ def test_it_stops_where_the_watched_rows_gain_nothing(tokenizer: Tokenizer, tmp_
     trained = train(network, rows, opposite, settings, tmp_path / "state", lambda done, of, loss: None)
     assert trained.steps < 40
     assert trained.watched_loss == pytest.approx(network.mean_loss(opposite))
+
+
+def test_spans_that_mark_no_token_leave_the_label(tokenizer: Tokenizer) -> None:
+    prepared = PairObjective(tokenizer, Budget(), WIDTH).prepare([pair("It opened. ", "unsupported", (Mark(10, 11),))])
+    assert prepared[0].labels == [[3]]
+    assert prepared[0].tokens is None
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    network = pair_network(tokenizer)
+    rows = network.objective.prepare([FAITHFUL, WRONG])
+    with torch.no_grad():
+        network.objective.token.weight.fill_(float("nan"))
+    with pytest.raises(EngineError, match="a loss that is no number"):
+        train(network, rows, rows, TrainingSettings(epochs=1), tmp_path / "state", lambda done, of, loss: None)
+
+
+def test_a_damaged_state_begins_anew(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    (tmp_path / "state").write_bytes(b"PK\x03\x04 half")
+    network = pair_network(tokenizer)
+    rows = network.objective.prepare([FAITHFUL, WRONG])
+    ended = train(network, rows, rows, TrainingSettings(epochs=1), tmp_path / "state", lambda done, of, loss: None)
+    assert ended.steps > 0
+
+
+def test_what_has_no_token_is_learnt_nothing_from(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    network = pair_network(tokenizer)
+    rows = network.objective.prepare([FAITHFUL, WRONG, pair("\u200b", "unsupported")])
+    ended = train(network, rows, rows[1:], TrainingSettings(epochs=1), tmp_path / "state", lambda done, of, loss: None)
+    assert np.isfinite(ended.watched_loss)
 
 
 class Stop(Exception):
@@ -193,7 +229,7 @@ def test_single_texts_have_a_logit_a_task_and_unknown_tasks_cost_nothing(tokeniz
     objective = TextObjective(tokenizer, ("toxicity", "refusal"), 16, 4, WIDTH)
     network = Network(trunk(), objective, "cpu").eval()
     rows = objective.prepare([text("a b c", True, None), text("word " * 40, None, False), text("", None, None)])
-    assert [len(row.windows) for row in rows] == [1, 4, 1]
+    assert [len(row.sequences.inputs) for row in rows] == [1, 4, 1]
     assert network.logits(rows).shape == (3, 2)
     assert float(network.loss([rows[2]]).detach()) == 0.0
     alone = network.logits([rows[1]])
