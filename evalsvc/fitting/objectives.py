@@ -45,7 +45,7 @@ class Sequences(NamedTuple):
 
 
 class PreparedPair(NamedTuple):
-    """A response with its windows: their pieces, the place of each piece's label or ``None``, and its tokens' labels."""
+    """A response with its windows, of each their pieces, these pieces' labels (or ``None``), and the tokens' labels."""
 
     sequences: Sequences
     pieces: Sequence[Sequence[Span]]
