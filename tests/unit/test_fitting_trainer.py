@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def pairs() -> list[dict[str, object]]:
 def texts() -> list[dict[str, object]]:
     """Return texts with two labels, one of which is not always known."""
     rows: list[dict[str, object]] = []
-    for number in range(44):
+    for number in range(66):
         place, thing = PLACES[number % 10], THINGS[number % 6]
         toxic = number % 2 == 0
         said = f"You stupid {thing} of {place} are worthless idiots" if toxic else f"The {thing} of {place} are lovely"
@@ -144,7 +145,7 @@ def test_a_detector_of_other_tasks_is_no_start(fitted_pairs: Path) -> None:
         trainer(("toxicity",), Training(device="cpu", before=start))
 
 
-def test_made_rows_are_of_the_contexts_that_are_learnt_from(tmp_path: Path) -> None:
+def test_rows_are_made_of_the_contexts_that_are_learnt_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contexts = [
         " ".join(
             f"In {1900 + 10 * number + at} the {THINGS[at % 6]} of {PLACES[at]} were sold twice." for at in range(8)
@@ -158,9 +159,17 @@ def test_made_rows_are_of_the_contexts_that_are_learnt_from(tmp_path: Path) -> N
     ]
     labelled = read_labelled([written(tmp_path / "rows.jsonl", rows)], ("faithfulness",))
     fitting = trainer(("faithfulness",), Training(made=30, device="cpu"))
-    kept = [row for row in labelled.rows if row.contexts[0] != contexts[2]]
-    made = fitting._made(kept, seed=3)
-    assert len(made) == 30
-    held_out = contexts[2].split(".")[0]
-    assert all(held_out not in " ".join(row.contexts) + row.text for row in made)
-    assert made == fitting._made(kept, seed=3)
+    given: list[list[str]] = []
+    learnt: list[int] = []
+
+    def made(documents: Sequence[str], count: int, seed: int) -> list[Row]:
+        given.append(list(documents))
+        return made_rows(documents, count, seed)
+
+    monkeypatch.setattr("evalsvc.fitting.trainer.made_rows", made)
+    monkeypatch.setattr("evalsvc.fitting.trainer.train", lambda network, rows, *others: learnt.append(len(rows)))
+    kept = [row for row in labelled.rows if row.contexts[0] == contexts[0]]
+    watched = [row for row in labelled.rows if row.contexts[0] == contexts[1]]
+    fitting.train(kept, watched, tmp_path, lambda done, of, note: None)
+    assert given == [[contexts[0]]]
+    assert learnt == [len(kept) + 30]
