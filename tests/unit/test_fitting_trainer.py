@@ -18,9 +18,10 @@ from evalsvc.detection.texts import TextDetector
 from evalsvc.engine import EngineSettings
 from evalsvc.errors import EngineError
 from evalsvc.fitting.labelled import read_labelled
+from evalsvc.fitting.made import made_rows
 from evalsvc.fitting.running import fit
 from evalsvc.fitting.trainer import trainer
-from evalsvc.fitting.values import Options, Training
+from evalsvc.fitting.values import Options, Row, Training
 from evalsvc.scorers import create
 from evalsvc.testing import make_sample
 from evalsvc.types import Scored
