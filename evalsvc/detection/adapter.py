@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
     Tensors = Mapping[str, torch.Tensor]
 
+FORMAT = 1
+"""The number of what a detector reads and how its heads are computed: words, marks, sentences, evidence, formulas.
+
+One more with every change of code that gives a fitted detector other digits; tests pin what the present one is.
+"""
 _CARD = "evalsvc"
 _PARTS = ("qkv", "attention_output", "intermediate", "output")
 
@@ -68,6 +73,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, tag=False):
         tasks: what its heads answer, in the order of their logits.
         data: SHA-256 of all rows that it was fitted to.
         seed: of the fit.
+        format: the :data:`FORMAT` that it was fitted by; 1 where the file does not say.
     """
 
     reads: Literal["pairs", "texts"]
@@ -78,6 +84,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, tag=False):
     tasks: Mapping[str, Task]
     data: str
     seed: int
+    format: int = 1
 
 
 class Adapter(msgspec.Struct, frozen=True):
@@ -174,12 +181,25 @@ def read(path: Path) -> Adapter:
         raise EngineError(f"{str(path)!r} was made by another version of evalsvc: {error}; fit it again") from error
 
 
-def require_trunk(adapter: Adapter, revision: str, path: str) -> None:
-    """Refuse another trunk than the detector was fitted on.
+def other_format(card: Card, path: str) -> str:
+    """Return why a detector of another format does not run here, and what to do; '' where it does."""
+    if card.format == FORMAT:
+        return ""
+    return (
+        f"Detector {path!r} is of format {card.format}, but this evalsvc reads format {FORMAT}, which has other words, "
+        "marks or formulas; fit it again with `evalsvc fit`, or install the release that it was made with"
+    )
+
+
+def require_runnable(adapter: Adapter, revision: str, path: str) -> None:
+    """Refuse a detector that was fitted on another trunk than that of a revision, or by another format.
 
     Raises:
+        EngineError: with both formats.
         ModelRefused: with both revisions.
     """
+    if reason := other_format(adapter.card, path):
+        raise EngineError(reason)
     if adapter.card.trunk_revision != revision:
         raise ModelRefused(
             f"Detector {path!r} was fitted on {adapter.card.trunk} {adapter.card.trunk_revision[:12]}, but the "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
-from evalsvc.detection.adapter import Adapter, Calibration, Card, read, require_trunk
+from evalsvc.detection.adapter import Adapter, Calibration, Card, read, require_runnable
 from evalsvc.detection.evidence import CLS, SEP
 from evalsvc.detection.heads import BESIDE, PairHeads
 from evalsvc.detection.marks import MARKS
@@ -57,12 +57,15 @@ class Loaded(NamedTuple):
 
     @property
     def signature(self) -> str:
-        """All that changes a digit: the file, its trunk, the dtype and the windows."""
+        """All that changes a digit: the file, its format and trunk, the dtype and the windows."""
         tokens = self.tokeniser
-        shared = f"/{tokens.overlap}" if self.card.reads == "texts" else ""
+        # A text's window is no longer than its trunk's, whatever the card says.
+        alone = self.card.reads == "texts"
+        window = f"{tokens.max_length}/{tokens.overlap}" if alone else "+".join(map(str, self.card.window))
         return (
-            f"detector:{self.adapter.revision[:12]}|trunk:{self.trunk.name}/{self.trunk.revision[:12]}"
-            f"|dtype:{self.placement.dtype}|window:{'+'.join(map(str, self.card.window))}{shared}/{tokens.max_windows}"
+            f"detector:{self.adapter.revision[:12]}|format:{self.card.format}"
+            f"|trunk:{self.trunk.name}/{self.trunk.revision[:12]}"
+            f"|dtype:{self.placement.dtype}|window:{window}/{tokens.max_windows}"
         )
 
 
@@ -81,7 +84,7 @@ def load(settings: EngineSettings, reads: Literal["pairs", "texts"]) -> Loaded:
     card = _checked(adapter.card, path, reads)
     placement = place(settings)
     trunk = locate(settings.model, settings.revision)
-    require_trunk(adapter, trunk.revision, str(path))
+    require_runnable(adapter, trunk.revision, str(path))
     # A detector was fitted to windows of its card's size: it is not the settings' to choose.
     window = card.window[0] if reads == "texts" else None
     tokeniser = Tokeniser(trunk, settings.window_overlap, settings.max_windows, window)

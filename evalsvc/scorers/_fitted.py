@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from evalsvc.detection.adapter import other_format
 from evalsvc.detection.loading import card_of
 from evalsvc.detection.pairs import PairDetector
 from evalsvc.detection.shipped import packaged
@@ -91,7 +92,7 @@ class FittedScorer(ABC, Generic[Detector]):
         flag = self.report == "flag"
         loaded: str = self._detector.signature if self._detector else f"detector:{self.path.name}"
         threshold = self._threshold()
-        parts: tuple[str, ...] = (loaded, self.reading, f"threshold:{threshold:g}" if threshold is not None else "")
+        parts: tuple[str, ...] = (loaded, self.reading, f"threshold:{threshold!r}" if threshold is not None else "")
         return ScorerSpec(
             metric=self.metric,
             version=self._card.version if self._card else 1,
@@ -108,7 +109,9 @@ class FittedScorer(ABC, Generic[Detector]):
                 f"`detector` {str(self.path)!r} is no file here: make one with `evalsvc fit` at "
                 f"{self.path.absolute()}, or name another"
             )
-        return "" if self._card else f"`detector` {str(self.path)!r} holds no detector; make one with `evalsvc fit`"
+        if self._card is None:
+            return f"`detector` {str(self.path)!r} holds no detector; make one with `evalsvc fit`"
+        return other_format(self._card, str(self.path))
 
     def load(self) -> None:
         """Load the shared detector; a second call does nothing.

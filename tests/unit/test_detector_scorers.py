@@ -64,14 +64,22 @@ def test_a_flag_is_the_probability_at_the_threshold(detectors, name):
 def test_the_signature_holds_what_changes_a_digit(detectors, name):
     plain = made(detectors, name).spec
     assert plain.version == 3
-    assert "|trunk:all-MiniLM-L6-v2/53aa51172d14|dtype:float32|" in plain.signature
+    assert "|format:1|trunk:all-MiniLM-L6-v2/53aa51172d14|dtype:float32|" in plain.signature
     assert plain.signature.endswith("|threshold:0.5|report:probability")
     assert len(plain.signature.split("|")[0]) == len("detector:") + 12
-    others = [made(detectors, name, threshold=0.7).spec, made(detectors, name, report="flag").spec]
-    assert len({plain.signature, *(other.signature for other in others)}) == 3
-    assert others[1].scale == Scale(0.0, 1.0, plain.scale.better, "share", binary=True)
+    others = [made(detectors, name, threshold=at).spec for at in (0.7, 0.7 + 1e-9)]
+    others.append(made(detectors, name, report="flag").spec)
+    assert len({plain.signature, *(other.signature for other in others)}) == 4
+    assert others[2].scale == Scale(0.0, 1.0, plain.scale.better, "share", binary=True)
     unloaded = create(name, {"detector": detectors["pairs" if name == "faithfulness" else "texts"]}).spec
     assert (unloaded.version, "threshold:0.5" in unloaded.signature) == (3, True)
+
+
+def test_the_signature_holds_the_window_that_is_read(tmp_path):
+    file = make_detector(tmp_path / "wide.safetensors", window=(512,))
+    scorer = made({"texts": str(file)}, "toxicity")
+    assert scorer.model.tokeniser.max_length == 256
+    assert "|window:256/32/64|" in scorer.spec.signature
 
 
 def test_three_scorers_on_one_file_make_one_pass(detectors):
