@@ -18,6 +18,8 @@ LISTED = 50
 """How many unsupported and how many supported sentences a detail lists; it counts them all."""
 _CUTTING = 30
 """How many characters are cut into sentences and words in the time in which one is read."""
+_SELECTING = 400_000
+"""How many characters of contexts are searched for a character of the response in that time."""
 LONGEST_QUESTION = 2000
 """A prompt of so many characters is taken for a task with its material, not for a question."""
 
@@ -71,12 +73,13 @@ class Faithfulness(FittedScorer[PairDetector]):
         return f"question:last-user<{LONGEST_QUESTION}"
 
     def cost(self, sample: Sample) -> int:
-        """Return about how many tokens are read, and what words and sentences of the contexts cost, at least 1.
+        """Return about how many tokens are read, and what is done with words and sentences before, at least 1.
 
-        A part of the response is read with up to twice as many tokens of contexts.
+        A part of the response is read with up to twice as many tokens of contexts, and sought in all of them.
         """
-        event = sample.event
-        return 1 + (3 * len(event.response) + sum(map(len, event.contexts)) // _CUTTING) // CHARACTERS_PER_TOKEN
+        response, contexts = len(sample.event.response), sum(map(len, sample.event.contexts))
+        before = contexts // _CUTTING + response * contexts // _SELECTING
+        return 1 + (3 * response + before) // CHARACTERS_PER_TOKEN
 
     def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
         """Return one outcome a sample, in order, from one pass of the detector over all windows of the batch."""

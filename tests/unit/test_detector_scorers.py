@@ -140,6 +140,17 @@ def test_what_is_said_of_sentences(detectors):
                 assert row["start"] <= start < end <= row["end"]
 
 
+def test_the_cost_of_faithfulness_sees_what_each_part_of_a_response_is_sought_in(detectors):
+    scorer = create("faithfulness", {"detector": detectors["pairs"]})
+
+    def cost(response, contexts):
+        return scorer.cost(make_sample(response="a" * response, contexts=("b" * contexts,)))
+
+    assert cost(400, 1600) in range(300, 320)
+    alone = cost(14_000, 4) + cost(4, 200_000)
+    assert 1.1 * alone < cost(14_000, 200_000) < 2 * alone
+
+
 def test_a_long_prompt_is_no_question(detectors):
     scorer = made(detectors, "faithfulness")
     responses = [make_sample(prompt=prompt, response="Blender?") for prompt in ("Hi", "blender", "blender " * 300)]
