@@ -22,7 +22,16 @@ FORMAT = 1
 One more with every change of code that gives a fitted detector other digits; tests pin what the present one is.
 """
 _CARD = "evalsvc"
+_SIZE = 8
+"""How many bytes say how long the header is."""
+_LONGEST_HEADER = 2**24
 _PARTS = ("qkv", "attention_output", "intermediate", "output")
+
+
+class _Header(msgspec.Struct, frozen=True):
+    """What the first bytes of a safetensors file hold beside its tensors' places."""
+
+    metadata: dict[str, str] = msgspec.field(name="__metadata__", default_factory=dict)
 
 
 class Calibration(msgspec.Struct, frozen=True):
@@ -159,26 +168,38 @@ def read(path: Path) -> Adapter:
         EngineError: when there is no such file, or it is none of a detector.
     """
     try:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
+        from safetensors.torch import load
     except ImportError as error:
         raise MissingExtra("safetensors", "torch") from error
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        with safe_open(str(path), framework="pt") as file:
-            card = (file.metadata() or {}).get(_CARD)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        # A fit may replace the file meanwhile: what is loaded is what was hashed.
+        content = path.read_bytes()
+        tensors = load(content)
     except FileNotFoundError as error:
         raise EngineError(
             f"There is no detector {str(path)!r}; make one with `evalsvc fit`, or name another"
         ) from error
     except (OSError, SafetensorError) as error:
         raise EngineError(f"{str(path)!r} is no safetensors file: {error}") from error
+    card = _card_in(content)
     if card is None:
         raise EngineError(f"{str(path)!r} holds no detector of evalsvc; make one with `evalsvc fit`")
     try:
-        return Adapter(msgspec.json.decode(card, type=Card), tensors, digest)
+        return Adapter(msgspec.json.decode(card, type=Card), tensors, hashlib.sha256(content).hexdigest())
     except msgspec.DecodeError as error:
         raise EngineError(f"{str(path)!r} was made by another version of evalsvc: {error}; fit it again") from error
+
+
+def card_of(path: Path) -> Card | None:
+    """Return the card of a detector's file from its first bytes, without torch; ``None`` where it has none to read."""
+    try:
+        with path.open("rb") as file:
+            size = file.read(_SIZE)
+            card = _card_in(size + file.read(min(int.from_bytes(size, "little"), _LONGEST_HEADER)))
+        return msgspec.json.decode(card, type=Card) if card is not None else None
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def other_format(card: Card, path: str) -> str:
@@ -205,6 +226,15 @@ def require_runnable(adapter: Adapter, revision: str, path: str) -> None:
             f"Detector {path!r} was fitted on {adapter.card.trunk} {adapter.card.trunk_revision[:12]}, but the "
             f"trunk here is {revision[:12]}; install the former, or fit the detector again"
         )
+
+
+def _card_in(content: bytes) -> str | None:
+    """Return a card as it is written in the first bytes of a safetensors file, or ``None`` where there is none."""
+    stop = _SIZE + int.from_bytes(content[:_SIZE], "little")
+    try:
+        return msgspec.json.decode(content[_SIZE:stop], type=_Header).metadata.get(_CARD)
+    except msgspec.DecodeError:
+        return None
 
 
 def _norm(part: str) -> str:

@@ -17,7 +17,7 @@ from evalsvc._sentences import Span, sentence_spans
 from evalsvc.detection.adapter import Calibration, Card
 from evalsvc.detection.evidence import Budget, Evidence, Text, Window, windows
 from evalsvc.detection.heads import Bounds, features, pair_logits, token_unsupported
-from evalsvc.detection.loading import Loaded, calibrated, load, pair_heads
+from evalsvc.detection.loading import SPECIAL, Loaded, calibrated, load, pair_heads
 from evalsvc.detection.words import words
 from evalsvc.engine.cache import EmbeddingCache
 from evalsvc.engine.executor import Executor
@@ -28,7 +28,6 @@ from evalsvc.engine.tokens import Unreadable
 
 Row = NDArray[np.float32]
 
-_SPECIAL = 3
 TOKEN_FROM = 0.5
 """The probability from which on a token is among those that a reading names."""
 
@@ -131,7 +130,7 @@ class PairDetector:
         self.cache = EmbeddingCache(settings.cache_bytes)
         self._heads = pair_heads(loaded)
         self._executor: Executor[Row] = Executor(
-            loaded.name, loaded.placement, sum(self.budget) + _SPECIAL, settings.max_batch_texts
+            loaded.name, loaded.placement, sum(self.budget) + SPECIAL, settings.max_batch_texts
         )
         self.stats = self._executor.stats
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from evalsvc.detection.adapter import other_format
-from evalsvc.detection.loading import card_of
+from evalsvc.detection.adapter import card_of, other_format
 from evalsvc.detection.pairs import PairDetector
 from evalsvc.detection.shipped import packaged
 from evalsvc.detection.texts import Answer, TextDetector

@@ -15,8 +15,10 @@ from evalsvc.detection.evidence import Budget, Evidence, Text, windows
 from evalsvc.detection.words import Kind, Words, words
 
 _TOKEN = re.compile(r"[^\W_]{1,4}|[^\w\s]|_")
-_WORDS = "the of and not 7 12 Acme sold units shops prices fell rose market city Paris never was is it profit".split()
-_WORDS += [f"word{n}" for n in range(60)]
+_COMMON = """
+    the of and not 7 12 Acme sold units shops prices fell rose market city Paris never was is it profit
+"""
+_WORDS = [*_COMMON.split(), *(f"word{n}" for n in range(60))]
 
 
 def text(own: str) -> Text:
