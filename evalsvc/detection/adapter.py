@@ -191,13 +191,16 @@ def read(path: Path) -> Adapter:
         raise EngineError(f"{str(path)!r} was made by another version of evalsvc: {error}; fit it again") from error
 
 
-def card_of(path: Path) -> Card | None:
-    """Return the card of a detector's file from its first bytes, without torch; ``None`` where it has none to read."""
+def described(path: Path) -> tuple[Card, str] | None:
+    """Return a detector's card and its file's SHA-256, without torch; ``None`` where there is no card to read."""
     try:
         with path.open("rb") as file:
             size = file.read(_SIZE)
             card = _card_in(size + file.read(min(int.from_bytes(size, "little"), _LONGEST_HEADER)))
-        return msgspec.json.decode(card, type=Card) if card is not None else None
+            if card is None:
+                return None
+            file.seek(0)
+            return msgspec.json.decode(card, type=Card), hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, msgspec.DecodeError):
         return None
 

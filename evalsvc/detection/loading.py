@@ -74,6 +74,8 @@ def load(settings: EngineSettings, reads: Literal["pairs", "texts"]) -> Loaded:
         raise EngineError("Expected a detector's file, but got none; make one with `evalsvc fit`")
     path = Path(settings.adapter).expanduser()
     adapter = read(path)
+    if settings.adapter_revision not in (None, adapter.revision):
+        raise EngineError(f"Detector {str(path)!r} was replaced after its card was read; make the scorer anew")
     card = _checked(adapter.card, path, reads)
     placement = place(settings)
     trunk = locate(settings.model, settings.revision)

@@ -8,7 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from evalsvc.detection.adapter import card_of, other_format
+import msgspec
+
+from evalsvc.detection.adapter import Card, described, other_format
 from evalsvc.detection.pairs import PairDetector
 from evalsvc.detection.shipped import packaged
 from evalsvc.detection.texts import Answer, TextDetector
@@ -70,10 +72,11 @@ class FittedScorer(ABC, Generic[Detector]):
             raise InputError(f"Expected option `threshold` of {self.metric!r} in [0, 1], but got {threshold!r}")
         self.report = one_of(self.metric, "report", report, REPORTS)
         self.settings = EngineSettings(adapter=str(self.path), **settings)
+        self._card: Card | None = None
+        self._look()
         self._asked = threshold
         self._kind: type[Detector] = kind
         self._detector: Detector | None = None
-        self._card = card_of(self.path)
 
     @property
     @abstractmethod
@@ -89,7 +92,9 @@ class FittedScorer(ABC, Generic[Detector]):
     def spec(self) -> ScorerSpec:
         """What it measures; the signature is complete after :meth:`load`."""
         flag = self.report == "flag"
-        loaded: str = self._detector.signature if self._detector else f"detector:{self.path.name}"
+        revision = self.settings.adapter_revision
+        known = f"detector:{revision[:12] if revision else self.path.name}"
+        loaded: str = self._detector.signature if self._detector else known
         threshold = self._threshold()
         parts: tuple[str, ...] = (loaded, self.reading, f"threshold:{threshold!r}" if threshold is not None else "")
         return ScorerSpec(
@@ -115,11 +120,18 @@ class FittedScorer(ABC, Generic[Detector]):
     def load(self) -> None:
         """Load the shared detector; a second call does nothing.
 
+        What is loaded is the file that was there when the scorer was made, whose version and threshold its spec has
+        told; where there was none, the one that is there now.
+
         Raises:
             MissingExtra: without torch or the packaged model.
             ModelRefused: when the trunk is not the one that the detector was fitted on.
-            EngineError: when the file cannot be read, or does not have what this scorer reports.
+            EngineError: when the file cannot be read, was replaced, or does not have what this scorer reports.
         """
+        if self._detector is not None:
+            return
+        if self._card is None:
+            self._look()
         detector = shared_model(self._kind, self.settings)
         if self.task not in detector.card.tasks:
             raise EngineError(
@@ -151,6 +163,13 @@ class FittedScorer(ABC, Generic[Detector]):
     def batch_cost(self) -> int | None:
         """What a worker hands over at once: several parts of a GPU's batches; ``None`` leaves it to the worker."""
         return tokens_to_hand_over(self._detector.placement) if self._detector else None
+
+    def _look(self) -> None:
+        """Take the file that is there now for this scorer's."""
+        found = described(self.path)
+        if found is not None:
+            self._card, revision = found
+            self.settings = msgspec.structs.replace(self.settings, adapter_revision=revision)
 
     def _threshold(self) -> float | None:
         if self._asked is not None:

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from evalsvc.detection import shipped
+from evalsvc.engine import registry
 from evalsvc.engine.registry import release_models
 from evalsvc.errors import EngineError, InputError
 from evalsvc.pipeline.metrics import WorkerMetrics
@@ -80,6 +81,41 @@ def test_the_signature_holds_the_window_that_is_read(tmp_path):
     scorer = made({"texts": str(file)}, "toxicity")
     assert scorer.model.tokeniser.max_length == 256
     assert "|window:256/32/64|" in scorer.spec.signature
+
+
+def test_a_file_that_was_fitted_again_is_another_detector(tmp_path):
+    file = make_detector(tmp_path / "t.safetensors")
+    first, again = made({"texts": str(file)}, "toxicity"), made({"texts": str(file)}, "toxicity")
+    late = create("toxicity", {"detector": str(file), "device": "cpu", "dtype": "float32"})
+    before, told = first.score([make_sample()])[0].value, first.spec
+    make_detector(file, seed=1, version=4)
+    fresh = create("toxicity", {"detector": str(file), "device": "cpu", "dtype": "float32"})
+    unloaded = fresh.spec
+    fresh.load()
+    assert fresh.model is not first.model is again.model
+    assert fresh.score([make_sample()])[0].value != pytest.approx(before, abs=1e-6)
+    assert (unloaded.version, fresh.spec.version, first.spec) == (4, 4, told)
+    assert unloaded.signature.split("|")[0] == fresh.spec.signature.split("|")[0] != told.signature.split("|")[0]
+    with pytest.raises(EngineError, match=r"t.safetensors' was replaced .*; make the scorer anew"):
+        late.load()
+    first.load()
+    assert first.score([make_sample()])[0].value == before
+
+
+def test_of_a_file_that_is_replaced_again_and_again_one_detector_is_kept(tmp_path):
+    release_models()
+    for seed in range(3):
+        made({"texts": str(make_detector(tmp_path / "t.safetensors", seed=seed))}, "toxicity")
+    made({"texts": str(make_detector(tmp_path / "u.safetensors"))}, "toxicity")
+    assert len(registry._models) == 2
+
+
+def test_a_scorer_that_was_made_before_its_file_loads_it(tmp_path):
+    scorer = create("toxicity", {"detector": str(tmp_path / "t.safetensors"), "device": "cpu"})
+    assert scorer.spec.signature.startswith("detector:t.safetensors|")
+    make_detector(tmp_path / "t.safetensors", version=5)
+    scorer.load()
+    assert (scorer.spec.version, scorer.settings.adapter_revision) == (5, scorer.model.files.revision)
 
 
 def test_three_scorers_on_one_file_make_one_pass(detectors):

@@ -9,7 +9,7 @@ import pytest
 
 from evalsvc._sentences import sentence_spans
 from evalsvc.detection import adapter as files
-from evalsvc.detection.adapter import card_of
+from evalsvc.detection.adapter import described
 from evalsvc.detection.evidence import Budget, Evidence, Text, windows
 from evalsvc.detection.heads import PairHeads, pair_logits
 from evalsvc.detection.loading import calibrated
@@ -366,7 +366,8 @@ def test_a_broken_model_fails_its_case_and_names_the_file(trunk, pairs_file, pai
 def test_a_file_read_again_has_the_same_bytes_and_card(tmp_path, trunk):
     one, two = (make_detector(tmp_path / name, "texts", trunk=trunk, window=(16,)) for name in ("a", "b"))
     assert one.read_bytes() == two.read_bytes()
-    assert card_of(one) == files.read(one).card
+    found = files.read(one)
+    assert described(one) == (found.card, found.revision)
 
 
 def test_another_trunk_is_refused(trunk, tmp_path):
@@ -392,7 +393,7 @@ BROKEN = {
     "shape": ("texts", lambda t: t.update({"layer.0.output.up": t["layer.0.output.up"][:5]}), "other shapes"),
     "no head": ("texts", lambda t: t.pop("head.texts.weight"), "has no 'head.texts.weight'"),
     "heads": ("texts", lambda t: t.update({"head.texts.weight": t["head.texts.weight"][:2]}), "heads have shapes"),
-    "infinite": ("texts", lambda t: t.update({"types": t["types"] * math.inf}), "'types' has values that are not finite"),
+    "infinite": ("texts", lambda t: t.update({"types": t["types"] * math.inf}), "'types' has values that are not"),
     "no marks": ("pairs", lambda t: t.pop("marks"), "`marks` are not of shape"),
     "no token head": ("pairs", lambda t: t.pop("head.token.bias"), "has no 'head.token.bias'"),
     "mean head": ("pairs", lambda t: t.update({"head.mean.bias": t["head.token.weight"]}), "heads have shapes"),
@@ -495,7 +496,7 @@ def test_other_files_are_refused(trunk, tmp_path, pairs_file):
     save_file({"x": torch.zeros(2)}, foreign, metadata={"evalsvc": '{"reads": "texts"}'})
     with pytest.raises(EngineError, match="another version of evalsvc"):
         TextDetector.load(settings(trunk, foreign))
-    assert [card_of(path) for path in (garbage, foreign, tmp_path / "absent")] == [None] * 3
+    assert [described(path) for path in (garbage, foreign, tmp_path / "absent")] == [None] * 3
     with pytest.raises(EngineError, match="make one with `evalsvc fit`"):
         TextDetector.load(EngineSettings(model=trunk))
 
