@@ -220,20 +220,32 @@ class TextScorer(FittedScorer[TextDetector]):
 
     def _outcome(self, texts: Mapping[int, str], answers: Sequence[Answer | ItemFailure | TooLong]) -> Outcome:
         known: dict[int, Answer] = {}
+        unread: list[ItemFailure | TooLong] = []
         for place, answer in zip(texts, answers, strict=True):
-            if isinstance(answer, TooLong):
-                return Abstained(answer.reason)
-            if isinstance(answer, ItemFailure):
-                return Failed(f"detector: {answer.reason}")
-            known[place] = answer
+            if isinstance(answer, Answer):
+                known[place] = answer
+            else:
+                unread.append(answer)
+        if not known:
+            return _unread(unread[0])
         place = max(known, key=lambda one: (known[one].probability, -one))
         found = known[place]
         flagged = found.probability >= self.threshold
+        if unread and not (flagged and self.report == "flag"):
+            # A text that was not read could have been the one that decides.
+            return _unread(unread[0], f"; of the {self.of} that were read the greatest has {found.probability:.4f}")
         spans = self.model.tokeniser.window_spans(texts[place]) if found.windows > 1 else []
         start, end = spans[found.window] if spans else (0, len(texts[place]))
-        where = {"context": place} if self.of == "contexts" else {}
-        detail = {"probability": round(found.probability, 4), "flagged": flagged, **where, "start": start, "end": end}
+        detail = {"probability": round(found.probability, 4), "flagged": flagged, "start": start, "end": end}
+        if self.of == "contexts":
+            detail["context"] = place
+        if unread:
+            detail["unread"] = len(unread)
         return Scored(float(flagged) if self.report == "flag" else found.probability, detail)
+
+
+def _unread(why: ItemFailure | TooLong, known: str = "") -> Outcome:
+    return Abstained(why.reason + known) if isinstance(why, TooLong) else Failed(f"detector: {why.reason}{known}")
 
 
 _NEEDS: Mapping[str, tuple[Need, ...]] = MappingProxyType(
