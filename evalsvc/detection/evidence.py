@@ -16,6 +16,8 @@ from evalsvc.detection.marks import by_token, context_marks, response_marks, voc
 from evalsvc.detection.words import Kind, Span, Words, words
 
 CLS, SEP = 101, 102
+LONGEST_QUESTION = 2000
+"""A prompt of so many characters is taken for a task with its material, not for a question."""
 _FUNCTION = Kind.FUNCTION
 
 Shares = NDArray[np.float64]
@@ -202,9 +204,12 @@ def _greatest(shared: Shares, most: int) -> list[int]:
 
 
 def windows(response: Text, evidence: Evidence, question: str, budget: Budget) -> list[Window]:
-    """Return what to read of a response, every token of it once, in order; no window for a response without tokens."""
+    """Return what to read of a response, every token of it once, in order; no window for a response without tokens.
+
+    A question of :data:`LONGEST_QUESTION` characters or more is none.
+    """
     starts = [start for start, _ in response.tokens]
-    asked = frozenset(words(question).stems)
+    asked = frozenset(words(question).stems if len(question) < LONGEST_QUESTION else ())
     marks = by_token(response.tokens, response.words.spans, response_marks(response.words, evidence.vocabulary, asked))
     pieces = [
         Piece(index, first, min(first + budget.response, after))

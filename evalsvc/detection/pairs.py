@@ -33,7 +33,10 @@ TOKEN_FROM = 0.5
 
 
 class Case(NamedTuple):
-    """What is read: a response beside its contexts, and the question that it answers, '' where none is known."""
+    """What is read: a response beside its contexts, and the question that it answers, '' where none is known.
+
+    A question of 2,000 characters or more is taken for a task with its material, and counts as none.
+    """
 
     contexts: Sequence[str]
     response: str

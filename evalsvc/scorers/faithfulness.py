@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from evalsvc._sentences import Span
+from evalsvc.detection.evidence import LONGEST_QUESTION
 from evalsvc.detection.pairs import Case, PairDetector, Reading, ReadSentence, ReadToken, Unfit
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import DeviceName, DtypeName
@@ -20,8 +21,6 @@ _CUTTING = 30
 """How many characters are cut into sentences and words in the time in which one is read."""
 _SELECTING = 400_000
 """How many characters of contexts are searched for a character of the response in that time."""
-LONGEST_QUESTION = 2000
-"""A prompt of so many characters is taken for a task with its material, not for a question."""
 
 
 class Faithfulness(FittedScorer[PairDetector]):
@@ -103,8 +102,7 @@ class Faithfulness(FittedScorer[PairDetector]):
 
 
 def _case(sample: Sample) -> Case:
-    question = sample.event.last_user_text
-    return Case(sample.event.contexts, sample.event.response, question if len(question) < LONGEST_QUESTION else "")
+    return Case(sample.event.contexts, sample.event.response, sample.event.last_user_text)
 
 
 def _detail(response: str, reading: Reading, threshold: float) -> dict[str, Any]:

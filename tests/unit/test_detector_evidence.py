@@ -105,6 +105,18 @@ def test_what_does_not_fit_is_passed_over_however_far_what_fits_comes(sizes: tup
         assert evidence.selected(sentence, most) == Plain(evidence).selected(sentence, most)
 
 
+def test_a_long_question_is_none_whoever_reads_it() -> None:
+    """Fitting and scoring both come here: a cap of one alone made marks that the other never saw."""
+    response, evidence = text("Blender?"), Evidence([text("Parcels arrive.")])
+
+    def marks(question: str) -> list[int]:
+        (window,) = windows(response, evidence, question, Budget())
+        return list(window.marks)
+
+    short, long = "blender " * 249, "blender " * 250
+    assert marks(long) == marks("") != marks(short)
+
+
 @pytest.mark.parametrize("differ", [False, True])
 def test_twenty_thousand_sentences_beside_a_long_response_are_cheap(differ: bool) -> None:
     """Each sentence shares words with each: 28 million pairs, which took a minute."""
