@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from evalsvc.errors import EngineError, MissingExtra, ModelRefused
 
@@ -21,6 +23,7 @@ FORMAT = 1
 
 One more with every change of code that gives a fitted detector other digits; tests pin what the present one is.
 """
+Logits = NDArray[np.float64]
 _CARD = "evalsvc"
 _SIZE = 8
 """How many bytes say how long the header is."""
@@ -39,6 +42,24 @@ class Calibration(msgspec.Struct, frozen=True):
 
     slope: float = 1.0
     offset: float = 0.0
+
+
+@overload
+def calibrated(calibration: Calibration, logits: float) -> float: ...
+
+
+@overload
+def calibrated(calibration: Calibration, logits: Logits) -> Logits: ...
+
+
+def calibrated(calibration: Calibration, logits: float | Logits) -> float | Logits:
+    """Return the probability that a calibration makes of a logit, or of each of some.
+
+    >>> calibrated(Calibration(), 0.0), round(calibrated(Calibration(), -1e6), 3)
+    (0.5, 0.0)
+    """
+    made = 0.5 * (1.0 + np.tanh(0.5 * (calibration.slope * logits + calibration.offset)))
+    return made if isinstance(logits, np.ndarray) else float(made)
 
 
 class Threshold(msgspec.Struct, frozen=True):

@@ -141,7 +141,7 @@ class Evidence:
         """Return the units that may fit, the nearest to those chosen first."""
         places = np.flatnonzero(self._sizes <= room.left)
         if not room.chosen:
-            return cast("list[int]", places.tolist())
+            return places.tolist()
         chosen = np.array(sorted(room.chosen))
         after = np.searchsorted(chosen, places)
         distance = np.minimum(

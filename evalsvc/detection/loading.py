@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from evalsvc.detection.adapter import Adapter, Calibration, Card, read, require_runnable
+from evalsvc.detection.adapter import Adapter, Card, read, require_runnable
 from evalsvc.detection.evidence import CLS, SEP
 from evalsvc.detection.heads import BESIDE, PairHeads
 from evalsvc.detection.marks import MARKS
@@ -123,16 +122,6 @@ def pair_heads(loaded: Loaded) -> PairHeads:
     if shapes != [(2, loaded.bert.width + BESIDE), (2,)] * 2:
         raise misfit(loaded.name, f"its heads have shapes {shapes}")
     return heads
-
-
-def calibrated(logit: float, calibration: Calibration) -> float:
-    """Return the probability that a calibration makes of a logit.
-
-    >>> calibrated(0.0, Calibration()), round(calibrated(-1e6, Calibration()), 3)
-    (0.5, 0.0)
-    """
-    value = calibration.slope * logit + calibration.offset
-    return 0.5 * (1.0 + math.tanh(0.5 * value))
 
 
 def _checked(card: Card, path: Path, reads: Literal["pairs", "texts"]) -> Card:

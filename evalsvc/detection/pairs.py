@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsvc._sentences import Span, sentence_spans
-from evalsvc.detection.adapter import Calibration, Card
+from evalsvc.detection.adapter import Calibration, Card, calibrated
 from evalsvc.detection.evidence import Budget, Evidence, Text, Window, windows
 from evalsvc.detection.heads import Bounds, features, pair_logits, token_unsupported
-from evalsvc.detection.loading import SPECIAL, Loaded, calibrated, load, pair_heads
+from evalsvc.detection.loading import SPECIAL, Loaded, load, pair_heads
 from evalsvc.detection.words import words
 from evalsvc.engine.cache import EmbeddingCache
 from evalsvc.engine.executor import Executor
@@ -285,7 +285,7 @@ class PairDetector:
         spans = sentence_spans(plan.response.text)
         sentences = [self._sentence(plan, spans[index], found) for index, found in sorted(worst.items())]
         greatest = max(found.against for found in worst.values())
-        return Reading(calibrated(greatest, self.calibration), sentences, tokens)
+        return Reading(calibrated(self.calibration, greatest), sentences, tokens)
 
     def _sentence(self, plan: _Planned, span: Span, found: _Worst) -> ReadSentence:
         supported, contradicted, missing = np.exp(found.logits - np.logaddexp(0.0, found.against)).tolist()
@@ -296,7 +296,7 @@ class PairDetector:
             supported=supported,
             contradicted=contradicted,
             not_mentioned=missing,
-            unsupported=calibrated(found.against, self.calibration),
+            unsupported=calibrated(self.calibration, found.against),
             evidence=None if unit is None else Place(*plan.evidence.units[unit][:3]),
         )
 

@@ -15,7 +15,7 @@ from evalsvc.detection.pairs import PairDetector
 from evalsvc.detection.shipped import packaged
 from evalsvc.detection.texts import Answer, TextDetector
 from evalsvc.engine import EngineSettings, shared_model
-from evalsvc.engine.overlap import tokens_to_hand_over
+from evalsvc.engine.overlap import CHARACTERS_PER_TOKEN, tokens_to_hand_over
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.tokens import TooLong
 from evalsvc.errors import EngineError, InputError
@@ -27,9 +27,6 @@ Detector = TypeVar("Detector", PairDetector, TextDetector)
 
 REPORTS = ("probability", "flag")
 Report = Literal["probability", "flag"]
-
-# English has four to five characters a token; four is on the safe side of a batch's budget.
-CHARACTERS_PER_TOKEN = 4
 
 
 class FittedScorer(ABC, Generic[Detector]):

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 from evalsvc._sentences import Span
 from evalsvc.detection.evidence import LONGEST_QUESTION
 from evalsvc.detection.pairs import Case, PairDetector, Reading, ReadSentence, ReadToken, Unfit
+from evalsvc.engine.overlap import CHARACTERS_PER_TOKEN
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import DeviceName, DtypeName
 from evalsvc.scorers._detectors import unfit
-from evalsvc.scorers._fitted import CHARACTERS_PER_TOKEN, FittedScorer, Report
+from evalsvc.scorers._fitted import FittedScorer, Report
 from evalsvc.types import Abstained, Better, Failed, Need, Outcome, Sample, Scored
 
 LISTED = 50

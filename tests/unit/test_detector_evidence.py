@@ -105,6 +105,16 @@ def test_what_does_not_fit_is_passed_over_however_far_what_fits_comes(sizes: tup
         assert evidence.selected(sentence, most) == Plain(evidence).selected(sentence, most)
 
 
+def test_long_words_are_read_but_not_kept() -> None:
+    from evalsvc.detection.words import _kept
+
+    _kept.cache_clear()
+    found = words(f"{'a' * 64} {'b' * 65} {'1' * 10_000}")
+    assert [len(key) for key in found.keys] == [64, 65, 10_000]
+    assert found.kinds[2] is Kind.NUMBER
+    assert _kept.cache_info().currsize == 1
+
+
 def test_a_long_question_is_none_whoever_reads_it() -> None:
     """Fitting and scoring both come here: a cap of one alone made marks that the other never saw."""
     response, evidence = text("Blender?"), Evidence([text("Parcels arrive.")])

@@ -12,7 +12,6 @@ from evalsvc.detection import adapter as files
 from evalsvc.detection.adapter import described
 from evalsvc.detection.evidence import Budget, Evidence, Text, windows
 from evalsvc.detection.heads import PairHeads, pair_logits
-from evalsvc.detection.loading import calibrated
 from evalsvc.detection.marks import MARKS
 from evalsvc.detection.pairs import Case, PairDetector, Reading, Unfit
 from evalsvc.detection.texts import TextDetector
@@ -502,7 +501,14 @@ def test_other_files_are_refused(trunk, tmp_path, pairs_file):
 
 
 def test_a_calibration_bears_any_logit():
-    from evalsvc.detection.adapter import Calibration
+    from scipy.special import expit
 
-    assert [calibrated(logit, Calibration(2.0, 1.0)) for logit in (-1e9, 1e9)] == [0.0, 1.0]
-    assert calibrated(0.3, Calibration(2.0, 1.0)) == pytest.approx(1 / (1 + math.exp(-1.6)))
+    from evalsvc.detection.adapter import Calibration, calibrated
+
+    assert [calibrated(Calibration(2.0, 1.0), logit) for logit in (-1e9, 1e9)] == [0.0, 1.0]
+    assert calibrated(Calibration(2.0, 1.0), 0.3) == pytest.approx(1 / (1 + math.exp(-1.6)))
+    logits = np.linspace(-9, 9, 101)
+    np.testing.assert_allclose(calibrated(Calibration(2.0, 1.0), logits), expit(2.0 * logits + 1.0), atol=1e-15)
+    assert calibrated(Calibration(2.0, 1.0), logits).tolist() == [
+        calibrated(Calibration(2.0, 1.0), logit) for logit in logits.tolist()
+    ], "a threshold that was fixed on rows is met by the same rows one by one"
