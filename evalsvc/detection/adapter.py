@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from evalsvc.errors import EngineError, MissingExtra, ModelRefused
 
@@ -16,8 +18,23 @@ if TYPE_CHECKING:
 
     Tensors = Mapping[str, torch.Tensor]
 
+FORMAT = 1
+"""The number of what a detector reads and how its heads are computed: words, marks, sentences, evidence, formulas.
+
+One more with every change of code that gives a fitted detector other digits; tests pin what the present one is.
+"""
+Logits = NDArray[np.float64]
 _CARD = "evalsvc"
+_SIZE = 8
+"""How many bytes say how long the header is."""
+_LONGEST_HEADER = 2**24
 _PARTS = ("qkv", "attention_output", "intermediate", "output")
+
+
+class _Header(msgspec.Struct, frozen=True):
+    """What the first bytes of a safetensors file hold beside its tensors' places."""
+
+    metadata: dict[str, str] = msgspec.field(name="__metadata__", default_factory=dict)
 
 
 class Calibration(msgspec.Struct, frozen=True):
@@ -25,6 +42,24 @@ class Calibration(msgspec.Struct, frozen=True):
 
     slope: float = 1.0
     offset: float = 0.0
+
+
+@overload
+def calibrated(calibration: Calibration, logits: float) -> float: ...
+
+
+@overload
+def calibrated(calibration: Calibration, logits: Logits) -> Logits: ...
+
+
+def calibrated(calibration: Calibration, logits: float | Logits) -> float | Logits:
+    """Return the probability that a calibration makes of a logit, or of each of some.
+
+    >>> calibrated(Calibration(), 0.0), round(calibrated(Calibration(), -1e6), 3)
+    (0.5, 0.0)
+    """
+    made = 0.5 * (1.0 + np.tanh(0.5 * (calibration.slope * logits + calibration.offset)))
+    return made if isinstance(logits, np.ndarray) else float(made)
 
 
 class Threshold(msgspec.Struct, frozen=True):
@@ -68,6 +103,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, tag=False):
         tasks: what its heads answer, in the order of their logits.
         data: SHA-256 of all rows that it was fitted to.
         seed: of the fit.
+        format: the :data:`FORMAT` that it was fitted by; 1 where the file does not say.
     """
 
     reads: Literal["pairs", "texts"]
@@ -78,6 +114,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, tag=False):
     tasks: Mapping[str, Task]
     data: str
     seed: int
+    format: int = 1
 
 
 class Adapter(msgspec.Struct, frozen=True):
@@ -152,39 +189,76 @@ def read(path: Path) -> Adapter:
         EngineError: when there is no such file, or it is none of a detector.
     """
     try:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
+        from safetensors.torch import load
     except ImportError as error:
         raise MissingExtra("safetensors", "torch") from error
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        with safe_open(str(path), framework="pt") as file:
-            card = (file.metadata() or {}).get(_CARD)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        # A fit may replace the file meanwhile: what is loaded is what was hashed.
+        content = path.read_bytes()
+        tensors = load(content)
     except FileNotFoundError as error:
         raise EngineError(
             f"There is no detector {str(path)!r}; make one with `evalsvc fit`, or name another"
         ) from error
     except (OSError, SafetensorError) as error:
         raise EngineError(f"{str(path)!r} is no safetensors file: {error}") from error
+    card = _card_in(content)
     if card is None:
         raise EngineError(f"{str(path)!r} holds no detector of evalsvc; make one with `evalsvc fit`")
     try:
-        return Adapter(msgspec.json.decode(card, type=Card), tensors, digest)
+        return Adapter(msgspec.json.decode(card, type=Card), tensors, hashlib.sha256(content).hexdigest())
     except msgspec.DecodeError as error:
         raise EngineError(f"{str(path)!r} was made by another version of evalsvc: {error}; fit it again") from error
 
 
-def require_trunk(adapter: Adapter, revision: str, path: str) -> None:
-    """Refuse another trunk than the detector was fitted on.
+def described(path: Path) -> tuple[Card, str] | None:
+    """Return a detector's card and its file's SHA-256, without torch; ``None`` where there is no card to read."""
+    try:
+        with path.open("rb") as file:
+            size = file.read(_SIZE)
+            card = _card_in(size + file.read(min(int.from_bytes(size, "little"), _LONGEST_HEADER)))
+            if card is None:
+                return None
+            file.seek(0)
+            return msgspec.json.decode(card, type=Card), hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def other_format(card: Card, path: str) -> str:
+    """Return why a detector of another format does not run here, and what to do; '' where it does."""
+    if card.format == FORMAT:
+        return ""
+    return (
+        f"Detector {path!r} is of format {card.format}, but this evalsvc reads format {FORMAT}, which has other words, "
+        "marks or formulas; fit it again with `evalsvc fit`, or install the release that it was made with"
+    )
+
+
+def require_runnable(adapter: Adapter, revision: str, path: str) -> None:
+    """Refuse a detector that was fitted on another trunk than that of a revision, or by another format.
 
     Raises:
+        EngineError: with both formats.
         ModelRefused: with both revisions.
     """
+    if reason := other_format(adapter.card, path):
+        raise EngineError(reason)
     if adapter.card.trunk_revision != revision:
         raise ModelRefused(
             f"Detector {path!r} was fitted on {adapter.card.trunk} {adapter.card.trunk_revision[:12]}, but the "
             f"trunk here is {revision[:12]}; install the former, or fit the detector again"
         )
+
+
+def _card_in(content: bytes) -> str | None:
+    """Return a card as it is written in the first bytes of a safetensors file, or ``None`` where there is none."""
+    stop = _SIZE + int.from_bytes(content[:_SIZE], "little")
+    try:
+        return msgspec.json.decode(content[_SIZE:stop], type=_Header).metadata.get(_CARD)
+    except msgspec.DecodeError:
+        return None
 
 
 def _norm(part: str) -> str:

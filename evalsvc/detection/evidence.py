@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from typing import NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evalsvc._sentences import sentence_spans
 from evalsvc.detection.marks import by_token, context_marks, response_marks, vocabulary
 from evalsvc.detection.words import Kind, Span, Words, words
 
 CLS, SEP = 101, 102
+LONGEST_QUESTION = 2000
+"""A prompt of so many characters is taken for a task with its material, not for a question."""
 _FUNCTION = Kind.FUNCTION
+
+Shares = NDArray[np.float64]
 
 
 class Text(NamedTuple):
@@ -71,15 +79,18 @@ class Evidence:
     def __init__(self, contexts: Sequence[Text], longest: int = Budget().response) -> None:
         self.units = [unit for index, text in enumerate(contexts) for unit in _units(index, text, longest)]
         self.vocabulary = vocabulary([unit.words for unit in self.units])
-        stems = [frozenset(unit.words.stems) for unit in self.units]
-        self._having: dict[str, list[int]] = {}
-        for place, own in enumerate(stems):
+        self._stems = [frozenset(unit.words.stems) for unit in self.units]
+        having: dict[str, list[int]] = {}
+        for place, own in enumerate(self._stems):
             for stem in own:
-                self._having.setdefault(stem, []).append(place)
-        self._rarity = {stem: math.log(1 + len(stems) / len(places)) for stem, places in self._having.items()}
-        self._breadth = [1 + math.log1p(len(own)) / 4 for own in stems]
-        self._tokens = sum(len(unit.ids) for unit in self.units)
-        self._least = min((len(unit.ids) for unit in self.units), default=0)
+                having.setdefault(stem, []).append(place)
+        self._having = {stem: np.array(places) for stem, places in having.items()}
+        self._rarity = {stem: math.log(1 + len(self.units) / len(places)) for stem, places in having.items()}
+        self._breadth = np.array([1 + math.log1p(len(own)) / 4 for own in self._stems])
+        self._sizes = np.array([len(unit.ids) for unit in self.units], np.int64)
+        self._tokens = int(self._sizes.sum())
+        self._least = int(self._sizes.min(initial=self._tokens))
+        self._best: dict[tuple[tuple[str, ...], int], list[int]] = {}
 
     def selected(self, sentences: Sequence[Words], most: int) -> list[int]:
         """Return the places of the units to read beside some sentences, in order, of at most ``most`` tokens.
@@ -89,58 +100,116 @@ class Evidence:
         """
         if self._tokens <= most:
             return list(range(len(self.units)))
-        ranks = [self._ranked(sentence) for sentence in sentences]
-        chosen: dict[int, None] = {}
-        left = most
-        for turn in range(max(map(len, ranks), default=0)):
-            if left < self._least:
-                break
-            for ranked in ranks:
-                if turn < len(ranked):
-                    place = ranked[turn]
-                    size = len(self.units[place].ids)
-                    if place not in chosen and size <= left:
-                        chosen[place] = None
-                        left -= size
-        if left < self._least:
-            return sorted(chosen)
-        near = sorted(
-            range(len(self.units)), key=lambda place: min((abs(place - one) for one in chosen), default=place)
-        )
-        for place in near:
-            size = len(self.units[place].ids)
-            if place not in chosen and size <= left:
-                chosen[place] = None
-                left -= size
-        return sorted(chosen)
+        room = _Room(self._sizes, self._least, most)
+        contents = [_content(sentence) for sentence in sentences]
+        # As many as fit are seldom not enough: only where those that come next are too long.
+        best = [self._first(content, most) for content in contents]
+        room.take(place for turn in zip_longest(*best) for place in turn if place is not None)
+        if room.left >= self._least and any(len(own) == most for own in best):
+            room.take(self._further(contents, most, room))
+        if room.left >= self._least:
+            room.take(self._near(room))
+        return sorted(room.chosen)
 
     def closest(self, sentence: Words, units: Sequence[int]) -> int | None:
         """Return which of some units shares most with a sentence, or ``None`` where none shares anything."""
-        shared = self._shared(sentence)
-        found = [place for place in units if place in shared]
+        content = _content(sentence)
+        shared = {place: self._shared_by(place, content) for place in units}
+        found = [place for place in units if shared[place]]
         return max(found, key=lambda place: (shared[place], -place), default=None)
 
-    def _ranked(self, sentence: Words) -> list[int]:
-        """Return the units that share something with a sentence, most first; the first unit where none does."""
-        shared = self._shared(sentence)
-        return sorted(shared, key=lambda place: (-shared[place], place)) or [0]
+    def _first(self, content: tuple[str, ...], most: int) -> list[int]:
+        """Return the ``most`` units that share most with a sentence, most first; the first unit where none does."""
+        key = (content, most)
+        if key not in self._best:
+            self._best[key] = _greatest(self._shared(content), most) or [0]
+        return self._best[key]
 
-    def _shared(self, sentence: Words) -> dict[int, float]:
-        """Return what the units that share something share with a sentence; units that share the same are equal."""
-        content = {
-            stem: None for stem, kind in zip(sentence.stems, sentence.kinds, strict=True) if kind is not _FUNCTION
-        }
-        sums: dict[int, float] = {}
+    def _further(self, contents: Sequence[tuple[str, ...]], most: int, room: _Room) -> list[int]:
+        """Return the units that come after the first ``most`` of each sentence and may fit, by turn and sentence."""
+        turns: list[tuple[int, int, int]] = []
+        for index, content in enumerate(contents):
+            shared = self._shared(content)
+            order = np.argsort(-shared, kind="stable")[most : np.count_nonzero(shared)]
+            fitting = np.flatnonzero(self._sizes[order] <= room.left)
+            turns += [
+                (turn, index, place) for turn, place in zip(fitting.tolist(), order[fitting].tolist(), strict=True)
+            ]
+        return [place for _, _, place in sorted(turns)]
+
+    def _near(self, room: _Room) -> list[int]:
+        """Return the units that may fit, the nearest to those chosen first."""
+        places = np.flatnonzero(self._sizes <= room.left)
+        if not room.chosen:
+            return places.tolist()
+        chosen = np.array(sorted(room.chosen))
+        after = np.searchsorted(chosen, places)
+        distance = np.minimum(
+            np.abs(places - chosen[after.clip(max=len(chosen) - 1)]), np.abs(places - chosen[(after - 1).clip(min=0)])
+        )
+        return cast("list[int]", places[np.argsort(distance, kind="stable")].tolist())
+
+    def _shared(self, content: Sequence[str]) -> Shares:
+        """Return what each unit shares with a sentence, ``[units]``; units that share the same are equal."""
+        known = [stem for stem in content if stem in self._having]
+        if not known:
+            return np.zeros(len(self.units))
+        places = [self._having[stem] for stem in known]
+        rarities = np.repeat([self._rarity[stem] for stem in known], [len(own) for own in places])
+        sums = np.bincount(np.concatenate(places), rarities, len(self.units))
+        return cast("Shares", sums / self._breadth)
+
+    def _shared_by(self, place: int, content: Sequence[str]) -> float:
+        """Return what one unit shares with a sentence: to the last digit what :meth:`_shared` gives it."""
+        total = 0.0
         for stem in content:
-            for place in self._having.get(stem, ()):
-                sums[place] = sums.get(place, 0.0) + self._rarity[stem]
-        return {place: total / self._breadth[place] for place, total in sums.items()}
+            if stem in self._stems[place]:
+                total += self._rarity[stem]
+        return total / float(self._breadth[place])
+
+
+class _Room:
+    """What is chosen of units, as far as a budget of tokens goes."""
+
+    def __init__(self, sizes: NDArray[np.int64], least: int, most: int) -> None:
+        self._sizes, self._least = sizes, least
+        self.left = most
+        self.chosen: set[int] = set()
+
+    def take(self, places: Iterable[int]) -> None:
+        """Choose units in order, those that fit."""
+        for place in places:
+            if self.left < self._least:
+                return
+            if place not in self.chosen and self._sizes[place] <= self.left:
+                self.chosen.add(place)
+                self.left -= int(self._sizes[place])
+
+
+def _content(sentence: Words) -> tuple[str, ...]:
+    """Return the stems of a sentence that may be shared, each once."""
+    pairs = zip(sentence.stems, sentence.kinds, strict=True)
+    return tuple(dict.fromkeys(stem for stem, kind in pairs if kind is not _FUNCTION))
+
+
+def _greatest(shared: Shares, most: int) -> list[int]:
+    """Return the places of the ``most`` greatest values above 0, the greatest first, equal ones in order."""
+    places = np.flatnonzero(shared)
+    if len(places) > most:
+        values = shared[places]
+        limit = np.partition(values, -most)[-most]
+        above = places[values > limit]
+        places = np.sort(np.concatenate([above, places[values == limit][: most - len(above)]]))
+    return cast("list[int]", places[np.argsort(-shared[places], kind="stable")].tolist())
 
 
 def windows(response: Text, evidence: Evidence, question: str, budget: Budget) -> list[Window]:
-    """Return what to read of a response, every token of it once, in order; no window for a response without tokens."""
+    """Return what to read of a response, every token of it once, in order; no window for a response without tokens.
+
+    A question of :data:`LONGEST_QUESTION` characters or more is none.
+    """
     starts = [start for start, _ in response.tokens]
-    asked = frozenset(words(question).stems)
+    asked = frozenset(words(question).stems if len(question) < LONGEST_QUESTION else ())
     marks = by_token(response.tokens, response.words.spans, response_marks(response.words, evidence.vocabulary, asked))
     pieces = [
         Piece(index, first, min(first + budget.response, after))

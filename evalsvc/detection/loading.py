@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import msgspec
-
-from evalsvc.detection.adapter import Adapter, Calibration, Card, read, require_trunk
+from evalsvc.detection.adapter import Adapter, Card, read, require_runnable
 from evalsvc.detection.evidence import CLS, SEP
 from evalsvc.detection.heads import BESIDE, PairHeads
 from evalsvc.detection.marks import MARKS
@@ -24,14 +21,9 @@ if TYPE_CHECKING:
     import torch
 
 
-_LONGEST_HEADER = 2**24
+SPECIAL = 3
+"""How many tokens a window of a pair has beside those of the texts."""
 _WINDOWS = {"pairs": 2, "texts": 1}
-
-
-class _Header(msgspec.Struct, frozen=True):
-    """What the first bytes of a safetensors file hold beside its tensors' places."""
-
-    metadata: dict[str, str] = msgspec.field(name="__metadata__")
 
 
 class Loaded(NamedTuple):
@@ -57,12 +49,15 @@ class Loaded(NamedTuple):
 
     @property
     def signature(self) -> str:
-        """All that changes a digit: the file, its trunk, the dtype and the windows."""
+        """All that changes a digit: the file, its format and trunk, the dtype and the windows."""
         tokens = self.tokeniser
-        shared = f"/{tokens.overlap}" if self.card.reads == "texts" else ""
+        # A text's window is no longer than its trunk's, whatever the card says.
+        alone = self.card.reads == "texts"
+        window = f"{tokens.max_length}/{tokens.overlap}" if alone else "+".join(map(str, self.card.window))
         return (
-            f"detector:{self.adapter.revision[:12]}|trunk:{self.trunk.name}/{self.trunk.revision[:12]}"
-            f"|dtype:{self.placement.dtype}|window:{'+'.join(map(str, self.card.window))}{shared}/{tokens.max_windows}"
+            f"detector:{self.adapter.revision[:12]}|format:{self.card.format}"
+            f"|trunk:{self.trunk.name}/{self.trunk.revision[:12]}"
+            f"|dtype:{self.placement.dtype}|window:{window}/{tokens.max_windows}"
         )
 
 
@@ -78,10 +73,13 @@ def load(settings: EngineSettings, reads: Literal["pairs", "texts"]) -> Loaded:
         raise EngineError("Expected a detector's file, but got none; make one with `evalsvc fit`")
     path = Path(settings.adapter).expanduser()
     adapter = read(path)
+    if settings.adapter_revision not in (None, adapter.revision):
+        raise EngineError(f"Detector {str(path)!r} was replaced after its card was read; make the scorer anew")
     card = _checked(adapter.card, path, reads)
     placement = place(settings)
     trunk = locate(settings.model, settings.revision)
-    require_trunk(adapter, trunk.revision, str(path))
+    require_runnable(adapter, trunk.revision, str(path))
+    _require_positions(card, trunk, path)
     # A detector was fitted to windows of its card's size: it is not the settings' to choose.
     window = card.window[0] if reads == "texts" else None
     tokeniser = Tokeniser(trunk, settings.window_overlap, settings.max_windows, window)
@@ -126,27 +124,6 @@ def pair_heads(loaded: Loaded) -> PairHeads:
     return heads
 
 
-def calibrated(logit: float, calibration: Calibration) -> float:
-    """Return the probability that a calibration makes of a logit.
-
-    >>> calibrated(0.0, Calibration()), round(calibrated(-1e6, Calibration()), 3)
-    (0.5, 0.0)
-    """
-    value = calibration.slope * logit + calibration.offset
-    return 0.5 * (1.0 + math.tanh(0.5 * value))
-
-
-def card_of(path: Path) -> Card | None:
-    """Return the card of a detector's file from its first bytes, without torch; ``None`` where it has none to read."""
-    try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = msgspec.json.decode(file.read(size) if size <= _LONGEST_HEADER else b"", type=_Header)
-        return msgspec.json.decode(header.metadata["evalsvc"], type=Card)
-    except (OSError, msgspec.DecodeError, KeyError):
-        return None
-
-
 def _checked(card: Card, path: Path, reads: Literal["pairs", "texts"]) -> Card:
     if card.reads != reads:
         raise EngineError(
@@ -155,7 +132,25 @@ def _checked(card: Card, path: Path, reads: Literal["pairs", "texts"]) -> Card:
         )
     if len(card.window) != _WINDOWS[reads] or min(card.window) < 1 or not card.tasks:
         raise misfit(path, f"its card has windows of {list(card.window)} tokens and {len(card.tasks)} tasks")
+    for name, task in card.tasks.items():
+        # JSON has no numbers that are not finite.
+        slope, at = task.calibration.slope, task.threshold.probability
+        if slope <= 0.0:
+            raise misfit(path, f"the slope {slope} of {name!r} is not above 0")
+        if not 0.0 <= at <= 1.0:
+            raise misfit(path, f"the threshold {at} of {name!r} is not in [0, 1]")
     return card
+
+
+def _require_positions(card: Card, trunk: ModelFiles, path: Path) -> None:
+    """Refuse windows of pairs that are longer than the trunk has positions; those of texts are cut to fit."""
+    positions = int(trunk.read_json("config.json").get("max_position_embeddings") or 0)
+    if card.reads == "pairs" and sum(card.window) + SPECIAL > positions:
+        windows = " and ".join(map(str, card.window))
+        raise misfit(
+            path,
+            f"it reads windows of {windows} tokens and {SPECIAL} more, but the trunk {trunk.name!r} has {positions}",
+        )
 
 
 def _merged(adapter: Adapter, trunk: ModelFiles, placement: Placement, path: Path) -> PackedBert:
@@ -168,6 +163,9 @@ def _merged(adapter: Adapter, trunk: ModelFiles, placement: Placement, path: Pat
         from safetensors.torch import load_file
     except ImportError as error:
         raise MissingExtra("safetensors", "torch") from error
+    for name, tensor in adapter.tensors.items():
+        if not tensor.isfinite().all():
+            raise misfit(path, f"its tensor {name!r} has values that are not finite")
     try:
         weights = adapter.merged(load_file(str(trunk.folder / "model.safetensors")))
         return PackedBert(config, weights, placement.device, placement.torch_dtype)

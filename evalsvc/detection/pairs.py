@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsvc._sentences import Span, sentence_spans
-from evalsvc.detection.adapter import Calibration, Card
+from evalsvc.detection.adapter import Calibration, Card, calibrated
 from evalsvc.detection.evidence import Budget, Evidence, Text, Window, windows
 from evalsvc.detection.heads import Bounds, features, pair_logits, token_unsupported
-from evalsvc.detection.loading import Loaded, calibrated, load, pair_heads
+from evalsvc.detection.loading import SPECIAL, Loaded, load, pair_heads
 from evalsvc.detection.words import words
 from evalsvc.engine.cache import EmbeddingCache
 from evalsvc.engine.executor import Executor
@@ -28,13 +28,15 @@ from evalsvc.engine.tokens import Unreadable
 
 Row = NDArray[np.float32]
 
-_SPECIAL = 3
 TOKEN_FROM = 0.5
 """The probability from which on a token is among those that a reading names."""
 
 
 class Case(NamedTuple):
-    """What is read: a response beside its contexts, and the question that it answers, '' where none is known."""
+    """What is read: a response beside its contexts, and the question that it answers, '' where none is known.
+
+    A question of 2,000 characters or more is taken for a task with its material, and counts as none.
+    """
 
     contexts: Sequence[str]
     response: str
@@ -131,7 +133,7 @@ class PairDetector:
         self.cache = EmbeddingCache(settings.cache_bytes)
         self._heads = pair_heads(loaded)
         self._executor: Executor[Row] = Executor(
-            loaded.name, loaded.placement, sum(self.budget) + _SPECIAL, settings.max_batch_texts
+            loaded.name, loaded.placement, sum(self.budget) + SPECIAL, settings.max_batch_texts
         )
         self.stats = self._executor.stats
 
@@ -283,7 +285,7 @@ class PairDetector:
         spans = sentence_spans(plan.response.text)
         sentences = [self._sentence(plan, spans[index], found) for index, found in sorted(worst.items())]
         greatest = max(found.against for found in worst.values())
-        return Reading(calibrated(greatest, self.calibration), sentences, tokens)
+        return Reading(calibrated(self.calibration, greatest), sentences, tokens)
 
     def _sentence(self, plan: _Planned, span: Span, found: _Worst) -> ReadSentence:
         supported, contradicted, missing = np.exp(found.logits - np.logaddexp(0.0, found.against)).tolist()
@@ -294,7 +296,7 @@ class PairDetector:
             supported=supported,
             contradicted=contradicted,
             not_mentioned=missing,
-            unsupported=calibrated(found.against, self.calibration),
+            unsupported=calibrated(self.calibration, found.against),
             evidence=None if unit is None else Place(*plan.evidence.units[unit][:3]),
         )
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalsvc.detection.adapter import Card
-from evalsvc.detection.loading import Loaded, calibrated, load, misfit
+from evalsvc.detection.adapter import Card, calibrated
+from evalsvc.detection.loading import Loaded, load, misfit
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import EngineSettings
 from evalsvc.engine.tokens import Tokenised, TooLong, Window
@@ -88,7 +88,7 @@ class TextDetector(WindowedModel):
     def _answer(self, logits: Row, task: str) -> Answer:
         own = logits[:, self.tasks.index(task)]
         window = int(own.argmax())
-        return Answer(calibrated(float(own[window]), self.card.tasks[task].calibration), window, len(own))
+        return Answer(calibrated(self.card.tasks[task].calibration, float(own[window])), window, len(own))
 
     def compute(self, windows: Sequence[Window]) -> tuple[list[Row], int]:
         """Return the logits of each window, ``[tasks]``, and the token slots computed."""

@@ -37,6 +37,8 @@ _NUMBERS = MappingProxyType(
     | {"first": "1", "second": "2", "third": "3", "once": "1", "twice": "2"}
 )
 _SUFFIXES = (("ies", "y"), ("sses", "ss"), ("ing", ""), ("edly", ""), ("ed", ""), ("ly", ""), ("es", ""), ("s", ""))
+# Longer ones hardly repeat, and may be of any length.
+_LONGEST_KEPT = 64
 # What begins a sentence, a list item or a quotation is written with a capital whether or not it is a name.
 _OPENERS = frozenset('.!?:\n•*"“')
 
@@ -83,7 +85,8 @@ def words(text: str) -> Words:
     for match in _WORD.finditer(text):
         opens = end == 0 or not _OPENERS.isdisjoint(text[end : match.start()])
         spans.append(match.span())
-        rows.append(_read(match.group(), opens=opens))
+        word = match.group()
+        rows.append(_kept(word, opens=opens) if len(word) <= _LONGEST_KEPT else _read(word, opens=opens))
         end = match.end()
     keys, stems, kinds = zip(*rows, strict=True) if rows else ((), (), ())
     return Words(spans, keys, stems, kinds)
@@ -106,8 +109,6 @@ def stem(word: str) -> str:
     return word[:-1] if len(word) > 3 and word[-1] in "ei" else word
 
 
-# Texts repeat their words, and reading one takes longer than all else that is done with it.
-@lru_cache(maxsize=2**14)
 def _read(word: str, *, opens: bool) -> tuple[str, str, Kind]:
     """Return a word as it is compared, its stem and its kind."""
     low = word.lower().replace("’", "'")
@@ -124,3 +125,7 @@ def _read(word: str, *, opens: bool) -> tuple[str, str, Kind]:
     low = low.removesuffix("'s")
     inner = len(word) > 1 and word[1:] != word[1:].lower()
     return low, stem(low), Kind.NAME if inner or (word[0].isupper() and not opens) else Kind.OTHER
+
+
+# Texts repeat their words, and reading one takes longer than all else that is done with it.
+_kept = lru_cache(maxsize=2**14)(_read)

@@ -14,10 +14,8 @@ Result = TypeVar("Result")
 
 BATCHES_A_PART = 8
 """Full batches in a part. Batches of like length are cut within a part, so that fewer would pad more."""
-# English has four to five characters a token.
-_CHARACTERS_PER_TOKEN = 4
-
-
+CHARACTERS_PER_TOKEN = 4
+"""English has four to five; four is on the safe side of a batch's budget."""
 PARTS_HANDED_OVER = 4
 """Parts that a caller hands a small model on a GPU at once: with one alone there is nothing to tokenise ahead."""
 
@@ -48,15 +46,15 @@ def parts_of(items: Sequence[Item], sizes: Iterable[int], max_batch_tokens: int)
     >>> parts_of(["a", "b", "c"], [20, 20, 20], max_batch_tokens=3)
     [['a', 'b', 'c']]
     """
-    room = BATCHES_A_PART * max_batch_tokens * _CHARACTERS_PER_TOKEN
+    room = BATCHES_A_PART * max_batch_tokens * CHARACTERS_PER_TOKEN
     parts: list[Sequence[Item]] = []
     begin = total = 0
     for place, size in enumerate(sizes):
         # One more stands for the special tokens of an empty text.
-        if place > begin and total + size + _CHARACTERS_PER_TOKEN > room:
+        if place > begin and total + size + CHARACTERS_PER_TOKEN > room:
             parts.append(items[begin:place])
             begin, total = place, 0
-        total += size + _CHARACTERS_PER_TOKEN
+        total += size + CHARACTERS_PER_TOKEN
     if begin < len(items):
         parts.append(items[begin:])
     return parts

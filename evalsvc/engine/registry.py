@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Protocol, Self, TypeVar
 
+import msgspec
+
 from evalsvc.engine.encoder import Encoder
 from evalsvc.engine.settings import EngineSettings
 
@@ -38,6 +40,8 @@ def shared_model(kind: type[Model], settings: EngineSettings) -> Model:
         found = _models.get(key)
         if not isinstance(found, kind):
             found = kind.load(settings)
+            for old in [old for old in _models if old[0] is kind and _replaced(old[1], settings)]:
+                del _models[old]
             _models[key] = found
         return found
 
@@ -62,3 +66,10 @@ def release_models(kind: type[Loadable] | None = None) -> None:
 def release_encoders() -> None:
     """Forget all shared encoders."""
     release_models(Encoder)
+
+
+def _replaced(old: EngineSettings, new: EngineSettings) -> bool:
+    """Whether settings name an adapter's file as it was before."""
+    if old.adapter is None or old.adapter_revision is None:
+        return False
+    return msgspec.structs.replace(old, adapter_revision=new.adapter_revision) == new

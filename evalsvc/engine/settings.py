@@ -24,6 +24,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
             hub name ``owner/name`` with a ``revision``.
         revision: the hub commit (40 hexadecimal digits), or the SHA-256 of a local folder's weights.
         adapter: a detector's file that is added to the model; other kinds of models read none.
+        adapter_revision: the SHA-256 of that file: one that was replaced is another model.
         device: ``auto`` (what the environment variable EVALSVC_DEVICE says; without it cuda where there is one),
             ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: ``auto`` takes bfloat16 or float16 where the hardware computes in it, else float32.
@@ -40,6 +41,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     model: str = PACKAGED_MODEL
     revision: str | None = None
     adapter: str | None = None
+    adapter_revision: str | None = None
     device: DeviceName = "auto"
     dtype: DtypeName = "auto"
     max_batch_tokens: int | None = None

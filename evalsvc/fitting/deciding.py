@@ -64,12 +64,6 @@ def _logistic(values: Array, targets: Array, weights: Array, *, fixed: bool = Fa
     return float(found[0]), float(found[1])
 
 
-def calibrated(calibration: Calibration, logits: Array) -> Array:
-    """Return probabilities."""
-    made: Array = np.asarray(expit(calibration.slope * logits + calibration.offset), np.float64)
-    return made
-
-
 def threshold(
     rule: Literal["false_alarms", "cost"],
     value: float,

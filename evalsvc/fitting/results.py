@@ -9,8 +9,8 @@ from itertools import islice
 import msgspec
 import numpy as np
 
-from evalsvc.detection.adapter import Calibration, Source, Threshold
-from evalsvc.fitting.deciding import calibrated, platt, suspects, threshold
+from evalsvc.detection.adapter import Calibration, Source, Threshold, calibrated
+from evalsvc.fitting.deciding import platt, suspects, threshold
 from evalsvc.fitting.measuring import (
     Bin,
     Curve,

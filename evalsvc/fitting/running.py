@@ -177,6 +177,7 @@ def _card(
         tasks={name: adapter.Task(made.calibration, made.threshold, made.sources) for name, made in results.items()},
         data=labelled.digest,
         seed=options.seed,
+        format=adapter.FORMAT,
     )
 
 

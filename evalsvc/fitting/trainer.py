@@ -116,7 +116,7 @@ class DetectorTrainer:
         if before is None:
             return None
         found = adapter.read(before)
-        adapter.require_trunk(found, self.trunk_revision, str(before))
+        adapter.require_runnable(found, self.trunk_revision, str(before))
         card = found.card
         if card.reads != ("pairs" if self._pairs else "texts") or tuple(card.tasks) != self._tasks:
             raise EngineError(

@@ -14,9 +14,6 @@ from evalsvc.engine.settings import PACKAGED_MODEL, DeviceName, DtypeName
 from evalsvc.errors import EngineError
 from evalsvc.types import Abstained, Failed, Outcome, Sample, ScorerSpec
 
-# English has four to five characters a token; four is on the safe side of a batch's budget.
-CHARACTERS_PER_TOKEN = 4
-
 
 class EncoderScorer(ABC):
     """A scorer that compares embeddings. Scorers with equal options share one loaded model and its cache.

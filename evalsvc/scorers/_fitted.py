@@ -8,12 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from evalsvc.detection.loading import card_of
+import msgspec
+
+from evalsvc.detection.adapter import Card, described, other_format
 from evalsvc.detection.pairs import PairDetector
 from evalsvc.detection.shipped import packaged
 from evalsvc.detection.texts import Answer, TextDetector
 from evalsvc.engine import EngineSettings, shared_model
-from evalsvc.engine.overlap import tokens_to_hand_over
+from evalsvc.engine.overlap import CHARACTERS_PER_TOKEN, tokens_to_hand_over
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.tokens import TooLong
 from evalsvc.errors import EngineError, InputError
@@ -25,9 +27,6 @@ Detector = TypeVar("Detector", PairDetector, TextDetector)
 
 REPORTS = ("probability", "flag")
 Report = Literal["probability", "flag"]
-
-# English has four to five characters a token; four is on the safe side of a batch's budget.
-CHARACTERS_PER_TOKEN = 4
 
 
 class FittedScorer(ABC, Generic[Detector]):
@@ -70,10 +69,11 @@ class FittedScorer(ABC, Generic[Detector]):
             raise InputError(f"Expected option `threshold` of {self.metric!r} in [0, 1], but got {threshold!r}")
         self.report = one_of(self.metric, "report", report, REPORTS)
         self.settings = EngineSettings(adapter=str(self.path), **settings)
+        self._card: Card | None = None
+        self._look()
         self._asked = threshold
         self._kind: type[Detector] = kind
         self._detector: Detector | None = None
-        self._card = card_of(self.path)
 
     @property
     @abstractmethod
@@ -89,9 +89,11 @@ class FittedScorer(ABC, Generic[Detector]):
     def spec(self) -> ScorerSpec:
         """What it measures; the signature is complete after :meth:`load`."""
         flag = self.report == "flag"
-        loaded: str = self._detector.signature if self._detector else f"detector:{self.path.name}"
+        revision = self.settings.adapter_revision
+        known = f"detector:{revision[:12] if revision else self.path.name}"
+        loaded: str = self._detector.signature if self._detector else known
         threshold = self._threshold()
-        parts: tuple[str, ...] = (loaded, self.reading, f"threshold:{threshold:g}" if threshold is not None else "")
+        parts: tuple[str, ...] = (loaded, self.reading, f"threshold:{threshold!r}" if threshold is not None else "")
         return ScorerSpec(
             metric=self.metric,
             version=self._card.version if self._card else 1,
@@ -108,16 +110,25 @@ class FittedScorer(ABC, Generic[Detector]):
                 f"`detector` {str(self.path)!r} is no file here: make one with `evalsvc fit` at "
                 f"{self.path.absolute()}, or name another"
             )
-        return "" if self._card else f"`detector` {str(self.path)!r} holds no detector; make one with `evalsvc fit`"
+        if self._card is None:
+            return f"`detector` {str(self.path)!r} holds no detector; make one with `evalsvc fit`"
+        return other_format(self._card, str(self.path))
 
     def load(self) -> None:
         """Load the shared detector; a second call does nothing.
 
+        What is loaded is the file that was there when the scorer was made, whose version and threshold its spec has
+        told; where there was none, the one that is there now.
+
         Raises:
             MissingExtra: without torch or the packaged model.
             ModelRefused: when the trunk is not the one that the detector was fitted on.
-            EngineError: when the file cannot be read, or does not have what this scorer reports.
+            EngineError: when the file cannot be read, was replaced, or does not have what this scorer reports.
         """
+        if self._detector is not None:
+            return
+        if self._card is None:
+            self._look()
         detector = shared_model(self._kind, self.settings)
         if self.task not in detector.card.tasks:
             raise EngineError(
@@ -149,6 +160,13 @@ class FittedScorer(ABC, Generic[Detector]):
     def batch_cost(self) -> int | None:
         """What a worker hands over at once: several parts of a GPU's batches; ``None`` leaves it to the worker."""
         return tokens_to_hand_over(self._detector.placement) if self._detector else None
+
+    def _look(self) -> None:
+        """Take the file that is there now for this scorer's."""
+        found = described(self.path)
+        if found is not None:
+            self._card, revision = found
+            self.settings = msgspec.structs.replace(self.settings, adapter_revision=revision)
 
     def _threshold(self) -> float | None:
         if self._asked is not None:
@@ -199,20 +217,32 @@ class TextScorer(FittedScorer[TextDetector]):
 
     def _outcome(self, texts: Mapping[int, str], answers: Sequence[Answer | ItemFailure | TooLong]) -> Outcome:
         known: dict[int, Answer] = {}
+        unread: list[ItemFailure | TooLong] = []
         for place, answer in zip(texts, answers, strict=True):
-            if isinstance(answer, TooLong):
-                return Abstained(answer.reason)
-            if isinstance(answer, ItemFailure):
-                return Failed(f"detector: {answer.reason}")
-            known[place] = answer
+            if isinstance(answer, Answer):
+                known[place] = answer
+            else:
+                unread.append(answer)
+        if not known:
+            return _unread(unread[0])
         place = max(known, key=lambda one: (known[one].probability, -one))
         found = known[place]
         flagged = found.probability >= self.threshold
+        if unread and not (flagged and self.report == "flag"):
+            # A text that was not read could have been the one that decides.
+            return _unread(unread[0], f"; of the {self.of} that were read the greatest has {found.probability:.4f}")
         spans = self.model.tokeniser.window_spans(texts[place]) if found.windows > 1 else []
         start, end = spans[found.window] if spans else (0, len(texts[place]))
-        where = {"context": place} if self.of == "contexts" else {}
-        detail = {"probability": round(found.probability, 4), "flagged": flagged, **where, "start": start, "end": end}
+        detail = {"probability": round(found.probability, 4), "flagged": flagged, "start": start, "end": end}
+        if self.of == "contexts":
+            detail["context"] = place
+        if unread:
+            detail["unread"] = len(unread)
         return Scored(float(flagged) if self.report == "flag" else found.probability, detail)
+
+
+def _unread(why: ItemFailure | TooLong, known: str = "") -> Outcome:
+    return Abstained(why.reason + known) if isinstance(why, TooLong) else Failed(f"detector: {why.reason}{known}")
 
 
 _NEEDS: Mapping[str, tuple[Need, ...]] = MappingProxyType(

@@ -16,9 +16,6 @@ from evalsvc.types import ScorerSpec
 
 Model = TypeVar("Model", bound=Transformer)
 
-# English has four to five characters a token; four is on the safe side of a batch's budget.
-CHARACTERS_PER_TOKEN = 4
-
 
 class ModelScorer(ABC, Generic[Model]):
     """A scorer on a published model. Scorers with equal settings share one loaded model and its cache."""

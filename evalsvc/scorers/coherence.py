@@ -8,7 +8,8 @@ import numpy as np
 
 from evalsvc._sentences import Span, sentence_spans
 from evalsvc.engine import Embeddings
-from evalsvc.scorers._encoder import CHARACTERS_PER_TOKEN, EncoderScorer
+from evalsvc.engine.overlap import CHARACTERS_PER_TOKEN
+from evalsvc.scorers._encoder import EncoderScorer
 from evalsvc.types import Abstained, Outcome, Sample, Scale, Scored, ScorerSpec
 
 MOST_SENTENCES = 500

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from evalsvc.engine import Embeddings
-from evalsvc.scorers._encoder import CHARACTERS_PER_TOKEN, EncoderScorer
+from evalsvc.engine.overlap import CHARACTERS_PER_TOKEN
+from evalsvc.scorers._encoder import EncoderScorer
 from evalsvc.types import Abstained, Outcome, Sample, Scale, ScorerSpec
 
 

@@ -7,19 +7,21 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from evalsvc._sentences import Span
+from evalsvc.detection.evidence import LONGEST_QUESTION
 from evalsvc.detection.pairs import Case, PairDetector, Reading, ReadSentence, ReadToken, Unfit
+from evalsvc.engine.overlap import CHARACTERS_PER_TOKEN
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import DeviceName, DtypeName
 from evalsvc.scorers._detectors import unfit
-from evalsvc.scorers._fitted import CHARACTERS_PER_TOKEN, FittedScorer, Report
+from evalsvc.scorers._fitted import FittedScorer, Report
 from evalsvc.types import Abstained, Better, Failed, Need, Outcome, Sample, Scored
 
 LISTED = 50
 """How many unsupported and how many supported sentences a detail lists; it counts them all."""
 _CUTTING = 30
 """How many characters are cut into sentences and words in the time in which one is read."""
-LONGEST_QUESTION = 2000
-"""A prompt of so many characters is taken for a task with its material, not for a question."""
+_SELECTING = 400_000
+"""How many characters of contexts are searched for a character of the response in that time."""
 
 
 class Faithfulness(FittedScorer[PairDetector]):
@@ -71,12 +73,13 @@ class Faithfulness(FittedScorer[PairDetector]):
         return f"question:last-user<{LONGEST_QUESTION}"
 
     def cost(self, sample: Sample) -> int:
-        """Return about how many tokens are read, and what words and sentences of the contexts cost, at least 1.
+        """Return about how many tokens are read, and what is done with words and sentences before, at least 1.
 
-        A part of the response is read with up to twice as many tokens of contexts.
+        A part of the response is read with up to twice as many tokens of contexts, and sought in all of them.
         """
-        event = sample.event
-        return 1 + (3 * len(event.response) + sum(map(len, event.contexts)) // _CUTTING) // CHARACTERS_PER_TOKEN
+        response, contexts = len(sample.event.response), sum(map(len, sample.event.contexts))
+        before = contexts // _CUTTING + response * contexts // _SELECTING
+        return 1 + (3 * response + before) // CHARACTERS_PER_TOKEN
 
     def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
         """Return one outcome a sample, in order, from one pass of the detector over all windows of the batch."""
@@ -100,8 +103,7 @@ class Faithfulness(FittedScorer[PairDetector]):
 
 
 def _case(sample: Sample) -> Case:
-    question = sample.event.last_user_text
-    return Case(sample.event.contexts, sample.event.response, question if len(question) < LONGEST_QUESTION else "")
+    return Case(sample.event.contexts, sample.event.response, sample.event.last_user_text)
 
 
 def _detail(response: str, reading: Reading, threshold: float) -> dict[str, Any]:

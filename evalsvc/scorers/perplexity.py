@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from evalsvc.engine import CausalModel, Likelihood
+from evalsvc.engine.overlap import CHARACTERS_PER_TOKEN
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import DeviceName, DtypeName
 from evalsvc.engine.tokens import TooLong
 from evalsvc.errors import InputError
-from evalsvc.scorers._model import CHARACTERS_PER_TOKEN, ModelScorer, model_settings, one_of
+from evalsvc.scorers._model import ModelScorer, model_settings, one_of
 from evalsvc.types import Abstained, Failed, Need, Outcome, Sample, Scale, Scored, ScorerSpec
 
 GIVEN = ("none", "prompt")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from evalsvc._sentences import Span
 from evalsvc.engine import PairClassifier
+from evalsvc.engine.overlap import CHARACTERS_PER_TOKEN
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import DeviceName, DtypeName
 from evalsvc.engine.tokens import Unreadable
@@ -25,7 +26,7 @@ from evalsvc.scorers._detectors import (
     token_spans,
     unfit,
 )
-from evalsvc.scorers._model import CHARACTERS_PER_TOKEN, ModelScorer, model_settings, one_of
+from evalsvc.scorers._model import ModelScorer, model_settings, one_of
 from evalsvc.scorers._passages import Passage, Sentence, passages, sentences
 from evalsvc.types import Abstained, Failed, Outcome, Sample, Scale, Scored, ScorerSpec
 

@@ -6,9 +6,10 @@ import math
 from typing import TYPE_CHECKING, ClassVar
 
 from evalsvc.engine import Embeddings
+from evalsvc.engine.overlap import CHARACTERS_PER_TOKEN
 from evalsvc.engine.settings import PACKAGED_MODEL, DeviceName, DtypeName
 from evalsvc.errors import InputError
-from evalsvc.scorers._encoder import CHARACTERS_PER_TOKEN, EncoderScorer
+from evalsvc.scorers._encoder import EncoderScorer
 from evalsvc.scorers.text_words import Side, text_of
 from evalsvc.types import Abstained, Outcome, Sample, Scale, Scored, ScorerSpec
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from evalsvc._sentences import Span
 from evalsvc.engine import TokenClassifier
 from evalsvc.engine.cache import content_key
+from evalsvc.engine.overlap import CHARACTERS_PER_TOKEN
 from evalsvc.engine.runner import ItemFailure
 from evalsvc.engine.settings import DeviceName, DtypeName
 from evalsvc.engine.tokens import Unreadable
@@ -25,7 +26,7 @@ from evalsvc.scorers._detectors import (
     token_spans,
     unfit,
 )
-from evalsvc.scorers._model import CHARACTERS_PER_TOKEN, ModelScorer, model_settings
+from evalsvc.scorers._model import ModelScorer, model_settings
 from evalsvc.scorers._passages import WORD, cut
 from evalsvc.types import Abstained, Failed, Outcome, Sample, Scale, Scored, ScorerSpec
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from evalsvc.detection.adapter import Adapter, Calibration, Card, Source, Task, Threshold, write
+from evalsvc.detection.adapter import FORMAT, Adapter, Calibration, Card, Source, Task, Threshold, write
 from evalsvc.detection.heads import BESIDE
 from evalsvc.detection.marks import MARKS
 from evalsvc.engine.models import ModelFiles, locate
@@ -52,6 +52,7 @@ def make_adapter(
     fields = {
         "reads": reads, "version": 3, "trunk": files.name, "trunk_revision": files.revision,
         "window": WINDOWS[reads], "tasks": tasks, "data": "0" * 64, "seed": seed,
+        "format": FORMAT,
     }  # fmt: skip
     tensors = {
         name: torch.randn(*shape, generator=random) * size + (1.0 if name.endswith("norm.weight") else 0.0)

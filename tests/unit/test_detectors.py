@@ -9,9 +9,9 @@ import pytest
 
 from evalsvc._sentences import sentence_spans
 from evalsvc.detection import adapter as files
+from evalsvc.detection.adapter import described
 from evalsvc.detection.evidence import Budget, Evidence, Text, windows
 from evalsvc.detection.heads import PairHeads, pair_logits
-from evalsvc.detection.loading import calibrated, card_of
 from evalsvc.detection.marks import MARKS
 from evalsvc.detection.pairs import Case, PairDetector, Reading, Unfit
 from evalsvc.detection.texts import TextDetector
@@ -365,7 +365,8 @@ def test_a_broken_model_fails_its_case_and_names_the_file(trunk, pairs_file, pai
 def test_a_file_read_again_has_the_same_bytes_and_card(tmp_path, trunk):
     one, two = (make_detector(tmp_path / name, "texts", trunk=trunk, window=(16,)) for name in ("a", "b"))
     assert one.read_bytes() == two.read_bytes()
-    assert card_of(one) == files.read(one).card
+    found = files.read(one)
+    assert described(one) == (found.card, found.revision)
 
 
 def test_another_trunk_is_refused(trunk, tmp_path):
@@ -391,6 +392,7 @@ BROKEN = {
     "shape": ("texts", lambda t: t.update({"layer.0.output.up": t["layer.0.output.up"][:5]}), "other shapes"),
     "no head": ("texts", lambda t: t.pop("head.texts.weight"), "has no 'head.texts.weight'"),
     "heads": ("texts", lambda t: t.update({"head.texts.weight": t["head.texts.weight"][:2]}), "heads have shapes"),
+    "infinite": ("texts", lambda t: t.update({"types": t["types"] * math.inf}), "'types' has values that are not"),
     "no marks": ("pairs", lambda t: t.pop("marks"), "`marks` are not of shape"),
     "no token head": ("pairs", lambda t: t.pop("head.token.bias"), "has no 'head.token.bias'"),
     "mean head": ("pairs", lambda t: t.update({"head.mean.bias": t["head.token.weight"]}), "heads have shapes"),
@@ -406,6 +408,69 @@ def test_a_file_that_does_not_fit_says_what_and_what_to_do(name, trunk, tmp_path
     assert message in str(caught.value)
     assert "bad.safetensors" in str(caught.value)
     assert "evalsvc fit" in str(caught.value)
+
+
+def task(slope=1.0, offset=0.0, threshold=0.5):
+    return {"faithfulness": files.Task(files.Calibration(slope, offset), files.Threshold(threshold, "cost", 1.0))}
+
+
+CARDS = {
+    "windows beyond the trunk": (
+        {"window": (600, 96)},
+        "of 600 and 96 tokens and 3 more, but .* has 512",
+    ),
+    "just beyond": ({"window": (414, 96)}, "tokens and 3 more"),
+    "one window": ({"window": (96,)}, r"windows of \[96\] tokens"),
+    "no window": ({"window": (96, 0)}, r"windows of \[96, 0\] tokens"),
+    "threshold": ({"tasks": task(threshold=1.5)}, r"threshold 1.5 of 'faithfulness' is not in \[0, 1\]"),
+    "slope": ({"tasks": task(slope=-2.0)}, "slope -2.0 of 'faithfulness' is not above 0"),
+    "flat": ({"tasks": task(slope=0.0)}, "is not above 0"),
+}
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_that_cannot_be_right_is_refused_before_anything_is_read(name, trunk, tmp_path):
+    card, message = CARDS[name]
+    file = make_detector(tmp_path / "bad.safetensors", "pairs", trunk=trunk, **{"window": (40, 24), **card})
+    with pytest.raises(EngineError, match=message) as caught:
+        PairDetector.load(settings(trunk, file))
+    assert "bad.safetensors" in str(caught.value)
+    assert "evalsvc fit" in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["1e99999", "-1e9999"])
+def test_a_card_of_infinite_numbers_is_refused(number, trunk, tmp_path):
+    file = make_detector(
+        tmp_path / "bad.safetensors", "pairs", trunk=trunk, window=(40, 24), tasks=task(offset=0.12345)
+    )
+    # The header's length stays.
+    file.write_bytes(file.read_bytes().replace(b"0.12345", number.encode(), 1))
+    with pytest.raises(EngineError, match="fit it again"):
+        PairDetector.load(settings(trunk, file))
+
+
+def test_the_longest_windows_that_a_trunk_has_positions_for_are_read(trunk, tmp_path):
+    file = make_detector(tmp_path / "wide.safetensors", "pairs", trunk=trunk, size=0.3, window=(413, 96))
+    (reading,) = PairDetector.load(settings(trunk, file)).read([Case(("Words are sold. " * 400,), "Words fell. " * 60)])
+    assert isinstance(reading, Reading)
+
+
+def test_what_is_read_of_a_file_is_what_was_hashed(trunk, tmp_path, monkeypatch):
+    """A fit may replace the file between two reads of it."""
+    file = make_detector(tmp_path / "d.safetensors", "texts", trunk=trunk, window=(16,))
+    other = make_detector(tmp_path / "o.safetensors", "texts", trunk=trunk, window=(16,), seed=1)
+    before = files.read(file)
+    real = type(file).read_bytes
+
+    def replaced(path):
+        content = real(path)
+        other.replace(file) if other.exists() else None
+        return content
+
+    monkeypatch.setattr(type(file), "read_bytes", replaced)
+    found = files.read(file)
+    assert (found.revision, found.card) == (before.revision, before.card)
+    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in before.tensors.items())
 
 
 def test_other_files_are_refused(trunk, tmp_path, pairs_file):
@@ -430,13 +495,20 @@ def test_other_files_are_refused(trunk, tmp_path, pairs_file):
     save_file({"x": torch.zeros(2)}, foreign, metadata={"evalsvc": '{"reads": "texts"}'})
     with pytest.raises(EngineError, match="another version of evalsvc"):
         TextDetector.load(settings(trunk, foreign))
-    assert [card_of(path) for path in (garbage, foreign, tmp_path / "absent")] == [None] * 3
+    assert [described(path) for path in (garbage, foreign, tmp_path / "absent")] == [None] * 3
     with pytest.raises(EngineError, match="make one with `evalsvc fit`"):
         TextDetector.load(EngineSettings(model=trunk))
 
 
 def test_a_calibration_bears_any_logit():
-    from evalsvc.detection.adapter import Calibration
+    from scipy.special import expit
 
-    assert [calibrated(logit, Calibration(2.0, 1.0)) for logit in (-1e9, 1e9)] == [0.0, 1.0]
-    assert calibrated(0.3, Calibration(2.0, 1.0)) == pytest.approx(1 / (1 + math.exp(-1.6)))
+    from evalsvc.detection.adapter import Calibration, calibrated
+
+    assert [calibrated(Calibration(2.0, 1.0), logit) for logit in (-1e9, 1e9)] == [0.0, 1.0]
+    assert calibrated(Calibration(2.0, 1.0), 0.3) == pytest.approx(1 / (1 + math.exp(-1.6)))
+    logits = np.linspace(-9, 9, 101)
+    np.testing.assert_allclose(calibrated(Calibration(2.0, 1.0), logits), expit(2.0 * logits + 1.0), atol=1e-15)
+    assert calibrated(Calibration(2.0, 1.0), logits).tolist() == [
+        calibrated(Calibration(2.0, 1.0), logit) for logit in logits.tolist()
+    ], "a threshold that was fixed on rows is met by the same rows one by one"

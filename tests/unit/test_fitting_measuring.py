@@ -19,8 +19,9 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from evalsvc.detection.adapter import calibrated
 from evalsvc.errors import InputError
-from evalsvc.fitting.deciding import calibrated, platt, suspects, threshold
+from evalsvc.fitting.deciding import platt, suspects, threshold
 from evalsvc.fitting.measuring import (
     Outcomes,
     figures,

@@ -50,6 +50,12 @@ def test_a_fit_gives_a_detector_and_its_report(tmp_path):
     assert numbers["tasks"]["toxicity"]["figures"]["auroc"]["value"] == task.figures["auroc"].value
 
 
+def test_the_file_says_by_which_format_it_was_fitted(tmp_path, monkeypatch):
+    monkeypatch.setattr(adapter, "FORMAT", 7)
+    made = fit(read(tmp_path, texts()), Options(tmp_path / "out"), Words())
+    assert adapter.read(Path(made.detector)).card.format == 7
+
+
 def test_no_row_is_judged_by_what_saw_it_and_those_watched_are_apart(tmp_path):
     rows = [row | {"topic": n // 4} for n, row in enumerate(texts())]
     trainer = Words()
