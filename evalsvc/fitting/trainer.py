@@ -68,7 +68,7 @@ class DetectorTrainer:
 
         train(network, prepared, self._ready(network, watched), settings, folder / _STATE, told)
         (folder / _STATE).unlink(missing_ok=True)
-        return TrainedDetector(self, network)
+        return TrainedDetector(self, network, made)
 
     def logits(self, network: Network, rows: Sequence[Row]) -> Array:
         """Return ``[rows, tasks]``."""
@@ -130,8 +130,8 @@ class DetectorTrainer:
 class TrainedDetector:
     """What training made."""
 
-    def __init__(self, trainer: DetectorTrainer, network: Network) -> None:
-        self._trainer, self._network = trainer, network
+    def __init__(self, trainer: DetectorTrainer, network: Network, made: Sequence[Row]) -> None:
+        self._trainer, self._network, self.made = trainer, network, made
 
     @property
     def tensors(self) -> Mapping[str, torch.Tensor]:
