@@ -12,7 +12,7 @@ import numpy as np
 from evalsvc.detection import adapter
 from evalsvc.errors import EngineError
 from evalsvc.fitting.folds import Grouped
-from evalsvc.fitting.measuring import auroc
+from evalsvc.fitting.measuring import auroc, auroc_change
 from evalsvc.fitting.results import Final, Fit, Held, TaskResult, cross_fitted, sources, warnings
 from evalsvc.fitting.starting import Start, seen_by
 from evalsvc.fitting.values import Array, Labelled, Note, Options, Row, Trained, Trainer, Truths, reads_pairs
@@ -60,10 +60,12 @@ def with_final(
             logits = np.full(len(finished.watched), np.nan)
             logits[finished.watched] = finished.logits[:, task]
             labels, weights = own.labels[chosen], own.weights[chosen]
+            own_logits, folds = logits[own.places][chosen], cross_fitted(own, options).probabilities[chosen]
             final = Final(
                 int(chosen.sum()),
-                auroc(labels, logits[own.places][chosen], weights),
-                auroc(labels, cross_fitted(own, options).probabilities[chosen], weights),
+                auroc(labels, own_logits, weights),
+                auroc(labels, folds, weights),
+                auroc_change(labels, own_logits, folds, own.groups[chosen], weights),
             )
         made[name] = msgspec.structs.replace(found, final=final)
     return made

@@ -140,6 +140,22 @@ def auroc(labels: Truths, scores: Array, weights: Array) -> float | None:
     return _finite(float(_Ranked(Outcomes(labels, scores, labels)).auroc(weights[None, :])[0]))
 
 
+def auroc_change(labels: Truths, scores: Array, before: Array, groups: Codes, weights: Array) -> Figure:
+    """Return by how much one AUROC is above another of the same rows, with its interval by a bootstrap over groups."""
+    after, other = (_Ranked(Outcomes(labels, values, labels)) for values in (scores, before))
+    _, codes = np.unique(groups, return_inverse=True)
+    many = int(codes.max()) + 1
+    counts = np.random.default_rng(0).multinomial(many, np.full(many, 1.0 / many), RESAMPLES)
+    beside = np.r_[np.ones((1, many)), counts][:, codes] * weights
+    value, *drawn = (after.auroc(beside) - other.auroc(beside)).tolist()
+    known = np.array(drawn)[np.isfinite(drawn)]
+    if not math.isfinite(value) or len(known) < 2:
+        return Figure(_finite(value))
+    tail = (1.0 - LEVEL) / 2.0
+    low, high = (float(end) for end in np.quantile(known, [tail, 1.0 - tail]))
+    return Figure(value, low, high)
+
+
 class _Ranked:
     """Rows in falling order of probability; equal ones count as one step."""
 

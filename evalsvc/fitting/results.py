@@ -52,11 +52,15 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class Final(msgspec.Struct, frozen=True):
-    """The detector itself on the rows that its training watched; ``held_out`` is the folds' AUROC of the same rows."""
+    """The detector itself on the rows that its training watched.
+
+    ``held_out`` is the folds' AUROC of the same rows, ``change`` by how much the detector's is above it.
+    """
 
     rows: int
     auroc: float | None
     held_out: float | None
+    change: Figure
 
 
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,10 +225,10 @@ def warnings(task: str, made: TaskResult) -> list[Note]:
 
 
 def _worse(final: Final, low: float | None) -> bool:
-    """Return whether the detector is below what the folds led to expect, also on the very rows."""
-    if final.auroc is None or final.held_out is None or low is None:
+    """Return whether the detector is below what the folds led to expect, and surely so on the very rows."""
+    if final.auroc is None or low is None or final.change.high is None:
         return False
-    return final.auroc < min(low, final.held_out)
+    return final.auroc < low and final.change.high < 0.0
 
 
 def _parts(held: Held, outcomes: Outcomes, names: Sequence[str]) -> dict[str, Part]:

@@ -24,6 +24,7 @@ from evalsvc.errors import InputError
 from evalsvc.fitting.deciding import calibrated, platt, suspects, threshold
 from evalsvc.fitting.measuring import (
     Outcomes,
+    auroc_change,
     figures,
     measures_of,
     precision_recall,
@@ -101,6 +102,22 @@ def test_curves_are_scikit_learns_and_weighted(weighted):
     # scikit-learn goes the other way, and ends with a point at a recall of 0.
     np.testing.assert_allclose((curve.x[::-1], curve.y[::-1]), (recalls[:-1], precisions[:-1]))
     assert curve.y[-1] == pytest.approx(np.average(outcomes.labels, weights=weights))
+
+
+def test_a_change_of_auroc_is_of_the_same_rows():
+    outcomes, weights = drawn(digits=6)
+    labels, scores, weights = outcomes.labels, outcomes.probabilities, weights + 1.0
+    other = np.random.default_rng(2).permutation(scores)
+    groups = np.arange(400) // 4
+    expected = roc_auc_score(labels, scores, sample_weight=weights) - roc_auc_score(
+        labels, other, sample_weight=weights
+    )
+    found = auroc_change(labels, scores, other, groups, weights)
+    assert found.value == pytest.approx(expected)
+    assert 0.0 < found.low < expected < found.high
+    same = auroc_change(labels, scores, 3.0 * scores - 1.0, groups, weights)
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+    assert auroc_change(labels & False, scores, other, groups, weights).value is None
 
 
 def test_bins_of_the_calibration_plot_are_weighted():
