@@ -14,10 +14,10 @@ from evalsvc._cli_output import Progress, aligned
 from evalsvc._paths import shown_path
 from evalsvc._plain import harmless, unobeyed, visible
 from evalsvc.cli import OK
-from evalsvc.errors import EngineError, InputError, MissingExtra
+from evalsvc.errors import InputError, MissingExtra
 from evalsvc.fitting.kept import finished
 from evalsvc.fitting.labelled import read_labelled
-from evalsvc.fitting.report import figure_rows, report, rule
+from evalsvc.fitting.report import figure_rows, final, report, rule
 from evalsvc.fitting.results import Fit
 from evalsvc.fitting.running import fit
 from evalsvc.fitting.values import Options, Training, tasks_of
@@ -107,8 +107,6 @@ def _trainer_of() -> TrainerOf:
     try:
         made: TrainerOf = importlib.import_module(TRAINING).trainer
     except ModuleNotFoundError as error:
-        if error.name == TRAINING:
-            raise EngineError(f"This release cannot train: it lacks {TRAINING}; install another") from error
         raise MissingExtra(error.name or "torch", "torch") from error
     return made
 
@@ -118,7 +116,7 @@ def _told(made: Fit) -> list[str]:
     for name, task in made.tasks.items():
         head = f"{name}: {task.found:,} of {task.rows:,} rows have it; {made.folds} folds of {task.groups:,} groups"
         rows = [{"figure": figure, "held out (95 %)": value} for figure, value in figure_rows(task)]
-        parts += [f"{head}\n{rule(task)}", aligned(rows)]
+        parts += [f"{head}\n{rule(task)}", aligned(rows), *([said] if (said := final(task)) else [])]
         if task.suspected:
             parts.append(f"{task.suspected:,} labels are probably wrong; report.html lists the surest")
     notes = [f"{'Warning: ' if note.warning else ''}{visible(note.text)}." for note in made.notes]

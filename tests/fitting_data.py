@@ -59,8 +59,8 @@ def write(path: Path, rows) -> Path:
 class Learnt:
     """Weights of hashed words, a column a task."""
 
-    def __init__(self, weights):
-        self.weights = weights
+    def __init__(self, weights, made=()):
+        self.weights, self.made = weights, made
 
     @property
     def tensors(self):

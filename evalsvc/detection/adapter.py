@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from evalsvc._durable import write_whole
 from evalsvc.errors import EngineError, MissingExtra, ModelRefused
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ FORMAT = 1
 One more with every change of code that gives a fitted detector other digits; tests pin what the present one is.
 """
 Logits = NDArray[np.float64]
-_CARD = "evalsvc"
 _SIZE = 8
 """How many bytes say how long the header is."""
 _LONGEST_HEADER = 2**24
+_CARD, _SEEN = "evalsvc", "seen"
 _PARTS = ("qkv", "attention_output", "intermediate", "output")
 
 
@@ -91,6 +92,21 @@ class Task(msgspec.Struct, frozen=True):
     sources: Sequence[Source] = ()
 
 
+class Before(msgspec.Struct, frozen=True):
+    """The detector that training started from.
+
+    Attributes:
+        revision: the SHA-256 of its file.
+        sources: by task, what it and those before it learnt from: their licences hold for what came of it too.
+        listed: whether all that they learnt from is among the digests in the file; else what is measured on may be
+            among what was learnt from.
+    """
+
+    revision: str
+    sources: Mapping[str, Sequence[Source]] = {}
+    listed: bool = True
+
+
 class Card(msgspec.Struct, frozen=True, kw_only=True, tag=False):
     """What a detector's file says of itself.
 
@@ -104,6 +120,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, tag=False):
         data: SHA-256 of all rows that it was fitted to.
         seed: of the fit.
         format: the :data:`FORMAT` that it was fitted by; 1 where the file does not say.
+        training: the settings that it was trained with, in words for people.
+        before: the detector that training started from; nothing where that was the trunk.
     """
 
     reads: Literal["pairs", "texts"]
@@ -115,6 +133,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, tag=False):
     data: str
     seed: int
     format: int = 1
+    training: str = ""
+    before: Before | None = None
 
 
 class Adapter(msgspec.Struct, frozen=True):
@@ -130,6 +150,8 @@ class Adapter(msgspec.Struct, frozen=True):
     tensors: Mapping[str, torch.Tensor]
     revision: str = ""
     """The SHA-256 of the file that it was read from."""
+    seen: frozenset[int] | None = None
+    """32 bits of a digest of each text that was learnt from; None where the file does not say."""
 
     def merged(self, weights: Tensors) -> dict[str, torch.Tensor]:
         """Return the trunk's weights with the adapter's added: float32, under the trunk's names without ``bert.``.
@@ -160,25 +182,32 @@ class Adapter(msgspec.Struct, frozen=True):
         return out
 
 
+def encoded(adapter: Adapter) -> bytes:
+    """Return the content of a detector's file; the same adapter gives the same bytes.
+
+    Raises:
+        MissingExtra: without safetensors.
+    """
+    try:
+        import torch
+        from safetensors.torch import save
+    except ImportError as error:
+        raise MissingExtra("safetensors", "torch") from error
+    tensors = {name: adapter.tensors[name].half().contiguous() for name in sorted(adapter.tensors)}
+    if adapter.seen is not None:
+        # Signed, since not every torch that serves has unsigned integers of 32 bits.
+        tensors[_SEEN] = torch.from_numpy(np.array(sorted(adapter.seen), np.uint32).view(np.int32))
+    return save(tensors, metadata={_CARD: msgspec.json.encode(adapter.card).decode()})
+
+
 def write(path: Path, adapter: Adapter) -> None:
-    """Write a detector's file, whole or not at all; the same adapter gives the same bytes.
+    """Write a detector's file, whole or not at all.
 
     Raises:
         MissingExtra: without safetensors.
         OSError: when it cannot be written.
     """
-    try:
-        from safetensors.torch import save
-    except ImportError as error:
-        raise MissingExtra("safetensors", "torch") from error
-    tensors = {name: adapter.tensors[name].half().contiguous() for name in sorted(adapter.tensors)}
-    content = save(tensors, metadata={_CARD: msgspec.json.encode(adapter.card).decode()})
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, encoded(adapter))
 
 
 def read(path: Path) -> Adapter:
@@ -207,9 +236,12 @@ def read(path: Path) -> Adapter:
     if card is None:
         raise EngineError(f"{str(path)!r} holds no detector of evalsvc; make one with `evalsvc fit`")
     try:
-        return Adapter(msgspec.json.decode(card, type=Card), tensors, hashlib.sha256(content).hexdigest())
+        found = msgspec.json.decode(card, type=Card)
     except msgspec.DecodeError as error:
         raise EngineError(f"{str(path)!r} was made by another version of evalsvc: {error}; fit it again") from error
+    seen = tensors.pop(_SEEN, None)
+    listed = None if seen is None else frozenset(seen.numpy().view(np.uint32).tolist())
+    return Adapter(found, tensors, hashlib.sha256(content).hexdigest(), listed)
 
 
 def described(path: Path) -> tuple[Card, str] | None:

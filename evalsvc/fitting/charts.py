@@ -18,7 +18,8 @@ _LEAST_DOT, _MOST_DOT = 2.0, 9.0
 
 def charts(task: TaskResult) -> str:
     """Return the ROC, the precision–recall curve and the calibration plot; the threshold is marked."""
-    share = task.found / task.rows
+    # At full recall precision is the share, by weight as the curve is.
+    share = task.precision_recall.y[-1]
     figures = {name: found.value for name, found in task.figures.items()}
     at_roc, at_recall = (figures["false_alarms"], figures["recall"]), (figures["recall"], figures["precision"])
     most = max(one.rows for one in task.reliability)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from textwrap import shorten
 from typing import Any
@@ -11,6 +12,9 @@ import msgspec
 
 from evalsvc._hints import comma_as_point, nearest
 from evalsvc.fitting.values import LABELS, Mark
+
+_UNREAD = "\ufffd"
+"""A symbol all the same, which the encoder's tokenizer removes."""
 
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -89,6 +93,17 @@ def truth_of(found: Mapping[str, Any], field: str) -> bool | None:
     if truth is None:
         raise Wrong(f"`{field}`: {_shown(value)} is no label", "write true, false, 0 or 1, or leave it out if unknown")
     return truth
+
+
+def reads_something(text: str) -> bool:
+    r"""Return whether a text has a letter, digit or symbol, else a detector says nothing of it.
+
+    >>> reads_something("\u200b ..."), reads_something("\u200b$")
+    (False, True)
+    """
+    return any(
+        letter != _UNREAD and unicodedata.category(letter)[0] in "LNS" for letter in unicodedata.normalize("NFKC", text)
+    )
 
 
 def weight_of(found: Mapping[str, Any]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from evalsvc._durable import write_whole as write_whole
 from evalsvc._paths import shown_path
 from evalsvc.errors import InputError
 from evalsvc.fitting.values import Array
 
-_KEY = "fit.json"
+_KEY, _VERSION = "fit.json", "version"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_WRITTEN = frozenset({*_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR})
 
@@ -28,13 +30,14 @@ class Kept:
         folder: of this fit alone; made where it is not there.
         key: what makes a fit another one, by name: rows, tasks, options, seed.
         restart: whether what is there is removed.
+        version: of the detector that is made; ``version`` is that of the fit that is gone on with.
 
     Raises:
         InputError: what is there is of another fit, or of none.
     """
 
-    def __init__(self, folder: Path, key: Mapping[str, str], *, restart: bool) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, key: Mapping[str, str], *, restart: bool, version: int) -> None:
+        self._folder, self.version = folder, version
         before = _read_key(folder / _KEY)
         if before is None and folder.is_dir() and any(folder.iterdir()):
             raise InputError(
@@ -44,6 +47,13 @@ class Kept:
         if restart and before is not None:
             shutil.rmtree(folder)
             before = None
+        if before == {}:
+            raise InputError(
+                f"{shown_path(folder)} holds an unfinished fit whose {_KEY} is damaged; give another --out, or begin "
+                "anew with --restart"
+            )
+        if before is not None:
+            self.version = int(before.pop(_VERSION, version))
         if before is not None and before != key:
             other = [name for name in key if before.get(name) != key[name]]
             raise InputError(
@@ -52,15 +62,16 @@ class Kept:
             )
         if before is None:
             folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / _KEY, msgspec.json.encode(key))
+            write_whole(folder / _KEY, msgspec.json.encode({**key, _VERSION: str(version)}))
 
     def logits(self, fold: int, shape: tuple[int, int]) -> Array | None:
         """Return a finished fold's logits; None where it is not finished, or its file is damaged."""
         try:
-            made = np.load(self._file(fold), allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            made = np.load(io.BytesIO(self._file(fold).read_bytes()), allow_pickle=False)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return None
-        return made if made.shape == shape else None
+        whole = isinstance(made, np.ndarray) and made.shape == shape and np.isfinite(made).all()
+        return made if whole else None
 
     def keep(self, fold: int, logits: Array) -> None:
         """Keep a finished fold's logits, and remove its checkpoints."""
@@ -86,16 +97,6 @@ class Kept:
 def finished(folder: Path) -> int:
     """Return how many folds are kept."""
     return len(list(folder.glob("fold-*.npy")))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

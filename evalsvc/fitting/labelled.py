@@ -17,6 +17,7 @@ from evalsvc.fitting.fields import (
     contexts_of,
     label_of,
     plain,
+    reads_something,
     segments_of,
     spans_of,
     string_of,
@@ -35,6 +36,14 @@ LEAST_ROWS, LEAST_OF_CLASS = 40, 10
 
 _OPTIONAL = ("id", "source", "licence", "weight", "segments")
 _PAIR = ("contexts", "context", "response", "question", "label", "spans")
+_EMPTY = "{0} {3} an empty text and {2} left out"
+_UNREAD = "{0} {3} a text without a letter, digit or symbol, of which a detector says nothing, and {2} left out"
+_UNLABELLED = "{0} {3} no label and {2} left out"
+_UNTOLD = (
+    "{0} {1} labelled as not supported but {3} empty `spans`; which words are wrong was taken as not told. Mark them, "
+    "or leave `spans` out"
+)
+_SAID = (_EMPTY, _UNREAD, _UNLABELLED, _UNTOLD)
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -97,7 +106,8 @@ class _Reading:
         self._tasks, self._field = tuple(tasks), field
         self._pairs = reads_pairs(tasks)
         self._problems: dict[tuple[str, str], Problem] = {}
-        self._count = self._empty = self._unlabelled = 0
+        self._count = 0
+        self._noted: Counter[str] = Counter()
 
     def read(self, path: Path) -> None:
         """Read a file."""
@@ -124,11 +134,7 @@ class _Reading:
 
     def notes(self) -> list[Note]:
         """Return what was left out, and which fields were not read."""
-        made = []
-        if self._empty:
-            made.append(Note(f"{self._empty:,} rows have an empty text and were left out"))
-        if self._unlabelled:
-            made.append(Note(f"{self._unlabelled:,} rows have no label and were left out"))
+        made = [Note(said.format(*_rows_of(count))) for said in _SAID if (count := self._noted[said])]
         known = self._known()
         for name in sorted(set(self.fields) - set(known)):
             hint = nearest(name, [one for one in known if not self.fields[one]])
@@ -164,14 +170,16 @@ class _Reading:
     def _pair(self, found: Mapping[str, Any], place: str) -> Row | None:
         response = string_of(found, "response", needed=True)
         contexts = contexts_of(found)
-        if not response.strip() or not any(context.strip() for context in contexts):
-            self._empty += 1
+        if not self._readable(response) or not self._readable("\n".join(contexts)):
             return None
         spans = spans_of(found, len(response))
         label = label_of(found, spans)
         if not label:
-            self._unlabelled += 1
+            self._noted[_UNLABELLED] += 1
             return None
+        if label != "supported" and spans is not None and not spans:
+            self._noted[_UNTOLD] += 1
+            spans = None
         own = "\n".join(contexts)
         return Row(
             **self._common(found, place, own),
@@ -180,20 +188,25 @@ class _Reading:
             question=string_of(found, "question"),
             found=(label != "supported",),
             label=label,
-            spans=() if label == "supported" else spans,
+            spans=spans,
         )
 
     def _text(self, found: Mapping[str, Any], place: str) -> Row | None:
         text = string_of(found, "text", needed=True)
-        if not text.strip():
-            self._empty += 1
+        if not self._readable(text):
             return None
         single = len(self._tasks) == 1 and self._tasks[0] not in found
         truths = tuple(truth_of(found, "label" if single else task) for task in self._tasks)
         if all(truth is None for truth in truths):
-            self._unlabelled += 1
+            self._noted[_UNLABELLED] += 1
             return None
         return Row(**self._common(found, place, text), text=text, found=truths)
+
+    def _readable(self, text: str) -> bool:
+        if reads_something(text):
+            return True
+        self._noted[_UNREAD if text.strip() else _EMPTY] += 1
+        return False
 
     def _common(self, found: Mapping[str, Any], place: str, own: str) -> dict[str, Any]:
         group = found.get(self._field)
@@ -230,6 +243,10 @@ def _require_enough(rows: Sequence[Row], tasks: Sequence[str]) -> None:
                     f"Only {counts[truth]:,} of {total:,} rows labelled for {task} {said}, but {LEAST_OF_CLASS} are "
                     "needed at least; label more of them"
                 )
+
+
+def _rows_of(count: int) -> tuple[str, str, str, str]:
+    return ("1 row", "is", "was", "has") if count == 1 else (f"{count:,} rows", "are", "were", "have")
 
 
 def _no_progress(done: int) -> None:

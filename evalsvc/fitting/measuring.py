@@ -135,6 +135,27 @@ def measures_of(outcomes: Outcomes) -> Mapping[str, Measure]:
     }
 
 
+def auroc(labels: Truths, scores: Array, weights: Array) -> float | None:
+    """Return how often a row with it is above one without, of any scores; None of one class."""
+    return _finite(float(_Ranked(Outcomes(labels, scores, labels)).auroc(weights[None, :])[0]))
+
+
+def auroc_change(labels: Truths, scores: Array, before: Array, groups: Codes, weights: Array) -> Figure:
+    """Return by how much one AUROC is above another of the same rows, with its interval by a bootstrap over groups."""
+    after, other = (_Ranked(Outcomes(labels, values, labels)) for values in (scores, before))
+    _, codes = np.unique(groups, return_inverse=True)
+    many = int(codes.max()) + 1
+    counts = np.random.default_rng(0).multinomial(many, np.full(many, 1.0 / many), RESAMPLES)
+    beside = np.r_[np.ones((1, many)), counts][:, codes] * weights
+    value, *drawn = (after.auroc(beside) - other.auroc(beside)).tolist()
+    known = np.array(drawn)[np.isfinite(drawn)]
+    if not math.isfinite(value) or len(known) < 2:
+        return Figure(_finite(value))
+    tail = (1.0 - LEVEL) / 2.0
+    low, high = (float(end) for end in np.quantile(known, [tail, 1.0 - tail]))
+    return Figure(value, low, high)
+
+
 class _Ranked:
     """Rows in falling order of probability; equal ones count as one step."""
 
@@ -179,21 +200,21 @@ class Curve(msgspec.Struct, frozen=True):
     thresholds: tuple[float, ...]
 
 
-def roc(outcomes: Outcomes, most: int = 200) -> Curve:
+def roc(outcomes: Outcomes, weights: Array, most: int = 200) -> Curve:
     """Return the share of false alarms and recall at each threshold, from (0, 0) on."""
-    ranked, hits, alarms = _cumulated(outcomes)
+    ranked, hits, alarms = _cumulated(outcomes, weights)
     return _curve(np.r_[0.0, alarms / alarms[-1]], np.r_[0.0, hits / hits[-1]], np.r_[1.0, ranked], most)
 
 
-def precision_recall(outcomes: Outcomes, most: int = 200) -> Curve:
-    """Return recall and precision at each threshold."""
-    ranked, hits, alarms = _cumulated(outcomes)
+def precision_recall(outcomes: Outcomes, weights: Array, most: int = 200) -> Curve:
+    """Return recall and precision at each threshold; the last precision is the share that has it."""
+    ranked, hits, alarms = _cumulated(outcomes, weights)
     return _curve(hits / hits[-1], hits / (hits + alarms), ranked, most)
 
 
-def _cumulated(outcomes: Outcomes) -> tuple[Array, Array, Array]:
+def _cumulated(outcomes: Outcomes, weights: Array) -> tuple[Array, Array, Array]:
     ranked = _Ranked(outcomes)
-    with_it, without = ranked.steps(np.ones((1, len(outcomes.labels))))
+    with_it, without = ranked.steps(weights[None, :])
     return ranked.probabilities, np.cumsum(with_it[0]), np.cumsum(without[0])
 
 
@@ -203,20 +224,23 @@ def _curve(x: Array, y: Array, thresholds: Array, most: int) -> Curve:
 
 
 class Bin(msgspec.Struct, frozen=True):
-    """Rows of similar probability: their mean probability, the share that has what is looked for, and how many."""
+    """Rows of similar probability: their mean probability and the share that has it, by weight, and how many."""
 
     probability: float
     share: float
     rows: int
 
 
-def reliability(outcomes: Outcomes) -> list[Bin]:
+def reliability(outcomes: Outcomes, weights: Array) -> list[Bin]:
     """Return the bins of equal width that have rows."""
     codes = _equal_width(outcomes.probabilities)
     made = []
     for code in np.unique(codes):
         chosen = codes == code
-        mean, share = float(outcomes.probabilities[chosen].mean()), float(outcomes.labels[chosen].mean())
+        mean, share = (
+            float(np.average(values[chosen], weights=weights[chosen]))
+            for values in (outcomes.probabilities, outcomes.labels)
+        )
         made.append(Bin(mean, share, int(chosen.sum())))
     return made
 
@@ -227,8 +251,8 @@ def _equal_width(probabilities: Array) -> Codes:
 
 
 def _equal_mass(probabilities: Array) -> Codes:
-    ranks = np.empty(len(probabilities), np.int64)
-    ranks[np.argsort(probabilities, kind="stable")] = np.arange(len(probabilities))
+    # Equal probabilities are in one bin, whatever order their rows have.
+    ranks = np.searchsorted(np.sort(probabilities), probabilities, side="left")
     made: Codes = ranks * BINS // max(len(probabilities), 1)
     return made
 

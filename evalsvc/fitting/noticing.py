@@ -22,7 +22,8 @@ def without_copies(rows: Sequence[Row]) -> tuple[list[Row], list[Note]]:
     """Return the rows of which no earlier one has the same content and labels, with a note on the others."""
     seen: dict[tuple[_Content, object], Row] = {}
     for row in rows:
-        seen.setdefault((_content(row), (row.found, row.label, row.spans)), row)
+        # Of a supported response it is no other label whether its spans are told.
+        seen.setdefault((_content(row), (row.found, row.label, row.spans or ())), row)
     kept = list(seen.values())
     gone = len(rows) - len(kept)
     said = "1 row is a copy of an earlier one and was" if gone == 1 else f"{gone:,} rows are copies and were"

@@ -102,6 +102,17 @@ def figure_rows(task: TaskResult) -> list[tuple[str, str]]:
     return [(_NAMES[name][0], figure(found)) for name, found in task.figures.items()]
 
 
+def final(task: TaskResult) -> str:
+    """Return what is known of the detector itself, beside those of the folds that the figures are of."""
+    found = task.final
+    if found is None or found.auroc is None or found.held_out is None:
+        return ""
+    return (
+        f"The detector that was written: AUROC {found.auroc:.3f} of {found.rows:,} rows that it did not learn from, "
+        f"but that ended its training; the folds' detectors: {found.held_out:.3f} of the same rows"
+    )
+
+
 def consumer(made: Fit) -> str:
     """Return what a consumer's file needs for this detector."""
     # A path in JSON's quotes is one in YAML's, whatever is in it.
@@ -121,6 +132,7 @@ def _task(name: str, task: TaskResult, made: Fit) -> str:
             ((_html(_NAMES[key][0]), figure(found), _html(_NAMES[key][1])) for key, found in task.figures.items()),
             right=(1,),
         ),
+        f"<p>{_html(said)}.</p>" if (said := final(task)) else "",
         _of_parts("By source", "source", task.by_source),
         *(_of_parts(f"By {segment}", segment, parts) for segment, parts in task.by_segment.items()),
         _cases("Missed, the furthest off first", task.misses, made.reads_pairs),
@@ -129,12 +141,16 @@ def _task(name: str, task: TaskResult, made: Fit) -> str:
     if task.suspected:
         said = f"Labels that are probably wrong ({task.suspected:,}, the surest first)"
         parts.append(_cases(said, task.suspects, made.reads_pairs))
-    named = [
-        (_html(one.name) or "(no source named)", _html(one.licence) or "-", f"{one.rows:,}", f"{one.found:,}")
-        for one in task.sources
-    ]
-    parts.append("<h3>Data used</h3>" + _table(("source", "licence", "rows", "with it"), named, right=(2, 3)))
-    return "\n".join(part for part in parts if part)
+    return "\n".join(part for part in (*parts, _sources(name, task, made)) if part)
+
+
+def _sources(name: str, task: TaskResult, made: Fit) -> str:
+    """Return what was learnt from, also by the detectors before it."""
+    before = made.before.sources.get(name, ()) if made.before else ()
+    named = [(one.name or "(no source named)", one) for one in task.sources]
+    named += [(f"{one.name or '(no source named)'}, by the detector that it started from", one) for one in before]
+    lines = ((_html(said), _html(one.licence) or "-", f"{one.rows:,}", f"{one.found:,}") for said, one in named)
+    return "<h3>Data used</h3>" + _table(("source", "licence", "rows", "with it"), lines, right=(2, 3))
 
 
 def _of_parts(title: str, name: str, parts: Mapping[str, Part]) -> str:
@@ -173,6 +189,7 @@ def _origin(made: Fit) -> str:
         ("file", f"{made.detector}, SHA-256 {made.revision}"),
         ("trunk", f"{made.trunk} {made.trunk_revision}"),
         ("training", made.training),
+        *((("started from", f"the detector of SHA-256 {made.before.revision}"),) if made.before else ()),
         ("groups", made.field),
         ("rows' SHA-256", made.data),
         ("seed", str(made.seed)),

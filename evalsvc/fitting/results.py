@@ -9,7 +9,7 @@ from itertools import islice
 import msgspec
 import numpy as np
 
-from evalsvc.detection.adapter import Calibration, Source, Threshold, calibrated
+from evalsvc.detection.adapter import Before, Calibration, Source, Threshold, calibrated
 from evalsvc.fitting.deciding import platt, suspects, threshold
 from evalsvc.fitting.measuring import (
     Bin,
@@ -51,6 +51,18 @@ class Shown(msgspec.Struct, frozen=True):
     source: str = ""
 
 
+class Final(msgspec.Struct, frozen=True):
+    """The detector itself on the rows that its training watched.
+
+    ``held_out`` is the folds' AUROC of the same rows, ``change`` by how much the detector's is above it.
+    """
+
+    rows: int
+    auroc: float | None
+    held_out: float | None
+    change: Figure
+
+
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one task from rows that were held out.
 
@@ -63,6 +75,8 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
         by_source, by_segment: the same figures of parts.
         misses, false_alarms: the rows that are furthest from their labels.
         suspects: rows whose label is probably wrong, the surest 100; ``suspected`` of all.
+        sources: of all rows that are learnt from.
+        final: of the detector that is written; None where no rows could be spared to watch.
     """
 
     rows: int
@@ -81,6 +95,7 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     suspects: Sequence[Shown]
     suspected: int
     sources: Sequence[Source]
+    final: Final | None = None
 
 
 class Fit(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +113,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     data: str
     training: str
+    before: Before | None
     tasks: Mapping[str, TaskResult]
     notes: Sequence[Note]
 
@@ -108,13 +124,14 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Held-out rows of one task."""
+    """Held-out rows of one task, and their places among all rows."""
 
     rows: Sequence[Row]
     logits: Array
     labels: Truths
     groups: Codes
     folds: Codes
+    places: Codes
 
     @property
     def weights(self) -> Array:
@@ -122,8 +139,8 @@ class Held(msgspec.Struct, frozen=True):
         return np.array([row.weight for row in self.rows])
 
 
-def result(held: Held, options: Options) -> TaskResult:
-    """Return what held-out logits say of a task."""
+def result(held: Held, options: Options, learnt: Sequence[Source]) -> TaskResult:
+    """Return what held-out logits say of a task, with where all that is learnt from comes from."""
     outcomes, weights = cross_fitted(held, options), held.weights
     calibration = platt(held.logits, held.labels, held.groups, weights)
     at = threshold(options.rule, options.value, calibrated(calibration, held.logits), held.labels, weights)
@@ -141,9 +158,9 @@ def result(held: Held, options: Options) -> TaskResult:
         calibration=calibration,
         threshold=Threshold(at, options.rule, options.value),
         figures=figures(outcomes, held.groups, weights, seed=options.seed),
-        roc=roc(outcomes),
-        precision_recall=precision_recall(outcomes),
-        reliability=reliability(outcomes),
+        roc=roc(outcomes, weights),
+        precision_recall=precision_recall(outcomes, weights),
+        reliability=reliability(outcomes, weights),
         by_source=_parts(held, outcomes, [row.source for row in held.rows]),
         by_segment={
             name: found
@@ -154,7 +171,7 @@ def result(held: Held, options: Options) -> TaskResult:
         false_alarms=shown(worst[~held.labels[worst] & outcomes.found[worst]][:SHOWN]),
         suspects=shown(doubtful[:MOST_SUSPECTS]),
         suspected=len(doubtful),
-        sources=sources(held.rows, held.labels),
+        sources=learnt,
     )
 
 
@@ -197,7 +214,21 @@ def warnings(task: str, made: TaskResult) -> list[Note]:
     if made.suspected > MANY_SUSPECTS * made.rows:
         share = made.suspected / made.rows
         notes.append(f"{task}: {made.suspected:,} labels ({share:.0%}) are probably wrong; look at the suspects first")
+    final = made.final
+    if final is not None and _worse(final, auroc.low):
+        notes.append(
+            f"{task}: the detector that was written tells its {final.rows:,} watched rows apart with an AUROC of "
+            f"{final.auroc:.3f} only; the folds' detectors have {final.held_out:.3f} of these, and at least "
+            f"{auroc.low:.3f} of all. Its training may have gone wrong; try another --seed"
+        )
     return [Note(text, warning=True) for text in notes]
+
+
+def _worse(final: Final, low: float | None) -> bool:
+    """Return whether the detector is below what the folds led to expect, and surely so on the very rows."""
+    if final.auroc is None or low is None or final.change.high is None:
+        return False
+    return final.auroc < low and final.change.high < 0.0
 
 
 def _parts(held: Held, outcomes: Outcomes, names: Sequence[str]) -> dict[str, Part]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from evalsvc import __version__
+from evalsvc._durable import write_whole
 from evalsvc._run_locks import exclusive
 from evalsvc.detection import adapter
 from evalsvc.errors import EngineError, InputError
-from evalsvc.fitting.folds import Grouped, folds, grouped, outer, stratum
-from evalsvc.fitting.kept import Kept, told_if_not_written, write_whole
+from evalsvc.fitting.finishing import Ending, Finished, require_finite, with_final
+from evalsvc.fitting.folds import Grouped, folds, grouped, stratum
+from evalsvc.fitting.kept import Kept, told_if_not_written
 from evalsvc.fitting.report import page, report
-from evalsvc.fitting.results import Fit, Held, TaskResult, result, warnings
-from evalsvc.fitting.values import Array, Codes, Labelled, Options, Row, Told, Trained, Trainer, Truths, reads_pairs
+from evalsvc.fitting.results import Fit, Held, result, sources
+from evalsvc.fitting.starting import OUTSIDE, Start, placed, start_of
+from evalsvc.fitting.values import Array, Codes, Labelled, Options, Row, Told, Trained, Trainer, Truths
 
 WATCHED = 10
 """One of so many parts of the rows is watched for early stopping."""
@@ -41,27 +44,36 @@ def fit(labelled: Labelled, options: Options, trainer: Trainer, told: Told = lam
     """
     if options.folds < 2:
         raise InputError(f"Expected 2 folds or more, but got {options.folds}")
-    found = grouped(labelled)
-    placed = outer(labelled, found, options.folds, options.seed)
+    found, start = grouped(labelled), start_of(options.before)
+    known = start.known(labelled.rows, found.codes) if start else np.zeros(len(labelled.rows), bool)
+    places = placed(labelled, found, options, known)
+    notes = start.notes(known) if start else []
     state = options.out / "state"
+    ending = Ending(labelled, options, trainer, start, found, {}, notes)
     with told_if_not_written(options.out, state):
         options.out.mkdir(parents=True, exist_ok=True)
         with exclusive(state, "fit", "fits a detector into the same folder"):
-            return _fitted(labelled, options, trainer, found, placed, told)
+            return _fitted(ending, places, told)
 
 
-def _fitted(labelled: Labelled, options: Options, trainer: Trainer, found: Grouped, placed: Codes, told: Told) -> Fit:
+def _fitted(ending: Ending, places: Codes, told: Told) -> Fit:
+    labelled, options = ending.labelled, ending.options
     path = detector_path(options.out, labelled.tasks)
-    version = _next_version(path, options.before)
-    kept = Kept(options.out / "state", _key(labelled, options, trainer), restart=options.restart)
-    running = _Running(labelled, options, trainer, kept, found, told)
-    results = _results(labelled, options, running.held_out(placed), found, placed)
-    trained = running.train(np.ones(len(labelled.rows), bool), options.folds, "final")
-    card = _card(labelled, options, trainer, results, version)
-    adapter.write(path, adapter.Adapter(card, trained.tensors))
-    made = _made(labelled, options, trainer, found, results, card)
+    key = _key(labelled, options, ending.trainer)
+    kept = Kept(options.out / "state", key, restart=options.restart, version=_next_version(path, ending.start))
+    running = _Running(ending, kept, places, told)
+    held = _held(labelled, running.held_out(), ending.found, places)
+    results = {name: result(own, options, _sources(labelled, task)) for task, (name, own) in enumerate(held.items())}
+    finished = running.final()
+    require_finite(finished)
+    ending = ending._replace(results=with_final(results, held, finished, options)).with_made(finished.trained.made)
+    detector = ending.detector(finished.trained, kept.version)
+    content = adapter.encoded(detector)
+    made = ending.fit(str(path), detector.card, content)
+    # The detector last: with it the fit is done, and one that starts from what it replaces could not be gone on with.
     write_whole(options.out / "report.json", report(made))
     write_whole(options.out / "report.html", page(made).encode())
+    write_whole(path, content)
     kept.remove()
     return made
 
@@ -78,34 +90,39 @@ def detector_path(out: Path, tasks: Sequence[str]) -> Path:
 class _Running:
     """Trains parts of the rows, and tells how far all of it is."""
 
-    def __init__(
-        self, labelled: Labelled, options: Options, trainer: Trainer, kept: Kept, found: Grouped, told: Told
-    ) -> None:
-        self._rows, self._tasks = labelled.rows, labelled.tasks
-        self._options, self._trainer, self._kept, self._told = options, trainer, kept, told
-        self._codes = found.codes
+    def __init__(self, ending: Ending, kept: Kept, places: Codes, told: Told) -> None:
+        self._rows, self._tasks = ending.labelled.rows, ending.labelled.tasks
+        self._options, self._trainer, self._kept, self._told = ending.options, ending.trainer, kept, told
+        self._codes, self._places = ending.found.codes, places
 
-    def held_out(self, placed: Codes) -> Array:
-        """Return each row's logits by a detector that saw no row of its fold."""
-        made = np.empty((len(self._rows), len(self._tasks)))
+    def held_out(self) -> Array:
+        """Return each row's logits by a detector that saw no row of its fold; NaN of those outside of all folds."""
+        made = np.full((len(self._rows), len(self._tasks)), np.nan)
         for fold in range(self._options.folds):
-            here = placed == fold
+            here = self._places == fold
             shape = (int(here.sum()), len(self._tasks))
             logits = self._kept.logits(fold, shape)
             if logits is None:
-                trained = self.train(~here, fold, f"fold-{fold}")
+                trained, _ = self._train(~here, fold, f"fold-{fold}")
                 logits = np.asarray(trained.logits(self._chosen(here)), np.float64)
                 if logits.shape != shape or not np.isfinite(logits).all():
                     raise EngineError(
-                        f"The training of fold {fold + 1} ended with logits that are no numbers; give a lower learning "
-                        "rate or another --seed"
+                        f"The training of fold {fold + 1} ended with logits that are no numbers; try another --seed, "
+                        "with --restart"
                     )
                 self._kept.keep(fold, logits)
             made[here] = logits
         return made
 
-    def train(self, chosen: Truths, part: int, name: str) -> Trained:
-        """Train on chosen rows but those watched for early stopping."""
+    def final(self) -> Finished:
+        """Train the detector itself, on all rows but those watched for early stopping."""
+        every = np.ones(len(self._rows), bool)
+        trained, watched = self._train(every, self._options.folds, "final")
+        looked = self._chosen(watched if watched.any() else every)
+        return Finished(trained, watched, np.asarray(trained.logits(looked), np.float64))
+
+    def _train(self, chosen: Truths, part: int, name: str) -> tuple[Trained, Truths]:
+        """Train on chosen rows but those watched for early stopping, and return these too."""
         parts = self._options.folds + 1
         said = "final" if part == self._options.folds else f"fold {part + 1} of {self._options.folds}"
 
@@ -114,36 +131,40 @@ class _Running:
 
         watched = self._watched(chosen, self._options.seed + part)
         rows = self._chosen(chosen & ~watched)
-        return self._trainer.train(rows, self._chosen(watched), self._kept.checkpoints(name), report)
+        return self._trainer.train(rows, self._chosen(watched), self._kept.checkpoints(name), report), watched
 
     def _watched(self, chosen: Truths, seed: int) -> Truths:
-        """Return a tenth of the rows, by groups; none where the rest would lack a class."""
+        """Return a tenth of the rows that are in folds, by groups; none where the rest would lack a class."""
         made = np.zeros(len(chosen), bool)
-        places = np.flatnonzero(chosen)
+        places = np.flatnonzero(chosen & (self._places != OUTSIDE))
         names, codes = np.unique(self._codes[places], return_inverse=True)
         if len(names) < _LEAST_GROUPS:
             return made
-        rows = self._chosen(chosen)
-        parts = folds(codes, [stratum(row) for row in rows], min(WATCHED, len(names)), seed)
-        left = [row.found for row, part in zip(rows, parts.tolist(), strict=True) if part]
-        if all({True, False} <= set(truths) for truths in zip(*left, strict=True)):
-            made[places[parts == 0]] = True
-        return made
+        strata = [stratum(self._rows[place]) for place in places.tolist()]
+        made[places[folds(codes, strata, min(WATCHED, len(names)), seed) == 0]] = True
+        left = [row.found for row in self._chosen(chosen & ~made)]
+        enough = all({True, False} <= set(truths) for truths in zip(*left, strict=True))
+        return made if enough else np.zeros(len(chosen), bool)
 
     def _chosen(self, chosen: Truths) -> list[Row]:
         return [self._rows[place] for place in np.flatnonzero(chosen).tolist()]
 
 
-def _results(
-    labelled: Labelled, options: Options, logits: Array, found: Grouped, placed: Codes
-) -> dict[str, TaskResult]:
+def _held(labelled: Labelled, logits: Array, found: Grouped, placed: Codes) -> dict[str, Held]:
     made = {}
     for task, name in enumerate(labelled.tasks):
-        places = [place for place, row in enumerate(labelled.rows) if row.found[task] is not None]
-        rows = [labelled.rows[place] for place in places]
+        chosen = placed != OUTSIDE
+        places = np.flatnonzero(chosen & np.array([row.found[task] is not None for row in labelled.rows]))
+        rows = [labelled.rows[place] for place in places.tolist()]
         labels = np.array([bool(row.found[task]) for row in rows])
-        made[name] = result(Held(rows, logits[places, task], labels, found.codes[places], placed[places]), options)
+        made[name] = Held(rows, logits[places, task], labels, found.codes[places], placed[places], places)
     return made
+
+
+def _sources(labelled: Labelled, task: int) -> list[adapter.Source]:
+    """Return where all rows come from that are learnt from, those too that are in no figure."""
+    rows = [row for row in labelled.rows if row.found[task] is not None]
+    return sources(rows, np.array([bool(row.found[task]) for row in rows]))
 
 
 def _key(labelled: Labelled, options: Options, trainer: Trainer) -> dict[str, str]:
@@ -159,54 +180,7 @@ def _key(labelled: Labelled, options: Options, trainer: Trainer) -> dict[str, st
     }
 
 
-def _next_version(path: Path, before: Path | None) -> int:
-    """Return one more than the version of what is replaced, or else of what training starts from."""
-    found = [one for one in (path if path.exists() else None, before) if one is not None]
-    return 1 + max((adapter.read(one).card.version for one in found), default=0)
-
-
-def _card(
-    labelled: Labelled, options: Options, trainer: Trainer, results: Mapping[str, TaskResult], version: int
-) -> adapter.Card:
-    return adapter.Card(
-        reads="pairs" if reads_pairs(labelled.tasks) else "texts",
-        version=version,
-        trunk=trainer.trunk,
-        trunk_revision=trainer.trunk_revision,
-        window=tuple(trainer.window),
-        tasks={name: adapter.Task(made.calibration, made.threshold, made.sources) for name, made in results.items()},
-        data=labelled.digest,
-        seed=options.seed,
-        format=adapter.FORMAT,
-    )
-
-
-def _made(
-    labelled: Labelled,
-    options: Options,
-    trainer: Trainer,
-    found: Grouped,
-    results: Mapping[str, TaskResult],
-    card: adapter.Card,
-) -> Fit:
-    path = detector_path(options.out, labelled.tasks)
-    return Fit(
-        detector=str(path),
-        revision=hashlib.sha256(path.read_bytes()).hexdigest(),
-        version=card.version,
-        trunk=card.trunk,
-        trunk_revision=card.trunk_revision,
-        rows=len(labelled.rows),
-        groups=found.total,
-        field=labelled.field,
-        folds=options.folds,
-        seed=options.seed,
-        data=card.data,
-        training=trainer.signature,
-        tasks=results,
-        notes=[
-            *(note for name, made in results.items() for note in warnings(name, made)),
-            *found.notes,
-            *labelled.notes,
-        ],
-    )
+def _next_version(path: Path, start: Start | None) -> int:
+    """Return one more than the version of what is replaced or of what training starts from, whichever is higher."""
+    found = [adapter.read(path)] if path.exists() else []
+    return 1 + max((one.card.version for one in (*found, *((start.found,) if start else ()))), default=0)

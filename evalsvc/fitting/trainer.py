@@ -70,7 +70,7 @@ class DetectorTrainer:
             report(done, total, f"loss {loss:.3f}")
 
         train(network, prepared, self._ready(network, watched), settings, folder / _STATE, told)
-        return TrainedDetector(self, network)
+        return TrainedDetector(self, network, made)
 
     def logits(self, network: Network, rows: Sequence[Row]) -> Array:
         """Return ``[rows, tasks]``."""
@@ -138,8 +138,8 @@ def _content(row: Row) -> _Content:
 class TrainedDetector:
     """What training made."""
 
-    def __init__(self, trainer: DetectorTrainer, network: Network) -> None:
-        self._trainer, self._network = trainer, network
+    def __init__(self, trainer: DetectorTrainer, network: Network, made: Sequence[Row]) -> None:
+        self._trainer, self._network, self.made = trainer, network, made
 
     @property
     def tensors(self) -> Mapping[str, torch.Tensor]:

@@ -128,6 +128,11 @@ class Trained(Protocol):
         """What goes into the detector's file."""
         ...
 
+    @property
+    def made(self) -> Sequence[Row]:
+        """The rows that were made from those learnt from, and learnt from too."""
+        ...
+
     def logits(self, rows: Sequence[Row]) -> Array:
         """Return ``[rows, tasks]``; of a response that it has an unsupported statement."""
         ...

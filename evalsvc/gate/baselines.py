@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from evalsvc._durable import write_whole
 from evalsvc._paths import near, shown_path
 from evalsvc._yaml import Document, raise_problems
 from evalsvc.errors import ConfigError, Problem
 from evalsvc.gate.evaluated import Evaluated
-from evalsvc.gate.files import write_whole
 from evalsvc.gate.keeping import RunKeeper
 from evalsvc.gate.record import Header, decode_record, digest_of_record, read_content, without_texts, write_record
 from evalsvc.gate.suite_files import root_for

@@ -1,24 +1,9 @@
-"""Files are written whole, and the same content is the same bytes."""
+"""The same content is the same bytes in a file."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import os
-import threading
-from pathlib import Path
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, and its folder: who reads it meanwhile, or after a kill, has the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def gzipped(content: bytes) -> bytes:

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from evalsvc._durable import write_whole
 from evalsvc._paths import shown_path
 from evalsvc._run_locks import exclusive
 from evalsvc.errors import ConfigError, InputError
-from evalsvc.gate.files import write_whole
 from evalsvc.gate.looking import Definition, Plan, look, order_of
 from evalsvc.gate.record import decode_record, digest_of_record, read_content, write_record
 from evalsvc.gate.stating import differences, stated_again

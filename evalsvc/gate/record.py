@@ -18,11 +18,12 @@ import msgspec
 import numpy as np
 from backports import zstd
 
+from evalsvc._durable import write_whole
 from evalsvc._paths import shown_path
 from evalsvc.cases import Case
 from evalsvc.errors import ConfigError
 from evalsvc.gate.evaluated import Evaluated, Floats, MetricScores, Missing
-from evalsvc.gate.files import gzipped, write_whole
+from evalsvc.gate.files import gzipped
 from evalsvc.gate.production import Production
 from evalsvc.generation import Answer
 from evalsvc.generation.reasons import FINISHED

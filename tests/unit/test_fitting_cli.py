@@ -41,6 +41,7 @@ def test_fit_prints_figures_and_says_what_it_wrote(tmp_path, monkeypatch, capsys
     assert out.startswith("toxicity: 40 of 120 rows have it; 5 folds of 120 groups\nfound from a probability of 0.")
     assert "with at most 0.1 of the rows without it at or above" in out
     assert "AUROC" in out
+    assert "The detector that was written: AUROC" in out
     assert "evalsvc: wrote fitted/toxicity.safetensors\nevalsvc: wrote fitted/report.html" in err
     ((tasks, asked),) = trainers.asked
     assert (tasks, asked.epochs, asked.device, asked.seed, asked.before) == (("toxicity",), 3, "cpu", 0, None)
@@ -54,6 +55,9 @@ def test_fit_prints_json_of_pairs_and_starts_from_another(tmp_path, capsys, trai
     made = json.loads(capsys.readouterr().out)
     assert (made["version"], made["folds"], made["seed"], made["groups"], made["field"]) == (1, 4, 3, 40, "topic")
     assert made["tasks"]["faithfulness"]["threshold"]["rule"] == "cost"
+    assert main([*common, "--out", f"{out}2", "--from", made["detector"]]) == 2
+    assert "Add rows that are new to it, or fit without --from" in capsys.readouterr().err
+    write(file, [row | {"topic": n // 3} for n, row in enumerate(pairs(seed=2))])
     assert main([*common, "--out", f"{out}2", "--from", made["detector"]]) == 0
     assert json.loads(capsys.readouterr().out)["version"] == 2
 

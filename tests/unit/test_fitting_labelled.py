@@ -54,6 +54,21 @@ def test_pairs_have_a_label_or_spans(tmp_path):
     assert second.group == third.group != fourth.group
 
 
+def test_spans_are_told_only_where_a_row_gives_them(tmp_path):
+    rows = pairs()
+    for row in rows[:3]:
+        row |= {"label": "contradicted", "spans": []}
+    rows[3] |= {"label": "supported", "spans": []}
+    rows[4] |= {"label": "supported"}
+    found = read(tmp_path, rows, "faithfulness")
+    assert [row.spans for row in found.rows[:5]] == [None, None, None, (), None]
+    assert [row.found for row in found.rows[:5]] == [(True,), (True,), (True,), (False,), (False,)]
+    said = "3 rows are labelled as not supported but have empty `spans`; which words are wrong was taken as not told"
+    assert said in told(found)
+    copy = read(tmp_path, [*rows, rows[3] | {"spans": None}], "faithfulness")
+    assert "1 row is a copy of an earlier one" in told(copy)
+
+
 def test_every_format_gives_the_same_rows(tmp_path):
     rows = pairs()
     for number, row in enumerate(rows):
@@ -217,7 +232,24 @@ def test_empty_texts_and_rows_without_a_label_are_left_out_with_their_number(tmp
     rows = [*texts(), *({"text": sign, "toxicity": 1} for sign in ("", "  ", "\n")), {"text": "no label"}]
     found = read(tmp_path, rows)
     assert len(found.rows) == 120
-    assert told(found) == "3 rows have an empty text and were left out | 1 rows have no label and were left out"
+    assert told(found) == "3 rows have an empty text and were left out | 1 row has no label and was left out"
+
+
+@pytest.mark.parametrize("unread", ["\u200b", "\ufeff \u00ad", "\x00\x1b", "...", "\u0301"])
+def test_texts_in_which_a_detector_reads_nothing_are_left_out_with_their_number(tmp_path, unread):
+    found = read(tmp_path, [*texts(), {"text": unread, "toxicity": 1}])
+    said = "1 row has a text without a letter, digit or symbol, of which a detector says nothing, and was left out"
+    assert (len(found.rows), told(found)) == (120, said)
+    rows = pairs()
+    rows[0]["response"], rows[1]["contexts"] = unread, [unread, unread]
+    found = read(tmp_path, rows, "faithfulness")
+    assert len(found.rows) == 118
+    assert "2 rows have a text without a letter, digit or symbol" in told(found)
+
+
+@pytest.mark.parametrize("text", ["\U0001f620", "100", "\u200b$", "\uff21", "\u0905"])
+def test_a_sign_that_a_detector_reads_is_a_text(tmp_path, text):
+    assert len(read(tmp_path, [*texts(), {"text": text, "toxicity": 1}]).rows) == 121
 
 
 def test_a_field_that_is_nearly_one_is_told(tmp_path):

@@ -13,6 +13,7 @@ from sklearn.metrics import (
     balanced_accuracy_score,
     brier_score_loss,
     f1_score,
+    precision_recall_curve,
     precision_score,
     recall_score,
     roc_auc_score,
@@ -24,6 +25,7 @@ from evalsvc.errors import InputError
 from evalsvc.fitting.deciding import platt, suspects, threshold
 from evalsvc.fitting.measuring import (
     Outcomes,
+    auroc_change,
     figures,
     measures_of,
     precision_recall,
@@ -75,17 +77,64 @@ def test_calibration_error_is_that_of_its_definition():
     assert found["ece"].value == pytest.approx(by_width)
     # 400 rows are no multiple of 15, so that the two may cut a row apart.
     assert found["ece_equal_mass"].value == pytest.approx(by_mass, abs=0.01)
-    assert sum(one.rows for one in reliability(outcomes)) == 400
 
 
-def test_curves_are_scikit_learns():
-    outcomes, _ = drawn(digits=6)
-    alarms, recalls, _ = roc_curve(outcomes.labels, outcomes.probabilities, drop_intermediate=False)
-    curve = roc(outcomes, most=10_000)
+def test_the_calibration_error_of_equal_mass_does_not_depend_on_the_order_of_rows():
+    outcomes, weights = drawn(digits=1)
+    mixed = np.random.default_rng(1).permutation(400)
+    found = [
+        figures(outcomes.part(order), np.arange(400), weights[order], resamples=0)["ece_equal_mass"].value
+        for order in (np.arange(400), mixed, np.lexsort((outcomes.labels, outcomes.probabilities)))
+    ]
+    assert found == pytest.approx([found[0]] * 3, abs=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_curves_are_scikit_learns_and_weighted(weighted):
+    outcomes, weights = drawn(digits=6)
+    weights = weights + 1.0 if weighted else np.ones(400)
+    given = {"sample_weight": weights}
+    alarms, recalls, _ = roc_curve(outcomes.labels, outcomes.probabilities, drop_intermediate=False, **given)
+    curve = roc(outcomes, weights, most=10_000)
     np.testing.assert_allclose((curve.x, curve.y), (alarms, recalls))
-    assert len(roc(outcomes).x) == 200
-    last = precision_recall(outcomes)
-    assert (last.x[-1], last.y[-1]) == (1.0, pytest.approx(outcomes.labels.mean()))
+    assert len(roc(outcomes, weights).x) == 200
+    precisions, recalls, _ = precision_recall_curve(outcomes.labels, outcomes.probabilities, **given)
+    curve = precision_recall(outcomes, weights, most=10_000)
+    # scikit-learn goes the other way, and ends with a point at a recall of 0.
+    np.testing.assert_allclose((curve.x[::-1], curve.y[::-1]), (recalls[:-1], precisions[:-1]))
+    assert curve.y[-1] == pytest.approx(np.average(outcomes.labels, weights=weights))
+
+
+def test_a_change_of_auroc_is_of_the_same_rows():
+    outcomes, weights = drawn(digits=6)
+    labels, scores, weights = outcomes.labels, outcomes.probabilities, weights + 1.0
+    other = np.random.default_rng(2).permutation(scores)
+    groups = np.arange(400) // 4
+    expected = roc_auc_score(labels, scores, sample_weight=weights) - roc_auc_score(
+        labels, other, sample_weight=weights
+    )
+    found = auroc_change(labels, scores, other, groups, weights)
+    assert found.value == pytest.approx(expected)
+    assert 0.0 < found.low < expected < found.high
+    same = auroc_change(labels, scores, 3.0 * scores - 1.0, groups, weights)
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+    assert auroc_change(labels & False, scores, other, groups, weights).value is None
+
+
+def test_bins_of_the_calibration_plot_are_weighted():
+    outcomes, weights = drawn(digits=6)
+    bins = reliability(outcomes, weights + 1.0)
+    assert sum(one.rows for one in bins) == 400
+    chosen = outcomes.probabilities < 1 / 15
+    assert bins[0].share == pytest.approx(np.average(outcomes.labels[chosen], weights=weights[chosen] + 1.0))
+    # Together they are what the calibration error is made of.
+    masses = [
+        (weights + 1.0)[(outcomes.probabilities * 15).astype(int) == code].sum()
+        for code in np.unique((outcomes.probabilities * 15).astype(int))
+    ]
+    error = sum(mass * abs(one.share - one.probability) for mass, one in zip(masses, bins, strict=True)) / sum(masses)
+    found = figures(outcomes, np.arange(400), weights + 1.0, resamples=0)["ece"].value
+    assert found == pytest.approx(error)
 
 
 def test_intervals_cover_and_are_wider_by_groups_than_by_rows():

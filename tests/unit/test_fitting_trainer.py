@@ -30,14 +30,14 @@ PLACES = ("Bern", "Basel", "Chur", "Sion", "Olten", "Aarau", "Zug", "Baden", "Th
 THINGS = ("pumps", "clocks", "scarves", "lamps", "boats", "chairs")
 
 
-def pairs() -> list[dict[str, object]]:
+def pairs(since: int = 1900) -> list[dict[str, object]]:
     """Return faithful responses, and others that give another number, by 44 contexts."""
     rows: list[dict[str, object]] = []
     for number in range(44):
         place, thing = PLACES[number % 10], THINGS[number % 6]
-        context = f"The firm in {place} made {thing} from {1900 + number} on. It had {number + 20} workers."
+        context = f"The firm in {place} made {thing} from {since + number} on. It had {number + 20} workers."
         wrong = number % 2
-        response = f"In {place} {thing} were made from {1900 + number + 7 * wrong} on."
+        response = f"In {place} {thing} were made from {since + number + 7 * wrong} on."
         label = "contradicted" if wrong else "supported"
         rows.append({"group": f"g{number}", "contexts": [context], "response": response, "label": label})
     return rows
@@ -130,10 +130,14 @@ def test_a_fit_can_start_from_a_detector(
     fitted_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start = fitted_pairs / "faithfulness.safetensors"
-    rows = written(tmp_path / "rows.jsonl", pairs())
+    rows = written(tmp_path / "rows.jsonl", pairs(since=1800))
     given = ["fit", "faithfulness", "--data", str(rows), "--folds", "2", "--epochs", "1", "--device", "cpu"]
     assert main([*given, "--out", str(tmp_path / "out"), "--from", str(start)]) == 0
-    assert adapter.read(tmp_path / "out" / "faithfulness.safetensors").card.version == 2
+    found = adapter.read(tmp_path / "out" / "faithfulness.safetensors")
+    assert (found.card.version, found.card.before.revision) == (2, adapter.read(start).revision)  # type: ignore[union-attr]
+    assert "made:0" in found.card.training
+    assert adapter.read(start).seen < found.seen  # type: ignore[operator]
+    assert "seen" not in found.tensors
     fitting = trainer(("faithfulness",), Training(device="cpu", before=start))
     network = fitting._network(fitting._settings())
     own = adapter.read(start).tensors
