@@ -176,7 +176,7 @@ def _key(labelled: Labelled, options: Options, trainer: Trainer) -> dict[str, st
         "folds": str(options.folds),
         "seed": str(options.seed),
         "training options": f"{trainer.signature}|{trainer.trunk_revision}|{before}",
-        "release": __version__,
+        "release": f"{__version__}, format {adapter.FORMAT}",
     }
 
 
