@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from evalsvc.detection.adapter import Calibration, Source, Threshold
-from evalsvc.fitting.deciding import calibrated, platt, suspects, threshold
+from evalsvc.fitting.deciding import calibrated, doubts_labels, platt, suspects, threshold
 from evalsvc.fitting.measuring import (
     Bin,
     Curve,
@@ -62,7 +62,8 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
         roc, precision_recall, reliability: what is drawn.
         by_source, by_segment: the same figures of parts.
         misses, false_alarms: the rows that are furthest from their labels.
-        suspects: rows whose label is probably wrong, the surest 100; ``suspected`` of all.
+        doubts_labels: whether the detector is good enough to doubt labels.
+        suspects: rows whose label it disagrees with, the surest 100, where it is good enough; ``suspected`` of all.
     """
 
     rows: int
@@ -78,6 +79,7 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     by_segment: Mapping[str, Mapping[str, Part]]
     misses: Sequence[Shown]
     false_alarms: Sequence[Shown]
+    doubts_labels: bool
     suspects: Sequence[Shown]
     suspected: int
     sources: Sequence[Source]
@@ -127,7 +129,9 @@ def result(held: Held, options: Options) -> TaskResult:
     outcomes, weights = cross_fitted(held, options), held.weights
     calibration = platt(held.logits, held.labels, held.groups, weights)
     at = threshold(options.rule, options.value, calibrated(calibration, held.logits), held.labels, weights)
-    doubtful = suspects(outcomes.probabilities, held.labels)
+    measured = figures(outcomes, held.groups, weights, seed=options.seed)
+    doubts = doubts_labels(measured["auroc"].low or 0.0, held.logits)
+    doubtful = suspects(outcomes.probabilities, held.labels) if doubts else np.empty(0, np.int64)
     off = np.where(held.labels, 1.0 - outcomes.probabilities, outcomes.probabilities)
     worst = np.argsort(-off, kind="stable")
 
@@ -140,7 +144,7 @@ def result(held: Held, options: Options) -> TaskResult:
         groups=len(np.unique(held.groups)),
         calibration=calibration,
         threshold=Threshold(at, options.rule, options.value),
-        figures=figures(outcomes, held.groups, weights, seed=options.seed),
+        figures=measured,
         roc=roc(outcomes),
         precision_recall=precision_recall(outcomes),
         reliability=reliability(outcomes),
@@ -152,6 +156,7 @@ def result(held: Held, options: Options) -> TaskResult:
         },
         misses=shown(worst[held.labels[worst] & ~outcomes.found[worst]][:SHOWN]),
         false_alarms=shown(worst[~held.labels[worst] & outcomes.found[worst]][:SHOWN]),
+        doubts_labels=doubts,
         suspects=shown(doubtful[:MOST_SUSPECTS]),
         suspected=len(doubtful),
         sources=sources(held.rows, held.labels),
@@ -190,14 +195,27 @@ def warnings(task: str, made: TaskResult) -> list[Note]:
         notes.append(f"{task}: by its AUROC of {auroc.value:.3f} it may be no better than chance; look at the labels")
     if not recall.value:
         notes.append(f"{task}: nothing is found at its threshold; allow more false alarms, or label more rows")
+    alarms, asked = made.figures["false_alarms"], made.threshold
+    if asked.rule == "false_alarms" and alarms.value is not None and (alarms.low or 0.0) > asked.value:
+        notes.append(
+            f"{task}: you asked for at most {100 * asked.value:.3g} % false alarms; on held-out rows it was "
+            f"{_percent(alarms)}: label more groups, or ask for more --folds, before you rely on this threshold"
+        )
     if error.low is not None and error.low > POOR_CALIBRATION:
         notes.append(f"{task}: its probabilities are off by {error.value:.2f} on average; do not read them as shares")
     if made.groups < FEW_GROUPS:
         notes.append(f"{task}: there are {made.groups} groups only, so that all intervals are too narrow")
     if made.suspected > MANY_SUSPECTS * made.rows:
         share = made.suspected / made.rows
-        notes.append(f"{task}: {made.suspected:,} labels ({share:.0%}) are probably wrong; look at the suspects first")
+        labels = "label" if made.suspected == 1 else "labels"
+        said = f"the detector disagrees with {made.suspected:,} {labels} ({share:.0%})"
+        notes.append(f"{task}: {said}; look at them before you correct any")
     return [Note(text, warning=True) for text in notes]
+
+
+def _percent(found: Figure) -> str:
+    value, low, high = (f"{100 * (end or 0.0):.3g}" for end in (found.value, found.low, found.high))
+    return f"{value} % ({low} to {high})"
 
 
 def _parts(held: Held, outcomes: Outcomes, names: Sequence[str]) -> dict[str, Part]:

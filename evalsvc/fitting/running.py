@@ -13,7 +13,7 @@ from evalsvc._run_locks import exclusive
 from evalsvc.detection import adapter
 from evalsvc.errors import EngineError, InputError
 from evalsvc.fitting.folds import Grouped, folds, grouped, outer, stratum
-from evalsvc.fitting.kept import Kept, told_if_not_written, write_whole
+from evalsvc.fitting.kept import Kept, make_folder, told_if_not_written, write_whole
 from evalsvc.fitting.report import page, report
 from evalsvc.fitting.results import Fit, Held, TaskResult, result, warnings
 from evalsvc.fitting.values import Array, Codes, Labelled, Options, Row, Told, Trained, Trainer, Truths, reads_pairs
@@ -25,9 +25,9 @@ _LEAST_GROUPS = 3
 
 
 def fit(labelled: Labelled, options: Options, trainer: Trainer, told: Told = lambda done, total, note: None) -> Fit:
-    """Fit a detector and write it with its report: ``TASK.safetensors``, ``report.json`` and ``report.html``.
+    """Fit a detector and write it with its report: ``TASK.safetensors``, ``TASK.report.json`` and ``TASK.report.html``.
 
-    What is finished of an interrupted fit is kept in the folder ``state`` and not done again.
+    What is finished of an interrupted fit is kept in the folder ``TASK.state`` and not done again.
 
     Args:
         labelled: rows of :func:`~evalsvc.fitting.labelled.read_labelled`.
@@ -43,25 +43,25 @@ def fit(labelled: Labelled, options: Options, trainer: Trainer, told: Told = lam
         raise InputError(f"Expected 2 folds or more, but got {options.folds}")
     found = grouped(labelled)
     placed = outer(labelled, found, options.folds, options.seed)
-    state = options.out / "state"
+    state = beside(detector_path(options.out, labelled.tasks), "state")
+    make_folder(options.out)
     with told_if_not_written(options.out, state):
-        options.out.mkdir(parents=True, exist_ok=True)
-        with exclusive(state, "fit", "fits a detector into the same folder"):
+        with exclusive(state, "fit", "fits a detector of the same name into the same folder"):
             return _fitted(labelled, options, trainer, found, placed, told)
 
 
 def _fitted(labelled: Labelled, options: Options, trainer: Trainer, found: Grouped, placed: Codes, told: Told) -> Fit:
     path = detector_path(options.out, labelled.tasks)
     version = _next_version(path, options.before)
-    kept = Kept(options.out / "state", _key(labelled, options, trainer), restart=options.restart)
+    kept = Kept(beside(path, "state"), _key(labelled, options, trainer), restart=options.restart)
     running = _Running(labelled, options, trainer, kept, found, told)
     results = _results(labelled, options, running.held_out(placed), found, placed)
     trained = running.train(np.ones(len(labelled.rows), bool), options.folds, "final")
     card = _card(labelled, options, trainer, results, version)
     adapter.write(path, adapter.Adapter(card, trained.tensors))
     made = _made(labelled, options, trainer, found, results, card)
-    write_whole(options.out / "report.json", report(made))
-    write_whole(options.out / "report.html", page(made).encode())
+    write_whole(beside(path, "report.json"), report(made))
+    write_whole(beside(path, "report.html"), page(made).encode())
     kept.remove()
     return made
 
@@ -73,6 +73,15 @@ def detector_path(out: Path, tasks: Sequence[str]) -> Path:
     'toxicity-refusal.safetensors'
     """
     return out / f"{'-'.join(tasks)}.safetensors"
+
+
+def beside(detector: Path, ending: str) -> Path:
+    """Return where something else of a detector's fit is written: its ``report.html``, ``report.json`` or ``state``.
+
+    >>> beside(Path("fitted/toxicity-refusal.safetensors"), "report.html").name
+    'toxicity-refusal.report.html'
+    """
+    return detector.with_suffix(f".{ending}")
 
 
 class _Running:

@@ -41,7 +41,7 @@ def test_fit_prints_figures_and_says_what_it_wrote(tmp_path, monkeypatch, capsys
     assert out.startswith("toxicity: 40 of 120 rows have it; 5 folds of 120 groups\nfound from a probability of 0.")
     assert "with at most 0.1 of the rows without it at or above" in out
     assert "AUROC" in out
-    assert "evalsvc: wrote fitted/toxicity.safetensors\nevalsvc: wrote fitted/report.html" in err
+    assert "evalsvc: wrote fitted/toxicity.safetensors\nevalsvc: wrote fitted/toxicity.report.html" in err
     ((tasks, asked),) = trainers.asked
     assert (tasks, asked.epochs, asked.device, asked.seed, asked.before) == (("toxicity",), 3, "cpu", 0, None)
 
@@ -102,7 +102,7 @@ def test_a_process_that_is_stopped_in_the_third_fold_loses_that_fold_alone(tmp_p
         [sys.executable, "-c", _SLOW, *command], env=os.environ | paths, stderr=subprocess.PIPE, text=True
     )
     began = time.monotonic()
-    while not (out / "state" / "fold-1.npy").exists() and run.poll() is None and time.monotonic() - began < 50:
+    while not (out / "toxicity.state" / "fold-1.npy").exists() and run.poll() is None and time.monotonic() - began < 50:
         time.sleep(0.05)
     time.sleep(0.3)
     run.send_signal(sign)
@@ -143,7 +143,8 @@ def test_warnings_are_printed(tmp_path, capsys, trainers):
     assert main(["fit", "toxicity", "--data", str(file), "--out", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
     assert "Warning: toxicity: " in out
-    assert "labels are probably wrong" in out
+    assert "The detector disagrees with" in out
+    assert "look at them in the report before you correct any" in out
 
 
 def test_a_package_that_training_lacks_is_named(monkeypatch):
