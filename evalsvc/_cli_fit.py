@@ -77,7 +77,8 @@ def _if_interrupted(asked: Options, tasks: Sequence[str]) -> Iterator[None]:
         have = finished(state)
         said = "stopped before the first fold was finished; the same command goes on from its last checkpoint, if any"
         if have:
-            said = f"stopped after {have} of {asked.folds} folds, kept in {shown_path(state)}; the same command goes on from there"
+            done = f"stopped after {have} of {asked.folds} folds"
+            said = f"{done}, kept in {shown_path(state)}; the same command goes on from there"
         print(f"evalsvc: {harmless(said)}", file=sys.stderr)
         raise
 
@@ -122,9 +123,8 @@ def _told(made: Fit) -> list[str]:
         parts += [f"{head}\n{rule(task)}", aligned(rows)]
         if task.suspected:
             labels = "label" if task.suspected == 1 else "labels"
-            parts.append(
-                f"The detector disagrees with {task.suspected:,} {labels}; look at them in the report before you correct any"
-            )
+            said = f"The detector disagrees with {task.suspected:,} {labels}"
+            parts.append(f"{said}; look at them in the report before you correct any")
         elif not task.doubts_labels:
             parts.append(f"{TOO_WEAK}.")
     notes = [f"{'Warning: ' if note.warning else ''}{visible(note.text)}." for note in made.notes]

@@ -14,8 +14,8 @@ from evalsvc.fitting.values import Array, Codes, Truths
 _LEAST_SLOPE = 1e-3
 _STEPS = 100
 _GOOD, _FAIR, _APART = 0.85, 0.65, 0.72
-"""From simulated errors in labels. Above an AUROC of 0.85, half or more of the suspects are errors where 5 % of the labels
-are. With 20 % no detector gets so far, but the logits of one that is right are in two heaps."""
+"""From simulated errors in labels. Above an AUROC of 0.85, half or more of the suspects are errors where 5 % of the
+labels are. With 20 % no detector gets so far, but the logits of one that is right are in two heaps."""
 _LEAST_HEAP = 0.05
 
 

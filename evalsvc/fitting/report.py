@@ -168,9 +168,9 @@ def _cases(title: str, cases: Sequence[Shown], pairs: bool) -> str:
 def _use(made: Fit) -> str:
     return (
         "<h2>Use it</h2><p>In a consumer's file; its version and the file's digest are part of the scorer's "
-        f"signature:</p><pre>{_lines(consumer(made))}</pre><p class=soft>A path that does not begin with / is read from the "
-        "folder in which evalsvc is started, whatever folder the consumer's file is in. This one is from where the "
-        "detector was fitted.</p>"
+        f"signature:</p><pre>{_lines(consumer(made))}</pre><p class=soft>A path that does not begin with / is "
+        "read from the folder in which evalsvc is started, whatever folder the consumer's file is in. This one is from "
+        "where the detector was fitted.</p>"
     )
 
 

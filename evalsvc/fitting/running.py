@@ -45,9 +45,9 @@ def fit(labelled: Labelled, options: Options, trainer: Trainer, told: Told = lam
     placed = outer(labelled, found, options.folds, options.seed)
     state = beside(detector_path(options.out, labelled.tasks), "state")
     make_folder(options.out)
-    with told_if_not_written(options.out, state):
-        with exclusive(state, "fit", "fits a detector of the same name into the same folder"):
-            return _fitted(labelled, options, trainer, found, placed, told)
+    doing = "fits a detector of the same name into the same folder"
+    with told_if_not_written(options.out, state), exclusive(state, "fit", doing):
+        return _fitted(labelled, options, trainer, found, placed, told)
 
 
 def _fitted(labelled: Labelled, options: Options, trainer: Trainer, found: Grouped, placed: Codes, told: Told) -> Fit:
