@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from evalsvc.detection.loading import card_of
+from evalsvc.detection.loading import card_of, unsuited
 from evalsvc.detection.pairs import PairDetector
 from evalsvc.detection.shipped import packaged
 from evalsvc.detection.texts import Answer, TextDetector
@@ -108,7 +108,10 @@ class FittedScorer(ABC, Generic[Detector]):
                 f"`detector` {str(self.path)!r} is no file here: make one with `evalsvc fit` at "
                 f"{self.path.absolute()}, or name another"
             )
-        return "" if self._card else f"`detector` {str(self.path)!r} holds no detector; make one with `evalsvc fit`"
+        if not self._card:
+            return f"`detector` {str(self.path)!r} holds no detector; make one with `evalsvc fit`"
+        said = unsuited(self._card, "pairs" if self.ships == "faithfulness" else "texts", self.task)
+        return f"`detector` {str(self.path)!r} {said}" if said else ""
 
     def load(self) -> None:
         """Load the shared detector; a second call does nothing.
