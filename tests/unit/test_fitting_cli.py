@@ -139,12 +139,34 @@ def test_wrong_options_are_told_before_anything_is_trained(tmp_path, capsys, tra
 
 
 def test_warnings_are_printed(tmp_path, capsys, trainers):
-    file = write(tmp_path / "rows.jsonl", texts(300, noise=0.2))
+    file = write(tmp_path / "rows.jsonl", texts(600, noise=0.2))
     assert main(["fit", "toxicity", "--data", str(file), "--out", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
-    assert "Warning: toxicity: " in out
+    assert "Warning: toxicity: the detector disagrees with " in out
     assert "The detector disagrees with" in out
     assert "look at them in the report before you correct any" in out
+
+
+def test_a_weak_detector_names_no_labels(tmp_path, capsys, trainers):
+    rows = [row | {"toxicity": n % 2 == 0} for n, row in enumerate(texts())]
+    file, out = write(tmp_path / "rows.jsonl", rows), tmp_path / "out"
+    assert main(["fit", "toxicity", "--data", str(file), "--out", str(out)]) == 0
+    said = "The detector is too weak to say which labels may be wrong."
+    assert said in capsys.readouterr().out
+    assert said in (out / "toxicity.report.html").read_text()
+    assert not json.loads((out / "toxicity.report.json").read_text())["tasks"]["toxicity"]["suspects"]
+
+
+@pytest.mark.parametrize("out", ["/proc/evalsvc", "rows.jsonl"])
+def test_an_out_that_cannot_be_made_is_no_bug(tmp_path, monkeypatch, capsys, trainers, out):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "rows.jsonl", texts())
+    assert main(["fit", "toxicity", "--data", "rows.jsonl", "--out", out]) == 2
+    err = capsys.readouterr().err
+    assert out in err
+    assert "--out" in err
+    assert "bug" not in err
+    assert "room" not in err
 
 
 def test_a_package_that_training_lacks_is_named(monkeypatch):
