@@ -130,7 +130,7 @@ def result(held: Held, options: Options) -> TaskResult:
     calibration = platt(held.logits, held.labels, held.groups, weights)
     at = threshold(options.rule, options.value, calibrated(calibration, held.logits), held.labels, weights)
     measured = figures(outcomes, held.groups, weights, seed=options.seed)
-    doubts = doubts_labels(measured["auroc"].low or 0.0, held.logits)
+    doubts = doubts_labels(measured["auroc"].low or 0.0, _centred(held))
     doubtful = suspects(outcomes.probabilities, held.labels) if doubts else np.empty(0, np.int64)
     off = np.where(held.labels, 1.0 - outcomes.probabilities, outcomes.probabilities)
     worst = np.argsort(-off, kind="stable")
@@ -211,6 +211,14 @@ def warnings(task: str, made: TaskResult) -> list[Note]:
         said = f"the detector disagrees with {made.suspected:,} {labels} ({share:.0%})"
         notes.append(f"{task}: {said}; look at them before you correct any")
     return [Note(text, warning=True) for text in notes]
+
+
+def _centred(held: Held) -> Array:
+    """Return logits less their fold's mean: folds whose trainings differ would be two heaps by themselves."""
+    _, codes = np.unique(held.folds, return_inverse=True)
+    means = np.bincount(codes, held.logits) / np.bincount(codes)
+    made: Array = held.logits - means[codes]
+    return made
 
 
 def _percent(found: Figure) -> str:

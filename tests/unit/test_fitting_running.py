@@ -15,11 +15,12 @@ import yaml
 from evalsvc.detection import adapter
 from evalsvc.errors import EngineError, InputError
 from evalsvc.fitting import kept
+from evalsvc.fitting.deciding import apart
 from evalsvc.fitting.labelled import read_labelled
 from evalsvc.fitting.report import page
-from evalsvc.fitting.results import Shown
+from evalsvc.fitting.results import Held, Shown, _centred
 from evalsvc.fitting.running import fit
-from evalsvc.fitting.values import Options, tasks_of
+from evalsvc.fitting.values import Options, Row, tasks_of
 from tests.fitting_data import BAD, Learnt, Words, pairs, texts, write
 
 
@@ -149,6 +150,15 @@ def test_labels_are_doubted_by_a_detector_alone_whose_doubts_are_worth_a_look(tm
     found = [one.id for one in task.suspects]
     assert task.doubts_labels == bool(found) == (strength > 3.0)
     assert sum(one in planted for one in found) >= 0.5 * len(found)
+
+
+def test_folds_whose_logits_differ_are_no_two_heaps():
+    generator, folds = np.random.default_rng(0), np.arange(400) % 2
+    rows = [Row(id="", place="", group="", text="a", found=(True,))] * 400
+    labels = generator.random(400) < 0.4
+    held = Held(rows, generator.normal(size=400) + 1.2 * labels + 30.0 * folds, labels, np.arange(400), folds)
+    assert apart(held.logits) > 0.9
+    assert apart(_centred(held)) < 0.72
 
 
 def test_false_alarms_beyond_what_was_asked_are_a_warning(tmp_path):
