@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +17,13 @@ from evalsvc.cli import OK
 from evalsvc.errors import InputError, MissingExtra
 from evalsvc.fitting.kept import finished
 from evalsvc.fitting.labelled import read_labelled
-from evalsvc.fitting.report import figure_rows, final, report, rule
+from evalsvc.fitting.report import TOO_WEAK, figure_rows, final, report, rule
 from evalsvc.fitting.results import Fit
-from evalsvc.fitting.running import fit
+from evalsvc.fitting.running import beside, detector_path, fit
 from evalsvc.fitting.values import Options, Training, tasks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from evalsvc.fitting.values import Trainer
 
@@ -39,14 +39,15 @@ def fit_detector(options: argparse.Namespace) -> int:
     labelled = read_labelled(options.data, tasks, options.group)
     trainer = _trainer_of()(tasks, Training(options.epochs, options.made, asked.seed, options.device, asked.before))
     far = _HowFar()
-    with _if_interrupted(asked), Progress("fit", "steps", far.measure, far.note):
+    with _if_interrupted(asked, tasks), Progress("fit", "steps", far.measure, far.note):
         made = fit(labelled, asked, trainer, far.tell)
     if options.json:
         print(report(made).decode(), end="")
         return OK
     print(unobeyed("\n\n".join(_told(made))))
-    for name in (made.detector, *(str(asked.out / name) for name in ("report.html", "report.json"))):
-        print(f"evalsvc: wrote {harmless(shown_path(name))}", file=sys.stderr)
+    written = Path(made.detector)
+    for path in (written, beside(written, "report.html"), beside(written, "report.json")):
+        print(f"evalsvc: wrote {harmless(shown_path(path))}", file=sys.stderr)
     return OK
 
 
@@ -67,16 +68,17 @@ class _HowFar:
 
 
 @contextmanager
-def _if_interrupted(asked: Options) -> Iterator[None]:
+def _if_interrupted(asked: Options, tasks: Sequence[str]) -> Iterator[None]:
     """Say what is left of a fit that Ctrl-C ends, and how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        have = finished(asked.out / "state")
+        state = beside(detector_path(asked.out, tasks), "state")
+        have = finished(state)
         said = "stopped before the first fold was finished; the same command goes on from its last checkpoint, if any"
         if have:
-            where = shown_path(asked.out / "state")
-            said = f"stopped after {have} of {asked.folds} folds, kept in {where}; the same command goes on from there"
+            done = f"stopped after {have} of {asked.folds} folds"
+            said = f"{done}, kept in {shown_path(state)}; the same command goes on from there"
         print(f"evalsvc: {harmless(said)}", file=sys.stderr)
         raise
 
@@ -118,6 +120,10 @@ def _told(made: Fit) -> list[str]:
         rows = [{"figure": figure, "held out (95 %)": value} for figure, value in figure_rows(task)]
         parts += [f"{head}\n{rule(task)}", aligned(rows), *([said] if (said := final(task)) else [])]
         if task.suspected:
-            parts.append(f"{task.suspected:,} labels are probably wrong; report.html lists the surest")
+            labels = "label" if task.suspected == 1 else "labels"
+            said = f"The detector disagrees with {task.suspected:,} {labels}"
+            parts.append(f"{said}; look at them in the report before you correct any")
+        elif not task.doubts_labels:
+            parts.append(f"{TOO_WEAK}.")
     notes = [f"{'Warning: ' if note.warning else ''}{visible(note.text)}." for note in made.notes]
     return [*parts, "\n".join(notes)] if notes else parts

@@ -124,6 +124,17 @@ def pair_heads(loaded: Loaded) -> PairHeads:
     return heads
 
 
+def unsuited(card: Card, reads: Literal["pairs", "texts"], task: str) -> str:
+    """Return why a detector is none for a scorer of a task, by its card alone; '' where it is."""
+    if card.reads != reads:
+        return f"reads {card.reads}, but this scorer needs one that reads {reads}; name another file"
+    if task not in card.tasks:
+        return f"has no task {task!r}, only {', '.join(card.tasks) or 'none'}; name another file"
+    if len(card.window) != _WINDOWS[reads] or min(card.window) < 1:
+        return f"has windows of {list(card.window)} tokens, which none that reads {reads} has; fit it again"
+    return ""
+
+
 def _checked(card: Card, path: Path, reads: Literal["pairs", "texts"]) -> Card:
     if card.reads != reads:
         raise EngineError(

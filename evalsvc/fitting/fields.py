@@ -27,6 +27,16 @@ class Wrong(Exception):
         super().__init__(message)
 
 
+class Missing(Wrong):
+    """A field that a row needs is not in it: in a table perhaps an empty cell."""
+
+    def __init__(self, field: str, found: Mapping[str, Any], hint: str) -> None:
+        self.field = field
+        seen = shorten(", ".join(sorted(found)) or "none", 120, placeholder=", …")
+        near = nearest(field, [name for name in found if name != field])
+        super().__init__(f"`{field}` is missing", near or f"{hint}; there are: {seen}")
+
+
 def string_of(found: Mapping[str, Any], field: str, *, needed: bool = False) -> str:
     """Return a text; empty where it is absent and not needed."""
     value = found.get(field)
@@ -35,17 +45,20 @@ def string_of(found: Mapping[str, Any], field: str, *, needed: bool = False) -> 
     if isinstance(value, str):
         return value
     if value is None:
-        near = nearest(field, [name for name in found if name != field])
-        raise Wrong(f"`{field}` is missing", near or "name the column so")
+        if field in found:
+            return ""
+        raise Missing(field, found, "name the column so")
     raise Wrong(f"`{field}`: expected a text, but got {_kind(value)}", "write it in quotes")
 
 
 def contexts_of(found: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the contexts that are not empty."""
     value = found.get("contexts")
-    if value is None:
+    if value is None or value == "":
         if found.get("context") is None:
-            raise Wrong("`contexts` is missing", "give a list of texts, or one text as `context`")
+            if "contexts" in found or "context" in found:
+                return ()
+            raise Missing("contexts", found, "give a list of texts, or one text as `context`")
         return (string_of(found, "context"),)
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise Wrong(f"`contexts`: expected a list of texts, but got {_kind(value)}", 'write ["first", "second"]')

@@ -15,6 +15,9 @@ from evalsvc.set_audit.near import folded, groups, near_pairs
 ALIKE = 0.8
 """From which Jaccard index on two texts count as one."""
 
+FEW, EXAMPLE = 10, 80
+"""With fewer groups that joining is a warning; of an example so many characters are shown."""
+
 _SEEN = 2000
 """Of a long text so many characters of its beginning and of its end are compared."""
 
@@ -41,12 +44,16 @@ def grouped(labelled: Labelled) -> Grouped:
     parents = np.arange(len(names))
     alike = _near(list(texts))[kinds]
     first: dict[int, int] = {}
-    for group, kind in zip(own.tolist(), alike.tolist(), strict=True):
-        _join(parents, first.setdefault(kind, group), group)
+    joined: tuple[int, int] | None = None
+    for place, kind in enumerate(alike.tolist()):
+        before = first.setdefault(kind, place)
+        if joined is None and own[before] != own[place]:
+            joined = before, place
+        _join(parents, int(own[before]), int(own[place]))
     roots = [_root(parents, group) for group in own.tolist()]
     codes = {root: code for code, root in enumerate(dict.fromkeys(roots))}
     made = Grouped(np.array([codes[root] for root in roots], np.int64))
-    return made._replace(notes=_notes(labelled, len(names), made.total))
+    return made._replace(notes=_notes(labelled, len(names), made.total, joined))
 
 
 def folds(codes: Codes, strata: Sequence[object], count: int, seed: int) -> Codes:
@@ -108,7 +115,7 @@ def outer(labelled: Labelled, found: Grouped, count: int, seed: int) -> Codes:
 
 
 def _compared(row: Row) -> str:
-    text = folded("\n".join(row.contexts) or row.text)
+    text = folded(_told(row))
     return text if len(text) <= 2 * _SEEN else f"{text[:_SEEN]} {text[-_SEEN:]}"
 
 
@@ -132,17 +139,29 @@ def _join(parents: Codes, one: int, other: int) -> None:
     parents[second] = first
 
 
-def _notes(labelled: Labelled, before: int, after: int) -> list[Note]:
-    if after == before:
+def _notes(labelled: Labelled, before: int, after: int, joined: tuple[int, int] | None) -> list[Note]:
+    if joined is None:
         return []
     sizes = Counter(row.group for row in labelled.rows if row.group.startswith(":"))
     said = f"{before:,} groups were joined to {after:,}, since their texts are equal or nearly equal"
+    example = " and ".join(repr(_cut(_told(labelled.rows[place]))) for place in joined)
     if len(sizes) > 1 and max(sizes.values()) == 1:
         return [
             Note(
                 f"Every row has a {labelled.field!r} of its own, yet texts repeat: with these groups copies would have "
-                f"been on both sides of a fold, and all figures too good. {said}; name by --group what such rows share",
+                f"been on both sides of a fold, and all figures too good. {said}, "
+                f"such as {example}; name by --group what such rows share",
                 warning=True,
             )
         ]
-    return [Note(said)]
+    few = after < FEW
+    ending = ". With so few, all figures are uncertain: label rows of others" if few else ""
+    return [Note(f"{said}, such as {example}{ending}", warning=few)]
+
+
+def _told(row: Row) -> str:
+    return "\n".join(row.contexts) or row.text
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= EXAMPLE else f"{text[: EXAMPLE - 1]}…"

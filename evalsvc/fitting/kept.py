@@ -99,6 +99,23 @@ def finished(folder: Path) -> int:
     return len(list(folder.glob("fold-*.npy")))
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder that a fit writes into.
+
+    Raises:
+        InputError: it is a file, is below one, or cannot be made there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        file = next((one for one in (folder, *folder.parents) if one.exists() and not one.is_dir()), None)
+        if file is not None:
+            raise InputError(f"{shown_path(file)} is a file; give a folder by --out") from error
+        raise InputError(
+            f"Cannot make the folder {shown_path(folder)}: {error.strerror or error}; give another --out"
+        ) from error
+
+
 @contextmanager
 def told_if_not_written(out: Path, state: Path) -> Iterator[None]:
     """Say of a disk that takes nothing where that was, what is kept, and what to do.

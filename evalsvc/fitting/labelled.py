@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import msgspec
 from evalsvc._hints import nearest
 from evalsvc.errors import ConfigError, InputError, Problem, SourceError
 from evalsvc.fitting.fields import (
+    Missing,
     Wrong,
     contexts_of,
     label_of,
@@ -27,10 +29,10 @@ from evalsvc.fitting.fields import (
 from evalsvc.fitting.noticing import notices, without_copies
 from evalsvc.fitting.values import Labelled, Note, Row, reads_pairs
 from evalsvc.sources._fieldmap import assign, encode, from_json, passages
-from evalsvc.sources._readers import reader_for, suffixes
+from evalsvc.sources._readers import read_lines, reader_for, suffixes
 from evalsvc.sources._wire import MAX_EVENT_BYTES
 
-MOST_PROBLEMS = 20
+MOST_PROBLEMS, MOST_LINES = 20, 5
 LEAST_ROWS, LEAST_OF_CLASS = 40, 10
 """With fewer, five folds hold so few of a class that no figure means anything."""
 
@@ -44,7 +46,10 @@ _UNTOLD = (
     "or leave `spans` out"
 )
 _SAID = (_EMPTY, _UNREAD, _UNLABELLED, _UNTOLD)
+_SAME = {"contexts": {"contexts", "context"}}
 _BOM = b"\xef\xbb\xbf"
+_BOMS_16 = (b"\xff\xfe", b"\xfe\xff")
+_OTHER_ENCODING = "the file is not UTF-8"
 
 
 def read_labelled(paths: Sequence[str | Path], tasks: Sequence[str], field: str = "group") -> Labelled:
@@ -96,6 +101,23 @@ class _Cells:
         return encode(made)
 
 
+class _Kind:
+    """Mistakes of one kind: the first, and the lines of all."""
+
+    def __init__(self, first: Problem) -> None:
+        self._first = first
+        self.lines: list[int] = []
+
+    def problem(self) -> Problem:
+        """Return the first, with where the others are."""
+        others = sorted(self.lines)[1:]
+        if not others:
+            return self._first
+        lines = ", ".join(map(str, others[:MOST_LINES])) + (", …" if len(others) > MOST_LINES else "")
+        more = f"and {len(others):,} more like this: {'line' if len(others) == 1 else 'lines'} {lines}"
+        return self._first._replace(hint=f"{self._first.hint}; {more}")
+
+
 class _Reading:
     """Rows read so far, and what was wrong with others."""
 
@@ -105,7 +127,9 @@ class _Reading:
         self.grouped = 0
         self._tasks, self._field = tuple(tasks), field
         self._pairs = reads_pairs(tasks)
-        self._problems: dict[tuple[str, str], Problem] = {}
+        self._problems: dict[tuple[str, str], _Kind] = {}
+        self._missing: list[tuple[int, Missing]] = []
+        self._table = False
         self._count = 0
         self._noted: Counter[str] = Counter()
 
@@ -116,17 +140,28 @@ class _Reading:
         reader = reader_for(path)
         if reader is None:
             raise SourceError(f"{path}: expected a file ending in {suffixes()}")
+        self._table, before = reader is not read_lines, self.fields.copy()
         try:
+            _refuse_other_encoding(path)
             for number, raw in reader(path, 0, _Cells(), path.name, _no_progress):
                 self._add(path, number + 1, raw.removeprefix(_BOM))
         except OSError as error:
             raise SourceError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
+        for line, missing in self._missing:
+            # A cell of a column that other rows have is empty.
+            if self._table and any(
+                self.fields[name] > before[name] for name in _SAME.get(missing.field, {missing.field})
+            ):
+                self._noted[_EMPTY] += 1
+            else:
+                self._tell(path, line, missing.message, missing.hint)
+        self._missing.clear()
 
     def raise_problems(self) -> None:
         """Raise all mistakes."""
         if self._problems:
             rows = "1 row" if self._count == 1 else f"{self._count:,} rows"
-            shown = list(self._problems.values())[:MOST_PROBLEMS]
+            shown = [kind.problem() for kind in self._problems.values()][:MOST_PROBLEMS]
             more = f", the first {MOST_PROBLEMS} kinds" if len(self._problems) > MOST_PROBLEMS else ""
             raise ConfigError(f"{rows} cannot be read{more}:", shown)
         if not self.rows:
@@ -135,6 +170,11 @@ class _Reading:
     def notes(self) -> list[Note]:
         """Return what was left out, and which fields were not read."""
         made = [Note(said.format(*_rows_of(count))) for said in _SAID if (count := self._noted[said])]
+        if self.grouped and self.grouped < len(self.rows):
+            alone = len(self.rows) - self.grouped
+            said, each = ("1 row has", "it") if alone == 1 else (f"{alone:,} rows have", "each")
+            own = "contexts" if self._pairs else "text"
+            made.append(Note(f"{said} no {self._field!r}; {each} is with the rows of its own {own}", warning=True))
         known = self._known()
         for name in sorted(set(self.fields) - set(known)):
             hint = nearest(name, [one for one in known if not self.fields[one]])
@@ -153,19 +193,25 @@ class _Reading:
                 raise Wrong("expected a JSON object", "write one object a line")
             self.fields.update(found.keys())
             row = (self._pair if self._pairs else self._text)(found, f"{path}:{line}")
+        except Missing as missing:
+            self._missing.append((line, missing))
         except Wrong as wrong:
             self._tell(path, line, wrong.message, wrong.hint)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            long = len(raw) > MAX_EVENT_BYTES
-            hint = f"a row has at most {MAX_EVENT_BYTES:,} bytes" if long else "check quotes, commas and the encoding"
-            self._tell(path, line, "is no JSON object in UTF-8", hint)
+            message, hint = "is no JSON object in UTF-8", "check quotes, commas and the encoding"
+            if len(raw) > MAX_EVENT_BYTES:
+                hint = f"a row has at most {MAX_EVENT_BYTES:,} bytes"
+            elif not _is_utf8(raw):
+                message, hint = _OTHER_ENCODING, _save_as(path)
+            self._tell(path, line, message, hint)
         else:
             if row is not None:
                 self.rows.append(row)
 
     def _tell(self, path: Path, line: int, message: str, hint: str) -> None:
         self._count += 1
-        self._problems.setdefault((str(path), message), Problem(str(path), line, 1, message, hint))
+        first = Problem(str(path), line, 1, message, hint)
+        self._problems.setdefault((str(path), message), _Kind(first)).lines.append(line)
 
     def _pair(self, found: Mapping[str, Any], place: str) -> Row | None:
         response = string_of(found, "response", needed=True)
@@ -210,6 +256,7 @@ class _Reading:
 
     def _common(self, found: Mapping[str, Any], place: str, own: str) -> dict[str, Any]:
         group = found.get(self._field)
+        group = None if group == "" else group
         self.grouped += group is not None
         return {
             "id": place if found.get("id") is None else plain(found["id"]),
@@ -247,6 +294,28 @@ def _require_enough(rows: Sequence[Row], tasks: Sequence[str]) -> None:
 
 def _rows_of(count: int) -> tuple[str, str, str, str]:
     return ("1 row", "is", "was", "has") if count == 1 else (f"{count:,} rows", "are", "were", "have")
+
+
+def _refuse_other_encoding(path: Path) -> None:
+    """Refuse UTF-16, in which not even the header can be read."""
+    with path.open("rb") as file:
+        if file.read(2) in _BOMS_16:
+            raise SourceError(f"{path}: {_OTHER_ENCODING}; {_save_as(path)}")
+
+
+def _is_utf8(raw: bytes) -> bool:
+    """Whether a row is of UTF-8; of a table, whose cells that are not have become halves of pairs in JSON's escapes."""
+    try:
+        json.dumps(json.loads(raw), ensure_ascii=False).encode()
+    except UnicodeError:
+        return False
+    except (ValueError, RecursionError):
+        return True
+    return True
+
+
+def _save_as(path: Path) -> str:
+    return "save it as CSV UTF-8" if ".csv" in path.name.lower() else "save it as UTF-8"
 
 
 def _no_progress(done: int) -> None:

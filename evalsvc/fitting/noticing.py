@@ -11,7 +11,7 @@ from evalsvc.set_audit.near import folded
 
 CONTRADICTIONS = 0.02
 OTHER_LANGUAGES = 0.05
-_MOST_LANGUAGES = 3
+_MOST_LANGUAGES, _LEAST_OTHERS = 3, 3
 _MOST_TEXTS = 2000
 """Of how many rows, evenly spread, the language is looked at."""
 
@@ -57,14 +57,15 @@ def _languages(rows: Sequence[Row]) -> list[Note]:
     guesses = Counter(_language.identify(row.text).language for row in looked)
     sure = sum(count for language, count in guesses.items() if language)
     others = sum(count for language, count in guesses.items() if language not in (None, "en"))
-    if not sure or others <= OTHER_LANGUAGES * len(looked):
+    if others < _LEAST_OTHERS or others <= OTHER_LANGUAGES * sure:
         return []
     first = [(language, count) for language, count in guesses.most_common() if language not in (None, "en")]
-    named = ", ".join(f"{language} {count / len(looked):.0%}" for language, count in first[:_MOST_LANGUAGES])
+    named = ", ".join(f"{language} {count / sure:.0%}" for language, count in first[:_MOST_LANGUAGES])
     return [
         Note(
-            f"{others / len(looked):.0%} of the texts are not in English ({named}); the trunk knows English words, so "
-            "look at the figures of each language, by a segment that names it",
+            f"{others / sure:.0%} of the texts whose language was recognised ({sure:,} of {len(looked):,}) are not in "
+            f"English ({named}); the trunk knows English words, so look at the figures of each language, by a "
+            "segment that names it",
             warning=True,
         )
     ]

@@ -44,6 +44,8 @@ pre{padding:.6rem .8rem;background:var(--head);border:1px solid var(--line);bord
 """
 
 
+TOO_WEAK = "The detector is too weak to say which labels may be wrong"
+
 _SCORERS = {"refusal": "refusal_probability"}
 """Scorers that are not named as their task: the name is that of rules."""
 
@@ -139,8 +141,10 @@ def _task(name: str, task: TaskResult, made: Fit) -> str:
         _cases("False alarms, the furthest off first", task.false_alarms, made.reads_pairs),
     ]
     if task.suspected:
-        said = f"Labels that are probably wrong ({task.suspected:,}, the surest first)"
+        said = f"Labels that the detector disagrees with ({task.suspected:,}, the surest first)"
         parts.append(_cases(said, task.suspects, made.reads_pairs))
+    elif not task.doubts_labels:
+        parts.append(f"<p class=soft>{_html(TOO_WEAK)}.</p>")
     return "\n".join(part for part in (*parts, _sources(name, task, made)) if part)
 
 
@@ -171,8 +175,8 @@ def _cases(title: str, cases: Sequence[Shown], pairs: bool) -> str:
     lines = []
     for case in cases:
         row = f"{_html(case.id)}<br><small>{_html(case.place)}</small>" if case.id != case.place else _html(case.id)
-        context = (_html(case.contexts),) if pairs else ()
-        lines.append((f"{case.probability:.3f}", _html(case.label), _html(case.text), *context, row))
+        context = (_lines(case.contexts),) if pairs else ()
+        lines.append((f"{case.probability:.3f}", _html(case.label), _lines(case.text), *context, row))
     long = range(2, 4 if pairs else 3)
     return f"<h3>{_html(title)}</h3>" + _table(columns, lines, right=(0,), long=long)
 
@@ -180,7 +184,9 @@ def _cases(title: str, cases: Sequence[Shown], pairs: bool) -> str:
 def _use(made: Fit) -> str:
     return (
         "<h2>Use it</h2><p>In a consumer's file; its version and the file's digest are part of the scorer's "
-        f"signature:</p><pre>{_html(consumer(made))}</pre>"
+        f"signature:</p><pre>{_lines(consumer(made))}</pre><p class=soft>A path that does not begin with / is "
+        "read from the folder in which evalsvc is started, whatever folder the consumer's file is in. This one is from "
+        "where the detector was fitted.</p>"
     )
 
 
@@ -212,3 +218,8 @@ def _table(
 
 def _html(text: str) -> str:
     return html.escape(visible(text))
+
+
+def _lines(text: str) -> str:
+    """Return a text whose lines stay lines, for where white space is kept."""
+    return html.escape(visible(text.replace("\r\n", "\n"), keep="\n\t"))

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from evalsvc.detection.adapter import Before, Calibration, Source, Threshold, calibrated
-from evalsvc.fitting.deciding import platt, suspects, threshold
+from evalsvc.fitting.deciding import doubts_labels, platt, suspects, threshold
 from evalsvc.fitting.measuring import (
     Bin,
     Curve,
@@ -74,7 +74,8 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
         roc, precision_recall, reliability: what is drawn.
         by_source, by_segment: the same figures of parts.
         misses, false_alarms: the rows that are furthest from their labels.
-        suspects: rows whose label is probably wrong, the surest 100; ``suspected`` of all.
+        doubts_labels: whether the detector is good enough to doubt labels.
+        suspects: rows whose label it disagrees with, the surest 100, where it is good enough; ``suspected`` of all.
         sources: of all rows that are learnt from.
         final: of the detector that is written; None where no rows could be spared to watch.
     """
@@ -92,6 +93,7 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     by_segment: Mapping[str, Mapping[str, Part]]
     misses: Sequence[Shown]
     false_alarms: Sequence[Shown]
+    doubts_labels: bool
     suspects: Sequence[Shown]
     suspected: int
     sources: Sequence[Source]
@@ -144,7 +146,9 @@ def result(held: Held, options: Options, learnt: Sequence[Source]) -> TaskResult
     outcomes, weights = cross_fitted(held, options), held.weights
     calibration = platt(held.logits, held.labels, held.groups, weights)
     at = threshold(options.rule, options.value, calibrated(calibration, held.logits), held.labels, weights)
-    doubtful = suspects(outcomes.probabilities, held.labels)
+    measured = figures(outcomes, held.groups, weights, seed=options.seed)
+    doubts = doubts_labels(measured["auroc"].low or 0.0, _centred(held))
+    doubtful = suspects(outcomes.probabilities, held.labels) if doubts else np.empty(0, np.int64)
     off = np.where(held.labels, 1.0 - outcomes.probabilities, outcomes.probabilities)
     worst = np.argsort(-off, kind="stable")
 
@@ -157,7 +161,7 @@ def result(held: Held, options: Options, learnt: Sequence[Source]) -> TaskResult
         groups=len(np.unique(held.groups)),
         calibration=calibration,
         threshold=Threshold(at, options.rule, options.value),
-        figures=figures(outcomes, held.groups, weights, seed=options.seed),
+        figures=measured,
         roc=roc(outcomes, weights),
         precision_recall=precision_recall(outcomes, weights),
         reliability=reliability(outcomes, weights),
@@ -169,6 +173,7 @@ def result(held: Held, options: Options, learnt: Sequence[Source]) -> TaskResult
         },
         misses=shown(worst[held.labels[worst] & ~outcomes.found[worst]][:SHOWN]),
         false_alarms=shown(worst[~held.labels[worst] & outcomes.found[worst]][:SHOWN]),
+        doubts_labels=doubts,
         suspects=shown(doubtful[:MOST_SUSPECTS]),
         suspected=len(doubtful),
         sources=learnt,
@@ -207,13 +212,21 @@ def warnings(task: str, made: TaskResult) -> list[Note]:
         notes.append(f"{task}: by its AUROC of {auroc.value:.3f} it may be no better than chance; look at the labels")
     if not recall.value:
         notes.append(f"{task}: nothing is found at its threshold; allow more false alarms, or label more rows")
+    alarms, asked = made.figures["false_alarms"], made.threshold
+    if asked.rule == "false_alarms" and alarms.value is not None and (alarms.low or 0.0) > asked.value:
+        notes.append(
+            f"{task}: you asked for at most {100 * asked.value:.3g} % false alarms; on held-out rows it was "
+            f"{_percent(alarms)}: label more groups, or ask for more --folds, before you rely on this threshold"
+        )
     if error.low is not None and error.low > POOR_CALIBRATION:
         notes.append(f"{task}: its probabilities are off by {error.value:.2f} on average; do not read them as shares")
     if made.groups < FEW_GROUPS:
         notes.append(f"{task}: there are {made.groups} groups only, so that all intervals are too narrow")
     if made.suspected > MANY_SUSPECTS * made.rows:
         share = made.suspected / made.rows
-        notes.append(f"{task}: {made.suspected:,} labels ({share:.0%}) are probably wrong; look at the suspects first")
+        labels = "label" if made.suspected == 1 else "labels"
+        said = f"the detector disagrees with {made.suspected:,} {labels} ({share:.0%})"
+        notes.append(f"{task}: {said}; look at them before you correct any")
     final = made.final
     if final is not None and _worse(final, auroc.low):
         notes.append(
@@ -229,6 +242,19 @@ def _worse(final: Final, low: float | None) -> bool:
     if final.auroc is None or low is None or final.change.high is None:
         return False
     return final.auroc < low and final.change.high < 0.0
+
+
+def _centred(held: Held) -> Array:
+    """Return logits less their fold's mean: folds whose trainings differ would be two heaps by themselves."""
+    _, codes = np.unique(held.folds, return_inverse=True)
+    means = np.bincount(codes, held.logits) / np.bincount(codes)
+    made: Array = held.logits - means[codes]
+    return made
+
+
+def _percent(found: Figure) -> str:
+    value, low, high = (f"{100 * (end or 0.0):.3g}" for end in (found.value, found.low, found.high))
+    return f"{value} % ({low} to {high})"
 
 
 def _parts(held: Held, outcomes: Outcomes, names: Sequence[str]) -> dict[str, Part]:

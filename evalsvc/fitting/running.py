@@ -15,7 +15,7 @@ from evalsvc.detection import adapter
 from evalsvc.errors import EngineError, InputError
 from evalsvc.fitting.finishing import Ending, Finished, require_finite, with_final
 from evalsvc.fitting.folds import Grouped, folds, grouped, stratum
-from evalsvc.fitting.kept import Kept, told_if_not_written
+from evalsvc.fitting.kept import Kept, make_folder, told_if_not_written
 from evalsvc.fitting.report import page, report
 from evalsvc.fitting.results import Fit, Held, result, sources
 from evalsvc.fitting.starting import OUTSIDE, Start, placed, start_of
@@ -28,9 +28,9 @@ _LEAST_GROUPS = 3
 
 
 def fit(labelled: Labelled, options: Options, trainer: Trainer, told: Told = lambda done, total, note: None) -> Fit:
-    """Fit a detector and write it with its report: ``TASK.safetensors``, ``report.json`` and ``report.html``.
+    """Fit a detector and write it with its report: ``TASK.safetensors``, ``TASK.report.json`` and ``TASK.report.html``.
 
-    What is finished of an interrupted fit is kept in the folder ``state`` and not done again.
+    What is finished of an interrupted fit is kept in the folder ``TASK.state`` and not done again.
 
     Args:
         labelled: rows of :func:`~evalsvc.fitting.labelled.read_labelled`.
@@ -48,19 +48,19 @@ def fit(labelled: Labelled, options: Options, trainer: Trainer, told: Told = lam
     known = start.known(labelled.rows, found.codes) if start else np.zeros(len(labelled.rows), bool)
     places = placed(labelled, found, options, known)
     notes = start.notes(known) if start else []
-    state = options.out / "state"
+    state = beside(detector_path(options.out, labelled.tasks), "state")
     ending = Ending(labelled, options, trainer, start, found, {}, notes)
-    with told_if_not_written(options.out, state):
-        options.out.mkdir(parents=True, exist_ok=True)
-        with exclusive(state, "fit", "fits a detector into the same folder"):
-            return _fitted(ending, places, told)
+    make_folder(options.out)
+    doing = "fits a detector of the same name into the same folder"
+    with told_if_not_written(options.out, state), exclusive(state, "fit", doing):
+        return _fitted(ending, places, told)
 
 
 def _fitted(ending: Ending, places: Codes, told: Told) -> Fit:
     labelled, options = ending.labelled, ending.options
     path = detector_path(options.out, labelled.tasks)
     key = _key(labelled, options, ending.trainer)
-    kept = Kept(options.out / "state", key, restart=options.restart, version=_next_version(path, ending.start))
+    kept = Kept(beside(path, "state"), key, restart=options.restart, version=_next_version(path, ending.start))
     running = _Running(ending, kept, places, told)
     held = _held(labelled, running.held_out(), ending.found, places)
     results = {name: result(own, options, _sources(labelled, task)) for task, (name, own) in enumerate(held.items())}
@@ -71,8 +71,8 @@ def _fitted(ending: Ending, places: Codes, told: Told) -> Fit:
     content = adapter.encoded(detector)
     made = ending.fit(str(path), detector.card, content)
     # The detector last: with it the fit is done, and one that starts from what it replaces could not be gone on with.
-    write_whole(options.out / "report.json", report(made))
-    write_whole(options.out / "report.html", page(made).encode())
+    write_whole(beside(path, "report.json"), report(made))
+    write_whole(beside(path, "report.html"), page(made).encode())
     write_whole(path, content)
     kept.remove()
     return made
@@ -85,6 +85,15 @@ def detector_path(out: Path, tasks: Sequence[str]) -> Path:
     'toxicity-refusal.safetensors'
     """
     return out / f"{'-'.join(tasks)}.safetensors"
+
+
+def beside(detector: Path, ending: str) -> Path:
+    """Return where something else of a detector's fit is written: its ``report.html``, ``report.json`` or ``state``.
+
+    >>> beside(Path("fitted/toxicity-refusal.safetensors"), "report.html").name
+    'toxicity-refusal.report.html'
+    """
+    return detector.with_suffix(f".{ending}")
 
 
 class _Running:

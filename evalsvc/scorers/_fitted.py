@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 import msgspec
 
 from evalsvc.detection.adapter import Card, described, other_format
+from evalsvc.detection.loading import unsuited
 from evalsvc.detection.pairs import PairDetector
 from evalsvc.detection.shipped import packaged
 from evalsvc.detection.texts import Answer, TextDetector
@@ -112,7 +113,8 @@ class FittedScorer(ABC, Generic[Detector]):
             )
         if self._card is None:
             return f"`detector` {str(self.path)!r} holds no detector; make one with `evalsvc fit`"
-        return other_format(self._card, str(self.path))
+        said = unsuited(self._card, "pairs" if self.ships == "faithfulness" else "texts", self.task)
+        return f"`detector` {str(self.path)!r} {said}" if said else other_format(self._card, str(self.path))
 
     def load(self) -> None:
         """Load the shared detector; a second call does nothing.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from evalsvc.cli import main
 from evalsvc.detection import shipped
 from evalsvc.engine import registry
 from evalsvc.engine.registry import release_models
@@ -266,6 +267,34 @@ def test_a_detector_without_the_task_is_refused(tmp_path):
         create("toxicity", {"detector": str(file)}).load()
     with pytest.raises(EngineError, match=r"call load\(\) before score\(\)"):
         create("toxicity", {"detector": str(file)}).score([make_sample()])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("faithfulness", "texts", "reads texts, but this scorer needs one that reads pairs; name another file"),
+        ("toxicity", "pairs", "reads pairs, but this scorer needs one that reads texts; name another file"),
+        ("refusal_probability", "tone", "has no task 'refusal', only tone; name another file"),
+        ("toxicity", "windows", "has windows of [0] tokens"),
+        ("toxicity", "text", "holds no detector; make one with `evalsvc fit`"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_before_it_is_loaded(tmp_path, capsys, name, kind, message):
+    file = tmp_path / "d.safetensors"
+    if kind == "text":
+        file.write_text("{}")
+    else:
+        tasks = {"tone": make_adapter("texts").card.tasks["toxicity"]}
+        card = {"tone": {"tasks": tasks}, "windows": {"window": (0,)}}.get(kind, {})
+        make_detector(file, "pairs" if kind == "pairs" else "texts", **card)
+    said = lacking(create(name, {"detector": str(file)}))
+    assert said.startswith(f"`detector` {str(file)!r} {message}")
+    consumer = tmp_path / "quality.yaml"
+    text = "consumer: quality\nsource: {files: {paths: ['*.jsonl']}}\nscorers:\n"
+    consumer.write_text(f"{text}  - name: {name}\n    options:\n      detector: {file}\n")
+    capsys.readouterr()
+    assert main(["check", str(consumer)]) == 1
+    assert f"quality.yaml:6:17: `{name}` cannot run here: {said}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

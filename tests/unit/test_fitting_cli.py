@@ -42,7 +42,7 @@ def test_fit_prints_figures_and_says_what_it_wrote(tmp_path, monkeypatch, capsys
     assert "with at most 0.1 of the rows without it at or above" in out
     assert "AUROC" in out
     assert "The detector that was written: AUROC" in out
-    assert "evalsvc: wrote fitted/toxicity.safetensors\nevalsvc: wrote fitted/report.html" in err
+    assert "evalsvc: wrote fitted/toxicity.safetensors\nevalsvc: wrote fitted/toxicity.report.html" in err
     ((tasks, asked),) = trainers.asked
     assert (tasks, asked.epochs, asked.device, asked.seed, asked.before) == (("toxicity",), 3, "cpu", 0, None)
 
@@ -106,7 +106,7 @@ def test_a_process_that_is_stopped_in_the_third_fold_loses_that_fold_alone(tmp_p
         [sys.executable, "-c", _SLOW, *command], env=os.environ | paths, stderr=subprocess.PIPE, text=True
     )
     began = time.monotonic()
-    while not (out / "state" / "fold-1.npy").exists() and run.poll() is None and time.monotonic() - began < 50:
+    while not (out / "toxicity.state" / "fold-1.npy").exists() and run.poll() is None and time.monotonic() - began < 50:
         time.sleep(0.05)
     time.sleep(0.3)
     run.send_signal(sign)
@@ -143,11 +143,34 @@ def test_wrong_options_are_told_before_anything_is_trained(tmp_path, capsys, tra
 
 
 def test_warnings_are_printed(tmp_path, capsys, trainers):
-    file = write(tmp_path / "rows.jsonl", texts(300, noise=0.2))
+    file = write(tmp_path / "rows.jsonl", texts(600, noise=0.2))
     assert main(["fit", "toxicity", "--data", str(file), "--out", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
-    assert "Warning: toxicity: " in out
-    assert "labels are probably wrong" in out
+    assert "Warning: toxicity: the detector disagrees with " in out
+    assert "The detector disagrees with" in out
+    assert "look at them in the report before you correct any" in out
+
+
+def test_a_weak_detector_names_no_labels(tmp_path, capsys, trainers):
+    rows = [row | {"toxicity": n % 2 == 0} for n, row in enumerate(texts())]
+    file, out = write(tmp_path / "rows.jsonl", rows), tmp_path / "out"
+    assert main(["fit", "toxicity", "--data", str(file), "--out", str(out)]) == 0
+    said = "The detector is too weak to say which labels may be wrong."
+    assert said in capsys.readouterr().out
+    assert said in (out / "toxicity.report.html").read_text()
+    assert not json.loads((out / "toxicity.report.json").read_text())["tasks"]["toxicity"]["suspects"]
+
+
+@pytest.mark.parametrize("out", ["/proc/evalsvc", "rows.jsonl"])
+def test_an_out_that_cannot_be_made_is_no_bug(tmp_path, monkeypatch, capsys, trainers, out):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "rows.jsonl", texts())
+    assert main(["fit", "toxicity", "--data", "rows.jsonl", "--out", out]) == 2
+    err = capsys.readouterr().err
+    assert out in err
+    assert "--out" in err
+    assert "bug" not in err
+    assert "room" not in err
 
 
 def test_a_package_that_training_lacks_is_named(monkeypatch):

@@ -1,5 +1,7 @@
 """Folds: no group and no copy on both sides, strata spread, told what was joined."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -96,3 +98,21 @@ def test_a_class_in_one_group_alone_is_refused(tmp_path):
     labelled = read(tmp_path, rows, field="topic")
     with pytest.raises(InputError, match="All rows whose toxicity is found are in one group of 'topic'"):
         outer(labelled, grouped(labelled), 5, 0)
+
+
+@pytest.mark.parametrize(("size", "kinds", "few"), [(60, 20, False), (44, 6, True)])
+def test_what_was_joined_is_shown_and_few_groups_are_a_warning(tmp_path, size, kinds, few):
+    """Of nearly equal texts, as of templates, little is left to measure on."""
+    rows = []
+    for n in range(size):
+        base = texts(kinds, seed=9)[n % kinds]["text"]
+        rows.append({"text": f"{base} {'and so on ' * 9}{n}", "toxicity": n % 3 == 0})
+    (note,) = grouped(read(tmp_path, rows)).notes
+    assert note.text.startswith(
+        f"{size} groups were joined to {kinds}, since their texts are equal or nearly equal, such"
+    )
+    first, second = re.findall(r"'([^']*)'", note.text)
+    assert first[:40] == second[:40]
+    assert len(first) == len(second) == 80
+    assert note.warning == few
+    assert note.text.endswith("label rows of others") == few

@@ -18,6 +18,9 @@ def read(tmp_path, rows, tasks="toxicity", **options):
     return read_labelled([write(tmp_path / "rows.jsonl", rows)], tasks_of(tasks), **options)
 
 
+ABSENT = object()
+
+
 def told(labelled):
     return " | ".join(note.text for note in labelled.notes)
 
@@ -38,7 +41,7 @@ def test_texts_have_a_field_a_task_and_unknown_ones_are_left_open(tmp_path):
     assert (first.group, first.source, first.licence, first.weight) == (":7", "chats", "MIT", 2.0)
     assert first.segments == {"plan": "free", "turn": "1"}
     assert second.group == f"={second.text}"
-    assert not found.notes
+    assert told(found) == "119 rows have no 'group'; each is with the rows of its own text"
 
 
 def test_pairs_have_a_label_or_spans(tmp_path):
@@ -100,7 +103,7 @@ def test_files_together_are_one_set_of_rows(tmp_path):
         ({"toxicity": "maybe"}, "`toxicity`: 'maybe' is no label (write true, false, 0 or 1, or leave it out"),
         ({"toxicity": 2}, "`toxicity`: 2 is no label"),
         ({"text": 5}, "`text`: expected a text, but got a number"),
-        ({"text": None}, "`text` is missing"),
+        ({"text": ABSENT}, "`text` is missing (name the column so; there are: id, planted, toxicity)"),
         ({"weight": -1}, "`weight`: -1 is no number above 0"),
         ({"weight": "0,5"}, "`weight`: '0,5' is no number (write 0.5)"),
         ({"segments": [1]}, "`segments`: expected names and values, but got a list"),
@@ -109,7 +112,7 @@ def test_files_together_are_one_set_of_rows(tmp_path):
 )
 def test_a_wrong_field_of_a_text_is_told_with_its_line(tmp_path, change, message):
     rows = texts()
-    rows[4] |= change
+    rows[4] = {name: value for name, value in (rows[4] | change).items() if value is not ABSENT}
     with pytest.raises(ConfigError) as refused:
         read(tmp_path, rows)
     assert f"rows.jsonl:5:1: {message}" in str(refused.value)
@@ -121,8 +124,11 @@ def test_a_wrong_field_of_a_text_is_told_with_its_line(tmp_path, change, message
         ({"label": "faithful"}, "`label`: 'faithful' is none (write one of supported, unsupported, contradicted, not_"),
         ({"label": True}, "`label`: true is none"),
         ({"contexts": "one"}, "`contexts`: expected a list of texts, but got a text"),
-        ({"contexts": None}, "`contexts` is missing (give a list of texts, or one text as `context`)"),
-        ({"response": None, "respons": "x"}, "`response` is missing (did you mean `respons`?)"),
+        (
+            {"contexts": ABSENT},
+            "`contexts` is missing (give a list of texts, or one text as `context`; there are: id, ",
+        ),
+        ({"response": ABSENT, "respons": "x"}, "`response` is missing (did you mean `respons`?)"),
         ({"spans": [{"start": 0, "end": 999}]}, "`spans`: one is not within the response (found 0 to 999 of"),
         ({"spans": [[0, 9]]}, "`spans`: Expected `object`, got `array` - at `$[0]`"),
         ({"label": "supported", "spans": [{"start": 0, "end": 3}]}, "`label` is supported, but `spans` has unsuppor"),
@@ -130,7 +136,7 @@ def test_a_wrong_field_of_a_text_is_told_with_its_line(tmp_path, change, message
 )
 def test_a_wrong_field_of_a_pair_is_told_with_its_line(tmp_path, change, message):
     rows = pairs()
-    rows[4] |= change
+    rows[4] = {name: value for name, value in (rows[4] | change).items() if value is not ABSENT}
     with pytest.raises(ConfigError) as refused:
         read(tmp_path, rows, "faithfulness")
     assert f"rows.jsonl:5:1: {message}" in str(refused.value)
@@ -150,6 +156,74 @@ def test_mistakes_are_told_together_and_each_kind_once(tmp_path):
     assert lines[0] == "82 rows cannot be read, the first 20 kinds:"
     assert len(lines) == 21
     assert str(refused.value).count("'toxic'") == 1
+    assert "if unknown; and 49 more like this: lines 2, 3, 4, 5, 6, …)" in lines[1]
+    assert "more like this" not in lines[2]
+
+
+def test_two_mistakes_of_a_kind_name_both_lines(tmp_path):
+    rows = texts()
+    rows[3]["toxicity"] = rows[8]["toxicity"] = "toxic"
+    with pytest.raises(ConfigError, match=r"rows.jsonl:4:1: .*; and 1 more like this: line 9\)"):
+        read(tmp_path, rows)
+
+
+@pytest.mark.parametrize("task", ["toxicity", "faithfulness"])
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_empty_cells_and_null_are_empty_texts(tmp_path, task, form):
+    rows = texts() if task == "toxicity" else [row | {"contexts": row["contexts"][0]} for row in pairs()]
+    for name in ("text",) if task == "toxicity" else ("response", "contexts"):
+        rows += [row | {name: empty} for row, empty in zip(rows[:2], (None, ""), strict=True)]
+    if form == "jsonl" and task == "faithfulness":
+        rows = [row | {"contexts": [row["contexts"]] if row["contexts"] else row["contexts"]} for row in rows]
+    file = tmp_path / f"rows.{form}"
+    if form == "csv":
+        with file.open("w", newline="") as opened:
+            writer = csv.DictWriter(opened, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    elif form == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    else:
+        write(file, rows)
+    found = read_labelled([file], (task,))
+    assert len(found.rows) == 120
+    assert told(found) == f"{2 if task == 'toxicity' else 4} rows have an empty text and were left out"
+
+
+def test_a_column_that_is_not_there_is_told_with_those_that_are(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text("message,toxicity\n" + "".join(f"Hello {n},1\n" for n in range(60)))
+    with pytest.raises(ConfigError) as refused:
+        read_labelled([file], ("toxicity",))
+    assert "rows.csv:2:1: `text` is missing (name the column so; there are: message, toxicity; and 59 more like" in str(
+        refused.value
+    )
+
+
+@pytest.mark.parametrize(("encoding", "place"), [("latin-1", ":3:1"), ("utf-16", "")])
+@pytest.mark.parametrize(("name", "save"), [("rows.csv", "save it as CSV UTF-8"), ("rows.jsonl", "save it as UTF-8")])
+def test_another_encoding_is_told_as_such(tmp_path, encoding, place, name, save):
+    rows = ["text,toxicity\n", "Grusse,1\n", "Grüße,1\n", "Käse,0\n"]
+    if name == "rows.jsonl":
+        rows = [json.dumps({"text": text, "toxicity": 1}, ensure_ascii=False) + "\n" for text in ("a", "b", "Grüße")]
+    file = tmp_path / name
+    file.write_bytes("".join(rows).encode(encoding))
+    with pytest.raises((ConfigError, SourceError)) as refused:
+        read_labelled([file], ("toxicity",))
+    said = str(refused.value)
+    assert f"{name}{place}: the file is not UTF-8" in said
+    assert save in said
+    assert "JSON" not in said
+
+
+def test_rows_without_the_field_of_groups_are_counted(tmp_path):
+    rows = [
+        row | ({"document": n // 3} if n < 60 else {"document": ""} if n < 90 else {}) for n, row in enumerate(pairs())
+    ]
+    found = read(tmp_path, rows, "faithfulness", field="document")
+    assert told(found) == "60 rows have no 'document'; each is with the rows of its own contexts"
+    assert found.notes[0].warning
+    assert sum(row.group.startswith("=") for row in found.rows) == 60
 
 
 def test_a_broken_line_is_told(tmp_path):
@@ -224,8 +298,16 @@ def test_other_languages_are_told_with_their_share(tmp_path):
     ]
     (note,) = read(tmp_path, rows).notes
     assert note.warning
-    assert note.text.startswith("35% of the texts are not in English (de 25%, fr 10%); the trunk knows English words")
+    assert note.text.startswith(
+        "35% of the texts whose language was recognised (120 of 120) are not in English (de 25%, fr 10%); "
+    )
     assert not read(tmp_path, [row | {"text": english.format(n)} for n, row in enumerate(rows)]).notes
+    # Of one word nobody knows the language: such texts are neither English nor another.
+    rows += [{"text": f"Qzx{n}", "toxicity": n % 3 == 0} for n in range(280)]
+    (note,) = read(tmp_path, rows).notes
+    assert note.text.startswith(
+        "35% of the texts whose language was recognised (120 of 400) are not in English (de 25%,"
+    )
 
 
 def test_empty_texts_and_rows_without_a_label_are_left_out_with_their_number(tmp_path):

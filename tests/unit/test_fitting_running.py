@@ -4,20 +4,24 @@ import errno
 import html
 import json
 import os
+import zlib
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+import yaml
 
 from evalsvc.detection import adapter
 from evalsvc.errors import EngineError, InputError
 from evalsvc.fitting import kept, running
+from evalsvc.fitting.deciding import apart
 from evalsvc.fitting.labelled import read_labelled
 from evalsvc.fitting.report import page
+from evalsvc.fitting.results import Held, Shown, _centred
 from evalsvc.fitting.running import fit
-from evalsvc.fitting.values import Options, tasks_of
-from tests.fitting_data import BAD, Words, pairs, texts, write
+from evalsvc.fitting.values import Options, Row, tasks_of
+from tests.fitting_data import BAD, Learnt, Words, pairs, texts, write
 
 
 def read(tmp_path, rows, tasks="toxicity", field="group"):
@@ -32,7 +36,7 @@ def test_a_fit_gives_a_detector_and_its_report(tmp_path):
     rows = [row | {"source": "chats", "licence": "MIT", "segments": {"plan": "free"}} for row in texts()]
     out, trainer, steps = tmp_path / "fitted", Words(), []
     made = fit(read(tmp_path, rows), Options(out), trainer, lambda *step: steps.append(step))
-    assert files(out) == ["report.html", "report.json", "toxicity.safetensors"]
+    assert files(out) == ["toxicity.report.html", "toxicity.report.json", "toxicity.safetensors"]
     task = made.tasks["toxicity"]
     assert task.figures["auroc"].value > 0.97
     assert task.figures["auroc"].low < task.figures["auroc"].value <= task.figures["auroc"].high
@@ -47,7 +51,7 @@ def test_a_fit_gives_a_detector_and_its_report(tmp_path):
     assert len(trainer.calls) == 6
     assert steps[-1][:2] == (360, 360)
     assert [done for done, _, _ in steps] == sorted(done for done, _, _ in steps)
-    numbers = json.loads((out / "report.json").read_text())
+    numbers = json.loads((out / "toxicity.report.json").read_text())
     assert numbers["tasks"]["toxicity"]["figures"]["auroc"]["value"] == task.figures["auroc"].value
 
 
@@ -128,7 +132,62 @@ def test_twenty_percent_of_wrong_labels_are_told_and_most_are_among_the_suspects
     assert caught > 0.7 * len(planted)
     assert caught > 0.9 * len(found)
     assert task.suspected == len(found)
-    assert any("are probably wrong; look at the suspects first" in note.text for note in made.notes if note.warning)
+    assert any("; look at them before you correct any" in note.text for note in made.notes if note.warning)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0, 2.0, 3.5, 6.0])
+@pytest.mark.parametrize("noise", [0.05, 0.2])
+def test_labels_are_doubted_by_a_detector_alone_whose_doubts_are_worth_a_look(tmp_path, strength, noise):
+    """The strength is by how many standard deviations logits of rows that truly have it are higher."""
+
+    class Guesses(Words):
+        def train(self, *given):
+            made = Learnt(np.zeros((1, 1)))
+            made.logits = lambda rows: np.array([[logit(row.text)] for row in rows])
+            return made
+
+    def logit(text):
+        normal = np.random.default_rng(zlib.crc32(text.encode())).normal()
+        return strength * any(word in text for word in BAD) + normal
+
+    rows = texts(400, noise=noise)
+    task = fit(read(tmp_path, rows), Options(tmp_path / "out"), Guesses()).tasks["toxicity"]
+    planted = {row["id"] for row in rows if row["planted"]}
+    found = [one.id for one in task.suspects]
+    assert task.doubts_labels == bool(found) == (strength > 3.0)
+    assert sum(one in planted for one in found) >= 0.5 * len(found)
+
+
+def test_folds_whose_logits_differ_are_no_two_heaps():
+    generator, folds = np.random.default_rng(0), np.arange(400) % 2
+    rows = [Row(id="", place="", group="", text="a", found=(True,))] * 400
+    labels = generator.random(400) < 0.4
+    logits, groups = generator.normal(size=400) + 1.2 * labels + 30.0 * folds, np.arange(400)
+    held = Held(rows, logits, labels, groups, folds, groups)
+    assert apart(held.logits) > 0.9
+    assert apart(_centred(held)) < 0.72
+
+
+def test_false_alarms_beyond_what_was_asked_are_a_warning(tmp_path):
+    """Each fold's groups are another shop, whose logits are all higher: no other fold's threshold is right for it."""
+
+    class Shifted(Words):
+        def train(self, *given):
+            made = super().train(*given)
+            known, shift = made.logits, 30.0 * len(self.calls)
+            made.logits = lambda rows: known(rows) + shift
+            return made
+
+    labelled = read(tmp_path, texts())
+    made = fit(labelled, Options(tmp_path / "out", folds=2), Shifted())
+    assert made.tasks["toxicity"].figures["false_alarms"].low > 0.05
+    said = [note.text for note in made.notes if note.warning and "you asked for at most 5 % false alarms" in note.text]
+    assert len(said) == 1
+    assert " to " in said[0]
+    assert "label more groups, or ask for more --folds, before you rely on this threshold" in said[0]
+    assert said[0] in html.unescape(page(made))
+    made = fit(labelled, Options(tmp_path / "out"), Words())
+    assert not any("you asked for" in note.text for note in made.notes)
 
 
 def test_rows_that_the_start_has_seen_are_learnt_from_and_measure_nothing(tmp_path):
@@ -228,11 +287,14 @@ def test_where_the_weights_come_from_is_carried_along(tmp_path):
         ("made from the rows' contexts", "CC-2", 7),
         ("s1", "CC-1", 120),
     ]
-    shown = html.unescape((tmp_path / "o3" / "report.html").read_text())
+    shown = html.unescape((tmp_path / "o3" / "faithfulness.report.html").read_text())
     for said in ("s1, by the detector that it started from", "CC-1", "made from the rows' contexts, by", "CC-2"):
         assert said in shown
     assert f"started from<td>the detector of SHA-256 {card.before.revision}" in shown
-    assert json.loads((tmp_path / "o3" / "report.json").read_text())["before"]["revision"] == card.before.revision
+    assert (
+        json.loads((tmp_path / "o3" / "faithfulness.report.json").read_text())["before"]["revision"]
+        == card.before.revision
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, 1e6])
@@ -249,7 +311,7 @@ def test_a_last_training_that_ends_in_no_numbers_writes_nothing(tmp_path, value)
     with pytest.raises(EngineError, match=r"last training, .* ended with weights .head.words.weight. that are no numb"):
         fit(read(tmp_path, texts()), Options(out), Broken())
     assert not (out / "toxicity.safetensors").exists()
-    assert not (out / "report.json").exists()
+    assert not (out / "toxicity.report.json").exists()
 
 
 def test_the_last_training_is_measured_on_its_watched_rows(tmp_path):
@@ -265,7 +327,7 @@ def test_the_last_training_is_measured_on_its_watched_rows(tmp_path):
     final = made.tasks["toxicity"].final
     assert final.rows == len(trainer.calls[-1][1]) >= 10
     assert final.auroc > 0.9
-    assert "The detector that was written: AUROC" in (tmp_path / "good" / "report.html").read_text()
+    assert "The detector that was written: AUROC" in (tmp_path / "good" / "toxicity.report.html").read_text()
     assert not any("detector that was written" in note.text for note in made.notes)
     made = fit(labelled, Options(tmp_path / "bad"), Reversed())
     assert made.tasks["toxicity"].final.auroc < 0.1
@@ -282,7 +344,7 @@ def test_a_few_watched_rows_with_wrong_labels_are_no_warning(tmp_path):
     assert not any("the detector that was written tells" in note.text for note in made.notes)
 
 
-@pytest.mark.parametrize("name", ["report.html", "toxicity.safetensors"])
+@pytest.mark.parametrize("name", ["toxicity.report.html", "toxicity.safetensors"])
 def test_a_fit_that_is_lost_at_its_very_end_keeps_its_version(tmp_path, monkeypatch, name):
     labelled, out = read(tmp_path, texts()), tmp_path / "out"
     fit(labelled, Options(out), Words())
@@ -297,7 +359,7 @@ def test_a_fit_that_is_lost_at_its_very_end_keeps_its_version(tmp_path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         fit(labelled, Options(out), Words())
     monkeypatch.undo()
-    assert adapter.read(out / "toxicity.safetensors").card.version == (2 if "toxicity" in name else 1)
+    assert adapter.read(out / "toxicity.safetensors").card.version == (2 if name.endswith("safetensors") else 1)
     assert fit(labelled, Options(out), Words()).version == 2
 
 
@@ -325,7 +387,7 @@ def test_an_interrupted_fit_goes_on_and_gives_what_it_would_have_given(tmp_path)
     out, first = tmp_path / "out", Words(fail_at=4)
     with pytest.raises(KeyboardInterrupt):
         fit(labelled, Options(out), first)
-    assert kept.finished(out / "state") == 3
+    assert kept.finished(out / "toxicity.state") == 3
     second = Words()
     fit(labelled, Options(out), second)
     assert len(second.calls) == 3
@@ -340,7 +402,7 @@ def test_a_damaged_fold_is_trained_again(tmp_path, content):
     labelled, out = read(tmp_path, texts()), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         fit(labelled, Options(out), Words(fail_at=4))
-    (out / "state" / "fold-1.npy").write_bytes(content)
+    (out / "toxicity.state" / "fold-1.npy").write_bytes(content)
     trainer = Words()
     fit(labelled, Options(out), trainer)
     assert len(trainer.calls) == 4
@@ -362,7 +424,7 @@ def test_the_state_of_another_fit_is_refused_or_replaced(tmp_path, change, told)
 
 
 def test_a_folder_of_something_else_is_never_removed(tmp_path):
-    own = tmp_path / "out" / "state" / "mine.txt"
+    own = tmp_path / "out" / "toxicity.state" / "mine.txt"
     own.parent.mkdir(parents=True)
     own.write_text("mine")
     for restart in (False, True):
@@ -376,7 +438,7 @@ def test_a_damaged_state_is_told_and_replaced(tmp_path, content):
     labelled, out = read(tmp_path, texts()), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         fit(labelled, Options(out), Words(fail_at=3))
-    (out / "state" / "fit.json").write_bytes(content)
+    (out / "toxicity.state" / "fit.json").write_bytes(content)
     with pytest.raises(InputError, match=r"state holds an unfinished fit whose fit.json is damaged; .*--restart"):
         fit(labelled, Options(out), Words())
     assert fit(labelled, Options(out, restart=True), Words()).version == 1
@@ -391,7 +453,9 @@ def test_another_rule_goes_on_with_what_is_trained(tmp_path):
     assert len(trainer.calls) == 1
 
 
-@pytest.mark.parametrize("name", ["fit.json", "fold-2.npy", "toxicity.safetensors", "report.json", "report.html"])
+@pytest.mark.parametrize(
+    "name", ["fit.json", "fold-2.npy", "toxicity.safetensors", "toxicity.report.json", "toxicity.report.html"]
+)
 def test_a_full_disk_ends_with_one_message_and_no_half_file(tmp_path, monkeypatch, name):
     labelled, out = read(tmp_path, texts()), tmp_path / "out"
     written = Path.write_bytes
@@ -412,7 +476,7 @@ def test_a_full_disk_ends_with_one_message_and_no_half_file(tmp_path, monkeypatc
     monkeypatch.undo()
     trainer = Words()
     fit(labelled, Options(out), trainer)
-    assert files(out) == ["report.html", "report.json", "toxicity.safetensors"]
+    assert files(out) == ["toxicity.report.html", "toxicity.report.json", "toxicity.safetensors"]
     assert len(trainer.calls) == {"fit.json": 6, "fold-2.npy": 4}.get(name, 1)
 
 
@@ -422,7 +486,7 @@ def test_a_full_disk_in_training_and_a_folder_that_is_a_file_are_told(tmp_path):
     with pytest.raises(InputError, match=r"Cannot write checkpoint.pt: No space .*; 2 finished folds are kept"):
         fit(labelled, Options(tmp_path / "out"), Words(fail_at=3, error=error))
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"Cannot write .*file"):
+    with pytest.raises(InputError, match="is a file; give a folder by --out"):
         fit(labelled, Options(tmp_path / "file"), Words())
     with pytest.raises(InputError, match="Expected 2 folds or more, but got 1"):
         fit(labelled, Options(tmp_path / "out", folds=1), Words())
@@ -440,13 +504,13 @@ def test_logits_that_are_no_numbers_are_told(tmp_path):
 
 
 def test_the_page_shows_everything_and_obeys_no_text(tmp_path):
-    rows = texts(300, noise=0.15)
+    rows = texts(300, noise=0.05)
     for number, row in enumerate(rows):
-        row["text"] += f" <script>alert({number})</script>" + " word" * (200 if number % 7 == 0 else 0)
+        row["text"] += f" <script>alert({number})</script>" + " " + "w" * (1000 if number % 7 == 0 else 0)
         row |= {"source": "<b>chats", "licence": "CC BY 4.0", "segments": {"plan": "<i>free"}}
     out = tmp_path / "out"
     fit(read(tmp_path, rows), Options(out), Words())
-    shown = (out / "report.html").read_text()
+    shown = (out / "toxicity.report.html").read_text()
     assert "<script" not in shown
     assert "<b>chats" not in shown
     assert "<i>free" not in shown
@@ -458,12 +522,56 @@ def test_the_page_shows_everything_and_obeys_no_text(tmp_path):
         "CC BY 4.0",
         "By plan",
         "By source",
-        "probably wrong",
+        "disagrees with",
         "scorers:",
         "0.05",
     ):
         assert said in shown
-    numbers = json.loads((out / "report.json").read_text())
+    numbers = json.loads((out / "toxicity.report.json").read_text())
     shown = numbers["tasks"]["toxicity"]["suspects"]
     assert max(len(one["text"]) for one in shown) <= 500
-    assert len((out / "report.html").read_bytes()) < 400_000
+    assert len((out / "toxicity.report.html").read_bytes()) < 400_000
+
+
+def test_lines_stay_lines_where_they_are_to_be_copied_or_read(tmp_path):
+    rows = [row | {"contexts": [f"{row['contexts'][0]}\r\nSecond\tline.\x1b[2J", "Third."]} for row in pairs()]
+    made = fit(read(tmp_path, rows, "faithfulness"), Options(tmp_path / "out"), Words())
+    shown = page(made)
+    copied = html.unescape(shown.partition("<pre>")[2].partition("</pre>")[0])
+    assert yaml.safe_load(copied) == {"scorers": [{"name": "faithfulness", "options": {"detector": made.detector}}]}
+    assert "folder in which evalsvc is started" in shown
+    made = msgspec.structs.replace(made, tasks={"faithfulness": _with_a_miss(made.tasks["faithfulness"])})
+    assert "One.\nSecond\tline.\\x1b[2J\\u202e" in page(made)
+
+
+def _with_a_miss(task):
+    miss = Shown("a", "rows:1", "found", 0.1, "One.\r\nSecond\tline.\x1b[2J\u202e", "Context.")
+    return msgspec.structs.replace(task, misses=[miss])
+
+
+def test_fits_of_two_detectors_share_a_folder(tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        fit(read(tmp_path, texts()), Options(out), Words(fail_at=3))
+    fit(read(tmp_path, pairs(), "faithfulness"), Options(out), Words())
+    trainer = Words()
+    fit(read(tmp_path, texts()), Options(out), trainer)
+    assert len(trainer.calls) == 4
+    names = ("faithfulness", "toxicity")
+    assert files(out) == [f"{name}.{end}" for name in names for end in ("report.html", "report.json", "safetensors")]
+    assert "faithfulness" in json.loads((out / "faithfulness.report.json").read_text())["tasks"]
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("/proc/evalsvc", r"Cannot make the folder /proc/evalsvc: .*; give another --out"),
+        ("file", "file is a file; give a folder by --out"),
+        ("file/below", "file is a file; give a folder by --out"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch, out, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=message):
+        fit(read(tmp_path, texts()), Options(Path(out)), Words())

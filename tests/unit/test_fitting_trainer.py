@@ -122,7 +122,7 @@ def test_the_file_is_small_and_says_what_it_was_made_of(fitted_pairs: Path, fitt
     card = adapter.read(files[0]).card
     assert (card.reads, tuple(card.window), tuple(card.tasks)) == ("pairs", (160, 96), ("faithfulness",))
     assert sum(source.rows for source in card.tasks["faithfulness"].sources) == 44
-    report = json.loads((fitted_pairs / "report.json").read_text())
+    report = json.loads((fitted_pairs / "faithfulness.report.json").read_text())
     assert report["tasks"]["faithfulness"]["rows"] == 44
 
 
