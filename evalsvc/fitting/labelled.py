@@ -33,7 +33,7 @@ MOST_PROBLEMS = 20
 LEAST_ROWS, LEAST_OF_CLASS = 40, 10
 """With fewer, five folds hold so few of a class that no figure means anything."""
 
-_OPTIONAL = ("id", "source", "licence", "weight", "segments")
+_OPTIONAL = ("id", "source", "licence", "weight", "threshold_weight", "segments")
 _PAIR = ("contexts", "context", "response", "question", "label", "spans")
 _BOM = b"\xef\xbb\xbf"
 
@@ -198,6 +198,7 @@ class _Reading:
     def _common(self, found: Mapping[str, Any], place: str, own: str) -> dict[str, Any]:
         group = found.get(self._field)
         self.grouped += group is not None
+        weight = weight_of(found, "weight", 1.0)
         return {
             "id": place if found.get("id") is None else plain(found["id"]),
             "place": place,
@@ -205,7 +206,8 @@ class _Reading:
             "group": f"={own}" if group is None else f":{plain(group)}",
             "source": string_of(found, "source"),
             "licence": string_of(found, "licence"),
-            "weight": weight_of(found),
+            "weight": weight,
+            "threshold_weight": weight_of(found, "threshold_weight", weight),
             "segments": segments_of(found),
         }
 
