@@ -15,7 +15,8 @@ import json
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from _detector_sources import Text, texts
@@ -144,7 +145,8 @@ def beginning(text: str, rng: random.Random) -> str:
     return text if len(words) <= most else text[: words[most - 1].end()]
 
 
-def _chosen() -> list[Text]:
+@cache
+def _chosen() -> Sequence[Text]:
     """Return the texts to train on: the draw of each kind, each text with the same labels once."""
     kinds: defaultdict[str, list[Text]] = defaultdict(list)
     seen = set()
