@@ -219,7 +219,7 @@ def identities(found: Judged) -> Iterator[Row]:
 
 
 def _unseen(found: Judged, identity: str) -> bool:
-    return found.where("toxicity", "madlibs", identity=identity, identity_is="unseen").any()
+    return bool(found.where("toxicity", "madlibs", identity=identity, identity_is="unseen").any())
 
 
 def injections(found: Judged) -> Iterator[Row]:
