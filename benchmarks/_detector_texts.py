@@ -2,7 +2,7 @@
 
 Run: ``python benchmarks/_detector_texts.py > texts.jsonl``, then::
 
-    evalsvc fit toxicity,prompt_injection,refusal --data texts.jsonl --folds 2 --epochs 2 --false-alarms 0.01 --out DIR
+    evalsvc fit toxicity,prompt_injection,refusal --data texts.jsonl --folds 2 --epochs 3 --false-alarms 0.01 --out DIR
 
 Only what its licence allows is trained on (tier A of the data's README). Of large sets a fixed part is drawn, small
 sets count more, and no text is in both.
