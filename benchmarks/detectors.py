@@ -1,8 +1,9 @@
 """The shipped detectors on data that they did not see, or of which the page says that they did.
 
-Run: ``python benchmarks/detectors.py [--quick] [--faithfulness FILE]``. The data sets are under ``../shared/data`` (or
-``EVALSVC_SHARED_DATA``); rows that need them are left out without. Thresholds are those of the detector's file, which
-were fixed on held-out rows of what it was fitted to. Intervals are of 95 %, by a bootstrap over groups.
+Run: ``python benchmarks/detectors.py [--quick] [--faithfulness FILE] [--texts FILE]``. The data sets are under
+``../shared/data`` (or ``EVALSVC_SHARED_DATA``); rows that need them are left out without. Thresholds are those of the
+detector's file, which were fixed on held-out rows of what it was fitted to. Intervals are of 95 %, by a bootstrap over
+groups.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _detector_rows import FAITHFULNESS, Set, faithfulness
+from _detector_tables import tables
 from _harness import Aim, Row, machine, median_seconds, table
 from evalsvc.detection.adapter import Threshold
 from evalsvc.detection.pairs import Case, PairDetector, Reading
@@ -186,11 +188,15 @@ def at(detector: PairDetector) -> Threshold:
     return task.threshold
 
 
-def run(quick: bool, file: Path | None = None) -> list[Row]:
-    """Return all rows; none without a detector."""
-    path = file or packaged("faithfulness")
-    if path is None:
-        return []
+def run(quick: bool, file: Path | None = None, texts: Path | None = None) -> list[Row]:
+    """Return all rows of the named detectors, or of the packaged where none is named; none without any."""
+    if file is None and texts is None:
+        file, texts = packaged("faithfulness"), packaged("texts")
+    return [*(pairs(file, quick) if file else ()), *(tables(texts, quick) if texts else ())]
+
+
+def pairs(path: Path, quick: bool) -> list[Row]:
+    """Return the rows of a detector of faithfulness."""
     detector = PairDetector.load(EngineSettings(adapter=str(path)))
     most = 60 if quick else MOST
     fresh = PairDetector.load(EngineSettings(adapter=str(path), cache_bytes=0))
@@ -220,10 +226,15 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--faithfulness", type=Path, help="a detector's file instead of the packaged one")
+    parser.add_argument("--faithfulness", type=Path, help="a detector's file instead of the packaged ones")
+    parser.add_argument("--texts", type=Path, help="the same, of single texts; with either, only what is named is run")
     options = parser.parse_args()
-    rows = run(options.quick, options.faithfulness)
-    print(machine(), table(rows) if rows else "No detector is packaged; name one with --faithfulness FILE", sep="\n\n")
+    rows = run(options.quick, options.faithfulness, options.texts)
+    print(
+        machine(),
+        table(rows) if rows else "No detector is packaged; name one with --faithfulness FILE or --texts FILE",
+        sep="\n\n",
+    )
     sys.exit(0 if rows else 1)
 
 

@@ -119,16 +119,16 @@ def reads_something(text: str) -> bool:
     )
 
 
-def weight_of(found: Mapping[str, Any]) -> float:
-    """Return the weight, 1 where there is none."""
-    value = found.get("weight", 1.0)
+def weight_of(found: Mapping[str, Any], field: str, otherwise: float) -> float:
+    """Return a weight, another value where there is none."""
+    value = found.get(field, otherwise)
     try:
         weight = float(value)
     except (TypeError, ValueError):
         hint = comma_as_point(value) or "write a number above 0"
-        raise Wrong(f"`weight`: {_shown(value)} is no number", hint) from None
+        raise Wrong(f"`{field}`: {_shown(value)} is no number", hint) from None
     if isinstance(value, bool) or not (0.0 < weight < math.inf):
-        raise Wrong(f"`weight`: {_shown(value)} is no number above 0", "leave the row out, or give it a weight")
+        raise Wrong(f"`{field}`: {_shown(value)} is no number above 0", "leave the row out, or give it a weight")
     return weight
 
 

@@ -36,7 +36,7 @@ MOST_PROBLEMS, MOST_LINES = 20, 5
 LEAST_ROWS, LEAST_OF_CLASS = 40, 10
 """With fewer, five folds hold so few of a class that no figure means anything."""
 
-_OPTIONAL = ("id", "source", "licence", "weight", "segments")
+_OPTIONAL = ("id", "source", "licence", "weight", "threshold_weight", "segments")
 _PAIR = ("contexts", "context", "response", "question", "label", "spans")
 _EMPTY = "{0} {3} an empty text and {2} left out"
 _UNREAD = "{0} {3} a text without a letter, digit or symbol, of which a detector says nothing, and {2} left out"
@@ -258,6 +258,7 @@ class _Reading:
         group = found.get(self._field)
         group = None if group == "" else group
         self.grouped += group is not None
+        weight = weight_of(found, "weight", 1.0)
         return {
             "id": place if found.get("id") is None else plain(found["id"]),
             "place": place,
@@ -265,7 +266,8 @@ class _Reading:
             "group": f"={own}" if group is None else f":{plain(group)}",
             "source": string_of(found, "source"),
             "licence": string_of(found, "licence"),
-            "weight": weight_of(found),
+            "weight": weight,
+            "threshold_weight": weight_of(found, "threshold_weight", weight),
             "segments": segments_of(found),
         }
 

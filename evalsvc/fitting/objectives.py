@@ -26,6 +26,11 @@ _PLACES = {SUPPORTED: 0, "contradicted": 1, "not_mentioned": 2, "unsupported": 3
 _TOKEN_SHARE = 0.5
 _CERTAIN = 1e-6
 _NEIGHBOURS = 64
+_SMOOTHING = 0.02
+"""Of the labels of single texts, some of which are wrong in every public set."""
+
+_MOST_WINDOWS = 64
+"""Of a text, as of what scorers read; those abstain on a longer one."""
 
 
 class Sequences(NamedTuple):
@@ -89,6 +94,14 @@ class PairObjective(nn.Module):
         """Return each row with its windows, in order; contexts of neighbouring rows that are equal are cut once."""
         evidence = lru_cache(maxsize=_NEIGHBOURS)(self._evidence)
         return [self._prepared(row, evidence(row.contexts)) for row in rows]
+
+    def balance(self, rows: Sequence[PreparedPair]) -> None:
+        """Do nothing: there is one task."""
+
+    def drawn(self, prepared: PreparedPair, rng: np.random.Generator) -> PreparedPair:
+        """Return the row itself: a response is short."""
+        del rng
+        return prepared
 
     def loss(self, prepared: PreparedPair, states: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return what one response loses, from its windows' hidden states ``[tokens, width]``."""
@@ -185,18 +198,34 @@ class TextObjective(nn.Module):
         self.texts = nn.Linear(width, len(self.tasks))
         nn.init.normal_(self.texts.weight, std=0.02)
         nn.init.zeros_(self.texts.bias)
+        self.register_buffer("shares", torch.ones(len(self.tasks)), persistent=False)
 
     def prepare(self, rows: Sequence[Row]) -> list[PreparedText]:
         """Return each row with its windows, in order."""
         return [PreparedText(Sequences(self._windows(row.text)), _truths(row), row.weight) for row in rows]
 
+    def balance(self, rows: Sequence[PreparedText]) -> None:
+        """Make every task count the same, however many of the rows say something of it, and whatever they weigh."""
+        known = torch.stack([~row.labels.isnan() for row in rows])
+        weights = torch.tensor([row.weight for row in rows])
+        mean = (known * weights[:, None]).mean(0)
+        self.get_buffer("shares").copy_(torch.where(mean > 0, 1 / mean, 1.0))
+
+    def drawn(self, prepared: PreparedText, rng: np.random.Generator) -> PreparedText:
+        """Return a text as an epoch learns from it: of a long one the first window and a later one at random."""
+        inputs = prepared.sequences.inputs
+        if len(inputs) <= 2:
+            return prepared
+        return prepared._replace(sequences=Sequences([inputs[0], inputs[int(rng.integers(1, len(inputs)))]]))
+
     def loss(self, prepared: PreparedText, states: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return what one text loses over the tasks that are known of it."""
         logits = self._greatest(states)
-        wanted = prepared.labels.to(logits.device)
-        known = ~wanted.isnan()
-        lost = functional.binary_cross_entropy_with_logits(logits[known], wanted[known], reduction="sum")
-        return lost * prepared.weight
+        labels = prepared.labels.to(logits.device)
+        known = ~labels.isnan()
+        wanted = labels[known] * (1 - 2 * _SMOOTHING) + _SMOOTHING
+        lost = functional.binary_cross_entropy_with_logits(logits[known], wanted, reduction="none")
+        return (lost * self.get_buffer("shares")[known]).sum() * prepared.weight
 
     def logits(self, prepared: PreparedText, states: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the logits, ``[tasks]``."""
@@ -218,7 +247,7 @@ class TextObjective(nn.Module):
     def _windows(self, text: str) -> list[Ids]:
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         room = self._size - 2
-        starts = window_starts(len(ids), room, self._overlap)
+        starts = window_starts(len(ids), room, self._overlap)[:_MOST_WINDOWS]
         cut = ([CLS, *ids[start : start + room], SEP] for start in starts)
         return [np.array((own, [0] * len(own), [0] * len(own)), np.int32) for own in cut]
 

@@ -140,12 +140,19 @@ class Held(msgspec.Struct, frozen=True):
         """Of the rows."""
         return np.array([row.weight for row in self.rows])
 
+    @property
+    def threshold_weights(self) -> Array:
+        """Of the rows, where the threshold is fixed."""
+        return np.array([row.threshold_weight for row in self.rows])
+
 
 def result(held: Held, options: Options, learnt: Sequence[Source]) -> TaskResult:
     """Return what held-out logits say of a task, with where all that is learnt from comes from."""
     outcomes, weights = cross_fitted(held, options), held.weights
     calibration = platt(held.logits, held.labels, held.groups, weights)
-    at = threshold(options.rule, options.value, calibrated(calibration, held.logits), held.labels, weights)
+    at = threshold(
+        options.rule, options.value, calibrated(calibration, held.logits), held.labels, held.threshold_weights
+    )
     measured = figures(outcomes, held.groups, weights, seed=options.seed)
     doubts = doubts_labels(measured["auroc"].low or 0.0, _centred(held))
     doubtful = suspects(outcomes.probabilities, held.labels) if doubts else np.empty(0, np.int64)
@@ -187,7 +194,8 @@ def cross_fitted(held: Held, options: Options) -> Outcomes:
         here, others = held.folds == fold, held.folds != fold
         logits, labels, weights = held.logits[others], held.labels[others], held.weights[others]
         made = platt(logits, labels, held.groups[others], weights)
-        limit = threshold(options.rule, options.value, calibrated(made, logits), labels, weights)
+        counted = held.threshold_weights[others]
+        limit = threshold(options.rule, options.value, calibrated(made, logits), labels, counted)
         probabilities[here] = calibrated(made, held.logits[here])
         found[here] = probabilities[here] >= limit
     return Outcomes(held.labels, probabilities, found)

@@ -24,9 +24,14 @@ from evalsvc.fitting.values import Array, Row, Told, Training, reads_pairs
 
 _TEXT_WINDOW, _TEXT_OVERLAP = 256, 32
 _STATE = "state.pt"
-_RANKS = {True: 32, False: 24}
-"""By whether it reads pairs; both kinds together stay below 8 MB."""
-_EPOCHS = {True: 2, False: 3}
+_SETTINGS = {
+    True: TrainingSettings(epochs=2, rank=32),
+    False: TrainingSettings(epochs=3, rank=24, dropout=0.0, batch_tokens=1024),
+}
+"""By whether it reads pairs. With these ranks both kinds together stay below 8 MB.
+
+Texts are short, so that a batch of a pair's size would be few steps.
+"""
 
 
 _Content = tuple[object, ...]
@@ -77,12 +82,8 @@ class DetectorTrainer:
         return network.logits(self._ready(network, rows))
 
     def _settings(self) -> TrainingSettings:
-        return TrainingSettings(
-            epochs=self._training.epochs or _EPOCHS[self._pairs],
-            rank=_RANKS[self._pairs],
-            seed=self._training.seed,
-            device=self._device,
-        )
+        own = _SETTINGS[self._pairs]
+        return own._replace(epochs=self._training.epochs or own.epochs, seed=self._training.seed, device=self._device)
 
     def _made(self, rows: Sequence[Row], seed: int) -> list[Row]:
         """Return rows made from these rows' contexts, each once: never from those that are held out."""

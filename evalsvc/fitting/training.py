@@ -119,8 +119,9 @@ def train(
         OSError: when the state cannot be written.
     """
     rows, watched = ([row for row in part if row.sequences.inputs] for part in (rows, watched))
-    plan = [batch for epoch in range(settings.epochs) for batch in _epoch(rows, settings, epoch)]
-    costs = np.cumsum([sum(rows[number].sequences.total for number in batch) for batch in plan])
+    network.objective.balance(rows)
+    plan = [batch for epoch in range(settings.epochs) for batch in _epoch(network, rows, settings, epoch)]
+    costs = np.cumsum([sum(row.sequences.total for row in batch) for batch in plan])
     optimiser = torch.optim.AdamW(_groups(network, settings))
     run = _Run(network, optimiser, state_file)
     run.resume()
@@ -130,7 +131,7 @@ def train(
             break
         _set_rate(optimiser, settings, step, len(plan))
         torch.manual_seed(settings.seed * 1_000_003 + step)
-        loss = _step(network, optimiser, [rows[number] for number in plan[step]])
+        loss = _step(network, optimiser, plan[step])
         _require_finite(loss)
         run.late = _FORGET * run.late + (1 - _FORGET) * loss
         report(int(costs[step]), int(costs[-1]), run.late / (1 - _FORGET ** (step + 1)))
@@ -235,15 +236,16 @@ def _groups(network: Network, settings: TrainingSettings) -> list[dict[str, Any]
     return [group for group in groups.values() if group["params"]]
 
 
-def _epoch(rows: Sequence[Prepared], settings: TrainingSettings, epoch: int) -> list[list[int]]:
+def _epoch(network: Network, rows: Sequence[Prepared], settings: TrainingSettings, epoch: int) -> list[list[Prepared]]:
     """Return the batches of an epoch: rows of like length together within chunks, in a random order."""
     rng = np.random.default_rng((settings.seed, epoch))
+    rows = [network.objective.drawn(row, rng) for row in rows]
     numbers = rng.permutation(len(rows)).tolist()
     batches = []
     for start in range(0, len(numbers), _CHUNK):
         chunk = sorted(numbers[start : start + _CHUNK], key=lambda number: rows[number].sequences.longest)
         batches += _batches(chunk, rows, settings.batch_tokens)
-    return [batches[place] for place in rng.permutation(len(batches))]
+    return [[rows[number] for number in batches[place]] for place in rng.permutation(len(batches))]
 
 
 def _batches(numbers: Sequence[int], rows: Sequence[Prepared], tokens: int) -> list[list[int]]:

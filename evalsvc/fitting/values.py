@@ -48,6 +48,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         source: where it comes from, such as a data set's name.
         licence: of the source.
         weight: how much it counts in training and in figures.
+        threshold_weight: how much it counts where the threshold is fixed.
         segments: names and values that figures are split by.
     """
 
@@ -63,6 +64,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     licence: str = ""
     weight: float = 1.0
+    threshold_weight: float = 1.0
     segments: Mapping[str, str] = {}
 
 

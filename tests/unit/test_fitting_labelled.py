@@ -33,12 +33,20 @@ def test_texts_have_a_field_a_task_and_unknown_ones_are_left_open(tmp_path):
         ]
         if number % 2:
             row["refusal"] = number % 5 == 0
-    rows[0] |= {"group": 7, "source": "chats", "licence": "MIT", "weight": 2, "segments": {"plan": "free", "turn": 1}}
+    rows[0] |= {
+        "group": 7,
+        "source": "chats",
+        "licence": "MIT",
+        "weight": 2,
+        "threshold_weight": 5,
+        "segments": {"plan": "free", "turn": 1},
+    }
     found = read(tmp_path, rows, "toxicity,refusal")
     assert found.tasks == ("toxicity", "refusal")
     first, second = found.rows[:2]
     assert (first.found, second.found) == ((True, None), (False, False))
-    assert (first.group, first.source, first.licence, first.weight) == (":7", "chats", "MIT", 2.0)
+    assert (first.group, first.source, first.licence) == (":7", "chats", "MIT")
+    assert (first.weight, first.threshold_weight) == (2.0, 5.0)
     assert first.segments == {"plan": "free", "turn": "1"}
     assert second.group == f"={second.text}"
     assert told(found) == "119 rows have no 'group'; each is with the rows of its own text"
@@ -106,6 +114,7 @@ def test_files_together_are_one_set_of_rows(tmp_path):
         ({"text": ABSENT}, "`text` is missing (name the column so; there are: id, planted, toxicity)"),
         ({"weight": -1}, "`weight`: -1 is no number above 0"),
         ({"weight": "0,5"}, "`weight`: '0,5' is no number (write 0.5)"),
+        ({"threshold_weight": 0}, "`threshold_weight`: 0 is no number above 0"),
         ({"segments": [1]}, "`segments`: expected names and values, but got a list"),
         ({"source": 3}, "`source`: expected a text, but got a number"),
     ],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -234,6 +236,53 @@ def test_single_texts_have_a_logit_a_task_and_unknown_tasks_cost_nothing(tokeniz
     assert float(network.loss([rows[2]]).detach()) == 0.0
     alone = network.logits([rows[1]])
     assert np.allclose(alone, network.logits(rows)[1:2], atol=1e-6)
+
+
+def constant(objective: TextObjective, *logits: float) -> None:
+    """Let the head say the same of every text."""
+    torch.nn.init.zeros_(objective.texts.weight)
+    objective.texts.bias.data = torch.tensor(logits)
+
+
+def test_tasks_count_the_same_however_few_rows_know_them_and_whatever_those_weigh(tokenizer: Tokenizer) -> None:
+    objective = TextObjective(tokenizer, ("toxicity", "refusal"), 16, 4, WIDTH)
+    network = Network(trunk(), objective, "cpu").eval()
+    often = [msgspec.structs.replace(text(f"often {number}", False, None), weight=3.0) for number in range(9)]
+    rows = objective.prepare([*often, text("once", None, False)])
+    objective.balance(rows)
+    constant(objective, 1.0, 1.0)
+    both = float(network.loss(rows).detach())
+    constant(objective, 1.0, -3.9)
+    assert both - float(network.loss(rows).detach()) == pytest.approx(both / 2, rel=0.15)
+    constant(objective, -3.9, 1.0)
+    assert both - float(network.loss(rows).detach()) == pytest.approx(both / 2, rel=0.15)
+
+
+def test_labels_of_texts_are_not_believed_wholly(tokenizer: Tokenizer) -> None:
+    objective = TextObjective(tokenizer, ("toxicity",), 16, 4, WIDTH)
+    network = Network(trunk(), objective, "cpu").eval()
+    for truth, sure in ((True, math.log(49)), (False, -math.log(49))):
+        losses = {}
+        for logit in (sure / 2, sure, 2 * sure):
+            constant(objective, logit)
+            losses[logit] = float(network.loss(objective.prepare([text("a", truth)])).detach())
+        assert min(losses, key=lambda logit: losses[logit]) == sure
+
+
+def test_of_a_long_text_an_epoch_learns_from_two_windows(tokenizer: Tokenizer) -> None:
+    objective = TextObjective(tokenizer, ("toxicity",), 16, 4, WIDTH)
+    short, long, endless = objective.prepare(
+        [text("word " * 20, True), text(" ".join(map(str, range(100, 160))), True), text("word " * 2000, False)]
+    )
+    rng = np.random.default_rng(0)
+    assert objective.drawn(short, rng) is short
+    windows = [tuple(read[0].tolist()) for read in long.sequences.inputs]
+    drawn = [[tuple(read[0].tolist()) for read in objective.drawn(long, rng).sequences.inputs] for _ in range(40)]
+    assert {len(own) for own in drawn} == {2}
+    assert all(first == windows[0] for first, _ in drawn)
+    assert {later for _, later in drawn} == set(windows[1:])
+    # Scorers abstain on more.
+    assert len(endless.sequences.inputs) == 64
 
 
 def documents() -> Sequence[str]:

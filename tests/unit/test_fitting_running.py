@@ -122,6 +122,18 @@ def test_the_threshold_follows_its_rule_and_figures_are_of_the_other_folds(tmp_p
     assert task.figures["recall"].value > 0.4
 
 
+def test_rows_that_stand_for_more_traffic_decide_the_threshold_and_nothing_else(tmp_path):
+    rows = [row | {"id": str(number)} for number, row in enumerate(texts(300, noise=0.1))]
+    plain = fit(read(tmp_path, rows), Options(tmp_path / "plain", value=0.02), Words()).tasks["toxicity"]
+    alarms = {shown.id for shown in plain.false_alarms if shown.probability >= plain.threshold.probability}
+    assert alarms
+    for row in rows:
+        row["threshold_weight"] = 50 if row["id"] in alarms else 1
+    strict = fit(read(tmp_path, rows), Options(tmp_path / "strict", value=0.02), Words()).tasks["toxicity"]
+    assert strict.threshold.probability > plain.threshold.probability
+    assert (strict.calibration, strict.figures["auroc"]) == (plain.calibration, plain.figures["auroc"])
+
+
 def test_twenty_percent_of_wrong_labels_are_told_and_most_are_among_the_suspects(tmp_path):
     rows = texts(600, noise=0.2)
     made = fit(read(tmp_path, rows), Options(tmp_path / "out"), Words())
