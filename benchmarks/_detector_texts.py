@@ -172,7 +172,7 @@ def _row(text: Text) -> dict[str, Any]:
         "source": text.set,
         "licence": licence,
         "weight": text.weight,
-        **text.labels,
+        **{str(task): label for task, label in text.labels.items()},
     }
     return row | {"segments": dict(text.segments)} if text.segments else row
 
