@@ -44,7 +44,7 @@ def pairs() -> list[dict[str, object]]:
 def texts() -> list[dict[str, object]]:
     """Return texts with two labels, one of which is not always known."""
     rows: list[dict[str, object]] = []
-    for number in range(44):
+    for number in range(66):
         place, thing = PLACES[number % 10], THINGS[number % 6]
         toxic = number % 2 == 0
         said = f"You stupid {thing} of {place} are worthless idiots" if toxic else f"The {thing} of {place} are lovely"
