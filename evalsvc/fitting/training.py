@@ -29,10 +29,9 @@ _FORGET = 0.97
 class TrainingSettings(NamedTuple):
     """How a detector is fitted.
 
-    ``learning_rate`` is that of the low-rank matrices; heads, norms, types and marks learn at half of it, and what the
-    heads read beside the hidden state at ``quick_rate``. All rise over the first ``warm_up`` of all steps and fall as a
-    cosine. After each of ``checks`` equal parts of an epoch the watched rows are looked at; where ``patience`` looks
-    bring nothing better, it ends.
+    What the heads read beside the hidden state learns at ``quick_rate``, all else at ``learning_rate``. Both rise over
+    the first ``warm_up`` of all steps and fall as a cosine. After each of ``checks`` equal parts of an epoch, watched
+    rows are looked at; where ``patience`` looks bring nothing better, it ends.
     """
 
     epochs: int = 3
@@ -220,20 +219,15 @@ def _set_rate(optimiser: torch.optim.Optimizer, settings: TrainingSettings, step
 
 def _groups(network: Network, settings: TrainingSettings) -> list[dict[str, Any]]:
     """Return the parameters by how fast they learn; ``most`` is the rate that a group's rises to."""
-    rates = {"thin": settings.learning_rate, "quick": settings.quick_rate, "rest": settings.learning_rate / 2}
-    groups: dict[str, dict[str, Any]] = {
-        speed: {
-            "params": [],
-            "lr": rate,
-            "most": rate,
-            "weight_decay": 0.0 if speed == "quick" else settings.weight_decay,
-        }
-        for speed, rate in rates.items()
-    }
+    usual: list[nn.Parameter] = []
+    quick: list[nn.Parameter] = []
     for name, tensor in network.named_parameters():
-        speed = "thin" if name.endswith((".down", ".up")) else "quick" if name.endswith("_quick") else "rest"
-        groups[speed]["params"].append(tensor)
-    return [group for group in groups.values() if group["params"]]
+        (quick if name.endswith("_quick") else usual).append(tensor)
+    rate = settings.learning_rate
+    groups: list[dict[str, Any]] = [{"params": usual, "lr": rate, "most": rate, "weight_decay": settings.weight_decay}]
+    if quick:
+        groups.append({"params": quick, "lr": settings.quick_rate, "most": settings.quick_rate, "weight_decay": 0.0})
+    return groups
 
 
 def _epoch(network: Network, rows: Sequence[Prepared], settings: TrainingSettings, epoch: int) -> list[list[Prepared]]:
