@@ -2,6 +2,8 @@
 
 Every text says whether it may be trained on: groups, clusters of near duplicates and families of templates are never
 both trained on and tested with. What its licence does not allow to be trained on, and what is kept unseen, only tests.
+
+Longer than other files: a reader a set, each a few lines, beside what they share.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Sentences written for the detector of single texts: families of templates, some of which are kept for the test."""
+"""Sentences written for the detector of single texts: families of templates, some of which are kept for the test.
+
+Longer than other files: it is the sentences.
+"""
 
 from __future__ import annotations
 

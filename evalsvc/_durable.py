@@ -17,20 +17,21 @@ def write_whole(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         part.write_bytes(content)
-        _sync(part)
+        sync(part)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
     try:
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         # Some file systems have no such thing of a folder; the file is there all the same.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file durable, or the names in a folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from evalsvc._durable import sync
 from evalsvc.errors import SourceError
 from evalsvc.sources._record import RawRecord
 
@@ -114,7 +115,7 @@ def new_segment(folder: Path, first: int) -> Path:
             file.write(MAGIC)
             file.flush()
             os.fsync(file.fileno())
-        sync_folder(folder)
+        sync(folder)
     except OSError:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
@@ -131,15 +132,6 @@ def without_strays(paths: Sequence[Path], end: int) -> list[Path]:
         else:
             kept.append(path)
     return kept
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_all(handle: int, data: bytearray) -> None:
@@ -179,7 +171,7 @@ def identity_of(folder: Path) -> str:
         file.write(identity)
         file.flush()
         os.fsync(file.fileno())
-    sync_folder(folder)
+    sync(folder)
     return identity
 
 
