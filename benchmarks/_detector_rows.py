@@ -16,6 +16,12 @@ from privacy import rows_of
 
 _WORD = re.compile(r"\S+")
 _MOST_EDITS = 2
+_MOST_WEIGHT = 3.0
+
+MADE = 800
+"""How many rows are made from contexts of those trained on."""
+FALSE_ALARMS = 0.05
+"""By which the threshold is fixed."""
 Row = Mapping[str, Any]
 
 
@@ -61,11 +67,11 @@ FAITHFULNESS = (
     Set("faithfulness/summac_polytope", "Apache-2.0", True, "news", _binary),
     Set("faithfulness/summac_xsumfaith", "Apache-2.0", True, "news", _binary),
     Set("quality/summeval", "MIT", True, "news", _binary),
-    Set("faithfulness/summedits", "Apache-2.0", True, "summedits", _binary),
+    Set("faithfulness/summedits", "Apache-2.0", True, "summedits", _binary, 1200),
     Set("faithfulness/fool_me_twice", "Apache-2.0", True, "fool_me_twice", _verdict),
     Set("faithfulness/factcheckgpt_stance", "Apache-2.0", True, "factcheckgpt", _stance, 1000),
     Set("faithfulness/dialfact_small", "BSD-3-Clause", True, "dialogue", _verdict),
-    Set("faithfulness/conjnli", "MIT", True, "conjnli", _entailment, 3000),
+    Set("faithfulness/conjnli", "MIT", True, "conjnli", _entailment, 1500),
     Set("faithfulness/begin", "per source, CC BY 4.0 and others", False, "dialogue", _binary),
     Set("faithfulness/wice_claim", "CC BY-SA and Common Crawl", False, "wice", _binary),
     Set("faithfulness/snli_dev_test", "CC BY-SA 4.0", False, "captions", _entailment),
@@ -88,6 +94,8 @@ def faithfulness(which: Set) -> Iterator[dict[str, Any]]:
             "response": row[hypothesis],
             "label": which.label(row),
         }
+        if row.get("model"):
+            made["segments"] = {"model": row["model"]}
         question = row.get("query")
         if question:
             made["question"] = question
@@ -127,11 +135,22 @@ def changed(before: str, after: str) -> list[dict[str, Any]]:
 
 
 def trained_on(left_out: str = "") -> Iterator[dict[str, Any]]:
-    """Give the rows that the faithfulness detector is trained on, but those of one family."""
+    """Give the rows that the faithfulness detector is trained on, but those of one family.
+
+    Both classes of a set weigh the same, as far as three times: their shares are the set's making and not production's.
+    Of a supported response all words are.
+    """
     for which in FAITHFULNESS:
-        if which.trained and which.family != left_out:
-            rows = sorted(faithfulness(which), key=lambda row: hashlib.sha256(row["id"].encode()).digest())
-            yield from rows[: which.most]
+        if not which.trained or which.family == left_out:
+            continue
+        rows = sorted(faithfulness(which), key=lambda row: hashlib.sha256(row["id"].encode()).digest())[: which.most]
+        supported = sum(row["label"] == "supported" for row in rows)
+        for row in rows:
+            same = supported if row["label"] == "supported" else len(rows) - supported
+            row["weight"] = round(min(_MOST_WEIGHT, len(rows) / 2 / same), 3)
+            if row["label"] == "supported":
+                row["spans"] = []
+            yield row
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,9 +63,9 @@ class Answered(NamedTuple):
         return np.array([reading.unsupported for reading in self.readings])
 
 
-def answered(detector: PairDetector, which: Set, most: int) -> Answered:
-    """Read rows of a set; what cannot be read is left out, as a scorer abstains."""
-    rows = list(faithfulness(which))
+def answered(detector: PairDetector, which: Set, most: int, groups_of: Collection[str] = ()) -> Answered:
+    """Read rows of a set, or of some of its groups; what cannot be read is left out, as a scorer abstains."""
+    rows = [row for row in faithfulness(which) if not groups_of or row["group"] in groups_of]
     groups = sorted({row["group"] for row in rows})
     random.Random(8).shuffle(groups)
     place = {group: number for number, group in enumerate(groups)}
@@ -91,35 +91,56 @@ def sets(detector: PairDetector, most: int) -> Iterator[Row]:
     trained = [one for one in found if one.which.trained]
     if not trained:
         return
-    overlap, labels = (
-        np.concatenate(columns) for columns in zip(*((one.overlap, one.labels) for one in trained), strict=True)
-    )
-    lexical = threshold("cost", float((~labels).sum() / labels.sum()), overlap, labels)
+    lexical = lexical_threshold([row for one in trained for row in one.rows])
     own = at(detector).probability
     for one in found:
         ours, theirs = one.measured(one.probabilities, own), one.measured(one.overlap, lexical)
         name = one.which.folder.rpartition("/")[2]
         seen = "trained on" if one.which.trained else "never seen"
         for figure, said in (("balanced_accuracy", "balanced accuracy"), ("auroc", "AUROC")):
-            yield _row(
-                f"{name}, {seen} (n={len(one.rows)}): {said} {_interval(ours[figure])}", ours[figure], theirs[figure]
+            yield row_of(
+                f"{name}, {seen} (n={len(one.rows)}): {said} {interval(ours[figure])}", ours[figure], theirs[figure]
             )
     for one in found:
         if one.which.family == "ragtruth":
-            yield from ragtruth(one, own)
+            yield from ragtruth(one, own, lexical)
 
 
-def ragtruth(found: Answered, own: float) -> Iterator[Row]:
-    """Yield F1 of responses and of sentences against the spans that people marked."""
-    ours = found.measured(found.probabilities, own)
+def lexical_threshold(rows: Sequence[dict[str, Any]]) -> float:
+    """Return the share of unfound words from which on balanced accuracy is greatest on some rows."""
+    overlap, labels = np.array([unfound(row) for row in rows]), np.array([row["label"] != "supported" for row in rows])
+    return threshold("cost", float((~labels).sum() / labels.sum()), overlap, labels)
+
+
+def ragtruth(found: Answered, own: float, lexical: float) -> Iterator[Row]:
+    """Yield F1 of responses and of sentences against the spans that people marked, and AUROC by who answered."""
+    ours, theirs = found.measured(found.probabilities, own), found.measured(found.overlap, lexical)
     every = found.measured(np.ones(len(found.rows)), 0.5)
-    yield _row(
-        f"RAGTruth QA: F1 of responses {_interval(ours['f1'])}",
+    yield row_of(
+        f"RAGTruth QA: F1 of responses {interval(ours['f1'])}",
         ours["f1"],
         every["f1"],
         "all positive",
         Aim("value", "≥", 0.65),
     )
+    for figure, what, aim in (
+        ("f1", "F1 of responses", None),
+        ("precision", "precision", None),
+        ("recall", "recall", None),
+        ("auroc", "AUROC", None),
+        ("ece", "expected calibration error", Aim("value", "≤", 0.05)),
+    ):
+        beside = None if figure == "ece" else theirs[figure]
+        yield row_of(f"RAGTruth QA: {what} {interval(ours[figure])}", ours[figure], beside, aim=aim)
+    models = np.array([row["segments"]["model"] for row in found.rows])
+    for model in sorted(set(models)):
+        chosen = models == model
+        part = figures(
+            Outcomes(found.labels[chosen], found.probabilities[chosen], found.probabilities[chosen] >= own),
+            found.groups[chosen],
+        )
+        many = f"{int(found.labels[chosen].sum())} of {int(chosen.sum())} unsupported"
+        yield row_of(f"RAGTruth QA, {model} ({many}): AUROC {interval(part['auroc'])}", part["auroc"])
     hit, said = [], []
     for row, reading in zip(found.rows, found.readings, strict=True):
         for sentence in reading.sentences:
@@ -203,12 +224,16 @@ def pairs(path: Path, quick: bool) -> list[Row]:
     return [*sets(detector, most), *wice_tokens(detector, most), *cost(fresh, 1 if quick else 5)]
 
 
-def _row(what: str, ours: Figure, theirs: Figure, peer: str = "lexical overlap", aim: Aim | None = None) -> Row:
-    value, other = ours.value or 0.0, theirs.value
-    return Row("detectors", what, value, "", peer, other, value / other if other else None, aim)
+def row_of(
+    what: str, ours: Figure, theirs: Figure | None = None, peer: str = "lexical overlap", aim: Aim | None = None
+) -> Row:
+    """Return a figure beside that of a peer, where there is one."""
+    value, other = np.nan if ours.value is None else ours.value, theirs.value if theirs else None
+    return Row("detectors", what, value, "", peer if theirs else "", other, value / other if other else None, aim)
 
 
-def _interval(figure: Figure) -> str:
+def interval(figure: Figure) -> str:
+    """Return the limits of a figure, in brackets."""
     return "" if figure.low is None or figure.high is None else f"[{figure.low:.2f}, {figure.high:.2f}]"
 
 

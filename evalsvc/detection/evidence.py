@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsvc._sentences import sentence_spans
-from evalsvc.detection.marks import by_token, context_marks, response_marks, vocabulary
+from evalsvc.detection.marks import UNFOUND, by_token, context_marks, response_marks, vocabulary
 from evalsvc.detection.words import Kind, Span, Words, words
 
 CLS, SEP = 101, 102
@@ -44,11 +44,16 @@ class Unit(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """The tokens ``[start, stop)`` of a window that belong to a sentence of the response."""
+    """The tokens ``[start, stop)`` of a window that belong to a sentence of the response.
+
+    It has ``words`` words, ``unfound`` of which, function words aside, are nowhere in the contexts or the question.
+    """
 
     sentence: int
     start: int
     stop: int
+    words: int = 0
+    unfound: int = 0
 
 
 class Window(NamedTuple):
@@ -210,14 +215,27 @@ def windows(response: Text, evidence: Evidence, question: str, budget: Budget) -
     """
     starts = [start for start, _ in response.tokens]
     asked = frozenset(words(question).stems if len(question) < LONGEST_QUESTION else ())
-    marks = by_token(response.tokens, response.words.spans, response_marks(response.words, evidence.vocabulary, asked))
+    told = response_marks(response.words, evidence.vocabulary, asked)
+    marks = by_token(response.tokens, response.words.spans, told)
+    begins = [start for start, _ in response.words.spans]
+    unfound = [start for start, mark in zip(begins, told, strict=True) if mark in UNFOUND]
     pieces = [
         Piece(index, first, min(first + budget.response, after))
         for index, (start, end) in enumerate(sentence_spans(response.text))
         for after in [bisect_left(starts, end)]
         for first in range(bisect_left(starts, start), after, budget.response)
     ]
+    pieces = [
+        piece._replace(words=_within(response, piece, begins), unfound=_within(response, piece, unfound))
+        for piece in pieces
+    ]
     return [_window(group, response, marks, evidence, budget) for group in _groups(pieces, budget.response)]
+
+
+def _within(response: Text, piece: Piece, characters: Sequence[int]) -> int:
+    """Return how many of some characters, in order, are those of a piece."""
+    first, last = response.tokens[piece.start][0], response.tokens[piece.stop - 1][1]
+    return bisect_left(characters, last) - bisect_left(characters, first)
 
 
 def _groups(pieces: Sequence[Piece], most: int) -> list[list[Piece]]:
@@ -249,7 +267,7 @@ def _window(group: Sequence[Piece], response: Text, marks: Sequence[int], eviden
         [*ids, SEP, *response.ids[first:after], SEP],
         types,
         [*given, 0, *marks[first:after], 0],
-        [Piece(piece.sentence, piece.start + shift, piece.stop + shift) for piece in group],
+        [piece._replace(start=piece.start + shift, stop=piece.stop + shift) for piece in group],
         response.tokens[first:after],
         units,
     )

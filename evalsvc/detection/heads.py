@@ -7,6 +7,7 @@ what is made up has none. All by one linear map, so that a number that is nowher
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -142,6 +143,31 @@ def pair_logits(features: torch.Tensor, starts: torch.Tensor, sizes: torch.Tenso
     soft = 0.5 * (top + total.log()) - 0.25 * sizes.to(features.dtype).log()[:, None]
     found = soft + functional.linear(means, heads.mean_weight, heads.mean_bias)
     return PairLogits(tokens, functional.pad(found, (1, 0)))
+
+
+def response_logit(sentences: torch.Tensor) -> torch.Tensor:
+    """Return the logit of a response that it has anything unsupported, of its pieces' logits ``[pieces, 3]``.
+
+    With s of a piece the logit of its being contradicted or not mentioned beside supported::
+
+        r = 0.5 * logsumexp(2 * s)
+
+    A soft maximum, the length of the vector of odds: of one piece it is that piece's own, and several doubtful ones
+    count more than one.
+    """
+    import torch
+
+    return 0.5 * torch.logsumexp(2.0 * torch.logsumexp(sentences[:, 1:], 1), 0)
+
+
+def by_words(logit: float, words: int, unfound: int) -> float:
+    """Return the logit of a response or a sentence with its words counted: ``odds * (1 + unfound) / sqrt(words)``.
+
+    The plain count of words that are nowhere is right where what was learnt is wrong, and the length keeps a long
+    answer from being suspect for being long. It is no part of the loss, which would learn to undo it on rows that are
+    made of the contexts' own words.
+    """
+    return logit + math.log1p(unfound) - 0.5 * math.log(max(1, words))
 
 
 def token_unsupported(tokens: torch.Tensor) -> torch.Tensor:

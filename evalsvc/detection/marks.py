@@ -36,6 +36,9 @@ _OF_CONTEXTS = 1 + len(Kind) * _FOUND
 MARKS = _OF_CONTEXTS + len(Kind) * _SHARED
 """How many marks there are: 0 for no word, then the response's, then the contexts'."""
 
+UNFOUND = frozenset(1 + kind * _FOUND + Found.NOWHERE for kind in Kind if kind is not Kind.FUNCTION)
+"""The marks of a response's words that say something and are nowhere."""
+
 
 class Vocabulary(NamedTuple):
     """What words a text has: themselves, their stems, and pairs of neighbouring stems."""

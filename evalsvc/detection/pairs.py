@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evalsvc._sentences import Span, sentence_spans
 from evalsvc.detection.adapter import Calibration, Card, calibrated
 from evalsvc.detection.evidence import Budget, Evidence, Text, Window, windows
-from evalsvc.detection.heads import Bounds, features, pair_logits, token_unsupported
+from evalsvc.detection.heads import Bounds, by_words, features, pair_logits, token_unsupported
 from evalsvc.detection.loading import SPECIAL, Loaded, load, pair_heads
 from evalsvc.detection.words import words
 from evalsvc.engine.cache import EmbeddingCache
@@ -267,6 +267,8 @@ class PairDetector:
 
     def _reading(self, plan: _Planned, rows: Sequence[Row | ItemFailure]) -> Reading | ItemFailure:
         worst: dict[int, _Worst] = {}
+        doubts: list[float] = []
+        counted: defaultdict[int, Counter[str]] = defaultdict(Counter)
         tokens: list[ReadToken] = []
         for window, row in zip(plan.windows, rows, strict=True):
             if isinstance(row, ItemFailure):
@@ -275,6 +277,8 @@ class PairDetector:
             count = 3 * len(window.pieces)
             for piece, logits in zip(window.pieces, row[:count].reshape(-1, 3).astype(np.float64), strict=True):
                 against = float(np.logaddexp(logits[1], logits[2]))
+                doubts.append(against)
+                counted[piece.sentence].update(words=piece.words, unfound=piece.unfound)
                 if piece.sentence not in worst or against > worst[piece.sentence].against:
                     worst[piece.sentence] = _Worst(against, logits, window)
             tokens += [
@@ -283,11 +287,17 @@ class PairDetector:
                 if probability >= TOKEN_FROM
             ]
         spans = sentence_spans(plan.response.text)
-        sentences = [self._sentence(plan, spans[index], found) for index, found in sorted(worst.items())]
-        greatest = max(found.against for found in worst.values())
-        return Reading(calibrated(self.calibration, greatest), sentences, tokens)
+        sentences = [
+            self._sentence(plan, spans[index], found, by_words(found.against, **counted[index]))
+            for index, found in sorted(worst.items())
+        ]
+        # As response_logit says, in float64.
+        whole = float(np.logaddexp.reduce(2.0 * np.array(doubts))) / 2.0
+        every = sum(counted.values(), Counter())
+        whole = by_words(whole, every["words"], every["unfound"])
+        return Reading(calibrated(self.calibration, whole), sentences, tokens)
 
-    def _sentence(self, plan: _Planned, span: Span, found: _Worst) -> ReadSentence:
+    def _sentence(self, plan: _Planned, span: Span, found: _Worst, logit: float) -> ReadSentence:
         supported, contradicted, missing = np.exp(found.logits - np.logaddexp(0.0, found.against)).tolist()
         unit = plan.evidence.closest(plan.response.words.between(*span), found.window.units)
         return ReadSentence(
@@ -296,7 +306,7 @@ class PairDetector:
             supported=supported,
             contradicted=contradicted,
             not_mentioned=missing,
-            unsupported=calibrated(self.calibration, found.against),
+            unsupported=calibrated(self.calibration, logit),
             evidence=None if unit is None else Place(*plan.evidence.units[unit][:3]),
         )
 

@@ -14,7 +14,16 @@ from torch import nn
 from torch.nn import functional
 
 from evalsvc.detection.evidence import CLS, SEP, Budget, Evidence, Text, Window, windows
-from evalsvc.detection.heads import BESIDE, Bounds, PairHeads, PairLogits, features, pair_logits
+from evalsvc.detection.heads import (
+    BESIDE,
+    Bounds,
+    PairHeads,
+    PairLogits,
+    by_words,
+    features,
+    pair_logits,
+    response_logit,
+)
 from evalsvc.detection.words import Span, words
 from evalsvc.engine.tokens import window_starts
 from evalsvc.fitting.values import Mark, Row
@@ -24,6 +33,7 @@ Ids = NDArray[np.int32]
 SUPPORTED = "supported"
 _PLACES = {SUPPORTED: 0, "contradicted": 1, "not_mentioned": 2, "unsupported": 3}
 _TOKEN_SHARE = 0.5
+_SENTENCE_SHARE = 0.5
 _CERTAIN = 1e-6
 _NEIGHBOURS = 64
 _SMOOTHING = 0.02
@@ -50,12 +60,18 @@ class Sequences(NamedTuple):
 
 
 class PreparedPair(NamedTuple):
-    """A response with its windows, of each their pieces, these pieces' labels (or ``None``), and the tokens' labels."""
+    """A response with its windows, of each their pieces, these pieces' labels (or ``None``), and the tokens' labels.
+
+    ``unsupported`` is 1 where anything in the response is, else 0. It has ``words`` words, and ``unfound`` are nowhere.
+    """
 
     sequences: Sequences
     pieces: Sequence[Sequence[Span]]
     labels: Sequence[Sequence[int | None]]
     tokens: Sequence[torch.Tensor] | None
+    unsupported: float
+    words: int
+    unfound: int
     weight: float
 
 
@@ -106,8 +122,12 @@ class PairObjective(nn.Module):
     def loss(self, prepared: PreparedPair, states: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return what one response loses, from its windows' hidden states ``[tokens, width]``."""
         answers = self._answers(prepared, states)
-        chances = torch.cat([functional.log_softmax(answer.sentences, 1) for answer in answers])
-        lost = self._by_sentence(prepared, chances)
+        sentences = torch.cat([answer.sentences for answer in answers])
+        whole = response_logit(sentences)
+        lost = functional.binary_cross_entropy_with_logits(whole, whole.new_tensor(prepared.unsupported))
+        labels = [label for row in prepared.labels for label in row if label is not None]
+        if len(labels) == len(sentences):
+            lost = lost + _SENTENCE_SHARE * self._by_sentence(labels, sentences)
         if prepared.tokens is not None:
             logits = torch.logsumexp(torch.cat([answer.tokens for answer in answers]), 1)
             wanted = torch.cat(list(prepared.tokens)).to(logits.device)
@@ -115,9 +135,10 @@ class PairObjective(nn.Module):
         return lost * prepared.weight
 
     def logits(self, prepared: PreparedPair, states: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the logit, ``[1]``, of the sentence that is least supported."""
-        found = self._answers(prepared, states)
-        return torch.logsumexp(torch.cat([answer.sentences for answer in found])[:, 1:], 1).max()[None].cpu()
+        """Return the logit, ``[1]``, of anything in the response being unsupported."""
+        answers = self._answers(prepared, states)
+        whole = response_logit(torch.cat([answer.sentences for answer in answers])).item()
+        return torch.tensor([by_words(whole, prepared.words, prepared.unfound)])
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the heads under their names in a detector's file."""
@@ -155,16 +176,12 @@ class PairObjective(nn.Module):
         return answers
 
     @staticmethod
-    def _by_sentence(prepared: PreparedPair, chances: torch.Tensor) -> torch.Tensor:
-        labels = [label for row in prepared.labels for label in row if label is not None]
-        if len(labels) < len(chances):
-            # It is known that a sentence is unsupported, but not which.
-            every = chances[:, 0].sum().exp().clamp(max=1 - _CERTAIN)
-            return -torch.log1p(-every)
-        wanted = torch.tensor(labels, device=chances.device)
+    def _by_sentence(labels: Sequence[int], sentences: torch.Tensor) -> torch.Tensor:
+        """Return what is lost by the pieces of one response, each of a known label: their mean."""
+        chances = functional.log_softmax(sentences, 1)
         either = torch.log1p(-chances[:, 0].exp().clamp(max=1 - _CERTAIN))
-        gained = torch.cat([chances, either[:, None]], 1).gather(1, wanted[:, None])
-        return -gained.mean()
+        wanted = torch.tensor(labels, device=chances.device)
+        return -torch.cat([chances, either[:, None]], 1).gather(1, wanted[:, None]).mean()
 
     def _evidence(self, contexts: tuple[str, ...]) -> Evidence:
         return Evidence([self._text(context) for context in contexts], min(self._budget))
@@ -173,6 +190,8 @@ class PairObjective(nn.Module):
         found = windows(self._text(row.text), evidence, row.question, self._budget)
         sequences = Sequences([np.array((one.ids, one.types, one.marks), np.int32) for one in found])
         pieces = [[(piece.start, piece.stop) for piece in window.pieces] for window in found]
+        every = [piece for window in found for piece in window.pieces]
+        counted = sum(piece.words for piece in every), sum(piece.unfound for piece in every)
         labels, tokens = _from_label(row.label, found), None
         if row.spans is not None:
             marked = [
@@ -182,7 +201,7 @@ class PairObjective(nn.Module):
             if row.label == SUPPORTED or any(label for own in marked for label in own):
                 labels = marked
                 tokens = [torch.tensor([float(_hit(offset, row.spans)) for offset in one.offsets]) for one in found]
-        return PreparedPair(sequences, pieces, labels, tokens, row.weight)
+        return PreparedPair(sequences, pieces, labels, tokens, float(row.label != SUPPORTED), *counted, row.weight)
 
     def _text(self, text: str) -> Text:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)

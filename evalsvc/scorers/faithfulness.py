@@ -107,6 +107,9 @@ def _case(sample: Sample) -> Case:
 
 
 def _detail(response: str, reading: Reading, threshold: float) -> dict[str, Any]:
+    if reading.unsupported >= threshold:
+        # Several doubtful sentences may make what none makes alone; then the worst is named.
+        threshold = min(threshold, max(sentence.unsupported for sentence in reading.sentences))
     counts: Counter[str] = Counter()
     unsupported: list[dict[str, Any]] = []
     supported: list[dict[str, Any]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 
 import pytest
@@ -32,12 +33,13 @@ GOLDEN = {
         "lists": "6e257ac80738e13d",
         "sentences": "126d1fa590f827ad",
         "words": "c867d77e5296ef21",
-        "windows": "a05f01876c7eed7a",
+        "windows": "80d3e4870a70f730",
         "heads": (
             (0.0, -2.3500553879902615, 5.398238838362353),
             (0.0, 5.731002471492987, -6.396568192994199),
             (0.0, 6.863028389846312, -2.461925614729644),
         ),
+        "response": 6.9361914477018844,
     },
 }
 
@@ -113,7 +115,7 @@ def test_marks_of_a_fixed_response() -> None:
 
 def test_the_heads_are_those_of_the_format() -> None:
     torch = pytest.importorskip("torch")
-    from evalsvc.detection.heads import BESIDE, Bounds, PairHeads, features, pair_logits
+    from evalsvc.detection.heads import BESIDE, Bounds, PairHeads, by_words, features, pair_logits, response_logit
 
     def fixed(*shape: int) -> object:
         """Numbers that no random generator's release moves."""
@@ -125,6 +127,8 @@ def test_the_heads_are_those_of_the_format() -> None:
     heads = PairHeads(fixed(2, 5 + BESIDE), fixed(2), fixed(2, 5 + BESIDE), fixed(2))
     found = pair_logits(read, torch.tensor([4, 6, 10]), torch.tensor([2, 1, 2]), heads)
     assert found.sentences.tolist() == [pytest.approx(row, abs=1e-9) for row in GOLDEN[files.FORMAT]["heads"]]
+    assert float(response_logit(found.sentences)) == pytest.approx(GOLDEN[files.FORMAT]["response"], abs=1e-9)
+    assert by_words(-1.0, 9, 3) == pytest.approx(math.log(4 / 3) - 1)
 
 
 # --- files

@@ -1,0 +1,54 @@
+"""Makes the detectors that ship with evalsvc anew, from labelled data alone: the one command behind their cards.
+
+Their rows come from `../shared/data` (or `EVALSVC_SHARED_DATA`), and `evalsvc fit` makes of them the files and reports
+in `build/detectors`, then in `evalsvc/detection/weights`. The report of each fit says how good it was on held-out
+rows; `python benchmarks/detectors.py` says it of sets that were never seen. An interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+
+import _setup
+
+DETECTORS = {
+    "faithfulness": ("faithfulness", "_detector_rows.py", "--folds 2 --epochs 1 --made 800 --false-alarms 0.05"),
+    "texts": ("toxicity,prompt_injection,refusal", "_detector_texts.py", "--folds 2 --epochs 3 --false-alarms 0.01"),
+}
+"""Of each file its tasks, what prints its rows, and how it is fitted."""
+
+BUILD = _setup.ROOT / "build" / "detectors"
+WEIGHTS = _setup.ROOT / "evalsvc" / "detection" / "weights"
+
+
+def make(name: str) -> None:
+    """Fits one detector and puts it where the package looks for it."""
+    tasks, script, options = DETECTORS[name]
+    out, rows = BUILD / name, BUILD / f"{name}.jsonl"
+    out.mkdir(parents=True, exist_ok=True)
+    with _setup.step(f"rows of {name}"), rows.open("wb") as file:
+        subprocess.run([_setup.PYTHON, _setup.ROOT / "benchmarks" / script], stdout=file, check=True)
+    program = _setup.ENVIRONMENT / "bin" / "evalsvc"
+    subprocess.run([program, "fit", tasks, "--data", rows, "--out", out, *options.split()], check=True)
+    WEIGHTS.mkdir(exist_ok=True)
+    shutil.copy(out / f"{tasks.replace(',', '-')}.safetensors", WEIGHTS / f"{name}.safetensors")
+
+
+def main() -> int:
+    """Makes both, or those that are named."""
+    parser = argparse.ArgumentParser(prog="scripts/fit-detectors", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(DETECTORS)}; both without")
+    names = parser.parse_args().names or list(DETECTORS)
+    if unknown := set(names) - set(DETECTORS):
+        parser.error(f"no detector {', '.join(sorted(unknown))}; there are {', '.join(DETECTORS)}")
+    _setup.ensure_environment()
+    for name in names:
+        make(name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
