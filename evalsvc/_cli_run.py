@@ -78,7 +78,7 @@ def replay(options: argparse.Namespace) -> int:
         consumer = _default_consumer(found)
     consumer = assemble.replay_config(consumer, source)
     with assemble.project_store(found, environment, getattr(options, "store", None)) as store:
-        sheet = ScoreSheet(sys.stdout if options.scores else None)
+        sheet = ScoreSheet(sys.stdout if options.scores else None, sys.stdout if options.marks else None)
         worker = assemble.build_worker(consumer, store, environment, on_written=sheet.note, again=options.again)
         with stopping(worker.stop) as asked, Progress("replay", "events", *_measures(worker)):
             status = worker.run()

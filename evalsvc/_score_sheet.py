@@ -7,25 +7,30 @@ from collections import Counter, defaultdict
 from typing import Any, TextIO
 
 from evalsvc._cli_output import aligned
+from evalsvc._marked import marked
 from evalsvc.errors import EvalsvcError
 from evalsvc.types import Score, WriteBatch
 
 
 class ScoreSheet:
-    """Counts the scores of written batches; with ``every`` it also prints each as a JSON object on a line of its own.
+    """Counts the scores of written batches.
+
+    With ``every`` it also prints each as a JSON object on a line of its own, with ``marks`` each response with what a
+    score says is unsupported.
 
     The mean is that of the replayed sample as it is, unweighted: ``evalsvc query`` estimates.
     """
 
-    def __init__(self, every: TextIO | None = None) -> None:
+    def __init__(self, every: TextIO | None = None, marks: TextIO | None = None) -> None:
         """Begin empty."""
-        self._every = every
+        self._every, self._marks = every, marks
         self._statuses: dict[str, Counter[str]] = {}
         self._sums: dict[str, float] = defaultdict(float)
         self._reasons: dict[str, Counter[str]] = {}
 
     def note(self, batch: WriteBatch) -> None:
         """Count a batch's scores."""
+        samples = {kept.sample.event.event_id: kept.sample for kept in batch.events} if self._marks else {}
         for score in batch.scores:
             self._statuses.setdefault(score.metric, Counter())[score.status] += 1
             if score.value is None:
@@ -33,16 +38,19 @@ class ScoreSheet:
             else:
                 self._sums[score.metric] += score.value
             if self._every is not None:
-                self._print(score, self._every)
+                self._print(json.dumps(to_json(score), ensure_ascii=False), self._every)
+            sample = samples.get(score.subject.event_id)
+            if self._marks is not None and sample and (text := marked(sample, score)):
+                self._print(f"{text}\n", self._marks)
 
     @property
     def failed(self) -> int:
         """How many scores failed."""
         return sum(statuses["failed"] for statuses in self._statuses.values())
 
-    def _print(self, score: Score, out: TextIO) -> None:
+    def _print(self, text: str, out: TextIO) -> None:
         try:
-            print(json.dumps(to_json(score), ensure_ascii=False), file=out)
+            print(text, file=out)
         except BrokenPipeError:
             raise
         except OSError as error:

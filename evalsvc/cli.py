@@ -208,8 +208,12 @@ def _add_running(add: _Adder) -> None:
         metavar="FIELD=VALUE",
         help="a field that every event has",
     )
-    replay.add_argument(
+    shown = replay.add_mutually_exclusive_group()
+    shown.add_argument(
         "--scores", action="store_true", help="print every score that this run writes, as JSON, instead of a table"
+    )
+    shown.add_argument(
+        "--marks", action="store_true", help="first print the responses, with what is unsupported in them marked"
     )
     replay.add_argument(
         "--again",

@@ -1,0 +1,58 @@
+"""Responses with what scorers found unsupported in them marked, to be read by a person."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from evalsvc._plain import harmless
+from evalsvc._sentences import Span, sentence_spans
+from evalsvc.types import Sample, Score
+
+_SHOWN = 120
+
+
+def marked(sample: Sample, score: Score) -> str:
+    r"""Return a response a sentence a line, those marked in which a score's detail says that something is unsupported.
+
+    Nothing where the detail names neither sentences (``unsupported``) nor characters (``spans``).
+    """
+    detail = json.loads(score.detail) if score.detail else {}
+    if score.value is None or not ("unsupported" in detail or "spans" in detail):
+        return ""
+    rows = {row["start"]: row for row in detail.get("unsupported", ())}
+    spans = [(row["start"], row["end"]) for row in detail.get("spans", ())]
+    lines = [f"{score.subject.event_id} · {score.metric} {score.value:.2f}"]
+    for start, end in sentence_spans(sample.event.response):
+        row = rows.get(start)
+        words = row.get("words", ()) if row else [span for span in spans if span[0] < end and span[1] > start]
+        sign = "✗" if row or words else " "
+        lines.append(f"  {sign} {' '.join(_with_marks(sample.event.response, (start, end), words).split())}")
+        if row:
+            lines.append(f"      {'; '.join(_why(row, sample.event.contexts))}")
+    return harmless("\n".join(lines))
+
+
+def _with_marks(text: str, sentence: Span, words: Sequence[Sequence[int]]) -> str:
+    """Return a sentence with its words that are to blame in brackets.
+
+    >>> _with_marks("It costs 3 GBP.", (0, 15), [(9, 14)])
+    'It costs ⟦3 GBP⟧.'
+    """
+    start, end = sentence
+    inside = [(max(start, first), min(end, last)) for first, last in words]
+    cuts = [start, *(place for span in inside for place in span), end]
+    parts = [text[first:last] for first, last in pairwise(cuts)]
+    return "".join(f"⟦{part}⟧" if place % 2 else part for place, part in enumerate(parts))
+
+
+def _why(row: Mapping[str, Any], contexts: Sequence[str]) -> Iterator[str]:
+    if "unsupported" in row:
+        yield f"{row.get('status', 'unsupported').replace('_', ' ')}, {row['unsupported']:.2f}"
+    elif "support" in row:
+        yield f"support {row['support']:.2f}"
+    if "context" in row:
+        nearest = " ".join(contexts[row["context"]][row["context_start"] : row["context_end"]].split())
+        yield f"nearest: {nearest if len(nearest) <= _SHOWN else f'{nearest[:_SHOWN]}…'}"
