@@ -14,13 +14,14 @@ from evalsvc._cli_output import Progress, aligned
 from evalsvc._paths import shown_path
 from evalsvc._plain import harmless, unobeyed, visible
 from evalsvc.cli import OK
+from evalsvc.detection.shipped import packaged
 from evalsvc.errors import InputError, MissingExtra
 from evalsvc.fitting.kept import finished
 from evalsvc.fitting.labelled import read_labelled
 from evalsvc.fitting.report import TOO_WEAK, figure_rows, final, report, rule
 from evalsvc.fitting.results import Fit
 from evalsvc.fitting.running import beside, detector_path, fit
-from evalsvc.fitting.values import Options, Training, tasks_of
+from evalsvc.fitting.values import Options, Training, reads_pairs, tasks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
     TrainerOf = Callable[[Sequence[str], Training], Trainer]
 
 FALSE_ALARMS = 0.05
+SHIPPED = "shipped"
+"""What ``--from`` calls the detector that comes with the package."""
 TRAINING = "evalsvc.fitting.trainer"
 
 
 def fit_detector(options: argparse.Namespace) -> int:
     """Fit a detector and print its held-out figures."""
-    tasks, asked = tasks_of(options.task), _options(options)
+    tasks = tasks_of(options.task)
+    asked = _options(options, tasks)
     labelled = read_labelled(options.data, tasks, options.group)
     trainer = _trainer_of()(tasks, Training(options.epochs, options.made, asked.seed, options.device, asked.before))
     far = _HowFar()
@@ -83,14 +87,12 @@ def _if_interrupted(asked: Options, tasks: Sequence[str]) -> Iterator[None]:
         raise
 
 
-def _options(options: argparse.Namespace) -> Options:
+def _options(options: argparse.Namespace, tasks: Sequence[str]) -> Options:
     if options.false_alarms is not None and not 0.0 <= options.false_alarms < 1.0:
         raise InputError(f"Expected --false-alarms in [0, 1), such as 0.01, but got {options.false_alarms:g}")
     if options.miss_costs is not None and not 0.0 < options.miss_costs < float("inf"):
         raise InputError(f"Expected --miss-costs above 0, such as 5, but got {options.miss_costs:g}")
-    before = Path(options.before) if options.before else None
-    if before is not None and not before.is_file():
-        raise InputError(f"There is no detector {shown_path(before)} to start from; check --from")
+    before = _start(options.before, tasks) if options.before else None
     costs = options.miss_costs is not None
     alarms = FALSE_ALARMS if options.false_alarms is None else options.false_alarms
     return Options(
@@ -102,6 +104,14 @@ def _options(options: argparse.Namespace) -> Options:
         restart=options.restart,
         before=before,
     )
+
+
+def _start(given: str, tasks: Sequence[str]) -> Path:
+    """Return the detector that ``--from`` names."""
+    before = packaged("faithfulness" if reads_pairs(tasks) else "texts") if given == SHIPPED else Path(given)
+    if before is None or not before.is_file():
+        raise InputError(f"There is no detector {shown_path(Path(given))} to start from; check --from")
+    return before
 
 
 def _trainer_of() -> TrainerOf:

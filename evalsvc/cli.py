@@ -445,7 +445,9 @@ def _add_fit(add: _Adder) -> None:
     fit.add_argument(
         "--made", type=_whole, default=0, metavar="N", help="learn also from N responses made from the rows' contexts"
     )
-    fit.add_argument("--from", dest="before", metavar="FILE", help="start from this detector")
+    fit.add_argument(
+        "--from", dest="before", metavar="FILE", help="start from this detector, or from the `shipped` one"
+    )
     limit = fit.add_mutually_exclusive_group()
     limit.add_argument(
         "--false-alarms",

@@ -1,4 +1,4 @@
-"""Makes the detectors that ship with evalsvc anew, from labelled data alone: the one command behind their cards.
+"""Makes the detectors that come with evalsvc anew, from labelled data alone: the one command behind their cards.
 
 Their rows come from `../shared/data` (or `EVALSVC_SHARED_DATA`), and `evalsvc fit` makes of them the files and reports
 in `build/detectors`, then in `evalsvc/detection/weights`. The report of each fit says how good it was on held-out
@@ -15,7 +15,6 @@ import sys
 import _setup
 
 DETECTORS = {
-    "faithfulness": ("faithfulness", "_detector_rows.py", "--folds 2 --epochs 1 --made 800 --false-alarms 0.05"),
     "texts": ("toxicity,prompt_injection,refusal", "_detector_texts.py", "--folds 2 --epochs 3 --false-alarms 0.01"),
 }
 """Of each file its tasks, what prints its rows, and how it is fitted."""
@@ -38,9 +37,9 @@ def make(name: str) -> None:
 
 
 def main() -> int:
-    """Makes both, or those that are named."""
+    """Makes all, or those that are named."""
     parser = argparse.ArgumentParser(prog="scripts/fit-detectors", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(DETECTORS)}; both without")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(DETECTORS)}; all without")
     names = parser.parse_args().names or list(DETECTORS)
     if unknown := set(names) - set(DETECTORS):
         parser.error(f"no detector {', '.join(sorted(unknown))}; there are {', '.join(DETECTORS)}")

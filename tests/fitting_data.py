@@ -86,7 +86,7 @@ class Words:
         data = features(rows)
         made = np.zeros((data.shape[1], len(rows[0].found)))
         for step in range(60):
-            report(step + 1, 60, f"loss {step}")
+            report((step + 1) * len(rows), 60 * len(rows), f"loss {step}")
             for task in range(made.shape[1]):
                 known = np.array([row.found[task] is not None for row in rows])
                 truth = np.array([bool(row.found[task]) for row in rows])

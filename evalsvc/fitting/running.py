@@ -103,6 +103,8 @@ class _Running:
         self._rows, self._tasks = ending.labelled.rows, ending.labelled.tasks
         self._options, self._trainer, self._kept, self._told = ending.options, ending.trainer, kept, told
         self._codes, self._places = ending.found.codes, places
+        held_out = [int((places == fold).sum()) for fold in range(self._options.folds)]
+        self._sizes = len(places) - np.array([*held_out, 0])
 
     def held_out(self) -> Array:
         """Return each row's logits by a detector that saw no row of its fold; NaN of those outside of all folds."""
@@ -132,11 +134,12 @@ class _Running:
 
     def _train(self, chosen: Truths, part: int, name: str) -> tuple[Trained, Truths]:
         """Train on chosen rows but those watched for early stopping, and return these too."""
-        parts = self._options.folds + 1
         said = "final" if part == self._options.folds else f"fold {part + 1} of {self._options.folds}"
 
         def report(done: int, total: int, note: str) -> None:
-            self._told(part * total + done, parts * total, f"{said}, {note}" if note else said)
+            # The last training has more rows than those of the folds.
+            steps = total * self._sizes / self._sizes[part]
+            self._told(int(steps[:part].sum()) + done, int(steps.sum()), f"{said}, {note}" if note else said)
 
         watched = self._watched(chosen, self._options.seed + part)
         rows = self._chosen(chosen & ~watched)

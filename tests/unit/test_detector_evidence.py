@@ -131,7 +131,7 @@ def test_words_that_are_nowhere_are_counted_by_piece() -> None:
     contexts = Evidence([text("Acme sold 1,200 units in Oxford.")])
     response = text("Acme sold 1200 units. It paid nobody in Bath, for 7 days! They were sold.")
     (window,) = windows(response, contexts, "Who paid?", Budget(40, 40))
-    # Nobody (a negation), Bath, 7 and days; "paid" is in the question, and what has no meaning of its own is not counted.
+    # Nobody (a negation), Bath, 7 and days; "paid" is in the question, and function words are not counted.
     assert [piece[-2:] for piece in window.pieces] == [(4, 0), (8, 4), (3, 0)]
 
 

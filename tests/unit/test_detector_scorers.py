@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
@@ -321,3 +323,22 @@ def test_bad_options(name, options, message):
     with pytest.raises(InputError) as caught:
         create(name, {"detector": "d.safetensors", **options})
     assert message in str(caught.value)
+
+
+def test_a_replay_marks_sentences_that_are_unsupported(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make_detector(tmp_path / "pairs.safetensors", "pairs")
+    (tmp_path / "consumers").mkdir()
+    (tmp_path / "consumers" / "answers.yaml").write_text(
+        "consumer: answers\nsource: {http: {}}\nsampling: {version: 1, rate: 1}\n"
+        "scorers: [{name: faithfulness, options: {detector: pairs.safetensors, threshold: 0, device: cpu}}]\n"
+    )
+    event = {"event_id": "one", "occurred_at": "2026-03-01T12:00:00Z", "application": "shop"}
+    event |= {"contexts": ["It takes 3 days."], "response": "It takes 3 days. It is free."}
+    (tmp_path / "events.jsonl").write_text(json.dumps(event))
+    assert main(["replay", "events.jsonl", "--consumer", "answers", "--marks", "--store", "memory:"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("one · faithfulness ")
+    marked = [line.replace("⟦", "").replace("⟧", "") for line in lines]
+    assert [line for line in marked if line.startswith("  ✗ ")] == ["  ✗ It takes 3 days.", "  ✗ It is free."]
+    assert "nearest: It takes 3 days." in lines[2]

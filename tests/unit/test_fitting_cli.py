@@ -14,6 +14,7 @@ import pytest
 
 from evalsvc import _cli_fit
 from evalsvc.cli import main
+from evalsvc.detection import shipped
 from tests.fitting_data import Words, pairs, texts, write
 
 
@@ -45,6 +46,17 @@ def test_fit_prints_figures_and_says_what_it_wrote(tmp_path, monkeypatch, capsys
     assert "evalsvc: wrote fitted/toxicity.safetensors\nevalsvc: wrote fitted/toxicity.report.html" in err
     ((tasks, asked),) = trainers.asked
     assert (tasks, asked.epochs, asked.device, asked.seed, asked.before) == (("toxicity",), 3, "cpu", 0, None)
+
+
+def test_fit_starts_from_the_shipped_detector(tmp_path, monkeypatch, trainers):
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
+    file = write(tmp_path / "rows.jsonl", texts())
+    common = ["fit", "toxicity", "--data", str(file), "--false-alarms", "0.1"]
+    assert main([*common, "--out", str(tmp_path)]) == 0
+    (tmp_path / "toxicity.safetensors").rename(tmp_path / "texts.safetensors")
+    write(file, texts(seed=2))
+    assert main([*common, "--out", str(tmp_path / "new"), "--from", "shipped"]) == 0
+    assert [asked.before for _, asked in trainers.asked] == [None, tmp_path / "texts.safetensors"]
 
 
 def test_fit_prints_json_of_pairs_and_starts_from_another(tmp_path, capsys, trainers):
@@ -131,6 +143,7 @@ def test_a_full_disk_is_one_line(tmp_path, capsys, trainers):
         (["--false-alarms", "1.5"], "Expected --false-alarms in [0, 1), such as 0.01, but got 1.5"),
         (["--miss-costs", "0"], "Expected --miss-costs above 0"),
         (["--from", "absent.safetensors"], "There is no detector absent.safetensors to start from"),
+        (["--from", "./shipped"], "There is no detector shipped to start from"),
         (["--group", "customer"], "No row has the field 'customer'"),
     ],
 )
