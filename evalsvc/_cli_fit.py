@@ -88,6 +88,8 @@ def _if_interrupted(asked: Options, tasks: Sequence[str]) -> Iterator[None]:
 
 
 def _options(options: argparse.Namespace, tasks: Sequence[str]) -> Options:
+    if not 0.0 <= options.hold_out <= 0.5:
+        raise InputError(f"Expected --hold-out in (0, 0.5], such as 0.2, but got {options.hold_out:g}")
     if options.false_alarms is not None and not 0.0 <= options.false_alarms < 1.0:
         raise InputError(f"Expected --false-alarms in [0, 1), such as 0.01, but got {options.false_alarms:g}")
     if options.miss_costs is not None and not 0.0 < options.miss_costs < float("inf"):
@@ -98,6 +100,7 @@ def _options(options: argparse.Namespace, tasks: Sequence[str]) -> Options:
     return Options(
         out=Path(options.out),
         folds=options.folds,
+        hold_out=options.hold_out,
         seed=options.seed,
         rule="cost" if costs else "false_alarms",
         value=options.miss_costs if costs else alarms,
@@ -126,7 +129,8 @@ def _trainer_of() -> TrainerOf:
 def _told(made: Fit) -> list[str]:
     parts = []
     for name, task in made.tasks.items():
-        head = f"{name}: {task.found:,} of {task.rows:,} rows have it; {made.folds} folds of {task.groups:,} groups"
+        parted = f"{made.folds} folds of" if made.folds else "held out from the detector that was written, of"
+        head = f"{name}: {task.found:,} of {task.rows:,} rows have it; {parted} {task.groups:,} groups"
         rows = [{"figure": figure, "held out (95 %)": value} for figure, value in figure_rows(task)]
         parts += [f"{head}\n{rule(task)}", aligned(rows), *([said] if (said := final(task)) else [])]
         if task.suspected:

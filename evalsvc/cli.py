@@ -439,7 +439,15 @@ def _add_fit(add: _Adder) -> None:
         "--group", default="group", metavar="FIELD", help="what rows that belong together share (default: group)"
     )
     fit.add_argument("--out", default="fitted", metavar="DIR", help="for the detector and its report (default: fitted)")
-    fit.add_argument("--folds", type=_count, default=5, metavar="K", help="of the cross-validation (default: 5)")
+    parted = fit.add_mutually_exclusive_group()
+    parted.add_argument("--folds", type=_count, default=5, metavar="K", help="of the cross-validation (default: 5)")
+    parted.add_argument(
+        "--hold-out",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="train once, and measure on this share of the groups, instead of folds",
+    )
     fit.add_argument("--seed", type=_whole, default=0, metavar="N", help="of folds and training (default: 0)")
     fit.add_argument("--epochs", type=_count, metavar="E", help="how often a row is seen at most")
     fit.add_argument(

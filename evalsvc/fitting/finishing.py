@@ -124,7 +124,7 @@ class Ending(NamedTuple):
             rows=len(self.labelled.rows),
             groups=self.found.total,
             field=self.labelled.field,
-            folds=self.options.folds,
+            folds=0 if self.options.hold_out else self.options.folds,
             seed=self.options.seed,
             data=card.data,
             training=card.training,

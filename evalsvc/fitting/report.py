@@ -60,9 +60,10 @@ def page(made: Fit) -> str:
     title = f"Detector of {', '.join(made.tasks)}, version {made.version}"
     warned = [f"<p class=warn>{_html(note.text)}.</p>" for note in made.notes if note.warning]
     noted = [f"<p class=soft>{_html(note.text)}.</p>" for note in made.notes if not note.warning]
+    parted = f": {made.folds} folds, no group in two of them" if made.folds else " from this very detector"
     said = (
-        f"Fitted to {made.rows:,} rows of {made.groups:,} groups. Every figure is of rows that were held out: "
-        f"{made.folds} folds, no group in two of them. Intervals are of 95 %, by a bootstrap over groups"
+        f"Fitted to {made.rows:,} rows of {made.groups:,} groups. Every figure is of rows that were held out{parted}. "
+        "Intervals are of 95 %, by a bootstrap over groups"
     )
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     head = (
@@ -127,7 +128,7 @@ def _task(name: str, task: TaskResult, made: Fit) -> str:
     parts = [
         f"<h2>{_html(name)}</h2>",
         f"<p>{task.found:,} of {task.rows:,} rows have it, in {task.groups:,} groups. Threshold: {_html(rule(task))}. "
-        "In the figures each row is judged by the calibration and threshold of the other folds.</p>",
+        "In the figures each row is judged by the calibration and threshold of the other folds' rows.</p>",
         charts(task),
         _table(
             ("figure", "held out (95 %)", "what it is"),

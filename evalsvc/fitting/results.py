@@ -112,6 +112,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     groups: int
     field: str
     folds: int
+    """How many detectors the figures are of; 0 where they are of the one that was written, of rows held out from it."""
     seed: int
     data: str
     training: str
@@ -224,7 +225,8 @@ def warnings(task: str, made: TaskResult) -> list[Note]:
     if asked.rule == "false_alarms" and alarms.value is not None and (alarms.low or 0.0) > asked.value:
         notes.append(
             f"{task}: you asked for at most {100 * asked.value:.3g} % false alarms; on held-out rows it was "
-            f"{_percent(alarms)}: label more groups, or ask for more --folds, before you rely on this threshold"
+            f"{_percent(alarms)}: label more groups, or ask for more --folds or a greater --hold-out, before you rely "
+            "on this threshold"
         )
     if error.low is not None and error.low > POOR_CALIBRATION:
         notes.append(f"{task}: its probabilities are off by {error.value:.2f} on average; do not read them as shares")

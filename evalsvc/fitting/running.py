@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,8 @@ def fit(labelled: Labelled, options: Options, trainer: Trainer, told: Told = lam
         InputError: too few groups, a state of another fit, or a disk that takes nothing.
         EngineError: a file that would be replaced is no detector, or a logit is no number.
     """
+    if not 0.0 <= options.hold_out <= 0.5:
+        raise InputError(f"Expected a share of at most 0.5 to hold out, such as 0.2, but got {options.hold_out:g}")
     if options.folds < 2:
         raise InputError(f"Expected 2 folds or more, but got {options.folds}")
     found, start = grouped(labelled), start_of(options.before)
@@ -64,7 +67,7 @@ def _fitted(ending: Ending, places: Codes, told: Told) -> Fit:
     running = _Running(ending, kept, places, told)
     held = _held(labelled, running.held_out(), ending.found, places)
     results = {name: result(own, options, _sources(labelled, task)) for task, (name, own) in enumerate(held.items())}
-    finished = running.final()
+    finished = running.final
     require_finite(finished)
     ending = ending._replace(results=with_final(results, held, finished, options)).with_made(finished.trained.made)
     detector = ending.detector(finished.trained, kept.version)
@@ -103,12 +106,17 @@ class _Running:
         self._rows, self._tasks = ending.labelled.rows, ending.labelled.tasks
         self._options, self._trainer, self._kept, self._told = ending.options, ending.trainer, kept, told
         self._codes, self._places = ending.found.codes, places
-        held_out = [int((places == fold).sum()) for fold in range(self._options.folds)]
-        self._sizes = len(places) - np.array([*held_out, 0])
+        out = [] if self._options.hold_out else [int((places == fold).sum()) for fold in range(self._options.folds)]
+        self._sizes = len(places) - np.array([*out, 0])
 
     def held_out(self) -> Array:
         """Return each row's logits by a detector that saw no row of its fold; NaN of those outside of all folds."""
         made = np.full((len(self._rows), len(self._tasks)), np.nan)
+        if self._options.hold_out:
+            require_finite(self.final)
+            here = self._places >= 0
+            made[here] = self.final.trained.logits(self._chosen(here))
+            return made
         for fold in range(self._options.folds):
             here = self._places == fold
             shape = (int(here.sum()), len(self._tasks))
@@ -125,16 +133,17 @@ class _Running:
             made[here] = logits
         return made
 
+    @cached_property
     def final(self) -> Finished:
-        """Train the detector itself, on all rows but those watched for early stopping."""
-        every = np.ones(len(self._rows), bool)
-        trained, watched = self._train(every, self._options.folds, "final")
+        """The detector itself, trained on all rows but those watched for early stopping or held out from all."""
+        every = self._places < 0 if self._options.hold_out else np.ones(len(self._rows), bool)
+        trained, watched = self._train(every, len(self._sizes) - 1, "final")
         looked = self._chosen(watched if watched.any() else every)
         return Finished(trained, watched, np.asarray(trained.logits(looked), np.float64))
 
     def _train(self, chosen: Truths, part: int, name: str) -> tuple[Trained, Truths]:
         """Train on chosen rows but those watched for early stopping, and return these too."""
-        said = "final" if part == self._options.folds else f"fold {part + 1} of {self._options.folds}"
+        said = f"fold {part + 1} of {self._options.folds}" if part < len(self._sizes) - 1 else "final"
 
         def report(done: int, total: int, note: str) -> None:
             # The last training has more rows than those of the folds.
@@ -165,7 +174,7 @@ class _Running:
 def _held(labelled: Labelled, logits: Array, found: Grouped, placed: Codes) -> dict[str, Held]:
     made = {}
     for task, name in enumerate(labelled.tasks):
-        chosen = placed != OUTSIDE
+        chosen = placed >= 0
         places = np.flatnonzero(chosen & np.array([row.found[task] is not None for row in labelled.rows]))
         rows = [labelled.rows[place] for place in places.tolist()]
         labels = np.array([bool(row.found[task]) for row in rows])
@@ -185,7 +194,7 @@ def _key(labelled: Labelled, options: Options, trainer: Trainer) -> dict[str, st
         "rows": labelled.digest,
         "tasks": ",".join(labelled.tasks),
         "groups": labelled.field,
-        "folds": str(options.folds),
+        "folds": f"hold out {options.hold_out!r}" if options.hold_out else str(options.folds),
         "seed": str(options.seed),
         "training options": f"{trainer.signature}|{trainer.trunk_revision}|{before}",
         "release": f"{__version__}, format {adapter.FORMAT}",

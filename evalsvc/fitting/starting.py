@@ -11,13 +11,18 @@ import numpy as np
 
 from evalsvc.detection import adapter
 from evalsvc.errors import InputError
-from evalsvc.fitting.folds import Grouped, outer
+from evalsvc.fitting.folds import Grouped, folds, outer, stratum
 from evalsvc.fitting.labelled import LEAST_OF_CLASS, LEAST_ROWS
 from evalsvc.fitting.values import Codes, Labelled, Note, Options, Row, Truths
 from evalsvc.set_audit.near import folded
 
 OUTSIDE = -1
 """The fold of rows that are learnt from every time, since what training starts from has seen them."""
+
+LEARNT = -2
+"""The fold of rows that are learnt from where others are held out by ``hold_out``."""
+_PARTS = 5
+"""Of the held-out rows: each is judged by the calibration and threshold of the others."""
 
 
 class Start(NamedTuple):
@@ -98,7 +103,7 @@ def placed(labelled: Labelled, found: Grouped, options: Options, known: Truths) 
         InputError: when the others are too few to measure anything.
     """
     if not known.any():
-        return outer(labelled, found, options.folds, options.seed)
+        return _apart(labelled, found, options)
     fresh = [row for row, is_known in zip(labelled.rows, known.tolist(), strict=True) if not is_known]
     where = f"{int(known.sum()):,} of {len(known):,} rows are of groups that {options.before} was fitted to"
     what = "Add rows that are new to it, or fit without --from"
@@ -112,9 +117,29 @@ def placed(labelled: Labelled, found: Grouped, options: Options, known: Truths) 
     made = np.full(len(known), OUTSIDE, np.int64)
     codes = np.unique(found.codes[~known], return_inverse=True)[1]
     try:
-        made[~known] = outer(labelled._replace(rows=fresh), Grouped(codes), options.folds, options.seed)
+        made[~known] = _apart(labelled._replace(rows=fresh), Grouped(codes), options)
     except InputError as error:
         raise InputError(f"{where}. {what}. Of the others: {error}") from error
+    return made
+
+
+def _apart(labelled: Labelled, found: Grouped, options: Options) -> Codes:
+    """Return the fold of each row; with ``hold_out`` one of five for those held out, :data:`LEARNT` for others."""
+    if not options.hold_out:
+        return outer(labelled, found, options.folds, options.seed)
+    strata = [stratum(row) for row in labelled.rows]
+    held = folds(found.codes, strata, max(2, round(1 / options.hold_out)), options.seed) == 0
+    rows = [row for row, is_held in zip(labelled.rows, held.tolist(), strict=True) if is_held]
+    codes = np.unique(found.codes[held], return_inverse=True)[1]
+    for task, left in _left(rows, labelled.tasks).items():
+        if left[True] + left[False] < LEAST_ROWS or min(left.values()) < LEAST_OF_CLASS:
+            raise InputError(
+                f"Of the rows held out {left[True] + left[False]:,} are labelled for {task}, {left[True]:,} of them "
+                f"with what is looked for, but {LEAST_ROWS} are needed, and {LEAST_OF_CLASS} of each class; hold out "
+                "more, or give --folds"
+            )
+    made = np.full(len(held), LEARNT, np.int64)
+    made[held] = outer(labelled._replace(rows=rows), Grouped(codes), _PARTS, options.seed)
     return made
 
 

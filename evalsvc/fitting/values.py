@@ -96,7 +96,11 @@ class Labelled(NamedTuple):
 
 
 class Options(NamedTuple):
-    """How to fit; ``rule`` and ``value`` fix the threshold before any test set is looked at."""
+    """How to fit; ``rule`` and ``value`` fix the threshold before any test set is looked at.
+
+    With ``hold_out`` there is one training instead of ``folds`` and a last one: of all rows but those of this share of
+    the groups, by which what is written is calibrated and measured.
+    """
 
     out: Path
     folds: int = 5
@@ -106,6 +110,7 @@ class Options(NamedTuple):
     restart: bool = False
     before: Path | None = None
     """The detector that training starts from."""
+    hold_out: float = 0.0
 
 
 class Training(NamedTuple):

@@ -145,6 +145,7 @@ def test_a_full_disk_is_one_line(tmp_path, capsys, trainers):
         (["--from", "absent.safetensors"], "There is no detector absent.safetensors to start from"),
         (["--from", "./shipped"], "There is no detector shipped to start from"),
         (["--group", "customer"], "No row has the field 'customer'"),
+        (["--hold-out", "0.7"], "Expected --hold-out in (0, 0.5], such as 0.2, but got 0.7"),
     ],
 )
 def test_wrong_options_are_told_before_anything_is_trained(tmp_path, capsys, trainers, more, message):

@@ -74,6 +74,61 @@ def test_no_row_is_judged_by_what_saw_it_and_those_watched_are_apart(tmp_path):
     assert not held[5]
 
 
+def test_a_share_held_out_measures_the_very_detector_that_is_written(tmp_path):
+    rows = [row | {"topic": n // 3} for n, row in enumerate(texts(360, noise=0.1))]
+    trainer, steps = Words(), []
+    options = Options(tmp_path / "out", hold_out=0.25)
+    made = fit(read(tmp_path, rows, field="topic"), options, trainer, lambda *step: steps.append(step))
+    ((learnt, watched, _),) = trainer.calls
+    apart = {row.group for row in learnt}, {row.group for row in watched}
+    held = {f":{n}" for n in range(120)} - apart[0] - apart[1]
+    assert not apart[0] & apart[1]
+    assert len(apart[1]) >= 8
+    assert len(held) == 30
+    task = made.tasks["toxicity"]
+    assert (made.folds, made.rows, made.groups) == (0, 360, 120)
+    assert (task.rows, task.groups, task.final) == (90, 30, None)
+    weights = adapter.read(Path(made.detector)).tensors["head.words.weight"].double().numpy()
+    chosen = [row for row in read(tmp_path, rows, field="topic").rows if row.group in held]
+    ours = Learnt(weights).logits(chosen)[:, 0]
+    found = np.array([row.found[0] for row in chosen])
+    by_hand = (ours[found][:, None] > ours[~found]).mean()
+    assert task.figures["auroc"].value == pytest.approx(by_hand, abs=0.02)
+    assert [done for done, _, _ in steps] == sorted(done for done, _, _ in steps)
+    assert steps[-1][0] == steps[-1][1]
+    assert "held out from this very detector" in page(made)
+
+
+@pytest.mark.parametrize(
+    ("size", "share", "message"),
+    [
+        (120, 0.2, "Of the rows held out 24 are labelled for toxicity, 8 of them .* hold out more, or give --folds"),
+        (120, 0.6, "Expected a share of at most 0.5 to hold out, such as 0.2, but got 0.6"),
+    ],
+)
+def test_too_few_rows_held_out_are_refused(tmp_path, size, share, message):
+    trainer = Words()
+    with pytest.raises(InputError, match=message):
+        fit(read(tmp_path, texts(size)), Options(tmp_path / "out", hold_out=share), trainer)
+    assert not trainer.calls
+
+
+def test_a_fit_that_holds_out_goes_on_and_starts_from_another(tmp_path):
+    labelled = read(tmp_path, texts(300))
+    with pytest.raises(KeyboardInterrupt):
+        fit(labelled, Options(tmp_path / "out", hold_out=0.25), Words(fail_at=1))
+    with pytest.raises(InputError, match="an unfinished fit with other folds"):
+        fit(labelled, Options(tmp_path / "out"), Words())
+    first = fit(labelled, Options(tmp_path / "out", hold_out=0.25), Words())
+    rows, trainer = [*texts(300), *texts(300, seed=2)], Words()
+    made = fit(read(tmp_path, rows), Options(tmp_path / "b", hold_out=0.25, before=Path(first.detector)), trainer)
+    assert made.tasks["toxicity"].rows == 75
+    old = {row["text"] for row in rows[:300]}
+    ((learnt, watched, _),) = trainer.calls
+    assert old <= {row.text for row in learnt}
+    assert not old & {row.text for row in watched}
+
+
 def test_pairs_and_several_tasks(tmp_path):
     made = fit(read(tmp_path, pairs(), "faithfulness"), Options(tmp_path / "pairs"), Words())
     assert adapter.read(Path(made.detector)).card.reads == "pairs"
