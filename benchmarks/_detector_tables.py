@@ -340,4 +340,6 @@ def _less(figure: Figure) -> Figure:
 
 
 def _seen(name: str) -> str:
+    if name == "llmdrift":
+        return "answers never seen"
     return "never seen" if name in NEVER_SEEN else "held out"

@@ -117,7 +117,7 @@ def ragtruth(found: Answered, own: float, lexical: float) -> Iterator[Row]:
     ours, theirs = found.measured(found.probabilities, own), found.measured(found.overlap, lexical)
     every = found.measured(np.ones(len(found.rows)), 0.5)
     yield row_of(
-        f"RAGTruth QA: F1 of responses {interval(ours['f1'])}",
+        f"RAGTruth QA: F1 of responses {interval(ours['f1'])}, beside flagging all",
         ours["f1"],
         every["f1"],
         "all positive",
@@ -132,7 +132,7 @@ def ragtruth(found: Answered, own: float, lexical: float) -> Iterator[Row]:
     ):
         beside = None if figure == "ece" else theirs[figure]
         yield row_of(f"RAGTruth QA: {what} {interval(ours[figure])}", ours[figure], beside, aim=aim)
-    models = np.array([row["segments"]["model"] for row in found.rows])
+    models = np.array([row.get("segments", {}).get("model", "") for row in found.rows])
     for model in sorted(set(models)):
         chosen = models == model
         part = figures(

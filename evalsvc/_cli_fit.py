@@ -112,7 +112,9 @@ def _options(options: argparse.Namespace, tasks: Sequence[str]) -> Options:
 def _start(given: str, tasks: Sequence[str]) -> Path:
     """Return the detector that ``--from`` names."""
     before = packaged("faithfulness" if reads_pairs(tasks) else "texts") if given == SHIPPED else Path(given)
-    if before is None or not before.is_file():
+    if before is None:
+        raise InputError(f"No detector of {', '.join(tasks)} comes with evalsvc; name a file after --from")
+    if not before.is_file():
         raise InputError(f"There is no detector {shown_path(Path(given))} to start from; check --from")
     return before
 

@@ -65,6 +65,8 @@ def replay(options: argparse.Namespace) -> int:
     from evalsvc._score_sheet import ScoreSheet
     from evalsvc.store import MemoryStore
 
+    if options.marks and options.again:
+        raise InputError("--marks shows the events that a replay writes, and --again writes none; leave one out")
     environment = Environment.read(os.environ)
     source = FilesConfig(
         paths=tuple(os.path.abspath(file) for file in options.files),

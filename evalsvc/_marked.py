@@ -15,15 +15,16 @@ _SHOWN = 120
 
 
 def marked(sample: Sample, score: Score) -> str:
-    r"""Return a response a sentence a line, those marked in which a score's detail says that something is unsupported.
+    """Return a response a sentence a line, those marked of which a score's detail says that they are unsupported.
 
-    Nothing where the detail names neither sentences (``unsupported``) nor characters (``spans``).
+    Nothing where the detail does not say it: neither by sentences, nor by characters as ``token_faithfulness`` does.
     """
     detail = json.loads(score.detail) if score.detail else {}
-    if score.value is None or not ("unsupported" in detail or "spans" in detail):
+    by_characters = "hallucinated_characters" in detail
+    if score.value is None or not (by_characters or "unsupported" in detail):
         return ""
     rows = {row["start"]: row for row in detail.get("unsupported", ())}
-    spans = [(row["start"], row["end"]) for row in detail.get("spans", ())]
+    spans = [(row["start"], row["end"]) for row in detail["spans"]] if by_characters else []
     lines = [f"{score.subject.event_id} · {score.metric} {score.value:.2f}"]
     for start, end in sentence_spans(sample.event.response):
         row = rows.get(start)
@@ -32,7 +33,15 @@ def marked(sample: Sample, score: Score) -> str:
         lines.append(f"  {sign} {' '.join(_with_marks(sample.event.response, (start, end), words).split())}")
         if row:
             lines.append(f"      {'; '.join(_why(row, sample.event.contexts))}")
+    if left := _unlisted(detail, len(spans) or len(rows)):
+        lines.append(f"  … and {left:,} more that the score does not list are not marked")
     return harmless("\n".join(lines))
+
+
+def _unlisted(detail: Mapping[str, Any], listed: int) -> int:
+    """Return how many unsupported places a detail counts beyond those that it lists."""
+    counts = ("spans_count", "unsupported_count", "contradicted_count", "not_mentioned_count")
+    return max(0, sum(int(detail.get(name, 0)) for name in counts) - listed)
 
 
 def _with_marks(text: str, sentence: Span, words: Sequence[Sequence[int]]) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Tensors = Mapping[str, torch.Tensor]
 
-FORMAT = 1
+FORMAT = 2
 """The number of what a detector reads and how its heads are computed: words, marks, sentences, evidence, formulas.
 
 One more with every change of code that gives a fitted detector other digits; tests pin what the present one is.

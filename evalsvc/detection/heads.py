@@ -161,7 +161,7 @@ def response_logit(sentences: torch.Tensor) -> torch.Tensor:
 
 
 def by_words(logit: float, words: int, unfound: int) -> float:
-    """Return the logit of a response or a sentence with its words counted: ``odds * (1 + unfound) / sqrt(words)``.
+    """Return a logit with the words of a response counted: its odds are multiplied by ``(1 + unfound) / sqrt(words)``.
 
     The plain count of words that are nowhere is right where what was learnt is wrong, and the length keeps a long
     answer from being suspect for being long. It is no part of the loss, which would learn to undo it on rows that are

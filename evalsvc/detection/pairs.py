@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from array import array
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -54,9 +55,9 @@ class Place(NamedTuple):
 class ReadSentence(NamedTuple):
     """A sentence of the response, ``[start, end)`` in characters.
 
-    ``supported``, ``contradicted`` and ``not_mentioned`` add up to 1; ``unsupported`` is the calibrated probability
-    that it is not supported, on the scale of :attr:`Reading.unsupported`; ``evidence`` is what shares most with it
-    of what was read beside it, ``None`` where nothing shares a word.
+    ``supported``, ``contradicted`` and ``not_mentioned`` add up to 1; ``unsupported`` is what
+    :attr:`Reading.unsupported` would be if no other sentence were doubtful, never more than it is; ``evidence`` is what
+    shares most with it of what was read beside it, ``None`` where nothing shares a word.
     """
 
     start: int
@@ -268,7 +269,6 @@ class PairDetector:
     def _reading(self, plan: _Planned, rows: Sequence[Row | ItemFailure]) -> Reading | ItemFailure:
         worst: dict[int, _Worst] = {}
         doubts: list[float] = []
-        counted: defaultdict[int, Counter[str]] = defaultdict(Counter)
         tokens: list[ReadToken] = []
         for window, row in zip(plan.windows, rows, strict=True):
             if isinstance(row, ItemFailure):
@@ -278,7 +278,6 @@ class PairDetector:
             for piece, logits in zip(window.pieces, row[:count].reshape(-1, 3).astype(np.float64), strict=True):
                 against = float(np.logaddexp(logits[1], logits[2]))
                 doubts.append(against)
-                counted[piece.sentence].update(words=piece.words, unfound=piece.unfound)
                 if piece.sentence not in worst or against > worst[piece.sentence].against:
                     worst[piece.sentence] = _Worst(against, logits, window)
             tokens += [
@@ -287,17 +286,20 @@ class PairDetector:
                 if probability >= TOKEN_FROM
             ]
         spans = sentence_spans(plan.response.text)
-        sentences = [
-            self._sentence(plan, spans[index], found, by_words(found.against, **counted[index]))
-            for index, found in sorted(worst.items())
-        ]
         # As response_logit says, in float64.
         whole = float(np.logaddexp.reduce(2.0 * np.array(doubts))) / 2.0
-        every = sum(counted.values(), Counter())
-        whole = by_words(whole, every["words"], every["unfound"])
-        return Reading(calibrated(self.calibration, whole), sentences, tokens)
+        # Of a sentence too those of the response are counted: none is more doubtful than the whole.
+        pieces = [piece for window in plan.windows for piece in window.pieces]
+        counted = partial(
+            by_words, words=sum(piece.words for piece in pieces), unfound=sum(piece.unfound for piece in pieces)
+        )
+        sentences = [
+            self._sentence(plan, spans[index], found, calibrated(self.calibration, counted(found.against)))
+            for index, found in sorted(worst.items())
+        ]
+        return Reading(calibrated(self.calibration, counted(whole)), sentences, tokens)
 
-    def _sentence(self, plan: _Planned, span: Span, found: _Worst, logit: float) -> ReadSentence:
+    def _sentence(self, plan: _Planned, span: Span, found: _Worst, unsupported: float) -> ReadSentence:
         supported, contradicted, missing = np.exp(found.logits - np.logaddexp(0.0, found.against)).tolist()
         unit = plan.evidence.closest(plan.response.words.between(*span), found.window.units)
         return ReadSentence(
@@ -306,7 +308,7 @@ class PairDetector:
             supported=supported,
             contradicted=contradicted,
             not_mentioned=missing,
-            unsupported=calibrated(self.calibration, logit),
+            unsupported=unsupported,
             evidence=None if unit is None else Place(*plan.evidence.units[unit][:3]),
         )
 

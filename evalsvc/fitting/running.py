@@ -108,6 +108,7 @@ class _Running:
         self._codes, self._places = ending.found.codes, places
         out = [] if self._options.hold_out else [int((places == fold).sum()) for fold in range(self._options.folds)]
         self._sizes = len(places) - np.array([*out, 0])
+        self._steps: dict[int, int] = {}
 
     def held_out(self) -> Array:
         """Return each row's logits by a detector that saw no row of its fold; NaN of those outside of all folds."""
@@ -146,9 +147,11 @@ class _Running:
         said = f"fold {part + 1} of {self._options.folds}" if part < len(self._sizes) - 1 else "final"
 
         def report(done: int, total: int, note: str) -> None:
-            # The last training has more rows than those of the folds.
-            steps = total * self._sizes / self._sizes[part]
-            self._told(int(steps[:part].sum()) + done, int(steps.sum()), f"{said}, {note}" if note else said)
+            # The last training has more rows than those of the folds; what is over took what it took.
+            self._steps[part] = total
+            left = int((total * self._sizes[part + 1 :] / self._sizes[part]).sum())
+            over = sum(steps for place, steps in self._steps.items() if place < part)
+            self._told(over + done, over + total + left, f"{said}, {note}" if note else said)
 
         watched = self._watched(chosen, self._options.seed + part)
         rows = self._chosen(chosen & ~watched)

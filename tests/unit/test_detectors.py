@@ -231,6 +231,7 @@ def test_every_sentence_is_read_and_lies_where_it_says(pairs):
         for token in reading.tokens:
             assert any(start <= token.start < token.end <= end for start, end in bounds)
         greatest = max(one.unsupported for one in reading.sentences)
+        assert reading.unsupported >= greatest - 1e-12
         assert len(bounds) > 1 or reading.unsupported == pytest.approx(greatest)
 
 

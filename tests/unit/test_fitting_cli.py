@@ -48,10 +48,12 @@ def test_fit_prints_figures_and_says_what_it_wrote(tmp_path, monkeypatch, capsys
     assert (tasks, asked.epochs, asked.device, asked.seed, asked.before) == (("toxicity",), 3, "cpu", 0, None)
 
 
-def test_fit_starts_from_the_shipped_detector(tmp_path, monkeypatch, trainers):
+def test_fit_starts_from_the_shipped_detector(tmp_path, monkeypatch, capsys, trainers):
     monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
     file = write(tmp_path / "rows.jsonl", texts())
     common = ["fit", "toxicity", "--data", str(file), "--false-alarms", "0.1"]
+    assert main([*common, "--out", str(tmp_path / "new"), "--from", "shipped"]) == 2
+    assert "No detector of toxicity comes with evalsvc; name a file after --from" in capsys.readouterr().err
     assert main([*common, "--out", str(tmp_path)]) == 0
     (tmp_path / "toxicity.safetensors").rename(tmp_path / "texts.safetensors")
     write(file, texts(seed=2))

@@ -50,6 +50,8 @@ def test_a_fit_gives_a_detector_and_its_report(tmp_path):
     assert card.tasks["toxicity"].threshold == task.threshold
     assert len(trainer.calls) == 6
     assert steps[-1][0] == steps[-1][1]
+    last = next(done for done, _, note in steps if note.startswith("final"))
+    assert (steps[-1][0] - last) / steps[-1][1] == pytest.approx(0.2, abs=0.02)
     assert [done for done, _, _ in steps] == sorted(done for done, _, _ in steps)
     numbers = json.loads((out / "toxicity.report.json").read_text())
     assert numbers["tasks"]["toxicity"]["figures"]["auroc"]["value"] == task.figures["auroc"].value
@@ -251,7 +253,10 @@ def test_false_alarms_beyond_what_was_asked_are_a_warning(tmp_path):
     said = [note.text for note in made.notes if note.warning and "you asked for at most 5 % false alarms" in note.text]
     assert len(said) == 1
     assert " to " in said[0]
-    assert "label more groups, or ask for more --folds, before you rely on this threshold" in said[0]
+    assert (
+        "label more groups, or ask for more --folds or a greater --hold-out, before you rely on this threshold"
+        in said[0]
+    )
     assert said[0] in html.unescape(page(made))
     made = fit(labelled, Options(tmp_path / "out"), Words())
     assert not any("you asked for" in note.text for note in made.notes)

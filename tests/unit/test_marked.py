@@ -36,19 +36,24 @@ def test_a_sentence_that_is_unsupported_has_its_words_its_kind_and_what_is_neare
 
 def test_characters_without_sentences_mark_those_that_they_are_in() -> None:
     spans = [{"start": 9, "end": 27, "probability": 0.9}]
-    lines = marked(SAMPLE, said(spans=spans)).splitlines()
-    assert lines[1:] == ["  ✗ It takes ⟦3 days.⟧", "  ✗ ⟦Express is⟧ free of charge.", "    Ask us."]
+    lines = marked(SAMPLE, said(hallucinated_characters=18, spans_count=4, spans=spans)).splitlines()
+    assert lines[1:4] == ["  ✗ It takes ⟦3 days.⟧", "  ✗ ⟦Express is⟧ free of charge.", "    Ask us."]
+    assert lines[4:] == ["  … and 3 more that the score does not list are not marked"]
 
 
-def test_support_is_told_and_a_long_passage_cut() -> None:
-    row = {"index": 2, "start": 44, "end": 51, "support": 0.25, "context": 0, "context_start": 0, "context_end": 200}
+def test_a_long_passage_is_cut_and_support_told_where_that_is_what_is_known() -> None:
+    row = {"index": 2, "start": 44, "end": 51, "status": "contradicted", "unsupported": 0.75}
+    row |= {"context": 0, "context_start": 0, "context_end": 200, "words": []}
     last = marked(SAMPLE, said(unsupported=[row])).splitlines()[-1]
-    assert last.startswith("      support 0.25; nearest: Express delivery costs 9 euros.")
+    assert last.startswith("      contradicted, 0.75; nearest: Express delivery costs 9 euros.")
     assert last.endswith("…")
+    row = {"index": 2, "start": 44, "end": 51, "support": 0.25}
+    assert marked(SAMPLE, said(unsupported_count=1, unsupported=[row])).splitlines()[-1] == "      support 0.25"
 
 
 def test_what_names_no_place_is_not_shown() -> None:
     assert marked(SAMPLE, said(sentences=3)) == ""
+    assert marked(SAMPLE, said(longest_tokens=20, spans=[{"start": 0, "end": 5}])) == ""
     assert marked(SAMPLE, make_score(1, None)) == ""
 
 
