@@ -15,24 +15,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from _detector_rows import FAITHFULNESS, FALSE_ALARMS, MADE, trained_on
 from _harness import Row, machine, table
 from detectors import Answered, answered, at, interval, lexical_threshold, row_of
-from evalsvc.detection import adapter
 from evalsvc.detection.pairs import PairDetector
 from evalsvc.engine import EngineSettings
-from evalsvc.fitting.deciding import platt, threshold
-from evalsvc.fitting.folds import folds, grouped, stratum
 from evalsvc.fitting.labelled import read_labelled
+from evalsvc.fitting.running import fit
 from evalsvc.fitting.trainer import DetectorTrainer
-from evalsvc.fitting.values import Labelled, Training
+from evalsvc.fitting.values import Labelled, Options, Training
 
 TASKS = ("faithfulness",)
 FAMILIES = tuple(dict.fromkeys(which.family for which in FAITHFULNESS if which.trained))
-HELD = 6
-"""One of so many parts of the groups fixes calibration and threshold, and when training stops."""
+HELD_OUT = 0.2
+"""The share of the groups left in that calibration and threshold are fixed by."""
 MOST = 400
 FEW = 300
 
@@ -60,28 +56,8 @@ def _beside(found: Answered, own: float, lexical: float) -> Iterator[Row]:
 
 def _trained(labelled: Labelled, folder: Path, made: int) -> PairDetector:
     trainer = DetectorTrainer(TASKS, Training(epochs=1, made=made))
-    codes = grouped(labelled).codes
-    held = folds(codes, [stratum(row) for row in labelled.rows], HELD, 0) == 0
-    rows, aside = ([labelled.rows[place] for place in np.flatnonzero(part).tolist()] for part in (~held, held))
-    trained = trainer.train(rows, aside, folder, _told)
-    logits, labels = trained.logits(aside)[:, 0], np.array([bool(row.found[0]) for row in aside])
-    calibration = platt(logits, labels, codes[held])
-    probabilities = np.array([adapter.calibrated(calibration, logit) for logit in logits.tolist()])
-    at_most = threshold("false_alarms", FALSE_ALARMS, probabilities, labels)
-    card = adapter.Card(
-        reads="pairs",
-        version=1,
-        trunk=trainer.trunk,
-        trunk_revision=trainer.trunk_revision,
-        window=tuple(trainer.window),
-        tasks={TASKS[0]: adapter.Task(calibration, adapter.Threshold(at_most, "false_alarms", FALSE_ALARMS), [])},
-        data=labelled.digest,
-        seed=0,
-        format=adapter.FORMAT,
-    )
-    file = folder / "trained.safetensors"
-    file.write_bytes(adapter.encoded(adapter.Adapter(card, trained.tensors)))
-    return PairDetector.load(EngineSettings(adapter=str(file)))
+    fitted = fit(labelled, Options(folder, value=FALSE_ALARMS, hold_out=HELD_OUT), trainer, _told)
+    return PairDetector.load(EngineSettings(adapter=fitted.detector))
 
 
 def _labelled(rows: Sequence[Mapping[str, Any]], folder: Path) -> Labelled:
