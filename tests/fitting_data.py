@@ -73,7 +73,7 @@ class Learnt:
 class Words:
     """Trains on hashed words; counts its calls, and fails in one where that is asked for."""
 
-    trunk, trunk_revision, window, signature = "words", "0" * 64, (128,), "words:1"
+    trunk, trunk_revision, window, layers, signature = "words", "0" * 64, (128,), None, "words:1"
 
     def __init__(self, *, fail_at=None, error=KeyboardInterrupt):
         self.calls = []

@@ -120,6 +120,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, tag=False):
         data: SHA-256 of all rows that it was fitted to.
         seed: of the fit.
         format: the :data:`FORMAT` that it was fitted by; 1 where the file does not say.
+        layers: how many of the trunk's layers are run, from the first; all where the file does not say.
         training: the settings that it was trained with, in words for people.
         before: the detector that training started from; nothing where that was the trunk.
     """
@@ -133,6 +134,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, tag=False):
     data: str
     seed: int
     format: int = 1
+    layers: int | None = None
     training: str = ""
     before: Before | None = None
 

@@ -74,14 +74,14 @@ class Window(NamedTuple):
 class Budget(NamedTuple):
     """The most tokens of a window: of the contexts, and of the response."""
 
-    contexts: int = 160
-    response: int = 96
+    contexts: int
+    response: int
 
 
 class Evidence:
     """The contexts of a response: their sentences and words."""
 
-    def __init__(self, contexts: Sequence[Text], longest: int = Budget().response) -> None:
+    def __init__(self, contexts: Sequence[Text], longest: int) -> None:
         self.units = [unit for index, text in enumerate(contexts) for unit in _units(index, text, longest)]
         self.vocabulary = vocabulary([unit.words for unit in self.units])
         self._stems = [frozenset(unit.words.stems) for unit in self.units]

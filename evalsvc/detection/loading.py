@@ -177,9 +177,13 @@ def _merged(adapter: Adapter, trunk: ModelFiles, placement: Placement, path: Pat
     for name, tensor in adapter.tensors.items():
         if not tensor.isfinite().all():
             raise misfit(path, f"its tensor {name!r} has values that are not finite")
+    all_layers = int(config["num_hidden_layers"])
+    layers = all_layers if adapter.card.layers is None else adapter.card.layers
+    if not 1 <= layers <= all_layers:
+        raise misfit(path, f"it runs {layers} layers, but its trunk {trunk.name!r} has {all_layers}")
     try:
         weights = adapter.merged(load_file(str(trunk.folder / "model.safetensors")))
-        return PackedBert(config, weights, placement.device, placement.torch_dtype)
+        return PackedBert({**config, "num_hidden_layers": layers}, weights, placement.device, placement.torch_dtype)
     except KeyError as error:
         raise misfit(path, f"{error} is missing from it or from its trunk {trunk.name!r}") from error
     except (RuntimeError, ValueError) as error:

@@ -108,6 +108,7 @@ class Ending(NamedTuple):
             data=self.labelled.digest,
             seed=self.options.seed,
             format=adapter.FORMAT,
+            layers=self.trainer.layers,
             training=self.trainer.signature,
             before=self.start.before if self.start else None,
         )

@@ -76,10 +76,17 @@ class Trunk(nn.Module):
         rank: of each change.
         marks: how many marks tokens can carry; 0 for none.
         dropout: in training, of embeddings and of what is added to the hidden states.
+        layers: how many are run, from the first; all without.
     """
 
     def __init__(
-        self, weights: Mapping[str, torch.Tensor], config: Mapping[str, Any], rank: int, marks: int, dropout: float
+        self,
+        weights: Mapping[str, torch.Tensor],
+        config: Mapping[str, Any],
+        rank: int,
+        marks: int,
+        dropout: float,
+        layers: int | None = None,
     ) -> None:
         super().__init__()
         width, epsilon = int(config["hidden_size"]), float(config.get("layer_norm_eps", 1e-12))
@@ -90,7 +97,7 @@ class Trunk(nn.Module):
         self.marks = nn.Parameter(torch.zeros(marks, width)) if marks else None
         self.embedding_norm = norm(weights, "embeddings.LayerNorm", epsilon)
         heads = int(config["num_attention_heads"])
-        stems = [f"encoder.layer.{index}" for index in range(int(config["num_hidden_layers"]))]
+        stems = [f"encoder.layer.{index}" for index in range(layers or int(config["num_hidden_layers"]))]
         self.layer = nn.ModuleList([Layer(weights, stem, rank, heads, epsilon) for stem in stems])
 
     def forward(self, batch: Batch) -> torch.Tensor:

@@ -23,9 +23,10 @@ from evalsvc.fitting.training import Network, TrainingSettings, train
 from evalsvc.fitting.values import Array, Row, Told, Training, reads_pairs
 
 _TEXT_WINDOW, _TEXT_OVERLAP = 256, 32
+_PAIR_WINDOW = Budget(128, 192)
 _STATE = "state.pt"
 _SETTINGS = {
-    True: TrainingSettings(epochs=2, rank=32),
+    True: TrainingSettings(epochs=2, rank=32, layers=4),
     False: TrainingSettings(epochs=3, rank=24, dropout=0.0, batch_tokens=1024),
 }
 """By whether it reads pairs. With these ranks both kinds together stay below 8 MB.
@@ -45,7 +46,8 @@ class DetectorTrainer:
         self._pairs = reads_pairs(tasks)
         files = locate(PACKAGED_MODEL)
         self.trunk, self.trunk_revision = files.name, files.revision
-        self.window: Sequence[int] = tuple(Budget()) if self._pairs else (_TEXT_WINDOW,)
+        self.window: Sequence[int] = tuple(_PAIR_WINDOW) if self._pairs else (_TEXT_WINDOW,)
+        self.layers = _SETTINGS[self._pairs].layers
         self._config = files.read_json("config.json")
         stored = load_file(str(files.folder / "model.safetensors"))
         self._weights = {name.removeprefix("bert."): tensor.float() for name, tensor in stored.items()}
@@ -61,7 +63,7 @@ class DetectorTrainer:
     def signature(self) -> str:
         """Of all settings that change what is learnt."""
         settings = self._settings()
-        return f"{settings._replace(device='')}|made:{self._training.made}"
+        return f"{settings._replace(device='')}|window:{tuple(self.window)}|made:{self._training.made}"
 
     def train(self, rows: Sequence[Row], watched: Sequence[Row], folder: Path, report: Told) -> TrainedDetector:
         """Train on rows until those watched get no better; see :class:`~evalsvc.fitting.values.Trainer`."""
@@ -100,10 +102,12 @@ class DetectorTrainer:
         return [self._prepared[key] for key in keys]
 
     def _network(self, settings: TrainingSettings) -> Network:
-        trunk = Trunk(self._weights, self._config, settings.rank, MARKS if self._pairs else 0, settings.dropout)
+        trunk = Trunk(
+            self._weights, self._config, settings.rank, MARKS if self._pairs else 0, settings.dropout, settings.layers
+        )
         width = int(self._config["hidden_size"])
         objective = (
-            PairObjective(self._tokenizer, Budget(), width)
+            PairObjective(self._tokenizer, _PAIR_WINDOW, width)
             if self._pairs
             else TextObjective(self._tokenizer, self._tasks, _TEXT_WINDOW, _TEXT_OVERLAP, width)
         )
@@ -124,9 +128,10 @@ class DetectorTrainer:
                 f"Detector {str(before)!r} answers {', '.join(card.tasks)}, not {', '.join(self._tasks)}; "
                 "start from one of the same tasks, in the same order"
             )
-        if tuple(card.window) != tuple(self.window):
+        if (tuple(card.window), card.layers) != (tuple(self.window), self.layers):
             raise EngineError(
-                f"Detector {str(before)!r} reads windows of {list(card.window)}; fit it again from the trunk"
+                f"Detector {str(before)!r} reads windows of {list(card.window)} by {card.layers or 'all'} layers, but "
+                f"what is fitted now reads {list(self.window)} by {self.layers or 'all'}; fit it again from the trunk"
             )
         return {name: tensor.float() for name, tensor in found.tensors.items()}
 

@@ -153,7 +153,7 @@ class Trainer(Protocol):
     """Trains a detector.
 
     Attributes:
-        trunk, trunk_revision, window: as in :class:`~evalsvc.detection.adapter.Card`.
+        trunk, trunk_revision, window, layers: as in :class:`~evalsvc.detection.adapter.Card`.
         signature: of all settings that change what is learnt; a fit with another one is another fit.
     """
 
@@ -167,6 +167,10 @@ class Trainer(Protocol):
 
     @property
     def window(self) -> Sequence[int]:  # noqa: D102
+        ...
+
+    @property
+    def layers(self) -> int | None:  # noqa: D102
         ...
 
     @property

@@ -56,7 +56,7 @@ def make_adapter(
     }  # fmt: skip
     tensors = {
         name: torch.randn(*shape, generator=random) * size + (1.0 if name.endswith("norm.weight") else 0.0)
-        for name, shape in _shapes(reads, config, rank).items()
+        for name, shape in _shapes(reads, config, rank, card.get("layers")).items()
     }
     return Adapter(Card(**{**fields, **card}), tensors)
 
@@ -75,7 +75,7 @@ def trunk_weights(files: ModelFiles):
     return {name.removeprefix("bert."): tensor for name, tensor in weights.items()}
 
 
-def _shapes(reads: str, config: dict, rank: int) -> dict[str, tuple[int, ...]]:
+def _shapes(reads: str, config: dict, rank: int, layers: int | None) -> dict[str, tuple[int, ...]]:
     width, wide = config["hidden_size"], config["intermediate_size"]
     parts = {
         "qkv": (3 * width, width),
@@ -85,7 +85,7 @@ def _shapes(reads: str, config: dict, rank: int) -> dict[str, tuple[int, ...]]:
     }
     shapes: dict[str, tuple[int, ...]] = {"types": (2, width)}
     norms = ["embedding_norm"]
-    for layer in range(config["num_hidden_layers"]):
+    for layer in range(layers or config["num_hidden_layers"]):
         for part, (out, into) in parts.items():
             shapes[f"layer.{layer}.{part}.down"] = (rank, into)
             shapes[f"layer.{layer}.{part}.up"] = (out, rank)

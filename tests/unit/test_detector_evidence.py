@@ -75,7 +75,7 @@ def drawn(source: random.Random, sentences: int) -> str:
 @pytest.mark.parametrize("seed", range(24))
 def test_units_are_those_of_the_plain_definition(seed: int) -> None:
     source = random.Random(seed)
-    budget = (Budget(), Budget(40, 24), Budget(12, 24))[seed % 3]
+    budget = (Budget(160, 96), Budget(40, 24), Budget(12, 24))[seed % 3]
     contexts = [text(drawn(source, source.randint(1, 80))) for _ in range(source.randint(1, 3))]
     response = text(drawn(source, source.randint(1, 12)))
     evidence = Evidence(contexts, min(budget))
@@ -117,10 +117,10 @@ def test_long_words_are_read_but_not_kept() -> None:
 
 def test_a_long_question_is_none_whoever_reads_it() -> None:
     """Fitting and scoring both come here: a cap of one alone made marks that the other never saw."""
-    response, evidence = text("Blender?"), Evidence([text("Parcels arrive.")])
+    response, evidence = text("Blender?"), Evidence([text("Parcels arrive.")], 96)
 
     def marks(question: str) -> list[int]:
-        (window,) = windows(response, evidence, question, Budget())
+        (window,) = windows(response, evidence, question, Budget(160, 96))
         return list(window.marks)
 
     short, long = "blender " * 249, "blender " * 250
@@ -128,7 +128,7 @@ def test_a_long_question_is_none_whoever_reads_it() -> None:
 
 
 def test_words_that_are_nowhere_are_counted_by_piece() -> None:
-    contexts = Evidence([text("Acme sold 1,200 units in Oxford.")])
+    contexts = Evidence([text("Acme sold 1,200 units in Oxford.")], 96)
     response = text("Acme sold 1200 units. It paid nobody in Bath, for 7 days! They were sold.")
     (window,) = windows(response, contexts, "Who paid?", Budget(40, 40))
     # Nobody (a negation), Bath, 7 and days; "paid" is in the question, and function words are not counted.
@@ -138,10 +138,10 @@ def test_words_that_are_nowhere_are_counted_by_piece() -> None:
 @pytest.mark.parametrize("differ", [False, True])
 def test_twenty_thousand_sentences_beside_a_long_response_are_cheap(differ: bool) -> None:
     """Each sentence shares words with each: 28 million pairs, which took a minute."""
-    evidence = Evidence([text("Wabc did. " * 20_000)])
+    evidence = Evidence([text("Wabc did. " * 20_000)], 96)
     response = text("".join(f"Wabc did {n}. " if differ else "Wabc did. " for n in range(1400)))
     started = time.process_time()
-    cut = windows(response, evidence, "", Budget())
+    cut = windows(response, evidence, "", Budget(160, 96))
     sentence = words("Wabc did.")
     found = [evidence.closest(sentence, window.units) for window in cut for _ in window.pieces]
     assert (len(found), found[0]) == (1400, 0)

@@ -88,6 +88,7 @@ def unmerged(trunk, adapter):
     with torch.no_grad():
         model.embeddings.token_type_embeddings.weight.copy_(own["types"])
         norms = {"embedding_norm": model.embeddings.LayerNorm}
+        model.encoder.layer = model.encoder.layer[: adapter.card.layers]
         for index, layer in enumerate(model.encoder.layer):
             name = f"layer.{index}"
             query = layer.attention.self
@@ -130,6 +131,25 @@ def test_texts_equal_the_trunk_with_products_beside_it(trunk, texts_file, texts)
             calibration = texts.card.tasks[task].calibration
             expected = 1 / (1 + math.exp(-(calibration.slope * greatest[place] + calibration.offset)))
             assert found[task] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_detector_runs_the_layers_of_its_card(trunk, tmp_path):
+    file = make_detector(tmp_path / "short.safetensors", "texts", trunk=trunk, size=0.3, layers=1)
+    model, own = unmerged(trunk, files.read(file))
+    detector = TextDetector.load(settings(trunk, file))
+    (window,) = detector.tokeniser.tokenise(["The parcel arrives."])[0]
+    with torch.inference_mode():
+        state = model(input_ids=torch.tensor([window])).last_hidden_state[0].mean(0)
+    logit = float(own["head.texts.weight"][0] @ state + own["head.texts.bias"][0])
+    (found,) = detector.probabilities(["The parcel arrives."])
+    assert found["toxicity"] == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-4)
+
+
+@pytest.mark.parametrize("layers", [0, 3])
+def test_layers_that_the_trunk_has_not_are_refused(trunk, tmp_path, layers):
+    file = make_detector(tmp_path / "odd.safetensors", "texts", trunk=trunk, layers=layers)
+    with pytest.raises(EngineError, match=f"it runs {layers} layers, but its trunk .* has 2; fit it again"):
+        TextDetector.load(settings(trunk, file))
 
 
 def test_pairs_equal_the_trunk_with_products_beside_it_window_by_window(trunk, pairs_file, pairs):
@@ -297,7 +317,7 @@ def test_evidence_selects_by_rarity_of_what_is_shared():
     sentences = [" ".join(random.choice(vocabulary, 8)) + "." for _ in range(40)]
     spans = [[(m * 8, m * 8 + 1) for m in range(9)]] * 40
     units = [Text(text, [5] * 9, span, words(text)) for text, span in zip(sentences, spans, strict=True)]
-    evidence = Evidence(units)
+    evidence = Evidence(units, 96)
     stems = [set(unit.words.stems) for unit in evidence.units]
     for _ in range(20):
         asked = words(" ".join(random.choice(vocabulary, 6)))

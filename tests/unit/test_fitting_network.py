@@ -82,7 +82,7 @@ def trunk(marks: int = 0, dropout: float = 0.0) -> Trunk:
 
 def pair_network(tokenizer: Tokenizer) -> Network:
     torch.manual_seed(2)
-    return Network(trunk(MARKS, 0.1), PairObjective(tokenizer, Budget(), WIDTH), "cpu")
+    return Network(trunk(MARKS, 0.1), PairObjective(tokenizer, Budget(160, 96), WIDTH), "cpu")
 
 
 def test_before_any_step_it_is_the_trunk_itself() -> None:
@@ -116,7 +116,7 @@ def test_merged_it_gives_the_same_states() -> None:
 def test_spans_tell_which_sentences_and_tokens_are_unsupported(tokenizer: Tokenizer) -> None:
     response = "It has ninety rooms. It opened in 1963. The owner is Ms Ober."
     spans = (Mark(34, 38, "contradicted"), Mark(40, len(response), "not_mentioned"))
-    prepared = PairObjective(tokenizer, Budget(), WIDTH).prepare([pair(response, "unsupported", spans)])[0]
+    prepared = PairObjective(tokenizer, Budget(160, 96), WIDTH).prepare([pair(response, "unsupported", spans)])[0]
     assert [label for row in prepared.labels for label in row] == [0, 1, 2]
     assert prepared.tokens is not None
     offsets = tokenizer.encode(response, add_special_tokens=False).offsets
@@ -128,7 +128,7 @@ def test_spans_tell_which_sentences_and_tokens_are_unsupported(tokenizer: Tokeni
 
 
 def test_of_several_sentences_it_is_only_known_that_one_is_unsupported(tokenizer: Tokenizer) -> None:
-    objective = PairObjective(tokenizer, Budget(), WIDTH)
+    objective = PairObjective(tokenizer, Budget(160, 96), WIDTH)
     two = pair("It has ninety rooms. It opened in 1963.", "contradicted")
     prepared = objective.prepare([two, WRONG, FAITHFUL])
     assert [[label for row in item.labels for label in row] for item in prepared] == [[None, None], [1], [0]]
@@ -156,7 +156,9 @@ def test_it_stops_where_the_watched_rows_gain_nothing(tokenizer: Tokenizer, tmp_
 
 
 def test_spans_that_mark_no_token_leave_the_label(tokenizer: Tokenizer) -> None:
-    prepared = PairObjective(tokenizer, Budget(), WIDTH).prepare([pair("It opened. ", "unsupported", (Mark(10, 11),))])
+    prepared = PairObjective(tokenizer, Budget(160, 96), WIDTH).prepare(
+        [pair("It opened. ", "unsupported", (Mark(10, 11),))]
+    )
     assert prepared[0].labels == [[3]]
     assert prepared[0].tokens is None
 

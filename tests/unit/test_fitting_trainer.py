@@ -120,7 +120,8 @@ def test_the_file_is_small_and_says_what_it_was_made_of(fitted_pairs: Path, fitt
     files = [fitted_pairs / "faithfulness.safetensors", fitted_texts / "toxicity-prompt_injection.safetensors"]
     assert sum(file.stat().st_size for file in files) <= 8_000_000
     card = adapter.read(files[0]).card
-    assert (card.reads, tuple(card.window), tuple(card.tasks)) == ("pairs", (160, 96), ("faithfulness",))
+    assert (card.reads, tuple(card.window), tuple(card.tasks)) == ("pairs", (128, 192), ("faithfulness",))
+    assert card.layers == 4
     assert sum(source.rows for source in card.tasks["faithfulness"].sources) == 44
     report = json.loads((fitted_pairs / "faithfulness.report.json").read_text())
     assert report["tasks"]["faithfulness"]["rows"] == 44
