@@ -17,6 +17,7 @@ from pathlib import Path
 import _setup
 
 DETECTORS = {
+    "faithfulness": ("faithfulness", "_detector_rows.py", "--hold-out 0.15 --epochs 3 --made 800 --false-alarms 0.1"),
     "texts": ("toxicity,prompt_injection,refusal", "_detector_texts.py", "--folds 2 --epochs 3 --false-alarms 0.01"),
 }
 """Of each file its tasks, what prints its rows, and how it is fitted."""

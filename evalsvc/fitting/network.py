@@ -113,6 +113,13 @@ class Trunk(nn.Module):
             hidden = layer(hidden, mask, self._dropout)
         return hidden
 
+    @torch.no_grad()
+    def blend(self, share: float) -> None:
+        """Keep this share of what was learnt of the matrices: each becomes a mean of it and the encoder's own."""
+        for layer in self.layer.modules():
+            if isinstance(layer, LowRank):
+                layer.up.mul_(share)
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return what is learnt, under the names of :class:`evalsvc.detection.adapter.Adapter`."""
         return {name: tensor.detach().cpu() for name, tensor in self.state_dict().items()}

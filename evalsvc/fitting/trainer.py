@@ -26,7 +26,7 @@ _TEXT_WINDOW, _TEXT_OVERLAP = 256, 32
 _PAIR_WINDOW = Budget(128, 192)
 _STATE = "state.pt"
 _SETTINGS = {
-    True: TrainingSettings(epochs=2, rank=32, layers=4),
+    True: TrainingSettings(epochs=2, rank=32, layers=4, blend=0.5),
     False: TrainingSettings(epochs=3, rank=24, dropout=0.0, batch_tokens=1024),
 }
 """By whether it reads pairs. With these ranks both kinds together stay below 8 MB.
@@ -77,6 +77,7 @@ class DetectorTrainer:
             report(done, total, f"loss {loss:.3f}")
 
         train(network, prepared, self._ready(network, watched), settings, folder / _STATE, told)
+        network.trunk.blend(settings.blend)
         return TrainedDetector(self, network, made)
 
     def logits(self, network: Network, rows: Sequence[Row]) -> Array:
@@ -85,7 +86,13 @@ class DetectorTrainer:
 
     def _settings(self) -> TrainingSettings:
         own = _SETTINGS[self._pairs]
-        return own._replace(epochs=self._training.epochs or own.epochs, seed=self._training.seed, device=self._device)
+        return own._replace(
+            epochs=self._training.epochs or own.epochs,
+            seed=self._training.seed,
+            device=self._device,
+            # What training starts from was blended, and is no encoder that knows other texts to go back to.
+            blend=own.blend if self._training.before is None else 1.0,
+        )
 
     def _made(self, rows: Sequence[Row], seed: int) -> list[Row]:
         """Return rows made from these rows' contexts, each once: never from those that are held out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -16,8 +17,11 @@ from evalsvc.scorers._detectors import unfit
 from evalsvc.scorers._fitted import FittedScorer, Report
 from evalsvc.types import Abstained, Better, Failed, Need, Outcome, Sample, Scored
 
+_ITEM = re.compile(r"\s*\(?\d{1,3}[.)]\s")
 LISTED = 50
 """How many unsupported and how many supported sentences a detail lists; it counts them all."""
+_PART, _BESIDE = 192 * CHARACTERS_PER_TOKEN, 128 * CHARACTERS_PER_TOKEN
+"""How many characters of a response, and of contexts beside them, are about a window of the shipped detector."""
 _CUTTING = 30
 """How many characters are cut into sentences and words in the time in which one is read."""
 _SELECTING = 400_000
@@ -75,11 +79,12 @@ class Faithfulness(FittedScorer[PairDetector]):
     def cost(self, sample: Sample) -> int:
         """Return about how many tokens are read, and what is done with words and sentences before, at least 1.
 
-        A part of the response is read with up to twice as many tokens of contexts, and sought in all of them.
+        Each part of the response is read beside some of the contexts, and sought in all of them.
         """
         response, contexts = len(sample.event.response), sum(map(len, sample.event.contexts))
+        beside = min(contexts, (1 + response // _PART) * _BESIDE)
         before = contexts // _CUTTING + response * contexts // _SELECTING
-        return 1 + (3 * response + before) // CHARACTERS_PER_TOKEN
+        return 1 + (response + beside + before) // CHARACTERS_PER_TOKEN
 
     def score(self, batch: Sequence[Sample]) -> Sequence[Outcome]:
         """Return one outcome a sample, in order, from one pass of the detector over all windows of the batch."""
@@ -145,10 +150,17 @@ def _words(response: str, sentence: ReadSentence, tokens: Sequence[ReadToken]) -
     >>> sentence = ReadSentence(0, 17, 0.1, 0.9, 0.0, 0.9, None)
     >>> _words("It costs 3000 GBP.", sentence, [ReadToken(11, 13, 0.9), ReadToken(14, 17, 0.8)])
     [(9, 17)]
+
+    The number of a list's item is none of them:
+
+    >>> _words("2. It costs GBP.", ReadSentence(0, 16, 0.1, 0.9, 0.0, 0.9, None), [ReadToken(0, 1, 0.9)])
+    []
     """
     spans: list[Span] = []
+    item = _ITEM.match(response, sentence.start, sentence.end)
+    first = item.end() if item else sentence.start
     for token in tokens:
-        if not sentence.start <= token.start < sentence.end:
+        if not first <= token.start < sentence.end:
             continue
         start, end = token.start, token.end
         while start > sentence.start and response[start].isalnum() and response[start - 1].isalnum():

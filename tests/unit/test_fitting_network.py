@@ -113,6 +113,40 @@ def test_merged_it_gives_the_same_states() -> None:
     assert not torch.allclose(found, untouched, atol=1e-2)
 
 
+def test_blended_its_matrices_are_means_of_the_encoders_and_those_learnt() -> None:
+    fitted = trunk()
+    torch.manual_seed(3)
+    for name, tensor in fitted.named_parameters():
+        torch.nn.init.normal_(tensor, std=0.1) if name.endswith(".up") else tensor.data.add_(0.01)
+    card = Card(reads="texts", version=1, trunk="t", trunk_revision="r", window=(64,), tasks={}, data="", seed=0)
+    whole = Adapter(card, fitted.tensors()).merged(weights())
+    fitted.blend(0.25)
+    found = Adapter(card, fitted.tensors()).merged(weights())
+    changed = 0
+    for name, own in weights().items():
+        if name.endswith("weight") and own.dim() == 2 and name.startswith("encoder."):
+            changed += not torch.allclose(whole[name], own, atol=1e-2)
+            assert torch.allclose(found[name], 0.25 * whole[name] + 0.75 * own, atol=1e-6), name
+    assert changed == 6 * CONFIG["num_hidden_layers"]
+    assert torch.equal(found["embeddings.LayerNorm.weight"], whole["embeddings.LayerNorm.weight"])
+
+
+def test_only_the_first_layers_are_run_and_learnt() -> None:
+    torch.manual_seed(1)
+    short = Trunk(weights(), CONFIG, 4, 0, 0.0, layers=1).eval()
+    assert {name.split(".")[1] for name in short.tensors() if name.startswith("layer.")} == {"0"}
+    ids = [101, 2054, 2003, 102]
+    batch = padded([read(ids, [0] * 4)], "cpu")
+    merged = Adapter(
+        Card(reads="texts", version=1, trunk="t", trunk_revision="r", window=(64,), tasks={}, data="", seed=0),
+        short.tensors(),
+    ).merged(weights())
+    found, _ = PackedBert({**CONFIG, "num_hidden_layers": 1}, merged, "cpu", torch.float32).pool(
+        [[101, 2054, 2003, 102]]
+    )
+    assert torch.allclose(found, short(batch).mean(1), atol=1e-5)
+
+
 def test_spans_tell_which_sentences_and_tokens_are_unsupported(tokenizer: Tokenizer) -> None:
     response = "It has ninety rooms. It opened in 1963. The owner is Ms Ober."
     spans = (Mark(34, 38, "contradicted"), Mark(40, len(response), "not_mentioned"))

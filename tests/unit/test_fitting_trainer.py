@@ -140,6 +140,8 @@ def test_a_fit_can_start_from_a_detector(
     assert adapter.read(start).seen < found.seen  # type: ignore[operator]
     assert "seen" not in found.tensors
     fitting = trainer(("faithfulness",), Training(device="cpu", before=start))
+    assert fitting._settings().blend == 1.0
+    assert trainer(("faithfulness",), Training(device="cpu"))._settings().blend == 0.5
     network = fitting._network(fitting._settings())
     own = adapter.read(start).tensors
     assert all(np.allclose(tensor, own[name].float(), atol=1e-3) for name, tensor in network.tensors().items())

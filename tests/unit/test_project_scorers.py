@@ -20,12 +20,8 @@ NEEDED_OPTIONS = {
     **{name: JUDGE for name in scorers.KNOWN if name.startswith(("ragas_", "deepeval_"))},
     **{name: {**JUDGE, "criteria": "It is polite."} for name in ("judge", "deepeval_geval")},
     **{name: {"model": "models/mine"} for name in MODEL},
-    "faithfulness": {"detector": "detectors/mine.safetensors"},
 }
-"""A judge has no default: where an event's text is sent is for the operator to say.
-
-Nor have large models and what reads pairs.
-"""
+"""A judge has no default: where an event's text is sent is for the operator to say. Nor have large models."""
 
 
 @pytest.mark.parametrize("name", sorted(scorers.KNOWN))
@@ -37,7 +33,7 @@ def test_every_known_scorer_is_built_under_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(NEEDED_OPTIONS.keys() & scorers.KNOWN.keys()))
 def test_a_scorer_says_what_it_needs(name: str) -> None:
-    with pytest.raises(InputError, match=r"Expected `(criteria|model|detector)`"):
+    with pytest.raises(InputError, match=r"Expected `(criteria|model)`"):
         scorers.create(name)
 
 
