@@ -155,6 +155,12 @@ class Adapter(msgspec.Struct, frozen=True):
     seen: frozenset[int] | None = None
     """32 bits of a digest of each text that was learnt from; None where the file does not say."""
 
+    @property
+    def last_layer(self) -> int:
+        """The number of the last layer that it changes; -1 where it changes none."""
+        numbers = (name.split(".")[1] for name in self.tensors if name.startswith("layer."))
+        return max((int(number) for number in numbers if number.isdecimal()), default=-1)
+
     def merged(self, weights: Tensors) -> dict[str, torch.Tensor]:
         """Return the trunk's weights with the adapter's added: float32, under the trunk's names without ``bert.``.
 

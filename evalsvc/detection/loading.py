@@ -181,6 +181,8 @@ def _merged(adapter: Adapter, trunk: ModelFiles, placement: Placement, path: Pat
     layers = all_layers if adapter.card.layers is None else adapter.card.layers
     if not 1 <= layers <= all_layers:
         raise misfit(path, f"it runs {layers} layers, but its trunk {trunk.name!r} has {all_layers}")
+    if adapter.last_layer >= layers:
+        raise misfit(path, f"it changes `layer.{adapter.last_layer}`, but {layers} layers are run")
     try:
         weights = adapter.merged(load_file(str(trunk.folder / "model.safetensors")))
         return PackedBert({**config, "num_hidden_layers": layers}, weights, placement.device, placement.torch_dtype)

@@ -89,7 +89,9 @@ class Ending(NamedTuple):
         results = {}
         for place, (name, result) in enumerate(self.results.items()):
             (own,) = sources(rows, np.array([bool(row.found[place]) for row in rows]))
-            named = adapter.Source(MADE, own.licence, own.rows, own.found)
+            # They are made of the texts of the others, under whose licences they are.
+            licences = ", ".join(dict.fromkeys(source.licence for source in result.sources if source.licence))
+            named = adapter.Source(MADE, licences, own.rows, own.found)
             results[name] = msgspec.structs.replace(result, sources=[*result.sources, named])
         return self._replace(results=results)
 

@@ -97,7 +97,8 @@ class Trunk(nn.Module):
         self.marks = nn.Parameter(torch.zeros(marks, width)) if marks else None
         self.embedding_norm = norm(weights, "embeddings.LayerNorm", epsilon)
         heads = int(config["num_attention_heads"])
-        stems = [f"encoder.layer.{index}" for index in range(layers or int(config["num_hidden_layers"]))]
+        layers = int(config["num_hidden_layers"]) if layers is None else layers
+        stems = [f"encoder.layer.{index}" for index in range(layers)]
         self.layer = nn.ModuleList([Layer(weights, stem, rank, heads, epsilon) for stem in stems])
 
     def forward(self, batch: Batch) -> torch.Tensor:
@@ -114,11 +115,11 @@ class Trunk(nn.Module):
         return hidden
 
     @torch.no_grad()
-    def blend(self, share: float) -> None:
-        """Keep this share of what was learnt of the matrices: each becomes a mean of it and the encoder's own."""
-        for layer in self.layer.modules():
-            if isinstance(layer, LowRank):
-                layer.up.mul_(share)
+    def keep(self, share: float) -> None:
+        """Keep this share of what was learnt of the matrices; norms, marks and types stay as they are."""
+        for part in self.layer.modules():
+            if isinstance(part, LowRank):
+                part.up.mul_(share)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return what is learnt, under the names of :class:`evalsvc.detection.adapter.Adapter`."""

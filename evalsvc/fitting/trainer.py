@@ -26,7 +26,7 @@ _TEXT_WINDOW, _TEXT_OVERLAP = 256, 32
 _PAIR_WINDOW = Budget(128, 192)
 _STATE = "state.pt"
 _SETTINGS = {
-    True: TrainingSettings(epochs=2, rank=32, layers=4, blend=0.5),
+    True: TrainingSettings(epochs=2, rank=32, layers=4, kept=0.5),
     False: TrainingSettings(epochs=3, rank=24, dropout=0.0, batch_tokens=1024),
 }
 """By whether it reads pairs. With these ranks both kinds together stay below 8 MB.
@@ -77,7 +77,7 @@ class DetectorTrainer:
             report(done, total, f"loss {loss:.3f}")
 
         train(network, prepared, self._ready(network, watched), settings, folder / _STATE, told)
-        network.trunk.blend(settings.blend)
+        network.trunk.keep(settings.kept)
         return TrainedDetector(self, network, made)
 
     def logits(self, network: Network, rows: Sequence[Row]) -> Array:
@@ -90,8 +90,8 @@ class DetectorTrainer:
             epochs=self._training.epochs or own.epochs,
             seed=self._training.seed,
             device=self._device,
-            # What training starts from was blended, and is no encoder that knows other texts to go back to.
-            blend=own.blend if self._training.before is None else 1.0,
+            # What training starts from was scaled when it was fitted, and knows no more of other texts than it did.
+            kept=own.kept if self._training.before is None else 1.0,
         )
 
     def _made(self, rows: Sequence[Row], seed: int) -> list[Row]:
@@ -138,7 +138,8 @@ class DetectorTrainer:
         if (tuple(card.window), card.layers) != (tuple(self.window), self.layers):
             raise EngineError(
                 f"Detector {str(before)!r} reads windows of {list(card.window)} by {card.layers or 'all'} layers, but "
-                f"what is fitted now reads {list(self.window)} by {self.layers or 'all'}; fit it again from the trunk"
+                f"what is fitted now reads {list(self.window)} by {self.layers or 'all'}; leave out --from, to fit "
+                "from the encoder"
             )
         return {name: tensor.float() for name, tensor in found.tensors.items()}
 

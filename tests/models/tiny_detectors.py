@@ -12,7 +12,7 @@ from evalsvc.detection.marks import MARKS
 from evalsvc.engine.models import ModelFiles, locate
 
 TASKS = ("toxicity", "prompt_injection", "refusal")
-WINDOWS = {"pairs": (160, 96), "texts": (256,)}
+WINDOWS = {"pairs": (128, 192), "texts": (256,)}
 
 
 def make_small_trunk(folder: Path, seed: int = 0) -> Path:

@@ -221,6 +221,7 @@ def test_the_cost_of_faithfulness_sees_what_each_part_of_a_response_is_sought_in
     assert cost(400, 1600) in range(235, 250)
     alone = cost(14_000, 4) + cost(4, 200_000)
     assert 1.1 * alone < cost(14_000, 200_000) < 2 * alone
+    assert cost(14_000, 512) > 5_500, "each part of the response is read beside contexts of its own"
 
 
 def test_a_long_prompt_is_no_question(detectors):
@@ -236,7 +237,7 @@ def test_a_long_prompt_is_no_question(detectors):
         ("faithfulness", {"response": " "}, "empty response"),
         ("faithfulness", {"contexts": ()}, "no contexts"),
         ("faithfulness", {"contexts": ("...",)}, "no words in the contexts"),
-        ("faithfulness", {"response": "word " * 7000}, "needs 73 windows, more than 64"),
+        ("faithfulness", {"response": "word " * 14_000}, "needs 73 windows, more than 64"),
         ("toxicity", {"response": "\n"}, "empty response"),
         ("toxicity", {"response": "🙂"}, "no words in the response"),
         ("toxicity", {"response": "word " * 20_000}, "windows, more than 64"),

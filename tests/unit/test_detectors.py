@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -143,6 +144,14 @@ def test_a_detector_runs_the_layers_of_its_card(trunk, tmp_path):
     logit = float(own["head.texts.weight"][0] @ state + own["head.texts.bias"][0])
     (found,) = detector.probabilities(["The parcel arrives."])
     assert found["toxicity"] == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-4)
+
+
+def test_a_file_that_changes_layers_that_are_not_run_is_refused(trunk, tmp_path):
+    made = make_adapter(trunk=trunk)
+    card = msgspec.structs.replace(made.card, layers=1)
+    files.write(tmp_path / "odd.safetensors", files.Adapter(card, made.tensors))
+    with pytest.raises(EngineError, match=r"it changes `layer\.1`, but 1 layers are run; fit it again"):
+        TextDetector.load(settings(trunk, tmp_path / "odd.safetensors"))
 
 
 @pytest.mark.parametrize("layers", [0, 3])
@@ -414,7 +423,8 @@ BROKEN = {
     "no types": ("texts", lambda t: t.pop("types"), "'types' is missing"),
     "half a product": ("texts", lambda t: t.pop("layer.0.qkv.down"), "'layer.0.qkv.down' is missing"),
     "layer": ("texts", lambda t: t.update({"layer.9.output.up": t["layer.0.output.up"],
-                                           "layer.9.output.down": t["layer.0.output.down"]}), "layer.9"),
+                                           "layer.9.output.down": t["layer.0.output.down"]}),
+              "it changes `layer.9`, but 2 layers are run"),
     "shape": ("texts", lambda t: t.update({"layer.0.output.up": t["layer.0.output.up"][:5]}), "other shapes"),
     "no head": ("texts", lambda t: t.pop("head.texts.weight"), "has no 'head.texts.weight'"),
     "heads": ("texts", lambda t: t.update({"head.texts.weight": t["head.texts.weight"][:2]}), "heads have shapes"),

@@ -113,14 +113,14 @@ def test_merged_it_gives_the_same_states() -> None:
     assert not torch.allclose(found, untouched, atol=1e-2)
 
 
-def test_blended_its_matrices_are_means_of_the_encoders_and_those_learnt() -> None:
+def test_matrices_of_which_a_share_is_kept_are_means_of_the_encoders_and_those_learnt() -> None:
     fitted = trunk()
     torch.manual_seed(3)
     for name, tensor in fitted.named_parameters():
         torch.nn.init.normal_(tensor, std=0.1) if name.endswith(".up") else tensor.data.add_(0.01)
     card = Card(reads="texts", version=1, trunk="t", trunk_revision="r", window=(64,), tasks={}, data="", seed=0)
     whole = Adapter(card, fitted.tensors()).merged(weights())
-    fitted.blend(0.25)
+    fitted.keep(0.25)
     found = Adapter(card, fitted.tensors()).merged(weights())
     changed = 0
     for name, own in weights().items():

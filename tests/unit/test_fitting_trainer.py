@@ -6,10 +6,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+
+import torch
 
 from evalsvc.cli import main
 from evalsvc.detection import adapter
@@ -21,6 +24,7 @@ from evalsvc.fitting.labelled import read_labelled
 from evalsvc.fitting.made import made_rows
 from evalsvc.fitting.running import fit
 from evalsvc.fitting.trainer import trainer
+from evalsvc.fitting.training import Network
 from evalsvc.fitting.values import Options, Row, Training
 from evalsvc.scorers import create
 from evalsvc.testing import make_sample
@@ -140,11 +144,37 @@ def test_a_fit_can_start_from_a_detector(
     assert adapter.read(start).seen < found.seen  # type: ignore[operator]
     assert "seen" not in found.tensors
     fitting = trainer(("faithfulness",), Training(device="cpu", before=start))
-    assert fitting._settings().blend == 1.0
-    assert trainer(("faithfulness",), Training(device="cpu"))._settings().blend == 0.5
     network = fitting._network(fitting._settings())
     own = adapter.read(start).tensors
     assert all(np.allclose(tensor, own[name].float(), atol=1e-3) for name, tensor in network.tensors().items())
+
+
+@pytest.mark.parametrize(("from_shipped", "kept"), [(False, 0.5), (True, 1.0)])
+def test_of_what_is_learnt_from_the_encoder_half_is_kept(
+    fitted_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, from_shipped: bool, kept: float
+) -> None:
+    def learns(network: Network, *others: object) -> None:
+        for name, tensor in network.named_parameters():
+            if name.endswith(".up"):
+                torch.nn.init.ones_(tensor)
+
+    monkeypatch.setattr("evalsvc.fitting.trainer.train", learns)
+    before = fitted_pairs / "faithfulness.safetensors" if from_shipped else None
+    fitting = trainer(("faithfulness",), Training(device="cpu", before=before))
+    rows = read_labelled([written(tmp_path / "rows.jsonl", pairs())], ("faithfulness",)).rows
+    found = fitting.train(rows, [], tmp_path, lambda done, of, note: None).tensors
+    assert {float(tensor.unique()) for name, tensor in found.items() if name.endswith(".up")} == {kept}
+
+
+@pytest.mark.parametrize("card", [{"layers": None}, {"window": (160, 96)}])
+def test_a_detector_of_other_windows_or_layers_is_no_start(
+    fitted_pairs: Path, tmp_path: Path, card: dict[str, object]
+) -> None:
+    found = adapter.read(fitted_pairs / "faithfulness.safetensors")
+    start = tmp_path / "other.safetensors"
+    adapter.write(start, adapter.Adapter(msgspec.structs.replace(found.card, **card), found.tensors))
+    with pytest.raises(EngineError, match=r"but what is fitted now reads \[128, 192\] by 4; leave out --from"):
+        trainer(("faithfulness",), Training(device="cpu", before=start))
 
 
 def test_a_detector_of_other_tasks_is_no_start(fitted_pairs: Path) -> None:

