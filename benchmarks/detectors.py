@@ -33,6 +33,7 @@ from privacy import rows_of
 
 MOST = 400
 """Rows of a set that are read, the first in a random order of their groups: thousands of captions say no more."""
+AT_THRESHOLD = (("auroc", "AUROC"), ("balanced_accuracy", "balanced accuracy"), ("false_alarms", "false alarms"))
 
 
 class Answered(NamedTuple):
@@ -85,7 +86,10 @@ def unfound(row: dict[str, Any]) -> float:
 
 
 def sets(detector: PairDetector, most: int) -> Iterator[Row]:
-    """Yield balanced accuracy and AUROC on every set, beside lexical overlap at a threshold of the sets trained on."""
+    """Yield AUROC, and balanced accuracy and false alarms at the threshold, on every set.
+
+    Beside lexical overlap, at a threshold of the sets trained on; of those never seen also at one half.
+    """
     found = [answered(detector, which, most) for which in FAITHFULNESS]
     found = [one for one in found if one.rows]
     trained = [one for one in found if one.which.trained]
@@ -97,10 +101,15 @@ def sets(detector: PairDetector, most: int) -> Iterator[Row]:
         ours, theirs = one.measured(one.probabilities, own), one.measured(one.overlap, lexical)
         name = one.which.folder.rpartition("/")[2]
         seen = "trained on" if one.which.trained else "never seen"
-        for figure, said in (("balanced_accuracy", "balanced accuracy"), ("auroc", "AUROC")):
+        for figure, said in AT_THRESHOLD:
             yield row_of(
                 f"{name}, {seen} (n={len(one.rows)}): {said} {interval(ours[figure])}", ours[figure], theirs[figure]
             )
+        if not one.which.trained:
+            half = one.measured(one.probabilities, 0.5)
+            for figure, said in AT_THRESHOLD[1:]:
+                what = f"{name}, {seen} (n={len(one.rows)}): {said}, at 0.5 {interval(half[figure])}"
+                yield row_of(what, half[figure])
     for one in found:
         if one.which.family == "ragtruth":
             yield from ragtruth(one, own, lexical)
@@ -154,6 +163,9 @@ def ragtruth(found: Answered, own: float, lexical: float) -> Iterator[Row]:
         "all positive",
         _f1(hit, [True] * len(hit)),
     )
+    for what, base in (("precision", said), ("recall", hit)):
+        both = sum(one and two for one, two in zip(hit, said, strict=True))
+        yield Row("detectors", f"RAGTruth QA: {what} of sentences (n={len(hit)})", both / max(1, sum(base)), "")
 
 
 def wice_tokens(detector: PairDetector, most: int) -> Iterator[Row]:

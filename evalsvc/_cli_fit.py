@@ -14,11 +14,11 @@ from evalsvc._cli_output import Progress, aligned
 from evalsvc._paths import shown_path
 from evalsvc._plain import harmless, unobeyed, visible
 from evalsvc.cli import OK
-from evalsvc.detection.shipped import packaged
+from evalsvc.detection.shipped import SHIPPED, packaged
 from evalsvc.errors import InputError, MissingExtra
 from evalsvc.fitting.kept import finished
 from evalsvc.fitting.labelled import read_labelled
-from evalsvc.fitting.report import TOO_WEAK, figure_rows, final, report, rule
+from evalsvc.fitting.report import TOO_WEAK, figure_rows, final, having, report, rule
 from evalsvc.fitting.results import Fit
 from evalsvc.fitting.running import beside, detector_path, fit
 from evalsvc.fitting.values import Options, Training, reads_pairs, tasks_of
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     TrainerOf = Callable[[Sequence[str], Training], Trainer]
 
 FALSE_ALARMS = 0.05
-SHIPPED = "shipped"
-"""What ``--from`` calls the detector that comes with the package."""
 TRAINING = "evalsvc.fitting.trainer"
 
 
@@ -132,9 +130,8 @@ def _told(made: Fit) -> list[str]:
     parts = []
     for name, task in made.tasks.items():
         parted = f"{made.folds} folds of" if made.folds else "held out from the detector that was written, of"
-        head = f"{name}: {task.found:,} of {task.rows:,} rows have it; {parted} {task.groups:,} groups"
-        rows = [{"figure": figure, "held out (95 %)": value} for figure, value in figure_rows(task)]
-        parts += [f"{head}\n{rule(task)}", aligned(rows), *([said] if (said := final(task)) else [])]
+        head = f"{name}: {task.found:,} of {task.rows:,} rows {having(name)}; {parted} {task.groups:,} groups"
+        parts += [f"{head}\n{rule(task)}", aligned(figure_rows(task)), *([said] if (said := final(task)) else [])]
         if task.suspected:
             labels = "label" if task.suspected == 1 else "labels"
             said = f"The detector disagrees with {task.suspected:,} {labels}"

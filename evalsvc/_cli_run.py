@@ -97,6 +97,8 @@ def replay(options: argparse.Namespace) -> int:
         print(_nothing_read(consumer.name, worker.source), file=sys.stderr)
     elif options.again and not status.scores:
         print(_nothing_again(consumer.name, options.again), file=sys.stderr)
+    if options.marks and status.scores and not sheet.marked:
+        print("none of these scorers says what is unsupported; add `faithfulness` to the consumer's", file=sys.stderr)
     if sheet.failed and kept:
         what = "the same command" if options.again else "the same command with `--again failed`"
         print(f"{sheet.failed:,} scores failed; {what} tries them again", file=sys.stderr)

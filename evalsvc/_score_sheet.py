@@ -24,6 +24,8 @@ class ScoreSheet:
     def __init__(self, every: TextIO | None = None, marks: TextIO | None = None) -> None:
         """Begin empty."""
         self._every, self._marks = every, marks
+        self.marked = 0
+        """How many responses were shown with what is unsupported in them."""
         self._statuses: dict[str, Counter[str]] = {}
         self._sums: dict[str, float] = defaultdict(float)
         self._reasons: dict[str, Counter[str]] = {}
@@ -42,6 +44,7 @@ class ScoreSheet:
             sample = samples.get(score.subject.event_id)
             if self._marks is not None and sample and (text := marked(sample, score)):
                 self._print(f"{text}\n", self._marks)
+                self.marked += 1
 
     @property
     def failed(self) -> int:

@@ -75,9 +75,12 @@ class Words:
 
     trunk, trunk_revision, window, layers, signature = "words", "0" * 64, (128,), None, "words:1"
 
-    def __init__(self, *, fail_at=None, error=KeyboardInterrupt):
+    def __init__(self, *, fail_at=None, error=KeyboardInterrupt, before=None):
         self.calls = []
-        self.fail_at, self.error = fail_at, error
+        self.fail_at, self.error, self.before = fail_at, error, before
+
+    def start(self):
+        return self.before
 
     def train(self, rows, watched, folder, report):
         self.calls.append((list(rows), list(watched), folder))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+SHIPPED = "shipped"
+"""What names them where a file may be named."""
 WEIGHTS = Path(__file__).parent / "weights"
 
 

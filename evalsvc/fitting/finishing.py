@@ -12,8 +12,8 @@ import numpy as np
 from evalsvc.detection import adapter
 from evalsvc.errors import EngineError
 from evalsvc.fitting.folds import Grouped
-from evalsvc.fitting.measuring import auroc, auroc_change
-from evalsvc.fitting.results import Final, Fit, Held, TaskResult, cross_fitted, sources, warnings
+from evalsvc.fitting.measuring import Outcomes, auroc, auroc_change, figures
+from evalsvc.fitting.results import Beside, Final, Fit, Held, TaskResult, cross_fitted, sources, warnings
 from evalsvc.fitting.starting import Start, seen_by
 from evalsvc.fitting.values import Array, Labelled, Note, Options, Row, Trained, Trainer, Truths, reads_pairs
 
@@ -44,6 +44,32 @@ def require_finite(finished: Finished) -> None:
             f"The last training, of the detector itself, ended with {what} that are no numbers, so that nothing was "
             "written; try another --seed, with --restart"
         )
+
+
+def with_start(
+    results: Mapping[str, TaskResult], held: Mapping[str, Held], start: Start, logits: Array, options: Options
+) -> dict[str, TaskResult]:
+    """Return results with what the detector that training started from says of the same rows.
+
+    Args:
+        results: of the folds, or of what was held out.
+        held: their rows, by task.
+        start: where training started.
+        logits: of all rows, ``[rows, tasks]``, by that.
+        options: of the fit.
+    """
+    made = {}
+    for task, (name, found) in enumerate(results.items()):
+        own, decided = held[name], start.found.card.tasks[name]
+        probabilities = adapter.calibrated(decided.calibration, logits[own.places, task])
+        outcomes = Outcomes(own.labels, probabilities, probabilities >= decided.threshold.probability)
+        ours = cross_fitted(own, options).probabilities
+        beside = Beside(
+            figures(outcomes, own.groups, own.weights, seed=options.seed),
+            auroc_change(own.labels, ours, probabilities, own.groups, own.weights),
+        )
+        made[name] = msgspec.structs.replace(found, start=beside)
+    return made
 
 
 def with_final(

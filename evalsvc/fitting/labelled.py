@@ -37,7 +37,7 @@ LEAST_ROWS, LEAST_OF_CLASS = 40, 10
 """With fewer, five folds hold so few of a class that no figure means anything."""
 
 _OPTIONAL = ("id", "source", "licence", "weight", "threshold_weight", "segments")
-_PAIR = ("contexts", "context", "response", "question", "label", "spans")
+_PAIR = ("contexts", "context", "response", "question", "prompt", "label", "spans")
 _EMPTY = "{0} {3} an empty text and {2} left out"
 _UNREAD = "{0} {3} a text without a letter, digit or symbol, of which a detector says nothing, and {2} left out"
 _UNLABELLED = "{0} {3} no label and {2} left out"
@@ -231,7 +231,7 @@ class _Reading:
             **self._common(found, place, own),
             text=response,
             contexts=contexts,
-            question=string_of(found, "question"),
+            question=string_of(found, "question" if "question" in found else "prompt"),
             found=(label != "supported",),
             label=label,
             spans=spans,

@@ -11,7 +11,9 @@ from evalsvc._plain import visible
 from evalsvc.fitting.charts import CHART_STYLE, charts
 from evalsvc.fitting.measuring import Figure
 from evalsvc.fitting.results import Fit, Part, Shown, TaskResult
+from evalsvc.fitting.values import FAITHFULNESS
 
+HELD_OUT, STARTED_FROM = "held out (95 %)", "what it started from, same rows"
 _NAMES = {
     "auroc": ("AUROC", "how often a row with it has a higher probability than one without"),
     "average_precision": ("average precision", "the area under the precision–recall curve"),
@@ -100,9 +102,22 @@ def figure(found: Figure, digits: int = 3) -> str:
     return f"{found.value:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
 
 
-def figure_rows(task: TaskResult) -> list[tuple[str, str]]:
-    """Return the name of each figure and the figure."""
-    return [(_NAMES[name][0], figure(found)) for name, found in task.figures.items()]
+def having(task: str) -> str:
+    """Return what is said of rows that have what a task looks for.
+
+    >>> having("faithfulness"), having("toxicity")
+    ('are unsupported', 'have it')
+    """
+    return "are unsupported" if task == FAITHFULNESS else "have it"
+
+
+def figure_rows(task: TaskResult) -> list[dict[str, str]]:
+    """Return each figure's name and value, beside that of what training started from where that was a detector."""
+    rows = []
+    for name, found in task.figures.items():
+        row = {"figure": _NAMES[name][0], HELD_OUT: figure(found)}
+        rows.append(row | {STARTED_FROM: figure(task.start.figures[name])} if task.start else row)
+    return rows
 
 
 def final(task: TaskResult) -> str:
@@ -127,14 +142,11 @@ def consumer(made: Fit) -> str:
 def _task(name: str, task: TaskResult, made: Fit) -> str:
     parts = [
         f"<h2>{_html(name)}</h2>",
-        f"<p>{task.found:,} of {task.rows:,} rows have it, in {task.groups:,} groups. Threshold: {_html(rule(task))}. "
+        f"<p>{task.found:,} of {task.rows:,} rows {having(name)}, in {task.groups:,} groups. "
+        f"Threshold: {_html(rule(task))}. "
         "In the figures each row is judged by the calibration and threshold of the other folds' rows.</p>",
         charts(task),
-        _table(
-            ("figure", "held out (95 %)", "what it is"),
-            ((_html(_NAMES[key][0]), figure(found), _html(_NAMES[key][1])) for key, found in task.figures.items()),
-            right=(1,),
-        ),
+        _figures(task),
         f"<p>{_html(said)}.</p>" if (said := final(task)) else "",
         _of_parts("By source", "source", task.by_source),
         *(_of_parts(f"By {segment}", segment, parts) for segment, parts in task.by_segment.items()),
@@ -147,6 +159,15 @@ def _task(name: str, task: TaskResult, made: Fit) -> str:
     elif not task.doubts_labels:
         parts.append(f"<p class=soft>{_html(TOO_WEAK)}.</p>")
     return "\n".join(part for part in (*parts, _sources(name, task, made)) if part)
+
+
+def _figures(task: TaskResult) -> str:
+    rows = figure_rows(task)
+    columns = [*rows[0], "what it is"]
+    lines = [
+        [_html(cell) for cell in (*row.values(), _NAMES[key][1])] for key, row in zip(task.figures, rows, strict=True)
+    ]
+    return _table(columns, lines, right=range(1, len(columns) - 1))
 
 
 def _sources(name: str, task: TaskResult, made: Fit) -> str:

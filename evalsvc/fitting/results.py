@@ -63,6 +63,16 @@ class Final(msgspec.Struct, frozen=True):
     change: Figure
 
 
+class Beside(msgspec.Struct, frozen=True):
+    """The detector that training started from, on the same held-out rows, by its own calibration and threshold.
+
+    ``change`` is by how much the AUROC of the figures is above its.
+    """
+
+    figures: Mapping[str, Figure]
+    change: Figure
+
+
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one task from rows that were held out.
 
@@ -78,6 +88,7 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
         suspects: rows whose label it disagrees with, the surest 100, where it is good enough; ``suspected`` of all.
         sources: of all rows that are learnt from.
         final: of the detector that is written; None where no rows could be spared to watch.
+        start: of the detector that training started from; None where that was the trunk.
     """
 
     rows: int
@@ -98,6 +109,7 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     suspected: int
     sources: Sequence[Source]
     final: Final | None = None
+    start: Beside | None = None
 
 
 class Fit(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +242,12 @@ def warnings(task: str, made: TaskResult) -> list[Note]:
         )
     if error.low is not None and error.low > POOR_CALIBRATION:
         notes.append(f"{task}: its probabilities are off by {error.value:.2f} on average; do not read them as shares")
+    if made.start and made.start.change.low is not None and made.start.change.low <= 0.0:
+        before = made.start.figures["auroc"].value or 0.0
+        notes.append(
+            f"{task}: it does not surely rank held-out rows better than the detector that it started from (AUROC "
+            f"{before:.3f}; change {_signed(made.start.change)}); compare their figures before you replace that one"
+        )
     if made.groups < FEW_GROUPS:
         notes.append(f"{task}: there are {made.groups} groups only, so that all intervals are too narrow")
     if made.suspected > MANY_SUSPECTS * made.rows:
@@ -260,6 +278,11 @@ def _centred(held: Held) -> Array:
     means = np.bincount(codes, held.logits) / np.bincount(codes)
     made: Array = held.logits - means[codes]
     return made
+
+
+def _signed(found: Figure) -> str:
+    value, low, high = (f"{end or 0.0:+.3f}" for end in (found.value, found.low, found.high))
+    return f"{value} ({low} to {high})"
 
 
 def _percent(found: Figure) -> str:

@@ -14,7 +14,7 @@ from evalsvc._durable import write_whole
 from evalsvc._run_locks import exclusive
 from evalsvc.detection import adapter
 from evalsvc.errors import EngineError, InputError
-from evalsvc.fitting.finishing import Ending, Finished, require_finite, with_final
+from evalsvc.fitting.finishing import Ending, Finished, require_finite, with_final, with_start
 from evalsvc.fitting.folds import Grouped, folds, grouped, stratum
 from evalsvc.fitting.kept import Kept, make_folder, told_if_not_written
 from evalsvc.fitting.report import page, report
@@ -67,6 +67,9 @@ def _fitted(ending: Ending, places: Codes, told: Told) -> Fit:
     running = _Running(ending, kept, places, told)
     held = _held(labelled, running.held_out(), ending.found, places)
     results = {name: result(own, options, _sources(labelled, task)) for task, (name, own) in enumerate(held.items())}
+    started = running.started()
+    if ending.start and started is not None:
+        results = with_start(results, held, ending.start, started, options)
     finished = running.final
     require_finite(finished)
     ending = ending._replace(results=with_final(results, held, finished, options)).with_made(finished.trained.made)
@@ -132,6 +135,16 @@ class _Running:
                     )
                 self._kept.keep(fold, logits)
             made[here] = logits
+        return made
+
+    def started(self) -> Array | None:
+        """Return each row's logits by the detector that training starts from, if any; NaN of those in no fold."""
+        trained = self._trainer.start()
+        if trained is None:
+            return None
+        here = self._places >= 0
+        made = np.full((len(self._rows), len(self._tasks)), np.nan)
+        made[here] = trained.logits(self._chosen(here))
         return made
 
     @cached_property

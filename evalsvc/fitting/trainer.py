@@ -65,6 +65,10 @@ class DetectorTrainer:
         settings = self._settings()
         return f"{settings._replace(device='')}|window:{tuple(self.window)}|made:{self._training.made}"
 
+    def start(self) -> TrainedDetector | None:
+        """Return the detector that training starts from; see :class:`~evalsvc.fitting.values.Trainer`."""
+        return None if self._before is None else TrainedDetector(self, self._network(self._settings()), [])
+
     def train(self, rows: Sequence[Row], watched: Sequence[Row], folder: Path, report: Told) -> TrainedDetector:
         """Train on rows until those watched get no better; see :class:`~evalsvc.fitting.values.Trainer`."""
         settings = self._settings()

@@ -177,6 +177,10 @@ class Trainer(Protocol):
     def signature(self) -> str:  # noqa: D102
         ...
 
+    def start(self) -> Trained | None:
+        """Return the detector that training starts from; nothing where that is the trunk."""
+        ...
+
     def train(self, rows: Sequence[Row], watched: Sequence[Row], folder: Path, report: Told) -> Trained:
         """Train on rows until those watched get no better.
 

@@ -13,7 +13,7 @@ import msgspec
 from evalsvc.detection.adapter import Card, described, other_format
 from evalsvc.detection.loading import unsuited
 from evalsvc.detection.pairs import PairDetector
-from evalsvc.detection.shipped import packaged
+from evalsvc.detection.shipped import SHIPPED, packaged
 from evalsvc.detection.texts import Answer, TextDetector
 from evalsvc.engine import EngineSettings, shared_model
 from evalsvc.engine.overlap import CHARACTERS_PER_TOKEN, tokens_to_hand_over
@@ -35,7 +35,7 @@ class FittedScorer(ABC, Generic[Detector]):
 
     Args:
         kind: the class of the detector.
-        detector: path of its file; without it the one that comes with evalsvc.
+        detector: path of its file; without it, and as ``shipped``, the one that comes with evalsvc.
         threshold: the probability from which on something counts as found; the file's own without it.
         report: ``probability``, or ``flag``: 1 or 0 at the threshold.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -252,7 +252,8 @@ _READ: Mapping[str, str] = MappingProxyType({"response": "response", "prompt": "
 
 
 def _path(metric: str, detector: str | None, ships: Literal["faithfulness", "texts"]) -> Path:
-    found = Path(detector).expanduser() if detector else packaged(ships)
+    named = detector or SHIPPED
+    found = packaged(ships) if named == SHIPPED else Path(named).expanduser()
     if found is None:
         raise InputError(
             f"Expected `detector` in the options of {metric!r}, since the one that comes with evalsvc is missing here; "

@@ -39,7 +39,7 @@ class Faithfulness(FittedScorer[PairDetector]):
     needs more than 64 windows.
 
     Args:
-        detector: path of a detector's file; without it the one that comes with evalsvc.
+        detector: path of a detector's file; without it, and as ``shipped``, the one that comes with evalsvc.
         threshold: the probability from which on a sentence, and so a response, counts as unsupported; the file's own
             without it.
         report: ``probability``, or ``flag``: 0 where a sentence counts as unsupported, else 1.

@@ -268,7 +268,7 @@ def test_without_a_file_it_says_what_to_write(name, monkeypatch, tmp_path):
     assert "is no file here: make one with `evalsvc fit`" in lacking(scorer)
     kind = "faithfulness" if name == "faithfulness" else "texts"
     make_detector(tmp_path / f"{kind}.safetensors", "pairs" if kind == "faithfulness" else "texts")
-    assert create(name).path == tmp_path / f"{kind}.safetensors"
+    assert create(name).path == create(name, {"detector": "shipped"}).path == tmp_path / f"{kind}.safetensors"
     assert lacking(create(name)) == ""
 
 
@@ -344,3 +344,14 @@ def test_a_replay_marks_sentences_that_are_unsupported(tmp_path, monkeypatch, ca
     marked = [line.replace("⟦", "").replace("⟧", "") for line in lines]
     assert [line for line in marked if line.startswith("  ✗ ")] == ["  ✗ It takes 3 days.", "  ✗ It is free."]
     assert "nearest: It takes 3 days." in lines[2]
+
+
+def test_a_replay_whose_scorers_mark_nothing_says_which_would(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "speed.yaml").write_text(
+        "consumer: speed\nsource: {http: {}}\nsampling: {version: 1, rate: 1}\nscorers: [latency_ms]\n"
+    )
+    event = {"event_id": "one", "occurred_at": "2026-03-01T12:00:00Z", "application": "shop", "latency_ms": 5}
+    (tmp_path / "events.jsonl").write_text(json.dumps(event))
+    assert main(["replay", "events.jsonl", "--consumer", "speed.yaml", "--marks", "--store", "memory:"]) == 0
+    assert "add `faithfulness` to the consumer's" in capsys.readouterr().err

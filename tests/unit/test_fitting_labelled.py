@@ -56,12 +56,12 @@ def test_pairs_have_a_label_or_spans(tmp_path):
     rows = pairs()
     rows[0] = {"context": "The shop opens at nine.", "response": "It opens at ten.", "label": "contradicted"}
     rows[1] = {"contexts": ["a b c"], "question": "Which?", "response": "a x", "spans": [{"start": 2, "end": 3}]}
-    rows[2] = {"contexts": ["a b c"], "response": "a b", "spans": []}
+    rows[2] = {"contexts": ["a b c"], "prompt": "Who?", "response": "a b", "spans": []}
     first, second, third, fourth = read(tmp_path, rows, "faithfulness").rows[:4]
     assert (first.label, first.found, first.contexts) == ("contradicted", (True,), ("The shop opens at nine.",))
     assert first.spans is None
     assert (second.label, second.spans, second.question) == ("unsupported", (Mark(2, 3),), "Which?")
-    assert (third.label, third.spans, third.found) == ("supported", (), (False,))
+    assert (third.label, third.spans, third.found, third.question) == ("supported", (), (False,), "Who?")
     assert second.group == third.group != fourth.group
 
 

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 import yaml
+from sklearn.metrics import roc_auc_score
 
 from evalsvc.detection import adapter
 from evalsvc.errors import EngineError, InputError
@@ -279,6 +280,31 @@ def test_rows_that_the_start_has_seen_are_learnt_from_and_measure_nothing(tmp_pa
     assert any(note.text.startswith("60 of 150 rows are of groups that ") for note in made.notes)
     card = adapter.read(Path(made.detector)).card
     assert card.tasks["toxicity"].threshold == task.threshold
+
+
+def test_the_start_is_measured_on_the_same_rows_and_a_fit_that_is_no_better_is_told(tmp_path):
+    old, labelled = read(tmp_path, texts(120, seed=1)), read(tmp_path, texts(90, seed=2))
+    before = Path(fit(old, Options(tmp_path / "first"), Words()).detector)
+    started = Words().train(old.rows, [], tmp_path, lambda done, of, note: None)
+    made = fit(labelled, Options(tmp_path / "next", before=before), Words(before=started))
+    found = made.tasks["toxicity"].start
+    logits, labels = started.logits(labelled.rows)[:, 0], np.array([row.found[0] for row in labelled.rows])
+    decided = adapter.read(before).card.tasks["toxicity"]
+    flagged = adapter.calibrated(decided.calibration, logits) >= decided.threshold.probability
+    assert found.figures["auroc"].value == pytest.approx(roc_auc_score(labels, logits))
+    assert found.figures["recall"].value == pytest.approx(flagged[labels].mean())
+    assert found.figures["false_alarms"].value == pytest.approx(flagged[~labels].mean())
+    ours = made.tasks["toxicity"].figures["auroc"].value
+    assert found.change.value == pytest.approx(ours - found.figures["auroc"].value)
+    told = [note.text for note in made.notes if "it does not surely rank held-out rows better" in note.text]
+    assert len(told) == (found.change.low <= 0)
+    assert "what it started from, same rows" in page(made)
+    assert fit(labelled, Options(tmp_path / "new"), Words()).tasks["toxicity"].start is None
+
+    worse = Words(before=type(started)(-started.weights))
+    better = fit(labelled, Options(tmp_path / "better", before=before), worse)
+    assert better.tasks["toxicity"].start.change.low > 0
+    assert not any("does not surely rank" in note.text for note in better.notes)
 
 
 def test_a_group_is_known_by_any_of_its_texts_and_a_start_of_a_start_too(tmp_path):

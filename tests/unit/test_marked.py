@@ -51,6 +51,24 @@ def test_a_long_passage_is_cut_and_support_told_where_that_is_what_is_known() ->
     assert marked(SAMPLE, said(unsupported_count=1, unsupported=[row])).splitlines()[-1] == "      support 0.25"
 
 
+def test_a_sentence_below_the_threshold_that_is_doubtful_is_shown_with_its_probability() -> None:
+    row = {"index": 0, "start": 0, "end": 16, "status": "supported", "unsupported": 0.5}
+    sure = {"index": 1, "start": 17, "end": 43, "status": "supported", "unsupported": 0.4999}
+    row |= {"context": 0, "context_start": 0, "context_end": 32}
+    assert marked(SAMPLE, said(unsupported=[], supported=[row, sure])).splitlines() == [
+        "event-1 · quality 0.12",
+        "  ? It takes 3 days.",
+        "      below the threshold, 0.50; nearest: Express delivery costs 9 euros.",
+        "    Express is free of charge.",
+        "    Ask us.",
+    ]
+
+
+def test_of_a_faithfulness_without_a_value_the_reason_is_told() -> None:
+    score = msgspec.structs.replace(make_score(1, None), metric="faithfulness", reason="no contexts")
+    assert marked(SAMPLE, score) == "event-1 · faithfulness: no score, no contexts"
+
+
 def test_what_names_no_place_is_not_shown() -> None:
     assert marked(SAMPLE, said(sentences=3)) == ""
     assert marked(SAMPLE, said(longest_tokens=20, spans=[{"start": 0, "end": 5}])) == ""
@@ -69,3 +87,4 @@ def test_a_replay_shows_those_of_a_batch() -> None:
     sheet.note(WriteBatch(events=(KeptEvent(SAMPLE, ""),), scores=(score, make_score(2, 0.5))))
     sheet.note(WriteBatch(scores=(score,)))
     assert out.getvalue() == f"{marked(SAMPLE, score)}\n\n"
+    assert sheet.marked == 1
