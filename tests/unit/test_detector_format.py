@@ -27,7 +27,8 @@ QUESTION = "How many pounds did it cost in Bath?"
 _TOKEN = re.compile(r"[^\W_]{1,4}|[^\w\s]|_")
 
 # What each format is. Whoever changes a word list, a mark, what is selected, or a formula makes every detector read
-# something else than what it was fitted to: raise `adapter.FORMAT` and add a line of the new digests.
+# something else than what it was fitted to: raise `adapter.FORMAT` and add a line of the new digests. How many tokens a
+# window has is no part of it: that is on each detector's card.
 GOLDEN = {
     2: {
         "lists": "e860c81964b1aa18",
