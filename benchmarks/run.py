@@ -1,7 +1,7 @@
 """Run every benchmark and write ``docs/benchmarks.md``: ``python benchmarks/run.py [--quick] [NAME…]``.
 
-A full run takes two to three hours on two idle cores, half of it for ``detectors_refitted``. Each script can also be
-run alone and prints its own table.
+A full run takes two to three hours on two idle cores, forty minutes of it for ``detectors_refitted``. Each script can
+also be run alone and prints its own table.
 """
 
 from __future__ import annotations
