@@ -33,7 +33,8 @@ from privacy import rows_of
 
 MOST = 400
 """Rows of a set that are read, the first in a random order of their groups: thousands of captions say no more."""
-AT_THRESHOLD = (("auroc", "AUROC"), ("balanced_accuracy", "balanced accuracy"), ("false_alarms", "false alarms"))
+OF_SETS = (("auroc", "AUROC"), ("balanced_accuracy", "balanced accuracy"), ("false_alarms", "false alarms"))
+"""The figures of each set: all but the first are of a threshold."""
 
 
 class Answered(NamedTuple):
@@ -101,13 +102,13 @@ def sets(detector: PairDetector, most: int) -> Iterator[Row]:
         ours, theirs = one.measured(one.probabilities, own), one.measured(one.overlap, lexical)
         name = one.which.folder.rpartition("/")[2]
         seen = "trained on" if one.which.trained else "never seen"
-        for figure, said in AT_THRESHOLD:
+        for figure, said in OF_SETS:
             yield row_of(
                 f"{name}, {seen} (n={len(one.rows)}): {said} {interval(ours[figure])}", ours[figure], theirs[figure]
             )
         if not one.which.trained:
             half = one.measured(one.probabilities, 0.5)
-            for figure, said in AT_THRESHOLD[1:]:
+            for figure, said in OF_SETS[1:]:
                 what = f"{name}, {seen} (n={len(one.rows)}): {said}, at 0.5 {interval(half[figure])}"
                 yield row_of(what, half[figure])
     for one in found:

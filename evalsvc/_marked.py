@@ -12,7 +12,7 @@ from evalsvc._sentences import Span, sentence_spans
 from evalsvc.types import Sample, Score
 
 _SHOWN = 120
-DOUBTFUL = 0.5
+_DOUBTFUL = 0.5
 """From which probability on a sentence below the threshold is shown as doubtful."""
 _MARKING = frozenset({"faithfulness", "nli_faithfulness", "sequence_faithfulness", "token_faithfulness"})
 """Whose scores are told of also where they have no value."""
@@ -31,7 +31,7 @@ def marked(sample: Sample, score: Score) -> str:
     if score.value is None or not (by_characters or "unsupported" in detail):
         return ""
     rows = {row["start"]: row for row in detail.get("unsupported", ())}
-    doubtful = {row["start"]: row for row in detail.get("supported", ()) if row.get("unsupported", 0.0) >= DOUBTFUL}
+    doubtful = {row["start"]: row for row in detail.get("supported", ()) if row.get("unsupported", 0.0) >= _DOUBTFUL}
     spans = [(row["start"], row["end"]) for row in detail["spans"]] if by_characters else []
     lines = [f"{score.subject.event_id} · {score.metric} {score.value:.2f}"]
     for start, end in sentence_spans(sample.event.response):

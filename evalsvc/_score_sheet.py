@@ -25,7 +25,7 @@ class ScoreSheet:
         """Begin empty."""
         self._every, self._marks = every, marks
         self.marked = 0
-        """How many responses were shown with what is unsupported in them."""
+        """How many responses were shown, marked or with the reason why they have no score."""
         self._statuses: dict[str, Counter[str]] = {}
         self._sums: dict[str, float] = defaultdict(float)
         self._reasons: dict[str, Counter[str]] = {}

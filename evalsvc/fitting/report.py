@@ -13,7 +13,7 @@ from evalsvc.fitting.measuring import Figure
 from evalsvc.fitting.results import Fit, Part, Shown, TaskResult
 from evalsvc.fitting.values import FAITHFULNESS
 
-HELD_OUT, STARTED_FROM = "held out (95 %)", "what it started from, same rows"
+_HELD_OUT, _STARTED_FROM = "held out (95 %)", "what it started from, same rows"
 _NAMES = {
     "auroc": ("AUROC", "how often a row with it has a higher probability than one without"),
     "average_precision": ("average precision", "the area under the precision–recall curve"),
@@ -115,8 +115,8 @@ def figure_rows(task: TaskResult) -> list[dict[str, str]]:
     """Return each figure's name and value, beside that of what training started from where that was a detector."""
     rows = []
     for name, found in task.figures.items():
-        row = {"figure": _NAMES[name][0], HELD_OUT: figure(found)}
-        rows.append(row | {STARTED_FROM: figure(task.start.figures[name])} if task.start else row)
+        row = {"figure": _NAMES[name][0], _HELD_OUT: figure(found)}
+        rows.append(row | {_STARTED_FROM: figure(task.start.figures[name])} if task.start else row)
     return rows
 
 

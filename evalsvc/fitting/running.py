@@ -67,8 +67,7 @@ def _fitted(ending: Ending, places: Codes, told: Told) -> Fit:
     running = _Running(ending, kept, places, told)
     held = _held(labelled, running.held_out(), ending.found, places)
     results = {name: result(own, options, _sources(labelled, task)) for task, (name, own) in enumerate(held.items())}
-    started = running.started()
-    if ending.start and started is not None:
+    if ending.start and (started := running.started()) is not None:
         results = with_start(results, held, ending.start, started, options)
     finished = running.final
     require_finite(finished)
